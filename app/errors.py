@@ -1,0 +1,138 @@
+"""Everything that can go wrong, as one tree; each class carries its wire type and HTTP status.
+
+    ServiceError                      answered as JSON by the dialect of the route
+    ├── InvalidInput            422   a value the model or the limits cannot take
+    ├── EmptyInput              400   nothing to embed
+    ├── TokenizationFailed      422   the tokenizer refused the text
+    ├── BackendFailed           424   the model cannot do this, or a run failed
+    ├── Overloaded              429   no permit is free; try again later
+    └── Unhealthy               503   the model does not answer
+    UnreadableRequest                 answered as plain text before any dialect sees the request
+    ├── UnsupportedMediaType    415
+    ├── PayloadTooLarge         413
+    ├── MalformedBody           400   not JSON
+    └── MistypedBody            422   JSON of another shape
+    StartupError                      one line for the operator; the process exits with 1
+
+Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).
+"""
+
+from typing import ClassVar
+
+
+class ServiceError(Exception):
+    """A request that cannot be answered; its message is the text the client reads."""
+
+    error_type: ClassVar[str]
+    status: ClassVar[int]
+    metric_label: str  # of te_request_failure; the tokenization stage sets its own
+
+
+class InvalidInput(ServiceError):
+    """A value is outside what the model or the configured limits allow."""
+
+    error_type = "Validation"
+    status = 422
+    metric_label = "validation"
+
+
+class BatchTooLarge(InvalidInput):
+    """A request holds more inputs than one client batch may."""
+
+    metric_label = "batch_size"
+
+
+class EmptyInput(ServiceError):
+    """An input has nothing in it."""
+
+    error_type = "Empty"
+    status = 400
+    metric_label = "validation"
+
+
+class TokenizationFailed(ServiceError):
+    """The tokenizer library could not encode or decode an input."""
+
+    error_type = "Tokenizer"
+    status = 422
+    metric_label = "tokenization"
+
+
+class BackendFailed(ServiceError):
+    """The model failed on this input, or cannot do what was asked."""
+
+    error_type = "Backend"
+    status = 424
+    metric_label = "inference"
+
+
+class Overloaded(ServiceError):
+    """Every permit is taken; nothing was queued."""
+
+    error_type = "Overloaded"
+    status = 429
+    metric_label = "overloaded"
+
+    def __init__(self) -> None:
+        super().__init__("Model is overloaded")
+
+
+class Unhealthy(ServiceError):
+    """The last run failed and a fresh one-token run failed as well."""
+
+    error_type = "Unhealthy"
+    status = 503
+    metric_label = "inference"
+
+    def __init__(self) -> None:
+        super().__init__("unhealthy")
+
+
+class UnreadableRequest(Exception):
+    """A request whose head or body cannot be read; its message is the whole text answer."""
+
+    status: ClassVar[int]
+
+
+class UnsupportedMediaType(UnreadableRequest):
+    """The body is not declared to be JSON."""
+
+    status = 415
+
+    def __init__(self) -> None:
+        super().__init__("Expected request with `Content-Type: application/json`")
+
+
+class PayloadTooLarge(UnreadableRequest):
+    """The body is longer than the payload limit."""
+
+    status = 413
+
+    def __init__(self) -> None:
+        super().__init__("Failed to buffer the request body: length limit exceeded")
+
+
+class MalformedBody(UnreadableRequest):
+    """The body is not JSON."""
+
+    status = 400
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"Failed to parse the request body as JSON: {detail}")
+
+
+class MistypedBody(UnreadableRequest):
+    """The body is JSON, but not of the shape that the route declares."""
+
+    status = 422
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"Failed to deserialize the JSON body into the target type: {detail}")
+
+
+class ClientGone(Exception):
+    """The client closed the connection before its answer was ready; there is nobody to answer."""
+
+
+class StartupError(Exception):
+    """The service cannot start; the message names the cause and the remedy in one line."""

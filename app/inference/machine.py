@@ -1,0 +1,69 @@
+"""What this machine is and how much of it we may use."""
+
+import math
+import os
+import platform
+import re
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+
+# Instruction sets that change which kernels run, and so the last digits of a vector.
+_FEATURES = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx512f", "avx2", "bf16", "sve")
+
+
+def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+    """The processor in one line: architecture, model name, instruction sets that matter."""
+    try:
+        text = cpuinfo.read_text()
+    except OSError:
+        text = ""
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
+    known = set(flags.group(1).split()) if flags else set()
+    parts = [platform.machine(), model.group(1) if model else platform.processor()]
+    return " ".join(filter(None, [*parts, *(name for name in _FEATURES if name in known)]))
+
+
+def usable_cores(root: Path = Path("/")) -> int:
+    """Cores that this process may use: CPU affinity, bounded by the container's CPU quota."""
+    quota = min(_quotas(root), default=math.inf)
+    return max(1, min(len(os.sched_getaffinity(0)), math.ceil(min(quota, 1 << 20))))
+
+
+def _quotas(root: Path) -> Iterator[float]:
+    """CPU quotas, in cores, of this process's control groups and of all groups above them."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text().splitlines()
+    except OSError:
+        return
+    for line in lines:
+        _, controllers, group = line.split(":", 2)
+        names = controllers.split(",")
+        if controllers == "":
+            mount, read = root / "sys/fs/cgroup", _quota_v2
+        elif "cpu" in names:
+            mount, read = root / "sys/fs/cgroup/cpu", _quota_v1
+        else:
+            continue
+        path = PurePosixPath(group.lstrip("/"))
+        for folder in (path, *path.parents):
+            quota = read(mount / folder)
+            if quota is not None:
+                yield quota
+
+
+def _quota_v2(folder: Path) -> float | None:
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()
+    except (OSError, ValueError):
+        return None
+    return None if quota == "max" else int(quota) / int(period)
+
+
+def _quota_v1(folder: Path) -> float | None:
+    try:
+        quota = int((folder / "cpu.cfs_quota_us").read_text())
+        period = int((folder / "cpu.cfs_period_us").read_text())
+    except (OSError, ValueError):
+        return None
+    return None if quota < 0 else quota / period

@@ -1,0 +1,214 @@
+"""Manifest: what an exported model folder declares. The export writes it, the server reads it.
+
+Only the standard library is needed here, so that the export can share this one definition.
+"""
+
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal, Self
+
+SCHEMA = 1
+FILE_NAME = "manifest.json"
+TOKENIZER_FILE = "tokenizer.json"
+PROBES_FILE = "probes.npz"
+
+Task = Literal["embedding"]
+Dtype = Literal["float32", "bfloat16", "float16", "int8"]
+Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
+Pooling = Literal["cls", "mean", "last_token"]
+Side = Literal["left", "right"]
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+Reference = Literal["pytorch", "onnx-fp32"]
+
+# Names of the graph's outputs. `sentence_embedding` is the checkpoint's own pooling and head,
+# before any normalization; the pooled ones let a server override the pooling.
+TOKEN_EMBEDDINGS = "token_embeddings"  # noqa: S105  # no password: (B, S, H) float32
+SENTENCE_EMBEDDING = "sentence_embedding"  # (B, D) float32
+POOLED_OUTPUTS: Mapping[Pooling, str] = types.MappingProxyType(
+    {"cls": "pooled_cls", "mean": "pooled_mean", "last_token": "pooled_last_token"}
+)
+
+
+class ManifestError(Exception):
+    """A folder is not a complete, unchanged exported model; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the weights came from: an id of the Hugging Face Hub, or a folder's name."""
+
+    id: str
+    revision: str | None
+    architecture: str
+    model_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """How a batch is padded: ids for the padding tokens, and on which side."""
+
+    id: int
+    type_id: int
+    side: Side
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One ONNX file of the folder, with the providers that may run it."""
+
+    file: str
+    dtype: Dtype
+    providers: tuple[Provider, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """How closely one graph on one machine reproduced the reference over the probes."""
+
+    graph: str
+    provider: Provider
+    compute_dtype: Dtype
+    machine: str
+    reference: Reference
+    probes: int
+    worst_cosine: float
+    mean_cosine: float
+    largest_error: float  # of any component of the unit vectors
+    created: str  # ISO 8601, UTC
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything the server needs to know about an exported model."""
+
+    schema: int
+    source: Source
+    fingerprint: str  # of the vector space: weights, tokenizer, pooling, prompts, maximum length
+    task: Task
+    pooling: Pooling
+    dimensions: int
+    max_input_length: int  # tokens, special tokens included
+    vocabulary_size: int  # rows of the embedding table: every id must be smaller
+    padding: Padding
+    normalize: bool  # whether the checkpoint ends in a Normalize module
+    similarity: Similarity
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    graphs: tuple[Graph, ...]
+    files: dict[str, str]  # relative path → SHA-256, for every file that the server opens
+    tools: dict[str, str]  # versions that made the folder
+    created: str  # ISO 8601, UTC
+    certificates: tuple[Certificate, ...] = ()
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read and check `folder/manifest.json`; files it names are not opened.
+
+        Raises: ManifestError for a missing, malformed or newer manifest.
+        """
+        path = folder / FILE_NAME
+        try:
+            document = json.loads(path.read_bytes())
+        except FileNotFoundError:
+            raise ManifestError(f"{path} does not exist: not an exported model folder") from None
+        except (OSError, ValueError) as error:
+            raise ManifestError(f"{path} cannot be read: {error}") from None
+        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+            found = document.get("schema") if isinstance(document, dict) else None
+            raise ManifestError(
+                f"{path} has schema {found!r}, this version reads {SCHEMA}: export the model again"
+            )
+        try:
+            manifest = _build(cls, document, "")
+        except _Misfit as error:
+            raise ManifestError(f"{path}: {error}") from None
+        assert isinstance(manifest, cls)
+        _check_paths(manifest, path)
+        return manifest
+
+    def write(self, folder: Path) -> None:
+        """Write `folder/manifest.json`."""
+        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+    def verify_files(self, folder: Path) -> None:
+        """Compare every file's SHA-256 with the recorded one.
+
+        Raises: ManifestError naming the first file that is missing or was changed.
+        """
+        for name, expected in self.files.items():
+            path = folder / name
+            try:
+                actual = file_digest(path)
+            except OSError as error:
+                raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+            if actual != expected:
+                raise ManifestError(
+                    f"{path} is not the file that was exported (SHA-256 {actual[:12]}…, expected "
+                    f"{expected[:12]}…): export the model again"
+                )
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_paths(manifest: Manifest, path: Path) -> None:
+    for name in manifest.files:
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or PurePosixPath(name).is_absolute():
+            raise ManifestError(f"{path}: files: {name!r} leads out of the folder")
+    for name in (TOKENIZER_FILE, PROBES_FILE, *(graph.file for graph in manifest.graphs)):
+        if name not in manifest.files:
+            raise ManifestError(f"{path}: files: {name!r} is missing")
+
+
+class _Misfit(Exception):
+    """A value of another type than the manifest declares; the message starts with its path."""
+
+
+def _build(kind: Any, value: Any, path: str) -> Any:
+    """Turn parsed JSON into the declared type, or raise _Misfit with the path of the fault."""
+    if is_dataclass(kind):
+        return _build_dataclass(kind, value, path)
+    origin = typing.get_origin(kind)
+    arguments = typing.get_args(kind)
+    if origin is types.UnionType:
+        return None if value is None else _build(arguments[0], value, path)
+    if origin is Literal:
+        if value not in arguments:
+            raise _Misfit(f"{path}: {value!r} is not one of {', '.join(map(repr, arguments))}")
+        return value
+    if origin is tuple and isinstance(value, list):
+        return tuple(_build(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: _build(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
+    expected = origin or kind
+    if expected is float and type(value) is int:
+        return float(value)
+    if type(value) is not expected:
+        raise _Misfit(f"{path}: {value!r} is not of type {expected.__name__}")
+    return value
+
+
+def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
+    if not isinstance(value, dict):
+        raise _Misfit(f"{path}: {value!r} is not an object")
+    hints = typing.get_type_hints(kind)
+    found = {}
+    for declared in fields(kind):
+        where = f"{path}.{declared.name}" if path else declared.name
+        if declared.name in value:
+            found[declared.name] = _build(hints[declared.name], value[declared.name], where)
+        elif declared.default is MISSING:
+            raise _Misfit(f"{where} is missing")
+    return kind(**found)

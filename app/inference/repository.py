@@ -1,0 +1,33 @@
+"""Where exported models lie: one folder of `models/` for each source id and revision.
+
+Only the standard library is needed here, so that the export publishes where the server looks.
+"""
+
+import re
+from pathlib import Path
+
+from app.inference.manifest import FILE_NAME
+
+
+def folder_name(model_id: str, revision: str | None = None) -> str:
+    """The name of a model's folder: `org/name` at a revision becomes `org--name@revision`.
+
+    A path counts by its last part. Characters that a file name cannot safely hold become `_`.
+    """
+    source = source_id(model_id)
+    name = source.replace("/", "--") + (f"@{revision}" if revision else "")
+    return re.sub(r"[^\w.@-]", "_", name).lstrip(".")
+
+
+def source_id(model_id: str) -> str:
+    """What a manifest calls the model: the Hub id itself, or the name of a local folder."""
+    path = Path(model_id)
+    return path.resolve().name if path.is_dir() else model_id
+
+
+def find(model_id: str, revision: str | None, models_dir: Path) -> Path | None:
+    """The exported folder for a model id: the folder itself, else its place in `models_dir`."""
+    for folder in (Path(model_id), models_dir / folder_name(model_id, revision)):
+        if (folder / FILE_NAME).is_file():
+            return folder
+    return None

@@ -1,0 +1,127 @@
+"""Metrics: counters, gauges and histograms with TEI's names, and their Prometheus text.
+
+A client library for Prometheus appends `_total` and `_created` to counters and adds series of its
+own; TEI's dashboards know neither. Names, labels and buckets follow TEI 1.9.3
+(router/src/prometheus.rs). A series appears with its first value. Each series is written by one
+thread only; a scrape reads without a lock.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+
+
+def _duration_buckets() -> tuple[float, ...]:
+    bounds, bound = [], 1e-5
+    for _ in range(35):
+        bound *= 1.5
+        bounds.append(bound)
+    return tuple(bounds)
+
+
+def _powers_of_two(limit: int) -> tuple[float, ...]:
+    return tuple(float(1 << k) for k in range(limit.bit_length()) if 1 << k <= limit)
+
+
+class Counter:
+    """A number that only grows, or a gauge that is set."""
+
+    def __init__(self) -> None:
+        self.value = 0
+
+    def add(self, amount: int = 1) -> None:
+        self.value += amount
+
+
+class Histogram:
+    """Counts of values by bucket."""
+
+    def __init__(self, bounds: Sequence[float]) -> None:
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)  # the last one is +Inf
+        self.total = 0.0
+
+    def observe(self, value: float, times: int = 1) -> None:
+        self.counts[bisect_left(self.bounds, value)] += times
+        self.total += value * times
+
+
+Series = Counter | Histogram
+
+
+class Metrics:
+    """All series of one service; `max_input_length` bounds the buckets of input lengths."""
+
+    def __init__(self, max_input_length: int) -> None:
+        self._durations = _duration_buckets()
+        self._sizes = {
+            "te_request_input_length": _powers_of_two(min(max_input_length, 1 << 19)),
+            "te_batch_next_size": _powers_of_two(4096),
+            "te_batch_next_tokens": _powers_of_two(1 << 20),
+        }
+        self._types: dict[str, str] = {}
+        self._series: dict[str, dict[str, Series]] = {}
+
+    def count(self, name: str, label: str = "", amount: int = 1) -> None:
+        """Add to a counter; `label` is written as in the exposition, as `err="overloaded"`."""
+        series = self._find(name, label, "counter")
+        assert isinstance(series, Counter)
+        series.add(amount)
+
+    def set(self, name: str, value: int) -> None:
+        """Set a gauge."""
+        series = self._find(name, "", "gauge")
+        assert isinstance(series, Counter)
+        series.value = value
+
+    def observe(self, name: str, value: float, times: int = 1) -> None:
+        """Record a value in a histogram, `times` over."""
+        series = self._find(name, "", "histogram")
+        assert isinstance(series, Histogram)
+        series.observe(value, times)
+
+    def render(self) -> str:
+        """The Prometheus text exposition."""
+        return "".join(f"{line}\n" for line in self._lines())
+
+    def _find(self, name: str, label: str, kind: str) -> Series:
+        try:
+            return self._series[name][label]
+        except KeyError:
+            created = Histogram(self._bounds(name)) if kind == "histogram" else Counter()
+            self._types[name] = kind
+            return self._series.setdefault(name, {}).setdefault(label, created)
+
+    def _bounds(self, name: str) -> Sequence[float]:
+        return self._durations if name.endswith("duration") else self._sizes[name]
+
+    def _lines(self) -> Iterator[str]:
+        for name, labelled in list(self._series.items()):
+            yield f"# TYPE {name} {self._types[name]}"
+            for label, series in list(labelled.items()):
+                if isinstance(series, Histogram):
+                    yield from _histogram_lines(name, series)
+                else:
+                    yield f"{name}{{{label}}} {series.value}" if label else f"{name} {series.value}"
+            yield ""
+
+
+def _histogram_lines(name: str, series: Histogram) -> Iterator[str]:
+    cumulated = 0
+    for bound, count in zip((*series.bounds, None), series.counts, strict=True):
+        cumulated += count
+        edge = "+Inf" if bound is None else _number(bound)
+        yield f'{name}_bucket{{le="{edge}"}} {cumulated}'
+    yield f"{name}_sum {_number(series.total)}"
+    yield f"{name}_count {cumulated}"
+
+
+def _number(value: float) -> str:
+    """Integers bare, the rest with all digits and without an exponent, as TEI prints them."""
+    if value == int(value):
+        return str(int(value))
+    text = repr(value)
+    if "e" not in text:
+        return text
+    mantissa, exponent = text.split("e")
+    digits = mantissa.replace(".", "")
+    return "0." + "0" * (-int(exponent) - 1) + digits

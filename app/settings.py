@@ -1,0 +1,228 @@
+"""Settings: every option once, with its flag, environment name, default and help.
+
+A flag beats the environment, the environment beats the default. An empty variable counts as not
+set, except that an empty API key is refused. Names and defaults follow TEI 1.9.3
+(docs/source/en/cli_arguments.md) wherever TEI has the option.
+"""
+
+import argparse
+import ipaddress
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Self, get_args
+
+from app import __version__
+from app.inference.manifest import Pooling
+from app.inference.providers import Choice
+
+DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
+
+
+class UsageError(Exception):
+    """An option has a value that it cannot take; the process exits with 2."""
+
+
+def _option(
+    parse: Callable[[str], Any], default: Any, text: str, *, flag: str | None = None, **extra: Any
+) -> Any:
+    return field(default=default, metadata={"parse": parse, "help": text, "flag": flag, **extra})
+
+
+def _positive(text: str) -> int:
+    value = _count(text)
+    if value == 0:
+        raise ValueError("must be at least 1")
+    return value
+
+
+def _count(text: str) -> int:
+    if not (text.isascii() and text.isdigit()):
+        raise ValueError("must be a whole number")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    value = _count(text)
+    if value > 65535:
+        raise ValueError("must be at most 65535")
+    return value
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < 1e6:
+        raise ValueError("must be between 0 and 1,000,000")
+    return value
+
+
+def _boolean(text: str) -> bool:
+    if text not in {"true", "false"}:
+        raise ValueError("must be true or false")
+    return text == "true"
+
+
+def _one_of(*values: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in values:
+            raise ValueError(f"must be one of {', '.join(values)}")
+        return text
+
+    return parse
+
+
+def _pooling(text: str) -> Pooling:
+    names: dict[str, Pooling] = {name.replace("_", "-"): name for name in get_args(Pooling)}
+    return names[_one_of(*names)(text)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the service is told at start; read once."""
+
+    model_id: str = _option(
+        str, MISSING, "an exported folder, or the id of a model exported to the models folder"
+    )
+    revision: str | None = _option(str, None, "the revision that was exported, if one was named")
+    models_dir: Path = _option(Path, Path("models"), "where exported models lie")
+    served_model_name: str | None = _option(
+        str, None, "the name in OpenAI answers and /info; the model id unless set"
+    )
+    provider: Choice = _option(
+        _one_of(*get_args(Choice)), "auto", "what runs the model: auto, cpu, cuda"
+    )
+    pooling: Pooling | None = _option(
+        _pooling, None, "cls, mean or last-token in place of the model's own; not proved"
+    )
+    threads: int = _option(_count, 0, "threads of one run; 0 means every core of the container")
+    tokenization_workers: int = _option(
+        _count, 0, "threads that tokenize; 0 means one less than the cores, at least 1, at most 64"
+    )
+    max_concurrent_requests: int = _option(
+        _positive, 512, "inputs at a time over all requests; more are answered with 429"
+    )
+    max_batch_tokens: int = _option(_positive, 16384, "tokens of one batch, padding included")
+    max_batch_requests: int | None = _option(_positive, None, "inputs of one batch")
+    max_client_batch_size: int = _option(_positive, 32, "inputs of one request")
+    auto_truncate: bool = _option(
+        _boolean, True, "cut inputs that are too long, unless the request says otherwise", bare=True
+    )
+    default_prompt_name: str | None = _option(
+        str, None, "the model's prompt that goes before every input"
+    )
+    default_prompt: str | None = _option(str, None, "a text that goes before every input")
+    hostname: str = _option(str, DEFAULT_HOST, "the IP address to listen on")
+    port: int = _option(_port, 8000, "the port to listen on", flag="-p")
+    payload_limit: int = _option(_positive, 2_000_000, "bytes of a request body")
+    api_key: str | None = _option(
+        str, None, "the key that clients send as `Authorization: Bearer <key>`", secret=True
+    )
+    cors_allow_origin: tuple[str, ...] = _option(
+        str, (), "an origin that browsers may call from; repeat for several; any unless set"
+    )
+    json_output: bool = _option(_boolean, False, "log one JSON object a line", bare=True)
+    log_level: str = _option(str, "info", "error, warn, info, debug or trace")
+    drain_seconds: float = _option(
+        _seconds, 0.0, "after SIGTERM, how long to go on accepting before the port closes"
+    )
+    shutdown_seconds: float = _option(
+        _seconds, 25.0, "after the port closed, how long accepted requests may take to finish"
+    )
+
+    @classmethod
+    def read(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> Self:
+        """Settings from the command line and the environment.
+
+        Raises: UsageError naming the option and the value; SystemExit for --help and --version.
+        """
+        given = vars(_parser().parse_args(arguments))
+        values: dict[str, Any] = {}
+        for declared in fields(cls):
+            text = given[declared.name]
+            if text is None:
+                text = _from_environment(declared, environment)
+            if text is not None:
+                values[declared.name] = _parse(declared, text)
+        if "model_id" not in values:
+            raise UsageError("--model-id is required (environment: MODEL_ID)")
+        settings = cls(**values)
+        if settings.default_prompt is not None and settings.default_prompt_name is not None:
+            raise UsageError("--default-prompt cannot be used with --default-prompt-name")
+        return settings
+
+    @property
+    def bind_host(self) -> str:
+        """The address to listen on. Containers set HOSTNAME to a name, which is no address."""
+        try:
+            return str(ipaddress.ip_address(self.hostname))
+        except ValueError:
+            return DEFAULT_HOST
+
+    @property
+    def model_name(self) -> str:
+        """What answers call the model."""
+        return self.served_model_name or self.model_id
+
+    def redacted(self) -> str:
+        """All settings on one line for the log, without secrets."""
+        return ", ".join(f"{one.name}={_shown(one, self)}" for one in fields(self))
+
+
+def _shown(declared: "Field[Any]", settings: Settings) -> str:
+    value = getattr(settings, declared.name)
+    return "***" if declared.metadata.get("secret") and value is not None else repr(value)
+
+
+def flag_name(declared: "Field[Any]") -> str:
+    """`max_batch_tokens` is `--max-batch-tokens` on the command line."""
+    return "--" + declared.name.replace("_", "-")
+
+
+def environment_name(declared: "Field[Any]") -> str:
+    """`max_batch_tokens` is `MAX_BATCH_TOKENS` in the environment."""
+    return declared.name.upper()
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(message)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m app",
+        description="Serve an exported embedding model over HTTP.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action="version", version=__version__)
+    for declared in fields(Settings):
+        extra = declared.metadata
+        names = [flag_name(declared), *([extra["flag"]] if extra["flag"] else [])]
+        default = "" if declared.default in {MISSING, None} else f"; default {declared.default}"
+        kind: dict[str, Any] = {"nargs": "?", "const": "true"} if extra.get("bare") else {}
+        if declared.default == ():
+            kind["action"] = "append"
+        text = f"{extra['help']} [{environment_name(declared)}{default}]"
+        parser.add_argument(*names, help=text, **kind)
+    return parser
+
+
+def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) -> Any:
+    name = environment_name(declared)
+    text = environment.get(name)
+    if text == "" and declared.metadata.get("secret"):
+        raise UsageError(f"{name} is empty: unset it, or set a key")
+    if text and declared.default == ():
+        return [text]
+    return text or None
+
+
+def _parse(declared: "Field[Any]", text: Any) -> Any:
+    parse = declared.metadata["parse"]
+    try:
+        return tuple(map(parse, text)) if isinstance(text, list) else parse(text)
+    except ValueError as error:
+        raise UsageError(
+            f"invalid value {text!r} for {flag_name(declared)} "
+            f"(environment: {environment_name(declared)}): {error}"
+        ) from None
