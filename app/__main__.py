@@ -1,0 +1,47 @@
+"""`python -m app`: read the settings, load the model, serve.
+
+Exits with 2 for bad usage, with 1 when the service cannot start, with 0 after a signal.
+"""
+
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+
+from app.application import build, create_app
+from app.errors import StartupError
+from app.logs import configure
+from app.server import run
+from app.settings import Settings, UsageError
+
+logger = logging.getLogger("app")
+
+
+def main() -> int:
+    """Run the service; the exit code."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    try:
+        settings = Settings.read(sys.argv[1:], os.environ)
+    except UsageError as error:
+        print(f"error: {error}\nFor more information, try '--help'.", file=sys.stderr)  # noqa: T201  # usage goes to the terminal, before there is a log
+        return 2
+    configure(settings.log_level, json_output=settings.json_output)
+    logger.info("%s", settings.redacted())
+    try:
+        service = build(settings)
+        run(create_app(service, settings), settings, service.lifecycle)
+    except StartupError as error:
+        logger.error("Error: %s", error)
+        return 1
+    return 0
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """A signal before the server is up: as process 1 of a container we would ignore it."""
+    sys.exit(128 + number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,159 @@
+"""Typed reads of JSON values, with the contract's rules; what does not fit raises.
+
+A reader takes a parsed JSON value and returns the typed one. Rules and messages are those of the
+deserializers in TEI 1.9.3 (router/src/http/types.rs, serde_json 1.0.140).
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+Reader = Callable[[Any], Any]
+
+MAX_U32 = 2**32 - 1
+MAX_U64 = 2**64 - 1
+
+
+class Misfit(Exception):
+    """A value is not what its field takes; `syntax` where TEI calls that bad JSON."""
+
+    def __init__(self, message: str, *, field: str = "", syntax: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.field = field
+        self.syntax = syntax
+
+
+class _Required:
+    """The default of a field that has none."""
+
+
+REQUIRED: Final = _Required()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a request body: how to read it, and its value when it is absent."""
+
+    name: str
+    read: Reader
+    default: Any = REQUIRED
+
+
+class Shape:
+    """The fields of a request body, in the order of TEI's struct; others are ignored."""
+
+    def __init__(self, name: str, *fields: Field) -> None:
+        self.name = name
+        self.fields: Mapping[str, Field] = {field.name: field for field in fields}
+
+    def read(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Every field's typed value.
+
+        Raises: Misfit for the first field that is missing or does not fit.
+        """
+        values = {}
+        for name, field in self.fields.items():
+            if name in found:
+                values[name] = self.read_field(name, found[name])
+            elif field.default is REQUIRED:
+                raise Misfit(f"missing field `{name}`")
+            else:
+                values[name] = field.default
+        return values
+
+    def read_field(self, name: str, value: Any) -> Any:
+        """One field's typed value.
+
+        Raises: Misfit that names the field.
+        """
+        try:
+            return self.fields[name].read(value)
+        except Misfit as misfit:
+            misfit.field = name
+            raise
+
+
+def optional(read: Reader) -> Reader:
+    """`null` counts as absent."""
+    return lambda value: None if value is None else read(value)
+
+
+def boolean(value: Any) -> bool:
+    """`true` or `false`; no number and no string stands for one."""
+    if type(value) is bool:
+        return value
+    raise wrong_type(value, "a boolean")
+
+
+def string(value: Any) -> str:
+    """A string."""
+    if type(value) is str:
+        return value
+    raise wrong_type(value, "a string")
+
+
+def unsigned(value: Any) -> int:
+    """An integer literal from 0 to 2^64 - 1; `12.0` and `1e2` are none."""
+    if type(value) is not int:
+        raise wrong_type(value, "usize")
+    if not 0 <= value <= MAX_U64:
+        raise Misfit(f"invalid value: integer `{value}`, expected usize")
+    return value
+
+
+def variant(expected: str, values: Mapping[str, Any]) -> Reader:
+    """One of a few strings; `expected` is how TEI lists them."""
+
+    def read(value: Any) -> Any:
+        if type(value) is not str:
+            raise Misfit("expected value", syntax=True)
+        if value not in values:
+            raise Misfit(f"unknown variant `{value}`, expected {expected}")
+        return values[value]
+
+    return read
+
+
+def embed_input(value: Any) -> tuple[list[str | tuple[int, ...]], bool]:
+    """The inputs, and whether they came as a batch.
+
+    A string is one text; an array of ids is one pre-tokenized input, the empty array included;
+    an array of strings and id arrays is a batch.
+    """
+    if type(value) is str:
+        return [value], False
+    if type(value) is list:
+        if _are_ids(value):
+            return [tuple(value)], False
+        if all(type(one) is str or (type(one) is list and _are_ids(one)) for one in value):
+            return [one if type(one) is str else tuple(one) for one in value], True
+    raise Misfit("data did not match any variant of untagged enum Input")
+
+
+def wrong_type(value: Any, expected: str) -> Misfit:
+    """The words of serde for a value of another type."""
+    return Misfit(f"invalid type: {_described(value)}, expected {expected}")
+
+
+def _are_ids(values: Sequence[Any]) -> bool:
+    return all(type(one) is int and 0 <= one <= MAX_U32 for one in values)
+
+
+def _described(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"boolean `{str(value).lower()}`"
+        case int():
+            return f"integer `{value}`"
+        case float():
+            return f"floating point `{value!r}`"
+        case str():
+            return f"string {json.dumps(value, ensure_ascii=False)}"
+        case Mapping():
+            return "map"
+        case _:
+            return "sequence"

@@ -1,0 +1,158 @@
+"""Pure ASGI middleware around the whole application. The outermost comes first in `wrap`."""
+
+import asyncio
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.api.transport import RawHeaders, header, respond
+from app.lifecycle import Lifecycle
+
+MAX_HEADERS = 100
+MAX_HEADER_BYTES = 32 * 1024
+
+CLOSE = (b"connection", b"close")
+_VARY = (
+    b"vary",
+    b"origin, access-control-request-method, access-control-request-headers",
+)
+_PREFLIGHT: RawHeaders = [
+    (b"access-control-allow-methods", b"GET,POST"),
+    (b"access-control-allow-headers", b"content-type"),
+]
+
+
+def wrap(app: ASGIApp, lifecycle: Lifecycle, allowed_origins: Sequence[str]) -> ASGIApp:
+    """Put every middleware around the application."""
+    app = Cors(app, allowed_origins)
+    app = HeaderLimits(app)
+    app = DrainBody(app)
+    return InFlight(app, lifecycle)
+
+
+class InFlight:
+    """Counts requests in flight; while draining, tells each client to close its connection."""
+
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
+        self._app = app
+        self._lifecycle = lifecycle
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+
+        async def send_closing(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._lifecycle.draining:
+                message["headers"] = _closing(message["headers"])
+            await send(message)
+
+        self._lifecycle.accepted += 1
+        self._lifecycle.in_flight += 1
+        try:
+            await self._app(scope, receive, send_closing)
+        finally:
+            self._lifecycle.in_flight -= 1
+
+
+class DrainBody:
+    """Reads what is left of a body that the application answered without.
+
+    Hypercorn 0.18 queues ten chunks of a request for the application; when it answers without
+    reading them, the connection, two tasks and the socket's buffer stay for good.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._drains: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        is_read = False
+
+        async def watch_receive() -> Message:
+            nonlocal is_read
+            message = await receive()
+            is_read = is_read or not message.get("more_body", False)
+            return message
+
+        async def close_if_unread(message: Message) -> None:
+            if message["type"] == "http.response.start" and not is_read and _has_body(scope):
+                message["headers"] = _closing(message["headers"])
+                drain = asyncio.create_task(_drain(receive))
+                self._drains.add(drain)
+                drain.add_done_callback(self._drains.discard)
+            await send(message)
+
+        await self._app(scope, watch_receive, close_if_unread)
+
+
+class HeaderLimits:
+    """Refuses heads that are too large (431) or that could smuggle a request (400)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            headers = scope["headers"]
+            size = sum(len(name) + len(value) for name, value in headers)
+            if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
+                await respond(send, 431, b"", None, [CLOSE])
+                return
+            names = {name for name, _ in headers}
+            if {b"content-length", b"transfer-encoding"} <= names:
+                await respond(send, 400, b"", None, [CLOSE])
+                return
+        await self._app(scope, receive, send)
+
+
+class Cors:
+    """CORS as TEI has it: on every response, and for OPTIONS on any path, known or not."""
+
+    def __init__(self, app: ASGIApp, allowed_origins: Sequence[str]) -> None:
+        self._app = app
+        self._origins = frozenset(origin.encode() for origin in allowed_origins)
+        self._any = not self._origins or b"*" in self._origins
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        common = self._headers(scope)
+        if scope["method"] == "OPTIONS":
+            await respond(send, 200, b"", None, [*common, *_PREFLIGHT])
+            return
+
+        async def send_with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *common]
+            await send(message)
+
+        await self._app(scope, receive, send_with_headers)
+
+    def _headers(self, scope: Scope) -> RawHeaders:
+        if self._any:
+            return [_VARY, (b"access-control-allow-origin", b"*")]
+        origin = header(scope, b"origin")
+        if origin is None or origin not in self._origins:
+            return [_VARY]
+        return [_VARY, (b"access-control-allow-origin", origin)]
+
+
+def _closing(headers: RawHeaders) -> RawHeaders:
+    return headers if CLOSE in headers else [*headers, CLOSE]
+
+
+def _has_body(scope: Scope) -> bool:
+    return any(
+        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
+        for name, value in scope["headers"]
+    )
+
+
+async def _drain(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,140 @@
+"""The application: every part built once from the settings, and the ASGI app around them."""
+
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp
+
+from app import __version__
+from app.api.middleware import wrap
+from app.api.routes import Service, not_found, routes
+from app.errors import InvalidInput, StartupError
+from app.inference import machine, repository
+from app.inference.batch import BatchLimits
+from app.inference.engine import Engine, EngineOptions, find_prompt
+from app.inference.loading import LoadedModel, LoadOptions, load, output_for
+from app.inference.manifest import Manifest
+from app.inference.session import SessionOptions
+from app.inference.worker import BatchWorker
+from app.lifecycle import Lifecycle
+from app.metrics import Metrics
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def build(settings: Settings) -> Service:
+    """Load the model, prove it, and start its threads. Nothing listens yet.
+
+    Raises: StartupError with the cause and the remedy.
+    """
+    folder = repository.find(settings.model_id, settings.revision, settings.models_dir)
+    if folder is None:
+        raise StartupError(_not_exported(settings))
+    workers = settings.tokenization_workers or min(max(machine.usable_cores() - 1, 1), 64)
+    options = LoadOptions(
+        session=SessionOptions(settings.provider, settings.threads),
+        tokenization_workers=workers,
+        max_batch_tokens=settings.max_batch_tokens,
+        auto_truncate=settings.auto_truncate,
+    )
+    model = load(folder, options)
+    metrics = Metrics(model.max_input_length)
+    worker = BatchWorker(
+        model.session,
+        model.manifest.padding,
+        BatchLimits(model.run_tokens, settings.max_batch_requests),
+        metrics,
+        model.session.plan.run_threads,
+    )
+    engine = Engine(_engine_options(settings, model.manifest), model.tokenization, worker)
+    worker.start()
+    return Service(
+        engine=engine,
+        metrics=metrics,
+        lifecycle=Lifecycle(),
+        model_name=settings.model_name,
+        info=_info(settings, model, workers),
+        payload_limit=settings.payload_limit,
+        api_key=settings.api_key,
+    )
+
+
+def create_app(service: Service, settings: Settings) -> ASGIApp:
+    """The ASGI application; its lifespan ends when the engine has answered what it holds."""
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        await service.engine.close()
+
+    app = Starlette(
+        routes=routes(service), lifespan=lifespan, exception_handlers={Exception: _internal_error}
+    )
+    app.router.redirect_slashes = False
+    app.router.default = not_found
+    return wrap(app, service.lifecycle, settings.cors_allow_origin)
+
+
+async def _internal_error(_: Request, __: Exception) -> Response:
+    """A fault of ours: the server logs it, the client learns nothing of our insides."""
+    content = b'{"error":"internal error","error_type":"Backend"}'
+    return Response(content, 500, media_type="application/json")
+
+
+def _not_exported(settings: Settings) -> str:
+    revision = f" REVISION={settings.revision}" if settings.revision else ""
+    place = settings.models_dir / repository.folder_name(settings.model_id, settings.revision)
+    return (
+        f"{settings.model_id} is not exported: neither it nor {place} holds a manifest.json; "
+        f"run: make export MODEL_ID={settings.model_id}{revision}"
+    )
+
+
+def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:
+    return EngineOptions(
+        output=output_for(manifest, settings.pooling),
+        dimensions=manifest.dimensions,
+        prompts=manifest.prompts,
+        default_prompt=_default_prompt(settings, manifest),
+        auto_truncate=settings.auto_truncate,
+        max_concurrent_requests=settings.max_concurrent_requests,
+        max_client_batch_size=settings.max_client_batch_size,
+    )
+
+
+def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
+    """As in TEI, the checkpoint's own `default_prompt_name` counts only if it is asked for."""
+    if settings.default_prompt_name is None:
+        return settings.default_prompt
+    try:
+        return find_prompt(manifest.prompts, settings.default_prompt_name)
+    except InvalidInput as error:
+        raise StartupError(str(error)) from None
+
+
+def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> dict[str, object]:
+    """TEI's keys in TEI's order, then ours."""
+    return {
+        "model_id": settings.model_id,
+        "model_sha": settings.revision,
+        "model_dtype": model.session.compute_dtype,
+        "served_model_name": settings.model_name,
+        "model_type": {"embedding": {"pooling": settings.pooling or model.manifest.pooling}},
+        "max_concurrent_requests": settings.max_concurrent_requests,
+        "max_input_length": model.max_input_length,
+        "max_batch_tokens": settings.max_batch_tokens,
+        "max_batch_requests": settings.max_batch_requests,
+        "max_client_batch_size": settings.max_client_batch_size,
+        "auto_truncate": settings.auto_truncate,
+        "tokenization_workers": tokenization_workers,
+        "version": __version__,
+        "sha": None,
+        "docker_label": None,
+        "provider": model.session.provider,
+        "fingerprint": model.manifest.fingerprint,
+    }
