@@ -1,0 +1,80 @@
+"""python -m app.prove FOLDER: replay the stored probes through the serving code.
+
+Prints a certificate as one JSON object. The export runs this before it publishes a folder; an
+operator may run it on the machine that serves.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+
+from app.errors import ServiceError, StartupError
+from app.inference import machine, proof
+from app.inference.manifest import PROBES_FILE, Certificate, Manifest, ManifestError
+from app.inference.proof import Probes, ProbesError
+from app.inference.providers import Choice
+from app.inference.session import Session, SessionOptions
+from app.inference.tokenization import Tokenization
+
+
+def prove(folder: Path, provider: Choice) -> Certificate:
+    """Check every file, tokenize and run every probe, and compare with the stored reference.
+
+    Raises: ManifestError, ProbesError, StartupError or ServiceError with what went wrong.
+    """
+    manifest = Manifest.read(folder)
+    manifest.verify_files(folder)
+    probes = Probes.read(folder / PROBES_FILE)
+    _check_tokens(Tokenization.load(folder, manifest), probes)
+    session = Session.load(folder, manifest, SessionOptions(provider=provider))
+    agreement = proof.replay(session, probes, manifest.padding)
+    return Certificate(
+        graph=session.graph.file,
+        provider=session.provider,
+        compute_dtype=session.compute_dtype,
+        machine=machine.describe(),
+        reference="pytorch",
+        probes=len(probes),
+        worst_cosine=agreement.worst_cosine,
+        mean_cosine=agreement.mean_cosine,
+        largest_error=agreement.largest_error,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the certificate, or one line on stderr and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
+    parser.add_argument("--provider", choices=get_args(Choice), default="cpu")
+    options = parser.parse_args(arguments)
+    try:
+        certificate = prove(options.folder, options.provider)
+    except (ManifestError, ProbesError, StartupError, ServiceError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(json.dumps(asdict(certificate)) + "\n")
+    return 0
+
+
+def _check_tokens(tokenization: Tokenization, probes: Probes) -> None:
+    """Raise StartupError naming the first text that serving tokenizes differently."""
+    served = tokenization.encode_now(probes.texts)
+    for text, expected, actual in zip(probes.texts, probes.inputs, served, strict=True):
+        if not np.array_equal(expected.input_ids, actual.input_ids):
+            raise StartupError(
+                f"{text[:60]!r} is tokenized as {actual.input_ids[:8].tolist()}…, the original "
+                f"tokenizer gives {expected.input_ids[:8].tolist()}…: tokenizer.json and "
+                "tokenizer_config.json of the model disagree"
+            )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

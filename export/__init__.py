@@ -1,0 +1,1 @@
+"""Export: a Hugging Face checkpoint to a proved folder that the server opens. Build time only."""

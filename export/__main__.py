@@ -1,0 +1,68 @@
+"""python -m export MODEL: convert a Hugging Face model, prove the result, publish its folder."""
+
+import errno
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+from export.errors import ExportError
+from export.request import already_exported, parse
+
+logger = logging.getLogger("export")
+
+_NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Export one model; the exit status is 0, 1 for a failure, 2 for wrong usage."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
+    logger.setLevel(logging.INFO)
+    signal.signal(signal.SIGTERM, _terminate)
+    request = parse(arguments, os.environ)
+    if request.if_missing and (folder := already_exported(request)):
+        logger.info("%s is there already", folder)
+        return 0
+    try:
+        # Only now: a start that finds its model exported must not wait for this.
+        from export import pipeline
+
+        pipeline.export(request)
+    except ExportError as error:
+        return _fail(str(error))
+    except ImportError as error:
+        return _fail(f"{_first_line(error)}: install what the export needs (make setup)")
+    except OSError as error:
+        return _fail(_explain(error))
+    except KeyboardInterrupt:
+        return _fail("interrupted; nothing was published", status=128 + signal.SIGINT)
+    return 0
+
+
+def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+    """Unwind as for an error, so that whatever is half done is removed."""
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _explain(error: OSError) -> str:
+    place = f" ({error.filename})" if error.filename else ""
+    if error.errno in _NO_SPACE:
+        return f"no space left to write{place}: free some, or name another place by --models-dir"
+    return f"{error.strerror or _first_line(error)}{place}: check the path and its permissions"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0]
+
+
+def _fail(message: str, status: int = 1) -> int:
+    sys.stdout.flush()
+    sys.stderr.write(f"error: {message}\n")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,61 @@
+"""Convert: a checkpoint to a bare ONNX encoder, through optimum."""
+
+import logging
+import warnings
+from pathlib import Path
+
+import optimum.utils.logging as optimum_logging
+import transformers
+from optimum.exporters.onnx import main_export
+from optimum.exporters.tasks import TasksManager
+
+from export.checkpoint import Checkpoint
+from export.errors import ExportError
+
+_TASK = "feature-extraction"
+_OPSET = 18  # the newest that TensorRT 10 and the quantizers all read
+
+
+def check_supported(checkpoint: Checkpoint) -> None:
+    """Refuse what transformers or optimum cannot load.
+
+    Raises: ExportError naming the architecture.
+    """
+    try:
+        tasks = TasksManager.get_supported_tasks_for_model_type(
+            checkpoint.model_type, "onnx", library_name="transformers"
+        )
+    except KeyError:
+        tasks = {}
+    if checkpoint.model_type not in transformers.CONFIG_MAPPING or _TASK not in tasks:
+        raise ExportError(
+            f"architecture {checkpoint.architecture} (model_type {checkpoint.model_type!r}) "
+            "cannot be converted to ONNX: choose a model of a supported architecture"
+        )
+
+
+def convert(checkpoint: Path, folder: Path) -> Path:
+    """Write `folder/model.onnx`, float32, with the one output `last_hidden_state` (B, S, H).
+
+    Raises: ExportError with the converter's own words.
+    """
+    optimum_logging.set_verbosity(logging.ERROR)
+    transformers.logging.set_verbosity(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the tracer warns of every constant that it folds
+        try:
+            main_export(
+                str(checkpoint),
+                folder,
+                task=_TASK,
+                opset=_OPSET,
+                dtype="fp32",
+                # With sentence-transformers installed optimum would pool and normalize by itself.
+                library_name="transformers",
+                local_files_only=True,
+                do_validation=False,  # the proof compares more, and with the serving code
+            )
+        except (ValueError, KeyError, NotImplementedError, ImportError, RuntimeError) as error:
+            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+            raise ExportError(f"the conversion to ONNX failed: {reason}") from error
+    return folder / "model.onnx"

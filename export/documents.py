@@ -1,0 +1,76 @@
+"""Documents: the JSON files of a checkpoint, read value by value with one-line errors."""
+
+import json
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from export.errors import ExportError
+
+T = TypeVar("T", str, int, bool, dict[str, Any])
+
+
+class Document:
+    """A JSON object; an absent file reads as an empty one."""
+
+    def __init__(self, path: Path, content: dict[str, Any]) -> None:
+        self._path = path
+        self._content = content
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read a file that holds one JSON object.
+
+        Raises: ExportError for a file that is there but holds something else.
+        """
+        content = read_json(path)
+        if content is None:
+            content = {}
+        if not isinstance(content, dict):
+            raise ExportError(f"{path} is not a JSON object: fetch the model again")
+        return cls(path, content)
+
+    def __bool__(self) -> bool:
+        return bool(self._content)
+
+    def value(self, key: str, kind: type[T]) -> T | None:
+        """The value of a key; None where it is absent or null.
+
+        Raises: ExportError for a value of another type.
+        """
+        found = self._content.get(key)
+        if found is None or type(found) is kind:
+            return found
+        raise ExportError(f"{self._path}: {key}: {found!r} is not of type {kind.__name__}")
+
+    def texts(self, key: str) -> list[str]:
+        """The strings under a key that holds one or a list of them; none where it is absent."""
+        found = self._content.get(key)
+        if found is None:
+            return []
+        items = found if isinstance(found, list) else [found]
+        if all(isinstance(item, str) for item in items):
+            return items
+        raise ExportError(f"{self._path}: {key}: {found!r} is not a list of strings")
+
+    def first_integer(self, *keys: str) -> int | None:
+        """The first integer under any of the keys; lists count by their first item."""
+        for key in keys:
+            found = self._content.get(key)
+            if isinstance(found, list) and found:
+                found = found[0]
+            if type(found) is int:
+                return found
+        return None
+
+
+def read_json(path: Path) -> Any:
+    """Parse a JSON file; None where there is no such file.
+
+    Raises: ExportError when it cannot be read as JSON.
+    """
+    try:
+        return json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise ExportError(f"{path} cannot be read: {error}") from None

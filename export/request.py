@@ -1,0 +1,91 @@
+"""Request: what to export, from the command line and the environment."""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast, get_args
+
+from app.inference import repository
+from app.inference.manifest import Manifest, ManifestError, Pooling
+
+_POOLINGS = tuple(pooling.replace("_", "-") for pooling in get_args(Pooling))
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One model to export; `pooling` overrides what the checkpoint says."""
+
+    model: str
+    revision: str | None = None
+    pooling: Pooling | None = None
+    models_dir: Path = Path("models")
+    if_missing: bool = False
+
+    @property
+    def folder(self) -> Path:
+        """Where the exported model is published."""
+        return self.models_dir / repository.folder_name(self.model, self.revision)
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
+    """Read flags, and for those not given their environment variables; empty counts as unset.
+
+    Raises: SystemExit with status 2 for a usage error.
+    """
+    parser = _parser(environment)
+    found = parser.parse_args(arguments)
+    if not found.model:
+        parser.error("MODEL is empty: give a Hub id or a folder")
+    if found.pooling and found.pooling not in _POOLINGS:  # argparse does not check defaults
+        parser.error(f"POOLING={found.pooling}: choose from {', '.join(_POOLINGS)}")
+    pooling = cast("Pooling", found.pooling.replace("-", "_")) if found.pooling else None
+    return Request(
+        model=found.model,
+        revision=found.revision or None,
+        pooling=pooling,
+        models_dir=Path(found.models_dir or "models"),
+        if_missing=found.if_missing,
+    )
+
+
+def already_exported(request: Request) -> Path | None:
+    """The folder that already holds this model with the pooling asked for, if there is one."""
+    folder = repository.find(request.model, request.revision, request.models_dir)
+    if folder is None:
+        return None
+    try:
+        manifest = Manifest.read(folder)
+    except ManifestError:
+        return None
+    return folder if request.pooling in {None, manifest.pooling} else None
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export",
+        description="Convert a Hugging Face model to a folder that the server opens.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("model", metavar="MODEL", help="an id on the Hugging Face Hub, or a folder")
+    parser.add_argument(
+        "--revision",
+        default=environment.get("REVISION"),
+        help="branch, tag or commit on the Hub [env: REVISION]",
+    )
+    parser.add_argument(
+        "--models-dir",
+        default=environment.get("MODELS_DIR"),
+        help="where exported models lie (default: models) [env: MODELS_DIR]",
+    )
+    parser.add_argument(
+        "--pooling",
+        choices=["", *_POOLINGS],
+        metavar=f"{{{','.join(_POOLINGS)}}}",
+        default=environment.get("POOLING"),
+        help="pool this way instead of the checkpoint's own [env: POOLING]",
+    )
+    parser.add_argument(
+        "--if-missing", action="store_true", help="do nothing when the exported folder is there"
+    )
+    return parser
