@@ -1,0 +1,216 @@
+"""What a body must be, and the words for what it is not: rows of the contract's tables."""
+
+import contextlib
+import json
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.api import body
+from app.api.openai import EMBEDDINGS
+from app.api.tei import EMBED
+from app.errors import MalformedBody, MistypedBody
+
+DEFAULTS: dict[str, Any] = {
+    "truncate": None,
+    "truncation_direction": "right",
+    "prompt_name": None,
+    "normalize": True,
+    "dimensions": None,
+}
+
+
+@pytest.mark.parametrize(
+    ("content", "inputs", "is_batch"),
+    [
+        (b'"a"', ["a"], False),
+        (b'""', [""], False),
+        (b"[]", [()], False),  # one empty id list
+        (b"[1,2]", [(1, 2)], False),
+        (b"[4294967295]", [(4294967295,)], False),
+        (b"[[1,2]]", [(1, 2)], True),
+        (b'["a","b"]', ["a", "b"], True),
+        (b'["a",[1],[]]', ["a", (1,), ()], True),
+        (b'"\\u0000\\ud83d\\ude00"', ["\0\U0001f600"], False),
+    ],
+)
+def test_the_shapes_of_an_input(content: bytes, inputs: list[Any], is_batch: bool) -> None:
+    assert body.read(b'{"inputs":%b}' % content, EMBED)["inputs"] == (inputs, is_batch)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'[1,"a"]', b'[["a"]]', b"[1.0]", b"[-1]", b"[-0]", b"[true]", b'["a",null]', b"null",
+        b"5", b"{}", b"[4294967296]", b"[[1],2]", b'["a",[-0]]', b"true", b"[1e2]",
+    ],
+)  # fmt: skip
+def test_other_inputs_match_no_variant(content: bytes) -> None:
+    with pytest.raises(MistypedBody) as caught:
+        body.read(b'{"inputs":%b}' % content, EMBED)
+    assert str(caught.value).startswith(
+        "Failed to deserialize the JSON body into the target type: inputs: "
+        "data did not match any variant of untagged enum Input at line 1 column "
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [
+        (b'{"inputs":"a"}', {}),
+        (b'{"inputs":"a","truncate":null,"prompt_name":null,"dimensions":null}', {}),
+        (b'{"inputs":"a","truncate":false,"normalize":false}', {"truncate": False, "normalize": False}),
+        (b'{"inputs":"a","truncation_direction":"Left"}', {"truncation_direction": "left"}),
+        (b'{"inputs":"a","truncation_direction":"left"}', {"truncation_direction": "left"}),
+        (b'{"inputs":"a","truncation_direction":"Right"}', {}),
+        (b'{"inputs":"a","dimensions":18446744073709551615}', {"dimensions": 2**64 - 1}),
+        (b'{"inputs":"a","prompt_name":""}', {"prompt_name": ""}),
+        (b'{"inputs":"a","unknown":1,"unknown":{"deep":[1e999]},"Inputs":2}', {}),
+        (b'{"inputs":"a","unknown":"\\ud800"}', {}),
+        (b' \n{"inputs":"a"} trailing', {}),
+        (b'{"inputs":"a"}{"inputs":"b"}', {}),
+        (b'["a",true,"Left","q",false,3]', {
+            "truncate": True, "truncation_direction": "left", "prompt_name": "q",
+            "normalize": False, "dimensions": 3,
+        }),
+        (b'["a"]', {}),
+    ],
+)  # fmt: skip
+def test_what_is_accepted(content: bytes, found: dict[str, Any]) -> None:
+    assert body.read(content, EMBED) == {"inputs": (["a"], False), **DEFAULTS, **found}
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"", "EOF while parsing a value at line 1 column 0"),
+        (b"  \n ", "EOF while parsing a value at line 2 column 1"),
+        (b"{", "EOF while parsing an object at line 1 column 1"),
+        (b'{"inputs"', "EOF while parsing an object at line 1 column 9"),
+        (b'{"inputs":', "EOF while parsing a value at line 1 column 10"),
+        (b'{"inputs":["a"', "EOF while parsing a list at line 1 column 14"),
+        (b'{"inputs":["a",', "EOF while parsing a value"),
+        (b'{"inputs":"a', "EOF while parsing a string"),
+        (b'{"inputs":"a",}', "trailing comma at line 1 column 15"),
+        (b'{"inputs":["a",]}', "trailing comma at line 1 column 16"),
+        (b"{'inputs':'a'}", "key must be a string at line 1 column 2"),
+        (b"{\"inputs\":'a'}", "expected value"),
+        (b'{"inputs":NaN}', "expected value"),
+        (b'{"inputs":-Infinity}', "expected value"),
+        (b'{"inputs":True}', "expected value"),
+        (b'{"inputs":"a","x":None}', "expected value"),
+        (b'{"inputs" "a"}', "expected `:`"),
+        (b'{"inputs":"a" "x":1}', "expected `,` or `}`"),
+        (b'{"inputs":[1 2]}', "expected `,` or `]`"),
+        (b'{"inputs":01}', "expected `,` or `}`"),
+        (b'{"inputs":"a\nb"}', "control character (\\u0000-\\u001F) found while parsing a string"),
+        (b'{"inputs":"\\x"}', "invalid escape"),
+        (b'{"inputs":"\\ud800"}', "inputs: lone leading surrogate in hex escape"),
+        (b'{"inputs":["\\udc00"]}', "inputs: lone leading surrogate in hex escape"),
+        (b'{"inputs":1e400}', "inputs: number out of range"),
+        (b'\xef\xbb\xbf{"inputs":"a"}', "expected value at line 1 column 1"),
+        ('{"inputs":"a"}'.encode("utf-16"), "invalid unicode code point"),
+        (b'{"inputs":"\xff"}', "invalid unicode code point"),
+        (b'{"inputs":' + b"[" * 200 + b"]" * 200 + b"}", "inputs: recursion limit exceeded"),
+        (b"[" * 100_000, "recursion limit exceeded"),
+        (b'{"a":' * 100_000, "recursion limit exceeded"),
+        (b'{"inputs":"a","truncation_direction":null}', "truncation_direction: expected value"),
+        (b'{"inputs":"a","truncation_direction":1}', "truncation_direction: expected value"),
+    ],
+)
+def test_what_is_no_json_is_400(content: bytes, detail: str) -> None:
+    with pytest.raises(MalformedBody) as caught:
+        body.read(content, EMBED)
+    assert str(caught.value).startswith(f"Failed to parse the request body as JSON: {detail}")
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"{}", "missing field `inputs` at line 1 column 2"),
+        (b'{"truncate":true}', "missing field `inputs` at line 1 column 17"),
+        (b"[]", "missing field `inputs`"),
+        (b'"a"', 'invalid type: string "a", expected struct EmbedRequest at line 1 column 3'),
+        (b"5", "invalid type: integer `5`, expected struct EmbedRequest"),
+        (b"null", "invalid type: null, expected struct EmbedRequest"),
+        (b'{"inputs":"a","inputs":"a"}', "duplicate field `inputs` at line 1 column "),
+        (b'{"inputs":"a","truncate":true,"truncate":true}', "duplicate field `truncate`"),
+        (b'{"inputs":"a","truncate":"true"}', 'truncate: invalid type: string "true", expected a boolean'),
+        (b'{"inputs":"a","truncate":1}', "truncate: invalid type: integer `1`, expected a boolean"),
+        (b'{"inputs":"a","normalize":null}', "normalize: invalid type: null, expected a boolean"),
+        (b'{"inputs":"a","normalize":[]}', "normalize: invalid type: sequence, expected a boolean"),
+        (b'{"inputs":"a","normalize":{"a":1}}', "normalize: invalid type: map, expected a boolean"),
+        (b'{"inputs":"a","prompt_name":1.5}', "prompt_name: invalid type: floating point `1.5`, expected a string"),
+        (b'{"inputs":"a","prompt_name":true}', "prompt_name: invalid type: boolean `true`, expected a string"),
+        (b'{"inputs":"a","dimensions":-1}', "dimensions: invalid value: integer `-1`, expected usize"),
+        (b'{"inputs":"a","dimensions":-0}', "dimensions: invalid type: floating point `-0.0`, expected usize"),
+        (b'{"inputs":"a","dimensions":12.0}', "dimensions: invalid type: floating point `12.0`, expected usize"),
+        (b'{"inputs":"a","dimensions":1e2}', "dimensions: invalid type: floating point `100.0`, expected usize"),
+        (b'{"inputs":"a","dimensions":"12"}', 'dimensions: invalid type: string "12", expected usize'),
+        (b'{"inputs":"a","truncation_direction":"LEFT"}', "truncation_direction: unknown variant `LEFT`, expected `Left` or `Right`"),
+        (b'{"truncate":1,"inputs":5}', "truncate: "),  # the first fault in the order of the body
+        (b'{"inputs":5,"truncate":1}', "inputs: "),
+    ],
+)  # fmt: skip
+def test_what_has_another_shape_is_422(content: bytes, detail: str) -> None:
+    with pytest.raises(MistypedBody) as caught:
+        body.read(content, EMBED)
+    text = "Failed to deserialize the JSON body into the target type: "
+    assert str(caught.value).startswith(text + detail)
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b'{"inputs":"a"}', "missing field `input`"),
+        (b'{"input":"a","encoding_format":"int8"}', "encoding_format: unknown variant `int8`, expected `float` or `base64`"),
+        (b'{"input":"a","encoding_format":"Float"}', "encoding_format: unknown variant"),
+        (b'{"input":"a","model":1}', "model: invalid type: integer `1`, expected a string"),
+        (b'{"input":"a","user":[]}', "user: invalid type: sequence, expected a string"),
+        (b"1", "invalid type: integer `1`, expected struct OpenAICompatRequest"),
+    ],
+)  # fmt: skip
+def test_openai_s_body_has_its_own_fields(content: bytes, detail: str) -> None:
+    with pytest.raises(MistypedBody, match="target type") as caught:
+        body.read(content, EMBEDDINGS)
+    assert f": {detail}" in str(caught.value)
+
+
+def test_a_null_encoding_format_is_bad_syntax() -> None:
+    with pytest.raises(MalformedBody, match="encoding_format: expected value"):
+        body.read(b'{"input":"a","encoding_format":null}', EMBEDDINGS)
+
+
+def test_text_that_looks_like_a_fault_is_only_text() -> None:
+    content = b'{"inputs":["\\"inputs\\": -0 NaN {[", "inputs", "2021-01-02"]}'
+    assert body.read(content, EMBED)["inputs"][0][1:] == ["inputs", "2021-01-02"]
+
+
+def test_a_large_malformed_body_is_refused_without_delay() -> None:
+    numbers = b",".join(b"%d" % random.randrange(30_000) for _ in range(300_000))
+    with pytest.raises(MalformedBody, match="EOF while parsing a list"):
+        body.read(b'{"inputs":[' + numbers, EMBED)
+
+
+@given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    with contextlib.suppress(MalformedBody, MistypedBody):
+        body.read(content, EMBED)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+        lambda inner: (
+            st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=3), inner, max_size=3)
+        ),
+        max_leaves=8,
+    ),
+    st.sampled_from(["inputs", "truncate", "normalize", "dimensions", "prompt_name", "other"]),
+)
+def test_any_json_is_read_or_refused(value: Any, name: str) -> None:
+    with contextlib.suppress(MalformedBody, MistypedBody):
+        body.read(json.dumps({"inputs": "a", name: value}).encode(), EMBED)

@@ -1,0 +1,103 @@
+"""The middleware against what Hypercorn 0.18 leaves to the application."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.types import Message, Receive, Scope, Send
+
+from app.api.middleware import MAX_HEADER_BYTES, MAX_HEADERS, wrap
+from app.api.transport import respond
+from app.lifecycle import Lifecycle
+from tests.asgi import make_scope, request, send_request
+
+
+async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers without reading the body."""
+    del scope, receive
+    await respond(send, 200, b"early", None, [])
+
+
+app = wrap(refuse, Lifecycle(), ())
+
+
+def test_an_early_answer_closes_the_connection_and_reads_the_rest() -> None:
+    async def scenario() -> tuple[list[Message], int]:
+        queue: asyncio.Queue[Message] = asyncio.Queue(maxsize=10)  # as Hypercorn's
+        sent: list[Message] = []
+
+        async def upload() -> None:
+            for _ in range(100):
+                await queue.put({"type": "http.request", "body": b"x" * 1000, "more_body": True})
+            await queue.put({"type": "http.disconnect"})
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+
+        headers = {"content-length": "100000"}
+        await app(make_scope("POST", "/embed", headers), queue.get, send)
+        async with asyncio.timeout(5):
+            await upload()  # blocks for ever when nobody reads
+        await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for _ in range(10):
+            await asyncio.sleep(0)
+        return sent, len(asyncio.all_tasks() - {asyncio.current_task()}) if others else 0
+
+    sent, tasks = asyncio.run(scenario())
+    assert (b"connection", b"close") in sent[0]["headers"]
+    assert tasks == 0
+
+
+@pytest.mark.parametrize("headers", [{}, {"content-length": "0"}])
+def test_an_answer_to_a_request_without_a_body_keeps_the_connection(
+    headers: dict[str, str],
+) -> None:
+    assert "connection" not in request(app, "GET", "/", headers=headers).headers
+
+
+def test_too_many_or_too_large_headers_are_431() -> None:
+    many = {f"x-{i}": "" for i in range(MAX_HEADERS + 1)}
+    large = {"x-large": "x" * MAX_HEADER_BYTES}
+    for headers in (many, large):
+        reply = request(app, "GET", "/", headers=headers)
+        assert (reply.status, reply.headers["connection"]) == (431, "close")
+    fits = {f"x-{i}": "" for i in range(MAX_HEADERS)}
+    assert request(app, "GET", "/", headers=fits).status == 200
+
+
+def test_a_request_with_two_lengths_is_400() -> None:
+    headers = {"content-length": "5", "transfer-encoding": "chunked"}
+    reply = asyncio.run(send_request(app, make_scope("POST", "/", headers), []))
+    assert (reply.status, reply.headers["connection"]) == (400, "close")
+
+
+def test_requests_in_flight_are_counted_until_they_end() -> None:
+    lifecycle = Lifecycle()
+    seen: list[int] = []
+
+    async def look(scope: Scope, receive: Receive, send: Send) -> None:
+        seen.append(lifecycle.in_flight)
+        if scope["path"] == "/fail":
+            raise ZeroDivisionError
+        await refuse(scope, receive, send)
+
+    counted = wrap(look, lifecycle, ())
+    request(counted, "GET", "/")
+    with pytest.raises(ZeroDivisionError):
+        request(counted, "GET", "/fail")
+    assert (seen, lifecycle.in_flight) == ([1, 1], 0)
+
+
+def test_a_lifespan_passes_through() -> None:
+    scopes: list[Any] = []
+
+    async def note(scope: Scope, receive: Receive, send: Send) -> None:
+        del receive, send
+        scopes.append(scope["type"])
+
+    async def nothing(*_: Any) -> Any:
+        return {}
+
+    asyncio.run(wrap(note, Lifecycle(), ())({"type": "lifespan"}, nothing, nothing))  # type: ignore[arg-type]
+    assert scopes == ["lifespan"]

@@ -1,0 +1,44 @@
+"""Fixtures: a tiny exported model, and services and applications over it."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp
+
+from app.api.routes import Service
+from app.application import build, create_app
+from app.settings import Settings
+from tests import tiny
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the tiny exported model; not to be written to."""
+    folder = tmp_path_factory.mktemp("models") / "tests--tiny"
+    tiny.build(folder)
+    return folder
+
+
+@pytest.fixture
+def make_service(tiny_model: Path) -> Iterator[Callable[..., tuple[Service, ASGIApp]]]:
+    """Builds services over the tiny model with the settings given, and closes them."""
+    services: list[Service] = []
+
+    def make(**changes: Any) -> tuple[Service, ASGIApp]:
+        settings = Settings(**{"model_id": str(tiny_model), **changes})
+        service = build(settings)
+        services.append(service)
+        return service, create_app(service, settings)
+
+    yield make
+    for service in services:
+        asyncio.run(service.engine.close())
+
+
+@pytest.fixture
+def app(make_service: Callable[..., tuple[Service, ASGIApp]]) -> ASGIApp:
+    """An application over the tiny model, with every setting at its default."""
+    return make_service()[1]

@@ -1,0 +1,227 @@
+"""Checkpoint: what is read from the files of a Hugging Face folder, and what is refused."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.inference.manifest import Padding
+from export import checkpoint
+from export.errors import ExportError
+
+CONFIG: dict[str, Any] = {
+    "architectures": ["BertModel"],
+    "model_type": "bert",
+    "hidden_size": 32,
+    "vocab_size": 100,
+    "max_position_embeddings": 64,
+    "pad_token_id": 0,
+}
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a checkpoint's JSON files; `config` is added to a BERT's, the rest replaces."""
+
+    def write(config: dict[str, Any] | None = None, **documents: Any) -> Path:
+        named = {
+            "config.json": CONFIG | (config or {}),
+            "tokenizer.json": {},
+            "1_Pooling/config.json": documents.get("pooling", {"pooling_mode": "mean"}),
+            "modules.json": documents.get("modules"),
+            "sentence_bert_config.json": documents.get("sentence"),
+            "config_sentence_transformers.json": documents.get("sentence_transformers"),
+            "tokenizer_config.json": documents.get("tokenizer"),
+        }
+        for name, content in named.items():
+            if content is not None:
+                (tmp_path / name).parent.mkdir(exist_ok=True)
+                (tmp_path / name).write_text(json.dumps(content))
+        return tmp_path
+
+    return write
+
+
+def test_plain_bert(write: Write) -> None:
+    found = checkpoint.read(write())
+    assert (found.architecture, found.model_type) == ("BertModel", "bert")
+    assert (found.pooling, found.dimensions, found.vocabulary_size) == ("mean", 32, 100)
+    assert found.padding == Padding(id=0, type_id=0, side="right")
+    assert (found.prompts, found.default_prompt_name, found.similarity) == ({}, None, "cosine")
+    assert found.warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("config", "stated", "expected"),
+    [
+        ({}, None, 64),
+        ({}, 48, 48),
+        ({}, 1000, 64),
+        ({"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": 1}, None, 512),
+        (
+            {"model_type": "xlm-roberta", "max_position_embeddings": 514, "pad_token_id": 1},
+            514,
+            512,
+        ),
+        ({"model_type": "camembert", "max_position_embeddings": 514, "pad_token_id": 1}, None, 512),
+        ({"model_type": "mpnet", "max_position_embeddings": 514, "pad_token_id": 1}, 384, 384),
+        (
+            {"model_type": "roberta", "max_position_embeddings": 514, "pad_token_id": None},
+            None,
+            513,
+        ),
+        ({"max_position_embeddings": None, "max_trained_positions": 128}, None, 128),
+        ({"max_position_embeddings": None}, 77, 77),
+    ],
+)
+def test_maximum_length(
+    write: Write, config: dict[str, Any], stated: int | None, expected: int
+) -> None:
+    sentence = None if stated is None else {"max_seq_length": stated}
+    assert checkpoint.read(write(config, sentence=sentence)).max_input_length == expected
+
+
+def test_maximum_length_that_is_null_falls_back_to_the_positions(write: Write) -> None:
+    assert checkpoint.read(write(sentence={"max_seq_length": None})).max_input_length == 64
+
+
+@pytest.mark.parametrize(
+    ("config", "tokenizer", "expected"),
+    [
+        ({"pad_token_id": 1}, {}, Padding(1, 0, "right")),
+        (
+            {"pad_token_id": None, "eos_token_id": 7},
+            {"padding_side": "left"},
+            Padding(7, 0, "left"),
+        ),
+        ({"pad_token_id": None, "eos_token_id": [8, 9]}, None, Padding(8, 0, "right")),
+        ({"pad_token_id": None}, {"pad_token_type_id": 3}, Padding(0, 3, "right")),
+    ],
+)
+def test_padding(
+    write: Write, config: dict[str, Any], tokenizer: dict[str, Any] | None, expected: Padding
+) -> None:
+    assert checkpoint.read(write(config, tokenizer=tokenizer)).padding == expected
+
+
+def test_distilbert_calls_its_width_dim(write: Write) -> None:
+    folder = write({"model_type": "distilbert", "hidden_size": None, "dim": 24})
+    assert checkpoint.read(folder).dimensions == 24
+
+
+def test_prompts_and_similarity(write: Write) -> None:
+    prompts = {"query": "query: ", "document": ""}
+    settings = {"prompts": prompts, "default_prompt_name": "query", "similarity_fn_name": "dot"}
+    found = checkpoint.read(write(sentence_transformers=settings))
+    assert (found.prompts, found.default_prompt_name) == (prompts, "query")
+    assert found.similarity == "dot"
+
+
+def test_override_of_the_pooling_wins_over_an_unsupported_one(write: Write) -> None:
+    found = checkpoint.read(write(pooling={"pooling_mode": "max"}), "last_token")
+    assert found.pooling == "last_token"
+
+
+def test_bert_that_is_silent_about_pooling_takes_cls_with_a_warning(write: Write) -> None:
+    found = checkpoint.read(write({"model_type": "distilbert"}, pooling={}))
+    assert found.pooling == "cls"
+    assert "does not say how to pool; using cls" in found.warnings[0]
+    assert "--pooling" in found.warnings[0]
+
+
+def test_masked_language_model_with_stated_pooling_is_an_encoder(write: Write) -> None:
+    assert checkpoint.read(write({"architectures": ["BertForMaskedLM"]})).pooling == "mean"
+
+
+def test_lower_case_outside_the_tokenizer_is_warned_of(write: Write) -> None:
+    (warning,) = checkpoint.read(write(sentence={"do_lower_case": True})).warnings
+    assert "do_lower_case" in warning
+
+
+@pytest.mark.parametrize(
+    ("config", "documents", "message"),
+    [
+        ({"architectures": None}, {}, "names no `architectures`"),
+        ({"architectures": [3]}, {}, "architectures: .* is not a list of strings"),
+        ({"model_type": 3}, {}, "model_type: 3 is not of type str"),
+        (
+            {"architectures": ["BertForSequenceClassification"]},
+            {},
+            "BertForSequenceClassification: classifiers are not supported",
+        ),
+        (
+            {"architectures": ["BertForMaskedLM"]},
+            {"pooling": {}},
+            "BertForMaskedLM: masked-language-model heads .* --pooling",
+        ),
+        (
+            {"architectures": ["NewModel"], "auto_map": {"AutoModel": "x/y--modeling.NewModel"}},
+            {},
+            "NewModel needs code from its repository, which is never run",
+        ),
+        ({"model_type": "qwen3"}, {"pooling": {}}, "qwen3 has no usual way: .*--pooling"),
+        ({"hidden_size": None}, {}, "no usable `hidden_size`"),
+        ({"vocab_size": 0}, {}, "no usable `vocab_size`"),
+        ({"max_position_embeddings": None}, {}, "says how long an input may be"),
+        ({}, {"sentence": {"max_seq_length": "many"}}, "max_seq_length: 'many' is not of type int"),
+        ({}, {"sentence": {"max_seq_length": 0}}, "maximum input length is 0"),
+        ({}, {"tokenizer": {"padding_side": "top"}}, "padding_side: 'top' is not left or right"),
+        ({}, {"pooling": {"pooling_mode": "max"}}, "pooling max is not supported"),
+        (
+            {},
+            {
+                "pooling": {"pooling_mode": "mean", "include_prompt": False},
+                "sentence_transformers": {"prompts": {"query": "q: "}},
+            },
+            "include_prompt = false is not supported",
+        ),
+        ({}, {"sentence_transformers": {"prompts": {"query": 1}}}, "every prompt must be a string"),
+        (
+            {},
+            {"sentence_transformers": {"default_prompt_name": "query"}},
+            "default_prompt_name: 'query' is not one of the prompts",
+        ),
+        (
+            {},
+            {"sentence_transformers": {"similarity_fn_name": "hamming"}},
+            "similarity_fn_name: 'hamming' is not supported",
+        ),
+    ],
+)
+def test_refusals(
+    write: Write, config: dict[str, Any], documents: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(ExportError, match=message) as refusal:
+        checkpoint.read(write(config, **documents))
+    assert "\n" not in str(refusal.value)
+
+
+def test_prompts_that_are_all_empty_do_not_matter_to_the_pooling(write: Write) -> None:
+    folder = write(
+        pooling={"pooling_mode": "mean", "include_prompt": False},
+        sentence_transformers={"prompts": {"query": "", "document": ""}},
+    )
+    assert checkpoint.read(folder).pooling == "mean"
+
+
+def test_folder_without_config_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"no config\.json: it is not a Hugging Face model"):
+        checkpoint.read(tmp_path)
+
+
+def test_checkpoint_without_fast_tokenizer_is_refused_with_the_remedy(write: Write) -> None:
+    folder = write()
+    (folder / "tokenizer.json").unlink()
+    with pytest.raises(ExportError, match=r"needs a fast tokenizer; .* save_pretrained\(\)"):
+        checkpoint.read(folder)
+
+
+@pytest.mark.parametrize("content", [b"[]", b"{", b"\xff"])
+def test_damaged_config_is_refused_by_name(write: Write, content: bytes) -> None:
+    folder = write()
+    (folder / "config.json").write_bytes(content)
+    with pytest.raises(ExportError, match=r"config\.json (is not a JSON object|cannot be read)"):
+        checkpoint.read(folder)

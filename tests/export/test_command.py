@@ -1,0 +1,146 @@
+"""The command `python -m export`: exit statuses, signals, two at once, a full disk."""
+
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.inference import repository
+from app.inference.manifest import Manifest
+from export import pipeline
+from export.request import Request
+
+ROOT = Path(__file__).resolve().parents[2]
+Start = Callable[..., subprocess.Popen[str]]
+
+
+def wait_for(child: subprocess.Popen[str], words: str) -> None:
+    assert child.stdout is not None
+    for line in child.stdout:
+        if words in line:
+            return
+    raise AssertionError(f"the export ended without {words!r}")
+
+
+def test_steps_are_announced_and_summed_up(start_export: Start, bert: Path, tmp_path: Path) -> None:
+    child = start_export(bert, "--models-dir", tmp_path)
+    output, errors = child.communicate(timeout=60)
+    assert (child.returncode, errors) == (0, "")
+    lines = output.splitlines()
+    assert [line[:5] for line in lines[:-1]] == [f"[{i}/6]" for i in range(1, 7)]
+    assert lines[-1].startswith(f"{tmp_path / 'tiny-bert'}: worst cosine 1.0000")
+    assert repository.find(str(bert), None, tmp_path) == tmp_path / "tiny-bert"
+
+
+def test_model_that_is_there_costs_no_heavy_import(exported: Path) -> None:
+    script = (
+        "import sys; from export.__main__ import main; "
+        f"main(['tiny-bert', '--models-dir', {str(exported.parent)!r}, '--if-missing']); "
+        "assert not {'torch', 'onnx', 'huggingface_hub', 'transformers'} & set(sys.modules)"
+    )
+    child = subprocess.run(  # our own module
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert (child.returncode, child.stderr) == (0, "")
+    assert child.stdout == f"{exported} is there already\n"
+
+
+def test_failure_is_one_line_and_exit_status_1(start_export: Start, tmp_path: Path) -> None:
+    child = start_export(tmp_path, "--models-dir", tmp_path / "models")
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert errors == f"error: {tmp_path} has no config.json: it is not a Hugging Face model\n"
+
+
+def test_place_that_cannot_be_written_is_named(
+    start_export: Start, bert: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    child = start_export(bert, "--models-dir", tmp_path / "file" / "models")
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == 1
+    assert errors.startswith("error: Not a directory")
+    assert str(tmp_path / "file") in errors
+    assert errors.count("\n") == 1
+
+
+def test_missing_package_is_named(bert: Path, tmp_path: Path) -> None:
+    script = (
+        "import sys; sys.modules['optimum'] = None; from export.__main__ import main; "
+        f"sys.exit(main([{str(bert)!r}, '--models-dir', {str(tmp_path)!r}]))"
+    )
+    child = subprocess.run(  # our own module
+        [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert child.returncode == 1
+    assert "optimum" in child.stderr
+    assert child.stderr.endswith(": install what the export needs (make setup)\n")
+    assert child.stderr.count("\n") == 1
+
+
+def test_killed_export_leaves_nothing_to_load_and_the_next_one_cleans_up(
+    start_export: Start, bert: Path, tmp_path: Path
+) -> None:
+    child = start_export(bert, "--models-dir", tmp_path)
+    wait_for(child, "[4/6]")
+    child.kill()
+    child.communicate()
+    assert repository.find(str(bert), None, tmp_path) is None
+    assert (tmp_path / ".tiny-bert.partial").is_dir()
+
+    place = pipeline.export(Request(str(bert), models_dir=tmp_path))
+    Manifest.read(place).verify_files(place)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tiny-bert.lock", "tiny-bert"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+)
+def test_ended_export_cleans_up_itself(
+    start_export: Start, bert: Path, tmp_path: Path, sent: signal.Signals, status: int
+) -> None:
+    child = start_export(bert, "--models-dir", tmp_path)
+    wait_for(child, "[3/6]")
+    child.send_signal(sent)
+    _, errors = child.communicate(timeout=60)
+    assert child.returncode == status
+    assert "Traceback" not in errors
+    assert [path.name for path in tmp_path.iterdir()] == [".tiny-bert.lock"]
+
+
+def test_two_exports_at_once_both_succeed(start_export: Start, bert: Path, tmp_path: Path) -> None:
+    children = [start_export(bert, "--models-dir", tmp_path) for _ in range(2)]
+    outputs = [child.communicate(timeout=90) for child in children]
+    assert [child.returncode for child in children] == [0, 0], outputs
+    assert sum("waiting for another export of tiny-bert" in output for output, _ in outputs) == 1
+    Manifest.read(tmp_path / "tiny-bert").verify_files(tmp_path / "tiny-bert")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tiny-bert.lock", "tiny-bert"]
+
+
+@pytest.mark.parametrize("limit_bytes", [4_000, 100_000])
+def test_full_disk_is_one_line_and_keeps_the_old_folder(
+    exported: Path, bert: Path, tmp_path: Path, limit_bytes: int
+) -> None:
+    shutil.copytree(exported, tmp_path / "tiny-bert")
+
+    def limit_file_size() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit_bytes, limit_bytes))
+
+    child = subprocess.run(  # our own module
+        [sys.executable, "-B", "-m", "export", str(bert), "--models-dir", str(tmp_path)],
+        cwd=ROOT,
+        preexec_fn=limit_file_size,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert child.returncode == 1
+    assert child.stderr.startswith("error: no space left to write")
+    assert child.stderr.count("\n") == 1
+    Manifest.read(tmp_path / "tiny-bert").verify_files(tmp_path / "tiny-bert")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".tiny-bert.lock", "tiny-bert"]

@@ -1,0 +1,83 @@
+"""Fingerprint: the same for the same vector space, another one for anything that changes it."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.inference.manifest import Padding
+from export.checkpoint import Checkpoint
+from export.errors import ExportError
+from export.fingerprint import fingerprint, weight_files
+
+CHECKPOINT = Checkpoint(
+    architecture="BertModel",
+    model_type="bert",
+    pooling="mean",
+    dimensions=8,
+    max_input_length=16,
+    vocabulary_size=10,
+    padding=Padding(0, 0, "right"),
+    normalize=True,
+    similarity="cosine",
+    prompts={"query": "q: ", "document": "d: "},
+    default_prompt_name=None,
+)
+
+
+def write(folder: Path, weights: bytes = b"weights", tokenizer: bytes = b"{}") -> Path:
+    folder.mkdir(exist_ok=True)
+    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "tokenizer.json").write_bytes(tokenizer)
+    return folder
+
+
+def test_same_files_elsewhere_have_the_same_fingerprint(tmp_path: Path) -> None:
+    first, second = write(tmp_path / "a"), write(tmp_path / "b")
+    reordered = replace(CHECKPOINT, prompts={"document": "d: ", "query": "q: "})
+    assert fingerprint(first, CHECKPOINT) == fingerprint(second, reordered)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pooling": "cls"},
+        {"max_input_length": 15},
+        {"prompts": {"query": "Q: ", "document": "d: "}},
+        {"default_prompt_name": "query"},
+    ],
+)
+def test_each_part_of_the_vector_space_counts(tmp_path: Path, change: dict[str, Any]) -> None:
+    folder = write(tmp_path / "a")
+    assert fingerprint(folder, replace(CHECKPOINT, **change)) != fingerprint(folder, CHECKPOINT)
+
+
+@pytest.mark.parametrize("files", [{"weights": b"other"}, {"tokenizer": b"{ }"}])
+def test_each_file_counts(tmp_path: Path, files: dict[str, bytes]) -> None:
+    plain, changed = write(tmp_path / "a"), write(tmp_path / "b", **files)
+    assert fingerprint(plain, CHECKPOINT) != fingerprint(changed, CHECKPOINT)
+
+
+def test_safetensors_come_before_pickles(tmp_path: Path) -> None:
+    write(tmp_path)
+    (tmp_path / "pytorch_model.bin").touch()
+    assert [path.name for path in weight_files(tmp_path)] == ["model.safetensors"]
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
+def test_parts_are_those_that_the_index_names(tmp_path: Path, name: str) -> None:
+    parts = {"layer.1": "part-2", "layer.0": "part-1", "embeddings": "part-1"}
+    (tmp_path / f"{name}.index.json").write_text(json.dumps({"weight_map": parts}))
+    for part in ("part-1", "part-2", "part-3"):
+        (tmp_path / part).touch()
+    assert [path.name for path in weight_files(tmp_path)] == ["part-1", "part-2"]
+    (tmp_path / "part-2").unlink()
+    with pytest.raises(ExportError, match="part-2 is missing: fetch the model again"):
+        weight_files(tmp_path)
+
+
+def test_folder_without_weights_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"no weights: model\.safetensors or"):
+        weight_files(tmp_path)

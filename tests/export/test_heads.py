@@ -1,0 +1,147 @@
+"""Heads: every pooling against NumPy, on graphs small enough to read."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from app.inference.manifest import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, Pooling
+from export import heads
+from export.errors import ExportError
+
+TABLE = np.random.default_rng(3).normal(size=(50, 8)).astype(np.float32)
+LENGTHS = {"ragged": [3, 1, 5], "equal": [4, 4], "one row": [5], "one token": [1]}
+NAMES = list(POOLED_OUTPUTS)
+
+
+def encoder(
+    folder: Path, *, inputs: tuple[str, ...] = (), output: str = "last_hidden_state"
+) -> Path:
+    """A graph whose token embeddings are rows of TABLE, plus the position if that is an input."""
+    nodes = [helper.make_node("Gather", ["table", "input_ids"], [output])]
+    if "position_ids" in inputs:
+        nodes = [
+            helper.make_node("Gather", ["table", "input_ids"], ["rows"]),
+            helper.make_node("Cast", ["position_ids"], ["floats"], to=TensorProto.FLOAT),
+            helper.make_node("Unsqueeze", ["floats", "last_axis"], ["positions"]),
+            helper.make_node("Add", ["rows", "positions"], [output]),
+        ]
+    axes = ["batch_size", "sequence_length"]
+    graph = helper.make_graph(
+        nodes,
+        "encoder",
+        [
+            helper.make_tensor_value_info(name, TensorProto.INT64, axes)
+            for name in ("input_ids", "attention_mask", *inputs)
+        ],
+        [helper.make_tensor_value_info(output, TensorProto.FLOAT, [*axes, TABLE.shape[1]])],
+        [
+            numpy_helper.from_array(TABLE, "table"),
+            numpy_helper.from_array(np.array([-1]), "last_axis"),
+        ],
+    )
+    path = folder / "encoder.onnx"
+    opset = helper.make_opsetid("", 18)
+    onnx.save(helper.make_model(graph, opset_imports=[opset], ir_version=8), path)
+    return path
+
+
+def run(
+    folder: Path, ids: NDArray[np.int64], mask: NDArray[np.int64]
+) -> dict[str, NDArray[np.float32]]:
+    session = onnxruntime.InferenceSession(folder / heads.GRAPH_FILE)
+    names = [output.name for output in session.get_outputs()]
+    feed = {"input_ids": ids, "attention_mask": mask}
+    return dict(zip(names, session.run(names, feed), strict=True))
+
+
+def pad(lengths: list[int], side: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    ids = np.random.default_rng(5).integers(1, 50, (len(lengths), max(lengths)))
+    columns = np.arange(max(lengths))[None]
+    size = np.array(lengths)[:, None]
+    mask = (columns < size if side == "right" else columns >= max(lengths) - size).astype(np.int64)
+    return ids, mask  # padding holds ids of real words, so that a leak shows
+
+
+def pool_reference(row: NDArray[np.float32], mode: Pooling) -> NDArray[np.float32]:
+    rows: dict[Pooling, NDArray[np.float32]] = {
+        "cls": row[0],
+        "mean": row.mean(axis=0),
+        "last_token": row[-1],
+    }
+    return rows[mode]
+
+
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("mode", NAMES)
+def test_pooled_output_equals_numpy(
+    tmp_path: Path, mode: Pooling, side: str, lengths: list[int]
+) -> None:
+    heads.graft(encoder(tmp_path), tmp_path, mode)
+    ids, mask = pad(lengths, side)
+    outputs = run(tmp_path, ids, mask)
+    rows = [TABLE[ids[i][mask[i] == 1]] for i in range(len(lengths))]
+    for name, output in POOLED_OUTPUTS.items():
+        expected = np.stack([pool_reference(row, name) for row in rows])
+        np.testing.assert_allclose(outputs[output], expected, rtol=0, atol=2e-7)
+        assert outputs[output].dtype == np.float32
+    np.testing.assert_array_equal(outputs[SENTENCE_EMBEDDING], outputs[POOLED_OUTPUTS[mode]])
+    np.testing.assert_array_equal(outputs[TOKEN_EMBEDDINGS], TABLE[ids])
+
+
+def test_cls_and_last_token_are_picked_exactly(tmp_path: Path) -> None:
+    heads.graft(encoder(tmp_path), tmp_path, "cls")
+    ids, mask = pad([5, 2], "right")
+    outputs = run(tmp_path, ids, mask)
+    np.testing.assert_array_equal(outputs["pooled_cls"], TABLE[ids[:, 0]])
+    np.testing.assert_array_equal(outputs["pooled_last_token"], TABLE[[ids[0, 4], ids[1, 1]]])
+
+
+def test_row_without_tokens_is_zero_and_not_nan(tmp_path: Path) -> None:
+    heads.graft(encoder(tmp_path), tmp_path, "mean")
+    ids, mask = pad([3, 2], "right")
+    mask[1] = 0
+    outputs = run(tmp_path, ids, mask)
+    for name in POOLED_OUTPUTS.values():
+        np.testing.assert_array_equal(outputs[name][1], np.zeros(TABLE.shape[1]))
+
+
+def test_position_ids_count_real_tokens_under_left_padding(tmp_path: Path) -> None:
+    inputs, _ = heads.graft(encoder(tmp_path, inputs=("position_ids",)), tmp_path, "last_token")
+    assert inputs == ("input_ids", "attention_mask")
+    ids, mask = pad([2, 4], "left")
+    tokens = run(tmp_path, ids, mask)[TOKEN_EMBEDDINGS]
+    positions = np.array([[0, 0, 0, 1], [0, 1, 2, 3]], np.float32)
+    np.testing.assert_allclose(tokens, TABLE[ids] + positions[:, :, None], atol=1e-6)
+
+
+def test_axes_are_named_and_outputs_declared_in_order(tmp_path: Path) -> None:
+    _, outputs = heads.graft(encoder(tmp_path), tmp_path, "cls")
+    assert outputs == (TOKEN_EMBEDDINGS, SENTENCE_EMBEDDING, *POOLED_OUTPUTS.values())
+    session = onnxruntime.InferenceSession(tmp_path / heads.GRAPH_FILE)
+    assert [item.shape for item in session.get_inputs()] == [["batch", "sequence"]] * 2
+    assert session.get_outputs()[0].shape == ["batch", "sequence", 8]
+    assert {tuple(item.shape) for item in session.get_outputs()[1:]} == {("batch", 8)}
+
+
+def test_weights_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
+    heads.graft(encoder(tmp_path), tmp_path, "cls")
+    assert (tmp_path / heads.WEIGHTS_FILE).stat().st_size >= TABLE.nbytes
+    assert (tmp_path / heads.GRAPH_FILE).stat().st_size < 8 * TABLE.nbytes
+
+
+def test_graph_with_an_unknown_input_is_refused(tmp_path: Path) -> None:
+    source = encoder(tmp_path, inputs=("bbox",))
+    with pytest.raises(ExportError, match="asks for bbox: not supported"):
+        heads.graft(source, tmp_path, "cls")
+
+
+def test_graph_with_another_output_is_refused(tmp_path: Path) -> None:
+    source = encoder(tmp_path, output="logits")
+    with pytest.raises(ExportError, match="yields logits instead of last_hidden_state"):
+        heads.graft(source, tmp_path, "cls")

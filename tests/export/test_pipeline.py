@@ -1,0 +1,176 @@
+"""Pipeline: real exports of tiny checkpoints, and what they refuse to publish."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.inference.manifest import PROBES_FILE, Manifest, Pooling
+from app.inference.proof import Probes
+from export import convert, heads, pipeline
+from export.errors import ExportError
+from export.prove import WORST_COSINE
+from export.request import Request
+
+
+def hidden_names(models_dir: Path) -> list[str]:
+    """What an export left behind beside lock files and published models."""
+    return [p.name for p in models_dir.glob(".*") if not p.name.endswith(".lock")]
+
+
+def test_folder_is_complete_and_unchanged(exported: Path) -> None:
+    manifest = Manifest.read(exported)
+    manifest.verify_files(exported)
+    assert {path.name for path in exported.iterdir()} == {*manifest.files, "manifest.json"}
+    assert set(manifest.files) == {"model.onnx", "model.onnx.data", "tokenizer.json", "probes.npz"}
+    assert hidden_names(exported.parent) == []
+
+
+def test_manifest_states_what_the_checkpoint_says(exported: Path, bert: Path) -> None:
+    manifest = Manifest.read(exported)
+    assert (manifest.source.id, manifest.source.revision) == ("tiny-bert", None)
+    assert (manifest.source.architecture, manifest.source.model_type) == ("BertModel", "bert")
+    assert (manifest.pooling, manifest.dimensions, manifest.max_input_length) == ("mean", 32, 32)
+    assert (manifest.normalize, manifest.similarity) == (True, "cosine")
+    assert manifest.prompts == {"query": "q: "}
+    assert manifest.vocabulary_size == json.loads((bert / "config.json").read_text())["vocab_size"]
+    (graph,) = manifest.graphs
+    assert (graph.file, graph.dtype) == ("model.onnx", "float32")
+    assert graph.providers == ("cpu", "openvino", "cuda", "tensorrt")
+    assert graph.inputs == ("input_ids", "attention_mask", "token_type_ids")
+
+
+def test_certificate_proves_the_graph_on_the_cpu(exported: Path) -> None:
+    (certificate,) = Manifest.read(exported).certificates
+    assert certificate.worst_cosine >= WORST_COSINE
+    assert (certificate.reference, certificate.provider) == ("pytorch", "cpu")
+    assert certificate.compute_dtype == "float32"
+    assert certificate.probes >= 96
+
+
+def test_tokenizer_is_copied_byte_for_byte(exported: Path, bert: Path) -> None:
+    assert (exported / "tokenizer.json").read_bytes() == (bert / "tokenizer.json").read_bytes()
+
+
+def test_every_user_may_read_the_folder(exported: Path) -> None:
+    assert exported.stat().st_mode & 0o055 == 0o055
+    assert all(path.stat().st_mode & 0o044 == 0o044 for path in exported.iterdir())
+
+
+def test_probes_reach_the_maximum_length_and_differ(exported: Path) -> None:
+    probes = Probes.read(exported / PROBES_FILE)
+    assert max(map(len, probes.inputs)) == 32
+    assert len(np.unique(probes.vectors, axis=0)) > len(probes) / 2
+
+
+def test_xlm_roberta_counts_positions_from_its_padding_id(
+    xlm_roberta: Path, tmp_path: Path
+) -> None:
+    folder = pipeline.export(Request(str(xlm_roberta), models_dir=tmp_path / "models"))
+    manifest = Manifest.read(folder)
+    assert (manifest.padding.id, manifest.max_input_length) == (1, 24)
+    assert (manifest.pooling, manifest.normalize) == ("cls", False)
+    assert manifest.graphs[0].inputs == ("input_ids", "attention_mask")
+    assert manifest.certificates[0].worst_cosine >= WORST_COSINE
+
+
+def test_silent_bert_is_pooled_by_cls_with_a_warning(
+    bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
+    (checkpoint / "modules.json").unlink()
+    shutil.rmtree(checkpoint / "1_Pooling")
+    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    assert Manifest.read(folder).pooling == "cls"
+    assert "warning: the checkpoint does not say how to pool; using cls" in caplog.text
+
+
+def test_weights_may_be_a_pickle(bert: Path, tmp_path: Path) -> None:
+    import torch
+    from safetensors.torch import load_file
+
+    checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
+    weights = checkpoint / "model.safetensors"
+    torch.save(load_file(weights), checkpoint / "pytorch_model.bin")
+    weights.unlink()
+    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    assert Manifest.read(folder).certificates[0].worst_cosine >= WORST_COSINE
+
+
+def test_failing_converter_is_quoted_in_one_line(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("cannot trace\nat line 3")
+
+    monkeypatch.setattr(convert, "main_export", fail)
+    with pytest.raises(ExportError, match=r"^the conversion to ONNX failed: cannot trace$"):
+        pipeline.export(Request(str(bert), models_dir=tmp_path))
+
+
+def test_another_export_replaces_the_folder_and_changes_the_fingerprint(
+    exported: Path, other_bert: Path, tmp_path: Path
+) -> None:
+    models_dir = tmp_path / "models"
+    place = models_dir / "tiny-bert"
+    shutil.copytree(exported, place)
+    (place / "leftover").touch()
+    folder = pipeline.export(Request(str(other_bert), models_dir=models_dir, pooling="last_token"))
+    assert folder == place
+    manifest = Manifest.read(place)
+    manifest.verify_files(place)
+    assert not (place / "leftover").exists()
+    assert manifest.pooling == "last_token"
+    assert manifest.fingerprint != Manifest.read(exported).fingerprint
+    assert hidden_names(models_dir) == []
+
+
+def test_graph_that_differs_from_the_model_is_not_published(
+    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = heads.graft
+
+    def graft(source: Path, folder: Path, _: Pooling) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        return original(source, folder, "cls")  # the checkpoint says mean
+
+    monkeypatch.setattr(heads, "graft", graft)
+    with pytest.raises(ExportError, match=r"worst cosine .* needed 0.99999; nothing was published"):
+        pipeline.export(Request(str(bert), models_dir=tmp_path))
+    assert [path.name for path in tmp_path.iterdir()] == [".tiny-bert.lock"]
+
+
+def test_tokenizer_that_serving_reads_differently_is_refused(bert: Path, tmp_path: Path) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
+    config = json.loads((checkpoint / "tokenizer_config.json").read_text())
+    (checkpoint / "tokenizer_config.json").write_text(json.dumps(config | {"do_lower_case": False}))
+    with pytest.raises(ExportError, match=r"'What is the .* is tokenized as .* disagree"):
+        pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+
+
+def test_weights_that_do_not_fit_the_configuration_are_refused(bert: Path, tmp_path: Path) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
+    config = json.loads((checkpoint / "config.json").read_text())
+    (checkpoint / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    with pytest.raises(ExportError, match=r"weights lack encoder\.layer\.2.* and 15 more"):
+        pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+
+
+@pytest.mark.parametrize("model_type", ["bert-of-tomorrow", "xlnet"])
+def test_architecture_without_a_converter_is_refused(
+    bert: Path, tmp_path: Path, model_type: str
+) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
+    config = json.loads((checkpoint / "config.json").read_text())
+    changed = config | {"model_type": model_type, "architectures": ["SomeModel"]}
+    (checkpoint / "config.json").write_text(json.dumps(changed))
+    with pytest.raises(ExportError, match=rf"SomeModel \(model_type '{model_type}'\) cannot be"):
+        pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+
+
+def test_damaged_weights_are_refused(bert: Path, tmp_path: Path) -> None:
+    checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
+    (checkpoint / "model.safetensors").write_bytes(b"not safetensors at all")
+    with pytest.raises(ExportError, match="transformers cannot load the model"):
+        pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))

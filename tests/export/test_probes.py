@@ -1,0 +1,44 @@
+"""Probes: enough of them, of many scripts and lengths, in an order that pads unevenly."""
+
+import unicodedata
+from itertools import pairwise
+
+import pytest
+
+from export import probes
+
+SCRIPTS = "LATIN CYRILLIC GREEK ARABIC HEBREW DEVANAGARI CJK HIRAGANA KATAKANA HANGUL THAI DIGIT"
+
+
+def test_there_are_enough_and_no_two_are_equal() -> None:
+    texts = probes.texts(256)
+    assert len(texts) >= 96
+    assert len(set(texts)) == len(texts)
+    assert all(text.strip() for text in texts)
+
+
+def test_they_are_the_same_every_time() -> None:
+    assert probes.texts(256) == probes.texts(256)
+
+
+@pytest.mark.parametrize("script", SCRIPTS.split())
+def test_script_is_there(script: str) -> None:
+    assert any(
+        unicodedata.name(character, "").startswith(script)
+        for text in probes.texts(64)
+        for character in text
+    )
+
+
+@pytest.mark.parametrize("max_input_length", [8, 256, 512, 8192])
+def test_some_are_longer_than_the_model_takes_but_bounded(max_input_length: int) -> None:
+    words = [len(text.split()) for text in probes.texts(max_input_length)]
+    assert sum(count > min(max_input_length, 1024) for count in words) >= 3
+    assert max(words) <= 2048
+
+
+def test_neighbours_differ_in_length() -> None:
+    lengths = [len(text) for text in probes.texts(256)]
+    equal = sum(left == right for left, right in pairwise(lengths))
+    assert equal <= len(lengths) // 20
+    assert all(max(lengths[i : i + 16]) > 4 * min(lengths[i : i + 16]) for i in range(80))

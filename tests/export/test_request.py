@@ -1,0 +1,69 @@
+"""Request: flags before environment before defaults, and when there is nothing to do."""
+
+from pathlib import Path
+
+import pytest
+
+from export.request import Request, already_exported, parse
+
+
+def test_defaults() -> None:
+    assert parse(["org/name"], {}) == Request("org/name")
+
+
+def test_environment_fills_in_what_no_flag_says() -> None:
+    environment = {"REVISION": "v1", "POOLING": "last-token", "MODELS_DIR": "/m"}
+    assert parse(["x"], environment) == Request("x", "v1", "last_token", Path("/m"))
+    flags = ["x", "--revision", "v2", "--pooling", "cls", "--models-dir", "/n", "--if-missing"]
+    assert parse(flags, environment) == Request("x", "v2", "cls", Path("/n"), if_missing=True)
+
+
+def test_empty_counts_as_unset() -> None:
+    environment = {"REVISION": "", "POOLING": "", "MODELS_DIR": ""}
+    assert parse(["x"], environment) == Request("x")
+    assert parse(["x", "--pooling", "", "--revision", ""], {}) == Request("x")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "message"),
+    [
+        ([], {}, "the following arguments are required: MODEL"),
+        ([""], {}, "MODEL is empty"),
+        (["x", "--pooling", "max"], {}, "invalid choice: 'max'"),
+        (["x"], {"POOLING": "max"}, "POOLING=max: choose from cls, mean, last-token"),
+        (["x", "--nonsense"], {}, "unrecognized arguments: --nonsense"),
+    ],
+)
+def test_wrong_usage_exits_with_2(
+    arguments: list[str],
+    environment: dict[str, str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        parse(arguments, environment)
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_folder_is_named_by_id_and_revision() -> None:
+    request = Request("org/name", "v1", models_dir=Path("/m"))
+    assert request.folder == Path("/m/org--name@v1")
+
+
+def test_exported_model_is_found_by_name_and_as_a_folder(exported: Path) -> None:
+    models_dir = exported.parent
+    assert already_exported(Request("tiny-bert", models_dir=models_dir)) == exported
+    assert already_exported(Request(str(exported))) == exported
+
+
+def test_other_pooling_revision_or_damage_means_that_it_is_missing(
+    exported: Path, tmp_path: Path
+) -> None:
+    models_dir = exported.parent
+    assert already_exported(Request("tiny-bert", pooling="mean", models_dir=models_dir))
+    assert not already_exported(Request("tiny-bert", pooling="cls", models_dir=models_dir))
+    assert not already_exported(Request("tiny-bert", "v1", models_dir=models_dir))
+    (tmp_path / "tiny-bert").mkdir()
+    (tmp_path / "tiny-bert/manifest.json").write_text("{}")
+    assert not already_exported(Request("tiny-bert", models_dir=tmp_path))

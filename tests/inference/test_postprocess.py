@@ -1,0 +1,52 @@
+import numpy as np
+import pytest
+
+from app.errors import BackendFailed
+from app.inference.postprocess import finish
+
+ROWS = np.array([[3.0, 4.0, 12.0], [0.0, 2.0, 0.0]], np.float32)
+
+
+def test_normalized_rows_have_length_one() -> None:
+    vectors = finish(ROWS, normalize=True, dimensions=None)
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, [[3 / 13, 4 / 13, 12 / 13], [0.0, 1.0, 0.0]], rtol=1e-7)
+
+
+def test_the_cut_comes_before_the_normalization() -> None:
+    vectors = finish(ROWS, normalize=True, dimensions=2)
+    np.testing.assert_allclose(vectors, [[0.6, 0.8], [0.0, 1.0]], rtol=1e-7)
+    assert vectors.flags.c_contiguous
+
+
+def test_without_normalization_the_values_stay() -> None:
+    vectors = finish(ROWS, normalize=False, dimensions=1)
+    assert vectors.tolist() == [[3.0], [0.0]]
+
+
+def test_squares_that_float32_cannot_hold_still_normalize() -> None:
+    vectors = finish(np.array([[1e30, 1e30]], np.float32), normalize=True, dimensions=None)
+    np.testing.assert_allclose(vectors, [[0.5**0.5, 0.5**0.5]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("bad", "dimensions", "fault"),
+    [
+        ([np.nan, 0, 0], None, "not finite"),
+        ([np.inf, 1, 0], None, "not finite"),
+        ([0, 0, 0], None, "zero"),
+        ([0, 0, 5], 2, "zero"),
+    ],
+)
+def test_a_vector_without_a_direction_is_an_error_that_names_its_input(
+    bad: list[float], dimensions: int | None, fault: str
+) -> None:
+    rows = np.array([[1, 1, 1], bad], np.float32)
+    with pytest.raises(BackendFailed) as caught:
+        finish(rows, normalize=True, dimensions=dimensions)
+    assert str(caught.value) == f"Backend error: the embedding of input 1 is {fault}"
+
+
+def test_a_zero_vector_is_fine_where_nothing_is_normalized() -> None:
+    vectors = finish(np.zeros((1, 2), np.float32), normalize=False, dimensions=None)
+    assert vectors.tolist() == [[0.0, 0.0]]

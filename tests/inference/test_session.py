@@ -1,0 +1,84 @@
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import BackendFailed, StartupError
+from app.inference.batch import TokenizedInput, collate
+from app.inference.manifest import Manifest
+from app.inference.session import Session, SessionOptions
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def manifest(tiny_model: Path) -> Manifest:
+    return Manifest.read(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def session(tiny_model: Path, manifest: Manifest) -> Session:
+    return Session.load(tiny_model, manifest, SessionOptions(threads=1))
+
+
+def test_pooled_vectors_are_the_reference(session: Session, manifest: Manifest) -> None:
+    ids = [tiny.ids_of(text) for text in tiny.PROBE_TEXTS]
+    batch = collate(list(map(TokenizedInput, ids)), manifest.padding)
+    vectors = session.run(batch, ["sentence_embedding"])["sentence_embedding"]
+    np.testing.assert_allclose(vectors, [tiny.reference(one) for one in ids], atol=1e-6)
+
+
+def test_several_outputs_come_by_name(session: Session, manifest: Manifest) -> None:
+    ids = tiny.ids_of("the cat")
+    batch = collate([TokenizedInput(ids)], manifest.padding)
+    results = session.run(batch, ["pooled_last_token", "token_embeddings", "pooled_cls"])
+    expected = np.tanh(tiny.TABLE[ids])
+    np.testing.assert_allclose(results["token_embeddings"][0], expected, atol=1e-6)
+    np.testing.assert_allclose(results["pooled_cls"][0], expected[0], atol=1e-6)
+    np.testing.assert_allclose(results["pooled_last_token"][0], expected[-1], atol=1e-6)
+
+
+def test_the_provider_that_runs_is_known(session: Session) -> None:
+    assert (session.provider, session.compute_dtype) == ("cpu", "float32")
+
+
+def test_a_failing_run_says_what_the_runtime_said(session: Session, manifest: Manifest) -> None:
+    batch = collate([TokenizedInput(np.array([10_000]))], manifest.padding)
+    with pytest.raises(BackendFailed, match=r"Backend error: .*indices element out of data bounds"):
+        session.run(batch, ["sentence_embedding"])
+
+
+def test_threads_may_share_a_session(session: Session, manifest: Manifest) -> None:
+    batches = [
+        collate([TokenizedInput(tiny.ids_of(text))], manifest.padding) for text in tiny.PROBE_TEXTS
+    ]
+    alone = [session.run(batch, ["pooled_mean"])["pooled_mean"] for batch in batches]
+    together: dict[int, object] = {}
+
+    def run(place: int) -> None:
+        for _ in range(50):
+            together[place] = session.run(batches[place], ["pooled_mean"])["pooled_mean"]
+
+    threads = [threading.Thread(target=run, args=(i,)) for i in range(len(batches))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for place, vectors in enumerate(alone):
+        np.testing.assert_array_equal(vectors, together[place])
+
+
+def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
+    manifest = tiny.build(tmp_path)
+    (tmp_path / "model.onnx").write_bytes(b"no graph")
+    with pytest.raises(StartupError, match=r"model\.onnx cannot be loaded: "):
+        Session.load(tmp_path, manifest, SessionOptions())
+
+
+def test_a_folder_without_a_graph_for_the_provider_is_refused(
+    tiny_model: Path, manifest: Manifest
+) -> None:
+    other = replace(manifest, graphs=(replace(manifest.graphs[0], providers=("cuda",)),))
+    with pytest.raises(StartupError, match="no float32 graph for provider cpu"):
+        Session.load(tiny_model, other, SessionOptions())

@@ -1,0 +1,333 @@
+"""The worker, steered through a session that waits until the test lets it run."""
+
+import asyncio
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.errors import BackendFailed, ServiceError
+from app.inference.batch import Batch, BatchLimits, TokenizedInput
+from app.inference.manifest import Padding
+from app.inference.worker import OLDEST_EVERY, BatchWorker, Job
+from app.metrics import Metrics
+
+PADDING = Padding(id=0, type_id=0, side="right")
+
+
+class SteeredSession:
+    """Each run waits for the test; its answer for a row is the row's first id."""
+
+    def __init__(self) -> None:
+        self.started: queue.Queue[Batch] = queue.Queue()
+        self._go: queue.Queue[BaseException | None] = queue.Queue()
+
+    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        self.started.put(batch)
+        outcome = self._go.get(timeout=10)
+        if outcome is not None:
+            raise outcome
+        firsts = batch.input_ids[:, :1].astype(np.float32)
+        return {name: firsts * (1 if name == "out" else -1) for name in outputs}
+
+    def next_batch(self) -> list[int]:
+        """Wait for a run to start; the first id of each of its rows."""
+        return sorted(self.started.get(timeout=10).input_ids[:, 0].tolist())
+
+    def finish(self, outcome: BaseException | None = None) -> None:
+        self._go.put(outcome)
+
+
+@dataclass
+class Outcome:
+    """What the event loop was told of a job."""
+
+    job: Job
+    told: threading.Event = field(default_factory=threading.Event)
+    error: ServiceError | None = None
+
+    def wait(self) -> list[float]:
+        assert self.told.wait(10), "a job waits for ever"
+        if self.error is not None:
+            raise self.error
+        assert self.job.rows is not None
+        return [float(value) for value in self.job.rows[:, 0]]
+
+
+@dataclass
+class Bench:
+    """A worker under test, with an event loop in a thread of its own."""
+
+    session: SteeredSession
+    worker: BatchWorker
+    metrics: Metrics
+    loop: asyncio.AbstractEventLoop
+
+    def submit(self, *lengths_and_ids: tuple[int, int], output: str = "out") -> Outcome:
+        inputs = [TokenizedInput(np.full(length, first)) for length, first in lengths_and_ids]
+        outcome: Outcome
+
+        def done(error: ServiceError | None) -> None:
+            outcome.error = error
+            outcome.told.set()
+
+        outcome = Outcome(Job(inputs, output, self.loop, done))
+        self.worker.submit(outcome.job)
+        return outcome
+
+
+@pytest.fixture
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+def make_bench(
+    loop: asyncio.AbstractEventLoop, max_tokens: int = 100, run_threads: int = 1
+) -> Bench:
+    session, metrics = SteeredSession(), Metrics(512)
+    worker = BatchWorker(session, PADDING, BatchLimits(max_tokens), metrics, run_threads)
+    worker.start()
+    return Bench(session, worker, metrics, loop)
+
+
+@pytest.fixture
+def bench(loop: asyncio.AbstractEventLoop) -> Bench:
+    return make_bench(loop)
+
+
+def test_what_arrives_during_a_run_shares_the_next_one(bench: Bench) -> None:
+    first = bench.submit((3, 1))
+    assert bench.session.next_batch() == [1]
+    others = [bench.submit((3, 2)), bench.submit((4, 3), (5, 4))]
+    bench.session.finish()
+    assert first.wait() == [1]
+    assert bench.session.next_batch() == [2, 3, 4]
+    bench.session.finish()
+    assert [one.wait() for one in others] == [[2], [3, 4]]
+
+
+def test_rows_come_back_in_the_order_of_their_request(bench: Bench) -> None:
+    blocker = bench.submit((1, 1))
+    bench.session.next_batch()
+    mixed = bench.submit((80, 5), (3, 6), (81, 7), (4, 8))  # 5 and 7 are too long to share a run
+    for _ in range(4):
+        bench.session.finish()
+    assert blocker.wait() == [1]
+    assert mixed.wait() == [5, 6, 7, 8]
+
+
+def test_unlike_lengths_run_apart(bench: Bench) -> None:
+    bench.submit((1, 1))
+    bench.session.next_batch()
+    bench.submit((3, 2), (90, 3), (4, 4))
+    bench.session.finish()
+    assert bench.session.next_batch() in ([2, 4], [3])
+    bench.session.finish()
+    assert bench.session.next_batch() in ([2, 4], [3])
+    bench.session.finish()
+
+
+def test_the_token_budget_bounds_a_batch(bench: Bench) -> None:
+    bench.submit((1, 1))
+    bench.session.next_batch()
+    bulk = bench.submit(*((40, i) for i in range(5)))
+    for _ in range(4):
+        bench.session.finish()
+    sizes = [len(bench.session.next_batch()) for _ in range(3)]
+    assert sizes == [2, 2, 1]
+    assert bulk.wait() == [0, 1, 2, 3, 4]
+
+
+def test_a_query_passes_a_bulk_request(bench: Bench) -> None:
+    bench.submit((1, 1))
+    bench.session.next_batch()
+    bench.submit(*((50, 10) for _ in range(20)))
+    query = bench.submit((50, 99))
+    bench.session.finish()
+    assert 99 in bench.session.next_batch()
+    bench.session.finish()
+    assert query.wait() == [99]
+    for _ in range(12):
+        bench.session.finish()
+
+
+def test_a_bulk_request_is_served_between_queries(bench: Bench) -> None:
+    """Queries keep coming, one for each run; the bulk of another length still gets its turn."""
+    bench.submit((1, 1))
+    bench.session.next_batch()
+    bulk = bench.submit((90, 7), (91, 7))
+    seen: list[list[int]] = []
+    for place in range(2 * OLDEST_EVERY):
+        bench.submit((2, 100 + place))
+        bench.session.finish()
+        seen.append(bench.session.next_batch())
+    bench.session.finish()
+    assert seen.count([7]) == 2
+    assert bulk.wait() == [7, 7]
+
+
+def test_one_batch_serves_jobs_of_several_outputs(bench: Bench) -> None:
+    bench.submit((1, 1))
+    bench.session.next_batch()
+    one, other = bench.submit((3, 2)), bench.submit((3, 3), output="other")
+    bench.session.finish()
+    bench.session.finish()
+    assert one.wait() == [2]
+    assert other.wait() == [-3]
+
+
+def test_a_failing_run_fails_its_jobs_only(bench: Bench) -> None:
+    doomed = bench.submit((3, 1))
+    bench.session.next_batch()
+    lucky = bench.submit((3, 2))
+    bench.session.finish(BackendFailed("Backend error: no"))
+    with pytest.raises(BackendFailed, match="no"):
+        doomed.wait()
+    assert bench.session.next_batch() == [2]
+    assert not bench.worker.healthy
+    bench.session.finish()
+    assert lucky.wait() == [2]
+    assert bench.worker.healthy
+
+
+def test_an_error_of_another_kind_is_a_backend_error(bench: Bench) -> None:
+    doomed = bench.submit((3, 1))
+    bench.session.finish(ValueError("odd"))
+    with pytest.raises(BackendFailed, match=r"Backend error: ValueError\('odd'\)"):
+        doomed.wait()
+
+
+def test_a_job_of_which_one_row_failed_is_not_run_further(bench: Bench) -> None:
+    doomed = bench.submit((3, 1), (90, 2))
+    first = bench.session.next_batch()
+    bench.session.finish(BackendFailed("Backend error: no"))
+    with pytest.raises(BackendFailed):
+        doomed.wait()
+    after = bench.submit((3, 9))
+    assert bench.session.next_batch() == [9]
+    bench.session.finish()
+    assert after.wait() == [9]
+    assert first in ([1], [2])
+
+
+def test_an_abandoned_job_is_never_computed(bench: Bench) -> None:
+    first = bench.submit((3, 1))
+    bench.session.next_batch()
+    gone, stays = bench.submit((3, 2), (3, 3)), bench.submit((3, 4))
+    gone.job.abandoned = True
+    bench.session.finish()
+    assert first.wait() == [1]
+    assert bench.session.next_batch() == [4]
+    bench.session.finish()
+    assert stays.wait() == [4]
+    assert 'te_request_failure{err="dropped"} 2' in bench.metrics.render()
+
+
+def test_two_run_threads_run_side_by_side(loop: asyncio.AbstractEventLoop) -> None:
+    bench = make_bench(loop, run_threads=2)
+    one, other = bench.submit((3, 1)), bench.submit((90, 2))
+    assert {tuple(bench.session.next_batch()), tuple(bench.session.next_batch())} == {(1,), (2,)}
+    bench.session.finish()
+    bench.session.finish()
+    assert (one.wait(), other.wait()) == ([1], [2])
+
+
+def test_closing_computes_what_was_submitted_and_refuses_the_rest(bench: Bench) -> None:
+    running = bench.submit((3, 1))
+    bench.session.next_batch()
+    waiting = bench.submit((3, 2))
+    closing = threading.Thread(target=bench.worker.close)
+    closing.start()
+    bench.session.finish()
+    bench.session.finish()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert (running.wait(), waiting.wait()) == ([1], [2])
+    with pytest.raises(BackendFailed, match="shutting down"):
+        bench.submit((3, 3))
+    assert not bench.worker.healthy
+
+
+def test_when_the_process_is_dying_every_job_hears_of_it(bench: Bench) -> None:
+    running = bench.submit((3, 1))
+    bench.session.next_batch()
+    waiting = bench.submit((3, 2))
+    bench.session.finish(SystemExit(3))
+    for outcome in (running, waiting):
+        with pytest.raises(BackendFailed, match="the batching worker ended"):
+            outcome.wait()
+    with pytest.raises(BackendFailed, match="the batching worker ended"):
+        bench.submit((3, 3))
+    assert not bench.worker.healthy
+
+
+def test_a_fault_of_the_worker_itself_leaves_nobody_waiting(bench: Bench) -> None:
+    running = bench.submit((3, 1))
+    bench.session.next_batch()
+    malformed = TokenizedInput(np.zeros((2, 2), np.int64))  # cannot be laid into a batch
+    broken = bench.submit((3, 2))
+    broken.job.inputs = [malformed]
+    bystander = bench.submit((3, 3))
+    bench.session.finish()
+    assert running.wait() == [1]
+    for outcome in (broken, bystander):
+        with pytest.raises(BackendFailed, match="the batching worker ended: ValueError"):
+            outcome.wait()
+    assert not bench.worker.healthy
+
+
+def test_answers_for_a_closed_event_loop_do_not_hurt(bench: Bench) -> None:
+    closed = asyncio.new_event_loop()
+    closed.close()
+    orphan = bench.submit((3, 1))
+    orphan.job.loop = closed
+    bench.session.finish()
+    after = bench.submit((3, 2))
+    bench.session.finish()
+    assert after.wait() == [2]
+
+
+def test_queue_and_inference_times_are_kept_apart(bench: Bench) -> None:
+    first = bench.submit((3, 1))
+    bench.session.next_batch()
+    second = bench.submit((3, 2))
+    bench.session.finish()
+    bench.session.finish()
+    first.wait()
+    second.wait()
+    assert second.job.queue_seconds > 0
+    assert second.job.inference_seconds > 0
+    text = bench.metrics.render()
+    assert "te_batch_next_size_count 2" in text
+    assert "te_batch_next_tokens_sum 6" in text
+    assert "te_queue_size 0" in text
+
+
+def test_a_thousand_jobs_from_many_threads_all_come_back(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    bench = make_bench(loop, run_threads=2)
+    for _ in range(3000):
+        bench.session.finish()
+    outcomes: list[Outcome] = []
+
+    def submit(start: int) -> None:
+        outcomes.extend(bench.submit((1 + i % 60, i)) for i in range(start, start + 250))
+
+    threads = [threading.Thread(target=submit, args=(250 * i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for outcome in outcomes:
+        assert outcome.wait() == [float(outcome.job.inputs[0].input_ids[0])]

@@ -1,0 +1,117 @@
+"""Imports only go down, and every library has one door: read from the source itself."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Modules on one floor never import each other, unless a floor says that they stand in order.
+FLOORS = [
+    {"app.__main__", "app.prove"},
+    {"app.application", "app.server"},
+    {"app.settings"},
+    {"app.api.routes"},
+    {"app.api.middleware", "app.api.openai", "app.api.tei"},
+    {"app.api.body", "app.api.dialect"},
+    {"app.api.diagnosis"},
+    {"app.api.fields", "app.api.transport"},
+    {"app.inference.engine", "app.inference.loading"},
+    {"app.inference.worker", "app.inference.tokenization", "app.inference.postprocess"},
+    {"app.inference.session"},
+    {"app.inference.providers", "app.inference.proof", "app.inference.machine"},
+    {"app.inference.batch", "app.inference.repository"},
+    {"app.inference.manifest"},
+    {"app.errors", "app.lifecycle", "app.logs", "app.metrics"},
+    {"app", "app.api", "app.inference"},
+]
+
+DOORS = {
+    "onnxruntime": {"app.inference.session"},
+    "tokenizers": {"app.inference.tokenization"},
+    "orjson": {"app.api.body", "app.api.openai", "app.api.routes", "app.api.tei", "app.logs"},
+    "starlette": {
+        "app.api.middleware", "app.api.routes", "app.api.transport", "app.application",
+        "app.server",
+    },
+    "hypercorn": {"app.server"},
+    "uvloop": {"app.server"},
+    "torch": {"export.reference"},
+    "transformers": {"export.reference", "export.convert"},
+    "optimum": {"export.convert"},
+    "onnx": {"export.heads"},
+    "huggingface_hub": {"export.hub"},
+}  # fmt: skip
+
+SHARED_WITH_EXPORT = {
+    "app",
+    "app.inference",
+    "app.inference.batch",
+    "app.inference.manifest",
+    "app.inference.proof",
+    "app.inference.repository",
+}
+
+
+def modules(package: str) -> Iterator[tuple[str, Path]]:
+    for path in sorted((ROOT / package).rglob("*.py")):
+        parts = path.relative_to(ROOT).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def imports(path: Path) -> set[str]:
+    """Every module that a file imports, inside functions too."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            assert node.module is not None
+            found.add(node.module)
+            found |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+APP = dict(modules("app"))
+EXPORT = dict(modules("export"))
+
+
+def test_every_module_has_its_floor() -> None:
+    assert set().union(*FLOORS) == set(APP)
+
+
+@pytest.mark.parametrize("module", APP)
+def test_imports_only_go_down(module: str) -> None:
+    floor = next(i for i, names in enumerate(FLOORS) if module in names)
+    for name in imports(APP[module]) & set(APP):
+        below = next(i for i, names in enumerate(FLOORS) if name in names)
+        assert below > floor, f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", APP)
+def test_the_server_never_imports_the_export(module: str) -> None:
+    assert not any(name.split(".")[0] == "export" for name in imports(APP[module]))
+
+
+@pytest.mark.parametrize("module", EXPORT)
+def test_the_export_shares_only_what_needs_numpy(module: str) -> None:
+    of_the_app = imports(EXPORT[module]) & set(APP)
+    assert of_the_app <= SHARED_WITH_EXPORT
+
+
+@pytest.mark.parametrize("library", DOORS)
+def test_each_library_has_its_doors(library: str) -> None:
+    users = {
+        module
+        for module, path in (APP | EXPORT).items()
+        if any(name.split(".")[0] == library for name in imports(path))
+    }
+    assert users == DOORS[library]
+
+
+@pytest.mark.parametrize("module", [*APP, *EXPORT])
+def test_nothing_lives_in_a_drawer(module: str) -> None:
+    assert module.rsplit(".", 1)[-1] not in {"utils", "helpers", "common", "misc"}

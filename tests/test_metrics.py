@@ -1,0 +1,48 @@
+from app.metrics import Metrics
+
+
+def test_nothing_is_shown_before_its_first_value() -> None:
+    assert Metrics(512).render() == ""
+
+
+def test_counters_keep_tei_names_and_labels() -> None:
+    metrics = Metrics(512)
+    metrics.count("te_request_count", 'method="batch"')
+    metrics.count("te_request_count", 'method="single"')
+    metrics.count("te_request_count", 'method="batch"', 4)
+    assert metrics.render() == (
+        "# TYPE te_request_count counter\n"
+        'te_request_count{method="batch"} 5\n'
+        'te_request_count{method="single"} 1\n\n'
+    )
+
+
+def test_a_gauge_shows_its_last_value() -> None:
+    metrics = Metrics(512)
+    metrics.set("te_queue_size", 7)
+    metrics.set("te_queue_size", 0)
+    assert metrics.render() == "# TYPE te_queue_size gauge\nte_queue_size 0\n\n"
+
+
+def test_duration_buckets_are_tei_s_to_the_last_digit() -> None:
+    metrics = Metrics(512)
+    metrics.observe("te_request_duration", 0.0001)
+    metrics.observe("te_request_duration", 100.0)
+    lines = metrics.render().splitlines()
+    buckets = [line for line in lines if "_bucket" in line]
+    assert len(buckets) == 36
+    assert buckets[0] == 'te_request_duration_bucket{le="0.000015000000000000002"} 0'
+    assert buckets[-2] == 'te_request_duration_bucket{le="14.561096060497142"} 1'
+    assert buckets[-1] == 'te_request_duration_bucket{le="+Inf"} 2'
+    assert "te_request_duration_sum 100.0001" in lines
+    assert "te_request_duration_count 2" in lines
+
+
+def test_size_buckets_are_powers_of_two_up_to_the_longest_input() -> None:
+    metrics = Metrics(max_input_length=300)
+    metrics.observe("te_request_input_length", 4, times=3)
+    buckets = [line for line in metrics.render().splitlines() if "_bucket" in line]
+    assert buckets[2] == 'te_request_input_length_bucket{le="4"} 3'  # a bound is in its bucket
+    assert buckets[1] == 'te_request_input_length_bucket{le="2"} 0'
+    assert buckets[-2] == 'te_request_input_length_bucket{le="256"} 3'
+    assert "te_request_input_length_sum 12" in metrics.render()

@@ -1,0 +1,376 @@
+"""The whole service in its own process: how it starts, what the wire carries, how it ends."""
+
+import contextlib
+import http.client
+import json
+import signal
+import socket
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from tests.process import Server, free_port, launch
+
+HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(tiny_model: Path) -> Iterator[Server]:
+    """A server that tests only send requests to."""
+    running = Server("--model-id", str(tiny_model))
+    running.wait_ready()
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def own_server(tiny_model: Path) -> Iterator[Server]:
+    """A server that the test may end."""
+    running = Server("--model-id", str(tiny_model))
+    running.wait_ready()
+    yield running
+    running.stop()
+
+
+def embed(connection: http.client.HTTPConnection, text: str = "the cat") -> list[list[float]]:
+    body = json.dumps({"inputs": text})
+    connection.request("POST", "/embed", body, {"content-type": "application/json"})
+    answer = connection.getresponse()
+    assert answer.status == 200
+    vectors: list[list[float]] = json.loads(answer.read())
+    return vectors
+
+
+def client(server: Server) -> contextlib.closing[http.client.HTTPConnection]:
+    """A connection of an ordinary client, closed at the end of the block."""
+    return contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port))
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Everything until the server closes."""
+    parts = []
+    while part := connection.recv(65536):
+        parts.append(part)
+    return b"".join(parts)
+
+
+def read_answer(connection: socket.socket) -> bytes:
+    """One answer with a content-length; the connection stays open."""
+    content = b""
+    while b"\r\n\r\n" not in content:
+        content += connection.recv(65536)
+    head, _, body = content.partition(b"\r\n\r\n")
+    length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+# Starting.
+
+
+def test_a_vector_comes_over_the_wire(server: Server) -> None:
+    with client(server) as connection:
+        for _ in range(3):  # one connection for all
+            vectors = embed(connection)
+            expected = tiny.unit(tiny.reference(tiny.ids_of("the cat")))
+            np.testing.assert_allclose(vectors, [expected], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "code", "text"),
+    [
+        (["--port", "x"], {}, 2, "invalid value 'x' for --port"),
+        (["--no-such-flag"], {}, 2, "unrecognized arguments: --no-such-flag"),
+        ([], {"MODEL_ID": ""}, 2, "--model-id is required"),
+        (["--model-id", "no/such"], {}, 1, "run: make export MODEL_ID=no/such"),
+        (
+            ["--model-id", "no/such", "--revision", "v2"],
+            {},
+            1,
+            "make export MODEL_ID=no/such REVISION=v2",
+        ),
+        (["--help"], {}, 0, "--max-client-batch-size"),
+        (["--version"], {}, 0, "0."),
+    ],
+)
+def test_what_cannot_start_says_why_and_exits(
+    arguments: list[str], environment: dict[str, str], code: int, text: str
+) -> None:
+    process = launch(arguments, environment)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == code
+    assert text in output
+    assert "Traceback" not in output
+
+
+def test_a_damaged_model_exits_with_1_and_names_the_file(tmp_path: Path) -> None:
+    tiny.build(tmp_path / "model")
+    (tmp_path / "model" / "model.onnx.data").write_bytes(b"")
+    failed = Server("--model-id", str(tmp_path / "model"))
+    output = failed.output()
+    assert failed.process.returncode == 1
+    assert "model.onnx.data is not the file that was exported" in output
+    assert "Traceback" not in output
+
+
+def test_an_occupied_port_exits_with_1(tiny_model: Path, server: Server) -> None:
+    second = Server("--model-id", str(tiny_model), port=server.port)
+    output = second.output()
+    assert second.process.returncode == 1
+    assert f"cannot listen on 127.0.0.1:{server.port}" in output
+
+
+def test_cuda_that_is_not_there_exits_with_1_and_the_remedy(tiny_model: Path) -> None:
+    failed = Server("--model-id", str(tiny_model), "--provider", "cuda")
+    output = failed.output()
+    assert failed.process.returncode == 1
+    assert "onnxruntime has no CUDA provider" in output
+
+
+def test_the_server_needs_no_export_tools(tiny_model: Path, tmp_path: Path) -> None:
+    for name in ("torch", "transformers", "optimum", "onnx", "sentence_transformers"):
+        (tmp_path / f"{name}.py").write_text("raise ImportError('not in the image')")
+    running = Server("--model-id", str(tiny_model), environment={"PYTHONPATH": str(tmp_path)})
+    running.wait_ready()
+    with client(running) as connection:
+        embed(connection)
+    running.signal()
+    running.output()
+    assert running.process.returncode == 0
+
+
+def test_the_log_has_the_settings_but_no_key(tiny_model: Path) -> None:
+    running = Server("--model-id", str(tiny_model), environment={"API_KEY": "hunter2"})
+    running.wait_ready()
+    running.signal()
+    output = running.output()
+    assert "api_key=***" in output
+    assert "hunter2" not in output
+    for line in ("Starting model backend", "Warming up model", "Starting HTTP server: ", "Ready"):
+        assert line in output
+
+
+def test_json_logs_are_one_object_a_line(tiny_model: Path) -> None:
+    running = Server("--model-id", str(tiny_model), "--json-output")
+    running.wait_ready()
+    running.signal()
+    events = [json.loads(line) for line in running.output().splitlines()]
+    assert {"Ready", "signal received, starting graceful shutdown"} <= {
+        e["message"] for e in events
+    }
+
+
+# The wire.
+
+
+def test_a_slow_body_in_pieces_is_read(server: Server) -> None:
+    body = b'{"inputs":"the cat"}'
+    with server.connect() as connection:
+        connection.sendall(
+            b"POST /embed HTTP/1.1\r\n" + HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+        )
+        for byte in body:
+            connection.sendall(b"1\r\n%c\r\n" % byte)
+        connection.sendall(b"0\r\n\r\n")
+        assert read_answer(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_expect_100_continue_is_met(server: Server) -> None:
+    with server.connect() as connection:
+        head = b"Content-Length: 14\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(b"POST /embed HTTP/1.1\r\n" + HEAD + head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+        connection.sendall(b'{"inputs":"a"}')
+        assert read_answer(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_an_offer_of_h2c_keeps_its_body(server: Server) -> None:
+    with server.connect() as connection:
+        offer = (
+            b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+        )
+        length = b"Content-Length: 14\r\n\r\n"
+        connection.sendall(b"POST /embed HTTP/1.1\r\n" + HEAD + offer + length + b'{"inputs":"a"}')
+        assert read_answer(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_http_1_0_is_answered_and_closed(server: Server) -> None:
+    with server.connect() as connection:
+        connection.sendall(b"POST /embed HTTP/1.0\r\n" + HEAD + b"Content-Length: 14\r\n\r\n")
+        connection.sendall(b'{"inputs":"a"}')
+        assert read_all(connection).startswith(b"HTTP/1.1 200")
+
+
+def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
+    one = b"POST /embed HTTP/1.1\r\n" + HEAD + b"Content-Length: 14\r\n\r\n" + b'{"inputs":"a"}'
+    last = b"GET /nope HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    with server.connect() as connection:
+        connection.sendall(one + one + last)
+        answers = read_all(connection)
+    assert answers.count(b"HTTP/1.1 200") == 2
+    assert answers.index(b"HTTP/1.1 404") > answers.rindex(b"HTTP/1.1 200")
+
+
+def test_there_is_no_server_header(server: Server) -> None:
+    with client(server) as connection:
+        connection.request("GET", "/health")
+        headers = {name.lower() for name, _ in connection.getresponse().getheaders()}
+    assert "server" not in headers
+    assert "date" in headers
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [b"NONSENSE\r\n\r\n", b"GET /health HTTP/1.1\r\n\r\n"],
+)
+def test_what_is_no_http_is_400_and_closed(server: Server, request_line: bytes) -> None:
+    with server.connect() as connection:
+        connection.sendall(request_line)
+        assert read_all(connection).startswith(b"HTTP/1.1 400")
+
+
+def test_a_large_upload_that_is_refused_leaves_nothing_behind(server: Server) -> None:
+    """Hypercorn keeps such a connection, two tasks and a full buffer, unless the rest is read."""
+    descriptors = Path(f"/proc/{server.process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    for _ in range(20):
+        with server.connect() as connection:
+            head = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n"
+            connection.sendall(head)
+            try:
+                for _ in range(40):
+                    connection.sendall(b"x" * 65536)
+                answer = connection.recv(65536)
+            except (ConnectionResetError, BrokenPipeError):
+                continue  # the server closed while we were still sending
+            assert answer.startswith(b"HTTP/1.1 415")
+    deadline = time.monotonic() + 10
+    while len(list(descriptors.iterdir())) > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(list(descriptors.iterdir())) <= before
+
+
+def test_clients_that_vanish_leave_nothing_behind(server: Server) -> None:
+    descriptors = Path(f"/proc/{server.process.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    request = b"POST /embed HTTP/1.1\r\n" + HEAD + b'Content-Length: 14\r\n\r\n{"inputs":"a"}'
+    for cut in range(0, len(request) + 1, 3):
+        with server.connect() as connection:
+            connection.sendall(request[:cut])
+    with client(server) as connection:
+        embed(connection)
+    deadline = time.monotonic() + 10
+    while len(list(descriptors.iterdir())) > before and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert len(list(descriptors.iterdir())) <= before
+
+
+# Ending.
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_idle_server_ends_within_a_second(own_server: Server, number: int) -> None:
+    with own_server.connect(), client(own_server) as kept:
+        embed(kept)
+        started = time.monotonic()
+        own_server.signal(number)
+        own_server.output()
+        assert own_server.process.returncode == 0
+        assert time.monotonic() - started < 1
+
+
+def test_every_request_in_flight_is_answered(own_server: Server) -> None:
+    """200 requests are on their way, each on a connection of its own, when SIGTERM comes."""
+    body = json.dumps({"inputs": ["the cat sat on the mat"] * 2}).encode()
+    head = b"POST /embed HTTP/1.1\r\n" + HEAD + b"Content-Length: %d\r\n\r\n" % len(body)
+    connections = [own_server.connect() for _ in range(200)]
+    for connection in connections:
+        connection.sendall(head + body)
+    own_server.signal()
+    answers = []
+    for connection in connections:
+        with connection:
+            answers.append(read_all(connection))
+    output = own_server.output()
+    assert own_server.process.returncode == 0, output
+    assert [answer[:12] for answer in answers] == [b"HTTP/1.1 200"] * 200
+    assert all(b"]]" in answer for answer in answers)
+
+
+def test_while_it_drains_health_is_red_and_the_port_open(tiny_model: Path) -> None:
+    running = Server("--model-id", str(tiny_model), "--drain-seconds", "2")
+    running.wait_ready()
+    running.signal()
+    deadline = time.monotonic() + 5
+    status = 200
+    while status == 200 and time.monotonic() < deadline:
+        with client(running) as connection:
+            connection.request("GET", "/health")
+            answer = connection.getresponse()
+            status = answer.status
+    assert status == 503
+    assert answer.getheader("connection") == "close"
+    with client(running) as connection:
+        assert embed(connection)
+    running.output()
+    assert running.process.returncode == 0
+
+
+def test_a_client_that_never_sends_its_body_cannot_hold_up_the_end(tiny_model: Path) -> None:
+    running = Server("--model-id", str(tiny_model), "--shutdown-seconds", "1")
+    running.wait_ready()
+    with running.connect() as connection:
+        connection.sendall(b"POST /embed HTTP/1.1\r\n" + HEAD + b"Content-Length: 14\r\n\r\n")
+        time.sleep(0.2)
+        running.signal()
+        running.output(seconds=15)
+    assert running.process.returncode is not None
+
+
+def test_a_second_signal_ends_at_once(tiny_model: Path) -> None:
+    running = Server("--model-id", str(tiny_model), "--drain-seconds", "30")
+    running.wait_ready()
+    running.signal()
+    time.sleep(0.3)
+    running.signal()
+    assert "second signal" in running.output(seconds=5)
+    assert running.process.returncode == 1
+
+
+def test_a_signal_during_the_start_ends_the_process(tiny_model: Path) -> None:
+    starting = launch(["--model-id", str(tiny_model), "--port", str(free_port())], {})
+    assert starting.stdout is not None
+    starting.stdout.readline()  # the settings: the model is loaded next
+    starting.send_signal(signal.SIGTERM)
+    try:
+        starting.communicate(timeout=20)
+    except subprocess.TimeoutExpired:
+        starting.kill()
+        raise
+    assert starting.returncode in {0, 143}
+
+
+def test_many_clients_at_once_get_their_own_vectors(server: Server) -> None:
+    texts = [" ".join(tiny.WORDS[4 + (i + k) % 12] for k in range(1 + i % 8)) for i in range(64)]
+    found: dict[int, list[float]] = {}
+
+    def ask(place: int) -> None:
+        with client(server) as connection:
+            for _ in range(5):
+                found[place] = embed(connection, texts[place])[0]
+
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(len(texts))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for place, text in enumerate(texts):
+        expected = tiny.unit(tiny.reference(tiny.ids_of(text)))
+        np.testing.assert_allclose(found[place], expected, atol=1e-6)

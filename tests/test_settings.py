@@ -1,0 +1,132 @@
+from dataclasses import fields
+from typing import Any
+
+import pytest
+
+from app.settings import Settings, UsageError, environment_name, flag_name
+
+MODEL = ["--model-id", "m"]
+EXAMPLES: dict[str, tuple[str, Any]] = {
+    "model_id": ("org/name", "org/name"),
+    "revision": ("main", "main"),
+    "served_model_name": ("name", "name"),
+    "provider": ("cpu", "cpu"),
+    "pooling": ("last-token", "last_token"),
+    "threads": ("3", 3),
+    "tokenization_workers": ("2", 2),
+    "max_concurrent_requests": ("9", 9),
+    "max_batch_tokens": ("1024", 1024),
+    "max_batch_requests": ("4", 4),
+    "max_client_batch_size": ("64", 64),
+    "auto_truncate": ("false", False),
+    "default_prompt_name": ("query", "query"),
+    "default_prompt": ("query: ", "query: "),
+    "hostname": ("127.0.0.1", "127.0.0.1"),
+    "port": ("80", 80),
+    "payload_limit": ("100", 100),
+    "api_key": ("secret", "secret"),
+    "cors_allow_origin": ("https://a.example", ("https://a.example",)),
+    "json_output": ("true", True),
+    "log_level": ("debug", "debug"),
+    "drain_seconds": ("2.5", 2.5),
+    "shutdown_seconds": ("10", 10.0),
+}
+
+
+@pytest.mark.parametrize("declared", fields(Settings), ids=lambda field: field.name)
+def test_every_option_is_read_from_its_flag_and_from_its_variable(declared: Any) -> None:
+    if declared.name == "models_dir":
+        text: str = "elsewhere"
+        expected: Any = declared.default.with_name("elsewhere")
+    else:
+        text, expected = EXAMPLES[declared.name]
+    by_flag = Settings.read([*MODEL, flag_name(declared), text], {})
+    by_variable = Settings.read([], {"MODEL_ID": "m", environment_name(declared): text})
+    assert getattr(by_flag, declared.name) == expected
+    assert getattr(by_variable, declared.name) == expected
+
+
+def test_defaults_are_tei_s_but_for_the_port() -> None:
+    settings = Settings.read(MODEL, {})
+    assert settings.port == 8000
+    assert settings.max_concurrent_requests == 512
+    assert settings.max_batch_tokens == 16384
+    assert settings.max_client_batch_size == 32
+    assert settings.payload_limit == 2_000_000
+    assert settings.auto_truncate is True
+    assert settings.api_key is None
+
+
+def test_a_flag_beats_the_environment() -> None:
+    assert Settings.read([*MODEL, "-p", "1"], {"PORT": "2", "MODEL_ID": "x"}).port == 1
+
+
+def test_bare_flags_are_true() -> None:
+    settings = Settings.read([*MODEL, "--json-output", "--auto-truncate"], {})
+    assert settings.json_output is settings.auto_truncate is True
+
+
+def test_an_empty_variable_is_not_set() -> None:
+    settings = Settings.read(MODEL, {"PORT": "", "POOLING": "", "CORS_ALLOW_ORIGIN": ""})
+    assert (settings.port, settings.pooling, settings.cors_allow_origin) == (8000, None, ())
+
+
+def test_origins_may_be_given_several_times() -> None:
+    flags = ["--cors-allow-origin", "https://a", "--cors-allow-origin", "https://b"]
+    assert Settings.read([*MODEL, *flags], {}).cors_allow_origin == ("https://a", "https://b")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "fault"),
+    [
+        ([], {}, "--model-id is required (environment: MODEL_ID)"),
+        ([*MODEL, "--port", "x"], {}, "invalid value 'x' for --port (environment: PORT): "),
+        ([*MODEL, "--port", "65536"], {}, "must be at most 65535"),
+        ([*MODEL, "--port", "-1"], {}, "--port"),
+        ([*MODEL], {"PORT": "80 "}, "must be a whole number"),
+        ([*MODEL], {"PORT": "tcp://10.0.0.1:80"}, "must be a whole number"),
+        ([*MODEL], {"MAX_BATCH_TOKENS": "0"}, "must be at least 1"),
+        ([*MODEL], {"JSON_OUTPUT": "1"}, "must be true or false"),
+        ([*MODEL, "--auto-truncate", "no"], {}, "must be true or false"),
+        ([*MODEL, "--pooling", "last_token"], {}, "must be one of cls, mean, last-token"),
+        ([*MODEL, "--provider", "tpu"], {}, "must be one of auto, cpu, cuda"),
+        ([*MODEL, "--drain-seconds", "-1"], {}, "--drain-seconds"),
+        ([*MODEL, "--drain-seconds", "nan"], {}, "must be between 0 and 1,000,000"),
+        ([*MODEL], {"API_KEY": ""}, "API_KEY is empty: unset it, or set a key"),
+        ([*MODEL, "--nope"], {}, "unrecognized arguments: --nope"),
+        ([*MODEL, "--max-batch", "4"], {}, "unrecognized arguments"),  # no abbreviations
+        (
+            [*MODEL, "--default-prompt", "a"],
+            {"DEFAULT_PROMPT_NAME": "b"},
+            "--default-prompt cannot be used with --default-prompt-name",
+        ),
+    ],
+)
+def test_what_cannot_be_taken_is_refused_by_name(
+    arguments: list[str], environment: dict[str, str], fault: str
+) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.read(arguments, environment)
+    assert fault in str(caught.value)
+
+
+def test_a_container_s_host_name_does_not_break_the_bind() -> None:
+    assert Settings.read(MODEL, {"HOSTNAME": "3f2a9c"}).bind_host == "0.0.0.0"  # noqa: S104  # the default
+    assert Settings.read(MODEL, {"HOSTNAME": "::1"}).bind_host == "::1"
+
+
+def test_the_log_line_has_every_option_and_no_secret() -> None:
+    line = Settings.read([*MODEL, "--api-key", "hunter2"], {}).redacted()
+    assert "hunter2" not in line
+    assert "api_key=***" in line
+    assert all(f"{declared.name}=" in line for declared in fields(Settings))
+
+
+def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exited:
+        Settings.read(["--help"], {})
+    shown = capsys.readouterr().out
+    assert exited.value.code == 0
+    for declared in fields(Settings):
+        assert flag_name(declared) in shown
+        assert environment_name(declared) in shown
