@@ -6,9 +6,9 @@ import sys
 from pathlib import Path
 
 from app.inference.manifest import Certificate
+from app.inference.proof import WORST_COSINE
 from export.errors import ExportError
 
-WORST_COSINE = 0.99999  # of a float32 graph on the CPU, over every probe, alone and in batches
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -28,10 +28,11 @@ def prove(folder: Path) -> Certificate:
         lines = child.stderr.strip().splitlines() or [f"it exited with {child.returncode}"]
         raise ExportError(f"the serving code cannot serve the export: {lines[-1]}")
     certificate = Certificate(**json.loads(child.stdout))
-    if not certificate.worst_cosine >= WORST_COSINE:
+    needed = WORST_COSINE[certificate.compute_dtype]
+    if not certificate.worst_cosine >= needed:
         raise ExportError(
             f"the exported graph does not match the original model: worst cosine "
             f"{certificate.worst_cosine:.6f} over {certificate.probes} texts, needed "
-            f"{WORST_COSINE}; nothing was published"
+            f"{needed}; nothing was published"
         )
     return certificate

@@ -8,10 +8,9 @@ import numpy as np
 import pytest
 
 from app.inference.manifest import PROBES_FILE, Manifest, Pooling
-from app.inference.proof import Probes
+from app.inference.proof import WORST_COSINE, Probes
 from export import convert, heads, pipeline
 from export.errors import ExportError
-from export.prove import WORST_COSINE
 from export.request import Request
 
 
@@ -44,7 +43,7 @@ def test_manifest_states_what_the_checkpoint_says(exported: Path, bert: Path) ->
 
 def test_certificate_proves_the_graph_on_the_cpu(exported: Path) -> None:
     (certificate,) = Manifest.read(exported).certificates
-    assert certificate.worst_cosine >= WORST_COSINE
+    assert certificate.worst_cosine >= WORST_COSINE["float32"]
     assert (certificate.reference, certificate.provider) == ("pytorch", "cpu")
     assert certificate.compute_dtype == "float32"
     assert certificate.probes >= 96
@@ -73,7 +72,7 @@ def test_xlm_roberta_counts_positions_from_its_padding_id(
     assert (manifest.padding.id, manifest.max_input_length) == (1, 24)
     assert (manifest.pooling, manifest.normalize) == ("cls", False)
     assert manifest.graphs[0].inputs == ("input_ids", "attention_mask")
-    assert manifest.certificates[0].worst_cosine >= WORST_COSINE
+    assert manifest.certificates[0].worst_cosine >= WORST_COSINE["float32"]
 
 
 def test_silent_bert_is_pooled_by_cls_with_a_warning(
@@ -96,7 +95,7 @@ def test_weights_may_be_a_pickle(bert: Path, tmp_path: Path) -> None:
     torch.save(load_file(weights), checkpoint / "pytorch_model.bin")
     weights.unlink()
     folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
-    assert Manifest.read(folder).certificates[0].worst_cosine >= WORST_COSINE
+    assert Manifest.read(folder).certificates[0].worst_cosine >= WORST_COSINE["float32"]
 
 
 def test_failing_converter_is_quoted_in_one_line(
