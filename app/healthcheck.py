@@ -20,8 +20,9 @@ def main(cmdline: Path = Path("/proc/1/cmdline")) -> int:
     arguments = words[words.index("-m") + 2 :] if "-m" in words else []
     settings = Settings.read(arguments, os.environ)
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.bind_host, settings.bind_host)  # noqa: S104  # compared, not bound
+    past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        urllib.request.urlopen(f"http://{host}:{settings.port}/health", timeout=TIMEOUT_SECONDS)
+        past_proxies.open(f"http://{host}:{settings.port}/health", timeout=TIMEOUT_SECONDS).close()
     except (urllib.error.URLError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201  # shown by `podman inspect`
         return 1

@@ -1,0 +1,59 @@
+"""What the READMEs say of options, routes and targets is what the code declares."""
+
+import re
+from dataclasses import MISSING, fields
+from typing import Any
+
+import pytest
+
+from app.settings import Settings, environment_name, flag_name
+from tests.process import ROOT
+
+READMES = ["README.md", "README.zh-CN.md"]
+
+
+def settings_rows() -> list[tuple[str, str, str]]:
+    """Flag, variable and default of every option, as the table writes them."""
+    rows = []
+    for declared in fields(Settings):
+        flags = ", ".join(filter(None, [flag_name(declared), declared.metadata["flag"]]))
+        rows.append((f"`{flags}`", f"`{environment_name(declared)}`", _default(declared.default)))
+    return rows
+
+
+def _default(value: Any) -> str:
+    if value is MISSING:
+        return "required"
+    if value is None or value == ():
+        return ""
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_the_settings_table_is_the_settings(name: str) -> None:
+    text = (ROOT / name).read_text()
+    rows = [
+        tuple(cell.strip() for cell in line.strip("|").split("|"))[:3]
+        for line in text.splitlines()
+        if line.startswith("| `--")
+    ]
+    assert rows == settings_rows()
+
+
+def test_the_english_table_has_the_help_texts() -> None:
+    text = (ROOT / "README.md").read_text()
+    for declared in fields(Settings):
+        assert f"| {declared.metadata['help']} |" in text
+
+
+@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])
+def test_every_make_target_named_exists(name: str) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / name).read_text(), re.MULTILINE))
+    assert named <= targets
+
+
+@pytest.mark.parametrize("name", READMES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
+        assert target.startswith("https://") or (ROOT / target).exists()
