@@ -17,7 +17,7 @@ FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 PROBES_FILE = "probes.npz"
 
-Task = Literal["embedding"]
+Task = Literal["embedding", "splade", "classifier", "reranker"]
 Dtype = Literal["float32", "bfloat16", "float16", "int8"]
 Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 Pooling = Literal["cls", "mean", "last_token"]
@@ -29,8 +29,20 @@ Reference = Literal["pytorch", "onnx-fp32"]
 # before any normalization; the pooled ones let a server override the pooling.
 TOKEN_EMBEDDINGS = "token_embeddings"  # noqa: S105  # no password: (B, S, H) float32
 SENTENCE_EMBEDDING = "sentence_embedding"  # (B, D) float32
+SPARSE_EMBEDDING = "sparse_embedding"  # (B, V) float32
+LOGITS = "logits"  # (B, L) float32
 POOLED_OUTPUTS: Mapping[Pooling, str] = types.MappingProxyType(
     {"cls": "pooled_cls", "mean": "pooled_mean", "last_token": "pooled_last_token"}
+)
+
+# What each kind of model is asked for; its width is `Manifest.dimensions`.
+TASK_OUTPUTS: Mapping[Task, str] = types.MappingProxyType(
+    {
+        "embedding": SENTENCE_EMBEDDING,
+        "splade": SPARSE_EMBEDDING,
+        "classifier": LOGITS,
+        "reranker": LOGITS,
+    }
 )
 
 
@@ -92,7 +104,7 @@ class Manifest:
     source: Source
     fingerprint: str  # of the vector space: weights, tokenizer, pooling, prompts, maximum length
     task: Task
-    pooling: Pooling
+    pooling: Pooling | None  # of embedding models
     dimensions: int
     max_input_length: int  # tokens, special tokens included
     vocabulary_size: int  # rows of the embedding table: every id must be smaller
@@ -105,6 +117,7 @@ class Manifest:
     files: dict[str, str]  # relative path → SHA-256, for every file that the server opens
     tools: dict[str, str]  # versions that made the folder
     created: str  # ISO 8601, UTC
+    labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
     certificates: tuple[Certificate, ...] = ()
 
     @classmethod
