@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from datetime import datetime
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -10,8 +11,9 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app import __version__
+from app.api.endpoints import Service
 from app.api.middleware import wrap
-from app.api.routes import Service, not_found, routes
+from app.api.routes import RouteOptions, not_found, routes
 from app.errors import InvalidInput, StartupError
 from app.inference import machine, repository
 from app.inference.batch import BatchLimits
@@ -58,6 +60,9 @@ def build(settings: Settings) -> Service:
         metrics=metrics,
         lifecycle=Lifecycle(),
         model_name=settings.model_name,
+        labels=model.manifest.labels,
+        prompts=model.manifest.prompts,
+        created=int(datetime.fromisoformat(model.manifest.created).timestamp()),
         info=_info(settings, model, workers),
         payload_limit=settings.payload_limit,
         api_key=settings.api_key,
@@ -73,7 +78,9 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
         await service.engine.close()
 
     app = Starlette(
-        routes=routes(service), lifespan=lifespan, exception_handlers={Exception: _internal_error}
+        routes=routes(service, _route_options(settings)),
+        lifespan=lifespan,
+        exception_handlers={Exception: _internal_error},
     )
     app.router.redirect_slashes = False
     app.router.default = not_found
@@ -97,6 +104,7 @@ def _not_exported(settings: Settings) -> str:
 
 def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:
     return EngineOptions(
+        task=manifest.task,
         output=output_for(manifest, settings.pooling),
         dimensions=manifest.dimensions,
         prompts=manifest.prompts,
@@ -105,6 +113,25 @@ def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:
         max_concurrent_requests=settings.max_concurrent_requests,
         max_client_batch_size=settings.max_client_batch_size,
     )
+
+
+def _route_options(settings: Settings) -> RouteOptions:
+    return RouteOptions(
+        root_is_similarity=settings.task == "sentence-similarity",
+        predict_path=settings.aip_predict_route,
+        health_path=settings.aip_health_route,
+    )
+
+
+def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:
+    """What `/info` calls the kind of model."""
+    if manifest.task == "embedding":
+        return {"embedding": {"pooling": settings.pooling or manifest.pooling}}
+    if manifest.task == "splade":
+        return {"embedding": {"pooling": "splade"}}
+    names = {str(i): label for i, label in enumerate(manifest.labels)}
+    places = {label: i for i, label in enumerate(manifest.labels)}
+    return {manifest.task: {"id2label": names, "label2id": places}}
 
 
 def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
@@ -124,7 +151,7 @@ def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> 
         "model_sha": settings.revision,
         "model_dtype": model.session.compute_dtype,
         "served_model_name": settings.model_name,
-        "model_type": {"embedding": {"pooling": settings.pooling or model.manifest.pooling}},
+        "model_type": _model_type(settings, model.manifest),
         "max_concurrent_requests": settings.max_concurrent_requests,
         "max_input_length": model.max_input_length,
         "max_batch_tokens": settings.max_batch_tokens,

@@ -66,6 +66,12 @@ class BackendFailed(ServiceError):
     metric_label = "inference"
 
 
+class ModelMismatch(BackendFailed):
+    """The served model is of another kind than the request needs."""
+
+    metric_label = "model_type"
+
+
 class Overloaded(ServiceError):
     """Every permit is taken; nothing was queued."""
 

@@ -22,7 +22,8 @@ def main(cmdline: Path = Path("/proc/1/cmdline")) -> int:
     host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(settings.bind_host, settings.bind_host)  # noqa: S104  # compared, not bound
     past_proxies = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
-        past_proxies.open(f"http://{host}:{settings.port}/health", timeout=TIMEOUT_SECONDS).close()
+        url = f"http://{host}:{settings.listen_port}/health"
+        past_proxies.open(url, timeout=TIMEOUT_SECONDS).close()
     except (urllib.error.URLError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201  # shown by `podman inspect`
         return 1

@@ -130,7 +130,7 @@ def _config(address: str, settings: Settings) -> Config:
 
 def _address(settings: Settings) -> str:
     host = settings.bind_host
-    return f"[{host}]:{settings.port}" if ":" in host else f"{host}:{settings.port}"
+    return f"[{host}]:{settings.listen_port}" if ":" in host else f"{host}:{settings.listen_port}"
 
 
 def _force_exit(lifecycle: Lifecycle) -> None:

@@ -129,6 +129,13 @@ class Settings:
         _seconds, 25.0, "after the port closed, how long accepted requests may take to finish"
     )
 
+    task: str | None = _option(
+        str, None, "sentence-similarity makes POST / answer as /similarity does"
+    )
+    aip_http_port: int | None = _option(_port, None, "Vertex AI's name for the port; it wins")
+    aip_predict_route: str | None = _option(str, None, "one more path that answers as /vertex does")
+    aip_health_route: str | None = _option(str, None, "one more path that answers as /health does")
+
     @classmethod
     def read(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> Self:
         """Settings from the command line and the environment.
@@ -157,6 +164,11 @@ class Settings:
             return str(ipaddress.ip_address(self.hostname))
         except ValueError:
             return DEFAULT_HOST
+
+    @property
+    def listen_port(self) -> int:
+        """The port to listen on."""
+        return self.port if self.aip_http_port is None else self.aip_http_port
 
     @property
     def model_name(self) -> str:

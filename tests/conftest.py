@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.routes import Service
+from app.api.endpoints import Service
 from app.application import build, create_app
 from app.settings import Settings
 from tests import tiny

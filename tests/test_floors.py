@@ -14,8 +14,10 @@ FLOORS = [
     {"app.application", "app.server"},
     {"app.settings"},
     {"app.api.routes"},
-    {"app.api.middleware", "app.api.openai", "app.api.tei"},
-    {"app.api.body", "app.api.dialect"},
+    {"app.api.endpoints", "app.api.middleware", "app.api.cohere", "app.api.embedding",
+     "app.api.openai", "app.api.scoring"},
+    {"app.api.tokens", "app.api.vertex"},
+    {"app.api.body", "app.api.verb"},
     {"app.api.diagnosis"},
     {"app.api.fields", "app.api.transport"},
     {"app.inference.engine", "app.inference.loading"},
@@ -26,15 +28,18 @@ FLOORS = [
     {"app.inference.manifest"},
     {"app.errors", "app.lifecycle", "app.logs", "app.metrics"},
     {"app", "app.api", "app.inference"},
-]
+]  # fmt: skip
 
 DOORS = {
     "onnxruntime": {"app.inference.session"},
     "tokenizers": {"app.inference.tokenization"},
-    "orjson": {"app.api.body", "app.api.openai", "app.api.routes", "app.api.tei", "app.logs"},
+    "orjson": {
+        "app.api.body", "app.api.openai", "app.api.routes", "app.api.tokens", "app.api.verb",
+        "app.logs",
+    },
     "starlette": {
-        "app.api.middleware", "app.api.routes", "app.api.transport", "app.application",
-        "app.server",
+        "app.api.endpoints", "app.api.middleware", "app.api.routes", "app.api.transport",
+        "app.application", "app.server",
     },
     "hypercorn": {"app.server"},
     "uvloop": {"app.server"},

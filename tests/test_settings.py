@@ -30,6 +30,10 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "log_level": ("debug", "debug"),
     "drain_seconds": ("2.5", 2.5),
     "shutdown_seconds": ("10", 10.0),
+    "task": ("sentence-similarity", "sentence-similarity"),
+    "aip_http_port": ("8080", 8080),
+    "aip_predict_route": ("/p", "/p"),
+    "aip_health_route": ("/h", "/h"),
 }
 
 

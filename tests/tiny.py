@@ -1,8 +1,10 @@
-"""A tiny exported model, made in milliseconds: the real graph heads on an encoder of one layer.
+"""Tiny exported models of every kind, made in milliseconds, on an encoder of one layer.
 
-Its tokens look at nothing but themselves, so NumPy can say what every answer must be.
+A token looks at nothing but itself, so NumPy can say what every answer must be. Embedders get
+their heads as the export grafts them; the others get the outputs that theirs have.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,13 +16,17 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import (
+    LOGITS,
     PROBES_FILE,
     SCHEMA,
+    SPARSE_EMBEDDING,
+    TASK_OUTPUTS,
     TOKENIZER_FILE,
     Graph,
     Manifest,
     Padding,
     Source,
+    Task,
     file_digest,
 )
 from app.inference.proof import Probes
@@ -49,20 +55,59 @@ WORDS = [
     "##s",
     "!",
     ",",
+    "é",
 ]
 DIMENSIONS = 16
 MAX_LENGTH = 12
 PROBE_TEXTS = ("a", "b c", "the cat sat on the mat", "hello world", "dogs", "unknowable", "a b c d")
 PROMPTS = {"query": "query: ", "passage": ""}
+LABELS: Mapping[Task, tuple[str, ...]] = {
+    "classifier": ("sad", "glad", "neither"),
+    "reranker": ("LABEL_0",),
+}
+INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 _random = np.random.default_rng(7)
 TABLE = _random.normal(size=(len(WORDS), DIMENSIONS)).astype(np.float32)
+TYPES = _random.normal(size=(2, DIMENSIONS)).astype(np.float32)
+HEADS: Mapping[Task, NDArray[np.float32]] = {
+    "classifier": _random.normal(size=(DIMENSIONS, 3)).astype(np.float32),
+    "reranker": _random.normal(size=(DIMENSIONS, 1)).astype(np.float32),
+    "splade": _random.normal(size=(DIMENSIONS, len(WORDS))).astype(np.float32),
+}
 
 
-def reference(ids: NDArray[np.int64]) -> NDArray[np.float32]:
-    """The mean-pooled vector of one input's ids, before normalization: (D,)."""
-    mean: NDArray[np.float32] = np.tanh(TABLE[ids]).mean(axis=0, dtype=np.float32)
+def token_vectors(
+    ids: NDArray[np.int64], types: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """The token embeddings of one input, (S, D)."""
+    found: NDArray[np.float32] = np.tanh(
+        TABLE[ids] + TYPES[np.zeros_like(ids) if types is None else types]
+    )
+    return found
+
+
+def reference(
+    ids: NDArray[np.int64], types: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """The mean-pooled vector of one input, before normalization: (D,)."""
+    mean: NDArray[np.float32] = token_vectors(ids, types).mean(axis=0, dtype=np.float32)
     return mean
+
+
+def logits(
+    task: Task, ids: NDArray[np.int64], types: NDArray[np.int64] | None
+) -> NDArray[np.float32]:
+    """What a classifier or reranker says of one input, (L,)."""
+    found: NDArray[np.float32] = 4 * reference(ids, types) @ HEADS[task]
+    return found
+
+
+def sparse(ids: NDArray[np.int64], types: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
+    """What a SPLADE model says of one input, (V,)."""
+    scores = token_vectors(ids, types) @ HEADS["splade"]
+    found: NDArray[np.float32] = np.log1p(np.maximum(scores, 0)).max(axis=0)
+    return found
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -73,7 +118,7 @@ def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 def tokenizer() -> Tokenizer:
     """WordPiece over `WORDS`, with truncation and padding of its own that the service must undo."""
     made = Tokenizer(models.WordPiece({w: i for i, w in enumerate(WORDS)}, unk_token=WORDS[1]))
-    made.normalizer = normalizers.BertNormalizer(lowercase=True)
+    made.normalizer = normalizers.BertNormalizer(lowercase=True, strip_accents=False)
     made.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     made.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]",
@@ -87,32 +132,34 @@ def tokenizer() -> Tokenizer:
     return made
 
 
-def ids_of(text: str) -> NDArray[np.int64]:
-    """The ids that the service must find for a text, as long as it fits."""
+def encoded(*texts: str) -> TokenizedInput:
+    """What the service must find for a text or a pair, as long as it fits."""
     plain = tokenizer()
     plain.no_padding()
     plain.no_truncation()
-    return np.array(plain.encode(text).ids, np.int64)
+    found = plain.encode(*texts)
+    return TokenizedInput(np.array(found.ids, np.int64), np.array(found.type_ids, np.int64))
 
 
-def build(folder: Path) -> Manifest:
+def ids_of(text: str) -> NDArray[np.int64]:
+    """The ids that the service must find for a text, as long as it fits."""
+    return encoded(text).input_ids
+
+
+def build(folder: Path, task: Task = "embedding") -> Manifest:
     """Write a complete exported model to `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
-    bare = folder / "bare.onnx"
-    onnx.save(_encoder(), bare)
-    inputs, outputs = graft(bare, folder, "mean")
-    bare.unlink()
+    inputs, outputs = _write_graph(folder, task)
     tokenizer().save(str(folder / TOKENIZER_FILE))
-    ids = tuple(map(ids_of, PROBE_TEXTS))
-    vectors = np.stack([reference(one) for one in ids])
-    Probes(PROBE_TEXTS, tuple(map(TokenizedInput, ids)), vectors).write(folder / PROBES_FILE)
+    _probes(task).write(folder / PROBES_FILE)
+    width = {"embedding": DIMENSIONS, "splade": len(WORDS)}.get(task, len(LABELS.get(task, ())))
     manifest = Manifest(
         schema=SCHEMA,
         source=Source("tests/tiny", None, "BertModel", "bert"),
         fingerprint="f" * 64,
-        task="embedding",
-        pooling="mean",
-        dimensions=DIMENSIONS,
+        task=task,
+        pooling="mean" if task == "embedding" else None,
+        dimensions=width,
         max_input_length=MAX_LENGTH,
         vocabulary_size=len(WORDS),
         padding=Padding(id=0, type_id=0, side="right"),
@@ -124,6 +171,7 @@ def build(folder: Path) -> Manifest:
         files={},
         tools={},
         created="2026-01-01T00:00:00+00:00",
+        labels=LABELS.get(task, ()),
     )
     return seal(folder, manifest)
 
@@ -137,22 +185,89 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     return sealed
 
 
+def _probes(task: Task) -> Probes:
+    answers: Mapping[Task, Callable[[TokenizedInput], NDArray[np.float32]]] = {
+        "embedding": lambda one: reference(one.input_ids, one.token_type_ids),
+        "splade": lambda one: sparse(one.input_ids, one.token_type_ids),
+        "classifier": lambda one: logits("classifier", one.input_ids, one.token_type_ids),
+        "reranker": lambda one: logits("reranker", one.input_ids, one.token_type_ids),
+    }
+    inputs = tuple(encoded(text) for text in PROBE_TEXTS)
+    return Probes(PROBE_TEXTS, inputs, np.stack([answers[task](one) for one in inputs]))
+
+
+def _write_graph(folder: Path, task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if task != "embedding":
+        onnx.save(_with_head(task), folder / GRAPH_FILE)
+        return INPUTS, (TASK_OUTPUTS[task],)
+    bare = folder / "bare.onnx"
+    onnx.save(_encoder(), bare)
+    names = graft(bare, folder, "mean")
+    bare.unlink()
+    return names
+
+
 def _encoder() -> onnx.ModelProto:
-    """tanh(table[ids]), with the inputs and the output that a converted BERT has."""
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    nodes = [
-        helper.make_node("Gather", ["table", "input_ids"], ["looked_up"]),
-        helper.make_node("Tanh", ["looked_up"], ["last_hidden_state"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info(name, TensorProto.INT64, ("b", "s")) for name in names],
-        [
-            helper.make_tensor_value_info(
-                "last_hidden_state", TensorProto.FLOAT, ("b", "s", DIMENSIONS)
-            )
-        ],
-        [numpy_helper.from_array(TABLE, "table")],
+    """tanh(table[ids] + types[type ids]), with the inputs and output that a converted BERT has."""
+    output = helper.make_tensor_value_info(
+        "last_hidden_state", TensorProto.FLOAT, ("b", "s", DIMENSIONS)
     )
+    return _model(_encoder_nodes(), [output], {"table": TABLE, "types": TYPES})
+
+
+def _encoder_nodes() -> list[onnx.NodeProto]:
+    return [
+        helper.make_node("Gather", ["table", "input_ids"], ["words"]),
+        helper.make_node("Gather", ["types", "token_type_ids"], ["segments"]),
+        helper.make_node("Add", ["words", "segments"], ["sum"]),
+        helper.make_node("Tanh", ["sum"], ["last_hidden_state"]),
+    ]
+
+
+def _with_head(task: Task) -> onnx.ModelProto:
+    """The encoder with the output of another kind of model; padding counts for nothing."""
+    width = HEADS[task].shape[1]
+    nodes = [
+        *_encoder_nodes(),
+        helper.make_node("MatMul", ["last_hidden_state", "head"], ["scores"]),
+        helper.make_node("Cast", ["attention_mask"], ["mask"], to=TensorProto.FLOAT),
+        helper.make_node("Unsqueeze", ["mask", "two"], ["column"]),
+    ]
+    if task == "splade":
+        nodes += [
+            helper.make_node("Relu", ["scores"], ["positive"]),
+            helper.make_node("Mul", ["positive", "column"], ["real"]),
+            helper.make_node("ReduceMax", ["real", "one"], ["largest"], keepdims=0),
+            helper.make_node("Add", ["largest", "unity"], ["shifted"]),
+            helper.make_node("Log", ["shifted"], [SPARSE_EMBEDDING]),
+        ]
+    else:
+        nodes += [
+            helper.make_node("Mul", ["scores", "column"], ["real"]),
+            helper.make_node("ReduceSum", ["real", "one"], ["total"], keepdims=0),
+            helper.make_node("ReduceSum", ["column", "one"], ["count"], keepdims=0),
+            helper.make_node("Div", ["total", "count"], ["mean"]),
+            helper.make_node("Mul", ["mean", "four"], [LOGITS]),
+        ]
+    output = helper.make_tensor_value_info(TASK_OUTPUTS[task], TensorProto.FLOAT, ("b", width))
+    constants = {
+        "table": TABLE,
+        "types": TYPES,
+        "head": HEADS[task],
+        "one": np.array([1]),
+        "two": np.array([2]),
+        "unity": np.array(1, np.float32),
+        "four": np.array(4, np.float32),
+    }
+    return _model(nodes, [output], constants)
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    outputs: list[onnx.ValueInfoProto],
+    constants: Mapping[str, NDArray[np.generic]],
+) -> onnx.ModelProto:
+    inputs = [helper.make_tensor_value_info(name, TensorProto.INT64, ("b", "s")) for name in INPUTS]
+    weights = [numpy_helper.from_array(value, name) for name, value in constants.items()]
+    graph = helper.make_graph(nodes, "tiny", inputs, outputs, weights)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)

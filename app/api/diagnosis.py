@@ -41,9 +41,9 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
             raise MistypedBody(f"duplicate field `{name}` {_position(text, after)}")
         try:
             _check_content(value)
-            values[name] = shape.read_field(name, dict(value) if type(value) is _Pairs else value)
+            values[name] = shape.read_field(name, _plain(value))
         except Misfit as misfit:
-            detail = f"{name}: {misfit.message} {_position(text, after)}"
+            detail = f"{misfit.path or name}: {misfit.message} {_position(text, after)}"
             raise (MalformedBody if misfit.syntax else MistypedBody)(detail) from None
     for name, field in shape.fields.items():
         if values.setdefault(name, field.default) is REQUIRED:
@@ -96,6 +96,13 @@ def _named(found: Any, shape: Shape, text: str, end: int) -> Iterator[tuple[str,
         raise MistypedBody(f"{misfit.message} {_position(text, end)}")
 
 
+def _plain(value: Any) -> Any:
+    """The value with dictionaries in place of pairs; it is not deep, `_check_content` saw to it."""
+    if type(value) is _Pairs:
+        return {name: _plain(inner) for name, inner in value}
+    return [_plain(inner) for inner in value] if type(value) is list else value
+
+
 def _check_content(value: Any) -> None:
     """Refuse, inside a known field, what the scanner let pass and serde calls bad syntax."""
     level: Sequence[Any] = [value]
@@ -106,7 +113,9 @@ def _check_content(value: Any) -> None:
                 raise Misfit("lone leading surrogate in hex escape", syntax=True)
             if isinstance(one, float) and math.isinf(one):
                 raise Misfit("number out of range", syntax=True)
-            if isinstance(one, list):
+            if type(one) is _Pairs:
+                deeper.extend(inner for _, inner in one)
+            elif type(one) is list:
                 deeper.extend(one)
         if not deeper:
             return

@@ -18,10 +18,10 @@ MAX_U64 = 2**64 - 1
 class Misfit(Exception):
     """A value is not what its field takes; `syntax` where TEI calls that bad JSON."""
 
-    def __init__(self, message: str, *, field: str = "", syntax: bool = False) -> None:
+    def __init__(self, message: str, *, path: str = "", syntax: bool = False) -> None:
         super().__init__(message)
         self.message = message
-        self.field = field
+        self.path = path  # from the value that was read to the one at fault: `[1]`, `.texts`
         self.syntax = syntax
 
 
@@ -66,12 +66,12 @@ class Shape:
     def read_field(self, name: str, value: Any) -> Any:
         """One field's typed value.
 
-        Raises: Misfit that names the field.
+        Raises: Misfit whose path begins with the field.
         """
         try:
             return self.fields[name].read(value)
         except Misfit as misfit:
-            misfit.field = name
+            misfit.path = f"{name}{misfit.path}"
             raise
 
 
@@ -116,6 +116,37 @@ def variant(expected: str, values: Mapping[str, Any]) -> Reader:
     return read
 
 
+def struct(shape: Shape) -> Reader:
+    """An object with fields of its own."""
+
+    def read(value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise wrong_type(value, f"struct {shape.name}")
+        try:
+            return shape.read(value)
+        except Misfit as misfit:
+            misfit.path = f".{misfit.path}" if misfit.path else ""
+            raise
+
+    return read
+
+
+def array(read: Reader) -> Reader:
+    """An array, every element of one kind."""
+
+    def read_all(values: Any) -> list[Any]:
+        if type(values) is not list:
+            raise wrong_type(values, "a sequence")
+        return [_element(read, value, place) for place, value in enumerate(values)]
+
+    return read_all
+
+
+def anything(value: Any) -> Any:
+    """Whatever stands there."""
+    return value
+
+
 def embed_input(value: Any) -> tuple[list[str | tuple[int, ...]], bool]:
     """The inputs, and whether they came as a batch.
 
@@ -132,9 +163,69 @@ def embed_input(value: Any) -> tuple[list[str | tuple[int, ...]], bool]:
     raise Misfit("data did not match any variant of untagged enum Input")
 
 
+PREDICT_INPUT = (
+    "a string, a pair of strings [string, string] or a batch of mixed strings and pairs "
+    "[[string], [string, string], ...]"
+)
+
+
+def predict_input(value: Any) -> tuple[list[str | tuple[str, str]], bool]:
+    """The inputs, and whether they came as a batch.
+
+    A string, or an array of one, is a text; an array of two strings is a pair; an array of arrays
+    is a batch of texts and pairs. The first element decides which.
+    """
+    if type(value) is str:
+        return [value], False
+    if type(value) is not list:
+        raise wrong_type(value, PREDICT_INPUT)
+    if not value:
+        raise Misfit(f"invalid length 0, expected {PREDICT_INPUT}")
+    if type(value[0]) is str:
+        return [_text_or_pair(array(string)(value))], False
+    if type(value[0]) is list and all(type(one) is str for one in value[0]):
+        return [_text_or_pair(one) for one in array(array(string))(value)], True
+    raise Misfit("data did not match any variant of untagged enum Internal", path="[0]")
+
+
+def tokenize_input(value: Any) -> list[str]:
+    """A text, or an array of texts."""
+    if type(value) is str:
+        return [value]
+    if type(value) is list and all(type(one) is str for one in value):
+        return value
+    raise Misfit("data did not match any variant of untagged enum TokenizeInput")
+
+
+def decode_ids(value: Any) -> list[list[int]]:
+    """An array of ids, the empty array included, or an array of such arrays."""
+    if type(value) is list:
+        if _are_ids(value):
+            return [value]
+        if all(type(one) is list and _are_ids(one) for one in value):
+            return value
+    raise Misfit("data did not match any variant of untagged enum InputIds")
+
+
 def wrong_type(value: Any, expected: str) -> Misfit:
     """The words of serde for a value of another type."""
     return Misfit(f"invalid type: {_described(value)}, expected {expected}")
+
+
+def _text_or_pair(texts: Sequence[str]) -> str | tuple[str, str]:
+    if len(texts) == 1:
+        return texts[0]
+    if len(texts) == 2:
+        return texts[0], texts[1]
+    raise Misfit(f"invalid length {len(texts)}, expected {PREDICT_INPUT}")
+
+
+def _element(read: Reader, value: Any, place: int) -> Any:
+    try:
+        return read(value)
+    except Misfit as misfit:
+        misfit.path = f"[{place}]{misfit.path}"
+        raise
 
 
 def _are_ids(values: Sequence[Any]) -> bool:

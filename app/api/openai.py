@@ -1,21 +1,32 @@
-"""OpenAI's dialect as TEI speaks it: POST `/v1/embeddings`.
+"""OpenAI's dialect as TEI speaks it: POST `/v1/embeddings`, GET `/v1/models`.
 
-Follows TEI 1.9.3 router/src/http/types.rs. The `error` object beside TEI's flat keys is an
-addition, without which several official clients cannot show the reason.
+Follows TEI 1.9.3 router/src/http/types.rs. Added to it: the `error` object beside TEI's flat keys,
+without which several official clients cannot show the reason; the options of `/embed` as optional
+fields; the list of models.
 """
 
 from base64 import b64encode
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.api import body
-from app.api.dialect import EmbedRequest
-from app.api.fields import Field, Shape, embed_input, optional, string, unsigned, variant
+from app.api.fields import (
+    Field,
+    Shape,
+    anything,
+    boolean,
+    embed_input,
+    optional,
+    string,
+    unsigned,
+    variant,
+)
+from app.api.verb import PROMPT_NAME, TRUNCATE, Counted, Request, input_options, numpy_json
 from app.errors import ServiceError
-from app.inference.engine import Embeddings, EmbedOptions
+from app.inference.engine import Engine, Vectors
 
 ENCODING_FORMAT = variant("`float` or `base64`", {"float": "float", "base64": "base64"})
 
@@ -26,42 +37,79 @@ EMBEDDINGS = Shape(
     Field("user", optional(string), None),
     Field("encoding_format", ENCODING_FORMAT, "float"),
     Field("dimensions", optional(unsigned), None),
+    TRUNCATE,
+    PROMPT_NAME,
+    Field("input_type", anything, None),
+    Field("normalize", optional(boolean), None),
 )
 
 
-class OpenAIDialect:
-    """POST `/v1/embeddings` and its alias; `model_name` is what answers call the model."""
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How the vectors are wanted."""
 
-    def __init__(self, model_name: str) -> None:
+    encoding: Literal["float", "base64"]
+    dimensions: int | None
+    normalize: bool
+
+
+class Embeddings:
+    """POST `/v1/embeddings` and its alias; answers call the model `model_name`.
+
+    Whatever `model` is asked for, there is only one. `input_type` names a prompt if the model has
+    one of that name.
+    """
+
+    name = "openai_embed"
+    shape = EMBEDDINGS
+    counted_as: Counted = "embed"
+
+    def __init__(self, model_name: str, prompts: dict[str, str]) -> None:
         self._model_name = model_name
+        self._prompts = prompts
 
-    def parse(self, content: bytes) -> EmbedRequest:
-        """`{"input": …, …}`; whatever `model` is asked for, there is only one."""
-        values = body.read(content, EMBEDDINGS)
+    def build(self, values: dict[str, Any]) -> Request[Output]:
         inputs, is_batch = values["input"]
-        options = EmbedOptions(dimensions=values["dimensions"])
-        return EmbedRequest(inputs, is_batch, options, encoding=values["encoding_format"])
+        if values["prompt_name"] is None and values["input_type"] in list(self._prompts):
+            values["prompt_name"] = values["input_type"]
+        output = Output(
+            values["encoding_format"], values["dimensions"], values["normalize"] is not False
+        )
+        return Request(inputs, is_batch, input_options(values), output)
 
-    def render(self, request: EmbedRequest, embeddings: Embeddings) -> bytes:
-        """`{"object": "list", "data": […], "model": …, "usage": {…}}`."""
-        encode = _base64 if request.encoding == "base64" else _identity
-        tokens = sum(embeddings.token_counts)
+    async def run(self, engine: Engine, request: Request[Output]) -> Vectors:
+        return await engine.embed(
+            request.inputs,
+            request.options,
+            normalize=request.extra.normalize,
+            dimensions=request.extra.dimensions,
+        )
+
+    def render(self, request: Request[Output], computed: Vectors) -> bytes:
+        encode = _base64 if request.extra.encoding == "base64" else _identity
+        tokens = sum(computed.token_counts)
         answer = {
             "object": "list",
             "data": [
                 {"object": "embedding", "embedding": encode(vector), "index": index}
-                for index, vector in enumerate(embeddings.vectors)
+                for index, vector in enumerate(computed.value)
             ],
             "model": self._model_name,
             "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
         }
-        return orjson.dumps(answer, option=orjson.OPT_SERIALIZE_NUMPY)
+        return numpy_json(answer)
 
     def render_error(self, error: ServiceError) -> bytes:
         """TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""
         flat = {"message": str(error), "code": error.status, "type": error.error_type}
         nested = {"message": flat["message"], "type": flat["type"], "param": None}
         return orjson.dumps({**flat, "error": {**nested, "code": error.status}})
+
+
+def models(model_name: str, created: int) -> bytes:
+    """The answer of GET `/v1/models`; `created` is in seconds since 1970."""
+    model = {"id": model_name, "object": "model", "created": created, "owned_by": "local"}
+    return orjson.dumps({"object": "list", "data": [model]})
 
 
 def _identity(vector: NDArray[np.float32]) -> Any:

@@ -1,30 +1,49 @@
-"""Engine: inputs in, vectors out. The only door from the API to the model.
+"""Engine: inputs in, rows of the model out. The only door from the API to the model.
 
-It lives on one event loop: permits are counted there, and every job comes back there.
+It lives on one event loop: permits are counted there, and every job comes back there. Each verb
+checks in the order of TEI 1.9.3: batch size, permits, kind of model, tokens, model, width.
 """
 
 import asyncio
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import BatchTooLarge, InvalidInput, Overloaded, ServiceError, Unhealthy
+from app.errors import (
+    BatchTooLarge,
+    InvalidInput,
+    ModelMismatch,
+    Overloaded,
+    ServiceError,
+    Unhealthy,
+)
 from app.inference.batch import TokenizedInput
-from app.inference.postprocess import finish
-from app.inference.tokenization import Direction, EncodeOptions, EncodingInput, Tokenization
+from app.inference.manifest import LOGITS, SPARSE_EMBEDDING, TOKEN_EMBEDDINGS, Task
+from app.inference.postprocess import finish, require_finite, scores
+from app.inference.tokenization import (
+    Direction,
+    EncodeOptions,
+    EncodingInput,
+    Token,
+    Tokenization,
+)
 from app.inference.worker import BatchWorker, Job
+
+T = TypeVar("T")
+
+NOT_AN_EMBEDDER = "Backend error: Model is not an embedding model"
 
 
 @dataclass(frozen=True, slots=True)
-class EmbedOptions:
-    """What one request may choose."""
+class InputOptions:
+    """How a request wants its inputs read."""
 
-    normalize: bool = True
-    dimensions: int | None = None  # keep the first so many values, then normalize
     truncate: bool | None = None  # None: as the service is configured
     direction: Direction = "right"
     prompt_name: str | None = None
@@ -34,8 +53,9 @@ class EmbedOptions:
 class EngineOptions:
     """What the model and the configuration fix for every request."""
 
-    output: str  # the graph's output that embeddings are read from
-    dimensions: int
+    task: Task
+    output: str  # the graph's output that dense embeddings are read from
+    dimensions: int  # width of the model's main output
     prompts: dict[str, str]
     default_prompt: str | None
     auto_truncate: bool
@@ -53,12 +73,16 @@ class Timings:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Embeddings:
+class Computed(Generic[T]):
     """The answer to one request of N inputs."""
 
-    vectors: NDArray[np.float32]  # (N, D)
+    value: T
     token_counts: tuple[int, ...]  # (N,), special tokens included, after truncation
     timings: Timings
+
+
+Vectors = Computed[NDArray[np.float32]]  # (N, D), scores (N, L), or sparse vectors (N, V)
+TokenVectors = Computed[list[NDArray[np.float32]]]  # N × (Sᵢ, H)
 
 
 class Permits:
@@ -83,7 +107,11 @@ class Permits:
 
 
 class Engine:
-    """Admission, tokenization, batching and post-processing of embedding requests."""
+    """Admission, tokenization, batching and post-processing; every verb raises ServiceError.
+
+    Cancelling a verb frees its permits at once; its rows not yet in a batch are never computed.
+    Where one of several inputs is at fault, the error is that of the first.
+    """
 
     def __init__(
         self, options: EngineOptions, tokenization: Tokenization, worker: BatchWorker
@@ -93,33 +121,101 @@ class Engine:
         self._worker = worker
         self.permits = Permits(options.max_concurrent_requests)
 
-    async def embed(self, inputs: Sequence[EncodingInput], options: EmbedOptions) -> Embeddings:
-        """Embed the N inputs of one request, in order.
+    @property
+    def task(self) -> Task:
+        """The kind of model that is served."""
+        return self._options.task
 
-        Cancelling it frees its permits at once; its rows not yet in a batch are never computed.
-        Raises: ServiceError; of the lowest-index input, where one of several is at fault. The
-        order of the checks is TEI's: batch size, permits, dimensions, tokens, model, width.
-        """
-        limit = self._options.max_client_batch_size
-        if len(inputs) > limit:
-            raise BatchTooLarge(f"batch size {len(inputs)} > maximum allowed batch size {limit}")
-        with self.permits.taken(len(inputs)):
-            if options.dimensions == 0:
+    async def embed(
+        self,
+        inputs: Sequence[EncodingInput],
+        options: InputOptions,
+        *,
+        normalize: bool = True,
+        dimensions: int | None = None,
+    ) -> Vectors:
+        """One vector for each input; of a SPLADE model, as wide as its vocabulary."""
+
+        def check() -> None:
+            if self.task == "splade" and normalize:
+                raise ModelMismatch("Backend error: `normalize` is not available for SPLADE models")
+            if dimensions == 0:
                 raise InvalidInput("Input validation error: `dimensions` should be positive")
-            started = time.perf_counter()
-            tokenized = await self._tokenize(inputs, options)
-            tokenization_seconds = time.perf_counter() - started
-            job = await self._compute(tokenized)
-        assert job.rows is not None
-        return Embeddings(
-            vectors=self._finish(job.rows, options),
-            token_counts=tuple(map(len, tokenized)),
-            timings=Timings(
-                tokenization=tokenization_seconds,
-                queue=job.queue_seconds / len(inputs),
-                inference=job.inference_seconds / len(inputs),
-            ),
+            if self.task not in {"embedding", "splade"}:
+                raise ModelMismatch(NOT_AN_EMBEDDER)
+
+        output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
+        computed = await self._compute(inputs, options, output, check)
+        if dimensions is not None and dimensions > self._options.dimensions:
+            raise InvalidInput(
+                "Input validation error: `dimensions` should be smaller than the maximum "
+                "embedding dimension."
+            )
+        vectors = finish(np.stack(computed.value), normalize=normalize, dimensions=dimensions)
+        return _with(computed, vectors)
+
+    async def embed_all(
+        self, inputs: Sequence[EncodingInput], options: InputOptions
+    ) -> TokenVectors:
+        """A vector for each token of each input, special tokens included; not normalized."""
+
+        def check() -> None:
+            if self.task == "splade":
+                raise ModelMismatch("Backend error: `embed_all` is not available for SPLADE models")
+            if self.task != "embedding":
+                raise ModelMismatch(NOT_AN_EMBEDDER)
+
+        computed = await self._compute(inputs, options, TOKEN_EMBEDDINGS, check)
+        for rows in computed.value:
+            require_finite(rows)
+        return computed
+
+    async def embed_sparse(self, inputs: Sequence[EncodingInput], options: InputOptions) -> Vectors:
+        """One vector over the vocabulary for each input, most of it zeros."""
+
+        def check() -> None:
+            if self.task != "splade":
+                raise ModelMismatch(f"{NOT_AN_EMBEDDER} with SPLADE pooling")
+
+        computed = await self._compute(inputs, options, SPARSE_EMBEDDING, check)
+        vectors = finish(np.stack(computed.value), normalize=False, dimensions=None)
+        return _with(computed, vectors)
+
+    async def predict(
+        self, inputs: Sequence[EncodingInput], options: InputOptions, *, raw_scores: bool
+    ) -> Vectors:
+        """The scores of every label for each text or pair, (N, L)."""
+
+        def check() -> None:
+            if self.task not in {"classifier", "reranker"}:
+                raise ModelMismatch("Backend error: Model is not a classifier model")
+
+        computed = await self._compute(inputs, options, LOGITS, check)
+        return _with(computed, scores(np.stack(computed.value), raw=raw_scores))
+
+    def require_reranker(self) -> None:
+        """Refuse to rank with another kind of model, before anything else is looked at."""
+        if self.task != "reranker":
+            raise ModelMismatch("Backend error: model is not a re-ranker model")
+
+    async def tokenize(
+        self, texts: Sequence[str], *, add_special_tokens: bool, prompt_name: str | None
+    ) -> list[list[Token]]:
+        """The tokens of each text, never truncated; takes no permits."""
+        self._check_batch_size(len(texts))
+        prompt = self._prompt(prompt_name)
+        tokens = partial(
+            self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
         )
+        return await self._tokenization.run(lambda: [tokens(text) for text in texts])
+
+    async def decode(
+        self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool
+    ) -> list[str]:
+        """The text of each list of ids; takes no permits."""
+        self._check_batch_size(len(batch))
+        decode = partial(self._tokenization.decode_now, skip_special_tokens=skip_special_tokens)
+        return await self._tokenization.run(lambda: [decode(ids) for ids in batch])
 
     async def check_health(self) -> None:
         """Return if the last run succeeded, or if a fresh one of a single token does.
@@ -129,7 +225,7 @@ class Engine:
         if self._worker.healthy:
             return
         try:
-            await self._compute([TokenizedInput(np.zeros(1, np.int64))])
+            await self._run([TokenizedInput(np.zeros(1, np.int64))], self._options.output)
         except ServiceError:
             raise Unhealthy from None
 
@@ -138,8 +234,37 @@ class Engine:
         await asyncio.to_thread(self._worker.close)
         self._tokenization.close()
 
+    async def _compute(
+        self,
+        inputs: Sequence[EncodingInput],
+        options: InputOptions,
+        output: str,
+        check: Callable[[], None],
+    ) -> Computed[list[NDArray[np.float32]]]:
+        self._check_batch_size(len(inputs))
+        with self.permits.taken(len(inputs)):
+            check()
+            started = time.perf_counter()
+            tokenized = await self._tokenize(inputs, options)
+            tokenization_seconds = time.perf_counter() - started
+            job = await self._run(tokenized, output)
+        return Computed(
+            value=[row for row in job.rows if row is not None],
+            token_counts=tuple(map(len, tokenized)),
+            timings=Timings(
+                tokenization=tokenization_seconds,
+                queue=job.queue_seconds / len(inputs),
+                inference=job.inference_seconds / len(inputs),
+            ),
+        )
+
+    def _check_batch_size(self, size: int) -> None:
+        limit = self._options.max_client_batch_size
+        if size > limit:
+            raise BatchTooLarge(f"batch size {size} > maximum allowed batch size {limit}")
+
     async def _tokenize(
-        self, inputs: Sequence[EncodingInput], options: EmbedOptions
+        self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> list[TokenizedInput]:
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         try:
@@ -155,7 +280,7 @@ class Engine:
             return self._options.default_prompt
         return find_prompt(self._options.prompts, name)
 
-    async def _compute(self, inputs: Sequence[TokenizedInput]) -> Job:
+    async def _run(self, inputs: Sequence[TokenizedInput], output: str) -> Job:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
 
@@ -167,7 +292,7 @@ class Engine:
             else:
                 answer.set_exception(error)
 
-        job = Job(inputs, self._options.output, loop, done)
+        job = Job(inputs, output, loop, done)
         self._worker.submit(job)
         try:
             await answer
@@ -175,14 +300,6 @@ class Engine:
             job.abandoned = True
             raise
         return job
-
-    def _finish(self, rows: NDArray[np.float32], options: EmbedOptions) -> NDArray[np.float32]:
-        if options.dimensions is not None and options.dimensions > self._options.dimensions:
-            raise InvalidInput(
-                "Input validation error: `dimensions` should be smaller than the maximum "
-                "embedding dimension."
-            )
-        return finish(rows, normalize=options.normalize, dimensions=options.dimensions)
 
 
 def find_prompt(prompts: dict[str, str], name: str) -> str:
@@ -202,3 +319,7 @@ def find_prompt(prompts: dict[str, str], name: str) -> str:
             f"found in the Sentence Transformers prompts. Available prompts: [{available}]"
         )
     return prompts[name]
+
+
+def _with(computed: Computed[list[NDArray[np.float32]]], value: T) -> Computed[T]:
+    return Computed(value, computed.token_counts, computed.timings)

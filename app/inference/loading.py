@@ -13,6 +13,7 @@ from app.inference.manifest import (
     POOLED_OUTPUTS,
     PROBES_FILE,
     SENTENCE_EMBEDDING,
+    TASK_OUTPUTS,
     Certificate,
     Manifest,
     ManifestError,
@@ -76,6 +77,10 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
 
 def output_for(manifest: Manifest, pooling: Pooling | None) -> str:
     """The graph output to read embeddings from, for a pooling asked for at start."""
+    if manifest.task != "embedding":
+        if pooling is not None:
+            logger.warning("--pooling %s: a %s has none of its own", pooling, manifest.task)
+        return TASK_OUTPUTS[manifest.task]
     if pooling is None or pooling == manifest.pooling:
         return SENTENCE_EMBEDDING
     logger.warning(
@@ -105,7 +110,7 @@ def _warm_up(session: Session, manifest: Manifest, max_length: int, run_tokens: 
     for rows, length in ((1, 1), (max(1, run_tokens // max_length), max_length)):
         tokens = TokenizedInput(np.zeros(length, np.int64))
         try:
-            session.run(collate([tokens] * rows, manifest.padding), (SENTENCE_EMBEDDING,))
+            session.run(collate([tokens] * rows, manifest.padding), (TASK_OUTPUTS[manifest.task],))
         except BackendFailed as error:
             raise StartupError(f"Model backend is not healthy: {error}") from None
 
@@ -114,7 +119,7 @@ def _prove(session: Session, manifest: Manifest, probes: Probes) -> None:
     certificate = _fitting(manifest, session)
     chosen = probes.take(CERTIFIED_PROBES if certificate else UNCERTIFIED_PROBES)
     try:
-        agreement = replay(session, chosen, manifest.padding)
+        agreement = replay(session, chosen, manifest.padding, TASK_OUTPUTS[manifest.task])
     except BackendFailed as error:
         raise StartupError(f"Model backend is not healthy: {error}") from None
     known = "as certified for this machine" if certificate else "this machine has no certificate"

@@ -195,7 +195,7 @@ def _build(kind: Any, value: Any, path: str) -> Any:
         return _build_dataclass(kind, value, path)
     origin = typing.get_origin(kind)
     arguments = typing.get_args(kind)
-    if origin is types.UnionType:
+    if origin in {types.UnionType, typing.Union}:
         return None if value is None else _build(arguments[0], value, path)
     if origin is Literal:
         if value not in arguments:

@@ -1,7 +1,7 @@
-"""Per-request array work: cut to the dimensions asked for, then scale to unit length.
+"""Per-request array work: dimensions, unit length, scores.
 
-The order and the arithmetic are TEI's (1.9.3 core/src/infer.rs): the cut comes first, squares
-are summed in float64, and the product is float32.
+The order and the arithmetic are TEI's (1.9.3 core/src/infer.rs): dimensions are cut before
+normalizing, squares are summed in float64, products are float32.
 """
 
 import numpy as np
@@ -32,3 +32,43 @@ def finish(
         return vectors
     scale: NDArray[np.float32] = (1 / np.sqrt(squares)).astype(np.float32)
     return vectors * scale[:, None]
+
+
+def require_finite(vectors: NDArray[np.float32]) -> None:
+    """Raise BackendFailed for NaN or infinity anywhere in an array."""
+    if not np.isfinite(vectors).all():
+        raise BackendFailed("Backend error: the embedding is not finite")
+
+
+def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:
+    """(N, L) logits to scores: sigmoid for a single label, softmax over several, or as they are.
+
+    TEI subtracts the logit of largest magnitude before it exponentiates, which overflows where
+    that one is negative; the largest is subtracted here. Raises: BackendFailed for NaN.
+    """
+    if raw:
+        found = logits
+    elif logits.shape[1] == 1:
+        with np.errstate(over="ignore"):  # a very negative logit is 0, which is right
+            found = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
+    else:
+        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        found = powers / powers.sum(axis=1, keepdims=True)
+    if np.isnan(found).any():
+        raise BackendFailed("score is NaN")
+    return found
+
+
+def ranking(values: NDArray[np.float32]) -> list[int]:
+    """Positions by descending score; equal ones come with the higher position first, as in TEI."""
+    return [int(place) for place in np.argsort(values, kind="stable")[::-1]]
+
+
+def cosines(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cosine of row 0 of (N, D) to each other row, (N - 1,); 0 where the dot product is 0."""
+    source, others = vectors[0].astype(np.float64), vectors[1:].astype(np.float64)
+    dots = others @ source
+    lengths = np.linalg.norm(others, axis=1) * np.linalg.norm(source)
+    found = np.divide(dots, lengths, out=np.zeros_like(dots), where=dots != 0)
+    narrow: NDArray[np.float32] = found.astype(np.float32)
+    return narrow

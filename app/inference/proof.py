@@ -104,11 +104,12 @@ def compare(reference: NDArray[np.float32], actual: NDArray[np.float32]) -> Agre
     )
 
 
-def replay(session: Runs, probes: Probes, padding: Padding) -> Agreement:
+def replay(
+    session: Runs, probes: Probes, padding: Padding, output: str = SENTENCE_EMBEDDING
+) -> Agreement:
     """Run every probe alone, and again in batches of mixed lengths, against the reference."""
     actual = [
-        session.run(collate(batch, padding), (SENTENCE_EMBEDDING,))[SENTENCE_EMBEDDING]
-        for batch in _rounds(probes.inputs)
+        session.run(collate(batch, padding), (output,))[output] for batch in _rounds(probes.inputs)
     ]
     return compare(np.tile(probes.vectors, (2, 1)), np.concatenate(actual))
 

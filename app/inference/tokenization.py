@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
-from typing import Literal, Self, TypeVar
+from typing import Literal, Self, TypeGuard, TypeVar, cast
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
@@ -22,7 +23,8 @@ from app.inference.manifest import TOKENIZER_FILE, Manifest
 
 T = TypeVar("T")
 Direction = Literal["left", "right"]
-EncodingInput = str | tuple[int, ...]  # a text, or token ids of this model's vocabulary
+# A text, a pair of texts, or token ids of this model's vocabulary.
+EncodingInput = str | tuple[str, str] | tuple[int, ...]
 
 # TEI's bound on a text: this many characters for each token that the model can take.
 CHARACTERS_PER_TOKEN = 250
@@ -38,6 +40,17 @@ class EncodeOptions:
 
 
 DEFAULT_OPTIONS = EncodeOptions()
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token of a text, with its place in the UTF-8 bytes of prompt and text."""
+
+    id: int
+    text: str
+    special: bool  # added around the text, not part of it
+    start: int | None
+    stop: int | None
 
 
 class Tokenization:
@@ -102,7 +115,7 @@ class Tokenization:
         fault: ServiceError | None = None
         for item in inputs:
             try:
-                texts.append(self._text(item, options))
+                texts.append(self._text(self._bounded(item, options), options))
             except ServiceError as error:
                 fault = error  # a text before this one may still turn out to be too long
                 break
@@ -116,29 +129,73 @@ class Tokenization:
         """Stop the pool; encodings not yet started are dropped."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
+    def tokens_now(self, text: str, *, add_special_tokens: bool, prompt: str | None) -> list[Token]:
+        """Every token of a text, never truncated.
+
+        Raises: EmptyInput, or InvalidInput for more characters than the model could ever take.
+        """
+        untruncated = EncodeOptions(prompt, truncate=False)
+        whole = self._text(self._bounded(text, untruncated), untruncated).text
+        assert isinstance(whole, str)
+        tokenizer = self._tokenizers[None]
+        # Only the call for a batch lets other threads run meanwhile.
+        [encoding] = _guarded(
+            lambda: tokenizer.encode_batch([whole], add_special_tokens=add_special_tokens)
+        )
+        return _located(encoding, whole)
+
+    def decode_now(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        """The text of token ids; ids outside the vocabulary are skipped.
+
+        Raises: EmptyInput.
+        """
+        if not ids:
+            raise EmptyInput("Input validation error: `input_ids` cannot be empty")
+        decoder = self._tokenizers[None]
+        text: str = _guarded(lambda: decoder.decode(ids, skip_special_tokens=skip_special_tokens))
+        return text
+
+    async def run(self, call: Callable[[], T]) -> T:
+        """Run a call on the pool; called on the event loop."""
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
+
     def _text(self, item: EncodingInput, options: EncodeOptions) -> "_Text":
         """What the tokenizer is given for an input: ids go back to text first, as in TEI."""
-        if not item:
-            raise EmptyInput("Input validation error: `inputs` cannot be empty")
-        item = self._bounded(item, options)
+        prompt = options.prompt or ""
         if isinstance(item, str):
-            return _Text((options.prompt or "") + item, add_special_tokens=True)
+            return _Text(prompt + item, add_special_tokens=True)
+        if is_pair(item):
+            if options.prompt is not None:
+                raise InvalidInput(
+                    "Input validation error: `prompt_name` cannot be set with dual inputs"
+                )
+            return _Text(item, add_special_tokens=True)
         skip_special = options.prompt is not None
         decoder = self._tokenizers[None]
         decoded = _guarded(lambda: decoder.decode(item, skip_special_tokens=skip_special))
-        return _Text((options.prompt or "") + decoded, add_special_tokens=skip_special)
+        return _Text(prompt + decoded, add_special_tokens=skip_special)
 
     def _bounded(self, item: EncodingInput, options: EncodeOptions) -> EncodingInput:
         """Cut an input that is too long to matter, since tokenizers encode before they truncate."""
         limit = CHARACTERS_PER_TOKEN * self._max_length
-        if len(item) <= limit:
+        size = characters(item)
+        if not size:
+            raise EmptyInput("Input validation error: `inputs` cannot be empty")
+        if size <= limit:
             return item
         if not options.truncate:
             raise InvalidInput(
                 f"Input validation error: `inputs` must have less than {limit} characters. "
-                f"Given: {len(item)}"
+                f"Given: {size}"
             )
-        return item[:limit] if options.direction == "right" else item[-limit:]
+        if is_pair(item):
+            left, right = item
+            half = limit // 2
+            return _end(left, half, options.direction), _end(right, half, options.direction)
+        if isinstance(item, str):
+            return _end(item, limit, options.direction)
+        ids = cast("tuple[int, ...]", item)
+        return ids[:limit] if options.direction == "right" else ids[-limit:]
 
     def _check(self, encoding: Encoding) -> TokenizedInput:
         ids = encoding.ids
@@ -149,13 +206,44 @@ class Tokenization:
                 f"Input validation error: `inputs` must have less than {self._max_length} tokens. "
                 f"Given: {len(ids)}"
             )
-        return TokenizedInput(np.array(ids, np.int64))
+        types = np.array(encoding.type_ids, np.int64)
+        return TokenizedInput(np.array(ids, np.int64), types if types.any() else None)
 
 
 @dataclass(frozen=True, slots=True)
 class _Text:
-    text: str
+    text: str | tuple[str, str]
     add_special_tokens: bool
+
+
+def is_pair(item: EncodingInput) -> TypeGuard[tuple[str, str]]:
+    """Whether an input is two texts."""
+    return isinstance(item, tuple) and bool(item) and isinstance(item[0], str)
+
+
+def characters(item: EncodingInput) -> int:
+    """Unicode scalars of a text or of both texts of a pair; of ids, their number."""
+    return len(item[0]) + len(item[1]) if is_pair(item) else len(item)
+
+
+def _end(text: str, size: int, direction: Direction) -> str:
+    """The first or the last `size` characters: those that truncation keeps."""
+    return text[:size] if direction == "right" else text[-size:]
+
+
+def _located(encoding: Encoding, text: str) -> list[Token]:
+    """Tokens with byte offsets; the library counts characters."""
+    sizes = [len(character.encode()) for character in text]
+    starts = [0, *accumulate(sizes)]
+    tokens = []
+    for i, (token, special) in enumerate(
+        zip(encoding.tokens, encoding.special_tokens_mask, strict=True)
+    ):
+        start, stop = encoding.offsets[i] if not special else (None, None)
+        piece = token if start is None else text[start:stop]
+        place = (None, None) if start is None or stop is None else (starts[start], starts[stop])
+        tokens.append(Token(encoding.ids[i], piece, bool(special), *place))
+    return tokens
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[_Text]) -> list[Encoding]:

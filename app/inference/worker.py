@@ -50,7 +50,7 @@ class Completion(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request's inputs and where their rows of the graph's `output` go.
+    """One request's inputs, and the row of the graph's `output` for each.
 
     The worker owns it from `submit` until `done` is called; others may only set `abandoned`.
     """
@@ -59,7 +59,7 @@ class Job:
     output: str
     loop: AbstractEventLoop
     done: Completion
-    rows: NDArray[np.float32] | None = None  # (N, D), once the first row is there
+    rows: list[NDArray[np.float32] | None] = field(default_factory=list)  # by input, when done
     abandoned: bool = False  # nobody waits any more: rows not yet in a batch are dropped
     queue_seconds: float = 0.0  # summed over the rows, as is inference_seconds
     inference_seconds: float = 0.0
@@ -182,6 +182,7 @@ class BatchWorker:
         job.arrival = self._arrivals
         job.last_batch = self._batches
         job.queued = job.missing = len(job.inputs)
+        job.rows = [None] * len(job.inputs)
         self._jobs[job.arrival] = self._queued[job.arrival] = job
         for position, tokens in enumerate(job.inputs):
             insort(self._waiting, _Row(len(tokens), job.arrival, position))
@@ -254,10 +255,10 @@ class BatchWorker:
         for place, (job, index) in enumerate(finished.run.rows):
             if job.arrival not in self._jobs:
                 continue  # failed meanwhile, by another of its rows
-            values = finished.results[job.output]
-            if job.rows is None:
-                job.rows = np.empty((len(job.inputs), *values.shape[1:]), np.float32)
-            job.rows[index] = values[place]
+            values = finished.results[job.output][place]
+            if values.ndim == 2:  # a vector for each token: padding has none
+                values = values[finished.run.batch.attention_mask[place] == 1]
+            job.rows[index] = values
             job.queue_seconds += finished.started - job.submitted
             job.inference_seconds += finished.seconds
             job.missing -= 1

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api import body
+from app.api.embedding import EMBED
 from app.api.openai import EMBEDDINGS
-from app.api.tei import EMBED
 from app.errors import MalformedBody, MistypedBody
 
 DEFAULTS: dict[str, Any] = {

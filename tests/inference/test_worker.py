@@ -54,8 +54,7 @@ class Outcome:
         assert self.told.wait(10), "a job waits for ever"
         if self.error is not None:
             raise self.error
-        assert self.job.rows is not None
-        return [float(value) for value in self.job.rows[:, 0]]
+        return [float(row[0]) for row in self.job.rows if row is not None]
 
 
 @dataclass

@@ -1,0 +1,79 @@
+"""Cohere's and Jina's rerank dialect: POST `/v1/rerank`, `/v2/rerank`, `/rerank` with documents.
+
+TEI has no such route; clients of Cohere, Jina, vLLM and Infinity ask for it.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from app.api.fields import Field, Misfit, Shape, anything, array, optional, string, unsigned
+from app.api.verb import TRUNCATE, Counted, Request, input_options, numpy_json, render_error
+from app.errors import EmptyInput
+from app.inference.engine import Engine, Vectors
+from app.inference.postprocess import ranking
+
+
+def document(value: Any) -> str:
+    """A text, or an object that holds one as `text`."""
+    text = value.get("text") if type(value) is dict else value
+    if type(text) is str:
+        return text
+    raise Misfit("data did not match any variant of untagged enum Document")
+
+
+RERANK = Shape(
+    "RerankDocumentsRequest",
+    Field("query", string),
+    Field("documents", array(document)),
+    Field("model", optional(string), None),
+    Field("top_n", optional(unsigned), None),
+    Field("return_documents", anything, None),
+    TRUNCATE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RankOptions:
+    """What a request may choose."""
+
+    top_n: int | None
+    return_documents: bool
+
+
+class RerankDocuments:
+    """Documents by their relevance to a query, best first, as a score from 0 to 1."""
+
+    name = "rerank_documents"
+    shape = RERANK
+    counted_as: Counted = "predict"
+    render_error = staticmethod(render_error)
+
+    def __init__(self, model_name: str) -> None:
+        self._model_name = model_name
+
+    def build(self, values: dict[str, Any]) -> Request[RankOptions]:
+        pairs = [(values["query"], text) for text in values["documents"]]
+        extra = RankOptions(values["top_n"], values["return_documents"] is True)
+        return Request(pairs, True, input_options(values), extra)
+
+    async def run(self, engine: Engine, request: Request[RankOptions]) -> Vectors:
+        if not request.inputs:
+            raise EmptyInput("`documents` cannot be empty")
+        engine.require_reranker()
+        return await engine.predict(request.inputs, request.options, raw_scores=False)
+
+    def render(self, request: Request[RankOptions], computed: Vectors) -> bytes:
+        scores = computed.value[:, 0]
+        results: list[dict[str, Any]] = []
+        for index in ranking(scores)[: request.extra.top_n]:
+            text = {"document": {"text": request.inputs[index][1]}}
+            shown = text if request.extra.return_documents else {}
+            results.append({"index": index, "relevance_score": scores[index], **shown})
+        tokens = sum(computed.token_counts)
+        return numpy_json(
+            {
+                "model": self._model_name,
+                "results": results,
+                "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
+            }
+        )

@@ -1,0 +1,161 @@
+"""TEI's embedding verbs: `/embed`, `/embed_all`, `/embed_sparse`, `/similarity`.
+
+Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.api.fields import (
+    Field,
+    Shape,
+    array,
+    boolean,
+    embed_input,
+    optional,
+    string,
+    struct,
+    unsigned,
+)
+from app.api.verb import (
+    PROMPT_NAME,
+    TRUNCATE,
+    TRUNCATION_DIRECTION,
+    Counted,
+    Request,
+    input_options,
+    numpy_json,
+    render_error,
+)
+from app.errors import EmptyInput
+from app.inference.engine import Computed, Engine, InputOptions, TokenVectors, Vectors
+from app.inference.postprocess import cosines
+
+EMBED = Shape(
+    "EmbedRequest",
+    Field("inputs", embed_input),
+    TRUNCATE,
+    TRUNCATION_DIRECTION,
+    PROMPT_NAME,
+    Field("normalize", boolean, True),
+    Field("dimensions", optional(unsigned), None),
+)
+EMBED_ALL = Shape(
+    "EmbedAllRequest",
+    Field("inputs", embed_input),
+    TRUNCATE,
+    TRUNCATION_DIRECTION,
+    PROMPT_NAME,
+)
+EMBED_SPARSE = Shape("EmbedSparseRequest", *EMBED_ALL.fields.values())
+SIMILARITY = Shape(
+    "SimilarityRequest",
+    Field(
+        "inputs",
+        struct(
+            Shape(
+                "SimilarityInput",
+                Field("source_sentence", string),
+                Field("sentences", array(string)),
+            )
+        ),
+    ),
+    Field(
+        "parameters",
+        optional(
+            struct(Shape("SimilarityParameters", TRUNCATE, TRUNCATION_DIRECTION, PROMPT_NAME))
+        ),
+        None,
+    ),
+)
+
+
+class Embed:
+    """POST `/embed`: one vector for each input."""
+
+    name = "embed"
+    shape = EMBED
+    counted_as: Counted = "embed"
+    render_error = staticmethod(render_error)
+
+    def build(self, values: dict[str, Any]) -> Request[dict[str, Any]]:
+        inputs, is_batch = values["inputs"]
+        extra = {name: values[name] for name in ("normalize", "dimensions")}
+        return Request(inputs, is_batch, input_options(values), extra)
+
+    async def run(self, engine: Engine, request: Request[dict[str, Any]]) -> Vectors:
+        return await engine.embed(request.inputs, request.options, **request.extra)
+
+    def render(self, request: Request[dict[str, Any]], computed: Vectors) -> bytes:
+        del request
+        return numpy_json(computed.value)
+
+
+class EmbedAll:
+    """POST `/embed_all`: one vector for each token of each input."""
+
+    name = "embed_all"
+    shape = EMBED_ALL
+    counted_as: Counted = "embed"
+    render_error = staticmethod(render_error)
+
+    def build(self, values: dict[str, Any]) -> Request[None]:
+        inputs, is_batch = values["inputs"]
+        return Request(inputs, is_batch, input_options(values), None)
+
+    async def run(self, engine: Engine, request: Request[None]) -> TokenVectors:
+        return await engine.embed_all(request.inputs, request.options)
+
+    def render(self, request: Request[None], computed: TokenVectors) -> bytes:
+        del request
+        return numpy_json(computed.value)
+
+
+class EmbedSparse:
+    """POST `/embed_sparse`: the entries that are not zero, by ascending index."""
+
+    name = "embed_sparse"
+    shape = EMBED_SPARSE
+    counted_as: Counted = "embed"
+    render_error = staticmethod(render_error)
+
+    def build(self, values: dict[str, Any]) -> Request[None]:
+        inputs, is_batch = values["inputs"]
+        return Request(inputs, is_batch, input_options(values), None)
+
+    async def run(self, engine: Engine, request: Request[None]) -> Vectors:
+        return await engine.embed_sparse(request.inputs, request.options)
+
+    def render(self, request: Request[None], computed: Vectors) -> bytes:
+        del request
+        return numpy_json([_entries(vector) for vector in computed.value])
+
+
+class Similarity:
+    """POST `/similarity`: the cosine of one sentence to each of several."""
+
+    name = "similarity"
+    shape = SIMILARITY
+    counted_as: Counted = "embed"
+    render_error = staticmethod(render_error)
+
+    def build(self, values: dict[str, Any]) -> Request[None]:
+        inputs, parameters = values["inputs"], values["parameters"]
+        options = InputOptions() if parameters is None else input_options(parameters)
+        return Request([inputs["source_sentence"], *inputs["sentences"]], True, options, None)
+
+    async def run(self, engine: Engine, request: Request[None]) -> Computed[NDArray[np.float32]]:
+        if len(request.inputs) == 1:
+            raise EmptyInput("`inputs.sentences` cannot be empty")
+        computed = await engine.embed(request.inputs, request.options, normalize=False)
+        return Computed(cosines(computed.value), computed.token_counts, computed.timings)
+
+    def render(self, request: Request[None], computed: Vectors) -> bytes:
+        del request
+        return numpy_json(computed.value)
+
+
+def _entries(vector: NDArray[np.float32]) -> list[dict[str, Any]]:
+    return [{"index": int(index), "value": vector[index]} for index in np.flatnonzero(vector)]

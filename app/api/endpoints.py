@@ -1,0 +1,187 @@
+"""Endpoints: what stands behind a path. Read → compute → answer, and count it once."""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from app.api import body
+from app.api.transport import JSON, TEXT, RawHeaders, read_json_body, respond, unless_gone
+from app.api.verb import Request, Verb, render_error
+from app.errors import ClientGone, ServiceError, Unhealthy, UnreadableRequest
+from app.inference.engine import Computed, Engine
+from app.inference.tokenization import characters
+from app.lifecycle import Lifecycle
+from app.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the endpoints need."""
+
+    engine: Engine
+    metrics: Metrics
+    lifecycle: Lifecycle
+    model_name: str
+    labels: Sequence[str]  # of a classifier or reranker
+    prompts: dict[str, str]
+    info: Mapping[str, object]  # the answer of GET `/info`
+    created: int  # when the model was exported, in seconds since 1970
+    payload_limit: int
+    api_key: str | None
+
+
+class Infer:
+    """POST of one verb, or of the verb that a body asks for."""
+
+    def __init__(self, service: Service, choose: Callable[[bytes], Verb]) -> None:
+        self._service = service
+        self._choose = choose
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        answer_error = render_error
+        try:
+            content = await read_json_body(scope, receive, self._service.payload_limit)
+            verb = self._choose(content)
+            answer_error = verb.render_error
+            request = verb.build(body.read(content, verb.shape))
+            computed = await unless_gone(receive, self._counted(verb, request, started))
+        except (UnreadableRequest, ServiceError, ClientGone) as error:
+            await _respond_error(send, error, answer_error)
+        else:
+            headers = _timing_headers(request, computed, started)
+            await respond(send, 200, verb.render(request, computed), JSON, headers)
+
+    async def _counted(self, verb: Verb, request: Request[Any], started: float) -> Computed[Any]:
+        """Compute, and record the request once."""
+        metrics = self._service.metrics
+        method = f'method="{"batch" if request.is_batch else "single"}"'
+        metrics.count("te_request_count", method)
+        metrics.count(f"te_{verb.counted_as}_count", amount=len(request.inputs))
+        try:
+            computed = await verb.run(self._service.engine, request)
+        except ServiceError as error:
+            metrics.count("te_request_failure", f'err="{error.metric_label}"')
+            raise
+        metrics.count("te_request_success", method)
+        _record(metrics, verb.counted_as, computed, time.perf_counter() - started)
+        return computed
+
+
+class Ask:
+    """POST of a body that is answered without batching: the tokenizer's routes, and `/vertex`."""
+
+    def __init__(
+        self, service: Service, answer: Callable[[Engine, bytes], Awaitable[bytes]]
+    ) -> None:
+        self._service = service
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            content = await read_json_body(scope, receive, self._service.payload_limit)
+            answer = await unless_gone(receive, self._run(content))
+        except (UnreadableRequest, ServiceError, ClientGone) as error:
+            await _respond_error(send, error, render_error)
+        else:
+            await respond(send, 200, answer, JSON, [])
+
+    async def _run(self, content: bytes) -> bytes:
+        return await self._answer(self._service.engine, content)
+
+
+class Health:
+    """200 while the model answers and the service is not shutting down, else 503."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        try:
+            if self._service.lifecycle.draining:
+                raise Unhealthy
+            await self._service.engine.check_health()
+        except Unhealthy as error:
+            await respond(send, error.status, render_error(error), JSON, [])
+        else:
+            await respond(send, 200, b"", None, [])
+
+
+class Fixed:
+    """A JSON answer that never changes."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await respond(send, 200, self._content, JSON, [])
+
+
+class MetricsText:
+    """All metrics in Prometheus' text format."""
+
+    def __init__(self, service: Service) -> None:
+        self._metrics = service.metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await respond(send, 200, self._metrics.render().encode(), TEXT, [])
+
+
+async def _respond_error(
+    send: Send,
+    error: UnreadableRequest | ServiceError | ClientGone,
+    render: Callable[[ServiceError], bytes],
+) -> None:
+    if isinstance(error, ClientGone):
+        logger.debug("the client went away before its answer")
+    elif isinstance(error, UnreadableRequest):
+        await respond(send, error.status, str(error).encode(), TEXT, [])
+    else:
+        logger.error("%s", error)
+        headers: RawHeaders = [(b"retry-after", b"1")] if error.status == 429 else []
+        await respond(send, error.status, render(error), JSON, headers)
+
+
+def _timing_headers(request: Request[Any], computed: Computed[Any], started: float) -> RawHeaders:
+    """TEI's headers, in its units: whole milliseconds, cut off."""
+    timings = computed.timings
+    total = time.perf_counter() - started
+    numbers = {
+        b"x-compute-time": total * 1000,
+        b"x-compute-characters": sum(map(characters, request.inputs)),
+        b"x-compute-tokens": sum(computed.token_counts),
+        b"x-total-time": total * 1000,
+        b"x-tokenization-time": timings.tokenization * 1000,
+        b"x-queue-time": timings.queue * 1000,
+        b"x-inference-time": timings.inference * 1000,
+    }
+    return [
+        (b"x-compute-type", b"gpu+optimized"),  # a constant in TEI, also on a CPU
+        *((name, b"%d" % number) for name, number in numbers.items()),
+    ]
+
+
+def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:
+    """Durations of the request and of each of its inputs, which share their request's means."""
+    inputs = len(computed.token_counts)
+    durations = {
+        "duration": seconds,
+        "tokenization_duration": computed.timings.tokenization,
+        "queue_duration": computed.timings.queue,
+        "inference_duration": computed.timings.inference,
+    }
+    metrics.count(f"te_{counted_as}_success", amount=inputs)
+    for name, value in durations.items():
+        metrics.observe(f"te_request_{name}", value)
+        metrics.observe(f"te_{counted_as}_{name}", value, inputs)
+    for count in computed.token_counts:
+        metrics.observe("te_request_input_length", count)

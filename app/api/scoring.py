@@ -1,0 +1,105 @@
+"""TEI's scoring verbs: `/predict` and `/rerank`.
+
+Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.api.fields import Field, Shape, array, boolean, predict_input, string
+from app.api.verb import (
+    TRUNCATE,
+    TRUNCATION_DIRECTION,
+    Counted,
+    Request,
+    input_options,
+    numpy_json,
+    render_error,
+)
+from app.errors import EmptyInput
+from app.inference.engine import Engine, Vectors
+from app.inference.postprocess import ranking
+
+PREDICT = Shape(
+    "PredictRequest",
+    Field("inputs", predict_input),
+    TRUNCATE,
+    TRUNCATION_DIRECTION,
+    Field("raw_scores", boolean, False),
+)
+RERANK = Shape(
+    "RerankRequest",
+    Field("query", string),
+    Field("texts", array(string)),
+    TRUNCATE,
+    TRUNCATION_DIRECTION,
+    Field("raw_scores", boolean, False),
+    Field("return_text", boolean, False),
+)
+
+
+class Predict:
+    """POST `/predict`: the score of every label, best first."""
+
+    name = "predict"
+    shape = PREDICT
+    counted_as: Counted = "predict"
+    render_error = staticmethod(render_error)
+
+    def __init__(self, labels: Sequence[str]) -> None:
+        self._labels = labels
+
+    def build(self, values: dict[str, Any]) -> Request[bool]:
+        inputs, is_batch = values["inputs"]
+        return Request(inputs, is_batch, input_options(values), values["raw_scores"])
+
+    async def run(self, engine: Engine, request: Request[bool]) -> Vectors:
+        return await engine.predict(request.inputs, request.options, raw_scores=request.extra)
+
+    def render(self, request: Request[bool], computed: Vectors) -> bytes:
+        answers = [self._labelled(row) for row in computed.value]
+        return numpy_json(answers if request.is_batch else answers[0])
+
+    def _labelled(self, scores: NDArray[np.float32]) -> list[dict[str, Any]]:
+        return [{"score": scores[i], "label": self._labels[i]} for i in ranking(scores)]
+
+
+@dataclass(frozen=True, slots=True)
+class RankOptions:
+    """What a request to rank may choose."""
+
+    raw_scores: bool
+    return_text: bool
+
+
+class Rerank:
+    """POST `/rerank`: texts by their score for a query, best first."""
+
+    name = "rerank"
+    shape = RERANK
+    counted_as: Counted = "predict"
+    render_error = staticmethod(render_error)
+
+    def build(self, values: dict[str, Any]) -> Request[RankOptions]:
+        pairs = [(values["query"], text) for text in values["texts"]]
+        extra = RankOptions(values["raw_scores"], values["return_text"])
+        return Request(pairs, True, input_options(values), extra)
+
+    async def run(self, engine: Engine, request: Request[RankOptions]) -> Vectors:
+        if not request.inputs:
+            raise EmptyInput("`texts` cannot be empty")
+        engine.require_reranker()
+        raw_scores = request.extra.raw_scores
+        return await engine.predict(request.inputs, request.options, raw_scores=raw_scores)
+
+    def render(self, request: Request[RankOptions], computed: Vectors) -> bytes:
+        scores = computed.value[:, 0]
+        ranks: list[dict[str, Any]] = []
+        for index in ranking(scores):
+            text = {"text": request.inputs[index][1]} if request.extra.return_text else {}
+            ranks.append({"index": index, **text, "score": scores[index]})
+        return numpy_json(ranks)

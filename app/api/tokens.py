@@ -1,0 +1,43 @@
+"""TEI's tokenizer routes: `/tokenize` and `/decode`. They need no model and take no permits."""
+
+import orjson
+
+from app.api import body
+from app.api.fields import Field, Shape, boolean, decode_ids, tokenize_input
+from app.api.verb import PROMPT_NAME
+from app.errors import EmptyInput
+from app.inference.engine import Engine
+
+TOKENIZE = Shape(
+    "TokenizeRequest",
+    Field("inputs", tokenize_input),
+    Field("add_special_tokens", boolean, True),
+    PROMPT_NAME,
+)
+DECODE = Shape(
+    "DecodeRequest",
+    Field("ids", decode_ids),
+    Field("skip_special_tokens", boolean, True),
+)
+
+
+async def tokenize(engine: Engine, content: bytes) -> bytes:
+    """Answer POST `/tokenize`: for each text, its tokens with their UTF-8 byte offsets."""
+    values = body.read(content, TOKENIZE)
+    if not values["inputs"]:
+        raise EmptyInput("`inputs` cannot be empty")
+    tokenized = await engine.tokenize(
+        values["inputs"],
+        add_special_tokens=values["add_special_tokens"],
+        prompt_name=values["prompt_name"],
+    )
+    return orjson.dumps(tokenized)
+
+
+async def decode(engine: Engine, content: bytes) -> bytes:
+    """Answer POST `/decode`: for each list of ids, its text."""
+    values = body.read(content, DECODE)
+    if not values["ids"]:
+        raise EmptyInput("Input validation error: `input_ids` cannot be empty")
+    texts = await engine.decode(values["ids"], skip_special_tokens=values["skip_special_tokens"])
+    return orjson.dumps(texts)

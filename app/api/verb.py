@@ -1,0 +1,75 @@
+"""Verb: how one kind of request is read, computed and answered, apart from the transport."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, Literal, Protocol, TypeVar
+
+import orjson
+
+from app.api.fields import Field, Shape, boolean, optional, string, variant
+from app.errors import ServiceError
+from app.inference.engine import Computed, Engine, InputOptions
+from app.inference.tokenization import EncodingInput
+
+T = TypeVar("T")
+Counted = Literal["embed", "predict"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request(Generic[T]):
+    """A parsed request: its inputs, whether they came as a batch, and how to read them.
+
+    `extra` is what only its own verb knows.
+    """
+
+    inputs: Sequence[EncodingInput]
+    is_batch: bool
+    options: InputOptions
+    extra: T
+
+
+class Verb(Protocol):
+    """One kind of request in one dialect."""
+
+    name: str  # of the log's events
+    shape: Shape  # of its body
+    counted_as: Counted  # which of TEI's metrics count its inputs
+
+    def build(self, values: dict[str, Any]) -> Request[Any]:
+        """The request that a body's typed fields make."""
+
+    async def run(self, engine: Engine, request: Request[Any]) -> Computed[Any]:
+        """Let the engine compute; raises ServiceError."""
+
+    def render(self, request: Request[Any], computed: Computed[Any]) -> bytes:
+        """The JSON answer."""
+
+    def render_error(self, error: ServiceError) -> bytes:
+        """The JSON answer that says what went wrong."""
+
+
+DIRECTION = variant(
+    "`Left` or `Right`", {"Left": "left", "left": "left", "Right": "right", "right": "right"}
+)
+TRUNCATE = Field("truncate", optional(boolean), None)
+TRUNCATION_DIRECTION = Field("truncation_direction", DIRECTION, "right")
+PROMPT_NAME = Field("prompt_name", optional(string), None)
+
+
+def input_options(values: dict[str, Any]) -> InputOptions:
+    """The options among a body's fields."""
+    return InputOptions(
+        truncate=values["truncate"],
+        direction=values.get("truncation_direction", "right"),
+        prompt_name=values.get("prompt_name"),
+    )
+
+
+def render_error(error: ServiceError) -> bytes:
+    """TEI's `{"error": …, "error_type": …}`."""
+    return orjson.dumps({"error": str(error), "error_type": error.error_type})
+
+
+def numpy_json(value: Any) -> bytes:
+    """JSON in which float32 arrays stand as the shortest decimals that give them back."""
+    return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

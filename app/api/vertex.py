@@ -1,0 +1,55 @@
+"""Vertex AI's envelope: POST `/vertex`, several requests in one body.
+
+Follows TEI 1.9.3 router/src/http/server.rs (vertex_compatibility).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from typing import Any
+
+from app.api import body
+from app.api.fields import Field, Misfit, Shape, anything, array, wrong_type
+from app.api.verb import Request, Verb
+from app.errors import InvalidInput
+from app.inference.engine import Engine
+
+VERTEX = Shape("VertexRequest", Field("instances", array(anything)))
+
+
+async def answer(verbs: Sequence[Verb], engine: Engine, content: bytes) -> bytes:
+    """Run every instance as the first of the verbs that its fields fit; all, or the first error.
+
+    Raises: InvalidInput, before anything is run, for an instance that fits none.
+    """
+    instances = body.read(content, VERTEX)["instances"]
+    planned = [_plan(verbs, instance) for instance in instances]
+    rendered = await asyncio.gather(
+        *(_run(engine, verb, request) for verb, request in planned), return_exceptions=True
+    )
+    parts: list[bytes] = []
+    for part in rendered:
+        if isinstance(part, BaseException):
+            raise part
+        parts.append(part)
+    return b'{"predictions":[%b]}' % b",".join(parts)
+
+
+def _plan(verbs: Sequence[Verb], instance: Any) -> tuple[Verb, Request[Any]]:
+    for verb in verbs[:-1]:
+        with contextlib.suppress(Misfit):
+            return verb, verb.build(_read(verb, instance))
+    try:
+        return verbs[-1], verbs[-1].build(_read(verbs[-1], instance))
+    except Misfit as misfit:
+        raise InvalidInput(misfit.message) from None
+
+
+def _read(verb: Verb, instance: Any) -> dict[str, Any]:
+    if type(instance) is not dict:
+        raise wrong_type(instance, f"struct {verb.shape.name}")
+    return verb.shape.read(instance)
+
+
+async def _run(engine: Engine, verb: Verb, request: Request[Any]) -> bytes:
+    return verb.render(request, await verb.run(engine, request))
