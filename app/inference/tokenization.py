@@ -233,16 +233,21 @@ def _end(text: str, size: int, direction: Direction) -> str:
 
 def _located(encoding: Encoding, text: str) -> list[Token]:
     """Tokens with byte offsets; the library counts characters."""
-    sizes = [len(character.encode()) for character in text]
-    starts = [0, *accumulate(sizes)]
+    starts = [0, *accumulate(len(character.encode()) for character in text)]
     tokens = []
-    for i, (token, special) in enumerate(
-        zip(encoding.tokens, encoding.special_tokens_mask, strict=True)
+    # Each of these properties builds its whole list anew: they are read once.
+    for token_id, token, special, (start, stop) in zip(
+        encoding.ids,
+        encoding.tokens,
+        encoding.special_tokens_mask,
+        encoding.offsets,
+        strict=True,
     ):
-        start, stop = encoding.offsets[i] if not special else (None, None)
-        piece = token if start is None else text[start:stop]
-        place = (None, None) if start is None or stop is None else (starts[start], starts[stop])
-        tokens.append(Token(encoding.ids[i], piece, bool(special), *place))
+        if special:
+            tokens.append(Token(token_id, token, True, None, None))
+        else:
+            place = (starts[start], starts[stop])
+            tokens.append(Token(token_id, text[start:stop], False, *place))
     return tokens
 
 

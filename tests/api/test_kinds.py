@@ -533,3 +533,9 @@ def test_openai_s_route_takes_the_options_of_embed(make_kind: MakeKind) -> None:
     np.testing.assert_allclose(plain, prompted, atol=1e-6)
     reply = post(app, "/v1/embeddings", {"input": "a " * 20, "truncate": False})
     assert (reply.status, reply.json["type"]) == (422, "Validation")
+
+
+def test_a_text_of_many_tokens_is_tokenized_in_linear_time(make_kind: MakeKind) -> None:
+    """As many as the limit on characters lets through, for every input of a batch."""
+    reply = post(make_kind("embedding"), "/tokenize", {"inputs": ["a " * 1500] * 32})
+    assert [len(tokens) for tokens in reply.json] == [1502] * 32
