@@ -34,6 +34,8 @@ def build(settings: Settings) -> Service:
 
     Raises: StartupError with the cause and the remedy.
     """
+    for sentence in settings.not_used():
+        logger.warning("%s", sentence)
     folder = repository.find(settings.model_id, settings.revision, settings.models_dir)
     if folder is None:
         raise StartupError(_not_exported(settings))

@@ -29,6 +29,14 @@ def _option(
     return field(default=default, metadata={"parse": parse, "help": text, "flag": flag, **extra})
 
 
+def _ignored(reason: str, **extra: Any) -> Any:
+    """An option of TEI that has no meaning here; a container that sets it must still start."""
+    text = f"accepted as TEI does, and not used: {reason}"
+    if extra.get("bare"):
+        return _option(_boolean, False, text, ignored=True, **extra)
+    return _option(str, None, text, ignored=True, **extra)
+
+
 def _positive(text: str) -> int:
     value = _count(text)
     if value == 0:
@@ -136,6 +144,18 @@ class Settings:
     aip_predict_route: str | None = _option(str, None, "one more path that answers as /vertex does")
     aip_health_route: str | None = _option(str, None, "one more path that answers as /health does")
 
+    dtype: str = _option(
+        _one_of("auto", "float32"), "auto", "the precision: auto or float32, which are one so far"
+    )
+    dense_path: str | None = _ignored("a Dense layer is part of an export")
+    disable_spans: bool = _ignored("there are no spans", bare=True)
+    hf_api_token: str | None = _ignored("nothing is downloaded at start", secret=True)
+    hf_token: str | None = _ignored("nothing is downloaded at start", secret=True)
+    otlp_endpoint: str | None = _ignored("no traces are sent")
+    otlp_service_name: str | None = _ignored("no traces are sent")
+    prometheus_port: str | None = _ignored("metrics are at /metrics")
+    uds_path: str | None = _ignored("there is no second process")
+
     @classmethod
     def read(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> Self:
         """Settings from the command line and the environment.
@@ -174,6 +194,14 @@ class Settings:
     def model_name(self) -> str:
         """What answers call the model."""
         return self.served_model_name or self.model_id
+
+    def not_used(self) -> list[str]:
+        """A sentence for each option that was given although nothing comes of it."""
+        return [
+            f"{flag_name(one)} is {one.metadata['help']}"
+            for one in fields(self)
+            if one.metadata.get("ignored") and getattr(self, one.name) not in {None, False}
+        ]
 
     def redacted(self) -> str:
         """All settings on one line for the log, without secrets."""
@@ -222,7 +250,7 @@ def _parser() -> argparse.ArgumentParser:
 def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) -> Any:
     name = environment_name(declared)
     text = environment.get(name)
-    if text == "" and declared.metadata.get("secret"):
+    if text == "" and declared.name == "api_key":
         raise UsageError(f"{name} is empty: unset it, or set a key")
     if text and declared.default == ():
         return [text]

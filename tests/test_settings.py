@@ -34,6 +34,15 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "aip_http_port": ("8080", 8080),
     "aip_predict_route": ("/p", "/p"),
     "aip_health_route": ("/h", "/h"),
+    "dtype": ("float32", "float32"),
+    "dense_path": ("2_Dense", "2_Dense"),
+    "disable_spans": ("true", True),
+    "hf_api_token": ("token", "token"),
+    "hf_token": ("token", "token"),
+    "otlp_endpoint": ("http://collector:4317", "http://collector:4317"),
+    "otlp_service_name": ("name", "name"),
+    "prometheus_port": ("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"),
+    "uds_path": ("/tmp/socket", "/tmp/socket"),
 }
 
 
@@ -124,6 +133,20 @@ def test_the_log_line_has_every_option_and_no_secret() -> None:
     assert "hunter2" not in line
     assert "api_key=***" in line
     assert all(f"{declared.name}=" in line for declared in fields(Settings))
+
+
+def test_options_of_tei_without_a_meaning_here_say_so() -> None:
+    assert Settings.read(MODEL, {}).not_used() == []
+    settings = Settings.read([*MODEL, "--disable-spans"], {"PROMETHEUS_PORT": "9000"})
+    assert settings.not_used() == [
+        "--disable-spans is accepted as TEI does, and not used: there are no spans",
+        "--prometheus-port is accepted as TEI does, and not used: metrics are at /metrics",
+    ]
+
+
+def test_another_precision_is_refused() -> None:
+    with pytest.raises(UsageError, match="'float16' for --dtype .*: must be one of auto, float32"):
+        Settings.read([*MODEL, "--dtype", "float16"], {})
 
 
 def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
