@@ -42,7 +42,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "otlp_endpoint": ("http://collector:4317", "http://collector:4317"),
     "otlp_service_name": ("name", "name"),
     "prometheus_port": ("tcp://10.0.0.1:9000", "tcp://10.0.0.1:9000"),
-    "uds_path": ("/tmp/socket", "/tmp/socket"),
+    "uds_path": ("/run/socket", "/run/socket"),
 }
 
 
@@ -145,7 +145,7 @@ def test_options_of_tei_without_a_meaning_here_say_so() -> None:
 
 
 def test_another_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match="'float16' for --dtype .*: must be one of auto, float32"):
+    with pytest.raises(UsageError, match=r"'float16' for --dtype .*: must be one of auto, float32"):
         Settings.read([*MODEL, "--dtype", "float16"], {})
 
 
