@@ -27,7 +27,9 @@ def main() -> int:
     except UsageError as error:
         print(f"error: {error}\nFor more information, try '--help'.", file=sys.stderr)  # noqa: T201  # usage goes to the terminal, before there is a log
         return 2
-    configure(settings.log_level, json_output=settings.json_output)
+    configure(
+        settings.log_level, json_output=settings.json_output, spans=not settings.disable_spans
+    )
     logger.info("%s", settings.redacted())
     try:
         service = build(settings)

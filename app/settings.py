@@ -32,8 +32,6 @@ def _option(
 def _ignored(reason: str, **extra: Any) -> Any:
     """An option of TEI that has no meaning here; a container that sets it must still start."""
     text = f"accepted as TEI does, and not used: {reason}"
-    if extra.get("bare"):
-        return _option(_boolean, False, text, ignored=True, **extra)
     return _option(str, None, text, ignored=True, **extra)
 
 
@@ -148,7 +146,9 @@ class Settings:
         _one_of("auto", "float32"), "auto", "the precision: auto or float32, which are one so far"
     )
     dense_path: str | None = _ignored("a Dense layer is part of an export")
-    disable_spans: bool = _ignored("there are no spans", bare=True)
+    disable_spans: bool = _option(
+        _boolean, False, "leave the span with a request's timings out of JSON logs", bare=True
+    )
     hf_api_token: str | None = _ignored("nothing is downloaded at start", secret=True)
     hf_token: str | None = _ignored("nothing is downloaded at start", secret=True)
     otlp_endpoint: str | None = _ignored("no traces are sent")
@@ -200,7 +200,7 @@ class Settings:
         return [
             f"{flag_name(one)} is {one.metadata['help']}"
             for one in fields(self)
-            if one.metadata.get("ignored") and getattr(self, one.name) not in {None, False}
+            if one.metadata.get("ignored") and getattr(self, one.name) is not None
         ]
 
     def redacted(self) -> str:

@@ -2,7 +2,9 @@ import json
 import logging
 import sys
 
-from app.logs import JsonFormatter, TextFormatter
+import pytest
+
+from app.logs import JsonFormatter, TextFormatter, duration
 
 
 def record(level: int, message: str, *arguments: object, failed: bool = False) -> logging.LogRecord:
@@ -31,6 +33,33 @@ def test_json_lines_have_tei_s_keys() -> None:
         "filename": "/x/server.py",
         "line_number": 7,
     }
+
+
+def test_a_span_stands_before_the_logger_s_name_and_in_json_twice() -> None:
+    span = {"name": "embed", "total_time": "1.5ms", "queue_time": "7µs"}
+    success = record(logging.INFO, "Success")
+    success.span = span
+    line = TextFormatter().format(success)
+    assert line.endswith('INFO embed{total_time="1.5ms" queue_time="7µs"}: app.server: Success')
+    event = json.loads(JsonFormatter().format(success))
+    assert (event["span"], event["spans"]) == (span, [span])
+    assert "span" not in json.loads(JsonFormatter(spans=False).format(success))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.001234567, "1.234567ms"),
+        (0.0015, "1.5ms"),
+        (2, "2s"),
+        (1.000000001, "1.000000001s"),
+        (0.0000125, "12.5µs"),
+        (0.00000042, "420ns"),
+        (0, "0ns"),
+    ],
+)
+def test_durations_are_printed_as_rust_prints_them(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
 
 
 def test_a_traceback_is_part_of_the_event() -> None:

@@ -167,6 +167,24 @@ def test_json_logs_are_one_object_a_line(tiny_model: Path) -> None:
     }
 
 
+def test_each_computed_request_is_one_line_with_its_timings(tiny_model: Path) -> None:
+    running = Server("--model-id", str(tiny_model), "--json-output")
+    running.wait_ready()
+    with client(running) as connection:
+        embed(connection)
+        connection.request("POST", "/embed", '{"inputs":""}', {"content-type": "application/json"})
+        assert connection.getresponse().status == 400
+    running.signal()
+    events = [json.loads(line) for line in running.output().splitlines()]
+    [success] = [event for event in events if event["message"] == "Success"]
+    assert success["span"]["name"] == "embed"
+    assert {"total_time", "tokenization_time", "queue_time", "inference_time"} < set(
+        success["span"]
+    )
+    [error] = [event for event in events if event["level"] == "ERROR"]
+    assert error["message"] == "Input validation error: `inputs` cannot be empty"
+
+
 # The wire.
 
 

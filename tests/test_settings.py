@@ -137,10 +137,10 @@ def test_the_log_line_has_every_option_and_no_secret() -> None:
 
 def test_options_of_tei_without_a_meaning_here_say_so() -> None:
     assert Settings.read(MODEL, {}).not_used() == []
-    settings = Settings.read([*MODEL, "--disable-spans"], {"PROMETHEUS_PORT": "9000"})
+    settings = Settings.read([*MODEL, "--uds-path", "/run/x"], {"PROMETHEUS_PORT": "9000"})
     assert settings.not_used() == [
-        "--disable-spans is accepted as TEI does, and not used: there are no spans",
         "--prometheus-port is accepted as TEI does, and not used: metrics are at /metrics",
+        "--uds-path is accepted as TEI does, and not used: there is no second process",
     ]
 
 

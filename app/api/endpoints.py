@@ -15,6 +15,7 @@ from app.errors import ClientGone, ServiceError, Unhealthy, UnreadableRequest
 from app.inference.engine import Computed, Engine
 from app.inference.tokenization import characters
 from app.lifecycle import Lifecycle
+from app.logs import duration
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,7 @@ class Infer:
         else:
             headers = _timing_headers(request, computed, started)
             await respond(send, 200, verb.render(request, computed), JSON, headers)
+            _log_success(verb.name, computed, time.perf_counter() - started)
 
     async def _counted(self, verb: Verb, request: Request[Any], started: float) -> Computed[Any]:
         """Compute, and record the request once."""
@@ -168,6 +170,20 @@ def _timing_headers(request: Request[Any], computed: Computed[Any], started: flo
         (b"x-compute-type", b"gpu+optimized"),  # a constant in TEI, also on a CPU
         *((name, b"%d" % number) for name, number in numbers.items()),
     ]
+
+
+def _log_success(name: str, computed: Computed[Any], seconds: float) -> None:
+    """One line for each request that was computed, with its timings, as TEI has it."""
+    if logger.isEnabledFor(logging.INFO):
+        timings = computed.timings
+        span = {
+            "name": name,
+            "total_time": duration(seconds),
+            "tokenization_time": duration(timings.tokenization),
+            "queue_time": duration(timings.queue),
+            "inference_time": duration(timings.inference),
+        }
+        logger.info("Success", extra={"span": span})
 
 
 def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:
