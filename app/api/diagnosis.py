@@ -64,7 +64,9 @@ def _parse(body: bytes) -> tuple[str, Any, int]:
     try:
         return (text, *_decoder.raw_decode(text, start))
     except json.JSONDecodeError as error:
-        place = min(error.pos + 1, len(text))
+        # From Python 3.13 on, a trailing comma is reported where it stands, not where it shows.
+        at = _end_of_blank(text, error.pos + 1) if "trailing comma" in error.msg else error.pos
+        place = min(at + 1, len(text))
         raise MalformedBody(f"{_serde_words(error)} {_position(text, place)}") from None
     except _BadConstant as error:
         place = text.find(str(error)) + 1
