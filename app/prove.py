@@ -14,11 +14,18 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.errors import ServiceError, StartupError
 from app.inference import machine, proof
-from app.inference.manifest import PROBES_FILE, Certificate, Manifest, ManifestError
-from app.inference.proof import Probes, ProbesError
+from app.inference.manifest import (
+    PROBES_FILE,
+    TASK_OUTPUTS,
+    Certificate,
+    Manifest,
+    ManifestError,
+)
+from app.inference.proof import Probes, ProbesError, ProbeText
 from app.inference.providers import Choice
 from app.inference.session import Session, SessionOptions
 from app.inference.tokenization import Tokenization
@@ -32,9 +39,9 @@ def prove(folder: Path, provider: Choice) -> Certificate:
     manifest = Manifest.read(folder)
     manifest.verify_files(folder)
     probes = Probes.read(folder / PROBES_FILE)
-    _check_tokens(Tokenization.load(folder, manifest), probes)
     session = Session.load(folder, manifest, SessionOptions(provider=provider))
-    agreement = proof.replay(session, probes, manifest.padding)
+    _check_tokens(Tokenization.load(folder, manifest), probes, session.graph.inputs)
+    agreement = proof.replay(session, probes, manifest.padding, TASK_OUTPUTS[manifest.task])
     return Certificate(
         graph=session.graph.file,
         provider=session.provider,
@@ -64,16 +71,26 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _check_tokens(tokenization: Tokenization, probes: Probes) -> None:
+def _check_tokens(tokenization: Tokenization, probes: Probes, graph_inputs: Sequence[str]) -> None:
     """Raise StartupError naming the first text that serving tokenizes differently."""
     served = tokenization.encode_now(probes.texts)
     for text, expected, actual in zip(probes.texts, probes.inputs, served, strict=True):
-        if not np.array_equal(expected.input_ids, actual.input_ids):
-            raise StartupError(
-                f"{text[:60]!r} is tokenized as {actual.input_ids[:8].tolist()}…, the original "
-                f"tokenizer gives {expected.input_ids[:8].tolist()}…: tokenizer.json and "
-                "tokenizer_config.json of the model disagree"
-            )
+        _check_same(text, "is tokenized as", expected.input_ids, actual.input_ids)
+        if "token_type_ids" in graph_inputs:  # many tokenizers give types that no model asks for
+            types = proof.type_ids(expected), proof.type_ids(actual)
+            _check_same(text, "has the token types", *types)
+
+
+def _check_same(
+    text: ProbeText, what: str, expected: NDArray[np.int64], actual: NDArray[np.int64]
+) -> None:
+    if not np.array_equal(expected, actual):
+        name = f"{text[:60]!r}" if isinstance(text, str) else f"the pair of {text[0][:60]!r}"
+        raise StartupError(
+            f"{name} {what} {actual[:8].tolist()}…, the original tokenizer gives "
+            f"{expected[:8].tolist()}…: tokenizer.json and tokenizer_config.json of the model "
+            "disagree"
+        )
 
 
 if __name__ == "__main__":

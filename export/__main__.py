@@ -22,15 +22,8 @@ def main(arguments: Sequence[str]) -> int:
     logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
     logger.setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, _terminate)
-    request = parse(arguments, os.environ)
-    if request.if_missing and (folder := already_exported(request)):
-        logger.info("%s is there already", folder)
-        return 0
     try:
-        # Only now: a start that finds its model exported must not wait for this.
-        from export import pipeline
-
-        pipeline.export(request)
+        _work(arguments)
     except ExportError as error:
         return _fail(str(error))
     except ImportError as error:
@@ -40,6 +33,23 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was published", status=128 + signal.SIGINT)
     return 0
+
+
+def _work(arguments: Sequence[str]) -> None:
+    """Prepare a folder that holds ONNX already, or export a checkpoint."""
+    if any(argument.partition("=")[0] == "--from-onnx" for argument in arguments):
+        from export import from_onnx
+
+        from_onnx.prepare(from_onnx.parse(arguments))
+        return
+    request = parse(arguments, os.environ)
+    if request.if_missing and (folder := already_exported(request)):
+        logger.info("%s is there already", folder)
+        return
+    # Only now: a start that finds its model exported must not wait for this.
+    from export import pipeline
+
+    pipeline.export(request)
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:

@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from app.inference.manifest import TOKENIZER_FILE, Padding, Pooling, Similarity
-from export import sentence_modules
+from app.inference.manifest import TOKENIZER_FILE, Padding, Pooling, Similarity, Task
+from export import kinds, sentence_modules
 from export.documents import Document
 from export.errors import ExportError
+from export.kinds import PoolingChoice
 from export.sentence_modules import SentenceModules
 
 # Families that count positions from pad_token_id + 1. TEI lists the first three.
@@ -38,8 +39,9 @@ class Checkpoint:
 
     architecture: str
     model_type: str
-    pooling: Pooling
-    dimensions: int
+    task: Task
+    pooling: Pooling | None  # of embedding models
+    dimensions: int  # of a vector; of classifiers and rerankers the number of logits
     max_input_length: int  # tokens, special tokens included
     vocabulary_size: int
     padding: Padding
@@ -47,14 +49,51 @@ class Checkpoint:
     similarity: Similarity
     prompts: dict[str, str]
     default_prompt_name: str | None
+    labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
     warnings: tuple[str, ...] = ()
 
 
-def read(folder: Path, pooling: Pooling | None = None) -> Checkpoint:
-    """Read the checkpoint in `folder`; `pooling` overrides its own.
+def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
+    """Read the checkpoint in `folder`; `choice` overrides its own pooling.
 
     Raises: ExportError for a model that cannot be exported, with the reason.
     """
+    config = _config(folder)
+    architecture = kinds.architecture(config)
+    labels = kinds.labels(architecture, config)
+    # What a classifier yields is all in its architecture.
+    modules = SentenceModules.silent() if labels else sentence_modules.read(folder)
+    task = kinds.task(architecture, labels, modules, choice)
+    model_type = config.value("model_type", str) or ""
+    vocabulary_size = _required(config, "vocab_size")
+    tokenizer = Document.read(folder / "tokenizer_config.json")
+    sentence = _sentence_config(folder)
+    prompts, default_prompt_name, similarity = _prompts_and_similarity(folder)
+    if not modules.include_prompt and any(prompts.values()):
+        raise ExportError(
+            "pooling with include_prompt = false is not supported for a model with prompts: "
+            "choose another model"
+        )
+    pooling = _pooling(modules, model_type, choice) if task == "embedding" else None
+    return Checkpoint(
+        architecture=architecture,
+        model_type=model_type,
+        task=task,
+        pooling=pooling,
+        dimensions=_dimensions(task, config, labels, vocabulary_size),
+        max_input_length=_max_input_length(config, sentence, model_type),
+        vocabulary_size=vocabulary_size,
+        padding=_padding(config, tokenizer),
+        normalize=modules.normalize,
+        similarity=similarity,
+        prompts=prompts,
+        default_prompt_name=default_prompt_name,
+        labels=labels,
+        warnings=tuple(_warnings(task, modules, choice, sentence, tokenizer)),
+    )
+
+
+def _config(folder: Path) -> Document:
     config = Document.read(folder / "config.json")
     if not config:
         raise ExportError(f"{folder} has no config.json: it is not a Hugging Face model")
@@ -64,53 +103,12 @@ def read(folder: Path, pooling: Pooling | None = None) -> Checkpoint:
             "transformers.AutoTokenizer, save_pretrained() it beside a copy of the model, export "
             "that folder"
         )
-    modules = sentence_modules.read(folder)
-    architecture = _architecture(config, says_pooling=bool(pooling or modules.pooling_modes))
-    model_type = config.value("model_type", str) or ""
-    tokenizer = Document.read(folder / "tokenizer_config.json")
-    sentence = _sentence_config(folder)
-    prompts, default_prompt_name, similarity = _prompts_and_similarity(folder)
-    if not modules.include_prompt and any(prompts.values()):
-        raise ExportError(
-            "pooling with include_prompt = false is not supported for a model with prompts: "
-            "choose another model"
-        )
-    return Checkpoint(
-        architecture=architecture,
-        model_type=model_type,
-        pooling=pooling or _pooling(modules, model_type),
-        dimensions=_required(config, "hidden_size", "dim", "d_model", "n_embd"),
-        max_input_length=_max_input_length(config, sentence, model_type),
-        vocabulary_size=_required(config, "vocab_size"),
-        padding=_padding(config, tokenizer),
-        normalize=modules.normalize,
-        similarity=similarity,
-        prompts=prompts,
-        default_prompt_name=default_prompt_name,
-        warnings=tuple(_warnings(modules, pooling, sentence, tokenizer)),
-    )
+    return config
 
 
-def _architecture(config: Document, *, says_pooling: bool) -> str:
-    names = config.texts("architectures")
-    if not names:
-        raise ExportError("config.json names no `architectures`: the kind of model is unknown")
-    if any(key.startswith("AutoModel") for key in config.value("auto_map", dict) or {}):
-        raise ExportError(
-            f"architecture {names[0]} needs code from its repository, which is never run: choose "
-            "a model that transformers itself implements"
-        )
-    if names[0].endswith("Classification"):
-        raise ExportError(f"architecture {names[0]}: classifiers are not supported, only embedding")
-    if names[0].endswith("MaskedLM") and not says_pooling:
-        raise ExportError(
-            f"architecture {names[0]}: masked-language-model heads are not supported; to embed "
-            "with its encoder, name a pooling with --pooling (POOLING=)"
-        )
-    return names[0]
-
-
-def _pooling(modules: SentenceModules, model_type: str) -> Pooling:
+def _pooling(modules: SentenceModules, model_type: str, choice: PoolingChoice | None) -> Pooling:
+    if choice is not None and choice != "splade":
+        return choice
     stated = modules.pooling()
     if stated is not None:
         return stated
@@ -120,6 +118,12 @@ def _pooling(modules: SentenceModules, model_type: str) -> Pooling:
         f"the checkpoint does not say how to pool, and {model_type or 'its model type'} has no "
         "usual way: name one with --pooling (POOLING=)"
     )
+
+
+def _dimensions(task: Task, config: Document, labels: tuple[str, ...], vocabulary_size: int) -> int:
+    if task == "embedding":
+        return _required(config, "hidden_size", "dim", "d_model", "n_embd")
+    return vocabulary_size if task == "splade" else len(labels)
 
 
 def _required(config: Document, *keys: str) -> int:
@@ -180,14 +184,20 @@ def _prompts_and_similarity(folder: Path) -> tuple[dict[str, str], str | None, S
 
 
 def _warnings(
-    modules: SentenceModules, override: Pooling | None, sentence: Document, tokenizer: Document
+    task: Task,
+    modules: SentenceModules,
+    choice: PoolingChoice | None,
+    sentence: Document,
+    tokenizer: Document,
 ) -> list[str]:
     warnings = []
-    if override is None and not modules.pooling_modes:
+    if task == "embedding" and choice is None and not modules.pooling_modes:
         warnings.append(
             "the checkpoint does not say how to pool; using cls, as is usual for BERT: name "
             "another with --pooling (POOLING=)"
         )
+    if task in {"classifier", "reranker"} and choice is not None:
+        warnings.append(f"--pooling is ignored: the model is a {task}, which does not pool by it")
     if sentence.value("do_lower_case", bool) and not tokenizer.value("do_lower_case", bool):
         warnings.append(
             "sentence_bert_config.json asks for do_lower_case, which tokenizer.json decides here: "

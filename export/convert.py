@@ -1,18 +1,29 @@
-"""Convert: a checkpoint to a bare ONNX encoder, through optimum."""
+"""Convert: a checkpoint to a bare ONNX graph, through optimum."""
 
 import logging
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import optimum.utils.logging as optimum_logging
 import transformers
 from optimum.exporters.onnx import main_export
 from optimum.exporters.tasks import TasksManager
 
+from app.inference.manifest import Task
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 
-_TASK = "feature-extraction"
+# What optimum calls each kind of model, which decides what the graph ends in.
+_TASKS: Mapping[Task, str] = MappingProxyType(
+    {
+        "embedding": "feature-extraction",
+        "splade": "fill-mask",
+        "classifier": "text-classification",
+        "reranker": "text-classification",
+    }
+)
 _OPSET = 18  # the newest that TensorRT 10 and the quantizers all read
 
 
@@ -27,15 +38,19 @@ def check_supported(checkpoint: Checkpoint) -> None:
         )
     except KeyError:
         tasks = {}
-    if checkpoint.model_type not in transformers.CONFIG_MAPPING or _TASK not in tasks:
+    known = checkpoint.model_type in transformers.CONFIG_MAPPING
+    if not known or _TASKS[checkpoint.task] not in tasks:
         raise ExportError(
             f"architecture {checkpoint.architecture} (model_type {checkpoint.model_type!r}) "
             "cannot be converted to ONNX: choose a model of a supported architecture"
         )
 
 
-def convert(checkpoint: Path, folder: Path) -> Path:
-    """Write `folder/model.onnx`, float32, with the one output `last_hidden_state` (B, S, H).
+def convert(checkpoint: Path, folder: Path, task: Task = "embedding") -> Path:
+    """Write `folder/model.onnx`, float32, with one output.
+
+    That is `last_hidden_state` (B, S, H) of an embedding model, else `logits`: (B, S, V) of a
+    SPLADE model, (B, L) of a classifier or reranker.
 
     Raises: ExportError with the converter's own words.
     """
@@ -47,7 +62,7 @@ def convert(checkpoint: Path, folder: Path) -> Path:
             main_export(
                 str(checkpoint),
                 folder,
-                task=_TASK,
+                task=_TASKS[task],
                 opset=_OPSET,
                 dtype="fp32",
                 # With sentence-transformers installed optimum would pool and normalize by itself.

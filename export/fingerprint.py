@@ -2,27 +2,27 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
-from app.inference.manifest import TOKENIZER_FILE, file_digest
+from app.inference.manifest import file_digest
 from export.checkpoint import Checkpoint
 from export.documents import Document
 from export.errors import ExportError
 
 
-def fingerprint(folder: Path, checkpoint: Checkpoint) -> str:
-    """SHA-256 over weights, tokenizer, pooling, prompts and maximum length; no tool versions.
-
-    Raises: ExportError when the folder holds no weights.
-    """
-    space = {
-        "weights": [file_digest(path) for path in weight_files(folder)],
-        "tokenizer": file_digest(folder / TOKENIZER_FILE),
-        "pooling": checkpoint.pooling,
+def fingerprint(weights: Sequence[Path], tokenizer: Path, checkpoint: Checkpoint) -> str:
+    """SHA-256 over weights, tokenizer, pooling, labels, prompts and length; no tool versions."""
+    space: dict[str, object] = {
+        "weights": [file_digest(path) for path in weights],
+        "tokenizer": file_digest(tokenizer),
+        "pooling": checkpoint.pooling or checkpoint.task,
         "prompts": checkpoint.prompts,
         "default_prompt_name": checkpoint.default_prompt_name,
         "max_input_length": checkpoint.max_input_length,
     }
+    if checkpoint.labels:
+        space["labels"] = checkpoint.labels
     return hashlib.sha256(json.dumps(space, sort_keys=True).encode()).hexdigest()
 
 

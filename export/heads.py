@@ -1,13 +1,15 @@
-"""Heads: graft pooling onto a bare encoder graph, as outputs of their own. The door to onnx.
+"""Heads: give a bare graph the outputs that the server reads. The door to onnx.
 
-Every pooling is a (B, S) row of weights times the (B, S, H) token embeddings, one batched
-MatMul: unlike gathering by index this needs no operator that a provider leaves to the CPU, and
-weights of 0 and 1 pick a row exactly in any precision. A mask is one run of ones, with the
-padding on either side.
+An encoder gets its poolings, a masked language model its sparse vector; what a classifier yields
+is in its graph already. Every pooling is a (B, S) row of weights times the (B, S, H) token
+embeddings, one batched MatMul: unlike gathering by index this needs no operator that a provider
+leaves to the CPU, and weights of 0 and 1 pick a row exactly in any precision. A mask is one run
+of ones, with the padding on either side.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -16,14 +18,28 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from app.inference.manifest import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, Pooling
+from app.inference.manifest import (
+    GRAPH_FILE,
+    LOGITS,
+    POOLED_OUTPUTS,
+    SENTENCE_EMBEDDING,
+    SPARSE_EMBEDDING,
+    TOKEN_EMBEDDINGS,
+    Pooling,
+    Task,
+)
+from export.describe import Names
 from export.errors import ExportError
 
-GRAPH_FILE = "model.onnx"
 WEIGHTS_FILE = "model.onnx.data"
-_ENCODER_OUTPUT = "last_hidden_state"
+ENCODER_OUTPUT = "last_hidden_state"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 _BATCH, _SEQUENCE = "batch", "sequence"
+
+Dimension = int | str
+Outputs = Mapping[str, tuple[Dimension, ...]]
+# Adds nodes behind a bare model whose output is that wide; returns the outputs that replace it.
+Head = Callable[["_Builder", Dimension], Outputs]
 
 
 @dataclass(slots=True)
@@ -52,36 +68,57 @@ class _Builder:
         return name
 
 
-def graft(source: Path, folder: Path, pooling: Pooling) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Write `source` with its heads to `folder`, weights in a file beside the graph.
+def finish(source: Path, folder: Path, task: Task, pooling: Pooling | None) -> Names:
+    """Write a converted model with the outputs of its kind; `pooling` is that of an embedder.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
+    if pooling is not None:
+        return graft(source, folder, pooling)
+    return _write(source, folder, LOGITS, _sparse if task == "splade" else _classify)
+
+
+def graft(source: Path, folder: Path, pooling: Pooling) -> Names:
+    """Write an encoder with every pooling, and `pooling` as the one that its checkpoint means.
+
+    Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
+    """
+    return _write(source, folder, ENCODER_OUTPUT, partial(_pool, pooling))
+
+
+def _write(source: Path, folder: Path, output: str, head: Head) -> Names:
+    """Write `source` with a head on its `output` to `folder`, weights in a file beside it."""
     model = onnx.load(source)
-    _rename_encoder_output(model.graph)
-    builder = _Builder()
-    _provide_position_ids(model.graph, builder)
-    unknown = [item.name for item in model.graph.input if item.name not in _INPUTS]
+    graph = model.graph
+    if output not in {item.name for item in graph.output}:
+        found = ", ".join(item.name for item in graph.output)
+        raise ExportError(f"the converted graph yields {found} instead of {output}")
+    before, after = _Builder(), _Builder()
+    _provide_position_ids(graph, before)
+    unknown = [item.name for item in graph.input if item.name not in _INPUTS]
     if unknown:
         raise ExportError(f"the converted graph asks for {', '.join(unknown)}: not supported")
-    provided, builder = builder, _Builder()
-    _pool(builder, pooling)
-    _assemble(model.graph, provided, builder)
-    _name_axes(model.graph)
+    _rename(graph, ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
+    shapes = head(after, _width(graph, output))
+    _assemble(graph, before, after, shapes)
+    _name_axes(graph)
     _save(model, folder)
-    names = tuple(item.name for item in model.graph.input)
-    return names, tuple(item.name for item in model.graph.output)
+    return tuple(item.name for item in graph.input), tuple(shapes)
 
 
-def _rename_encoder_output(graph: onnx.GraphProto) -> None:
-    if _ENCODER_OUTPUT not in {output.name for output in graph.output}:
-        found = ", ".join(output.name for output in graph.output)
-        raise ExportError(f"the converted graph yields {found} instead of {_ENCODER_OUTPUT}")
+def _width(graph: onnx.GraphProto, output: str) -> Dimension:
+    [item] = [item for item in graph.output if item.name == output]
+    width = item.type.tensor_type.shape.dim[-1]
+    size: Dimension = width.dim_value or width.dim_param
+    return size
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
     for node in graph.node:
         for names in (node.input, node.output):
             for i, name in enumerate(names):
-                if name == _ENCODER_OUTPUT:
-                    names[i] = TOKEN_EMBEDDINGS
+                if name == old:
+                    names[i] = new
 
 
 def _provide_position_ids(graph: onnx.GraphProto, builder: _Builder) -> None:
@@ -95,12 +132,31 @@ def _provide_position_ids(graph: onnx.GraphProto, builder: _Builder) -> None:
     builder.node("Max", shifted, builder.integers(0), output="position_ids")
 
 
-def _pool(builder: _Builder, pooling: Pooling) -> None:
-    """Add a (B, H) output for each pooling, and the one that the checkpoint means."""
+def _pool(pooling: Pooling, builder: _Builder, width: Dimension) -> Outputs:
+    """A (B, H) output for each pooling, the one that the checkpoint means, and (B, S, H)."""
     mask = builder.node("Cast", "attention_mask", to=TensorProto.FLOAT)
     for mode, output in POOLED_OUTPUTS.items():
         _POOLINGS[mode](builder, mask, output)
     builder.node("Identity", POOLED_OUTPUTS[pooling], output=SENTENCE_EMBEDDING)
+    pooled = (SENTENCE_EMBEDDING, *POOLED_OUTPUTS.values())
+    return {TOKEN_EMBEDDINGS: (_BATCH, _SEQUENCE, width)} | dict.fromkeys(pooled, (_BATCH, width))
+
+
+def _sparse(builder: _Builder, width: Dimension) -> Outputs:
+    """SPLADE: the largest of ln(1 + relu(logit)) over the real tokens, (B, V)."""
+    mask = builder.node("Cast", "attention_mask", to=TensorProto.FLOAT)
+    column = builder.node("Unsqueeze", mask, builder.integers(2))
+    positive = builder.node("Mul", builder.node("Relu", LOGITS), column)
+    # The logarithm last: it grows with its argument, and this way it is taken S times less often.
+    largest = builder.node("ReduceMax", positive, builder.integers(1), keepdims=0)
+    builder.node("Log", builder.node("Add", largest, builder.number(1)), output=SPARSE_EMBEDDING)
+    return {SPARSE_EMBEDDING: (_BATCH, width)}
+
+
+def _classify(builder: _Builder, width: Dimension) -> Outputs:
+    """The logits as they are, (B, L)."""
+    del builder
+    return {LOGITS: (_BATCH, width)}
 
 
 def _cls(builder: _Builder, mask: str, output: str) -> None:
@@ -140,20 +196,19 @@ def _weighted_sum(builder: _Builder, weights: str, output: str) -> str:
     return builder.node("Squeeze", product, builder.integers(1), output=output)
 
 
-def _assemble(graph: onnx.GraphProto, before: _Builder, after: _Builder) -> None:
+def _assemble(
+    graph: onnx.GraphProto,
+    before: _Builder,
+    after: _Builder,
+    outputs: Outputs,
+) -> None:
     nodes = [*before.nodes, *graph.node, *after.nodes]
-    del graph.node[:]
+    del graph.node[:], graph.output[:]
     graph.node.extend(nodes)
     graph.initializer.extend((before.constants | after.constants).values())
-    width = graph.output[0].type.tensor_type.shape.dim[2]
-    dimension = width.dim_value or width.dim_param
-    outputs = [
-        (TOKEN_EMBEDDINGS, (_BATCH, _SEQUENCE, dimension)),
-        *((name, (_BATCH, dimension)) for name in (SENTENCE_EMBEDDING, *POOLED_OUTPUTS.values())),
-    ]
-    del graph.output[:]
     graph.output.extend(
-        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in outputs.items()
     )
 
 

@@ -8,6 +8,9 @@ at least one of them. Neighbours differ in length: batches of neighbours are pad
 
 from itertools import cycle, islice, zip_longest
 
+from app.inference.manifest import Task
+from app.inference.proof import ProbeText
+
 _SHORT = (
     "ok",
     "Paris",
@@ -100,6 +103,9 @@ _LONG, _LONG_WORDS = 14, 60
 _OVERLONG = 3
 # A text of more tokens than this costs minutes on a large model and proves nothing new.
 _MOST_WORDS = 1024
+# How far the two texts of a pair lie apart, and how many of a classifier's probes are pairs.
+_DISTANCE = 17
+_EVERY = 3
 
 
 def texts(max_input_length: int) -> tuple[str, ...]:
@@ -115,6 +121,23 @@ def texts(max_input_length: int) -> tuple[str, ...]:
     for i in range(_OVERLONG):
         mixed.insert(3 + 4 * i, _from_sentence(7 * i, 2 * min(max_input_length, _MOST_WORDS)))
     return tuple(mixed)
+
+
+def pairs(max_input_length: int) -> tuple[tuple[str, str], ...]:
+    """As many pairs: of every text with another, mostly of another length and script."""
+    every = texts(max_input_length)
+    return tuple(zip(every, every[_DISTANCE:] + every[:_DISTANCE], strict=True))
+
+
+def for_task(task: Task, max_input_length: int) -> tuple[ProbeText, ...]:
+    """What a kind of model is asked: texts, for a reranker pairs, for a classifier some of both."""
+    if task == "reranker":
+        return pairs(max_input_length)
+    singles = texts(max_input_length)
+    if task != "classifier":
+        return singles
+    both = zip(singles, pairs(max_input_length), strict=True)
+    return tuple(pair if i % _EVERY == 0 else text for i, (text, pair) in enumerate(both))
 
 
 def _from_sentence(first: int, words: int) -> str:

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.inference.manifest import Certificate
-from app.inference.proof import WORST_COSINE
+from app.inference import proof
+from app.inference.manifest import Certificate, Manifest
 from export.errors import ExportError
 
 _ROOT = Path(__file__).resolve().parent.parent
@@ -28,11 +28,11 @@ def prove(folder: Path) -> Certificate:
         lines = child.stderr.strip().splitlines() or [f"it exited with {child.returncode}"]
         raise ExportError(f"the serving code cannot serve the export: {lines[-1]}")
     certificate = Certificate(**json.loads(child.stdout))
-    needed = WORST_COSINE[certificate.compute_dtype]
-    if not certificate.worst_cosine >= needed:
+    task = Manifest.read(folder).task
+    if not proof.is_proved(task, certificate.compute_dtype, certificate):
         raise ExportError(
-            f"the exported graph does not match the original model: worst cosine "
-            f"{certificate.worst_cosine:.6f} over {certificate.probes} texts, needed "
-            f"{needed}; nothing was published"
+            f"the exported graph does not match the original model: "
+            f"{proof.figure(task, certificate)} over {certificate.probes} texts, needed "
+            f"{proof.bound(task, certificate.compute_dtype)}; nothing was published"
         )
     return certificate

@@ -1,4 +1,4 @@
-"""Reference: token ids and vectors of the original PyTorch model, which the export must match."""
+"""Reference: token ids and answers of the original PyTorch model, which the export must match."""
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +12,20 @@ import transformers
 from safetensors import SafetensorError
 
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import Pooling
-from app.inference.proof import Probes
+from app.inference.manifest import Pooling, Task
+from app.inference.proof import Probes, ProbeText
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 
+# Attributes of `transformers`, since its classes carry no types.
+_CLASSES: Mapping[Task, str] = MappingProxyType(
+    {
+        "embedding": "AutoModel",
+        "splade": "AutoModelForMaskedLM",
+        "classifier": "AutoModelForSequenceClassification",
+        "reranker": "AutoModelForSequenceClassification",
+    }
+)
 # One text at a time, so there is no padding to leave out: (S, H) → (H,).
 _POOLINGS: Mapping[Pooling, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType(
     {
@@ -27,16 +36,31 @@ _POOLINGS: Mapping[Pooling, Callable[[torch.Tensor], torch.Tensor]] = MappingPro
 )
 
 
-def compute(folder: Path, checkpoint: Checkpoint, texts: Sequence[str]) -> Probes:
-    """Encode every text by itself in float32, pooled and not normalized.
+def compute(folder: Path, checkpoint: Checkpoint, texts: Sequence[ProbeText]) -> Probes:
+    """Run every text or pair by itself in float32; vectors are pooled and not normalized.
 
     Raises: ExportError when transformers cannot load the model, or not all of it.
     """
+    tokenizer, model = _load(folder, checkpoint.task)
+    # With fewer types every token has the same, and no graph asks for them.
+    typed = getattr(model.config, "type_vocab_size", 0) > 1
+    inputs = [_encode(tokenizer, text, checkpoint.max_input_length, typed=typed) for text in texts]
+    answers = np.stack([_answer(model, tokens, checkpoint) for tokens in inputs])
+    if answers.shape[1] != checkpoint.dimensions:
+        raise ExportError(
+            f"the model yields {answers.shape[1]} values where config.json states "
+            f"{checkpoint.dimensions}: it does not belong to these weights"
+        )
+    return Probes(tuple(texts), tuple(inputs), answers)
+
+
+def _load(folder: Path, task: Task) -> tuple[Any, Any]:
+    """The tokenizer and the complete model."""
     transformers.logging.set_verbosity(logging.ERROR)
-    auto_tokenizer: Any = transformers.AutoTokenizer  # carries no types
+    auto_tokenizer: Any = transformers.AutoTokenizer
     try:
         tokenizer = auto_tokenizer.from_pretrained(folder, local_files_only=True)
-        model, loading = transformers.AutoModel.from_pretrained(
+        model, loading = getattr(transformers, _CLASSES[task]).from_pretrained(
             folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
     except (SafetensorError, OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
@@ -46,10 +70,9 @@ def compute(folder: Path, checkpoint: Checkpoint, texts: Sequence[str]) -> Probe
     model.eval()
     # ModernBERT would compile itself anew for each length, half a minute for a tiny model.
     model.config.reference_compile = False
-    ids = [_encode(tokenizer, text, checkpoint.max_input_length) for text in texts]
-    vectors = [_embed(model, item, checkpoint.pooling) for item in ids]
-    inputs = tuple(TokenizedInput(np.array(item, np.int64)) for item in ids)
-    return Probes(tuple(texts), inputs, np.stack(vectors))
+    # The server truncates on the right by default, whatever tokenizer_config.json says.
+    tokenizer.truncation_side = "right"
+    return tokenizer, model
 
 
 def _check_complete(missing: Sequence[str]) -> None:
@@ -62,16 +85,25 @@ def _check_complete(missing: Sequence[str]) -> None:
         )
 
 
-def _encode(tokenizer: Any, text: str, max_length: int) -> list[int]:
-    # The server truncates on the right by default, whatever tokenizer_config.json says.
-    tokenizer.truncation_side = "right"
-    ids: list[int] = tokenizer(text, truncation=True, max_length=max_length)["input_ids"]
-    return ids
+def _encode(tokenizer: Any, text: ProbeText, max_length: int, *, typed: bool) -> TokenizedInput:
+    texts = (text,) if isinstance(text, str) else text
+    encoding = tokenizer(*texts, truncation=True, max_length=max_length)
+    types = np.array(encoding.get("token_type_ids", []) if typed else [], np.int64)
+    return TokenizedInput(np.array(encoding["input_ids"], np.int64), types if types.any() else None)
 
 
-def _embed(model: Any, ids: Sequence[int], pooling: Pooling) -> np.ndarray[Any, Any]:
-    input_ids = torch.tensor([ids])
+def _answer(model: Any, tokens: TokenizedInput, checkpoint: Checkpoint) -> np.ndarray[Any, Any]:
+    input_ids = torch.from_numpy(tokens.input_ids)[None]
+    feed = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
+    if tokens.token_type_ids is not None:
+        feed["token_type_ids"] = torch.from_numpy(tokens.token_type_ids)[None]
     with torch.inference_mode():
-        outputs = model(input_ids=input_ids, attention_mask=torch.ones_like(input_ids))
-    vector: np.ndarray[Any, Any] = _POOLINGS[pooling](outputs.last_hidden_state[0]).numpy()
-    return vector
+        outputs = model(**feed)
+        if checkpoint.pooling is not None:
+            answer = _POOLINGS[checkpoint.pooling](outputs.last_hidden_state[0])
+        elif checkpoint.task == "splade":
+            answer = torch.log1p(torch.relu(outputs.logits[0])).amax(dim=0)
+        else:
+            answer = outputs.logits[0]
+    found: np.ndarray[Any, Any] = answer.numpy()
+    return found

@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import cast, get_args
 
 from app.inference import repository
-from app.inference.manifest import Manifest, ManifestError, Pooling
+from app.inference.manifest import Manifest, ManifestError
+from export.kinds import PoolingChoice
 
-_POOLINGS = tuple(pooling.replace("_", "-") for pooling in get_args(Pooling))
+_POOLINGS = tuple(pooling.replace("_", "-") for pooling in get_args(PoolingChoice))
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +19,7 @@ class Request:
 
     model: str
     revision: str | None = None
-    pooling: Pooling | None = None
+    pooling: PoolingChoice | None = None
     models_dir: Path = Path("models")
     if_missing: bool = False
 
@@ -39,7 +40,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
         parser.error("MODEL is empty: give a Hub id or a folder")
     if found.pooling and found.pooling not in _POOLINGS:  # argparse does not check defaults
         parser.error(f"POOLING={found.pooling}: choose from {', '.join(_POOLINGS)}")
-    pooling = cast("Pooling", found.pooling.replace("-", "_")) if found.pooling else None
+    pooling = cast("PoolingChoice", found.pooling.replace("-", "_")) if found.pooling else None
     return Request(
         model=found.model,
         revision=found.revision or None,
@@ -58,7 +59,14 @@ def already_exported(request: Request) -> Path | None:
         manifest = Manifest.read(folder)
     except ManifestError:
         return None
-    return folder if request.pooling in {None, manifest.pooling} else None
+    return folder if _has(manifest, request.pooling) else None
+
+
+def _has(manifest: Manifest, pooling: PoolingChoice | None) -> bool:
+    """Whether an export with this pooling would make the model that the manifest describes."""
+    if pooling is None or manifest.task in {"classifier", "reranker"}:
+        return True
+    return pooling in {manifest.pooling, manifest.task}
 
 
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:

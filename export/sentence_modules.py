@@ -6,16 +6,19 @@ part names the class in both.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Self
 
 from app.inference.manifest import Pooling
 from export.documents import Document, read_json
 from export.errors import ExportError
 
-_SUPPORTED = ("Transformer", "Pooling", "Normalize")
+_DENSE = ("Transformer", "Pooling", "Normalize")
+_SPARSE = ("Transformer", "SpladePooling")
+_MASKED_ENCODER = "MLMTransformer"  # a Transformer that keeps the head for masked words
+_SUPPORTED = frozenset({*_DENSE, *_SPARSE, _MASKED_ENCODER})
 _POOLINGS: Mapping[str, Pooling] = MappingProxyType(
     {"cls": "cls", "mean": "mean", "lasttoken": "last_token"}
 )
@@ -33,12 +36,26 @@ _FLAGS: Mapping[str, str] = MappingProxyType(
 
 
 @dataclass(frozen=True, slots=True)
+class Splade:
+    """How a SpladePooling makes one sparse vector of the logits, in the checkpoint's words."""
+
+    strategy: str
+    activation: str
+
+
+@dataclass(frozen=True, slots=True)
 class SentenceModules:
     """Pooling modes as the checkpoint names them, and what surrounds them."""
 
     pooling_modes: tuple[str, ...]  # more than one: concatenated; none: the checkpoint is silent
     include_prompt: bool
     normalize: bool
+    splade: Splade | None = None
+
+    @classmethod
+    def silent(cls) -> Self:
+        """What a checkpoint without any modules says."""
+        return cls((), include_prompt=True, normalize=False)
 
     def pooling(self) -> Pooling | None:
         """The one pooling of the checkpoint; None where it does not say.
@@ -53,6 +70,24 @@ class SentenceModules:
             f"pooling {' + '.join(self.pooling_modes)} is not supported, only one of "
             f"{', '.join(_POOLINGS)}: choose another model, or override it with --pooling"
         )
+
+    def check_splade(self) -> None:
+        """Refuse a SpladePooling that cannot be exported; none at all means the usual one.
+
+        Raises: ExportError naming the strategy or the activation.
+        """
+        if self.splade is None:
+            return
+        if self.splade.strategy != "max":
+            raise ExportError(
+                f"SpladePooling with pooling_strategy {self.splade.strategy} is not supported, "
+                "only max: choose another model"
+            )
+        if self.splade.activation != "relu":
+            raise ExportError(
+                f"SpladePooling with activation_function {self.splade.activation} is not "
+                "supported, only relu: choose another model"
+            )
 
 
 def read(folder: Path) -> SentenceModules:
@@ -69,8 +104,11 @@ def read(folder: Path) -> SentenceModules:
             f"{folder / 'modules.json'}: the encoder lies in {paths['Transformer']!r}; only "
             "checkpoints with the encoder at the top are supported: move its files there"
         )
+    if "SpladePooling" in paths:
+        splade = _read_splade(folder / paths["SpladePooling"])
+        return replace(SentenceModules.silent(), splade=splade)
     if "Pooling" not in paths:
-        return SentenceModules((), include_prompt=True, normalize="Normalize" in paths)
+        return replace(SentenceModules.silent(), normalize="Normalize" in paths)
     return _with_pooling(folder / paths["Pooling"], normalize="Normalize" in paths)
 
 
@@ -86,15 +124,26 @@ def _paths(entries: Any, path: Path) -> dict[str, str]:
         if not kind.startswith("sentence_transformers.") or name not in _SUPPORTED:
             raise ExportError(
                 f"sentence-transformers module {kind} is not supported, only "
-                f"{', '.join(_SUPPORTED)}: choose another model"
+                f"{', '.join((*_DENSE, _SPARSE[-1]))}: choose another model"
             )
         if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
             raise ExportError(f"{path}: {place!r} leads out of the checkpoint")
-        paths[name] = place
-    order = [name for name in _SUPPORTED if name in paths]
-    if list(paths) != order or len(paths) != len(entries) or not order:
-        raise ExportError(f"{path}: modules must be {', then '.join(_SUPPORTED)}, each once")
+        paths["Transformer" if name == _MASKED_ENCODER else name] = place
+    order = tuple(name for name in _DENSE if name in paths)
+    if tuple(paths) not in {order, _SPARSE} or len(paths) != len(entries) or not paths:
+        raise ExportError(
+            f"{path}: modules must be {', then '.join(_DENSE)}, each once, or "
+            f"{', then '.join(_SPARSE)}"
+        )
     return paths
+
+
+def _read_splade(folder: Path) -> Splade:
+    config = Document.read(folder / "config.json")
+    return Splade(
+        strategy=config.value("pooling_strategy", str) or "max",
+        activation=config.value("activation_function", str) or "relu",
+    )
 
 
 def _with_pooling(folder: Path, *, normalize: bool) -> SentenceModules:

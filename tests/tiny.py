@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import (
+    GRAPH_FILE,
     LOGITS,
     PROBES_FILE,
     SCHEMA,
@@ -30,7 +31,7 @@ from app.inference.manifest import (
     file_digest,
 )
 from app.inference.proof import Probes
-from export.heads import GRAPH_FILE, graft
+from export.heads import graft
 
 WORDS = [
     "[PAD]",

@@ -19,7 +19,7 @@ from app.inference.manifest import (
     ManifestError,
     Pooling,
 )
-from app.inference.proof import WORST_COSINE, Probes, ProbesError, replay
+from app.inference.proof import Probes, ProbesError, bound, figure, is_proved, replay
 from app.inference.session import Session, SessionOptions
 from app.inference.tokenization import Tokenization
 
@@ -124,18 +124,18 @@ def _prove(session: Session, manifest: Manifest, probes: Probes) -> None:
         raise StartupError(f"Model backend is not healthy: {error}") from None
     known = "as certified for this machine" if certificate else "this machine has no certificate"
     logger.info(
-        "Proved on %s in %s: worst cosine %.7f to the original model over %d probes (%s)",
+        "Proved on %s in %s: %s to the original model over %d probes (%s)",
         session.provider,
         session.compute_dtype,
-        agreement.worst_cosine,
+        figure(manifest.task, agreement),
         len(chosen),
         known,
     )
-    if agreement.worst_cosine < WORST_COSINE[session.compute_dtype]:
+    if not is_proved(manifest.task, session.compute_dtype, agreement):
         raise StartupError(
-            f"the model does not give its original's vectors here: worst cosine "
-            f"{agreement.worst_cosine:.7f} on {session.provider} in {session.compute_dtype}, "
-            f"needed {WORST_COSINE[session.compute_dtype]}; export it again"
+            f"the model does not give its original's answers here: "
+            f"{figure(manifest.task, agreement)} on {session.provider} in {session.compute_dtype}, "
+            f"needed {bound(manifest.task, session.compute_dtype)}; export it again"
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 SCHEMA = 1
 FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
+GRAPH_FILE = "model.onnx"
 PROBES_FILE = "probes.npz"
 
 Task = Literal["embedding", "splade", "classifier", "reranker"]

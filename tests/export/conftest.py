@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -32,6 +33,7 @@ def make_tokenizer(specials: tuple[str, ...], first: str, last: str) -> Tokenize
     tokenizer.add_special_tokens(list(specials))
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{first} $A {last}",
+        pair=f"{first} $A {last} $B:1 {last}:1",
         special_tokens=[(text, vocabulary[text]) for text in (first, last)],
     )
     return tokenizer
@@ -81,6 +83,23 @@ def write_bert(folder: Path, seed: int = 0) -> Path:
     write_modules(folder, "mean_tokens")
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": 32})
     write_json(folder / "config_sentence_transformers.json", {"prompts": {"query": "q: "}})
+    return folder
+
+
+def write_headed(folder: Path, architecture: str, **config: Any) -> Path:
+    """The tiny BERT with a head: its own tokenizer and metadata, other weights."""
+    import torch
+    import transformers
+
+    library: Any = transformers
+
+    write_bert(folder)
+    torch.manual_seed(3)
+    whole = library.BertConfig.from_pretrained(folder, **config)
+    getattr(library, architecture)(whole).save_pretrained(folder)
+    (folder / "modules.json").unlink()
+    shutil.rmtree(folder / "1_Pooling")
+    (folder / "config_sentence_transformers.json").unlink()
     return folder
 
 

@@ -136,6 +136,85 @@ def test_masked_language_model_with_stated_pooling_is_an_encoder(write: Write) -
     assert checkpoint.read(write({"architectures": ["BertForMaskedLM"]})).pooling == "mean"
 
 
+CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "expected"),
+    [
+        ({"id2label": {"1": "glad", "0": "sad"}}, "classifier", ("sad", "glad")),
+        ({"label2id": {"glad": 1, "sad": 0}}, "classifier", ("sad", "glad")),
+        ({"id2label": {"0": "sad", "2": "glad"}}, "classifier", ("sad", "LABEL_1")),
+        ({"id2label": {"0": "LABEL_0"}}, "reranker", ("LABEL_0",)),
+    ],
+)
+def test_labels_make_a_classifier_or_a_reranker(
+    write: Write, labels: dict[str, Any], task: str, expected: tuple[str, ...]
+) -> None:
+    found = checkpoint.read(write(CLASSIFIER | labels))
+    assert (found.task, found.labels, found.dimensions) == (task, expected, len(expected))
+    assert (found.pooling, found.normalize) == (None, False)
+
+
+def test_the_architecture_that_classifies_counts_wherever_it_stands(write: Write) -> None:
+    names = ["BertModel", "BertForSequenceClassification"]
+    found = checkpoint.read(write({"architectures": names, "id2label": {"0": "a"}}))
+    assert (found.architecture, found.task) == (names[1], "reranker")
+
+
+def test_a_pooling_for_a_classifier_is_ignored_with_a_warning(write: Write) -> None:
+    found = checkpoint.read(write(CLASSIFIER | {"id2label": {"0": "a"}}), "cls")
+    assert found.pooling is None
+    assert found.warnings == (
+        "--pooling is ignored: the model is a reranker, which does not pool by it",
+    )
+
+
+SPLADE_MODULES = [
+    {"type": "sentence_transformers.sparse_encoder.models.MLMTransformer", "path": ""},
+    {
+        "type": "sentence_transformers.sparse_encoder.models.SpladePooling",
+        "path": "1_SpladePooling",
+    },
+]
+MASKED = {"architectures": ["BertForMaskedLM"]}
+
+
+def write_splade(write: Write, pooling: dict[str, str]) -> Path:
+    folder = write(MASKED, modules=SPLADE_MODULES)
+    (folder / "1_SpladePooling").mkdir()
+    (folder / "1_SpladePooling/config.json").write_text(json.dumps(pooling))
+    return folder
+
+
+def test_a_splade_model_is_as_wide_as_its_vocabulary(write: Write) -> None:
+    found = checkpoint.read(write_splade(write, {"pooling_strategy": "max"}))
+    assert (found.task, found.pooling, found.dimensions) == ("splade", None, 100)
+
+
+def test_a_masked_language_model_becomes_a_splade_model_on_request(write: Write) -> None:
+    assert checkpoint.read(write(MASKED), "splade").task == "splade"
+    with pytest.raises(ExportError, match="BertModel is not a ForMaskedLM model"):
+        checkpoint.read(write(), "splade")
+
+
+@pytest.mark.parametrize(
+    ("pooling", "reason"),
+    [
+        ({"pooling_strategy": "sum"}, "pooling_strategy sum is not supported, only max"),
+        (
+            {"activation_function": "log1p_relu"},
+            "activation_function log1p_relu is not supported, only relu",
+        ),
+    ],
+)
+def test_another_splade_pooling_is_refused(
+    write: Write, pooling: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(ExportError, match=reason):
+        checkpoint.read(write_splade(write, pooling))
+
+
 def test_lower_case_outside_the_tokenizer_is_warned_of(write: Write) -> None:
     (warning,) = checkpoint.read(write(sentence={"do_lower_case": True})).warnings
     assert "do_lower_case" in warning
@@ -148,14 +227,24 @@ def test_lower_case_outside_the_tokenizer_is_warned_of(write: Write) -> None:
         ({"architectures": [3]}, {}, "architectures: .* is not a list of strings"),
         ({"model_type": 3}, {}, "model_type: 3 is not of type str"),
         (
+            {"architectures": ["BertForTokenClassification"], "id2label": {"0": "O", "1": "I"}},
+            {},
+            "BertForTokenClassification: classifiers of tokens are not supported",
+        ),
+        (
             {"architectures": ["BertForSequenceClassification"]},
             {},
-            "BertForSequenceClassification: classifiers are not supported",
+            "config.json does not contain `id2label`: write each label",
+        ),
+        (
+            {"architectures": ["BertForSequenceClassification"], "id2label": {"0": 3}},
+            {},
+            "id2label: 3 is not a string",
         ),
         (
             {"architectures": ["BertForMaskedLM"]},
             {"pooling": {}},
-            "BertForMaskedLM: masked-language-model heads .* --pooling",
+            "BertForMaskedLM: the checkpoint does not say how to pool; name splade, .* --pooling",
         ),
         (
             {"architectures": ["NewModel"], "auto_map": {"AutoModel": "x/y--modeling.NewModel"}},

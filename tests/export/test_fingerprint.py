@@ -15,6 +15,7 @@ from export.fingerprint import fingerprint, weight_files
 CHECKPOINT = Checkpoint(
     architecture="BertModel",
     model_type="bert",
+    task="embedding",
     pooling="mean",
     dimensions=8,
     max_input_length=16,
@@ -34,10 +35,14 @@ def write(folder: Path, weights: bytes = b"weights", tokenizer: bytes = b"{}") -
     return folder
 
 
+def of(folder: Path, checkpoint: Checkpoint = CHECKPOINT) -> str:
+    return fingerprint(weight_files(folder), folder / "tokenizer.json", checkpoint)
+
+
 def test_same_files_elsewhere_have_the_same_fingerprint(tmp_path: Path) -> None:
     first, second = write(tmp_path / "a"), write(tmp_path / "b")
     reordered = replace(CHECKPOINT, prompts={"document": "d: ", "query": "q: "})
-    assert fingerprint(first, CHECKPOINT) == fingerprint(second, reordered)
+    assert of(first) == of(second, reordered)
 
 
 @pytest.mark.parametrize(
@@ -47,17 +52,19 @@ def test_same_files_elsewhere_have_the_same_fingerprint(tmp_path: Path) -> None:
         {"max_input_length": 15},
         {"prompts": {"query": "Q: ", "document": "d: "}},
         {"default_prompt_name": "query"},
+        {"pooling": None, "task": "splade"},
+        {"pooling": None, "task": "classifier", "labels": ("a", "b")},
     ],
 )
 def test_each_part_of_the_vector_space_counts(tmp_path: Path, change: dict[str, Any]) -> None:
     folder = write(tmp_path / "a")
-    assert fingerprint(folder, replace(CHECKPOINT, **change)) != fingerprint(folder, CHECKPOINT)
+    assert of(folder, replace(CHECKPOINT, **change)) != of(folder)
 
 
 @pytest.mark.parametrize("files", [{"weights": b"other"}, {"tokenizer": b"{ }"}])
 def test_each_file_counts(tmp_path: Path, files: dict[str, bytes]) -> None:
     plain, changed = write(tmp_path / "a"), write(tmp_path / "b", **files)
-    assert fingerprint(plain, CHECKPOINT) != fingerprint(changed, CHECKPOINT)
+    assert of(plain) != of(changed)
 
 
 def test_safetensors_come_before_pickles(tmp_path: Path) -> None:

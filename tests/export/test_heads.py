@@ -9,7 +9,15 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from app.inference.manifest import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, Pooling
+from app.inference.manifest import (
+    GRAPH_FILE,
+    LOGITS,
+    POOLED_OUTPUTS,
+    SENTENCE_EMBEDDING,
+    SPARSE_EMBEDDING,
+    TOKEN_EMBEDDINGS,
+    Pooling,
+)
 from export import heads
 from export.errors import ExportError
 
@@ -53,7 +61,7 @@ def encoder(
 def run(
     folder: Path, ids: NDArray[np.int64], mask: NDArray[np.int64]
 ) -> dict[str, NDArray[np.float32]]:
-    session = onnxruntime.InferenceSession(folder / heads.GRAPH_FILE)
+    session = onnxruntime.InferenceSession(folder / GRAPH_FILE)
     names = [output.name for output in session.get_outputs()]
     feed = {"input_ids": ids, "attention_mask": mask}
     return dict(zip(names, session.run(names, feed), strict=True))
@@ -123,7 +131,7 @@ def test_position_ids_count_real_tokens_under_left_padding(tmp_path: Path) -> No
 def test_axes_are_named_and_outputs_declared_in_order(tmp_path: Path) -> None:
     _, outputs = heads.graft(encoder(tmp_path), tmp_path, "cls")
     assert outputs == (TOKEN_EMBEDDINGS, SENTENCE_EMBEDDING, *POOLED_OUTPUTS.values())
-    session = onnxruntime.InferenceSession(tmp_path / heads.GRAPH_FILE)
+    session = onnxruntime.InferenceSession(tmp_path / GRAPH_FILE)
     assert [item.shape for item in session.get_inputs()] == [["batch", "sequence"]] * 2
     assert session.get_outputs()[0].shape == ["batch", "sequence", 8]
     assert {tuple(item.shape) for item in session.get_outputs()[1:]} == {("batch", 8)}
@@ -132,7 +140,7 @@ def test_axes_are_named_and_outputs_declared_in_order(tmp_path: Path) -> None:
 def test_weights_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
     heads.graft(encoder(tmp_path), tmp_path, "cls")
     assert (tmp_path / heads.WEIGHTS_FILE).stat().st_size >= TABLE.nbytes
-    assert (tmp_path / heads.GRAPH_FILE).stat().st_size < 8 * TABLE.nbytes
+    assert (tmp_path / GRAPH_FILE).stat().st_size < 8 * TABLE.nbytes
 
 
 def test_graph_with_an_unknown_input_is_refused(tmp_path: Path) -> None:
@@ -145,3 +153,27 @@ def test_graph_with_another_output_is_refused(tmp_path: Path) -> None:
     source = encoder(tmp_path, output="logits")
     with pytest.raises(ExportError, match="yields logits instead of last_hidden_state"):
         heads.graft(source, tmp_path, "cls")
+
+
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_sparse_is_the_largest_over_the_real_tokens(
+    tmp_path: Path, lengths: list[int], side: str
+) -> None:
+    names = heads.finish(encoder(tmp_path, output="logits"), tmp_path, "splade", None)
+    assert names == (("input_ids", "attention_mask"), (SPARSE_EMBEDDING,))
+    ids, mask = pad(lengths, side)
+    [actual] = run(tmp_path, ids, mask).values()
+    expected = [
+        np.log1p(np.maximum(TABLE[row[real == 1]], 0)).max(axis=0)
+        for row, real in zip(ids, mask, strict=True)
+    ]
+    np.testing.assert_allclose(actual, expected, atol=1e-6)
+
+
+def test_logits_of_a_classifier_are_left_as_they_are(tmp_path: Path) -> None:
+    source = encoder(tmp_path, output="logits")
+    assert heads.finish(source, tmp_path, "classifier", None)[1] == (LOGITS,)
+    ids, mask = pad([3, 2], "right")
+    [actual] = run(tmp_path, ids, mask).values()
+    assert np.array_equal(actual, TABLE[ids])

@@ -103,7 +103,7 @@ def test_include_prompt_is_true_unless_denied(tmp_path: Path) -> None:
         OLD + "Dense",
         NEW["Dense"],
         OLD + "WordEmbeddings",
-        "sentence_transformers.sparse_encoder.models.SpladePooling",
+        "sentence_transformers.sparse_encoder.models.IDF",
         "pylate.models.Dense.Dense",
         "custom_code.Pooling",
     ],

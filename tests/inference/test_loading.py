@@ -69,7 +69,7 @@ def test_a_model_that_gives_other_vectors_does_not_start(folder: Path) -> None:
     wrong = np.stack([tiny.reference(one) + 0.01 for one in ids]).astype(np.float32)
     Probes(tiny.PROBE_TEXTS, tuple(map(TokenizedInput, ids)), wrong).write(folder / "probes.npz")
     tiny.seal(folder, Manifest.read(folder))
-    with pytest.raises(StartupError, match=r"does not give its original's vectors here: worst"):
+    with pytest.raises(StartupError, match=r"does not give its original's answers here: worst"):
         load_tiny(folder)
 
 

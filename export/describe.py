@@ -1,0 +1,51 @@
+"""Describe: the manifest of a folder in which every other file is there."""
+
+import importlib.metadata
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from app.inference.manifest import GRAPH_FILE, SCHEMA, Graph, Manifest, Source, file_digest
+from export.checkpoint import Checkpoint
+
+Names = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of its outputs
+
+
+def describe(
+    folder: Path,
+    source: Source,
+    checkpoint: Checkpoint,
+    *,
+    names: Names,
+    fingerprint: str,
+    packages: Sequence[str],
+) -> Manifest:
+    """What the folder holds, not proved yet; `packages` are those that had a hand in it."""
+    inputs, outputs = names
+    graph = Graph(
+        file=GRAPH_FILE,
+        dtype="float32",
+        providers=("cpu", "openvino", "cuda", "tensorrt"),
+        inputs=inputs,
+        outputs=outputs,
+    )
+    return Manifest(
+        schema=SCHEMA,
+        source=source,
+        fingerprint=fingerprint,
+        task=checkpoint.task,
+        pooling=checkpoint.pooling,
+        dimensions=checkpoint.dimensions,
+        max_input_length=checkpoint.max_input_length,
+        vocabulary_size=checkpoint.vocabulary_size,
+        padding=checkpoint.padding,
+        normalize=checkpoint.normalize,
+        similarity=checkpoint.similarity,
+        prompts=checkpoint.prompts,
+        default_prompt_name=checkpoint.default_prompt_name,
+        graphs=(graph,),
+        files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
+        tools={name: importlib.metadata.version(name) for name in packages},
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels=checkpoint.labels,
+    )

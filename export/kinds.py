@@ -1,0 +1,90 @@
+"""Kinds: whether a checkpoint embeds, embeds sparsely, classifies or reranks.
+
+Rules follow TEI 1.9.3 (router/src/lib.rs) where it has one.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from app.inference.manifest import Task
+from export.documents import Document
+from export.errors import ExportError
+from export.sentence_modules import SentenceModules
+
+# What a request may ask for in place of the checkpoint's own pooling.
+PoolingChoice = Literal["cls", "mean", "last_token", "splade"]
+
+
+def architecture(config: Document) -> str:
+    """The class that made the weights: of several names the first that classifies, or the first.
+
+    Raises: ExportError for a model without a name, or one that needs code of its own.
+    """
+    names = config.texts("architectures")
+    if not names:
+        raise ExportError("config.json names no `architectures`: the kind of model is unknown")
+    if any(key.startswith("AutoModel") for key in config.value("auto_map", dict) or {}):
+        raise ExportError(
+            f"architecture {names[0]} needs code from its repository, which is never run: choose "
+            "a model that transformers itself implements"
+        )
+    return next((name for name in names if name.endswith("Classification")), names[0])
+
+
+def task(
+    architecture: str,
+    labels: Sequence[str],
+    modules: SentenceModules,
+    pooling: PoolingChoice | None,
+) -> Task:
+    """The kind of model; `pooling` is what the request asks for, which no classifier has.
+
+    Raises: ExportError for a kind that cannot be exported, with the reason.
+    """
+    if architecture.endswith("TokenClassification"):
+        raise ExportError(
+            f"architecture {architecture}: classifiers of tokens are not supported: choose a "
+            "SequenceClassification model"
+        )
+    if architecture.endswith("Classification"):
+        return "classifier" if len(labels) > 1 else "reranker"
+    if pooling == "splade" or (pooling is None and modules.splade is not None):
+        return _splade(architecture, modules)
+    if architecture.endswith("MaskedLM") and not (pooling or modules.pooling_modes):
+        raise ExportError(
+            f"architecture {architecture}: the checkpoint does not say how to pool; name splade, "
+            "or a pooling of its encoder, with --pooling (POOLING=)"
+        )
+    return "embedding"
+
+
+def labels(architecture: str, config: Document) -> tuple[str, ...]:
+    """A classifier's labels, by position in its logits; none for other models.
+
+    Raises: ExportError when config.json does not say them.
+    """
+    if not architecture.endswith("Classification"):
+        return ()
+    names: dict[str, Any] = config.value("id2label", dict) or {
+        str(number): name for name, number in (config.value("label2id", dict) or {}).items()
+    }
+    if not names:
+        raise ExportError(
+            "config.json does not contain `id2label`: write each label of the classifier there, "
+            'as {"0": "first", …}'
+        )
+    found = tuple(names.get(str(i), f"LABEL_{i}") for i in range(len(names)))
+    for name in found:
+        if not isinstance(name, str):
+            raise ExportError(f"config.json: id2label: {name!r} is not a string")
+    return found
+
+
+def _splade(architecture: str, modules: SentenceModules) -> Task:
+    if not architecture.endswith("MaskedLM"):
+        raise ExportError(
+            f"splade pooling is not supported: {architecture} is not a ForMaskedLM model; choose "
+            "another pooling with --pooling (POOLING=)"
+        )
+    modules.check_splade()
+    return "splade"

@@ -1,0 +1,130 @@
+"""Kinds: classifiers, rerankers and SPLADE models, exported, served, and equal to transformers."""
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.application import build, create_app
+from app.inference.manifest import Manifest, Task
+from app.settings import Settings
+from export import convert, from_onnx, pipeline
+from export.errors import ExportError
+from export.from_onnx import Preparation
+from export.request import Request
+from tests.asgi import post
+from tests.export.conftest import write_headed
+
+TEXTS = ["water", "music in the city on a monday", "x" * 90, "a python song"]
+PAIRS = [("water", text) for text in TEXTS]
+Load = Callable[[Path, str], Callable[..., NDArray[np.float32]]]
+
+
+@pytest.fixture(scope="module")
+def load() -> Load:
+    """Loads transformers' own model as a function from texts to logits."""
+    import torch
+    import transformers
+
+    library: Any = transformers
+
+    def load(folder: Path, name: str) -> Callable[..., NDArray[np.float32]]:
+        tokenizer = library.AutoTokenizer.from_pretrained(folder)
+        model = getattr(library, name).from_pretrained(folder).eval()
+
+        def run(*texts: str) -> NDArray[np.float32]:
+            inputs = tokenizer(*texts, truncation=True, max_length=32, return_tensors="pt")
+            with torch.inference_mode():
+                found: NDArray[np.float32] = model(**inputs).logits[0].numpy()
+            return found
+
+        return run
+
+    return load
+
+
+def ask(folder: Path, path: str, body: Any) -> Any:
+    """What an exported folder answers when it is served."""
+    settings = Settings(model_id=str(folder))
+    service = build(settings)
+    reply = post(create_app(service, settings), path, body)
+    asyncio.run(service.engine.close())
+    assert reply.status == 200, reply.text
+    return reply.json
+
+
+def from_checkpoint(checkpoint: Path, **options: Any) -> Path:
+    return pipeline.export(Request(str(checkpoint), models_dir=checkpoint / "models", **options))
+
+
+def test_a_masked_language_model_must_be_told_how_to_pool(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="does not say how to pool; name splade"):
+        from_checkpoint(write_headed(tmp_path / "s", "BertForMaskedLM"))
+
+
+@pytest.fixture(params=["checkpoint", "onnx"])
+def export(request: pytest.FixtureRequest) -> Callable[..., Path]:
+    """Exports a checkpoint from its weights, or from the ONNX graph that lies beside them."""
+
+    def from_graph(checkpoint: Path, task: Task, pooling: Any = None) -> Path:
+        convert.convert(checkpoint, checkpoint / "onnx", task)
+        preparation = Preparation(checkpoint, checkpoint / "models", "m", "m", pooling)
+        return from_onnx.prepare(preparation)
+
+    def from_weights(checkpoint: Path, task: Task, **options: Any) -> Path:
+        del task
+        return from_checkpoint(checkpoint, **options)
+
+    return from_graph if request.param == "onnx" else from_weights
+
+
+Export = Callable[..., Path]
+
+
+def test_a_classifier(tmp_path: Path, load: Load, export: Export) -> None:
+    labels = {0: "sad", 1: "glad", 2: "neither"}
+    checkpoint = write_headed(tmp_path / "c", "BertForSequenceClassification", id2label=labels)
+    folder = export(checkpoint, "classifier")
+    manifest = Manifest.read(folder)
+    assert (manifest.task, manifest.labels) == ("classifier", tuple(labels.values()))
+    assert manifest.certificates[0].largest_error <= 1e-4
+    original = load(checkpoint, "AutoModelForSequenceClassification")
+    inputs = [[text] for text in TEXTS] + [list(pair) for pair in PAIRS]
+    answers = ask(folder, "/predict", {"inputs": inputs, "raw_scores": True})
+    for texts, answer in zip(inputs, answers, strict=True):
+        scores = {item["label"]: item["score"] for item in answer}
+        expected = original(*texts)
+        np.testing.assert_allclose([scores[name] for name in labels.values()], expected, atol=1e-4)
+
+
+def test_a_reranker(tmp_path: Path, load: Load, export: Export) -> None:
+    checkpoint = write_headed(
+        tmp_path / "r", "BertForSequenceClassification", id2label={0: "LABEL_0"}
+    )
+    folder = export(checkpoint, "reranker")
+    assert Manifest.read(folder).task == "reranker"
+    original = load(checkpoint, "AutoModelForSequenceClassification")
+    body = {"query": "water", "texts": TEXTS, "raw_scores": True}
+    answer = ask(folder, "/rerank", body)
+    scores = [original("water", text)[0] for text in TEXTS]
+    assert [item["index"] for item in answer] == list(np.argsort(scores)[::-1])
+    np.testing.assert_allclose([item["score"] for item in answer], np.sort(scores)[::-1], atol=1e-4)
+
+
+def test_a_splade_model(tmp_path: Path, load: Load, export: Export) -> None:
+    checkpoint = write_headed(tmp_path / "s", "BertForMaskedLM")
+    folder = export(checkpoint, "splade", pooling="splade")
+    manifest = Manifest.read(folder)
+    assert (manifest.task, manifest.pooling) == ("splade", None)
+    original = load(checkpoint, "AutoModelForMaskedLM")
+    answers = ask(folder, "/embed_sparse", {"inputs": TEXTS})
+    for text, answer in zip(TEXTS, answers, strict=True):
+        vector = np.zeros(manifest.dimensions, np.float32)
+        for entry in answer:
+            vector[entry["index"]] = entry["value"]
+        expected = np.log1p(np.maximum(original(text), 0)).max(axis=0)
+        np.testing.assert_allclose(vector, expected, atol=1e-4)
