@@ -1,4 +1,4 @@
-"""`python -m app`: read the settings, load the model, serve.
+"""`python -m app`: read the settings, prepare and load the model, serve.
 
 Exits with 2 for bad usage, with 1 when the service cannot start, with 0 after a signal.
 """
@@ -12,6 +12,7 @@ from types import FrameType
 from app.application import build, create_app
 from app.errors import StartupError
 from app.logs import configure
+from app.preparation import prepared
 from app.server import run
 from app.settings import Settings, UsageError
 
@@ -32,7 +33,8 @@ def main() -> int:
     )
     logger.info("%s", settings.redacted())
     try:
-        service = build(settings)
+        with prepared(settings, os.environ) as ready:
+            service = build(ready)
         run(create_app(service, settings), settings, service.lifecycle)
     except StartupError as error:
         logger.error("Error: %s", error)

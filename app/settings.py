@@ -91,6 +91,12 @@ class Settings:
     )
     revision: str | None = _option(str, None, "the revision that was exported, if one was named")
     models_dir: Path = _option(Path, Path("models"), "where exported models lie")
+    huggingface_hub_cache: Path | None = _option(
+        Path, None, "a Hub cache that may hold the model with onnx/model.onnx; $HF_HOME/hub too"
+    )
+    cache_dir: Path | None = _option(
+        Path, None, "where models prepared from ONNX are kept; a temporary folder unless set"
+    )
     served_model_name: str | None = _option(
         str, None, "the name in OpenAI answers and /info; the model id unless set"
     )

@@ -1,4 +1,5 @@
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,6 +29,8 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "cors_allow_origin": ("https://a.example", ("https://a.example",)),
     "json_output": ("true", True),
     "log_level": ("debug", "debug"),
+    "huggingface_hub_cache": ("/data", Path("/data")),
+    "cache_dir": ("/cache", Path("/cache")),
     "drain_seconds": ("2.5", 2.5),
     "shutdown_seconds": ("10", 10.0),
     "task": ("sentence-similarity", "sentence-similarity"),

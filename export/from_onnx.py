@@ -1,0 +1,152 @@
+"""From ONNX: an exported folder made from a snapshot's own ONNX graph, without torch.
+
+The server runs this as `python -m export --from-onnx SNAPSHOT`. The proof compares with the graph
+as it was found: that the graph itself is right, its authors must know.
+"""
+
+import argparse
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast, get_args
+
+from app.inference import proof, repository, snapshot
+from app.inference.manifest import (
+    GRAPH_FILE,
+    PROBES_FILE,
+    TOKENIZER_FILE,
+    Manifest,
+    ManifestError,
+    Source,
+)
+from export import checkpoint as checkpoints
+from export import probes
+from export.checkpoint import Checkpoint
+from export.describe import Names, describe
+from export.errors import ExportError
+from export.fingerprint import fingerprint
+from export.kinds import PoolingChoice
+from export.prove import prove
+from export.publish import publish, staging
+
+logger = logging.getLogger(__name__)
+
+_TOOLS = ("onnx", "onnxruntime", "tokenizers")
+_STEPS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Preparation:
+    """One snapshot to prepare; `pooling` overrides what it says."""
+
+    source: Path
+    models_dir: Path
+    name: str  # of the folder in `models_dir`
+    id: str  # what the manifest calls the model
+    pooling: PoolingChoice | None = None
+
+
+def parse(arguments: Sequence[str]) -> Preparation:
+    """Read the command line; the environment has no say.
+
+    Raises: SystemExit with status 2 for a usage error.
+    """
+    names = [name.replace("_", "-") for name in get_args(PoolingChoice)]
+    parser = argparse.ArgumentParser(prog="python -m export", allow_abbrev=False)
+    parser.add_argument("--from-onnx", type=Path, required=True, metavar="FOLDER", dest="source")
+    parser.add_argument("--models-dir", type=Path, default=Path("models"))
+    parser.add_argument("--id", help="what to call the model (default: the folder's name)")
+    parser.add_argument("--name", help="of the folder in models (default: made from the id)")
+    parser.add_argument("--pooling", choices=names, metavar=f"{{{','.join(names)}}}")
+    found = parser.parse_args(arguments)
+    id_ = found.id or repository.source_id(str(found.source))
+    pooling = cast("PoolingChoice", found.pooling.replace("-", "_")) if found.pooling else None
+    name = found.name or repository.folder_name(id_)
+    return Preparation(found.source, found.models_dir, name, id_, pooling)
+
+
+def prepare(wanted: Preparation) -> Path:
+    """Make and publish the folder, or leave one that another process made meanwhile.
+
+    Raises: ExportError or OSError; nothing is published then, and nothing is left behind.
+    """
+    place = wanted.models_dir / wanted.name
+    with staging(wanted.models_dir, wanted.name) as folder:
+        if _is_complete(place):
+            logger.info("%s is there already", place)
+            return place
+        _announce(1, f"reading {wanted.source}")
+        graph_file = snapshot.graph_file(wanted.source)
+        if graph_file is None:
+            raise ExportError(f"{wanted.source} holds no model.onnx and no onnx/model.onnx")
+        checkpoint = checkpoints.read(wanted.source, wanted.pooling)
+        for warning in checkpoint.warnings:
+            logger.warning("warning: %s", warning)
+        weights = sorted(graph_file.parent.glob(f"{GRAPH_FILE}*"))
+        digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
+        manifest = describe(
+            folder,
+            _source(wanted, checkpoint),
+            checkpoint,
+            names=_make_files(folder, wanted.source, graph_file, checkpoint),
+            fingerprint=digest,
+            packages=_TOOLS,
+        )
+        manifest.write(folder)
+        _announce(4, "proving: the serving code replays the probes")
+        certificate = replace(prove(folder), reference="onnx-fp32")
+        replace(manifest, certificates=(certificate,)).write(folder)
+        _announce(5, f"publishing {place}")
+        publish(folder, place)
+    logger.info(
+        "%s: %s to the graph as it was found, over %d texts",
+        place,
+        proof.figure(checkpoint.task, certificate),
+        certificate.probes,
+    )
+    return place
+
+
+def _announce(step: int, sentence: str) -> None:
+    logger.info("[%d/%d] %s", step, _STEPS, sentence)
+
+
+def _is_complete(place: Path) -> bool:
+    try:
+        Manifest.read(place)
+    except ManifestError:
+        return False
+    return True
+
+
+def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint) -> Names:
+    """Write graph, weights, tokenizer and probes; the graph's inputs and outputs."""
+    # Only now: what the descriptions alone refuse is refused without onnx.
+    try:
+        from export import heads, onnx_reference, source_graph
+    except ModuleNotFoundError as error:
+        raise ExportError(
+            f"{error}: to prepare a model from ONNX install the extra `prepare`, or export it "
+            "elsewhere"
+        ) from None
+    scratch = folder / "source"
+    scratch.mkdir()
+    found = source_graph.open_graph(graph_file, scratch, checkpoint.task)
+    texts = probes.for_task(checkpoint.task, checkpoint.max_input_length)
+    _announce(2, f"running {graph_file} over {len(texts)} probe texts")
+    onnx_reference.compute(source, found, checkpoint, texts).write(folder / PROBES_FILE)
+    _announce(3, "adding the outputs that are served")
+    source_graph.bare(found, checkpoint.dimensions, scratch / "bare.onnx")
+    bare = scratch / "bare.onnx"
+    names = heads.finish(bare, folder, checkpoint.task, checkpoint.pooling)
+    shutil.rmtree(scratch)
+    shutil.copyfile(source / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+    return names
+
+
+def _source(wanted: Preparation, checkpoint: Checkpoint) -> Source:
+    folder = wanted.source.resolve()
+    commit = folder.name if folder.parent.name == "snapshots" else None
+    return Source(wanted.id, commit, checkpoint.architecture, checkpoint.model_type)

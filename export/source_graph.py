@@ -1,0 +1,163 @@
+"""Source graph: a model that somebody else converted to ONNX, checked, and bared for the heads.
+
+Converters name the token embeddings differently, and some pool in the graph as well.
+"""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+from app.inference.manifest import (
+    GRAPH_FILE,
+    LOGITS,
+    POOLED_OUTPUTS,
+    SENTENCE_EMBEDDING,
+    SPARSE_EMBEDDING,
+    TOKEN_EMBEDDINGS,
+    Task,
+)
+from export.errors import ExportError
+from export.heads import ENCODER_OUTPUT
+
+_TOKEN_OUTPUTS = (ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+_REQUIRED = _INPUTS[:2]
+_OUR_NAMES = (
+    ENCODER_OUTPUT,
+    TOKEN_EMBEDDINGS,
+    SENTENCE_EMBEDDING,
+    SPARSE_EMBEDDING,
+    *POOLED_OUTPUTS.values(),
+)
+_OPSET = 13  # from here on axes are inputs, as the heads have them
+
+
+@dataclass(frozen=True, slots=True)
+class SourceGraph:
+    """A graph that can be run as it is, and the names of what goes in and comes out."""
+
+    path: Path
+    inputs: tuple[str, ...]
+    output: str  # the token embeddings, (B, S, H) float32, or the logits
+    bare_output: str  # what the heads call it
+
+
+def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
+    """Check a snapshot's graph; one with weights in files of their own is copied to `folder`.
+
+    A snapshot is made of links, and no link to weights is followed by the libraries that read
+    them, nor a hard one.
+
+    Raises: ExportError for a file that is no model of this kind, naming what does not fit.
+    """
+    proto = _load(graph, weights=False).graph
+    if any(item.data_location == TensorProto.EXTERNAL for item in proto.initializer):
+        for path in sorted(graph.parent.glob(f"{GRAPH_FILE}*")):
+            shutil.copyfile(path, folder / path.name)
+        graph = folder / GRAPH_FILE
+    inputs = tuple(item.name for item in _inputs(proto, graph))
+    if task == "embedding":
+        return SourceGraph(graph, inputs, _output(proto, graph, _TOKEN_OUTPUTS), ENCODER_OUTPUT)
+    return SourceGraph(graph, inputs, _output(proto, graph, (LOGITS,)), LOGITS)
+
+
+def bare(source: SourceGraph, dimensions: int, path: Path) -> None:
+    """Write the graph with its one output under the name that the heads know.
+
+    Weights of their own files stay there: `path` must lie in the same folder.
+
+    Raises: ExportError when the graph cannot be brought to a version that takes heads.
+    """
+    model = _modern(source.path)
+    graph = model.graph
+    shape = _shape(graph, source.output, dimensions)
+    names = {name: f"source/{name}" for name in _OUR_NAMES} | {source.output: source.bare_output}
+    for node in graph.node:
+        for mentioned in (node.input, node.output):
+            for i, name in enumerate(mentioned):
+                mentioned[i] = names.get(name, name)
+    inputs = _inputs(graph, source.path)
+    del graph.input[:], graph.output[:], graph.value_info[:]
+    graph.input.extend(inputs)
+    graph.output.append(helper.make_tensor_value_info(source.bare_output, TensorProto.FLOAT, shape))
+    onnx.save_model(model, path)
+    try:
+        onnx.checker.check_model(path)
+    except onnx.checker.ValidationError as error:
+        raise ExportError(f"{source.path} is damaged: {_first_line(error)}") from None
+
+
+def _load(path: Path, *, weights: bool) -> onnx.ModelProto:
+    try:
+        return onnx.load(path, load_external_data=weights)
+    except OSError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the errors of protobuf and onnx share no narrower base
+        raise ExportError(f"{path} cannot be read as ONNX: {_first_line(error)}") from None
+
+
+def _modern(path: Path) -> onnx.ModelProto:
+    """The model, at least of the operator set that the heads are written in."""
+    model = _load(path, weights=False)
+    version = next((one.version for one in model.opset_import if one.domain == ""), _OPSET)
+    if version >= _OPSET:
+        return model
+    try:
+        return onnx.version_converter.convert_version(_load(path, weights=True), _OPSET)
+    except Exception as error:  # noqa: BLE001  # its errors share no narrower base
+        raise ExportError(
+            f"{path} is of operator set {version} and cannot be brought to {_OPSET}: "
+            f"{_first_line(error)}"
+        ) from None
+
+
+def _inputs(graph: onnx.GraphProto, path: Path) -> list[onnx.ValueInfoProto]:
+    """What has to be fed; early files list the weights among the inputs."""
+    weights = {item.name for item in graph.initializer}
+    inputs = [item for item in graph.input if item.name not in weights]
+    names = [item.name for item in inputs]
+    unknown = [name for name in names if name not in _INPUTS]
+    if unknown:
+        raise ExportError(f"{path} asks for {', '.join(unknown)}: not supported")
+    missing = [name for name in _REQUIRED if name not in names]
+    if missing:
+        raise ExportError(f"{path} does not ask for {', '.join(missing)}: not supported")
+    for item in inputs:
+        kind = item.type.tensor_type
+        if kind.elem_type != TensorProto.INT64 or len(kind.shape.dim) != 2:
+            raise ExportError(f"{path}: {item.name} is not int64 by batch and sequence")
+    return inputs
+
+
+def _output(graph: onnx.GraphProto, path: Path, names: Sequence[str]) -> str:
+    outputs = {item.name: item.type.tensor_type.elem_type for item in graph.output}
+    name = next((one for one in names if one in outputs), None)
+    if name is None:
+        raise ExportError(
+            f"{path} yields {', '.join(outputs) or 'nothing'} instead of {' or '.join(names)}: "
+            "export the model from its original weights"
+        )
+    if outputs[name] != TensorProto.FLOAT:
+        raise ExportError(f"{path}: {name} is not float32: export the model from its weights")
+    return name
+
+
+def _shape(graph: onnx.GraphProto, output: str, dimensions: int) -> tuple[str | int, ...]:
+    """The output's axes; one of another width than config.json says is of another model."""
+    [found] = [item for item in graph.output if item.name == output]
+    axes = found.type.tensor_type.shape.dim
+    width = axes[-1].dim_value if axes else 0
+    if width not in {0, dimensions}:
+        raise ExportError(
+            f"{output} of the graph has {width} dimensions, config.json says {dimensions}: they do "
+            "not belong together"
+        )
+    return ("batch", dimensions) if len(axes) == 2 else ("batch", "sequence", dimensions)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,0 +1,74 @@
+"""Snapshots as the Hub's cache holds them: links into blobs, with the tiny encoder as ONNX."""
+
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import onnx
+
+from tests import tiny
+
+COMMIT = "0123456789abcdef" * 2 + "01234567"
+OTHER_COMMIT = "f" * 40
+
+
+def encoder() -> onnx.ModelProto:
+    """The tiny encoder as a converter leaves it."""
+    return tiny._encoder()
+
+
+def write_folder(folder: Path, model: onnx.ModelProto | None = None) -> Path:
+    """An ordinary Hugging Face folder with `onnx/model.onnx`; mean pooling, normalized."""
+    (folder / "onnx").mkdir(parents=True)
+    (folder / "1_Pooling").mkdir()
+    modules = [
+        {"type": f"sentence_transformers.models.{name}", "path": path}
+        for name, path in (("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2"))
+    ]
+    documents = {
+        "config.json": {
+            "architectures": ["BertModel"],
+            "model_type": "bert",
+            "hidden_size": tiny.DIMENSIONS,
+            "vocab_size": len(tiny.WORDS),
+            "max_position_embeddings": tiny.MAX_LENGTH,
+            "pad_token_id": 0,
+        },
+        "modules.json": modules,
+        "1_Pooling/config.json": {"pooling_mode_mean_tokens": True},
+        "tokenizer_config.json": {"tokenizer_class": "BertTokenizer"},
+        "config_sentence_transformers.json": {"prompts": tiny.PROMPTS},
+    }
+    for name, content in documents.items():
+        (folder / name).write_text(json.dumps(content))
+    tiny.tokenizer().save(str(folder / "tokenizer.json"))
+    onnx.save(model or encoder(), folder / "onnx/model.onnx")
+    return folder
+
+
+def write_cache(place: Path, folder: Path, commit: str = COMMIT, reference: str = "main") -> Path:
+    """Put a folder's files into `place/models--tests--small` as one snapshot; the snapshot."""
+    cache = place / "models--tests--small"
+    snapshot = cache / "snapshots" / commit
+    (cache / "blobs").mkdir(parents=True, exist_ok=True)
+    for path in folder.rglob("*"):
+        if path.is_file():
+            blob = cache / "blobs" / hashlib.sha256(path.read_bytes()).hexdigest()
+            shutil.copyfile(path, blob)
+            link = snapshot / path.relative_to(folder)
+            link.parent.mkdir(parents=True, exist_ok=True)
+            link.symlink_to(
+                Path(*[".."] * len(link.relative_to(cache).parts[1:]), "blobs", blob.name)
+            )
+    (cache / "refs" / reference).parent.mkdir(parents=True, exist_ok=True)
+    (cache / "refs" / reference).write_text(commit)
+    return snapshot
+
+
+def contents(folder: Path) -> dict[str, tuple[int, int]]:
+    """Size and time of change of everything in a folder."""
+    return {
+        str(path.relative_to(folder)): (path.lstat().st_size, path.lstat().st_mtime_ns)
+        for path in [folder, *folder.rglob("*")]
+    }

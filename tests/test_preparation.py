@@ -1,0 +1,362 @@
+"""Serving straight from a snapshot that holds ONNX: where it is found, and what happens then."""
+
+import fcntl
+import http.client
+import json
+import logging
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app import preparation
+from app.errors import StartupError
+from app.inference import repository
+from app.inference.manifest import Manifest
+from app.inference.snapshot import candidates, graph_file, roots
+from app.settings import Settings
+from tests import tiny
+from tests.process import Server
+from tests.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
+
+MODEL = "tests/small"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return write_folder(tmp_path / "small")
+
+
+@pytest.fixture
+def without_torch(tmp_path: Path) -> dict[str, str]:
+    """Variables for a process in which nothing of PyTorch can be imported."""
+    blocked = tmp_path / "blocked"
+    blocked.mkdir()
+    for name in ("torch", "transformers", "optimum", "sentence_transformers", "huggingface_hub"):
+        (blocked / f"{name}.py").write_text("raise ImportError('not in the image')")
+    return {"PYTHONPATH": str(blocked)}
+
+
+def settings_for(tmp_path: Path, **changes: Any) -> Settings:
+    defaults = {
+        "model_id": MODEL,
+        "models_dir": tmp_path / "models",
+        "huggingface_hub_cache": tmp_path / "data",
+        "cache_dir": tmp_path / "prepared",
+    }
+    return Settings(**{**defaults, **changes})
+
+
+def prepare(settings: Settings) -> Path:
+    """The folder that the model would be loaded from."""
+    with preparation.prepared(settings, {}) as ready:
+        found = repository.find(ready.model_id, ready.revision, ready.models_dir)
+    assert found is not None
+    return found
+
+
+def served(server: Server) -> list[list[float]]:
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        body = json.dumps({"inputs": ["the cat", "hello world"]})
+        connection.request("POST", "/embed", body, {"content-type": "application/json"})
+        vectors: list[list[float]] = json.loads(connection.getresponse().read())
+    return vectors
+
+
+def expected() -> list[list[float]]:
+    texts = ("the cat", "hello world")
+    return [tiny.unit(tiny.reference(tiny.ids_of(text))).tolist() for text in texts]
+
+
+def partial(folder: Path) -> list[str]:
+    """What lies in a folder of prepared models beside the locks."""
+    return [path.name for path in folder.glob("*/*") if not path.name.endswith(".lock")]
+
+
+# Serving, in a process of its own.
+
+
+@pytest.mark.parametrize("layout", ["", "hub"])
+def test_a_model_of_the_hub_s_cache_is_served(
+    folder: Path, tmp_path: Path, without_torch: dict[str, str], layout: str
+) -> None:
+    data = tmp_path / "data"
+    write_cache(data / layout, folder)
+    before = contents(data)
+    server = Server(
+        "--model-id", MODEL, "--cache-dir", str(tmp_path / "prepared"),
+        environment={**without_torch, "HUGGINGFACE_HUB_CACHE": str(data)},
+    )  # fmt: skip
+    server.wait_ready()
+    np.testing.assert_allclose(served(server), expected(), atol=1e-6)
+    server.signal()
+    output = server.output()
+    assert server.process.returncode == 0, output
+    assert contents(data) == before
+
+
+def test_a_folder_is_served_from_a_temporary_one_that_is_gone_once_it_is_loaded(
+    folder: Path, tmp_path: Path, without_torch: dict[str, str]
+) -> None:
+    (tmp_path / "tmp").mkdir()
+    server = Server(
+        "--model-id", str(folder), environment={**without_torch, "TMPDIR": str(tmp_path / "tmp")}
+    )
+    server.wait_ready()
+    np.testing.assert_allclose(served(server), expected(), atol=1e-6)
+    assert list((tmp_path / "tmp").iterdir()) == []
+    server.signal()
+    assert "name a folder to keep it in with --cache-dir" in server.output()
+
+
+def test_a_damaged_graph_is_one_line_and_leaves_nothing(folder: Path, tmp_path: Path) -> None:
+    graph = folder / "onnx/model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-100])
+    server = Server("--model-id", str(folder), "--cache-dir", str(tmp_path / "prepared"))
+    output = server.output()
+    assert server.process.returncode == 1
+    assert f"Error: {graph} cannot be read as ONNX: " in output.splitlines()[-1]
+    assert "Traceback" not in output
+    assert partial(tmp_path / "prepared") == []
+
+
+@contextmanager
+def blocked(settings: Settings, folder: Path) -> Iterator[tuple[Server, int]]:
+    """A server whose child waits for a lock that we hold, and the child's number."""
+    graph = graph_file(folder)
+    assert graph is not None
+    assert settings.cache_dir is not None
+    place = settings.cache_dir / preparation._key(settings, folder, graph)
+    place.mkdir(parents=True)
+    with (place / f".{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = Server("--model-id", str(folder), "--cache-dir", str(settings.cache_dir))
+        assert server.process.stdout is not None
+        for line in server.process.stdout:
+            if "waiting for another export" in line:
+                break
+        number = server.process.pid
+        [child] = Path(f"/proc/{number}/task/{number}/children").read_text().split()
+        yield server, int(child)
+        server.stop()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
+def test_a_signal_ends_the_preparation_too(
+    folder: Path, tmp_path: Path, sent: signal.Signals
+) -> None:
+    with blocked(settings_for(tmp_path, model_id=str(folder)), folder) as (server, child):
+        server.signal(sent)
+        output = server.output()
+        assert server.process.returncode == 128 + sent
+        assert "Traceback" not in output
+        assert not Path(f"/proc/{child}").exists()
+
+
+def test_a_preparation_that_is_killed_is_one_line(folder: Path, tmp_path: Path) -> None:
+    with blocked(settings_for(tmp_path, model_id=str(folder)), folder) as (server, child):
+        os.kill(child, signal.SIGKILL)
+        output = server.output()
+        assert server.process.returncode == 1
+        assert "Error: preparing the model ended with exit code -9: waiting" in output
+
+
+def test_without_onnx_the_remedy_is_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "onnx.py").write_text("raise ModuleNotFoundError('no onnx here')")
+    server = Server("--model-id", str(folder), environment={"PYTHONPATH": str(tmp_path)})
+    output = server.output()
+    assert server.process.returncode == 1
+    assert "Error: no onnx here: to prepare a model from ONNX install the extra" in output
+    assert "Traceback" not in output
+
+
+# Preparing.
+
+
+def test_a_prepared_folder_is_used_again(
+    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write_cache(tmp_path / "data", folder)
+    settings = settings_for(tmp_path)
+    place = prepare(settings)
+    Manifest.read(place).verify_files(place)
+    before = contents(place)
+    caplog.set_level(logging.INFO)
+    caplog.clear()
+    assert prepare(settings) == place
+    assert contents(place) == before
+    [line] = caplog.messages
+    assert line.endswith(f"was prepared before: {place}")
+
+
+@pytest.mark.parametrize(
+    "name", ["1_Pooling/config.json", "tokenizer.json", "onnx/model.onnx_data"]
+)
+def test_other_files_are_prepared_anew(folder: Path, tmp_path: Path, name: str) -> None:
+    settings = settings_for(tmp_path, model_id=str(folder))
+    first = prepare(settings)
+    with (folder / name).open("a") as stream:
+        stream.write(" ")
+    second = prepare(settings)
+    assert first != second
+    assert Manifest.read(first).graphs == Manifest.read(second).graphs
+
+
+def test_an_unreadable_manifest_is_prepared_over(folder: Path, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, model_id=str(folder))
+    place = prepare(settings)
+    (place / "manifest.json").write_text("{}")
+    assert prepare(settings) == place
+    Manifest.read(place).verify_files(place)
+
+
+def test_another_pooling_is_the_prepared_folder_s_own(folder: Path, tmp_path: Path) -> None:
+    settings = settings_for(tmp_path, model_id=str(folder))
+    other = settings_for(tmp_path, model_id=str(folder), pooling="last_token")
+    assert Manifest.read(prepare(settings)).pooling == "mean"
+    manifest = Manifest.read(prepare(other))
+    assert manifest.pooling == "last_token"
+    assert manifest.certificates[0].worst_cosine >= 0.99999
+
+
+def test_an_exported_model_comes_first(folder: Path, tmp_path: Path) -> None:
+    write_cache(tmp_path / "data", folder)
+    exported = tmp_path / "models" / "tests--small"
+    tiny.build(exported)
+    settings = settings_for(tmp_path)
+    assert prepare(settings) == exported
+    with preparation.prepared(settings, {}) as ready:
+        assert ready is settings
+    assert not (tmp_path / "prepared").exists()
+
+
+def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
+    write_cache(tmp_path / "data", folder, reference="v2")
+    settings = settings_for(tmp_path, revision="v2")
+    with preparation.prepared(settings, {}) as ready:
+        assert (ready.model_id, ready.revision, ready.model_name) == (MODEL, "v2", MODEL)
+        place = repository.find(ready.model_id, ready.revision, ready.models_dir)
+    assert place is not None
+    assert (place.name, Manifest.read(place).source.revision) == ("tests--small@v2", COMMIT)
+
+
+# What cannot be prepared.
+
+
+def fault(settings: Settings, environment: dict[str, str] | None = None) -> str:
+    with (
+        pytest.raises(StartupError) as caught,
+        preparation.prepared(settings, environment or {}),
+    ):
+        raise AssertionError("there is a model")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_nowhere_names_the_places_and_the_remedy(tmp_path: Path) -> None:
+    message = fault(settings_for(tmp_path, revision="v2"), {"HF_HOME": "/home/hf"})
+    data = tmp_path / "data"
+    assert message == (
+        f"{MODEL} is not exported: neither it nor {tmp_path}/models/tests--small@v2 holds a "
+        f"manifest.json, and no Hub cache holds it (looked in {data}/hub, {data}, /home/hf/hub); "
+        "run: make export MODEL_ID=tests/small REVISION=v2"
+    )
+
+
+@pytest.mark.parametrize(
+    ("files", "held"),
+    [
+        (["model.safetensors"], "only PyTorch weights"),
+        (["pytorch_model-00001-of-00002.bin"], "only PyTorch weights"),
+        (["onnx/model_quantized.onnx", "model_qint8_avx512.onnx"], "no weights either"),
+    ],
+)
+def test_a_snapshot_without_the_graph_names_the_export(
+    folder: Path, tmp_path: Path, files: list[str], held: str
+) -> None:
+    (folder / "onnx/model.onnx").unlink()
+    for name in files:
+        (folder / name).write_bytes(b"weights")
+    snapshot = write_cache(tmp_path / "data", folder)
+    assert fault(settings_for(tmp_path)) == (
+        f"{snapshot} holds no model.onnx and no onnx/model.onnx, {held}; "
+        "run: make export MODEL_ID=tests/small"
+    )
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    message = fault(settings_for(tmp_path, model_id=str(folder), cache_dir=tmp_path / "file"))
+    place = tmp_path / "file"
+    assert message == f"File exists ({place}): see that --cache-dir can be written"
+
+
+def test_without_a_place_for_temporary_files_the_option_is_named(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
+    message = fault(settings_for(tmp_path, model_id=str(folder), cache_dir=None))
+    assert message == (
+        "there is no temporary folder to prepare the model in (No such file or directory): name a "
+        "folder that can be written with --cache-dir"
+    )
+
+
+# Finding.
+
+
+def test_revisions_are_branches_tags_and_commits(folder: Path, tmp_path: Path) -> None:
+    main = write_cache(tmp_path, folder)
+    other = write_cache(tmp_path, folder, OTHER_COMMIT, "pr/7")
+    for revision, found in [
+        (None, [main]),
+        ("main", [main]),
+        ("pr/7", [other]),
+        (OTHER_COMMIT, [other]),
+        ("v9", []),
+        ("../main", []),
+        (str(tmp_path), []),
+    ]:
+        assert candidates(MODEL, revision, [tmp_path]) == found
+    assert candidates(str(tmp_path / "models--tests--small"), "pr/7", []) == [other]
+
+
+def test_a_later_cache_serves_where_an_earlier_one_has_no_graph(
+    folder: Path, tmp_path: Path
+) -> None:
+    second = write_cache(tmp_path / "data", folder)
+    shutil.rmtree(folder / "onnx")
+    first = write_cache(tmp_path / "data" / "hub", folder)
+    places = roots(tmp_path / "data", {})
+    assert candidates(MODEL, None, places) == [first, second]
+    assert prepare(settings_for(tmp_path)).name == "tests--small"
+
+
+@pytest.mark.parametrize(
+    ("environment", "found"),
+    [
+        ({}, None),
+        ({"HOME": "/h"}, "/h/.cache/huggingface/hub"),
+        ({"HOME": "/h", "XDG_CACHE_HOME": "/x"}, "/x/huggingface/hub"),
+        ({"XDG_CACHE_HOME": "/x", "HF_HOME": "/f"}, "/f/hub"),
+        ({"HF_HOME": "/f", "HF_HUB_CACHE": "/c"}, "/c"),
+    ],
+)
+def test_the_usual_cache_is_the_one_of_huggingface_hub(
+    environment: dict[str, str], found: str | None
+) -> None:
+    usual = (Path(found),) if found else ()
+    assert roots(None, environment) == usual
+    assert roots(Path("/data"), environment) == (Path("/data/hub"), Path("/data"), *usual)
+
+
+def test_the_graph_at_the_top_comes_first(folder: Path) -> None:
+    assert graph_file(folder) == folder / "onnx/model.onnx"
+    shutil.copyfile(folder / "onnx/model.onnx", folder / "model.onnx")
+    assert graph_file(folder) == folder / "model.onnx"
