@@ -11,9 +11,10 @@ ROOT = Path(__file__).resolve().parent.parent
 # Modules on one floor never import each other, unless a floor says that they stand in order.
 FLOORS = [
     {"app.__main__", "app.healthcheck", "app.prove"},
-    {"app.application", "app.server"},
+    {"app.application", "app.preparation", "app.server"},
     {"app.settings"},
     {"app.api.routes"},
+    {"app.api.openapi"},
     {"app.api.endpoints", "app.api.middleware", "app.api.cohere", "app.api.embedding",
      "app.api.openai", "app.api.scoring"},
     {"app.api.tokens", "app.api.vertex"},
@@ -24,15 +25,15 @@ FLOORS = [
     {"app.inference.worker", "app.inference.tokenization", "app.inference.postprocess"},
     {"app.inference.session"},
     {"app.inference.providers", "app.inference.proof", "app.inference.machine"},
-    {"app.inference.batch", "app.inference.repository"},
+    {"app.inference.batch", "app.inference.repository", "app.inference.snapshot"},
     {"app.inference.manifest"},
     {"app.errors", "app.lifecycle", "app.logs", "app.metrics"},
     {"app", "app.api", "app.inference"},
 ]  # fmt: skip
 
 DOORS = {
-    "onnxruntime": {"app.inference.session"},
-    "tokenizers": {"app.inference.tokenization"},
+    "onnxruntime": {"app.inference.session", "export.onnx_reference"},
+    "tokenizers": {"app.inference.tokenization", "export.onnx_reference"},
     "orjson": {
         "app.api.body", "app.api.openai", "app.api.routes", "app.api.tokens", "app.api.verb",
         "app.logs",
@@ -46,7 +47,7 @@ DOORS = {
     "torch": {"export.reference"},
     "transformers": {"export.reference", "export.convert"},
     "optimum": {"export.convert"},
-    "onnx": {"export.heads"},
+    "onnx": {"export.heads", "export.source_graph"},
     "huggingface_hub": {"export.hub"},
 }  # fmt: skip
 
@@ -57,6 +58,7 @@ SHARED_WITH_EXPORT = {
     "app.inference.manifest",
     "app.inference.proof",
     "app.inference.repository",
+    "app.inference.snapshot",
 }
 
 

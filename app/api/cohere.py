@@ -6,8 +6,21 @@ TEI has no such route; clients of Cohere, Jina, vLLM and Infinity ask for it.
 from dataclasses import dataclass
 from typing import Any
 
-from app.api.fields import Field, Misfit, Shape, anything, array, optional, string, unsigned
-from app.api.verb import TRUNCATE, Counted, Request, input_options, numpy_json, render_error
+from app.api.fields import ArrayOf, Field, Misfit, Nullable, Shape, anything, string, unsigned
+from app.api.verb import (
+    COUNT,
+    NUMBER,
+    TEXT,
+    TRUNCATE,
+    Counted,
+    Request,
+    Schema,
+    input_options,
+    list_of,
+    numpy_json,
+    record,
+    render_error,
+)
 from app.errors import EmptyInput
 from app.inference.engine import Engine, Vectors
 from app.inference.postprocess import ranking
@@ -21,12 +34,17 @@ def document(value: Any) -> str:
     raise Misfit("data did not match any variant of untagged enum Document")
 
 
+RESULT: Schema = {
+    "type": "object",
+    "properties": {"index": COUNT, "relevance_score": NUMBER, "document": record(text=TEXT)},
+    "required": ["index", "relevance_score"],
+}
 RERANK = Shape(
     "RerankDocumentsRequest",
     Field("query", string),
-    Field("documents", array(document)),
-    Field("model", optional(string), None),
-    Field("top_n", optional(unsigned), None),
+    Field("documents", ArrayOf(document)),
+    Field("model", Nullable(string), None),
+    Field("top_n", Nullable(unsigned), None),
     Field("return_documents", anything, None),
     TRUNCATE,
 )
@@ -45,6 +63,11 @@ class RerankDocuments:
 
     name = "rerank_documents"
     shape = RERANK
+    answer = record(
+        model=TEXT,
+        results=list_of(RESULT),
+        usage=record(prompt_tokens=COUNT, total_tokens=COUNT),
+    )
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)
 

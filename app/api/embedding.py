@@ -9,24 +9,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.api.fields import (
+    ArrayOf,
     Field,
+    Nullable,
     Shape,
-    array,
+    Struct,
     boolean,
     embed_input,
-    optional,
     string,
-    struct,
     unsigned,
 )
 from app.api.verb import (
+    COUNT,
+    NUMBER,
     PROMPT_NAME,
     TRUNCATE,
     TRUNCATION_DIRECTION,
     Counted,
     Request,
     input_options,
+    list_of,
     numpy_json,
+    record,
     render_error,
 )
 from app.errors import EmptyInput
@@ -40,7 +44,7 @@ EMBED = Shape(
     TRUNCATION_DIRECTION,
     PROMPT_NAME,
     Field("normalize", boolean, True),
-    Field("dimensions", optional(unsigned), None),
+    Field("dimensions", Nullable(unsigned), None),
 )
 EMBED_ALL = Shape(
     "EmbedAllRequest",
@@ -54,18 +58,18 @@ SIMILARITY = Shape(
     "SimilarityRequest",
     Field(
         "inputs",
-        struct(
+        Struct(
             Shape(
                 "SimilarityInput",
                 Field("source_sentence", string),
-                Field("sentences", array(string)),
+                Field("sentences", ArrayOf(string)),
             )
         ),
     ),
     Field(
         "parameters",
-        optional(
-            struct(Shape("SimilarityParameters", TRUNCATE, TRUNCATION_DIRECTION, PROMPT_NAME))
+        Nullable(
+            Struct(Shape("SimilarityParameters", TRUNCATE, TRUNCATION_DIRECTION, PROMPT_NAME))
         ),
         None,
     ),
@@ -77,6 +81,7 @@ class Embed:
 
     name = "embed"
     shape = EMBED
+    answer = list_of(list_of(NUMBER))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
@@ -98,6 +103,7 @@ class EmbedAll:
 
     name = "embed_all"
     shape = EMBED_ALL
+    answer = list_of(list_of(list_of(NUMBER)))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
@@ -118,6 +124,7 @@ class EmbedSparse:
 
     name = "embed_sparse"
     shape = EMBED_SPARSE
+    answer = list_of(list_of(record(index=COUNT, value=NUMBER)))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
@@ -138,6 +145,7 @@ class Similarity:
 
     name = "similarity"
     shape = SIMILARITY
+    answer = list_of(NUMBER)
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 

@@ -1,7 +1,9 @@
 """Typed reads of JSON values, with the contract's rules; what does not fit raises.
 
-A reader takes a parsed JSON value and returns the typed one. Rules and messages are those of the
-deserializers in TEI 1.9.3 (router/src/http/types.rs, serde_json 1.0.140).
+A reader takes a parsed JSON value and returns the typed one. It is a function, or a value that
+says what it is made of, so that the API's description can be made of the same declarations.
+Rules and messages are those of the deserializers in TEI 1.9.3 (router/src/http/types.rs,
+serde_json 1.0.140).
 """
 
 import json
@@ -75,9 +77,14 @@ class Shape:
             raise
 
 
-def optional(read: Reader) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Nullable:
     """`null` counts as absent."""
-    return lambda value: None if value is None else read(value)
+
+    read: Reader
+
+    def __call__(self, value: Any) -> Any:
+        return None if value is None else self.read(value)
 
 
 def boolean(value: Any) -> bool:
@@ -103,43 +110,47 @@ def unsigned(value: Any) -> int:
     return value
 
 
-def variant(expected: str, values: Mapping[str, Any]) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Variant:
     """One of a few strings; `expected` is how TEI lists them."""
 
-    def read(value: Any) -> Any:
+    expected: str
+    values: Mapping[str, Any]
+
+    def __call__(self, value: Any) -> Any:
         if type(value) is not str:
             raise Misfit("expected value", syntax=True)
-        if value not in values:
-            raise Misfit(f"unknown variant `{value}`, expected {expected}")
-        return values[value]
-
-    return read
+        if value not in self.values:
+            raise Misfit(f"unknown variant `{value}`, expected {self.expected}")
+        return self.values[value]
 
 
-def struct(shape: Shape) -> Reader:
+@dataclass(frozen=True, slots=True)
+class Struct:
     """An object with fields of its own."""
 
-    def read(value: Any) -> dict[str, Any]:
+    shape: Shape
+
+    def __call__(self, value: Any) -> dict[str, Any]:
         if type(value) is not dict:
-            raise wrong_type(value, f"struct {shape.name}")
+            raise wrong_type(value, f"struct {self.shape.name}")
         try:
-            return shape.read(value)
+            return self.shape.read(value)
         except Misfit as misfit:
             misfit.path = f".{misfit.path}" if misfit.path else ""
             raise
 
-    return read
 
-
-def array(read: Reader) -> Reader:
+@dataclass(frozen=True, slots=True)
+class ArrayOf:
     """An array, every element of one kind."""
 
-    def read_all(values: Any) -> list[Any]:
+    read: Reader
+
+    def __call__(self, values: Any) -> list[Any]:
         if type(values) is not list:
             raise wrong_type(values, "a sequence")
-        return [_element(read, value, place) for place, value in enumerate(values)]
-
-    return read_all
+        return [_element(self.read, value, place) for place, value in enumerate(values)]
 
 
 def anything(value: Any) -> Any:
@@ -182,9 +193,9 @@ def predict_input(value: Any) -> tuple[list[str | tuple[str, str]], bool]:
     if not value:
         raise Misfit(f"invalid length 0, expected {PREDICT_INPUT}")
     if type(value[0]) is str:
-        return [_text_or_pair(array(string)(value))], False
+        return [_text_or_pair(ArrayOf(string)(value))], False
     if type(value[0]) is list and all(type(one) is str for one in value[0]):
-        return [_text_or_pair(one) for one in array(array(string))(value)], True
+        return [_text_or_pair(one) for one in ArrayOf(ArrayOf(string))(value)], True
     raise Misfit("data did not match any variant of untagged enum Internal", path="[0]")
 
 

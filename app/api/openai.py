@@ -15,32 +15,44 @@ from numpy.typing import NDArray
 
 from app.api.fields import (
     Field,
+    Nullable,
     Shape,
+    Variant,
     anything,
     boolean,
     embed_input,
-    optional,
     string,
     unsigned,
-    variant,
 )
-from app.api.verb import PROMPT_NAME, TRUNCATE, Counted, Request, input_options, numpy_json
+from app.api.verb import (
+    COUNT,
+    NUMBER,
+    PROMPT_NAME,
+    TEXT,
+    TRUNCATE,
+    Counted,
+    Request,
+    input_options,
+    list_of,
+    numpy_json,
+    record,
+)
 from app.errors import ServiceError
 from app.inference.engine import Engine, Vectors
 
-ENCODING_FORMAT = variant("`float` or `base64`", {"float": "float", "base64": "base64"})
+ENCODING_FORMAT = Variant("`float` or `base64`", {"float": "float", "base64": "base64"})
 
 EMBEDDINGS = Shape(
     "OpenAICompatRequest",
     Field("input", embed_input),
-    Field("model", optional(string), None),
-    Field("user", optional(string), None),
+    Field("model", Nullable(string), None),
+    Field("user", Nullable(string), None),
     Field("encoding_format", ENCODING_FORMAT, "float"),
-    Field("dimensions", optional(unsigned), None),
+    Field("dimensions", Nullable(unsigned), None),
     TRUNCATE,
     PROMPT_NAME,
     Field("input_type", anything, None),
-    Field("normalize", optional(boolean), None),
+    Field("normalize", Nullable(boolean), None),
 )
 
 
@@ -62,6 +74,14 @@ class Embeddings:
 
     name = "openai_embed"
     shape = EMBEDDINGS
+    answer = record(
+        object=TEXT,
+        data=list_of(
+            record(object=TEXT, embedding={"oneOf": [list_of(NUMBER), TEXT]}, index=COUNT)
+        ),
+        model=TEXT,
+        usage=record(prompt_tokens=COUNT, total_tokens=COUNT),
+    )
     counted_as: Counted = "embed"
 
     def __init__(self, model_name: str, prompts: dict[str, str]) -> None:

@@ -1,9 +1,11 @@
 """The route table: every path, its methods, and which of them need the API key."""
 
 import hmac
-from collections.abc import Callable, Mapping, Sequence
+import inspect
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import orjson
 from starlette.routing import Route
@@ -13,9 +15,11 @@ from app.api import openai, tokens, vertex
 from app.api.cohere import RerankDocuments
 from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.endpoints import Ask, Fixed, Health, Infer, MetricsText, Service
+from app.api.openapi import ANY, ERROR, OPENAI_ERROR, Operation, describe
 from app.api.scoring import Predict, Rerank
 from app.api.transport import header, respond
 from app.api.verb import Verb
+from app.inference.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,50 +90,35 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
-    embed, sparse, similarity = Embed(), EmbedSparse(), Similarity()
-    predict, rerank = Predict(service.labels), Rerank()
-    documents = RerankDocuments(service.model_name)
+    verbs = _verbs(service)
+    root = Similarity() if options.root_is_similarity else Embed()
+    # What POST / is for each kind of model; /vertex reads an instance as the first that it fits.
+    own: Mapping[str, Verb] = {
+        "embedding": root,
+        "splade": verbs["/embed_sparse"],
+        "classifier": verbs["/predict"],
+        "reranker": verbs["/rerank"],
+    }
     task = service.engine.task
-    post = partial(_post, service)
-    at_root: Mapping[str, Verb] = {
-        "embedding": similarity if options.root_is_similarity else embed,
-        "splade": sparse,
-        "classifier": predict,
-        "reranker": rerank,
-    }
-    root = post(at_root[task])
-    # Each instance of /vertex is read as the first of these that it fits.
-    in_vertex: Mapping[str, Sequence[Verb]] = {
-        "embedding": (rerank, embed),
-        "splade": (rerank, sparse),
-        "classifier": (rerank, predict),
-        "reranker": (rerank, predict),
-    }
-    envelope = Resource(protected={"POST": Ask(service, partial(vertex.answer, in_vertex[task]))})
+    fallback = {"embedding": verbs["/embed"], "reranker": verbs["/predict"]}.get(task, own[task])
+    envelope = _ask(service, partial(vertex.answer, (verbs["/rerank"], fallback)))
     health = Resource(public={"GET": Health(service)})
-    models = openai.models(service.model_name, service.created)
-    resources = {
-        "/": Resource(public=health.public, protected=root.protected),
-        "/decode": Resource(protected={"POST": Ask(service, tokens.decode)}),
-        "/embed": post(embed),
-        "/embed_all": post(EmbedAll()),
-        "/embed_sparse": post(sparse),
-        "/embeddings": post(openai.Embeddings(service.model_name, service.prompts)),
+    resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
+        "/": Resource(public=health.public, protected=_post(service, own[task]).protected),
+        "/api-doc/openapi.json": Resource(
+            public={"GET": Fixed(orjson.dumps(_description(service, verbs)))}
+        ),
+        "/decode": _ask(service, tokens.decode),
         "/health": health,
-        "/info": Resource(protected={"GET": Fixed(orjson.dumps(service.info))}),
-        "/invocations": root,
+        "/info": _fixed(orjson.dumps(service.info)),
+        "/invocations": _post(service, own[task]),
         "/metrics": Resource(public={"GET": MetricsText(service)}),
         "/ping": health,
-        "/predict": post(predict),
         "/rerank": _choosing(
-            service, lambda content: documents if _has_documents(content) else rerank
+            service, lambda body: verbs["/v1/rerank" if _has_documents(body) else "/rerank"]
         ),
-        "/similarity": post(similarity),
-        "/tokenize": Resource(protected={"POST": Ask(service, tokens.tokenize)}),
-        "/v1/embeddings": post(openai.Embeddings(service.model_name, service.prompts)),
-        "/v1/models": Resource(protected={"GET": Fixed(models)}),
-        "/v1/rerank": post(documents),
-        "/v2/rerank": post(documents),
+        "/tokenize": _ask(service, tokens.tokenize),
+        "/v1/models": _fixed(openai.models(service.model_name, service.created)),
         "/vertex": envelope,
     }
     if options.predict_path:
@@ -137,6 +126,57 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     if options.health_path:
         resources[options.health_path] = health
     return resources
+
+
+def _verbs(service: Service) -> dict[str, Verb]:
+    """The verb behind each path that has one of its own."""
+    embeddings = openai.Embeddings(service.model_name, service.prompts)
+    documents = RerankDocuments(service.model_name)
+    return {
+        "/embed": Embed(),
+        "/embed_all": EmbedAll(),
+        "/embed_sparse": EmbedSparse(),
+        "/embeddings": embeddings,
+        "/predict": Predict(service.labels),
+        "/rerank": Rerank(),
+        "/similarity": Similarity(),
+        "/v1/embeddings": embeddings,
+        "/v1/rerank": documents,
+        "/v2/rerank": documents,
+    }
+
+
+def _description(service: Service, verbs: Mapping[str, Verb]) -> dict[str, Any]:
+    """What `/api-doc/openapi.json` says; as in TEI, aliases and `/vertex` are left out."""
+    posted = [
+        Operation(
+            path,
+            "POST",
+            inspect.cleandoc(type(verb).__doc__ or "").split("\n")[0],
+            verb.shape,
+            verb.answer,
+            OPENAI_ERROR if isinstance(verb, openai.Embeddings) else ERROR,
+            True,
+        )
+        for path, verb in verbs.items()
+    ]
+    asked = [
+        Operation("/tokenize", "POST", "Tokens.", tokens.TOKENIZE, tokens.TOKENS, ERROR, True),
+        Operation("/decode", "POST", "Texts of ids.", tokens.DECODE, tokens.TEXTS, ERROR, True),
+        Operation("/info", "GET", "Model and limits.", None, ANY, ERROR, True),
+        Operation("/v1/models", "GET", "The model.", None, ANY, ERROR, True),
+        Operation("/health", "GET", "Whether it answers.", None, None, ERROR, False),
+        Operation("/metrics", "GET", "Prometheus text.", None, None, ERROR, False),
+    ]
+    return describe([*posted, *asked], has_key=service.api_key is not None)
+
+
+def _fixed(content: bytes) -> Resource:
+    return Resource(protected={"GET": Fixed(content)})
+
+
+def _ask(service: Service, answer: Callable[[Engine, bytes], Awaitable[bytes]]) -> Resource:
+    return Resource(protected={"POST": Ask(service, answer)})
 
 
 def _post(service: Service, verb: Verb) -> Resource:

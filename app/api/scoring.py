@@ -10,14 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.api.fields import Field, Shape, array, boolean, predict_input, string
+from app.api.fields import ArrayOf, Field, Shape, boolean, predict_input, string
 from app.api.verb import (
+    COUNT,
+    NUMBER,
+    TEXT,
     TRUNCATE,
     TRUNCATION_DIRECTION,
     Counted,
     Request,
+    Schema,
     input_options,
+    list_of,
     numpy_json,
+    record,
     render_error,
 )
 from app.errors import EmptyInput
@@ -34,12 +40,15 @@ PREDICT = Shape(
 RERANK = Shape(
     "RerankRequest",
     Field("query", string),
-    Field("texts", array(string)),
+    Field("texts", ArrayOf(string)),
     TRUNCATE,
     TRUNCATION_DIRECTION,
     Field("raw_scores", boolean, False),
     Field("return_text", boolean, False),
 )
+
+LABELLED = list_of(record(score=NUMBER, label=TEXT))
+PREDICTIONS: Schema = {"oneOf": [LABELLED, list_of(LABELLED)]}
 
 
 class Predict:
@@ -47,6 +56,7 @@ class Predict:
 
     name = "predict"
     shape = PREDICT
+    answer = PREDICTIONS
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)
 
@@ -81,6 +91,13 @@ class Rerank:
 
     name = "rerank"
     shape = RERANK
+    answer = list_of(
+        {
+            "type": "object",
+            "properties": {"index": COUNT, "text": TEXT, "score": NUMBER},
+            "required": ["index", "score"],
+        }
+    )
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)
 

@@ -4,7 +4,7 @@ import orjson
 
 from app.api import body
 from app.api.fields import Field, Shape, boolean, decode_ids, tokenize_input
-from app.api.verb import PROMPT_NAME
+from app.api.verb import COUNT, PROMPT_NAME, TEXT, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine
 
@@ -19,6 +19,12 @@ DECODE = Shape(
     Field("ids", decode_ids),
     Field("skip_special_tokens", boolean, True),
 )
+
+PLACE = {**COUNT, "nullable": True}
+TOKENS = list_of(
+    list_of(record(id=COUNT, text=TEXT, special={"type": "boolean"}, start=PLACE, stop=PLACE))
+)
+TEXTS = list_of(TEXT)
 
 
 async def tokenize(engine: Engine, content: bytes) -> bytes:

@@ -1,18 +1,19 @@
 """Verb: how one kind of request is read, computed and answered, apart from the transport."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 import orjson
 
-from app.api.fields import Field, Shape, boolean, optional, string, variant
+from app.api.fields import Field, Nullable, Shape, Variant, boolean, string
 from app.errors import ServiceError
 from app.inference.engine import Computed, Engine, InputOptions
 from app.inference.tokenization import EncodingInput
 
 T = TypeVar("T")
 Counted = Literal["embed", "predict"]
+Schema = Mapping[str, Any]  # as OpenAPI 3.0.3 writes them
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,7 @@ class Verb(Protocol):
 
     name: str  # of the log's events
     shape: Shape  # of its body
+    answer: Schema  # of its JSON answer
     counted_as: Counted  # which of TEI's metrics count its inputs
 
     def build(self, values: dict[str, Any]) -> Request[Any]:
@@ -48,12 +50,27 @@ class Verb(Protocol):
         """The JSON answer that says what went wrong."""
 
 
-DIRECTION = variant(
+DIRECTION = Variant(
     "`Left` or `Right`", {"Left": "left", "left": "left", "Right": "right", "right": "right"}
 )
-TRUNCATE = Field("truncate", optional(boolean), None)
+TRUNCATE = Field("truncate", Nullable(boolean), None)
 TRUNCATION_DIRECTION = Field("truncation_direction", DIRECTION, "right")
-PROMPT_NAME = Field("prompt_name", optional(string), None)
+PROMPT_NAME = Field("prompt_name", Nullable(string), None)
+
+
+NUMBER: Schema = {"type": "number"}
+TEXT: Schema = {"type": "string"}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+
+
+def list_of(items: Schema) -> Schema:
+    """The schema of an array."""
+    return {"type": "array", "items": items}
+
+
+def record(**properties: Schema) -> Schema:
+    """The schema of an object that has all of these."""
+    return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def input_options(values: dict[str, Any]) -> InputOptions:

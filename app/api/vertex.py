@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from typing import Any
 
 from app.api import body
-from app.api.fields import Field, Misfit, Shape, anything, array, wrong_type
+from app.api.fields import ArrayOf, Field, Misfit, Shape, anything, wrong_type
 from app.api.verb import Request, Verb
 from app.errors import InvalidInput
 from app.inference.engine import Engine
 
-VERTEX = Shape("VertexRequest", Field("instances", array(anything)))
+VERTEX = Shape("VertexRequest", Field("instances", ArrayOf(anything)))
 
 
 async def answer(verbs: Sequence[Verb], engine: Engine, content: bytes) -> bytes:
