@@ -15,12 +15,15 @@ version := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2
 pip = $(bin)/python -m pip install --disable-pip-version-check
 locked = $(pip) --require-hashes --no-deps -r
 revision = $(if $(REVISION),--revision '$(REVISION)')
+# The clients under test talk to this machine, and to nobody else.
+quietly = NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 ANONYMIZED_TELEMETRY=False \
+    HAYSTACK_TELEMETRY_ENABLED=False LITELLM_LOCAL_MODEL_COST_MAP=True
 exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)')
 
-.PHONY: help run setup export serve test test-slow bench fix lock image clean
+.PHONY: help run setup export serve test test-slow test-clients bench fix lock image clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## Set up, export MODEL_ID if that has not been done, and serve it on PORT
 	@echo '== exporting $(MODEL_ID), unless that has been done'
@@ -46,6 +49,10 @@ test: .venv/development.stamp ## Check format, lint and types, and run the tests
 test-slow: .venv/development.stamp ## Run the slow tests: the container image, built and run
 	$(bin)/python -m pytest -m 'slow or container' --timeout 1500
 
+test-clients: setup .venv-clients/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
+	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
+	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
+
 bench: setup ## Measure MODEL_ID: start, memory, requests a second beside the bare session
 	$(exporting) --if-missing
 	$(bin)/python -m tests.bench '$(MODEL_ID)'
@@ -64,7 +71,7 @@ image: ## Build the CPU image as IMAGE, with MODEL_ID in it
 	    -t '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean: ## Remove the environment and every exported model
-	rm -rf .venv models/* models/.[!g]*
+	rm -rf .venv .venv-clients tests/clients/node_modules models/* models/.[!g]*
 
 .venv/python-$(version):
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -83,3 +90,14 @@ clean: ## Remove the environment and every exported model
 	@echo '== installing what the checks and tests need'
 	$(locked) requirements/development.lock
 	touch $@
+
+.venv-clients/python-$(version): requirements/clients.lock
+	@echo '== installing Python clients: about 900 MB, a minute or more'
+	rm -rf .venv-clients
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $<
+	touch $@
+
+tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
+	@for program in npm javac curl; do command -v $$program >/dev/null || { echo "$$program is missing: install Node.js with npm, a JDK and curl" >&2; exit 1; }; done
+	npm ci --prefix tests/clients

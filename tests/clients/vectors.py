@@ -1,0 +1,33 @@
+"""The texts that every client sends, and what its vectors must equal."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+# More than the ten that some clients send at a time, in no order of length, and beyond ASCII.
+TEXTS = [
+    "Hello, world!",
+    "The quick brown fox jumps over the lazy dog while the sun sets behind the distant hills.",
+    "猫",
+    "Größe, façade, naïve, Ω and ½.",
+    "Embeddings map texts to vectors. " * 20,
+    "مرحبا بالعالم",
+    "I like 🍕 and 👩‍👩‍👧‍👦!",
+    "cat",
+    'He said "no\\yes" and left a\ttab.',
+    "Что такое осень? Это небо.",
+    "SELECT name FROM users WHERE id = 1;",
+    "two words",
+]
+TOO_MANY = ["text"] * 33
+TOO_MANY_ERROR = "batch size 33 > maximum allowed batch size 32"
+
+
+def assert_same(actual: Any, expected: Sequence[Sequence[float]]) -> None:
+    """Fail unless both are as many vectors, of equal width, with the same directions in order."""
+    got, want = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
+    assert got.shape == want.shape
+    cosines = (got * want).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(want, axis=1)
+    assert cosines.min() >= 0.99999
+    assert np.abs(got - want).max() <= 1e-4
