@@ -34,7 +34,7 @@ def build(settings: Settings) -> Service:
 
     Raises: StartupError with the cause and the remedy.
     """
-    for sentence in settings.not_used():
+    for sentence in settings.warnings():
         logger.warning("%s", sentence)
     folder = repository.find(settings.model_id, settings.revision, settings.models_dir)
     if folder is None:

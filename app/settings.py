@@ -87,15 +87,21 @@ class Settings:
     """What the service is told at start; read once."""
 
     model_id: str = _option(
-        str, MISSING, "an exported folder, or the id of a model exported to the models folder"
+        str, MISSING, "a model's folder, or its id in the models folder, a Hub cache or the Hub"
     )
-    revision: str | None = _option(str, None, "the revision that was exported, if one was named")
+    revision: str | None = _option(str, None, "the branch, tag or commit of the model")
     models_dir: Path = _option(Path, Path("models"), "where exported models lie")
     huggingface_hub_cache: Path | None = _option(
-        Path, None, "a Hub cache that may hold the model with onnx/model.onnx; $HF_HOME/hub too"
+        Path, None, "the Hub cache to look in and download to; $HF_HOME/hub unless set"
     )
     cache_dir: Path | None = _option(
         Path, None, "where models prepared from ONNX are kept; a temporary folder unless set"
+    )
+    hf_token: str | None = _option(
+        str, None, "the token for the Hub; what $HF_HOME/token holds unless set", secret=True
+    )
+    hf_api_token: str | None = _option(
+        str, None, "the old name of --hf-token", secret=True, hidden=True
     )
     served_model_name: str | None = _option(
         str, None, "the name in OpenAI answers and /info; the model id unless set"
@@ -155,8 +161,6 @@ class Settings:
     disable_spans: bool = _option(
         _boolean, False, "leave the span with a request's timings out of JSON logs", bare=True
     )
-    hf_api_token: str | None = _ignored("nothing is downloaded at start", secret=True)
-    hf_token: str | None = _ignored("nothing is downloaded at start", secret=True)
     otlp_endpoint: str | None = _ignored("no traces are sent")
     otlp_service_name: str | None = _ignored("no traces are sent")
     prometheus_port: str | None = _ignored("metrics are at /metrics")
@@ -181,6 +185,8 @@ class Settings:
         settings = cls(**values)
         if settings.default_prompt is not None and settings.default_prompt_name is not None:
             raise UsageError("--default-prompt cannot be used with --default-prompt-name")
+        if settings.hf_token is not None and settings.hf_api_token is not None:
+            raise UsageError("--hf-token cannot be used with --hf-api-token, its old name")
         return settings
 
     @property
@@ -201,9 +207,15 @@ class Settings:
         """What answers call the model."""
         return self.served_model_name or self.model_id
 
-    def not_used(self) -> list[str]:
-        """A sentence for each option that was given although nothing comes of it."""
-        return [
+    @property
+    def hub_token(self) -> str | None:
+        """The token for the Hub, by either of its names."""
+        return self.hf_token or self.hf_api_token
+
+    def warnings(self) -> list[str]:
+        """A sentence for each option that was given and is old, or that nothing comes of."""
+        old = "--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)"
+        return ([old] if self.hf_api_token is not None else []) + [
             f"{flag_name(one)} is {one.metadata['help']}"
             for one in fields(self)
             if one.metadata.get("ignored") and getattr(self, one.name) is not None
@@ -237,7 +249,7 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m app",
-        description="Serve an exported embedding model over HTTP.",
+        description="Serve an embedding, classification or reranking model over HTTP.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=__version__)
@@ -249,6 +261,8 @@ def _parser() -> argparse.ArgumentParser:
         if declared.default == ():
             kind["action"] = "append"
         text = f"{extra['help']} [{environment_name(declared)}{default}]"
+        if extra.get("hidden"):
+            text = argparse.SUPPRESS
         parser.add_argument(*names, help=text, **kind)
     return parser
 

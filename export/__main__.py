@@ -29,15 +29,20 @@ def main(arguments: Sequence[str]) -> int:
     except ImportError as error:
         return _fail(f"{_first_line(error)}: install what the export needs (make setup)")
     except OSError as error:
-        return _fail(_explain(error))
+        return _fail(_explain(error, _place_option(arguments)))
     except KeyboardInterrupt:
         return _fail("interrupted; nothing was published", status=128 + signal.SIGINT)
     return 0
 
 
 def _work(arguments: Sequence[str]) -> None:
-    """Prepare a folder that holds ONNX already, or export a checkpoint."""
-    if any(argument.partition("=")[0] == "--from-onnx" for argument in arguments):
+    """Do one step for the server, or export a checkpoint."""
+    if _has(arguments, "--fetch"):
+        from export import fetch
+
+        fetch.fetch(fetch.parse(arguments))
+        return
+    if _has(arguments, "--from-onnx"):
         from export import from_onnx
 
         from_onnx.prepare(from_onnx.parse(arguments))
@@ -57,11 +62,24 @@ def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
     sys.exit(128 + signal.SIGTERM)
 
 
-def _explain(error: OSError) -> str:
+def _has(arguments: Sequence[str], option: str) -> bool:
+    return any(argument.partition("=")[0] == option for argument in arguments)
+
+
+def _place_option(arguments: Sequence[str]) -> str:
+    """The option of export or server that says where is written."""
+    if _has(arguments, "--fetch"):
+        return "--huggingface-hub-cache"
+    return "--cache-dir" if _has(arguments, "--from-onnx") else "--models-dir"
+
+
+def _explain(error: OSError, option: str) -> str:
     place = f" ({error.filename})" if error.filename else ""
     if error.errno in _NO_SPACE:
-        return f"no space left to write{place}: free some, or name another place by --models-dir"
-    return f"{error.strerror or _first_line(error)}{place}: check the path and its permissions"
+        return f"no space left to write{place}: free some, or name another place by {option}"
+    if error.errno is None:  # a library's own, which says what is wrong
+        return _first_line(error)
+    return f"{error.strerror}{place}: check the path and its permissions"
 
 
 def _first_line(error: Exception) -> str:

@@ -1,13 +1,17 @@
-"""Hub: fetch a checkpoint from the Hugging Face Hub, or find it in the local cache.
+"""Hub: fetch a checkpoint or an ONNX model from the Hugging Face Hub into a local cache.
 
 The door to huggingface_hub, which reads HF_TOKEN, HF_ENDPOINT, HF_HOME, HF_HUB_CACHE and
 HF_HUB_OFFLINE by itself and shows its own progress bars.
 """
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatch
 from pathlib import Path
 
 import requests
-from huggingface_hub import constants, snapshot_download
+from huggingface_hub import HfApi, constants, hf_hub_download, snapshot_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -17,14 +21,17 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
+from app.inference import snapshot
 from export.errors import ExportError
+
+logger = logging.getLogger(__name__)
 
 _DESCRIPTIONS = (
     "config.json",
     "modules.json",
     "sentence_*_config.json",
     "config_sentence_transformers.json",
-    "*_Pooling/config.json",
+    "[0-9]_*/config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -36,6 +43,7 @@ _DESCRIPTIONS = (
 )
 _SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
+_ATTEMPTS = 5
 
 
 def download(model_id: str, revision: str | None) -> Path:
@@ -43,10 +51,78 @@ def download(model_id: str, revision: str | None) -> Path:
 
     Raises: ExportError for a model that is unknown, locked or out of reach, with the remedy.
     """
-    try:
+    with _explained(model_id, revision, Path(constants.HF_HUB_CACHE)):
         folder = _fetch(model_id, revision, (*_DESCRIPTIONS, *_SAFETENSORS))
         if not any(folder.glob("*.safetensors")):
             folder = _fetch(model_id, revision, (*_DESCRIPTIONS, *_PICKLES))
+    return folder
+
+
+def download_onnx(model_id: str, revision: str | None, cache: Path) -> Path:
+    """The folder of a model's ONNX graph, its weights and descriptions, in the cache given.
+
+    The graph comes last, and the revision is noted after it: a snapshot that has a graph has all.
+
+    Raises: ExportError as `download` does, and for a model without ONNX before anything is fetched;
+    OSError when the cache cannot be written.
+    """
+    with _explained(model_id, revision, cache):
+        info = HfApi().model_info(
+            model_id, revision=revision, timeout=constants.DEFAULT_REQUEST_TIMEOUT
+        )
+        assert info.sha is not None
+        names = _wanted(model_id, [one.rfilename for one in info.siblings or ()])
+        for number, name in enumerate(names, 1):
+            logger.info("[%d/%d] %s", number, len(names), name)
+            graph = _fetch_file(model_id, info.sha, name, cache)
+        folder = graph.parents[len(Path(name).parents) - 1]
+        _note(folder, revision or constants.DEFAULT_REVISION)
+    return folder
+
+
+def _wanted(model_id: str, names: list[str]) -> list[str]:
+    """What of a repository's files is needed to serve it, the graph last."""
+    graph = snapshot.graph_name(names)
+    if graph is None:
+        held = snapshot.held(names)
+        raise ExportError(
+            f"{model_id} holds no model.onnx and no onnx/model.onnx, {held}; run: make export "
+            f"MODEL_ID={model_id}"
+        )
+    descriptions = [name for name in names if any(fnmatch(name, one) for one in _DESCRIPTIONS)]
+    weights = [name for name in names if fnmatch(name, f"{graph}?*")]
+    return [*descriptions, *weights, graph]
+
+
+def _fetch_file(model_id: str, commit: str, name: str, cache: Path) -> Path:
+    """One file, going on where a connection broke off."""
+    for attempt in range(1, _ATTEMPTS + 1):
+        try:
+            return Path(hf_hub_download(model_id, name, revision=commit, cache_dir=cache))
+        except requests.exceptions.ChunkedEncodingError:
+            if attempt == _ATTEMPTS:
+                raise
+            logger.warning("the connection broke off: going on with %s", name)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _note(folder: Path, revision: str) -> None:
+    """Write down which commit a branch or tag is, as the library's own snapshots have it."""
+    if revision != folder.name:
+        reference = folder.parent.parent / "refs" / revision
+        reference.parent.mkdir(parents=True, exist_ok=True)
+        reference.write_text(folder.name)
+
+
+def _fetch(model_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
+    return Path(snapshot_download(model_id, revision=revision, allow_patterns=list(patterns)))
+
+
+@contextmanager
+def _explained(model_id: str, revision: str | None, cache: Path) -> Iterator[None]:
+    """Whatever goes wrong on the way to the Hub and back, in one line with its remedy."""
+    try:
+        yield
     except HFValidationError:
         raise ExportError(
             f"{model_id!r} is neither a folder nor an id of the form organization/name"
@@ -66,29 +142,31 @@ def download(model_id: str, revision: str | None) -> Path:
     except LocalEntryNotFoundError as error:
         if isinstance(error.__cause__, HfHubHTTPError):  # it answered, though not with the model
             raise _failed(model_id, error.__cause__) from None
-        raise _out_of_reach(model_id) from None
+        raise _out_of_reach(model_id, cache) from None
+    except (requests.ConnectionError, requests.Timeout):
+        raise _out_of_reach(model_id, cache) from None
     except (HfHubHTTPError, requests.RequestException) as error:
         raise _failed(model_id, error) from None
-    return folder
 
 
-def _fetch(model_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:
-    return Path(snapshot_download(model_id, revision=revision, allow_patterns=list(patterns)))
-
-
-def _out_of_reach(model_id: str) -> ExportError:
+def _out_of_reach(model_id: str, cache: Path) -> ExportError:
     if constants.HF_HUB_OFFLINE:
         return ExportError(
-            f"{model_id} is not in the local cache ({constants.HF_HUB_CACHE}) and HF_HUB_OFFLINE "
-            "is set: unset it, or give a folder that holds the model"
+            f"{model_id} is not in the local cache ({cache}) and HF_HUB_OFFLINE is set: unset it, "
+            "or give a folder that holds the model"
         )
     return ExportError(
-        f"{model_id} is not in the local cache ({constants.HF_HUB_CACHE}) and "
-        f"{constants.ENDPOINT} cannot be reached: check the network or HF_ENDPOINT, or give a "
-        "folder that holds the model"
+        f"{model_id} is not in the local cache ({cache}) and {constants.ENDPOINT} cannot be "
+        "reached: check the network or HF_ENDPOINT, or give a folder that holds the model"
     )
 
 
 def _failed(model_id: str, error: Exception) -> ExportError:
+    answer = error.response if isinstance(error, HfHubHTTPError) else None
+    if answer is not None and answer.status_code in {401, 403}:
+        return ExportError(
+            f"{model_id} cannot be fetched: the Hub refuses the token, or wants one "
+            f"({answer.status_code}): set HF_TOKEN to a token that may read it"
+        )
     reason = (str(error).strip() or type(error).__name__).splitlines()[0]
     return ExportError(f"{model_id} cannot be fetched: {reason}")

@@ -68,11 +68,11 @@ class Server:
 def launch(
     arguments: Sequence[str], environment: Mapping[str, str], module: str = "app"
 ) -> subprocess.Popen[str]:
-    """Start `python -m MODULE`, its output and errors in one pipe."""
+    """Start `python -m MODULE`, its output and errors in one pipe; no Hub unless one is named."""
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env={**os.environ, **environment},
+        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

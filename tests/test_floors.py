@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"app.__main__", "app.healthcheck", "app.prove"},
     {"app.application", "app.preparation", "app.server"},
+    {"app.download"},
+    {"app.child"},
     {"app.settings"},
     {"app.api.routes"},
     {"app.api.openapi"},

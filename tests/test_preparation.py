@@ -26,6 +26,7 @@ from tests.process import Server
 from tests.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
 
 MODEL = "tests/small"
+OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
 @pytest.fixture
@@ -55,7 +56,7 @@ def settings_for(tmp_path: Path, **changes: Any) -> Settings:
 
 def prepare(settings: Settings) -> Path:
     """The folder that the model would be loaded from."""
-    with preparation.prepared(settings, {}) as ready:
+    with preparation.prepared(settings, OFFLINE) as ready:
         found = repository.find(ready.model_id, ready.revision, ready.models_dir)
     assert found is not None
     return found
@@ -231,7 +232,7 @@ def test_an_exported_model_comes_first(folder: Path, tmp_path: Path) -> None:
     tiny.build(exported)
     settings = settings_for(tmp_path)
     assert prepare(settings) == exported
-    with preparation.prepared(settings, {}) as ready:
+    with preparation.prepared(settings, OFFLINE) as ready:
         assert ready is settings
     assert not (tmp_path / "prepared").exists()
 
@@ -239,7 +240,7 @@ def test_an_exported_model_comes_first(folder: Path, tmp_path: Path) -> None:
 def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
     write_cache(tmp_path / "data", folder, reference="v2")
     settings = settings_for(tmp_path, revision="v2")
-    with preparation.prepared(settings, {}) as ready:
+    with preparation.prepared(settings, OFFLINE) as ready:
         assert (ready.model_id, ready.revision, ready.model_name) == (MODEL, "v2", MODEL)
         place = repository.find(ready.model_id, ready.revision, ready.models_dir)
     assert place is not None
@@ -252,7 +253,7 @@ def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
 def fault(settings: Settings, environment: dict[str, str] | None = None) -> str:
     with (
         pytest.raises(StartupError) as caught,
-        preparation.prepared(settings, environment or {}),
+        preparation.prepared(settings, OFFLINE | (environment or {})),
     ):
         raise AssertionError("there is a model")
     assert "\n" not in str(caught.value)
@@ -264,7 +265,8 @@ def test_nowhere_names_the_places_and_the_remedy(tmp_path: Path) -> None:
     data = tmp_path / "data"
     assert message == (
         f"{MODEL} is not exported: neither it nor {tmp_path}/models/tests--small@v2 holds a "
-        f"manifest.json, and no Hub cache holds it (looked in {data}/hub, {data}, /home/hf/hub); "
+        f"manifest.json, and no Hub cache holds it (looked in {data}/hub, {data}, /home/hf/hub, "
+        f"{tmp_path}/prepared/hub); HF_HUB_OFFLINE keeps it from being downloaded: unset it, or "
         "run: make export MODEL_ID=tests/small REVISION=v2"
     )
 

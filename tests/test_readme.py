@@ -13,9 +13,11 @@ READMES = ["README.md", "README.zh-CN.md"]
 
 
 def settings_rows() -> list[tuple[str, str, str]]:
-    """Flag, variable and default of every option, as the table writes them."""
+    """Flag, variable and default of every option that is shown, as the table writes them."""
     rows = []
     for declared in fields(Settings):
+        if declared.metadata.get("hidden"):
+            continue
         flags = ", ".join(filter(None, [flag_name(declared), declared.metadata["flag"]]))
         rows.append((f"`{flags}`", f"`{environment_name(declared)}`", _default(declared.default)))
     return rows
@@ -43,6 +45,8 @@ def test_the_settings_table_is_the_settings(name: str) -> None:
 def test_the_english_table_has_the_help_texts() -> None:
     text = (ROOT / "README.md").read_text()
     for declared in fields(Settings):
+        if declared.metadata.get("hidden"):
+            continue
         assert f"| {declared.metadata['help']} |" in text
 
 

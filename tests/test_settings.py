@@ -7,6 +7,7 @@ import pytest
 from app.settings import Settings, UsageError, environment_name, flag_name
 
 MODEL = ["--model-id", "m"]
+SENT = "hf_abc"
 EXAMPLES: dict[str, tuple[str, Any]] = {
     "model_id": ("org/name", "org/name"),
     "revision": ("main", "main"),
@@ -116,6 +117,11 @@ def test_origins_may_be_given_several_times() -> None:
             {"DEFAULT_PROMPT_NAME": "b"},
             "--default-prompt cannot be used with --default-prompt-name",
         ),
+        (
+            [*MODEL, "--hf-token", "a"],
+            {"HF_API_TOKEN": "b"},
+            "--hf-token cannot be used with --hf-api-token, its old name",
+        ),
     ],
 )
 def test_what_cannot_be_taken_is_refused_by_name(
@@ -139,12 +145,31 @@ def test_the_log_line_has_every_option_and_no_secret() -> None:
 
 
 def test_options_of_tei_without_a_meaning_here_say_so() -> None:
-    assert Settings.read(MODEL, {}).not_used() == []
+    assert Settings.read(MODEL, {}).warnings() == []
     settings = Settings.read([*MODEL, "--uds-path", "/run/x"], {"PROMETHEUS_PORT": "9000"})
-    assert settings.not_used() == [
+    assert settings.warnings() == [
         "--prometheus-port is accepted as TEI does, and not used: metrics are at /metrics",
         "--uds-path is accepted as TEI does, and not used: there is no second process",
     ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["--hf-token", SENT], {"HF_TOKEN": "other"}),
+        ([], {"HF_TOKEN": SENT}),
+        (["--hf-api-token", SENT], {}),
+        ([], {"HF_API_TOKEN": SENT, "HF_TOKEN": ""}),
+    ],
+)
+def test_the_token_of_the_hub_has_two_names(
+    arguments: list[str], environment: dict[str, str]
+) -> None:
+    settings = Settings.read([*MODEL, *arguments], environment)
+    assert settings.hub_token == SENT
+    assert SENT not in settings.redacted()
+    old = ["--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)"]
+    assert settings.warnings() == (old if settings.hf_api_token else [])
 
 
 def test_another_precision_is_refused() -> None:
@@ -158,5 +183,6 @@ def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) 
     shown = capsys.readouterr().out
     assert exited.value.code == 0
     for declared in fields(Settings):
-        assert flag_name(declared) in shown
-        assert environment_name(declared) in shown
+        visible = not declared.metadata.get("hidden")
+        assert (flag_name(declared) in shown) == visible
+        assert (environment_name(declared) in shown) == visible

@@ -5,13 +5,14 @@ Only the standard library is needed here, so that server and export agree on wha
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from app.inference.manifest import GRAPH_FILE, file_digest
 
 # In TEI's order (1.9.3 backends/ort/src/lib.rs); quantized files go by other names.
-_PLACES = ("", "onnx")
+_GRAPHS = (GRAPH_FILE, f"onnx/{GRAPH_FILE}")
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -30,21 +31,31 @@ def candidates(model_id: str, revision: str | None, places: Sequence[Path]) -> l
     folder = Path(model_id)
     if folder.is_dir() and not (folder / "snapshots").is_dir():
         return [folder]
-    name = "models--" + model_id.replace("/", "--")
-    caches = [folder] if folder.is_dir() else [place / name for place in places]
+    caches = [folder] if folder.is_dir() else [place / cache_name(model_id) for place in places]
     found = (_snapshot(one, revision or "main") for one in caches)
     return [one for one in found if one is not None]
 
 
+def cache_name(model_id: str) -> str:
+    """The folder of a model in a Hub cache."""
+    return "models--" + model_id.replace("/", "--")
+
+
 def graph_file(folder: Path) -> Path | None:
     """The float32 ONNX graph of a snapshot, if it has one."""
-    paths = (folder / place / GRAPH_FILE for place in _PLACES)
-    return next((path for path in paths if path.is_file()), None)
+    name = graph_name(name for name in _GRAPHS if (folder / name).is_file())
+    return folder / name if name else None
 
 
-def has_weights(folder: Path) -> bool:
-    """Whether a snapshot holds weights that an export can convert."""
-    return any(path.is_file() for pattern in _WEIGHTS for path in folder.glob(pattern))
+def graph_name(names: Iterable[str]) -> str | None:
+    """The float32 ONNX graph among the files of a model, if it has one."""
+    return min(set(_GRAPHS).intersection(names), key=_GRAPHS.index, default=None)
+
+
+def held(names: Iterable[str]) -> str:
+    """What a model without a graph has instead, as a message says it."""
+    convertible = any(fnmatch(name, one) for name in names for one in _WEIGHTS if "/" not in name)
+    return "only PyTorch weights" if convertible else "no weights either"
 
 
 def digest(folder: Path, graph: Path) -> str:
@@ -54,6 +65,13 @@ def digest(folder: Path, graph: Path) -> str:
         path.relative_to(folder).as_posix(): file_digest(path) for path in paths if path.is_file()
     }
     return hashlib.sha256(json.dumps(files, sort_keys=True).encode()).hexdigest()
+
+
+def download_place(cache: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The cache that a download goes to; None where no place is named and the user has no home."""
+    if cache is None:
+        return _usual(environment)
+    return cache / "hub" if (cache / "hub").is_dir() else cache
 
 
 def _usual(environment: Mapping[str, str]) -> Path | None:
