@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx
 
+from app.inference.snapshot import cache_name
 from tests import tiny
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
@@ -47,9 +48,15 @@ def write_folder(folder: Path, model: onnx.ModelProto | None = None) -> Path:
     return folder
 
 
-def write_cache(place: Path, folder: Path, commit: str = COMMIT, reference: str = "main") -> Path:
-    """Put a folder's files into `place/models--tests--small` as one snapshot; the snapshot."""
-    cache = place / "models--tests--small"
+def write_cache(
+    place: Path,
+    folder: Path,
+    commit: str = COMMIT,
+    reference: str = "main",
+    model: str = "tests/small",
+) -> Path:
+    """Put a folder's files into a Hub cache as one snapshot; the snapshot."""
+    cache = place / cache_name(model)
     snapshot = cache / "snapshots" / commit
     (cache / "blobs").mkdir(parents=True, exist_ok=True)
     for path in folder.rglob("*"):

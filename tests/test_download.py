@@ -159,11 +159,7 @@ def test_a_snapshot_that_misses_the_graph_is_completed(
 ) -> None:
     held = tmp_path / "held"
     shutil.copytree(hub.repositories[MODEL], held, ignore=shutil.ignore_patterns("onnx"))
-    snapshot = write_cache(tmp_path / "data", held)
-    cache = tmp_path / "data/models--org--small"
-    snapshot.parent.parent.rename(cache)
-    (cache / "snapshots" / snapshot.name).rename(cache / "snapshots" / COMMIT)
-    (cache / "refs/main").write_text(COMMIT)
+    write_cache(tmp_path / "data", held, COMMIT, model=MODEL)
     prepare(settings_for(tmp_path), environment)
     assert [one.path.rsplit("/", 1)[-1] for one in hub.sent("")] == ["small", "model.onnx"]
 
