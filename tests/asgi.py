@@ -30,6 +30,7 @@ class Reply:
 
 def make_scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:
     """An HTTP/1.1 request as Hypercorn presents it."""
+    path, _, query = path.partition("?")
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.1"},
@@ -38,7 +39,7 @@ def make_scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:
         "scheme": "http",
         "path": path,
         "raw_path": path.encode(),
-        "query_string": b"",
+        "query_string": query.encode(),
         "root_path": "",
         "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
         "client": ("127.0.0.1", 1),

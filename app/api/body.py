@@ -24,6 +24,6 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
 
 def _needs_care(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
     """Whether orjson may have hidden a fault: a field given twice, or an id written as `-0`."""
-    return any(body.count(b'"%b"' % name.encode()) > 1 for name in shape.fields) or (
+    return any(body.count(b'"%b"' % name.encode()) > 1 for name in shape.names) or (
         b"-0" in body and any(type(found.get(name)) in {list, int} for name in shape.fields)
     )

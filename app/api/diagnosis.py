@@ -12,12 +12,14 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from app.api.fields import REQUIRED, Misfit, Shape, wrong_type
+from app.api.fields import REQUIRED, Misfit, Shape, shape_of, wrong_type
 from app.errors import MalformedBody, MistypedBody
 
 MAX_DEPTH = 127  # serde_json allows 128 levels, the body's own object among them
 _BLANK = re.compile(r"[ \t\n\r]*")
 _MARK = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)
+
+_HALF_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)")
 
 
 class _Pairs(list[tuple[str, Any]]):
@@ -40,7 +42,8 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
         if name in values:
             raise MistypedBody(f"duplicate field `{name}` {_position(text, after)}")
         try:
-            _check_content(value)
+            _check_content(value, text)
+            _check_names(value, shape_of(shape.fields[name].read))
             values[name] = shape.read_field(name, _plain(value))
         except Misfit as misfit:
             detail = f"{misfit.path or name}: {misfit.message} {_position(text, after)}"
@@ -105,14 +108,27 @@ def _plain(value: Any) -> Any:
     return [_plain(inner) for inner in value] if type(value) is list else value
 
 
-def _check_content(value: Any) -> None:
+def _check_names(value: Any, shape: Shape | None) -> None:
+    """Refuse a known field that an object inside of a field has twice."""
+    if shape is None or type(value) is not _Pairs:
+        return
+    seen = set()
+    for name, inner in value:
+        if name in seen and name in shape.fields:
+            raise Misfit(f"duplicate field `{name}`")
+        seen.add(name)
+        if name in shape.fields:
+            _check_names(inner, shape_of(shape.fields[name].read))
+
+
+def _check_content(value: Any, text: str) -> None:
     """Refuse, inside a known field, what the scanner let pass and serde calls bad syntax."""
     level: Sequence[Any] = [value]
     for _ in range(MAX_DEPTH):
         deeper: list[Any] = []
         for one in level:
             if isinstance(one, str) and not _is_unicode(one):
-                raise Misfit("lone leading surrogate in hex escape", syntax=True)
+                raise Misfit(f"{_surrogate_words(text)} hex escape", syntax=True)
             if isinstance(one, float) and math.isinf(one):
                 raise Misfit("number out of range", syntax=True)
             if type(one) is _Pairs:
@@ -123,6 +139,11 @@ def _check_content(value: Any) -> None:
             return
         level = deeper
     raise Misfit("recursion limit exceeded", syntax=True)
+
+
+def _surrogate_words(text: str) -> str:
+    """What serde says of half a pair: behind the first half it wants another escape to begin."""
+    return "unexpected end of" if _HALF_PAIR.search(text) else "lone leading surrogate in"
 
 
 def _is_unicode(text: str) -> bool:

@@ -9,12 +9,14 @@ serde_json 1.0.140).
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Final
 
 Reader = Callable[[Any], Any]
 
 MAX_U32 = 2**32 - 1
 MAX_U64 = 2**64 - 1
+MIN_I64 = -(2**63)
 
 
 class Misfit(Exception):
@@ -44,11 +46,18 @@ class Field:
 
 
 class Shape:
-    """The fields of a request body, in the order of TEI's struct; others are ignored."""
+    """The fields of a request body, in the order of TEI's struct; others are ignored.
+
+    `names` are those of all fields, the ones inside of fields too.
+    """
 
     def __init__(self, name: str, *fields: Field) -> None:
         self.name = name
         self.fields: Mapping[str, Field] = {field.name: field for field in fields}
+        inner = (shape_of(field.read) for field in fields)
+        self.names: frozenset[str] = frozenset(self.fields).union(
+            *(one.names for one in inner if one is not None)
+        )
 
     def read(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Every field's typed value.
@@ -103,9 +112,9 @@ def string(value: Any) -> str:
 
 def unsigned(value: Any) -> int:
     """An integer literal from 0 to 2^64 - 1; `12.0` and `1e2` are none."""
-    if type(value) is not int:
+    if type(value) is not int or not MIN_I64 <= value <= MAX_U64:
         raise wrong_type(value, "usize")
-    if not 0 <= value <= MAX_U64:
+    if value < 0:
         raise Misfit(f"invalid value: integer `{value}`, expected usize")
     return value
 
@@ -139,6 +148,12 @@ class Struct:
         except Misfit as misfit:
             misfit.path = f".{misfit.path}" if misfit.path else ""
             raise
+
+
+def shape_of(read: Reader) -> Shape | None:
+    """The fields of the object that a reader reads, if it reads one."""
+    inner = read.read if isinstance(read, Nullable) else read
+    return inner.shape if isinstance(inner, Struct) else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,13 +264,19 @@ def _described(value: Any) -> str:
             return "null"
         case bool():
             return f"boolean `{str(value).lower()}`"
-        case int():
+        case int() if MIN_I64 <= value <= MAX_U64:
             return f"integer `{value}`"
-        case float():
-            return f"floating point `{value!r}`"
+        case int() | float():  # serde reads what 64 bits cannot hold as a float
+            return f"floating point `{_without_exponent(float(value))}`"
         case str():
             return f"string {json.dumps(value, ensure_ascii=False)}"
         case Mapping():
             return "map"
         case _:
             return "sequence"
+
+
+def _without_exponent(value: float) -> str:
+    """The shortest decimal that gives the float64 back, as Rust prints it."""
+    text = format(Decimal(repr(value)), "f")
+    return text if "." in text else f"{text}.0"

@@ -20,6 +20,7 @@ from app.api.scoring import Predict, Rerank
 from app.api.transport import header, respond
 from app.api.verb import Verb
 from app.inference.engine import Engine
+from app.inference.manifest import Task
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,27 +92,23 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     verbs = _verbs(service)
-    root = Similarity() if options.root_is_similarity else Embed()
-    # What POST / is for each kind of model; /vertex reads an instance as the first that it fits.
-    own: Mapping[str, Verb] = {
-        "embedding": root,
-        "splade": verbs["/embed_sparse"],
-        "classifier": verbs["/predict"],
-        "reranker": verbs["/rerank"],
-    }
     task = service.engine.task
-    fallback = {"embedding": verbs["/embed"], "reranker": verbs["/predict"]}.get(task, own[task])
-    envelope = _ask(service, partial(vertex.answer, (verbs["/rerank"], fallback)))
+    single = _single(task, verbs)
+    root = verbs["/rerank"] if task == "reranker" else single
+    if options.root_is_similarity and task in {"embedding", "splade"}:
+        root = verbs["/similarity"]
+    # An instance is read as the first that it fits.
+    envelope = _ask(service, partial(vertex.answer, (verbs["/rerank"], single)))
     health = Resource(public={"GET": Health(service)})
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
-        "/": Resource(public=health.public, protected=_post(service, own[task]).protected),
+        "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(
             public={"GET": Fixed(orjson.dumps(_description(service, verbs)))}
         ),
         "/decode": _ask(service, tokens.decode),
         "/health": health,
         "/info": _fixed(orjson.dumps(service.info)),
-        "/invocations": _post(service, own[task]),
+        "/invocations": _post(service, root),
         "/metrics": Resource(public={"GET": MetricsText(service)}),
         "/ping": health,
         "/rerank": _choosing(
@@ -126,6 +123,12 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     if options.health_path:
         resources[options.health_path] = health
     return resources
+
+
+def _single(task: Task, verbs: Mapping[str, Verb]) -> Verb:
+    """What a kind of model does with inputs that are independent of each other."""
+    by_task: Mapping[Task, str] = {"embedding": "/embed", "splade": "/embed_sparse"}
+    return verbs[by_task.get(task, "/predict")]
 
 
 def _verbs(service: Service) -> dict[str, Verb]:

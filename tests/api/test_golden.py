@@ -1,0 +1,180 @@
+"""Golden exchanges: what TEI answers to what, one row of its behaviour each.
+
+A file of `golden/` names the sources it follows. An exchange has the row it stands for, the kinds
+of model it holds for (all, unless it says so), `settings` that differ from the defaults, what is
+asked (`body` as JSON, `raw` as text, or `hex`), and what is answered. In the answer's `json`, "*"
+is any value, and a key "..." lets an object have more than TEI's keys. `text` is the whole body and
+`begins` how it begins. Of `answer_headers`, null is one that is not there, "#" a whole number.
+"""
+
+import asyncio
+import json
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from starlette.types import ASGIApp
+
+from app.api.endpoints import Service
+from app.application import build, create_app
+from app.inference.manifest import Task
+from app.settings import Settings
+from tests import tiny
+from tests.asgi import JSON, Reply, request
+
+FILES = sorted((Path(__file__).parent / "golden").glob("*.json"))
+KINDS = get_args(Task)
+Made = tuple[Service, ASGIApp]
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """One row of a file, for one kind of model."""
+
+    row: str
+    kind: Task
+    ask: str
+    status: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] | None = None
+    body: Any = None
+    raw: str | None = None
+    hex: str | None = None
+    json: Any = None
+    text: str | None = None
+    begins: str | None = None
+    answer_headers: Mapping[str, str | None] = field(default_factory=dict)
+
+    def send(self, app: ASGIApp) -> Reply:
+        method, _, path = self.ask.partition(" ")
+        if self.hex is not None:
+            content = bytes.fromhex(self.hex)
+        elif self.raw is not None:
+            content = self.raw.encode()
+        else:
+            content = b"" if self.body is None else json.dumps(_repeated(self.body)).encode()
+        default = JSON if method == "POST" else {}
+        headers = default if self.headers is None else self.headers
+        return request(app, method, path, content, headers)
+
+
+def _repeated(value: Any) -> Any:
+    """The value, with {"repeat": [TEXT, TIMES]} and {"copies": [VALUE, TIMES]} written out."""
+    if isinstance(value, list):
+        return [_repeated(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    if "repeat" in value:
+        text, times = value["repeat"]
+        return text * times
+    if "copies" in value:
+        one, times = value["copies"]
+        return [_repeated(one)] * times
+    return {name: _repeated(one) for name, one in value.items()}
+
+
+def _exchanges(path: Path) -> Iterator[Exchange]:
+    for one in json.loads(path.read_text())["exchanges"]:
+        for kind in one.pop("kinds", KINDS):
+            yield Exchange(kind=kind, **one)
+
+
+EXCHANGES = [one for path in FILES for one in _exchanges(path)]
+
+
+def _fits(found: Any, wanted: Any) -> bool:
+    if wanted == "*":
+        return True
+    if isinstance(wanted, dict):
+        more = "..." in wanted
+        names = [name for name in wanted if name != "..."]
+        if not isinstance(found, dict) or list(found)[: len(names)] != names:
+            return False
+        return (more or len(found) == len(names)) and all(
+            _fits(found[name], wanted[name]) for name in names
+        )
+    if isinstance(wanted, list):
+        return (
+            isinstance(found, list) and len(found) == len(wanted) and all(map(_fits, found, wanted))
+        )
+    if isinstance(wanted, float):
+        return isinstance(found, float) and found == pytest.approx(wanted, abs=1e-6)
+    return type(found) is type(wanted) and bool(found == wanted)
+
+
+def _header_fits(found: str | None, wanted: str | None) -> bool:
+    if wanted == "#":
+        return found is not None and re.fullmatch(r"\d+", found) is not None
+    return found == wanted
+
+
+class Applications:
+    """One application for each kind and settings, made when first asked for."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._made: dict[str, Made] = {}
+
+    def get(self, kind: Task, settings: Mapping[str, Any]) -> ASGIApp:
+        key = json.dumps([kind, settings])
+        if key not in self._made:
+            folder = self._root / kind
+            if not folder.exists():
+                tiny.build(folder, kind)
+            whole = Settings(model_id=str(folder), **settings)
+            service = build(whole)
+            self._made[key] = service, create_app(service, whole)
+        return self._made[key][1]
+
+    def close(self) -> None:
+        for service, _ in self._made.values():
+            asyncio.run(service.engine.close())
+
+
+@pytest.fixture(scope="module")
+def applications(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
+    made = Applications(tmp_path_factory.mktemp("golden"))
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda one: f"{one.row} [{one.kind}]")
+def test_exchange(applications: Applications, exchange: Exchange) -> None:
+    reply = exchange.send(applications.get(exchange.kind, exchange.settings))
+    assert reply.status == exchange.status, reply.text
+    if exchange.json is not None:
+        assert _fits(reply.json, _repeated(exchange.json)), reply.text
+    if exchange.text is not None:
+        assert reply.text == exchange.text
+    if exchange.begins is not None:
+        assert reply.text.startswith(exchange.begins), reply.text
+    for name, wanted in exchange.answer_headers.items():
+        assert _header_fits(reply.headers.get(name), wanted), (name, reply.headers)
+
+
+def test_every_exchange_says_which_row_it_stands_for() -> None:
+    assert len(FILES) == 4
+    for path in FILES:
+        number = path.name.split("-")[0]
+        assert all(one.row.startswith(f"{number}.") for one in _exchanges(path))
+
+
+@pytest.mark.parametrize(
+    ("found", "wanted", "fits"),
+    [
+        ([1.0, 2], [1.0000001, 2], True),
+        ([1, 2], [1, 3], False),
+        ([1], [True], False),
+        ([1, 2], [1], False),
+        ({"a": 1, "b": 2}, {"a": 1}, False),
+        ({"a": 1, "b": 2}, {"a": 1, "...": "*"}, True),
+        ({"b": 2, "a": 1}, {"a": 1, "b": 2}, False),
+        ({"a": None}, {"a": "*"}, True),
+        ({}, {"a": "*"}, False),
+    ],
+)
+def test_a_pattern_can_fail(found: Any, wanted: Any, fits: bool) -> None:
+    assert _fits(found, wanted) == fits
