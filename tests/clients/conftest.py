@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clients.service import post, serve
-from tests.clients.vectors import TEXTS
+from tests.clients.service import build_reranker, post, serve
+from tests.clients.vectors import DOCUMENTS, QUERY, TEXTS
 
 KEY = "a-secret-key"
 
@@ -49,3 +49,20 @@ def similarities(url: str) -> list[float]:
     body = {"inputs": {"source_sentence": TEXTS[0], "sentences": TEXTS[1:]}}
     scores: list[float] = post(f"{url}/similarity", body)
     return scores
+
+
+@pytest.fixture(scope="session")
+def reranker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of a reranker."""
+    folder = tmp_path_factory.mktemp("models") / "reranker"
+    build_reranker(folder)
+    with serve(str(folder)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def ranking(reranker_url: str) -> list[tuple[int, float]]:
+    """The places of DOCUMENTS and their scores, best first, by plain HTTP."""
+    body = {"query": QUERY, "texts": DOCUMENTS}
+    answer = post(f"{reranker_url}/rerank", body)
+    return [(one["index"], one["score"]) for one in answer]

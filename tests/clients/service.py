@@ -14,15 +14,21 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+_RERANKER = """
+import sys
+from pathlib import Path
+from tests import tiny
+tiny.build(Path(sys.argv[1]), "reranker")
+"""
 # Straight to the server, whatever proxy the environment names.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextmanager
-def serve(**environment: str) -> Iterator[str]:
+def serve(model: str = MODEL, **environment: str) -> Iterator[str]:
     """The URL of a server that is ready, with the settings given as its environment."""
     port = _free_port()
-    arguments = ["--model-id", MODEL, "--hostname", "127.0.0.1", "--port", str(port)]
+    arguments = ["--model-id", model, "--hostname", "127.0.0.1", "--port", str(port)]
     python = os.environ["SERVICE_PYTHON"]
     server = subprocess.Popen(
         [python, "-m", "app", *arguments], cwd=ROOT, env={**os.environ, **environment}
@@ -35,6 +41,12 @@ def serve(**environment: str) -> Iterator[str]:
         server.terminate()
         server.wait(60)
     assert server.returncode == 0
+
+
+def build_reranker(folder: Path) -> None:
+    """An exported reranker, tiny, made where the project's own packages are."""
+    command = [os.environ["SERVICE_PYTHON"], "-c", _RERANKER, str(folder)]
+    subprocess.run(command, cwd=ROOT, check=True)
 
 
 def post(url: str, body: Any) -> Any:

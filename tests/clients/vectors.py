@@ -20,6 +20,9 @@ TEXTS = [
     "SELECT name FROM users WHERE id = 1;",
     "two words",
 ]
+# For the reranker, whose vocabulary is a few words: all of them, one document each.
+QUERY = "dog"
+DOCUMENTS = ["the cat sat", "hello world", "a b c", "the dog", "mat", "query : a"]
 TOO_MANY = ["text"] * 33
 TOO_MANY_ERROR = "batch size 33 > maximum allowed batch size 32"
 

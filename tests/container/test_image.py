@@ -213,6 +213,15 @@ def test_requests_in_flight_are_answered_after_the_signal(image: str) -> None:
 # Other models than the one inside: a mounted Hub cache, or the Hub.
 
 
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """A folder to mount, which users other than root may look into, as is usual."""
+    tmp_path.chmod(0o755)
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The default model's checkpoint as the Hub has it, with the ONNX graph that Optimum makes."""
@@ -253,10 +262,10 @@ def wait_healthy_inside(container: str) -> None:
 
 @pytest.mark.parametrize("layout", ["hub", ""], ids=["HF_HOME mounted", "its hub mounted"])
 def test_a_model_of_a_mounted_cache_is_served_without_a_network(
-    image: str, container: Container, snapshot: Path, tmp_path: Path, layout: str
+    image: str, container: Container, snapshot: Path, data: Path, layout: str
 ) -> None:
-    write_cache(tmp_path / layout, snapshot, model="org/mini")
-    mount = f"{tmp_path}:/data:ro"
+    write_cache(data / layout, snapshot, model="org/mini")
+    mount = f"{data}:/data:ro"
     flags = ("--model-id", "org/mini", "--port", "8000")
     name = podman("run", "--detach", "--network", "none", "--volume", mount, image, *flags)
     try:
@@ -272,21 +281,23 @@ def test_a_model_of_a_mounted_cache_is_served_without_a_network(
 
 
 def test_the_model_inside_is_the_one_used_where_it_is_asked_for(
-    image: str, snapshot: Path, tmp_path: Path
+    image: str, snapshot: Path, data: Path
 ) -> None:
-    write_cache(tmp_path / "hub", snapshot, model=DEFAULT_MODEL)
+    write_cache(data / "hub", snapshot, model=DEFAULT_MODEL)
     flags = ("--model-id", DEFAULT_MODEL, "--port", "8000")
-    options = (*HARDENED, "--volume", f"{tmp_path}:/data:ro")
+    options = (*HARDENED, "--volume", f"{data}:/data:ro")
     with running(image, *flags, options=options) as found:
         assert len(found.post("/embed", {"inputs": "a"})[0]) == 384
         assert "Preparing" not in podman("logs", found.name)
 
 
-def test_a_hardened_container_prepares_in_a_tmpfs_or_a_volume(image: str, tmp_path: Path) -> None:
-    write_cache(tmp_path / "data", write_folder(tmp_path / "small"))
+def test_a_hardened_container_prepares_in_a_tmpfs_or_a_volume(
+    image: str, data: Path, tmp_path: Path
+) -> None:
+    write_cache(data, write_folder(tmp_path / "small"))
     (tmp_path / "kept").mkdir()
     (tmp_path / "kept").chmod(0o777)
-    options = (*HARDENED, "--volume", f"{tmp_path / 'data'}:/data:ro")
+    options = (*HARDENED, "--volume", f"{data}:/data:ro")
     kept = ("--volume", f"{tmp_path / 'kept'}:/cache", "--env", "CACHE_DIR=/cache")
     for more in (("--tmpfs", "/tmp"), kept, kept):  # noqa: S108  # of the container
         with running(image, "--model-id", "tests/small", options=(*options, *more)) as found:
