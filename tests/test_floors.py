@@ -20,6 +20,7 @@ FLOORS = [
     {"app.api.endpoints", "app.api.middleware", "app.api.cohere", "app.api.embedding",
      "app.api.openai", "app.api.scoring"},
     {"app.api.tokens", "app.api.vertex"},
+    {"app.api.counting"},
     {"app.api.body", "app.api.verb"},
     {"app.api.diagnosis"},
     {"app.api.fields", "app.api.transport"},

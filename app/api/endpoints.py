@@ -9,13 +9,13 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from app.api import body
+from app.api.counting import counted
 from app.api.transport import JSON, TEXT, RawHeaders, read_json_body, respond, unless_gone
 from app.api.verb import Request, Verb, render_error
 from app.errors import ClientGone, ServiceError, Unhealthy, UnreadableRequest
 from app.inference.engine import Computed, Engine
 from app.inference.tokenization import characters
 from app.lifecycle import Lifecycle
-from app.logs import duration
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -52,28 +52,13 @@ class Infer:
             verb = self._choose(content)
             answer_error = verb.render_error
             request = verb.build(body.read(content, verb.shape))
-            computed = await unless_gone(receive, self._counted(verb, request, started))
+            run = counted(self._service.engine, self._service.metrics, verb, request, started)
+            computed = await unless_gone(receive, run)
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error)
         else:
             headers = _timing_headers(request, computed, started)
             await respond(send, 200, verb.render(request, computed), JSON, headers)
-            _log_success(verb.name, computed, time.perf_counter() - started)
-
-    async def _counted(self, verb: Verb, request: Request[Any], started: float) -> Computed[Any]:
-        """Compute, and record the request once."""
-        metrics = self._service.metrics
-        method = f'method="{"batch" if request.is_batch else "single"}"'
-        metrics.count("te_request_count", method)
-        metrics.count(f"te_{verb.counted_as}_count", amount=len(request.inputs))
-        try:
-            computed = await verb.run(self._service.engine, request)
-        except ServiceError as error:
-            metrics.count("te_request_failure", f'err="{error.metric_label}"')
-            raise
-        metrics.count("te_request_success", method)
-        _record(metrics, verb.counted_as, computed, time.perf_counter() - started)
-        return computed
 
 
 class Ask:
@@ -170,34 +155,3 @@ def _timing_headers(request: Request[Any], computed: Computed[Any], started: flo
         (b"x-compute-type", b"gpu+optimized"),  # a constant in TEI, also on a CPU
         *((name, b"%d" % number) for name, number in numbers.items()),
     ]
-
-
-def _log_success(name: str, computed: Computed[Any], seconds: float) -> None:
-    """One line for each request that was computed, with its timings, as TEI has it."""
-    if logger.isEnabledFor(logging.INFO):
-        timings = computed.timings
-        span = {
-            "name": name,
-            "total_time": duration(seconds),
-            "tokenization_time": duration(timings.tokenization),
-            "queue_time": duration(timings.queue),
-            "inference_time": duration(timings.inference),
-        }
-        logger.info("Success", extra={"span": span})
-
-
-def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:
-    """Durations of the request and of each of its inputs, which share their request's means."""
-    inputs = len(computed.token_counts)
-    durations = {
-        "duration": seconds,
-        "tokenization_duration": computed.timings.tokenization,
-        "queue_duration": computed.timings.queue,
-        "inference_duration": computed.timings.inference,
-    }
-    metrics.count(f"te_{counted_as}_success", amount=inputs)
-    for name, value in durations.items():
-        metrics.observe(f"te_request_{name}", value)
-        metrics.observe(f"te_{counted_as}_{name}", value, inputs)
-    for count in computed.token_counts:
-        metrics.observe("te_request_input_length", count)

@@ -13,6 +13,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api import openai, tokens, vertex
 from app.api.cohere import RerankDocuments
+from app.api.counting import failures_counted
 from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.endpoints import Ask, Fixed, Health, Infer, MetricsText, Service
 from app.api.openapi import ANY, ERROR, OPENAI_ERROR, Operation, describe
@@ -98,14 +99,14 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     if options.root_is_similarity and task in {"embedding", "splade"}:
         root = verbs["/similarity"]
     # An instance is read as the first that it fits.
-    envelope = _ask(service, partial(vertex.answer, (verbs["/rerank"], single)))
+    envelope = _ask(service, partial(vertex.answer, (verbs["/rerank"], single), service.metrics))
     health = Resource(public={"GET": Health(service)})
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(
             public={"GET": Fixed(orjson.dumps(_description(service, verbs)))}
         ),
-        "/decode": _ask(service, tokens.decode),
+        "/decode": _ask(service, partial(failures_counted, service.metrics, tokens.decode)),
         "/health": health,
         "/info": _fixed(orjson.dumps(service.info)),
         "/invocations": _post(service, root),
@@ -114,7 +115,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
         "/rerank": _choosing(
             service, lambda body: verbs["/v1/rerank" if _has_documents(body) else "/rerank"]
         ),
-        "/tokenize": _ask(service, tokens.tokenize),
+        "/tokenize": _ask(service, partial(failures_counted, service.metrics, tokens.tokenize)),
         "/v1/models": _fixed(openai.models(service.model_name, service.created)),
         "/vertex": envelope,
     }

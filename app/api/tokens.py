@@ -43,7 +43,5 @@ async def tokenize(engine: Engine, content: bytes) -> bytes:
 async def decode(engine: Engine, content: bytes) -> bytes:
     """Answer POST `/decode`: for each list of ids, its text."""
     values = body.read(content, DECODE)
-    if not values["ids"]:
-        raise EmptyInput("Input validation error: `input_ids` cannot be empty")
     texts = await engine.decode(values["ids"], skip_special_tokens=values["skip_special_tokens"])
     return orjson.dumps(texts)

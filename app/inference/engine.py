@@ -203,11 +203,12 @@ class Engine:
     ) -> list[list[Token]]:
         """The tokens of each text, never truncated; takes no permits."""
         self._check_batch_size(len(texts))
-        prompt = self._prompt(prompt_name)
-        tokens = partial(
-            self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
-        )
-        return await self._tokenization.run(lambda: [tokens(text) for text in texts])
+        with _counted_as_tokenization():
+            prompt = self._prompt(prompt_name)
+            tokens = partial(
+                self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
+            )
+            return await self._tokenization.run(lambda: [tokens(text) for text in texts])
 
     async def decode(
         self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool
@@ -215,7 +216,8 @@ class Engine:
         """The text of each list of ids; takes no permits."""
         self._check_batch_size(len(batch))
         decode = partial(self._tokenization.decode_now, skip_special_tokens=skip_special_tokens)
-        return await self._tokenization.run(lambda: [decode(ids) for ids in batch])
+        with _counted_as_tokenization():
+            return await self._tokenization.run(lambda: [decode(ids) for ids in batch])
 
     async def check_health(self) -> None:
         """Return if the last run succeeded, or if a fresh one of a single token does.
@@ -267,13 +269,10 @@ class Engine:
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> list[TokenizedInput]:
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
-        try:
+        with _counted_as_tokenization():
             prompt = self._prompt(options.prompt_name)
             encode_options = EncodeOptions(prompt, truncate, options.direction)
             return await self._tokenization.encode(inputs, encode_options)
-        except ServiceError as error:
-            error.metric_label = "tokenization"
-            raise
 
     def _prompt(self, name: str | None) -> str | None:
         if name is None:
@@ -319,6 +318,16 @@ def find_prompt(prompts: dict[str, str], name: str) -> str:
             f"found in the Sentence Transformers prompts. Available prompts: [{available}]"
         )
     return prompts[name]
+
+
+@contextmanager
+def _counted_as_tokenization() -> Iterator[None]:
+    """TEI counts whatever fails in this stage under its name, whatever it is."""
+    try:
+        yield
+    except ServiceError as error:
+        error.metric_label = "tokenization"
+        raise
 
 
 def _with(computed: Computed[list[NDArray[np.float32]]], value: T) -> Computed[T]:

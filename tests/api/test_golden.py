@@ -22,7 +22,6 @@ from app.api.endpoints import Service
 from app.application import build, create_app
 from app.inference.manifest import Task
 from app.settings import Settings
-from tests import tiny
 from tests.asgi import JSON, Reply, request
 
 FILES = sorted((Path(__file__).parent / "golden").glob("*.json"))
@@ -114,17 +113,14 @@ def _header_fits(found: str | None, wanted: str | None) -> bool:
 class Applications:
     """One application for each kind and settings, made when first asked for."""
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, folders: Mapping[str, Path]) -> None:
+        self._folders = folders
         self._made: dict[str, Made] = {}
 
     def get(self, kind: Task, settings: Mapping[str, Any]) -> ASGIApp:
         key = json.dumps([kind, settings])
         if key not in self._made:
-            folder = self._root / kind
-            if not folder.exists():
-                tiny.build(folder, kind)
-            whole = Settings(model_id=str(folder), **settings)
+            whole = Settings(model_id=str(self._folders[kind]), **settings)
             service = build(whole)
             self._made[key] = service, create_app(service, whole)
         return self._made[key][1]
@@ -135,8 +131,8 @@ class Applications:
 
 
 @pytest.fixture(scope="module")
-def applications(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Applications]:
-    made = Applications(tmp_path_factory.mktemp("golden"))
+def applications(folders: dict[str, Path]) -> Iterator[Applications]:
+    made = Applications(folders)
     yield made
     made.close()
 

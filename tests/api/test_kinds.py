@@ -1,39 +1,14 @@
 """The routes of every kind of model over the tiny ones, and what each kind refuses."""
 
 import json
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
 from tests import tiny
+from tests.api.conftest import MakeKind
 from tests.asgi import Reply, post, request
-
-MakeService = Callable[..., tuple[Service, ASGIApp]]
-MakeKind = Callable[..., ASGIApp]
-
-
-@pytest.fixture(scope="module")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One exported model of each kind."""
-    root = tmp_path_factory.mktemp("kinds")
-    for task in ("embedding", "splade", "classifier", "reranker"):
-        tiny.build(root / task, task)
-    return {path.name: path for path in root.iterdir()}
-
-
-@pytest.fixture
-def make_kind(folders: dict[str, Path], make_service: MakeService) -> MakeKind:
-    """Builds an application over the tiny model of a kind."""
-
-    def make(kind: str, **settings: Any) -> ASGIApp:
-        return make_service(model_id=str(folders[kind]), **settings)[1]
-
-    return make
 
 
 def refused(reply: Reply, status: int, kind: str, text: str) -> bool:
@@ -236,6 +211,34 @@ def test_documents_are_ranked_by_relevance(make_kind: MakeKind, path: str) -> No
     plain = post(app, path, body | {"top_n": None, "max_tokens_per_doc": None}).json
     assert len(plain["results"]) == 3
     assert "document" not in plain["results"][0]
+
+
+@pytest.mark.parametrize("raw", [True, False])
+@pytest.mark.parametrize(
+    ("kind", "path", "body"),
+    [
+        ("reranker", "/rerank", {"query": "a", "texts": ["b"]}),
+        ("reranker", "/predict", {"inputs": "a"}),
+        ("classifier", "/predict", {"inputs": "a"}),
+    ],
+)
+def test_a_score_that_is_no_number_is_an_error(
+    make_kind: MakeKind,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    path: str,
+    body: dict[str, Any],
+    raw: bool,
+) -> None:
+    app = make_kind(kind)
+
+    def run(self: Any, batch: Any, outputs: Any) -> Any:
+        del self
+        return {name: np.full((len(batch.input_ids), 3), np.nan, np.float32) for name in outputs}
+
+    monkeypatch.setattr("app.inference.session.Session.run", run)
+    reply = post(app, path, {**body, "raw_scores": raw})
+    assert refused(reply, 424, "Backend", "score is NaN")
 
 
 # /similarity

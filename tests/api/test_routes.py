@@ -4,6 +4,8 @@ import asyncio
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
-from app.errors import BackendFailed
+from app.errors import BackendFailed, StartupError
 from tests import tiny
 from tests.asgi import make_scope, post, request, send_request
 
@@ -205,6 +207,35 @@ def test_a_default_prompt_goes_before_every_input(make_service: MakeService) -> 
         np.testing.assert_allclose(vector, expected("query: cat"), atol=1e-6)
         replaced = post(app, "/embed", {"inputs": "cat", "prompt_name": "passage"})
         np.testing.assert_allclose(replaced.json, [expected("cat")], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("prompts", "fault"),
+    [
+        (tiny.PROMPTS, 'it was not found in the Sentence Transformers prompts. Available prompts: ["query", "passage"]'),
+        ({}, "no prompts were found in the Sentence Transformers configuration"),
+    ],
+)  # fmt: skip
+def test_a_default_prompt_that_is_not_there_ends_the_start(
+    make_service: MakeService, tmp_path: Path, prompts: dict[str, str], fault: str
+) -> None:
+    tiny.seal(tmp_path, replace(tiny.build(tmp_path), prompts=prompts))
+    with pytest.raises(StartupError) as caught:
+        make_service(model_id=str(tmp_path), default_prompt_name="nope")
+    assert f"`default-prompt-name` is set to `nope` but {fault}" in str(caught.value)
+
+
+def test_a_prompt_by_name_where_the_model_has_none(
+    make_service: MakeService, tmp_path: Path
+) -> None:
+    tiny.seal(tmp_path, replace(tiny.build(tmp_path), prompts={}))
+    _, app = make_service(model_id=str(tmp_path))
+    reply = post(app, "/embed", {"inputs": "a", "prompt_name": "query"})
+    assert (reply.status, reply.json["error_type"]) == (422, "Validation")
+    assert reply.json["error"] == (
+        "Input validation error: `default-prompt-name` is set to `query` but no prompts were found "
+        "in the Sentence Transformers configuration"
+    )
 
 
 def test_another_pooling_can_be_chosen_at_start(make_service: MakeService) -> None:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.errors import BackendFailed
-from app.inference.postprocess import finish
+from app.inference.postprocess import cosines, finish, ranking, scores
 
 ROWS = np.array([[3.0, 4.0, 12.0], [0.0, 2.0, 0.0]], np.float32)
 
@@ -50,3 +50,29 @@ def test_a_vector_without_a_direction_is_an_error_that_names_its_input(
 def test_a_zero_vector_is_fine_where_nothing_is_normalized() -> None:
     vectors = finish(np.zeros((1, 2), np.float32), normalize=False, dimensions=None)
     assert vectors.tolist() == [[0.0, 0.0]]
+
+
+def test_one_logit_is_a_sigmoid_and_several_a_softmax() -> None:
+    one = scores(np.array([[0.0], [np.log(3)], [-1000.0]], np.float32), raw=False)
+    np.testing.assert_allclose(one, [[0.5], [0.75], [0.0]], atol=1e-7)
+    several = scores(np.log(np.array([[1, 2, 5]], np.float32)), raw=False)
+    np.testing.assert_allclose(several, [[0.125, 0.25, 0.625]], atol=1e-7)
+
+
+def test_a_very_negative_logit_does_not_overflow() -> None:
+    found = scores(np.array([[-1000.0, 1.0, 1.0]], np.float32), raw=False)
+    np.testing.assert_allclose(found, [[0.0, 0.5, 0.5]], atol=1e-7)
+
+
+def test_raw_scores_are_the_logits() -> None:
+    logits = np.array([[-3.5, 1e6]], np.float32)
+    assert scores(logits, raw=True).tolist() == logits.tolist()
+
+
+def test_equal_values_rank_by_the_higher_place() -> None:
+    assert ranking(np.array([0.5, 0.7, 0.5, 0.7, 0.1], np.float32)) == [3, 1, 2, 0, 4]
+
+
+def test_a_cosine_with_nothing_is_exactly_zero() -> None:
+    vectors = np.array([[3, 4], [0, 0], [-4, 3], [6, 8], [-3, -4]], np.float32)
+    assert cosines(vectors).tolist() == [0.0, 0.0, 1.0, -1.0]

@@ -1,0 +1,85 @@
+"""Counting: what of a request goes into the metrics and the log, once, wherever it came in.
+
+Follows TEI 1.9.3 router/src/http/server.rs and core/src/infer.rs.
+"""
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from app.api.verb import Request, Verb
+from app.errors import ServiceError
+from app.inference.engine import Computed, Engine
+from app.logs import duration
+from app.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+
+async def counted(
+    engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any], started: float
+) -> Computed[Any]:
+    """Compute, and record the request once; it began when `perf_counter` was at `started`."""
+    method = f'method="{"batch" if request.is_batch else "single"}"'
+    metrics.count("te_request_count", method)
+    metrics.count(f"te_{verb.counted_as}_count", amount=len(request.inputs))
+    try:
+        computed = await verb.run(engine, request)
+    except ServiceError as error:
+        _count_failure(metrics, error)
+        raise
+    metrics.count("te_request_success", method)
+    seconds = time.perf_counter() - started
+    _record(metrics, verb.counted_as, computed, seconds)
+    _log_success(verb.name, computed, seconds)
+    return computed
+
+
+async def failures_counted(
+    metrics: Metrics,
+    answer: Callable[[Engine, bytes], Awaitable[bytes]],
+    engine: Engine,
+    content: bytes,
+) -> bytes:
+    """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
+    try:
+        return await answer(engine, content)
+    except ServiceError as error:
+        _count_failure(metrics, error)
+        raise
+
+
+def _count_failure(metrics: Metrics, error: ServiceError) -> None:
+    metrics.count("te_request_failure", f'err="{error.metric_label}"')
+
+
+def _log_success(name: str, computed: Computed[Any], seconds: float) -> None:
+    """One line for each request that was computed, with its timings, as TEI has it."""
+    if logger.isEnabledFor(logging.INFO):
+        timings = computed.timings
+        span = {
+            "name": name,
+            "total_time": duration(seconds),
+            "tokenization_time": duration(timings.tokenization),
+            "queue_time": duration(timings.queue),
+            "inference_time": duration(timings.inference),
+        }
+        logger.info("Success", extra={"span": span})
+
+
+def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:
+    """Durations of the request and of each of its inputs, which share their request's means."""
+    inputs = len(computed.token_counts)
+    durations = {
+        "duration": seconds,
+        "tokenization_duration": computed.timings.tokenization,
+        "queue_duration": computed.timings.queue,
+        "inference_duration": computed.timings.inference,
+    }
+    metrics.count(f"te_{counted_as}_success", amount=inputs)
+    for name, value in durations.items():
+        metrics.observe(f"te_request_{name}", value)
+        metrics.observe(f"te_{counted_as}_{name}", value, inputs)
+    for count in computed.token_counts:
+        metrics.observe("te_request_input_length", count)
