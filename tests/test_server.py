@@ -147,13 +147,25 @@ def test_the_server_needs_no_export_tools(tiny_model: Path, tmp_path: Path) -> N
 
 
 def test_the_log_has_the_settings_but_no_key(tiny_model: Path) -> None:
-    running = Server("--model-id", str(tiny_model), environment={"API_KEY": "hunter2"})
+    environment = {"API_KEY": "hunter2", "HF_TOKEN": "hunter2", "LOG_LEVEL": "info,tower=debug"}
+    running = Server(
+        "--model-id", str(tiny_model), "--tokenization-workers", "2", environment=environment
+    )
     running.wait_ready()
     running.signal()
     output = running.output()
     assert "api_key=***" in output
     assert "hunter2" not in output
-    for line in ("Starting model backend", "Warming up model", "Starting HTTP server: ", "Ready"):
+    lines = (
+        f"Maximum number of tokens per request: {tiny.MAX_LENGTH}",
+        "Starting 2 tokenization workers",
+        "Starting model backend",
+        "Warming up model",
+        f"Starting HTTP server: 127.0.0.1:{running.port}",
+        "Ready",
+        "signal received, starting graceful shutdown",
+    )
+    for line in lines:  # in the words that operators of TEI look for
         assert line in output
 
 

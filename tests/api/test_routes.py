@@ -13,6 +13,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
+from app.api.verb import numpy_json
 from app.errors import BackendFailed, StartupError
 from tests import tiny
 from tests.asgi import make_scope, post, request, send_request
@@ -47,6 +48,15 @@ def test_numbers_are_the_shortest_that_give_the_float32_back(app: ASGIApp) -> No
     assert all(str(np.float32(value)) == repr(value) or "e" in repr(value) for value in values)
     longest = max(len(part) for part in content.strip(b"[]").split(b","))
     assert longest <= len("-0.0012345678e-05")
+
+
+def test_numbers_have_an_exponent_where_serde_s_have_one() -> None:
+    values = np.array(
+        [1e-5, 1.234e-7, 1e-6, 1e12, 1e13, 1.0, -0.0, 0.1, np.nan, np.inf], np.float32
+    )
+    assert numpy_json(values) == (
+        b"[0.00001,1.234e-7,0.000001,1000000000000.0,1e+13,1.0,-0.0,0.1,null,null]"
+    )
 
 
 def test_without_normalization_the_pooled_vector_comes_as_it_is(app: ASGIApp) -> None:
