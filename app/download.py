@@ -14,6 +14,8 @@ logger = logging.getLogger(__name__)
 
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 _TRUE = {"1", "ON", "YES", "TRUE"}
+# The plain protocol goes on where it broke off, works with mirrors and needs no cache of its own.
+_PLAIN = {"HF_HUB_DISABLE_XET": "1"}
 _PROGRESS = {
     "TQDM_POSITION": "-1",  # show bars although nobody sits at a terminal,
     "TQDM_MININTERVAL": "5",  # and only so often: each is a line of the log
@@ -67,6 +69,4 @@ def _can_be_written(folder: Path) -> bool:
 def _environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """What the child is told; a token never stands on a command line, where others can read it."""
     token = {"HF_TOKEN": settings.hub_token} if settings.hub_token else {}
-    # The plain protocol goes on where it broke off, works with mirrors and needs no other cache.
-    plain = {"HF_HUB_DISABLE_XET": environment.get("HF_HUB_DISABLE_XET", "1")}
-    return {**environment, **_PROGRESS, **plain, **token}
+    return {**_PLAIN, **environment, **_PROGRESS, **token, "HF_HUB_ENABLE_HF_TRANSFER": "0"}

@@ -17,6 +17,7 @@ _REFUSALS = {
     "org/forbidden": (403, {"X-Error-Message": "this token has no right to read it"}),
     "org/expired": (401, {"X-Error-Message": "Invalid credentials in Authorization header"}),
     "org/broken": (500, {}),
+    "org/portal": (200, {"Content-Type": "text/html"}),  # of a network that wants a login first
 }
 _UNKNOWN = (401, {"X-Error-Code": "RepoNotFound"})
 

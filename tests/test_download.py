@@ -230,6 +230,13 @@ def test_the_token_is_sent(
     assert {one.token for one in hub.requests} == {SENT}
 
 
+def test_settings_of_other_downloaders_do_not_get_in_the_way(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    """Images of TEI set this one, which needs a package that nobody else has."""
+    prepare(settings_for(tmp_path), {**environment, "HF_HUB_ENABLE_HF_TRANSFER": "1"})
+
+
 # What breaks off.
 
 
@@ -292,6 +299,7 @@ def test_a_signal_ends_the_download_too(
         ("org/forbidden", {}, "the Hub refuses the token, or wants one (403): set HF_TOKEN"),
         ("org/expired", {"hf_token": "old"}, "the Hub refuses the token, or wants one (401)"),
         ("org/broken", {}, "org/broken cannot be fetched: 500 Server Error"),
+        ("org/portal", {}, "org/portal cannot be fetched: Expecting value"),
         (MODEL, {"revision": "v9"}, f"{MODEL} has no revision 'v9'"),
         (
             "org/torch",
