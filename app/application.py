@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import asdict, replace
 from datetime import datetime
 
 from starlette.applications import Starlette
@@ -16,11 +17,10 @@ from app.api.middleware import wrap
 from app.api.routes import RouteOptions, not_found, routes
 from app.errors import InvalidInput, StartupError
 from app.inference import machine, repository
-from app.inference.batch import BatchLimits
 from app.inference.engine import Engine, EngineOptions, find_prompt
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Manifest
-from app.inference.session import SessionOptions
+from app.inference.providers import Wanted
 from app.inference.worker import BatchWorker
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
@@ -41,7 +41,7 @@ def build(settings: Settings) -> Service:
         raise StartupError(_not_exported(settings))
     workers = settings.tokenization_workers or min(max(machine.usable_cores() - 1, 1), 64)
     options = LoadOptions(
-        session=SessionOptions(settings.provider, settings.threads),
+        wanted=Wanted(settings.provider, settings.dtype, settings.threads),
         tokenization_workers=workers,
         max_batch_tokens=settings.max_batch_tokens,
         auto_truncate=settings.auto_truncate,
@@ -51,7 +51,7 @@ def build(settings: Settings) -> Service:
     worker = BatchWorker(
         model.session,
         model.manifest.padding,
-        BatchLimits(model.run_tokens, settings.max_batch_requests),
+        replace(model.limits, max_rows=settings.max_batch_requests),
         metrics,
         model.session.plan.run_threads,
     )
@@ -68,6 +68,10 @@ def build(settings: Settings) -> Service:
         info=_info(settings, model, workers),
         payload_limit=settings.payload_limit,
         api_key=settings.api_key,
+        headers=[
+            (b"x-model-fingerprint", model.manifest.fingerprint.encode()),
+            (b"x-compute-dtype", model.session.compute_dtype.encode()),
+        ],
     )
 
 
@@ -76,6 +80,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        service.engine.warm_up()
         yield
         await service.engine.close()
 
@@ -165,5 +170,7 @@ def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> 
         "sha": None,
         "docker_label": None,
         "provider": model.session.provider,
+        "provider_reason": model.reason,
         "fingerprint": model.manifest.fingerprint,
+        "proof": asdict(model.proof),
     }

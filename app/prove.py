@@ -1,17 +1,17 @@
 """python -m app.prove FOLDER: replay the stored probes through the serving code.
 
-Prints a certificate as one JSON object. The export runs this before it publishes a folder; an
-operator may run it on the machine that serves.
+Prints one JSON array of certificates, for each provider and precision of this machine unless one
+is named. The export runs this before it publishes a folder; an operator may run it on the machine
+that serves.
 """
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,22 +26,86 @@ from app.inference.manifest import (
     ManifestError,
 )
 from app.inference.proof import Probes, ProbesError, ProbeText
-from app.inference.providers import Choice
-from app.inference.session import Session, SessionOptions
+from app.inference.providers import Plan, Wanted
+from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
 
+MAX_BATCH_TOKENS = 16384  # as the server's own default; a provider's plan may hold less
+# Everything that might run somewhere; what cannot be had on this machine is left out.
+EVERY = (
+    Wanted("cpu", "float32"),
+    Wanted("openvino", "float32"),
+    Wanted("openvino", "bfloat16"),
+    Wanted("cuda", "float32"),
+)
 
-def prove(folder: Path, provider: Choice) -> Certificate:
+
+def prove(folder: Path, wanted: Wanted) -> Certificate:
     """Check every file, tokenize and run every probe, and compare with the stored reference.
 
     Raises: ManifestError, ProbesError, StartupError or ServiceError with what went wrong.
     """
+    manifest, probes = _read(folder)
+    [plan] = plans(wanted, manifest.task)
+    return _measure(folder, manifest, probes, plan)
+
+
+def prove_every(folder: Path) -> list[Certificate]:
+    """A certificate for each provider and precision that this machine has; the CPU's comes first.
+
+    Raises: as `prove` does; but of any other provider than the CPU, a failure is only told.
+    """
+    manifest, probes = _read(folder)
+    certificates = []
+    for wanted in EVERY:
+        try:
+            [plan] = plans(wanted, manifest.task)
+        except StartupError:
+            continue  # not on this machine
+        try:
+            certificates.append(_measure(folder, manifest, probes, plan))
+        except (StartupError, ServiceError) as error:
+            if plan.provider == "cpu":
+                raise
+            sys.stderr.write(f"{plan.provider} in {plan.compute_dtype} is left out: {error}\n")
+    return certificates
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print the certificates, or one line on stderr and exit status 1."""
+    parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
+    parser.add_argument("--provider", choices=("cpu", "openvino", "cuda"))
+    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    options = parser.parse_args(arguments)
+    try:
+        if options.provider is None:
+            certificates = prove_every(options.folder)
+        else:
+            certificates = [prove(options.folder, Wanted(options.provider, options.dtype))]
+    except (ManifestError, ProbesError, StartupError, ServiceError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
+    sys.stdout.write(json.dumps([asdict(one) for one in certificates]) + "\n")
+    return 0
+
+
+def _read(folder: Path) -> tuple[Manifest, Probes]:
+    """What the folder declares, and its probes, once tokenizing them here gives the same ids."""
     manifest = Manifest.read(folder)
     manifest.verify_files(folder)
     probes = Probes.read(folder / PROBES_FILE)
-    session = Session.load(folder, manifest, SessionOptions(provider=provider))
-    _check_tokens(Tokenization.load(folder, manifest), probes, session.graph.inputs)
-    agreement = proof.replay(session, probes, manifest.padding, TASK_OUTPUTS[manifest.task])
+    inputs = {name for graph in manifest.graphs for name in graph.inputs}
+    _check_tokens(Tokenization.load(folder, manifest), probes, inputs)
+    return manifest, probes
+
+
+def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Certificate:
+    session = Session.load(folder, manifest, plan)
+    longest = max(map(len, probes.inputs))
+    limits = plan.limits(manifest.max_input_length, MAX_BATCH_TOKENS)
+    output = TASK_OUTPUTS[manifest.task]
+    agreement = proof.replay(session, probes, manifest.padding, limits, output)
     return Certificate(
         graph=session.graph.file,
         provider=session.provider,
@@ -49,29 +113,15 @@ def prove(folder: Path, provider: Choice) -> Certificate:
         machine=machine.describe(),
         reference="pytorch",
         probes=len(probes),
-        worst_cosine=agreement.worst_cosine,
-        mean_cosine=agreement.mean_cosine,
-        largest_error=agreement.largest_error,
+        longest_input=longest,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        **asdict(agreement),
     )
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Print the certificate, or one line on stderr and exit status 1."""
-    parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
-    parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
-    parser.add_argument("--provider", choices=get_args(Choice), default="cpu")
-    options = parser.parse_args(arguments)
-    try:
-        certificate = prove(options.folder, options.provider)
-    except (ManifestError, ProbesError, StartupError, ServiceError) as error:
-        sys.stderr.write(f"error: {error}\n")
-        return 1
-    sys.stdout.write(json.dumps(asdict(certificate)) + "\n")
-    return 0
-
-
-def _check_tokens(tokenization: Tokenization, probes: Probes, graph_inputs: Sequence[str]) -> None:
+def _check_tokens(
+    tokenization: Tokenization, probes: Probes, graph_inputs: Collection[str]
+) -> None:
     """Raise StartupError naming the first text that serving tokenizes differently."""
     served = tokenization.encode_now(probes.texts)
     for text, expected, actual in zip(probes.texts, probes.inputs, served, strict=True):

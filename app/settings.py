@@ -14,7 +14,7 @@ from typing import Any, Self, get_args
 
 from app import __version__
 from app.inference.manifest import Pooling
-from app.inference.providers import Choice
+from app.inference.providers import Choice, DtypeChoice
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
 
@@ -107,12 +107,17 @@ class Settings:
         str, None, "the name in OpenAI answers and /info; the model id unless set"
     )
     provider: Choice = _option(
-        _one_of(*get_args(Choice)), "auto", "what runs the model: auto, cpu, cuda"
+        _one_of(*get_args(Choice)), "auto", "what runs the model: auto, cpu, openvino or cuda"
+    )
+    dtype: DtypeChoice = _option(
+        _one_of(*get_args(DtypeChoice)),
+        "auto",
+        "the precision: float32, bfloat16, or auto: bfloat16 where it is fast and proved close",
     )
     pooling: Pooling | None = _option(
         _pooling, None, "cls, mean or last-token in place of the model's own; not proved"
     )
-    threads: int = _option(_count, 0, "threads of one run; 0 means every core of the container")
+    threads: int = _option(_count, 0, "threads that compute; 0 means every core of the container")
     tokenization_workers: int = _option(
         _count, 0, "threads that tokenize; 0 means one less than the cores, at least 1, at most 64"
     )
@@ -154,9 +159,6 @@ class Settings:
     aip_predict_route: str | None = _option(str, None, "one more path that answers as /vertex does")
     aip_health_route: str | None = _option(str, None, "one more path that answers as /health does")
 
-    dtype: str = _option(
-        _one_of("auto", "float32"), "auto", "the precision: auto or float32, which are one so far"
-    )
     dense_path: str | None = _ignored("a Dense layer is part of an export")
     disable_spans: bool = _option(
         _boolean, False, "leave the span with a request's timings out of JSON logs", bare=True

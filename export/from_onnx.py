@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
-from app.inference import proof, repository, snapshot
+from app.inference import repository, snapshot
 from app.inference.manifest import (
     GRAPH_FILE,
     PROBES_FILE,
@@ -28,7 +28,7 @@ from export.describe import Names, describe
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.kinds import PoolingChoice
-from export.prove import prove
+from export.prove import prove, quality
 from export.publish import publish, staging
 
 logger = logging.getLogger(__name__)
@@ -96,16 +96,13 @@ def prepare(wanted: Preparation) -> Path:
         )
         manifest.write(folder)
         _announce(4, "proving: the serving code replays the probes")
-        certificate = replace(prove(folder), reference="onnx-fp32")
-        replace(manifest, certificates=(certificate,)).write(folder)
+        certificates = tuple(replace(one, reference="onnx-fp32") for one in prove(folder))
+        replace(manifest, certificates=certificates).write(folder)
         _announce(5, f"publishing {place}")
         publish(folder, place)
-    logger.info(
-        "%s: %s to the graph as it was found, over %d texts",
-        place,
-        proof.figure(checkpoint.task, certificate),
-        certificate.probes,
-    )
+    for line in quality(checkpoint.task, certificates):
+        logger.info("%s to the graph as it was found", line)
+    logger.info("%s is there", place)
     return place
 
 
@@ -134,7 +131,8 @@ def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkp
     scratch = folder / "source"
     scratch.mkdir()
     found = source_graph.open_graph(graph_file, scratch, checkpoint.task)
-    texts = probes.for_task(checkpoint.task, checkpoint.max_input_length)
+    # Someone waits for a server: it proves a lower precision at its start, over fewer probes.
+    texts = probes.for_task(checkpoint.task, checkpoint.max_input_length, prose=0)
     _announce(2, f"running {graph_file} over {len(texts)} probe texts")
     onnx_reference.compute(source, found, checkpoint, texts).write(folder / PROBES_FILE)
     _announce(3, "adding the outputs that are served")

@@ -6,14 +6,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from app.inference import proof
 from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Source
 from export import checkpoint as checkpoints
 from export import probes, source
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.fingerprint import fingerprint, weight_files
-from export.prove import prove
+from export.prove import prove, quality
 from export.publish import publish, staging
 from export.request import Request
 from export.source import Located
@@ -51,19 +50,14 @@ def export(request: Request) -> Path:
         )
         manifest.write(folder)
         _announce(5, "proving: the serving code replays the probes")
-        certificate = prove(folder)
-        replace(manifest, certificates=(certificate,)).write(folder)
+        certificates = prove(folder)
+        replace(manifest, certificates=certificates).write(folder)
         size = sum(path.stat().st_size for path in folder.iterdir())
         _announce(6, f"publishing {place}")
         publish(folder, place)
-    logger.info(
-        "%s: %s over %d texts; %.1f MB in %.1f s",
-        place,
-        proof.figure(checkpoint.task, certificate),
-        certificate.probes,
-        size / 1e6,
-        time.perf_counter() - started,
-    )
+    for line in quality(checkpoint.task, certificates):
+        logger.info("%s", line)
+    logger.info("%s: %.1f MB in %.1f s", place, size / 1e6, time.perf_counter() - started)
     return place
 
 

@@ -10,6 +10,7 @@ from itertools import cycle, islice, zip_longest
 
 from app.inference.manifest import Task
 from app.inference.proof import ProbeText
+from export.prose import sample
 
 _SHORT = (
     "ok",
@@ -103,6 +104,8 @@ _LONG, _LONG_WORDS = 14, 60
 _OVERLONG = 3
 # A text of more tokens than this costs minutes on a large model and proves nothing new.
 _MOST_WORDS = 1024
+# With the texts above, more than the 500 that let a server choose bfloat16 by itself.
+PROSE = 420
 # How far the two texts of a pair lie apart, and how many of a classifier's probes are pairs.
 _DISTANCE = 17
 _EVERY = 3
@@ -129,13 +132,17 @@ def pairs(max_input_length: int) -> tuple[tuple[str, str], ...]:
     return tuple(zip(every, every[_DISTANCE:] + every[:_DISTANCE], strict=True))
 
 
-def for_task(task: Task, max_input_length: int) -> tuple[ProbeText, ...]:
-    """What a kind of model is asked: texts, for a reranker pairs, for a classifier some of both."""
+def for_task(task: Task, max_input_length: int, prose: int = PROSE) -> tuple[ProbeText, ...]:
+    """What a kind of model is asked: texts, for a reranker pairs, for a classifier some of both.
+
+    Those that yield vectors, which may be computed in less than float32, are asked more: so many
+    texts of prose.
+    """
     if task == "reranker":
         return pairs(max_input_length)
     singles = texts(max_input_length)
     if task != "classifier":
-        return singles
+        return tuple(dict.fromkeys((*singles, *sample(prose))))
     both = zip(singles, pairs(max_input_length), strict=True)
     return tuple(pair if i % _EVERY == 0 else text for i, (text, pair) in enumerate(both))
 

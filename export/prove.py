@@ -1,38 +1,59 @@
 """Prove: let the serving code replay the probes in a process of its own, and judge the result."""
 
 import json
+import logging
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from app.inference import proof
-from app.inference.manifest import Certificate, Manifest
+from app.inference import agreement
+from app.inference.manifest import Certificate, Manifest, Task
 from export.errors import ExportError
+
+logger = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def prove(folder: Path) -> Certificate:
-    """Run `python -m app.prove` over a folder that is complete but for its certificate.
+def prove(folder: Path) -> tuple[Certificate, ...]:
+    """Run `python -m app.prove` over a folder that is complete but for its certificates.
+
+    They are for every provider and precision of this machine; the first is the CPU's, in float32.
 
     Raises: ExportError when serving fails there or does not reproduce the reference.
     """
     child = subprocess.run(  # noqa: S603  # our own interpreter and module
-        [sys.executable, "-m", "app.prove", str(folder.resolve()), "--provider", "cpu"],
+        [sys.executable, "-m", "app.prove", str(folder.resolve())],
         cwd=_ROOT,
         capture_output=True,
         text=True,
         check=False,
     )
+    told = child.stderr.strip().splitlines()
     if child.returncode != 0:
-        lines = child.stderr.strip().splitlines() or [f"it exited with {child.returncode}"]
-        raise ExportError(f"the serving code cannot serve the export: {lines[-1]}")
-    certificate = Certificate(**json.loads(child.stdout))
-    task = Manifest.read(folder).task
-    if not proof.is_proved(task, certificate.compute_dtype, certificate):
+        cause = told[-1] if told else f"it exited with {child.returncode}"
+        raise ExportError(f"the serving code cannot serve the export: {cause}")
+    for line in told:
+        logger.warning("warning: %s", line)
+    certificates = tuple(Certificate(**one) for one in json.loads(child.stdout))
+    _require_equal(Manifest.read(folder).task, certificates[0])
+    return certificates
+
+
+def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
+    """A line for each certificate, for the person who exports."""
+    for one in certificates:
+        line = f"{one.provider} in {one.compute_dtype}: {agreement.figure(task, one)}"
+        if one.neighbour_overlap is not None:
+            line += f", overlap of nearest neighbours {one.neighbour_overlap:.4f}"
+        yield f"{line}, over {one.probes} texts"
+
+
+def _require_equal(task: Task, certificate: Certificate) -> None:
+    if not agreement.is_proved(task, certificate.compute_dtype, certificate):
         raise ExportError(
             f"the exported graph does not match the original model: "
-            f"{proof.figure(task, certificate)} over {certificate.probes} texts, needed "
-            f"{proof.bound(task, certificate.compute_dtype)}; nothing was published"
+            f"{agreement.figure(task, certificate)} over {certificate.probes} texts, needed "
+            f"{agreement.bound(task, certificate.compute_dtype)}; nothing was published"
         )
-    return certificate

@@ -23,7 +23,8 @@ from pathlib import Path
 from app.inference import machine, repository
 from app.inference.batch import TokenizedInput, collate
 from app.inference.manifest import SENTENCE_EMBEDDING, Manifest
-from app.inference.session import Session, SessionOptions
+from app.inference.providers import Wanted
+from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
 from tests.process import Server
 from tests.texts import passages
@@ -85,7 +86,7 @@ def bare(folder: Path, texts: Sequence[str], rows: int) -> Rate:
     """Tokenize and run batches of like length in this process, for some seconds."""
     manifest = Manifest.read(folder)
     tokenization = Tokenization.load(folder, manifest)
-    session = Session.load(folder, manifest, SessionOptions())
+    session = Session.load(folder, manifest, plans(Wanted(), manifest.task)[0])
     ordered = sorted(texts, key=len) if rows > 1 else list(texts)
     groups = [ordered[start : start + rows] for start in range(0, len(ordered), rows)]
 

@@ -25,9 +25,12 @@ FLOORS = [
     {"app.api.diagnosis"},
     {"app.api.fields", "app.api.transport"},
     {"app.inference.engine", "app.inference.loading"},
-    {"app.inference.worker", "app.inference.tokenization", "app.inference.postprocess"},
+    {"app.inference.worker", "app.inference.tokenization"},
     {"app.inference.session"},
+    {"app.inference.openvino"},
     {"app.inference.providers", "app.inference.proof", "app.inference.machine"},
+    {"app.inference.agreement"},
+    {"app.inference.postprocess"},
     {"app.inference.batch", "app.inference.repository", "app.inference.snapshot"},
     {"app.inference.manifest"},
     {"app.errors", "app.lifecycle", "app.logs", "app.metrics"},
@@ -35,7 +38,8 @@ FLOORS = [
 ]  # fmt: skip
 
 DOORS = {
-    "onnxruntime": {"app.inference.session", "export.onnx_reference"},
+    "onnxruntime": {"app.inference.openvino", "app.inference.session", "export.onnx_reference"},
+    "onnxruntime_ep_openvino": {"app.inference.openvino"},
     "tokenizers": {"app.inference.tokenization", "export.onnx_reference"},
     "orjson": {
         "app.api.body", "app.api.openai", "app.api.routes", "app.api.tokens", "app.api.verb",
@@ -57,6 +61,7 @@ DOORS = {
 SHARED_WITH_EXPORT = {
     "app",
     "app.inference",
+    "app.inference.agreement",
     "app.inference.batch",
     "app.inference.manifest",
     "app.inference.proof",

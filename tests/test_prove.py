@@ -24,6 +24,7 @@ from app.inference.manifest import (
     file_digest,
 )
 from app.inference.proof import Probes
+from app.inference.providers import Wanted
 
 TABLE = np.random.default_rng(11).normal(size=(6, 4)).astype(np.float32)
 WORDS = {"[UNK]": 0, "sea": 1, "rain": 2, "train": 3, "song": 4, "old": 5}
@@ -106,7 +107,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_certificate_says_what_ran_and_how_close_it_came(folder: Path) -> None:
-    certificate = prove.prove(folder, "cpu")
+    certificate = prove.prove(folder, Wanted("cpu"))
     assert (certificate.graph, certificate.provider) == ("model.onnx", "cpu")
     assert (certificate.compute_dtype, certificate.reference) == ("float32", "pytorch")
     assert certificate.probes == len(TEXTS)
@@ -119,7 +120,7 @@ def test_one_wrong_vector_shows_in_the_worst_cosine(folder: Path) -> None:
     vectors = probes().vectors.copy()
     vectors[2] *= -1
     write_probes(folder, replace(probes(), vectors=vectors))
-    certificate = prove.prove(folder, "cpu")
+    certificate = prove.prove(folder, Wanted("cpu"))
     assert certificate.worst_cosine == pytest.approx(-1)
     assert certificate.mean_cosine == pytest.approx(1 - 2 / len(TEXTS))
 
@@ -129,20 +130,20 @@ def test_text_that_is_tokenized_differently_is_named(folder: Path) -> None:
     inputs[1] = TokenizedInput(np.array([5, 1], np.int64))
     write_probes(folder, replace(probes(), inputs=tuple(inputs)))
     with pytest.raises(StartupError, match=r"'old song' is tokenized as \[5, 4\]…, .* \[5, 1\]…"):
-        prove.prove(folder, "cpu")
+        prove.prove(folder, Wanted("cpu"))
 
 
 def test_changed_file_is_refused(folder: Path) -> None:
     (folder / "model.onnx").write_bytes(b"something else")
     with pytest.raises(ManifestError, match=r"model\.onnx is not the file that was exported"):
-        prove.prove(folder, "cpu")
+        prove.prove(folder, Wanted("cpu"))
 
 
 def test_command_prints_the_certificate_as_json(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert prove.main([str(folder)]) == 0
-    printed = json.loads(capsys.readouterr().out)
+    [printed] = json.loads(capsys.readouterr().out)  # its manifest names no other provider
     assert printed["worst_cosine"] > 0.99999
     assert set(printed) >= {"graph", "provider", "compute_dtype", "machine", "probes", "created"}
 

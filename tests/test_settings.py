@@ -106,7 +106,7 @@ def test_origins_may_be_given_several_times() -> None:
         ([*MODEL], {"JSON_OUTPUT": "1"}, "must be true or false"),
         ([*MODEL, "--auto-truncate", "no"], {}, "must be true or false"),
         ([*MODEL, "--pooling", "last_token"], {}, "must be one of cls, mean, last-token"),
-        ([*MODEL, "--provider", "tpu"], {}, "must be one of auto, cpu, cuda"),
+        ([*MODEL, "--provider", "tpu"], {}, "must be one of auto, cpu, openvino, cuda"),
         ([*MODEL, "--drain-seconds", "-1"], {}, "--drain-seconds"),
         ([*MODEL, "--drain-seconds", "nan"], {}, "must be between 0 and 1,000,000"),
         ([*MODEL], {"API_KEY": ""}, "API_KEY is empty: unset it, or set a key"),

@@ -35,6 +35,7 @@ class Service:
     created: int  # when the model was exported, in seconds since 1970
     payload_limit: int
     api_key: str | None
+    headers: RawHeaders  # of every computed answer: which vector space, in which precision
 
 
 class Infer:
@@ -57,7 +58,7 @@ class Infer:
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error)
         else:
-            headers = _timing_headers(request, computed, started)
+            headers = self._service.headers + _timing_headers(request, computed, started)
             await respond(send, 200, verb.render(request, computed), JSON, headers)
 
 
@@ -77,7 +78,7 @@ class Ask:
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, render_error)
         else:
-            await respond(send, 200, answer, JSON, [])
+            await respond(send, 200, answer, JSON, self._service.headers)
 
     async def _run(self, content: bytes) -> bytes:
         return await self._answer(self._service.engine, content)

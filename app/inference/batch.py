@@ -1,6 +1,7 @@
 """Which inputs share a batch, and how a batch is padded: pure functions over lengths and arrays."""
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,14 +36,54 @@ class BatchLimits:
 
     max_tokens: int  # longest input × rows, padding included
     max_rows: int | None = None
+    # For a provider that prepares itself for each new shape: the only ones it is given.
+    lengths: tuple[int, ...] = ()  # ascending; empty: every length
+    row_counts: tuple[int, ...] = ()  # ascending, from 1; empty: every number
+
+    def padded(self, length: int) -> int:
+        """How long a row becomes whose batch has `length` tokens at most."""
+        place = bisect_left(self.lengths, length)
+        return self.lengths[place] if place < len(self.lengths) else length
+
+    def rows(self, count: int) -> int:
+        """How many of `count` rows may be one batch, their length aside."""
+        most = count if self.max_rows is None else min(count, self.max_rows)
+        return max((rows for rows in self.row_counts if rows <= most), default=most)
+
+    def fits(self, rows: int, longest: int) -> bool:
+        """Whether so many rows of that length may be one batch; a single row always may."""
+        return rows == 1 or self.padded(longest) * rows <= self.max_tokens
+
+    def shapes(self) -> list[tuple[int, int]]:
+        """Every (rows, length) that can occur, fewest rows first; none where any can."""
+        return [
+            (rows, length)
+            for rows in self.row_counts
+            for length in self.lengths
+            if self.rows(rows) == rows and self.fits(rows, length)
+        ]
 
 
-def collate(inputs: Sequence[TokenizedInput], padding: Padding) -> Batch:
-    """Pad inputs to the longest: N × (Sᵢ,) becomes (N, S).
+def ladder(longest: int) -> tuple[int, ...]:
+    """The lengths that rows are padded to: every 8 up to 64, then four for each doubling.
+
+    On average a row is padded by a twelfth of its length, and 256 tokens take 16 lengths.
+    """
+    steps = []
+    step = length = 8
+    while length < longest:
+        steps.append(length)
+        step = max(8, (1 << (length.bit_length() - 1)) // 4)
+        length += step
+    return (*steps, longest)
+
+
+def collate(inputs: Sequence[TokenizedInput], padding: Padding, length: int | None = None) -> Batch:
+    """Pad inputs to `length`, or to the longest of them: N × (Sᵢ,) becomes (N, S).
 
     Raises: ValueError for an empty sequence.
     """
-    longest = max(map(len, inputs))
+    longest = max(max(map(len, inputs)), length or 0)
     shape = (len(inputs), longest)
     input_ids = np.full(shape, padding.id, np.int64)
     attention_mask = np.zeros(shape, np.int64)
@@ -56,6 +97,11 @@ def collate(inputs: Sequence[TokenizedInput], padding: Padding) -> Batch:
     return Batch(input_ids, attention_mask, token_type_ids)
 
 
+def blank(rows: int, length: int, padding: Padding) -> Batch:
+    """A batch of that shape that asks nothing: to warm up with."""
+    return collate([TokenizedInput(np.zeros(length, np.int64))] * rows, padding)
+
+
 def choose(lengths: Sequence[int], anchor: int, limits: BatchLimits) -> slice:
     """The rows that share a run with row `anchor`: a slice of `lengths`, which is ascending.
 
@@ -64,13 +110,13 @@ def choose(lengths: Sequence[int], anchor: int, limits: BatchLimits) -> slice:
     always in it, even where it alone exceeds the limits.
     """
     first, last = anchor, anchor
-    max_rows = len(lengths) if limits.max_rows is None else limits.max_rows
+    most = limits.rows(len(lengths))
 
     def fits(low: int, high: int) -> bool:
         longest, rows = lengths[high], high - low + 1
         return (
-            rows <= max_rows
-            and longest * rows <= limits.max_tokens
+            rows <= most
+            and limits.fits(rows, longest)
             and longest - lengths[low] <= allowed_padding(longest)
         )
 
@@ -84,7 +130,25 @@ def choose(lengths: Sequence[int], anchor: int, limits: BatchLimits) -> slice:
         elif above:
             last += 1
         else:
-            return slice(first, last + 1)
+            return _counted(slice(first, last + 1), anchor, limits)
+
+
+def in_order(lengths: Sequence[int], limits: BatchLimits) -> Iterator[slice]:
+    """Rows as they come, whatever their lengths, cut into batches that keep the limits."""
+    start = 0
+    while start < len(lengths):
+        rows = limits.rows(len(lengths) - start)
+        while not limits.fits(rows, max(lengths[start : start + rows])):
+            rows = limits.rows(rows - 1)
+        yield slice(start, start + rows)
+        start += rows
+
+
+def _counted(chosen: slice, anchor: int, limits: BatchLimits) -> slice:
+    """As many of the chosen rows as a batch may count, the anchor among them."""
+    rows = limits.rows(chosen.stop - chosen.start)
+    first = min(anchor, chosen.stop - rows)
+    return slice(first, first + rows)
 
 
 def allowed_padding(longest: int) -> int:

@@ -231,6 +231,10 @@ class Engine:
         except ServiceError:
             raise Unhealthy from None
 
+    def warm_up(self) -> None:
+        """Prepare for every shape of a batch, in the time that requests leave."""
+        self._worker.warm_up(self._options.output)
+
     async def close(self) -> None:
         """Answer what was admitted, then end the threads."""
         await asyncio.to_thread(self._worker.close)

@@ -4,11 +4,19 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from app.errors import BackendFailed, StartupError
 from app.inference import machine
-from app.inference.batch import TokenizedInput, collate
+from app.inference.agreement import (
+    EXACT_ERROR,
+    Agreement,
+    Measured,
+    bound,
+    figure,
+    is_proved,
+    shortfall,
+    yields_logits,
+)
+from app.inference.batch import BatchLimits, blank
 from app.inference.manifest import (
     POOLED_OUTPUTS,
     PROBES_FILE,
@@ -19,8 +27,9 @@ from app.inference.manifest import (
     ManifestError,
     Pooling,
 )
-from app.inference.proof import Probes, ProbesError, bound, figure, is_proved, replay
-from app.inference.session import Session, SessionOptions
+from app.inference.proof import Probes, ProbesError, replay
+from app.inference.providers import Plan, Wanted
+from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
 
 logger = logging.getLogger(__name__)
@@ -28,16 +37,35 @@ logger = logging.getLogger(__name__)
 # Probes replayed at start: few where this very machine has a certificate, more where it has none.
 CERTIFIED_PROBES = 8
 UNCERTIFIED_PROBES = 64
+QUALIFYING_PROBES = 500  # of a certificate that lets a lower precision be taken unasked
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
     """How a model is to be run."""
 
-    session: SessionOptions
+    wanted: Wanted
     tokenization_workers: int
     max_batch_tokens: int
     auto_truncate: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Exported:
+    """A folder whose files are what its manifest says."""
+
+    folder: Path
+    manifest: Manifest
+    probes: Probes
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was measured at start, and whether this machine has a certificate for it."""
+
+    agreement: Agreement
+    probes: int
+    certificate: Certificate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +76,9 @@ class LoadedModel:
     session: Session
     tokenization: Tokenization
     max_input_length: int  # tokens; the model's own, or less where a batch holds less
-    run_tokens: int  # padded tokens of one run
+    limits: BatchLimits  # of one run
+    reason: str  # why this provider and this precision
+    proof: Proof
 
 
 def load(folder: Path, options: LoadOptions) -> LoadedModel:
@@ -59,7 +89,7 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     try:
         manifest = Manifest.read(folder)
         manifest.verify_files(folder)
-        probes = Probes.read(folder / PROBES_FILE)
+        exported = _Exported(folder, manifest, Probes.read(folder / PROBES_FILE))
     except (ManifestError, ProbesError) as error:
         raise StartupError(str(error)) from None
     max_length = _max_input_length(manifest, options)
@@ -67,12 +97,22 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     logger.info("Starting %d tokenization workers", options.tokenization_workers)
     tokenization = Tokenization.load(folder, manifest, options.tokenization_workers, max_length)
     logger.info("Starting model backend")
-    session = Session.load(folder, manifest, options.session)
-    run_tokens = min(options.max_batch_tokens, session.plan.run_tokens or options.max_batch_tokens)
-    logger.info("Warming up model")
-    _warm_up(session, manifest, max_length, run_tokens)
-    _prove(session, manifest, probes)
-    return LoadedModel(manifest, session, tokenization, max_length, run_tokens)
+    candidates = plans(options.wanted, manifest.task)
+    given_up = ""
+    for plan in candidates:
+        limits = plan.limits(max_length, options.max_batch_tokens)
+        try:
+            session, proof = _start(exported, plan, limits, max_length)
+        except StartupError as error:
+            if plan is candidates[-1]:
+                raise
+            given_up = str(error)
+            logger.warning("%s in %s is not used: %s", plan.provider, plan.compute_dtype, error)
+        else:
+            break
+    reason = given_up or plan.reason
+    logger.info("Computing in %s on %s: %s", plan.compute_dtype, plan.provider, reason)
+    return LoadedModel(manifest, session, tokenization, max_length, limits, reason, proof)
 
 
 def output_for(manifest: Manifest, pooling: Pooling | None) -> str:
@@ -105,43 +145,82 @@ def _max_input_length(manifest: Manifest, options: LoadOptions) -> int:
     return options.max_batch_tokens
 
 
-def _warm_up(session: Session, manifest: Manifest, max_length: int, run_tokens: int) -> None:
-    """Run one token, then the largest batch, after which memory has reached its plateau."""
-    for rows, length in ((1, 1), (max(1, run_tokens // max_length), max_length)):
-        tokens = TokenizedInput(np.zeros(length, np.int64))
-        try:
-            session.run(collate([tokens] * rows, manifest.padding), (TASK_OUTPUTS[manifest.task],))
-        except BackendFailed as error:
-            raise StartupError(f"Model backend is not healthy: {error}") from None
+def _start(
+    exported: _Exported, plan: Plan, limits: BatchLimits, max_length: int
+) -> tuple[Session, Proof]:
+    """A session that follows the plan, warm and proved.
 
-
-def _prove(session: Session, manifest: Manifest, probes: Probes) -> None:
-    certificate = _fitting(manifest, session)
-    chosen = probes.take(CERTIFIED_PROBES if certificate else UNCERTIFIED_PROBES)
+    Raises: StartupError saying why the plan cannot be followed.
+    """
+    manifest = exported.manifest
+    certificate = _certificate(manifest, plan)
+    if plan.must_qualify and certificate is not None:
+        _require_quality(plan, certificate)  # before time is spent on loading
+    session = Session.load(exported.folder, manifest, plan)
+    logger.info("Warming up model")
     try:
-        agreement = replay(session, chosen, manifest.padding, TASK_OUTPUTS[manifest.task])
+        _warm_up(session, manifest, limits, max_length)
+        chosen = exported.probes.take(CERTIFIED_PROBES if certificate else UNCERTIFIED_PROBES)
+        output = TASK_OUTPUTS[manifest.task]
+        agreement = replay(session, chosen, manifest.padding, limits, output)
     except BackendFailed as error:
         raise StartupError(f"Model backend is not healthy: {error}") from None
-    known = "as certified for this machine" if certificate else "this machine has no certificate"
+    proof = Proof(agreement, len(chosen), certificate)
+    _judge(manifest, plan, proof)
+    return session, proof
+
+
+def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_length: int) -> None:
+    """Run one token, then the largest batch, after which memory has reached its plateau."""
+    most = limits.rows(max(1, limits.max_tokens // max_length))
+    for rows, length in ((1, 1), (most, max_length)):
+        batch = blank(rows, limits.padded(length), manifest.padding)
+        session.run(batch, (TASK_OUTPUTS[manifest.task],))
+
+
+def _judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
+    """Log what was measured; raise StartupError where it is not enough."""
+    found = figure(manifest.task, proof.agreement)
     logger.info(
         "Proved on %s in %s: %s to the original model over %d probes (%s)",
-        session.provider,
-        session.compute_dtype,
-        figure(manifest.task, agreement),
-        len(chosen),
-        known,
+        plan.provider,
+        plan.compute_dtype,
+        found,
+        proof.probes,
+        "as certified for this machine" if proof.certificate else "this machine has no certificate",
     )
-    if not is_proved(manifest.task, session.compute_dtype, agreement):
+    if not is_proved(manifest.task, plan.compute_dtype, proof.agreement):
         raise StartupError(
             f"the model does not give its original's answers here: "
-            f"{figure(manifest.task, agreement)} on {session.provider} in {session.compute_dtype}, "
-            f"needed {bound(manifest.task, session.compute_dtype)}; export it again"
+            f"{found} on {plan.provider} in {plan.compute_dtype}, "
+            f"needed {bound(manifest.task, plan.compute_dtype)}; export it again"
         )
+    if plan.compute_dtype != "float32" and proof.agreement.largest_error < EXACT_ERROR:
+        raise StartupError(
+            f"--dtype {plan.compute_dtype}: {plan.provider} answers as exactly as float32 does, so "
+            "it computes in that; use --dtype float32"
+        )
+    if plan.compute_dtype != "float32" and not yields_logits(manifest.task):
+        _require_quality(plan, proof.certificate or proof.agreement)
 
 
-def _fitting(manifest: Manifest, session: Session) -> Certificate | None:
-    key = (session.graph.file, session.provider, session.compute_dtype, machine.describe())
+def _require_quality(plan: Plan, measured: Measured) -> None:
+    """Warn of what a lower precision costs; raise StartupError where nobody asked for it."""
+    short = shortfall(measured)
+    if short is None:
+        return
+    if plan.must_qualify:
+        raise StartupError(f"{short}; --dtype {plan.compute_dtype} takes it all the same")
+    logger.warning("%s costs this model quality: %s", plan.compute_dtype, short)
+
+
+def _certificate(manifest: Manifest, plan: Plan) -> Certificate | None:
+    """What the folder says of this graph, provider, precision and machine."""
+    key = (plan.provider, plan.compute_dtype, machine.describe())
+    files = {graph.file for graph in manifest.graphs}
+    least = QUALIFYING_PROBES if plan.must_qualify else 1
     for one in manifest.certificates:
-        if (one.graph, one.provider, one.compute_dtype, one.machine) == key:
+        found = (one.provider, one.compute_dtype, one.machine)
+        if one.graph in files and found == key and one.probes >= least:
             return one
     return None

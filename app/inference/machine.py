@@ -7,21 +7,34 @@ import re
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+_CPUINFO = Path("/proc/cpuinfo")
 # Instruction sets that change which kernels run, and so the last digits of a vector.
 _FEATURES = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx512f", "avx2", "bf16", "sve")
 
 
-def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
+def describe(cpuinfo: Path = _CPUINFO) -> str:
     """The processor in one line: architecture, model name, instruction sets that matter."""
-    try:
-        text = cpuinfo.read_text()
-    except OSError:
-        text = ""
-    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", text, re.MULTILINE)
-    known = set(flags.group(1).split()) if flags else set()
+    model = re.search(r"^model name\s*:\s*(.+)$", _read(cpuinfo), re.MULTILINE)
     parts = [platform.machine(), model.group(1) if model else platform.processor()]
+    known = _flags(cpuinfo)
     return " ".join(filter(None, [*parts, *(name for name in _FEATURES if name in known)]))
+
+
+def computes_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
+    """Whether an x86 processor has instructions for bfloat16."""
+    return not _flags(cpuinfo).isdisjoint({"amx_bf16", "avx512_bf16"})
+
+
+def _flags(cpuinfo: Path) -> set[str]:
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", _read(cpuinfo), re.MULTILINE)
+    return set(flags.group(1).split()) if flags else set()
+
+
+def _read(cpuinfo: Path) -> str:
+    try:
+        return cpuinfo.read_text()
+    except OSError:
+        return ""
 
 
 def usable_cores(root: Path = Path("/")) -> int:

@@ -93,8 +93,14 @@ class Certificate:
     probes: int
     worst_cosine: float
     mean_cosine: float
-    largest_error: float  # of any component of the unit vectors
+    largest_error: float  # of any component of the unit vectors, or of any logit
     created: str  # ISO 8601, UTC
+    # Folders from before these were measured lack them.
+    first_percentile: float | None = None  # of the cosines
+    neighbour_overlap: float | None = None  # share of the ten nearest probes that stay the same
+    batch_cosine: float | None = None  # worst, of the same input alone and in a batch
+    largest_score_error: float | None = None  # of classifiers and rerankers
+    longest_input: int | None = None  # tokens
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,68 +1,182 @@
-"""Execution providers: which one to ask ONNX Runtime for, and with which options.
+"""Execution providers: which ones to try, in which precision, and with which options.
 
-ONNX Runtime falls back to the CPU in silence, whatever its options say (microsoft/onnxruntime
-#17801, #23372), so the session that comes out is checked against what was asked for.
+Two things are never left to chance. ONNX Runtime falls back to the CPU in silence, whatever its
+options say (microsoft/onnxruntime #17801, #23372), and OpenVINO picks bfloat16 by itself where a
+processor has it: so each plan states its precision, and the session that comes out is checked.
 """
 
-from collections.abc import Collection, Mapping
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
 from app.errors import StartupError
-from app.inference.manifest import Dtype, Provider
+from app.inference.batch import BatchLimits, ladder
+from app.inference.manifest import Dtype, Provider, Task
 
-Choice = Literal["auto", "cpu", "cuda"]
-ORT_NAMES: Mapping[str, str] = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+Choice = Literal["auto", "cpu", "openvino", "cuda"]
+DtypeChoice = Literal["auto", "float32", "bfloat16"]
+ORT_NAMES: Mapping[str, str] = {
+    "cpu": "CPUExecutionProvider",
+    "openvino": "OpenVINOExecutionProvider",
+    "cuda": "CUDAExecutionProvider",
+}
+VECTOR_TASKS = ("embedding", "splade")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What an operator asks for; `threads` 0 means every core that the process may use."""
+
+    provider: Choice = "auto"
+    dtype: DtypeChoice = "auto"
+    threads: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """What this installation and this machine offer."""
+
+    ort_names: frozenset[str]  # of the providers in the installed onnxruntime
+    cores: int
+    bfloat16: bool  # whether the processor computes in it
+    openvino_fault: str | None = None  # why OpenVINO cannot be used; None where it can
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One provider to try, and what follows from it."""
+    """One provider to try in one precision, and what follows from it."""
 
     provider: Provider
-    ort_name: str
-    ort_options: dict[str, str] = field(default_factory=dict)
+    reason: str  # why this one, for the operator
     compute_dtype: Dtype = "float32"
-    # Past what the caches hold, larger batches cost more per token: on two cores of a server CPU
-    # 8×128 tokens moved as many a second as 32×32 and a tenth more than 32×128.
-    run_tokens: int | None = 2048
-    run_threads: int = 1
+    must_qualify: bool = False  # nobody asked for this precision: it must show that it costs little
+    ort_options: dict[str, str] = field(default_factory=dict)
+    threads: int = 1  # of the session
+    run_threads: int = 1  # that call it at a time
+    run_tokens: int | None = None
+    row_counts: tuple[int, ...] = ()  # where a new shape is dear: the only ones; () for any
+
+    @property
+    def ort_name(self) -> str:
+        """What ONNX Runtime calls the provider."""
+        return ORT_NAMES[self.provider]
+
+    def limits(self, longest_input: int, max_batch_tokens: int) -> BatchLimits:
+        """What one run may hold, for inputs of up to that many tokens."""
+        tokens = min(max_batch_tokens, self.run_tokens or max_batch_tokens)
+        lengths = ladder(longest_input) if self.row_counts else ()
+        return BatchLimits(tokens, lengths=lengths, row_counts=self.row_counts)
 
 
-def candidates(choice: Choice, available: Collection[str]) -> list[Plan]:
-    """Plans to try in order; `available` are ONNX Runtime's own provider names.
+def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
+    """Plans to try in order.
 
-    Raises: StartupError when the provider asked for is not part of the installed package.
+    Raises: StartupError with the remedy when what was asked for by name cannot be had here.
     """
-    if choice == "cuda" and ORT_NAMES["cuda"] not in available:
-        raise StartupError(
-            "--provider cuda: the installed onnxruntime has no CUDA provider; install the `gpu` "
-            "extra (onnxruntime-gpu) or use the image built with --target gpu"
-        )
+    _require(wanted, here)
+    threads = wanted.threads or here.cores
+    fault = None if wanted.dtype == "bfloat16" else _why_not_bfloat16(wanted, here, task)
     plans = []
-    if choice in {"auto", "cuda"} and ORT_NAMES["cuda"] in available:
-        plans.append(_cuda())
-    if choice in {"auto", "cpu"}:
-        plans.append(_cpu())
+    if wanted.provider in {"auto", "cuda"} and wanted.dtype != "bfloat16":
+        plans += [_cuda(threads)] if ORT_NAMES["cuda"] in here.ort_names else []
+    if fault is None:
+        plans.append(_openvino("bfloat16", threads, wanted))
+    if wanted.dtype == "bfloat16":
+        return plans
+    if wanted.provider == "openvino":
+        plans.append(_openvino("float32", threads, wanted, fault))
+    elif wanted.provider in {"auto", "cpu"}:
+        plans.append(_cpu(threads, fault))
     return plans
 
 
 def unusable(plan: Plan, reason: str) -> StartupError:
     """What to tell an operator whose provider is installed but does not work here."""
+    device = (
+        "check that a device is passed to the container and that its driver is recent enough, or "
+        if plan.provider == "cuda"
+        else ""
+    )
     return StartupError(
-        f"--provider {plan.provider}: ONNX Runtime could not use it ({reason}); check that a "
-        "device is passed to the container and that its driver is recent enough, or use "
+        f"--provider {plan.provider}: ONNX Runtime could not use it ({reason}); {device}use "
         "--provider cpu"
     )
 
 
-def _cpu() -> Plan:
-    return Plan("cpu", ORT_NAMES["cpu"])
+def _require(wanted: Wanted, here: Here) -> None:
+    if wanted.provider == "cuda" and ORT_NAMES["cuda"] not in here.ort_names:
+        raise StartupError(
+            "--provider cuda: the installed onnxruntime has no CUDA provider; install the `gpu` "
+            "extra (onnxruntime-gpu) or use the image built with --target gpu"
+        )
+    if wanted.provider == "openvino" and here.openvino_fault is not None:
+        raise StartupError(f"--provider openvino: {here.openvino_fault}; use --provider cpu")
+    if wanted.dtype != "bfloat16":
+        return
+    if wanted.provider in {"cpu", "cuda"}:
+        raise StartupError(
+            f"--dtype bfloat16: provider {wanted.provider} computes in float32 only; use "
+            "--provider openvino or --dtype float32"
+        )
+    if here.openvino_fault is not None:
+        raise StartupError(f"--dtype bfloat16: {here.openvino_fault}; use --dtype float32")
+    if not here.bfloat16:
+        raise StartupError(f"--dtype bfloat16: {NO_BFLOAT16}; use --dtype float32")
 
 
-def _cuda() -> Plan:
+NO_BFLOAT16 = (
+    "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
+)
+
+
+def _why_not_bfloat16(wanted: Wanted, here: Here, task: Task) -> str | None:
+    """Why bfloat16 is not tried where the choice is ours; None where it is."""
+    if wanted.dtype == "float32":
+        return "float32 was asked for"
+    if wanted.provider in {"cpu", "cuda"}:
+        return f"provider {wanted.provider} was asked for"
+    if task not in VECTOR_TASKS:
+        return "scores are computed in float32 unless bfloat16 is asked for"
+    if not here.bfloat16:
+        return NO_BFLOAT16
+    return here.openvino_fault
+
+
+def _cpu(threads: int, reason: str | None) -> Plan:
+    # Past what the caches hold, larger batches cost more per token: on two cores of a server CPU
+    # 8×128 tokens moved as many a second as 32×32 and a tenth more than 32×128.
+    why = reason or "the provider that is always there"
+    return Plan("cpu", why, threads=threads, run_tokens=2048)
+
+
+def _openvino(dtype: Dtype, threads: int, wanted: Wanted, reason: str | None = None) -> Plan:
+    """Several runs side by side, each on one core, move most tokens; a new shape costs memory."""
+    auto = dtype == "bfloat16" and wanted.dtype == "auto"
+    why = "the processor computes in it, and it costs this model little" if auto else reason
+    properties = {
+        "INFERENCE_PRECISION_HINT": {"bfloat16": "bf16", "float32": "f32"}[dtype],
+        "INFERENCE_NUM_THREADS": str(threads),
+        "NUM_STREAMS": str(threads),
+        "CPU_RUNTIME_CACHE_CAPACITY": "64",
+        # Pinned, the threads of two servers on one machine would share cores and leave others idle.
+        "ENABLE_CPU_PINNING": "NO",
+    }
+    return Plan(
+        "openvino",
+        why or f"{dtype} was asked for",
+        compute_dtype=dtype,
+        must_qualify=auto,
+        ort_options={"load_config": json.dumps({"CPU": properties})},
+        run_threads=threads,
+        run_tokens=1024,
+        row_counts=(1, 2, 4, 8, 16),
+    )
+
+
+def _cuda(threads: int) -> Plan:
     options = {
         "use_tf32": "0",  # TF32 keeps 10 bits of mantissa; float32 must stay float32
         "arena_extend_strategy": "kSameAsRequested",  # the default doubles and never gives back
     }
-    return Plan("cuda", ORT_NAMES["cuda"], options, run_tokens=None)
+    return Plan("cuda", "a CUDA provider is installed", ort_options=options, threads=threads)

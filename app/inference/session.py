@@ -1,8 +1,6 @@
-"""Session: one exported graph on one execution provider. With `providers`, onnxruntime's door."""
+"""Session: one exported graph on one execution provider. With `openvino`, onnxruntime's door."""
 
-import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
@@ -11,20 +9,10 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, StartupError
-from app.inference import machine
+from app.inference import machine, openvino
 from app.inference.batch import Batch
-from app.inference.manifest import Dtype, Graph, Manifest, Provider
-from app.inference.providers import Choice, Plan, candidates, unusable
-
-logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SessionOptions:
-    """How to run a graph; `threads` 0 means every core that the process may use."""
-
-    provider: Choice = "auto"
-    threads: int = 0
+from app.inference.manifest import Dtype, Graph, Manifest, Provider, Task
+from app.inference.providers import Here, Plan, Wanted, candidates, unusable
 
 
 class Session:
@@ -47,34 +35,25 @@ class Session:
         return self.plan.compute_dtype
 
     @classmethod
-    def load(cls, folder: Path, manifest: Manifest, options: SessionOptions) -> Self:
-        """Load the folder's graph on the provider asked for, and check that it is the one got.
+    def load(cls, folder: Path, manifest: Manifest, plan: Plan) -> Self:
+        """Load the folder's graph as planned, and check that what comes out is what was planned.
 
         Raises: StartupError naming the file or the provider, with the remedy.
         """
-        plans = candidates(options.provider, onnxruntime.get_available_providers())
-        for plan in plans[:-1]:
-            try:
-                return cls._load(folder, manifest, plan, options.threads)
-            except StartupError as error:
-                logger.warning("%s; trying %s", error, plans[-1].provider)
-        return cls._load(folder, manifest, plans[-1], options.threads)
-
-    @classmethod
-    def _load(cls, folder: Path, manifest: Manifest, plan: Plan, threads: int) -> Self:
         graph = _graph_for(manifest, plan)
         if plan.provider == "cuda":
             onnxruntime.preload_dlls()
+        options = _session_options(plan)
+        arguments = {}
+        if plan.provider == "openvino":
+            options.add_provider_for_devices([openvino.find().device], plan.ort_options)
+        else:
+            arguments["providers"] = [(plan.ort_name, plan.ort_options)]
         try:
-            session = onnxruntime.InferenceSession(
-                folder / graph.file,
-                _session_options(threads or machine.usable_cores()),
-                providers=[(plan.ort_name, plan.ort_options)],
-            )
+            session = onnxruntime.InferenceSession(folder / graph.file, options, **arguments)
         except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
             raise StartupError(f"{folder / graph.file} cannot be loaded: {error}") from None
-        if session.get_providers()[0] != plan.ort_name:
-            raise unusable(plan, f"got {session.get_providers()[0]} instead")
+        _check_placement(session, plan)
         session.disable_fallback()  # a failing provider must fail, not move to the CPU
         return cls(session, plan, graph)
 
@@ -96,21 +75,56 @@ class Session:
         return dict(zip(outputs, results, strict=True))
 
 
+def plans(wanted: Wanted, task: Task) -> list[Plan]:
+    """What to try on this machine, in order.
+
+    Raises: StartupError when what was asked for by name cannot be had here.
+    """
+    bfloat16 = machine.computes_bfloat16()
+    asked = wanted.provider == "openvino" or wanted.dtype == "bfloat16"
+    if asked or (bfloat16 and (wanted.provider, wanted.dtype) == ("auto", "auto")):
+        found = openvino.find()
+    else:
+        found = openvino.Found(fault="OpenVINO was not asked for")  # loading it takes memory
+    here = Here(
+        ort_names=frozenset(onnxruntime.get_available_providers()),
+        cores=machine.usable_cores(),
+        bfloat16=bfloat16 and (found.bfloat16 or found.fault is not None),
+        openvino_fault=found.fault,
+    )
+    return candidates(wanted, here, task)
+
+
 def _graph_for(manifest: Manifest, plan: Plan) -> Graph:
+    """The graph to run; bfloat16 is made of the float32 one, by the provider."""
     for graph in manifest.graphs:
-        if plan.provider in graph.providers and graph.dtype == plan.compute_dtype:
+        if plan.provider in graph.providers and graph.dtype == "float32":
             return graph
     raise StartupError(
-        f"the exported model holds no {plan.compute_dtype} graph for provider {plan.provider}: "
-        "export it again"
+        f"the exported model holds no graph for provider {plan.provider}: export it again"
     )
 
 
-def _session_options(threads: int) -> onnxruntime.SessionOptions:
+def _session_options(plan: Plan) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads  # the default counts the host's cores, and pins them
+    options.intra_op_num_threads = plan.threads  # the default counts the host's cores, pins them
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # plans are kept per shape, and shapes never repeat
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     return options
+
+
+def _check_placement(session: onnxruntime.InferenceSession, plan: Plan) -> None:
+    """Raise StartupError unless the provider is there, and on OpenVINO computes every node.
+
+    What OpenVINO leaves over would run in float32 on one thread.
+    """
+    first = session.get_providers()[0]
+    if first != plan.ort_name:
+        raise unusable(plan, f"got {first} instead")
+    if plan.provider == "openvino":
+        placed = {part.ep_name for part in session.get_provider_graph_assignment_info()}
+        if placed != {plan.ort_name}:
+            raise unusable(plan, f"nodes were placed on {', '.join(sorted(placed))}")

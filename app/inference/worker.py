@@ -17,6 +17,7 @@ import threading
 import time
 from asyncio import AbstractEventLoop
 from bisect import insort
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
@@ -26,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, ServiceError
-from app.inference.batch import Batch, BatchLimits, TokenizedInput, choose, collate
+from app.inference.batch import Batch, BatchLimits, TokenizedInput, blank, choose, collate
 from app.inference.manifest import Padding
 from app.metrics import Metrics
 
@@ -94,6 +95,13 @@ class _Finished:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class _WarmUp:
+    """Run every shape that can occur, for this output, while nothing else is to be done."""
+
+    output: str
+
+
 class _Close:
     """Finish what waits, then end."""
 
@@ -113,9 +121,10 @@ class BatchWorker:
         self._padding = padding
         self._limits = limits
         self._metrics = metrics
-        self._inbox: SimpleQueue[Job | _Finished | _Close] = SimpleQueue()
+        self._inbox: SimpleQueue[Job | _Finished | _WarmUp | _Close] = SimpleQueue()
         self._runs: SimpleQueue[_Run | None] = SimpleQueue()
         self._idle = run_threads
+        self._spare: deque[_Run] = deque()  # runs for times when nothing waits
         self._waiting: list[_Row] = []  # ascending
         self._jobs: dict[int, Job] = {}  # by arrival; those with rows still missing
         self._queued: dict[int, Job] = {}  # by arrival; those with rows in `_waiting`
@@ -145,6 +154,10 @@ class BatchWorker:
                 raise BackendFailed(f"Backend error: {self._refusal}")
             self._inbox.put(job)
 
+    def warm_up(self, output: str) -> None:
+        """Run each shape once on every run thread, where shapes are few, whenever nothing waits."""
+        self._inbox.put(_WarmUp(output))
+
     def close(self) -> None:
         """Compute what was submitted, refuse what comes after, and end the threads."""
         self._refuse("the service is shutting down")
@@ -157,7 +170,7 @@ class BatchWorker:
         reason = "the service is shutting down"
         try:
             closing = False
-            while not closing or self._jobs:
+            while not closing or self._jobs or self._idle < len(self._runners):
                 closing = self._take(self._inbox.get()) or closing
                 while not self._inbox.empty():
                     closing = self._take(self._inbox.get()) or closing
@@ -169,12 +182,19 @@ class BatchWorker:
         finally:
             self._end(reason)
 
-    def _take(self, message: Job | _Finished | _Close) -> bool:
+    def _take(self, message: Job | _Finished | _WarmUp | _Close) -> bool:
         """Handle one message; True when it asks to close."""
         if isinstance(message, Job):
             self._accept(message)
         elif isinstance(message, _Finished):
             self._finish(message)
+        elif isinstance(message, _WarmUp):
+            self._spare.extend(
+                _Run((), blank(*shape, self._padding), (message.output,))
+                for shape in self._limits.shapes()
+            )
+        else:
+            self._spare.clear()
         return isinstance(message, _Close)
 
     def _accept(self, job: Job) -> None:
@@ -203,6 +223,11 @@ class BatchWorker:
             run = self._form()
             self._idle -= 1
             self._runs.put(run)
+        if self._spare and self._idle == len(self._runners):
+            run = self._spare.popleft()
+            for _ in self._runners:  # each stream of a provider learns a shape for itself
+                self._idle -= 1
+                self._runs.put(run)
         self._metrics.set("te_queue_size", len(self._waiting))
 
     def _form(self) -> _Run:
@@ -216,7 +241,9 @@ class BatchWorker:
             job.queued -= 1
             if not job.queued:
                 del self._queued[job.arrival]
-        batch = collate([job.inputs[index] for job, index in rows], self._padding)
+        inputs = [job.inputs[index] for job, index in rows]
+        length = self._limits.padded(max(map(len, inputs)))
+        batch = collate(inputs, self._padding, length)
         self._metrics.observe("te_batch_next_size", len(rows))
         self._metrics.observe("te_batch_next_tokens", batch.input_ids.size)
         return _Run(rows, batch, tuple(dict.fromkeys(job.output for job, _ in rows)))

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from export import probes
+from export import probes, prose
 
 SCRIPTS = "LATIN CYRILLIC GREEK ARABIC HEBREW DEVANAGARI CJK HIRAGANA KATAKANA HANGUL THAI DIGIT"
 
@@ -42,3 +42,21 @@ def test_neighbours_differ_in_length() -> None:
     equal = sum(left == right for left, right in pairwise(lengths))
     assert equal <= len(lengths) // 20
     assert all(max(lengths[i : i + 16]) > 4 * min(lengths[i : i + 16]) for i in range(80))
+
+
+def test_models_that_yield_vectors_are_asked_enough_to_choose_a_precision() -> None:
+    for task in ("embedding", "splade"):
+        every = probes.for_task(task, 256)
+        assert len(every) >= 500
+        assert len(set(every)) == len(every)
+    assert len(probes.for_task("reranker", 256)) == len(probes.texts(256))
+    assert probes.for_task("embedding", 256, prose=0) == probes.texts(256)
+
+
+def test_prose_is_made_of_sentences_of_many_lengths() -> None:
+    texts = prose.sample(420)
+    words = [len(text.split()) for text in texts]
+    assert len(texts) > 400
+    assert len(set(texts)) == len(texts)
+    assert (min(words), max(words)) == (3, 64)
+    assert all(text[0].isprintable() and text == " ".join(text.split()) for text in texts)

@@ -1,11 +1,21 @@
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.inference.batch import BatchLimits, TokenizedInput, allowed_padding, choose, collate
+from app.inference.batch import (
+    BatchLimits,
+    TokenizedInput,
+    allowed_padding,
+    blank,
+    choose,
+    collate,
+    in_order,
+    ladder,
+)
 from app.inference.manifest import Padding
 
 
@@ -27,6 +37,17 @@ def test_padding_on_the_left_with_types() -> None:
     assert batch.input_ids.tolist() == [[0, 5, 6], [7, 8, 9]]
     assert batch.attention_mask.tolist() == [[0, 1, 1], [1, 1, 1]]
     assert batch.token_type_ids.tolist() == [[3, 0, 1], [0, 0, 0]]
+
+
+def test_a_batch_may_be_longer_than_its_longest_row() -> None:
+    batch = collate([tokens(5, 6)], Padding(id=1, type_id=0, side="left"), length=4)
+    assert batch.input_ids.tolist() == [[1, 1, 5, 6]]
+    assert batch.attention_mask.tolist() == [[0, 0, 1, 1]]
+
+
+def test_a_blank_batch_has_the_shape_asked_for() -> None:
+    batch = blank(2, 3, Padding(id=1, type_id=0, side="right"))
+    assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 1, 1]]
 
 
 def test_an_empty_batch_is_a_mistake() -> None:
@@ -71,3 +92,81 @@ def test_a_run_keeps_every_limit(
         assert rows[-1] * len(rows) <= max_tokens
         assert rows[-1] - rows[0] <= allowed_padding(rows[-1])
         assert max_rows is None or len(rows) <= max_rows
+
+
+FEW = BatchLimits(1024, lengths=ladder(512), row_counts=(1, 2, 4, 8, 16))
+
+
+@pytest.mark.parametrize(
+    ("longest", "steps"),
+    [
+        (5, [5]),
+        (8, [8]),
+        (12, [8, 12]),
+        (100, [8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 100]),
+    ],
+)
+def test_the_ladder_ends_at_the_longest_input(longest: int, steps: list[int]) -> None:
+    assert list(ladder(longest)) == steps
+
+
+def test_the_ladder_is_short_and_pads_little() -> None:
+    assert len(ladder(512)) == 20
+    waste = [FEW.padded(length) / length - 1 for length in range(32, 513)]
+    assert max(waste) < 0.25
+    assert sum(waste) / len(waste) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("lengths", "anchor", "chosen"),
+    [
+        ([7] * 3, 0, [0, 1]),
+        ([7] * 3, 2, [1, 2]),
+        ([7] * 40, 20, list(range(5, 21))),
+        ([100] * 40, 0, list(range(8))),  # 16 × 112 tokens are too many
+        ([600], 0, [0]),
+        ([60, 61, 62, 63], 1, [0, 1, 2, 3]),
+        ([60, 61, 62], 2, [1, 2]),
+    ],
+)
+def test_rows_are_counted_in_powers_of_two(
+    lengths: list[int], anchor: int, chosen: list[int]
+) -> None:
+    assert list(range(len(lengths)))[choose(lengths, anchor, FEW)] == chosen
+
+
+def test_fewer_rows_a_batch_leave_fewer_shapes() -> None:
+    few = replace(FEW, max_rows=3)
+    assert {rows for rows, _ in few.shapes()} == {1, 2}
+    assert choose([7] * 9, 4, few) == slice(3, 5)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 512), min_size=1, max_size=60).map(sorted),
+    max_rows=st.none() | st.integers(1, 20),
+    data=st.data(),
+)
+def test_only_known_shapes_occur(
+    lengths: Sequence[int], max_rows: int | None, data: st.DataObject
+) -> None:
+    limits = replace(FEW, max_rows=max_rows)
+    anchor = data.draw(st.integers(0, len(lengths) - 1))
+    chosen = choose(lengths, anchor, limits)
+    assert chosen.start <= anchor < chosen.stop
+    rows = lengths[chosen]
+    assert (len(rows), limits.padded(rows[-1])) in limits.shapes()
+
+
+@given(
+    lengths=st.lists(st.integers(1, 512), max_size=60),
+    limits=st.sampled_from([FEW, BatchLimits(2048, 16)]),
+)
+def test_rows_in_order_lose_none_and_keep_the_limits(
+    lengths: list[int], limits: BatchLimits
+) -> None:
+    slices = list(in_order(lengths, limits))
+    assert [one for part in slices for one in lengths[part]] == lengths
+    for part in slices:
+        rows = lengths[part]
+        assert limits.fits(len(rows), max(rows))
+        assert limits.rows(len(rows)) == len(rows)

@@ -1,23 +1,53 @@
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from app.errors import StartupError
-from app.inference import machine
+from app.inference import loading, machine
 from app.inference.batch import TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Certificate, Manifest
 from app.inference.proof import Probes
-from app.inference.session import SessionOptions
+from app.inference.providers import Plan, Wanted
 from tests import tiny
 
 
 def load_tiny(folder: Path, max_batch_tokens: int = 16384, *, truncate: bool = True) -> LoadedModel:
-    options = LoadOptions(SessionOptions("cpu", 1), 1, max_batch_tokens, truncate)
+    options = LoadOptions(Wanted("cpu", threads=1), 1, max_batch_tokens, truncate)
     return load(folder, options)
+
+
+# The CPU provider computes in float32 whatever a plan says: what is decided before and after a
+# run can be seen on every machine.
+LOWER = Plan("cpu", "it is fast", compute_dtype="bfloat16", must_qualify=True)
+PLAIN = Plan("cpu", "always there")
+
+
+def certify(folder: Path, **changes: Any) -> None:
+    """Give the folder a certificate for the CPU provider on this machine."""
+    manifest = Manifest.read(folder)
+    certificate = Certificate(
+        graph=manifest.graphs[0].file,
+        provider="cpu",
+        compute_dtype="float32",
+        machine=machine.describe(),
+        reference="pytorch",
+        probes=7,
+        worst_cosine=1.0,
+        mean_cosine=1.0,
+        largest_error=0.0,
+        created="2026-01-01T00:00:00+00:00",
+    )
+    replace(manifest, certificates=(replace(certificate, **changes),)).write(folder)
+
+
+def try_plans(monkeypatch: pytest.MonkeyPatch, *tried: Plan) -> None:
+    monkeypatch.setattr(loading, "plans", lambda *_: list(tried))
 
 
 @pytest.fixture
@@ -40,28 +70,62 @@ def test_a_model_is_proved_when_it_is_loaded(
 def test_a_certificate_of_this_machine_is_recognized(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    manifest = Manifest.read(folder)
-    certificate = Certificate(
-        graph=manifest.graphs[0].file,
-        provider="cpu",
-        compute_dtype="float32",
-        machine=machine.describe(),
-        reference="pytorch",
-        probes=7,
-        worst_cosine=1.0,
-        mean_cosine=1.0,
-        largest_error=0.0,
-        created="2026-01-01T00:00:00+00:00",
-    )
     caplog.set_level(logging.INFO)
-    replace(manifest, certificates=(certificate,)).write(folder)
-    load_tiny(folder)
-    elsewhere = replace(certificate, machine="another")
-    replace(manifest, certificates=(elsewhere,)).write(folder)
-    load_tiny(folder)
+    certify(folder)
+    assert load_tiny(folder).proof.certificate is not None
+    certify(folder, machine="another")
+    assert load_tiny(folder).proof.certificate is None
     proofs = [text for text in caplog.messages if text.startswith("Proved")]
     assert "as certified for this machine" in proofs[0]
     assert "this machine has no certificate" in proofs[1]
+
+
+def test_a_certificate_that_lacks_later_figures_still_fits(folder: Path) -> None:
+    certify(folder)
+    document = json.loads((folder / "manifest.json").read_text())
+    for name in ("first_percentile", "neighbour_overlap", "batch_cosine", "longest_input"):
+        del document["certificates"][0][name]
+    (folder / "manifest.json").write_text(json.dumps(document))
+    certificate = load_tiny(folder).proof.certificate
+    assert certificate is not None
+    assert certificate.first_percentile is None
+
+
+def test_a_precision_that_its_certificate_does_not_allow_is_not_taken(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    certify(
+        folder,
+        compute_dtype="bfloat16",
+        probes=500,
+        worst_cosine=0.9996,
+        first_percentile=0.9998,
+        neighbour_overlap=0.99,
+    )
+    try_plans(monkeypatch, LOWER, PLAIN)
+    model = load_tiny(folder)
+    assert model.session.compute_dtype == "float32"
+    assert model.reason.startswith("the first percentile of the cosines is 0.99980, needed at")
+    assert any(text.startswith("cpu in bfloat16 is not used") for text in caplog.messages)
+
+
+def test_what_claims_a_lower_precision_must_compute_in_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    try_plans(monkeypatch, LOWER, PLAIN)
+    assert "answers as exactly as float32 does" in load_tiny(folder).reason
+    try_plans(monkeypatch, replace(LOWER, must_qualify=False))
+    with pytest.raises(StartupError, match="answers as exactly as float32 does"):
+        load_tiny(folder)
+
+
+def test_the_last_plan_that_fails_stops_the_start(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = replace(PLAIN, provider="tensorrt")
+    monkeypatch.setattr(loading, "plans", lambda *_: [missing])
+    with pytest.raises(StartupError, match="no graph for provider tensorrt"):
+        load_tiny(folder)
 
 
 def test_a_model_that_gives_other_vectors_does_not_start(folder: Path) -> None:

@@ -72,5 +72,21 @@ def test_a_machine_is_told_by_what_changes_its_arithmetic(tmp_path: Path) -> Non
     assert machine.describe(cpuinfo).endswith(" Fast CPU amx_bf16 avx512f avx2")
 
 
+@pytest.mark.parametrize(
+    ("flags", "computes"),
+    [
+        ("fpu avx2", False),
+        ("avx512f avx512_vnni", False),
+        ("avx512f avx512_bf16", True),
+        ("amx_tile amx_bf16", True),
+    ],
+)
+def test_what_computes_in_bfloat16(tmp_path: Path, flags: str, computes: bool) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
+    assert machine.computes_bfloat16(cpuinfo) is computes
+    assert not machine.computes_bfloat16(tmp_path / "none")
+
+
 def test_a_machine_without_cpuinfo_has_a_description(tmp_path: Path) -> None:
     assert machine.describe(tmp_path / "none")

@@ -3,11 +3,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.inference.batch import Batch
-from app.inference.manifest import Manifest
-from app.inference.proof import Probes, ProbesError, compare, replay
-from app.inference.session import Session, SessionOptions
+from app.inference.batch import Batch, BatchLimits
+from app.inference.manifest import Manifest, Padding
+from app.inference.proof import Probes, ProbesError, replay
+from app.inference.providers import Wanted
+from app.inference.session import Session, plans
 from tests import tiny
+
+ANY = BatchLimits(16384)
 
 
 @pytest.fixture
@@ -43,25 +46,27 @@ def test_some_probes_are_spread_over_all(probes: Probes) -> None:
     assert len(probes.take(100)) == len(probes)
 
 
-def test_agreement_counts_direction_and_components() -> None:
-    reference = np.array([[3.0, 4.0], [1.0, 0.0]], np.float32)
-    actual = np.array([[6.0, 8.0], [0.0, 1.0]], np.float32)
-    agreement = compare(reference, actual)
-    assert agreement.worst_cosine == pytest.approx(0)
-    assert agreement.mean_cosine == pytest.approx(0.5)
-    assert agreement.largest_error == pytest.approx(1)
-
-
-def test_a_vector_of_nans_agrees_with_nothing() -> None:
-    assert (
-        compare(np.ones((1, 2), np.float32), np.full((1, 2), np.nan, np.float32)).worst_cosine == -1
-    )
-
-
 def test_a_right_session_agrees(tiny_model: Path, probes: Probes) -> None:
     manifest = Manifest.read(tiny_model)
-    session = Session.load(tiny_model, manifest, SessionOptions(threads=1))
-    assert replay(session, probes, manifest.padding).worst_cosine > 0.999999
+    [plan] = plans(Wanted("cpu", threads=1), manifest.task)
+    session = Session.load(tiny_model, manifest, plan)
+    assert replay(session, probes, manifest.padding, ANY).worst_cosine > 0.999999
+
+
+def test_probes_run_in_the_shapes_that_are_served(probes: Probes) -> None:
+    shapes: list[tuple[int, ...]] = []
+
+    class Watched:
+        def run(self, batch: Batch, outputs: object) -> dict[str, np.ndarray]:
+            del outputs
+            shapes.append(batch.input_ids.shape)
+            return {"sentence_embedding": np.ones((len(batch.input_ids), 16), np.float32)}
+
+    limits = BatchLimits(max_tokens=24, lengths=(4, 8, 12), row_counts=(1, 2, 4))
+    replay(Watched(), probes, Padding(0, 0, "right"), limits)
+    assert set(shapes) <= set(limits.shapes())
+    assert sum(rows for rows, _ in shapes) == 2 * len(probes)
+    assert max(rows for rows, _ in shapes) > 1
 
 
 def test_a_graph_that_counts_padding_is_found_out(tiny_model: Path, probes: Probes) -> None:
@@ -75,5 +80,5 @@ def test_a_graph_that_counts_padding_is_found_out(tiny_model: Path, probes: Prob
             }
 
     padding = Manifest.read(tiny_model).padding
-    assert replay(Careless(), probes.take(1), padding).worst_cosine > 0.999999
-    assert replay(Careless(), probes, padding).worst_cosine < 0.99
+    assert replay(Careless(), probes.take(1), padding, ANY).worst_cosine > 0.999999
+    assert replay(Careless(), probes, padding, ANY).worst_cosine < 0.99

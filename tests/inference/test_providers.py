@@ -1,38 +1,137 @@
+import json
+from dataclasses import replace
+
 import pytest
 
 from app.errors import StartupError
-from app.inference.providers import ORT_NAMES, candidates, unusable
+from app.inference.manifest import Task
+from app.inference.providers import (
+    ORT_NAMES,
+    Choice,
+    DtypeChoice,
+    Here,
+    Plan,
+    Wanted,
+    candidates,
+    unusable,
+)
 
 CPU, CUDA = ORT_NAMES["cpu"], ORT_NAMES["cuda"]
+PLAIN = Here(frozenset({CPU}), 2, bfloat16=False, openvino_fault="no plug-in")
+PLUGIN = Here(frozenset({CPU}), 2, bfloat16=False)
+FAST = Here(frozenset({CPU}), 2, bfloat16=True)
+BLOCKED = Here(frozenset({CPU}), 2, bfloat16=True, openvino_fault="no plug-in")
+GPU = Here(frozenset({CPU, CUDA}), 2, bfloat16=False, openvino_fault="no plug-in")
 
 
 @pytest.mark.parametrize(
-    ("choice", "available", "tried"),
+    ("here", "provider", "dtype", "task", "tried"),
     [
-        ("auto", [CPU], ["cpu"]),
-        ("auto", [CUDA, CPU], ["cuda", "cpu"]),
-        ("cpu", [CUDA, CPU], ["cpu"]),
-        ("cuda", [CUDA, CPU], ["cuda"]),
+        (PLAIN, "auto", "auto", "embedding", ["cpu float32"]),
+        (PLUGIN, "auto", "auto", "embedding", ["cpu float32"]),
+        (BLOCKED, "auto", "auto", "embedding", ["cpu float32"]),
+        (FAST, "auto", "auto", "embedding", ["openvino bfloat16", "cpu float32"]),
+        (FAST, "auto", "auto", "splade", ["openvino bfloat16", "cpu float32"]),
+        (FAST, "auto", "auto", "reranker", ["cpu float32"]),
+        (FAST, "auto", "auto", "classifier", ["cpu float32"]),
+        (FAST, "auto", "float32", "embedding", ["cpu float32"]),
+        (FAST, "auto", "bfloat16", "embedding", ["openvino bfloat16"]),
+        (FAST, "auto", "bfloat16", "reranker", ["openvino bfloat16"]),
+        (FAST, "cpu", "auto", "embedding", ["cpu float32"]),
+        (FAST, "openvino", "auto", "embedding", ["openvino bfloat16", "openvino float32"]),
+        (FAST, "openvino", "float32", "embedding", ["openvino float32"]),
+        (FAST, "openvino", "bfloat16", "embedding", ["openvino bfloat16"]),
+        (PLUGIN, "openvino", "auto", "embedding", ["openvino float32"]),
+        (GPU, "auto", "auto", "embedding", ["cuda float32", "cpu float32"]),
+        (GPU, "cpu", "auto", "embedding", ["cpu float32"]),
+        (GPU, "cuda", "float32", "embedding", ["cuda float32"]),
     ],
 )
-def test_what_is_tried_in_which_order(choice: str, available: list[str], tried: list[str]) -> None:
-    plans = candidates(choice, available)  # type: ignore[arg-type]  # pytest gives plain strings
-    assert [plan.provider for plan in plans] == tried
+def test_what_is_tried_in_which_order(
+    here: Here, provider: Choice, dtype: DtypeChoice, task: Task, tried: list[str]
+) -> None:
+    plans = candidates(Wanted(provider, dtype), here, task)
+    assert [f"{plan.provider} {plan.compute_dtype}" for plan in plans] == tried
+    assert all(plan.reason for plan in plans)
 
 
-def test_cuda_that_is_not_installed_says_what_to_install() -> None:
-    with pytest.raises(StartupError, match=r"no CUDA provider; install the `gpu` extra"):
-        candidates("cuda", [CPU])
+@pytest.mark.parametrize(
+    ("here", "provider", "dtype", "message"),
+    [
+        (PLAIN, "cuda", "auto", "no CUDA provider; install the `gpu` extra"),
+        (PLAIN, "openvino", "auto", "--provider openvino: no plug-in; use --provider cpu"),
+        (PLAIN, "auto", "bfloat16", "--dtype bfloat16: no plug-in; use --dtype float32"),
+        (FAST, "cpu", "bfloat16", "provider cpu computes in float32 only; use --provider openvino"),
+        (PLUGIN, "openvino", "bfloat16", "neither amx_bf16 nor avx512_bf16"),
+    ],
+)
+def test_what_cannot_be_had_says_why_and_what_to_do(
+    here: Here, provider: Choice, dtype: DtypeChoice, message: str
+) -> None:
+    with pytest.raises(StartupError) as caught:
+        candidates(Wanted(provider, dtype), here, "embedding")
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("here", "wanted", "task", "reason"),
+    [
+        (BLOCKED, Wanted(), "embedding", "no plug-in"),
+        (PLUGIN, Wanted(), "embedding", "this processor does not compute in bfloat16"),
+        (FAST, Wanted(), "reranker", "scores are computed in float32"),
+        (FAST, Wanted(dtype="float32"), "embedding", "float32 was asked for"),
+        (FAST, Wanted("cpu"), "embedding", "provider cpu was asked for"),
+    ],
+)
+def test_the_cpu_provider_says_why_it_is_the_one(
+    here: Here, wanted: Wanted, task: Task, reason: str
+) -> None:
+    assert candidates(wanted, here, task)[-1].reason.startswith(reason)
+
+
+@pytest.mark.parametrize(("dtype", "hint"), [("float32", "f32"), ("bfloat16", "bf16")])
+def test_openvino_is_told_its_precision_and_its_threads(dtype: DtypeChoice, hint: str) -> None:
+    [plan] = candidates(Wanted("openvino", dtype, threads=3), FAST, "embedding")
+    properties = json.loads(plan.ort_options["load_config"])["CPU"]
+    assert properties["INFERENCE_PRECISION_HINT"] == hint
+    assert properties["INFERENCE_NUM_THREADS"] == properties["NUM_STREAMS"] == "3"
+    assert int(properties["CPU_RUNTIME_CACHE_CAPACITY"]) > 0
+    assert plan.run_threads == 3
+
+
+def test_only_a_precision_that_nobody_asked_for_must_qualify() -> None:
+    plans = candidates(Wanted("openvino"), FAST, "embedding")
+    assert [plan.must_qualify for plan in plans] == [True, False]
+    assert not candidates(Wanted(dtype="bfloat16"), FAST, "embedding")[0].must_qualify
+
+
+def test_threads_are_the_cores_unless_they_are_named() -> None:
+    assert candidates(Wanted(), PLAIN, "embedding")[0].threads == PLAIN.cores
+    assert candidates(Wanted(threads=1), PLAIN, "embedding")[0].threads == 1
+    eight = replace(FAST, cores=8)
+    assert candidates(Wanted(), eight, "embedding")[0].run_threads == 8
+
+
+def test_openvino_runs_few_shapes_and_the_cpu_provider_any() -> None:
+    openvino, cpu = candidates(Wanted(), FAST, "embedding")
+    assert cpu.limits(512, 16384).shapes() == []
+    assert cpu.limits(512, 16384).max_tokens == 2048
+    limits = openvino.limits(512, 16384)
+    assert 50 < len(limits.shapes()) < 100
+    assert limits.max_tokens == 1024
+    assert openvino.limits(512, 600).max_tokens == 600
 
 
 def test_a_provider_that_does_not_work_is_named_with_the_remedy() -> None:
-    [plan] = candidates("cuda", [CUDA, CPU])
+    [plan] = candidates(Wanted("cuda"), GPU, "embedding")
     text = str(unusable(plan, f"got {CPU} instead"))
     assert text.startswith("--provider cuda: ONNX Runtime could not use it (got CPUExecution")
+    assert "check that a device is passed" in text
     assert text.endswith("or use --provider cpu")
+    assert "device" not in str(unusable(Plan("openvino", "asked for"), "no"))
 
 
 def test_cuda_computes_in_full_float32() -> None:
-    [plan] = candidates("cuda", [CUDA])
+    [plan] = candidates(Wanted("cuda"), GPU, "embedding")
     assert plan.ort_options["use_tf32"] == "0"
     assert plan.compute_dtype == "float32"

@@ -8,8 +8,11 @@ import pytest
 from app.errors import BackendFailed, StartupError
 from app.inference.batch import TokenizedInput, collate
 from app.inference.manifest import Manifest
-from app.inference.session import Session, SessionOptions
+from app.inference.providers import Plan
+from app.inference.session import Session
 from tests import tiny
+
+CPU = Plan("cpu", "asked for")
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +22,7 @@ def manifest(tiny_model: Path) -> Manifest:
 
 @pytest.fixture(scope="module")
 def session(tiny_model: Path, manifest: Manifest) -> Session:
-    return Session.load(tiny_model, manifest, SessionOptions(threads=1))
+    return Session.load(tiny_model, manifest, CPU)
 
 
 def test_pooled_vectors_are_the_reference(session: Session, manifest: Manifest) -> None:
@@ -73,12 +76,12 @@ def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
     manifest = tiny.build(tmp_path)
     (tmp_path / "model.onnx").write_bytes(b"no graph")
     with pytest.raises(StartupError, match=r"model\.onnx cannot be loaded: "):
-        Session.load(tmp_path, manifest, SessionOptions())
+        Session.load(tmp_path, manifest, CPU)
 
 
 def test_a_folder_without_a_graph_for_the_provider_is_refused(
     tiny_model: Path, manifest: Manifest
 ) -> None:
     other = replace(manifest, graphs=(replace(manifest.graphs[0], providers=("cuda",)),))
-    with pytest.raises(StartupError, match="no float32 graph for provider cpu"):
-        Session.load(tiny_model, other, SessionOptions())
+    with pytest.raises(StartupError, match="no graph for provider cpu: export it again"):
+        Session.load(tiny_model, other, CPU)

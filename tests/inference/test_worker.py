@@ -5,6 +5,7 @@ import queue
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
@@ -91,10 +92,10 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 def make_bench(
-    loop: asyncio.AbstractEventLoop, max_tokens: int = 100, run_threads: int = 1
+    loop: asyncio.AbstractEventLoop, max_tokens: int = 100, run_threads: int = 1, **few: Any
 ) -> Bench:
     session, metrics = SteeredSession(), Metrics(512)
-    worker = BatchWorker(session, PADDING, BatchLimits(max_tokens), metrics, run_threads)
+    worker = BatchWorker(session, PADDING, BatchLimits(max_tokens, **few), metrics, run_threads)
     worker.start()
     return Bench(session, worker, metrics, loop)
 
@@ -330,3 +331,95 @@ def test_a_thousand_jobs_from_many_threads_all_come_back(
         thread.join()
     for outcome in outcomes:
         assert outcome.wait() == [float(outcome.job.inputs[0].input_ids[0])]
+
+
+SHAPES: dict[str, Any] = {"lengths": (4, 8), "row_counts": (1, 2)}
+
+
+def test_rows_are_padded_to_a_known_length(loop: asyncio.AbstractEventLoop) -> None:
+    bench = make_bench(loop, **SHAPES)
+    bench.submit((1, 9))
+    assert bench.session.next_batch() == [9]
+    bench.submit((5, 1), (6, 2), (7, 3))
+    bench.session.finish()
+    assert bench.session.started.get(timeout=10).input_ids.shape == (2, 8)
+    bench.session.finish()
+    assert bench.session.started.get(timeout=10).input_ids.shape == (1, 8)
+    bench.session.finish()
+
+
+def test_shapes_are_learned_on_every_run_thread_while_nothing_waits(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    bench = make_bench(loop, run_threads=2, **SHAPES)
+    bench.worker.warm_up("out")
+    shapes = []
+    for _ in range(8):
+        shapes.append(bench.session.started.get(timeout=10).input_ids.shape)
+        bench.session.finish()
+    assert sorted(shapes) == [(1, 4), (1, 4), (1, 8), (1, 8), (2, 4), (2, 4), (2, 8), (2, 8)]
+    answer = bench.submit((3, 7))
+    assert bench.session.next_batch() == [7]
+    bench.session.finish()
+    assert answer.wait() == [7]
+
+
+def test_a_query_goes_before_the_shapes_that_are_still_to_be_learned(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    bench = make_bench(loop, **SHAPES)
+    bench.worker.warm_up("out")
+    bench.session.next_batch()
+    answer = bench.submit((3, 7))
+    bench.session.finish()
+    assert bench.session.next_batch() == [7]
+    bench.session.finish()
+    assert answer.wait() == [7]
+    assert bench.session.next_batch() == [0]  # on with the next shape
+    bench.session.finish()
+
+
+def test_a_shape_that_fails_harms_nobody(loop: asyncio.AbstractEventLoop) -> None:
+    bench = make_bench(loop, **SHAPES)
+    bench.worker.warm_up("out")
+    bench.session.next_batch()
+    answer = bench.submit((3, 7))
+    bench.session.finish(RuntimeError("no memory"))
+    assert bench.session.next_batch() == [7]
+    bench.session.finish()
+    assert answer.wait() == [7]
+
+
+def test_closing_waits_for_a_shape_that_runs_and_learns_no_more(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    bench = make_bench(loop, **SHAPES)
+    bench.worker.warm_up("out")
+    bench.session.next_batch()
+    closing = threading.Thread(target=bench.worker.close)
+    closing.start()
+    bench.session.finish()
+    closing.join(10)
+    assert not closing.is_alive()
+    assert bench.session.started.empty()
+
+
+def test_a_query_behind_a_bulk_request_waits_for_the_runs_in_flight_and_one_a_stream(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    streams = 2
+    bench = make_bench(loop, run_threads=streams)
+    bulk = bench.submit(*[(10, 1)] * 1000)
+    for _ in range(streams):
+        assert set(bench.session.next_batch()) == {1}
+    query = bench.submit((10, 2))
+    between = 0
+    bench.session.finish()
+    while 2 not in bench.session.next_batch():
+        between += 1
+        bench.session.finish()
+    assert between <= streams
+    bulk.job.abandoned = True
+    for _ in range(streams):
+        bench.session.finish()
+    assert query.wait() == [2]

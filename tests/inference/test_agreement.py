@@ -1,0 +1,141 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.inference.agreement import (
+    Agreement,
+    Answers,
+    bound,
+    compare_logits,
+    compare_vectors,
+    figure,
+    is_proved,
+    shortfall,
+)
+from app.inference.manifest import Dtype, Task
+
+Vectors = NDArray[np.float32]
+GOOD = Agreement(0.99991, 0.99998, 0.002, 0.9999, 0.99995, 0.99)
+
+
+def answers(batched: Vectors, alone: Vectors | None = None) -> Answers:
+    return Answers(batched, batched if alone is None else alone, range(len(batched)))
+
+
+def random_vectors(rows: int = 40, seed: int = 1) -> Vectors:
+    return np.random.default_rng(seed).normal(size=(rows, 8)).astype(np.float32)
+
+
+def test_vectors_are_compared_by_direction_and_by_component() -> None:
+    reference = np.array([[3.0, 4.0], [1.0, 0.0]], np.float32)
+    found = compare_vectors(reference, answers(np.array([[6.0, 8.0], [0.0, 1.0]], np.float32)))
+    assert found.worst_cosine == pytest.approx(0)
+    assert found.mean_cosine == pytest.approx(0.5)
+    assert found.largest_error == pytest.approx(1)
+    assert found.batch_cosine == pytest.approx(1)
+
+
+def test_a_row_that_is_wrong_only_alone_counts() -> None:
+    reference = random_vectors()
+    alone = reference.copy()
+    alone[3] = -alone[3]
+    found = compare_vectors(reference, answers(reference, alone))
+    assert found.worst_cosine == found.batch_cosine == pytest.approx(-1)
+    assert found.neighbour_overlap == 1
+
+
+def test_a_vector_of_nans_agrees_with_nothing() -> None:
+    nans = np.full((1, 2), np.nan, np.float32)
+    found = compare_vectors(np.ones((1, 2), np.float32), answers(nans))
+    assert found.worst_cosine == found.batch_cosine == found.first_percentile == -1
+
+
+def test_empty_vectors_agree_with_each_other() -> None:
+    zeros = np.zeros((2, 3), np.float32)
+    assert compare_vectors(zeros, answers(zeros)).worst_cosine == 1
+
+
+def test_the_first_percentile_looks_past_a_single_outlier() -> None:
+    reference = random_vectors(1000)
+    found = reference.copy()
+    found[0] = -found[0]
+    measured = compare_vectors(reference, Answers(found, found[:1], [0]))
+    assert measured.worst_cosine == pytest.approx(-1)
+    assert measured.first_percentile == pytest.approx(1)
+
+
+def test_neighbours_of_the_same_vectors_are_the_same_and_of_others_are_not() -> None:
+    reference = random_vectors(200)
+    same = compare_vectors(reference, answers(2 * reference)).neighbour_overlap
+    other = compare_vectors(reference, answers(random_vectors(200, seed=2))).neighbour_overlap
+    assert same == 1
+    assert other is not None
+    assert other < 0.3
+
+
+def test_logits_are_compared_one_by_one_and_as_scores() -> None:
+    reference = np.array([[0.0], [4.0]], np.float32)
+    found = compare_logits(reference, answers(np.array([[0.0], [4.5]], np.float32)))
+    assert found.largest_error == pytest.approx(0.5)
+    assert found.largest_score_error == pytest.approx(0.989013 - 0.982014, abs=1e-5)
+    assert found.neighbour_overlap is None
+
+
+def test_a_logit_that_is_not_finite_is_never_proved() -> None:
+    reference = np.array([[0.0], [4.0]], np.float32)
+    found = compare_logits(reference, answers(np.array([[0.0], [np.nan]], np.float32)))
+    assert found.largest_score_error == float("inf")
+    assert not is_proved("reranker", "bfloat16", found)
+
+
+def test_another_shape_is_a_mistake() -> None:
+    for compare in (compare_vectors, compare_logits):
+        with pytest.raises(ValueError, match="shape"):
+            compare(np.ones((2, 3), np.float32), answers(np.ones((2, 2), np.float32)))
+
+
+@pytest.mark.parametrize(
+    ("task", "dtype", "worst_cosine", "largest_error", "proved"),
+    [
+        ("embedding", "float32", 0.99999, 0.1, True),
+        ("embedding", "float32", 0.99998, 0.1, False),
+        ("embedding", "bfloat16", 0.9995, 0.1, True),
+        ("splade", "bfloat16", 0.998, 0.1, False),
+        ("reranker", "float32", 0.5, 1e-4, True),
+        ("classifier", "float32", 1.0, 2e-4, False),
+        ("reranker", "bfloat16", 0.5, 0.18, True),
+        ("reranker", "bfloat16", 1.0, 0.6, False),
+        ("embedding", "bfloat16", float("nan"), 0.1, False),
+    ],
+)
+def test_what_is_served_at_all(
+    task: Task, dtype: Dtype, worst_cosine: float, largest_error: float, proved: bool
+) -> None:
+    measured = replace(GOOD, worst_cosine=worst_cosine, largest_error=largest_error)
+    assert is_proved(task, dtype, measured) is proved
+
+
+def test_the_words_name_what_is_judged() -> None:
+    assert figure("embedding", GOOD) == "worst cosine 0.9999100"
+    assert figure("reranker", GOOD) == "largest error 2.0e-03 of a logit"
+    assert bound("embedding", "float32") == "at least 0.99999"
+    assert bound("reranker", "float32") == "at most 1e-04"
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({}, None),
+        ({"worst_cosine": 0.9995, "first_percentile": 0.9999, "neighbour_overlap": 0.97}, None),
+        ({"worst_cosine": 0.9994}, "the worst cosine is 0.99940, needed at least 0.9995"),
+        ({"first_percentile": 0.9998}, "the first percentile of the cosines is 0.99980, needed"),
+        ({"neighbour_overlap": 0.96}, "the overlap of nearest neighbours is 0.96000, needed"),
+        ({"neighbour_overlap": float("nan")}, "the overlap of nearest neighbours is nan"),
+        ({"first_percentile": None}, "the first percentile of the cosines was not measured"),
+    ],
+)
+def test_what_may_be_taken_unasked(changes: dict[str, float], words: str | None) -> None:
+    found = shortfall(replace(GOOD, **changes))
+    assert found == words if words is None else found is not None and found.startswith(words)
