@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -45,7 +46,7 @@ def compute(folder: Path, checkpoint: Checkpoint, texts: Sequence[ProbeText]) ->
     # With fewer types every token has the same, and no graph asks for them.
     typed = getattr(model.config, "type_vocab_size", 0) > 1
     inputs = [_encode(tokenizer, text, checkpoint.max_input_length, typed=typed) for text in texts]
-    answers = np.stack([_answer(model, tokens, checkpoint) for tokens in inputs])
+    answers = np.stack(_answers(model, inputs, checkpoint))
     if answers.shape[1] != checkpoint.dimensions:
         raise ExportError(
             f"the model yields {answers.shape[1]} values where config.json states "
@@ -90,6 +91,23 @@ def _encode(tokenizer: Any, text: ProbeText, max_length: int, *, typed: bool) ->
     encoding = tokenizer(*texts, truncation=True, max_length=max_length)
     types = np.array(encoding.get("token_type_ids", []) if typed else [], np.int64)
     return TokenizedInput(np.array(encoding["input_ids"], np.int64), types if types.any() else None)
+
+
+def _answers(
+    model: Any, inputs: Sequence[TokenizedInput], checkpoint: Checkpoint
+) -> list[np.ndarray[Any, Any]]:
+    """The answer to each input, several at a time.
+
+    Torch computes each on one thread: its own threads wait for each other by spinning, which on a
+    machine with other work to do takes ten times as long.
+    """
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(lambda tokens: _answer(model, tokens, checkpoint), inputs))
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _answer(model: Any, tokens: TokenizedInput, checkpoint: Checkpoint) -> np.ndarray[Any, Any]:
