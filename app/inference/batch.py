@@ -55,12 +55,15 @@ class BatchLimits:
         return rows == 1 or self.padded(longest) * rows <= self.max_tokens
 
     def shapes(self) -> list[tuple[int, int]]:
-        """Every (rows, length) that can occur, fewest rows first; none where any can."""
+        """Every (rows, length) within the tokens, fewest rows first; none where any can occur.
+
+        A single row may be longer; it would keep a server busy for long, if only to prepare it.
+        """
         return [
             (rows, length)
             for rows in self.row_counts
             for length in self.lengths
-            if self.rows(rows) == rows and self.fits(rows, length)
+            if self.rows(rows) == rows and rows * length <= self.max_tokens
         ]
 
 

@@ -135,6 +135,12 @@ def test_rows_are_counted_in_powers_of_two(
     assert list(range(len(lengths)))[choose(lengths, anchor, FEW)] == chosen
 
 
+def test_a_row_that_exceeds_a_run_is_no_shape_to_prepare_for() -> None:
+    long = replace(FEW, lengths=ladder(8192))
+    assert max(length for _, length in long.shapes()) == 1024
+    assert long.fits(1, 8192)
+
+
 def test_fewer_rows_a_batch_leave_fewer_shapes() -> None:
     few = replace(FEW, max_rows=3)
     assert {rows for rows, _ in few.shapes()} == {1, 2}

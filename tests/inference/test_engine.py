@@ -1,0 +1,46 @@
+"""The engine over the tiny model: what is computed where. Its verbs are tested through HTTP."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp
+
+from app.api.endpoints import Service
+from app.inference.engine import ALONE_CHARACTERS, InputOptions
+from app.inference.tokenization import EncodingInput
+
+MakeService = Callable[..., tuple[Service, ASGIApp]]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "others", "on_the_pool"),
+    [
+        (["a"], 0, False),
+        (["a", "b c"], 0, False),
+        (["a " * (ALONE_CHARACTERS // 2)], 0, False),
+        (["a " * (ALONE_CHARACTERS // 2) + "a"], 0, True),
+        (["a"], 1, True),
+    ],
+)
+def test_a_short_request_is_tokenized_at_once_while_it_is_the_only_one(
+    make_service: MakeService,
+    monkeypatch: pytest.MonkeyPatch,
+    inputs: list[str],
+    others: int,
+    on_the_pool: bool,
+) -> None:
+    engine = make_service()[0].engine
+    sent: list[Sequence[EncodingInput]] = []
+    encode = engine._tokenization.encode
+
+    async def watched(texts: Sequence[EncodingInput], options: Any) -> Any:
+        sent.append(texts)
+        return await encode(texts, options)
+
+    monkeypatch.setattr(engine._tokenization, "encode", watched)
+    with engine.permits.taken(others):
+        computed = asyncio.run(engine.embed(inputs, InputOptions()))
+    assert computed.value.shape[0] == len(inputs)
+    assert sent == ([inputs] if on_the_pool else [])
