@@ -20,7 +20,7 @@ quietly = NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 ANONYMIZED_TELEMETRY=False \
     HAYSTACK_TELEMETRY_ENABLED=False LITELLM_LOCAL_MODEL_COST_MAP=True
 exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)')
 
-.PHONY: help run setup export serve test test-slow test-clients bench fix lock image clean
+.PHONY: help run setup export serve test test-slow test-clients bench bench-quick fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ test-clients: setup .venv-clients/python-$(version) tests/clients/node_modules/.
 bench: setup ## Measure MODEL_ID: start, memory, requests a second beside the bare session
 	$(exporting) --if-missing
 	$(bin)/python -m tests.bench '$(MODEL_ID)'
+
+bench-quick: setup ## Measure for a minute, for use after each change
+	$(exporting) --if-missing
+	$(bin)/python -m tests.bench '$(MODEL_ID)' --quick
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .

@@ -1,53 +1,53 @@
-"""`make bench`: the server beside the bare session, the same texts, in one run.
+"""`make bench`: the server beside the bare session and sentence-transformers, in one run.
 
-Prints the time from process start to an open port, resident memory, and texts a second of wall
-and of CPU time: short queries one by one over 1 and 32 connections, bulk requests of 32 passages
-over 4. The bare session is the limit: the same graph in this process, fed by a loop. The load
-comes from `wrk`, which costs next to nothing; without it the bench says how to get it.
+First, that the vectors agree. Then texts a second of wall and of CPU time: short queries one by
+one over 1, 8 and 32 connections, bulk requests of 32 passages over 4, and queries at a fixed rate
+while bulk requests run, as a client sees them (latency counts from when a query was due). The
+bare session is the limit: the same graph in this process, fed by a loop in the batches that suit
+it. The load comes from `wrk`, which costs next to nothing. `make bench-quick` leaves out what is
+not needed to see whether a change helped.
 """
 
 import json
-import os
 import random
-import re
 import shutil
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.inference import machine, repository
-from app.inference.batch import TokenizedInput, collate
+from app.inference.batch import collate, in_order
 from app.inference.manifest import SENTENCE_EMBEDDING, Manifest
-from app.inference.providers import Wanted
+from app.inference.providers import DtypeChoice, Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
+from export.default_model import DEFAULT_MODEL_ID, installed
+from tests.bench_load import BULK_ROWS, Rate, get, load, mixed, post, resident_megabytes, serving
 from tests.process import Server
 from tests.texts import passages
 
-SECONDS = 8
-BULK_ROWS = 32
-RUN_ROWS = 16  # the bare session's batches: the size that moved most tokens a second
+SECONDS, QUICK_SECONDS = 8, 3
 
 
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Texts a second of wall time and of CPU time; the median latency of a request."""
-
-    wall: float
-    cpu: float
-    median: str = ""
-
-    def row(self, name: str) -> str:
-        return f"| {name} | {self.wall:,.0f} | {self.cpu:,.0f} | {self.median} |"
+HEAD = (
+    "| what | texts a second | texts a CPU-second | of the bare session's | median latency |\n"
+    "|---|---|---|---|---|"
+)
 
 
-def main(model_id: str) -> int:
+def main(arguments: Sequence[str]) -> int:
     """Measure one exported model; the exit code."""
+    quick = "--quick" in arguments
+    model_id = next(one for one in arguments if not one.startswith("--"))
     if shutil.which("wrk") is None:
         print("make bench needs wrk: apt-get install wrk", file=sys.stderr)  # noqa: T201
         return 1
@@ -55,120 +55,132 @@ def main(model_id: str) -> int:
     if folder is None:
         print(f"{model_id} is not exported: make export MODEL_ID={model_id}", file=sys.stderr)  # noqa: T201
         return 1
-    for line in report(model_id, folder):
+    for line in Bench(model_id, folder, quick).report():
         print(line, flush=True)  # noqa: T201  # what it is for
     return 0
 
 
-def report(model_id: str, folder: Path) -> Iterator[str]:
-    """The lines of the report, each as soon as it is measured."""
-    queries = passages(400, longest_words=25, seed=1)[:300]
-    bulk = [one for one in passages(900, longest_words=120, seed=2) if one.count(" ") >= 60]
-    yield f"{model_id} on {machine.describe()}, {machine.usable_cores()} cores\n"
-    yield "| what | texts a second | texts a CPU-second | median latency |\n|---|---|---|---|"
-    yield bare(folder, queries, rows=1).row("bare session, queries one by one")
-    yield bare(folder, bulk, rows=RUN_ROWS).row(f"bare session, passages in batches of {RUN_ROWS}")
-    with serving(model_id) as (server, ready_seconds):
+class Bench:
+    """One run over one model."""
+
+    def __init__(self, model_id: str, folder: Path, quick: bool) -> None:
+        self.model_id = model_id
+        self.folder = folder
+        self.quick = quick
+        self.seconds = QUICK_SECONDS if quick else SECONDS
+        self.queries = passages(400, longest_words=25, seed=1)[:300]
+        self.bulk = [
+            one for one in passages(900, longest_words=120, seed=2) if one.count(" ") >= 60
+        ]
+
+    def report(self) -> Iterator[str]:
+        """The lines of the report, each as soon as it is measured."""
+        yield f"{self.model_id} on {machine.describe()}, {machine.usable_cores()} cores\n"
+        reference = None if self.quick else self.reference()
+        dtypes: tuple[DtypeChoice, ...] = ("auto",) if self.quick else ("auto", "float32")
+        seen = set()
+        for dtype in dtypes:
+            with serving(self.model_id, dtype) as (server, ready_seconds):
+                info = get(server, "/info")
+                kind = f"{info['provider']} {info['model_dtype']}"
+                if kind in seen:
+                    continue
+                seen.add(kind)
+                yield f"\n{kind}: {info['provider_reason']}; ready after {ready_seconds:.2f} s"
+                yield from self.serve(server, dtype, reference)
+        if reference is not None:
+            yield "\nsentence-transformers, float32\n\n" + HEAD
+            yield Rate(*reference["queries"]).row("queries one by one")
+            yield Rate(*reference["bulk"]).row("passages in batches of 32")
+
+    def serve(
+        self, server: Server, dtype: DtypeChoice, reference: dict[str, Any] | None
+    ) -> Iterator[str]:
+        """One kind of service and the bare session beside it."""
+        if reference is not None:
+            cosine = worst_cosine(server, self.check, np.array(reference["vectors"]))
+            yield f"worst cosine to sentence-transformers over {len(self.check)} texts: {cosine:.7f}"
         started = resident_megabytes(server)
-        yield load(server, queries, 1, 1).row("server, queries, 1 connection")
-        yield load(server, queries, 1, 32).row("server, queries, 32 connections")
-        yield load(server, bulk, BULK_ROWS, 4).row(
-            f"server, {BULK_ROWS} passages a request, 4 connections"
-        )
-        loaded = resident_megabytes(server)
-    yield (
-        f"\nready {ready_seconds:.2f} s after process start; resident {started:.0f} MB, "
-        f"{loaded:.0f} MB after the load"
-    )
+        single = bare(self.folder, dtype, self.queries, self.seconds, batched=False)
+        batches = bare(self.folder, dtype, self.bulk, self.seconds, batched=True)
+        yield "\n" + HEAD
+        yield single.row("bare session, queries one by one")
+        yield batches.row("bare session, passages in batches")
+        for connections in (1, 32) if self.quick else (1, 8, 32):
+            found = load(server, self.queries, 1, connections, self.seconds)
+            plural = "" if connections == 1 else "s"
+            yield found.row(f"server, queries, {connections} connection{plural}", single)
+        found = load(server, self.bulk, BULK_ROWS, 4, self.seconds)
+        yield found.row(f"server, {BULK_ROWS} passages a request, 4 connections", batches)
+        yield f"\n{mixed(server, self.queries, self.bulk, self.seconds)}"
+        yield f"resident {started:.0f} MB at the start, {resident_megabytes(server):.0f} MB now"
+
+    @property
+    def check(self) -> list[str]:
+        """Texts of which the vectors must agree."""
+        return [*self.queries[:100], *self.bulk[:50]]
+
+    def reference(self) -> dict[str, Any] | None:
+        """What sentence-transformers says, where the original checkpoint is at hand."""
+        original = installed() if self.model_id == DEFAULT_MODEL_ID else None
+        if original is None:
+            return None
+        asked = {
+            "folder": str(original),
+            "seconds": self.seconds,
+            "check": self.check,
+            "queries": self.queries,
+            "bulk": self.bulk,
+        }
+        child = subprocess.run(
+            [sys.executable, "-m", "tests.bench_reference"],
+            input=json.dumps(asked), capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        found: dict[str, Any] = json.loads(child.stdout)
+        return found
 
 
-def bare(folder: Path, texts: Sequence[str], rows: int) -> Rate:
-    """Tokenize and run batches of like length in this process, for some seconds."""
+def worst_cosine(server: Server, texts: Sequence[str], expected: NDArray[np.float64]) -> float:
+    """Of what is served, alone, to the reference's unit vectors."""
+    served = [json.loads(post(server, {"inputs": text}))[0] for text in texts]
+    return float(np.einsum("nd,nd->n", np.array(served), expected).min())
+
+
+def bare(
+    folder: Path, dtype: DtypeChoice, texts: Sequence[str], seconds: float, *, batched: bool
+) -> Rate:
+    """Tokenize and run in this process, one by one or in batches of like length, on each core."""
     manifest = Manifest.read(folder)
     tokenization = Tokenization.load(folder, manifest)
-    session = Session.load(folder, manifest, plans(Wanted(), manifest.task)[0])
-    ordered = sorted(texts, key=len) if rows > 1 else list(texts)
-    groups = [ordered[start : start + rows] for start in range(0, len(ordered), rows)]
+    plan = plans(Wanted(dtype=dtype), manifest.task)[0]
+    session = Session.load(folder, manifest, plan)
+    limits = plan.limits(manifest.max_input_length, 16384)
+    ordered = sorted(texts, key=len) if batched else list(texts)
+    lengths = list(map(len, tokenization.encode_now(ordered)))
+    most = replace(limits, max_rows=16 if batched else 1)
+    groups = [ordered[rows] for rows in in_order(lengths, most)]
 
     def run(group: Sequence[str]) -> int:
-        inputs: Sequence[TokenizedInput] = tokenization.encode_now(group)
-        session.run(collate(inputs, manifest.padding), (SENTENCE_EMBEDDING,))
+        inputs = tokenization.encode_now(group)
+        length = limits.padded(max(map(len, inputs)))
+        session.run(collate(inputs, manifest.padding, length), (SENTENCE_EMBEDDING,))
         return len(group)
 
-    for group in groups[:3]:
+    def work(first: int) -> int:
+        mine, count = cycle(groups[first :: plan.run_threads]), 0
+        while time.perf_counter() - started < seconds:
+            count += run(next(mine))
+        return count
+
+    for group in groups:  # every shape once
         run(group)
     random.Random(3).shuffle(groups)
-    count, started, cpu_started = 0, time.perf_counter(), time.process_time()
-    while time.perf_counter() - started < SECONDS:
-        for group in groups[:10]:
-            count += run(group)
-        groups = groups[10:] + groups[:10]
-    seconds = time.perf_counter() - started
-    return Rate(count / seconds, count / (time.process_time() - cpu_started))
-
-
-@contextmanager
-def serving(model_id: str) -> Iterator[tuple[Server, float]]:
-    """A server of its own, and the seconds it took to open its port."""
-    started = time.perf_counter()
-    server = Server("--model-id", model_id, "--max-client-batch-size", str(BULK_ROWS))
-    try:
-        server.wait_ready()
-        yield server, time.perf_counter() - started
-    finally:
-        server.stop()
-
-
-def load(server: Server, texts: Sequence[str], rows: int, connections: int) -> Rate:
-    """Texts a second that `wrk` gets answered, with so many texts a request."""
-    groups = [texts[start : start + rows] for start in range(0, len(texts) - rows + 1, rows)]
-    bodies = [json.dumps({"inputs": group[0] if rows == 1 else group}) for group in groups]
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "load.lua"
-        script.write_text(_lua(bodies))
-        cpu_before = cpu_seconds(server)
-        output = subprocess.run(
-            [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{SECONDS}", "--timeout", "60s", "--latency",
-             "-s", str(script), server.url],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        cpu_used = cpu_seconds(server) - cpu_before
-    if "Non-2xx" in output:
-        raise RuntimeError(f"the server refused requests:\n{output}")
-    requests = _found(r"(\d+) requests in", output)
-    wall = float(_found(r"Requests/sec:\s+([\d.]+)", output)) * rows
-    return Rate(wall, int(requests) * rows / cpu_used, _found(r"\n\s+50%\s+(\S+)", output))
-
-
-def cpu_seconds(server: Server) -> float:
-    """User and system time of the server's process so far."""
-    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def resident_megabytes(server: Server) -> float:
-    """Resident memory of the server's process."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    return int(_found(r"VmRSS:\s+(\d+) kB", status)) / 1000
-
-
-def _found(pattern: str, text: str) -> str:
-    match = re.search(pattern, text)
-    if match is None:
-        raise RuntimeError(f"no {pattern} in:\n{text}")
-    return match.group(1)
-
-
-def _lua(bodies: Sequence[str]) -> str:
-    """A script for wrk that sends the bodies in turn; long brackets quote JSON as it is."""
-    quoted = ",\n".join(f"[==[{body}]==]" for body in bodies)
-    return (
-        f"local bodies = {{{quoted}}}\nlocal place = 0\n"
-        "request = function()\n  place = place % #bodies + 1\n"
-        '  return wrk.format("POST", "/embed", {["content-type"] = "application/json"}, '
-        "bodies[place])\nend\n"
-    )
+    started, cpu_started = time.perf_counter(), time.process_time()
+    with ThreadPoolExecutor(plan.run_threads) as pool:
+        count = sum(pool.map(work, range(plan.run_threads)))
+    wall, cpu = time.perf_counter() - started, time.process_time() - cpu_started
+    return Rate(count / wall, count / cpu)
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1]))
+    sys.exit(main(sys.argv[1:]))

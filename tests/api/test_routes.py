@@ -615,3 +615,28 @@ def test_a_fault_of_ours_is_500_and_tells_nothing(
     assert replies[0]["status"] == 500
     assert replies[1]["body"] == b'{"error":"internal error","error_type":"Backend"}'
     assert service.engine.permits.free == 512
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/embed", {"inputs": "a"}),
+        ("/v1/embeddings", {"input": "a"}),
+        ("/vertex", {"instances": [{"inputs": "a"}]}),
+    ],
+)
+def test_computed_answers_say_which_vector_space_and_precision(
+    app: ASGIApp, path: str, body: Any
+) -> None:
+    headers = post(app, path, body).headers
+    assert headers["x-model-fingerprint"] == "f" * 64
+    assert headers["x-compute-dtype"] == "float32"
+
+
+def test_info_says_what_computes_and_how_close_it_comes(app: ASGIApp) -> None:
+    info = request(app, "GET", "/info").json
+    assert (info["model_dtype"], info["provider"]) == ("float32", "cpu")
+    assert info["provider_reason"]
+    assert info["proof"]["agreement"]["worst_cosine"] > 0.99999
+    assert info["proof"]["probes"] == 7
+    assert info["proof"]["certificate"] is None

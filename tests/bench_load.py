@@ -1,0 +1,144 @@
+"""The load of the bench: what `wrk` and a client with a clock get answered by a server.
+
+Rates are texts a second of wall and of CPU time.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.request import Request, urlopen
+
+from app.inference.providers import DtypeChoice
+from tests.process import Server
+
+BULK_ROWS = 32
+QUERIES_A_SECOND = 10  # while bulk requests run
+
+
+@dataclass(frozen=True, slots=True)
+class Rate:
+    """Texts a second of wall time and of CPU time; the median latency of a request."""
+
+    wall: float
+    cpu: float
+    median: str = ""
+
+    def row(self, name: str, limit: "Rate | None" = None) -> str:
+        """A line of the table; beside a limit, with how close the CPU time comes to it."""
+        share = "" if limit is None else f"{self.cpu / limit.cpu:.2f}"
+        return f"| {name} | {self.wall:,.0f} | {self.cpu:,.0f} | {share} | {self.median} |"
+
+
+@contextmanager
+def serving(model_id: str, dtype: DtypeChoice) -> Iterator[tuple[Server, float]]:
+    """A server of its own, and the seconds it took to open its port."""
+    started = time.perf_counter()
+    flags = ["--dtype", dtype, "--max-client-batch-size", str(BULK_ROWS), "--log-level", "warn"]
+    server = Server("--model-id", model_id, *flags)
+    try:
+        server.wait_ready()
+        yield server, time.perf_counter() - started
+    finally:
+        server.stop()
+
+
+def load(server: Server, texts: Sequence[str], rows: int, connections: int, seconds: float) -> Rate:
+    """Texts a second that `wrk` gets answered, with so many texts a request."""
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "load.lua"
+        script.write_text(_lua(_bodies(texts, rows)))
+        cpu_before = cpu_seconds(server)
+        output = subprocess.run(
+            [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "60s", "--latency",
+             "-s", str(script), server.url],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+        cpu_used = cpu_seconds(server) - cpu_before
+    if "Non-2xx" in output:
+        raise RuntimeError(f"the server refused requests:\n{output}")
+    requests = _found(r"(\d+) requests in", output)
+    wall = float(_found(r"Requests/sec:\s+([\d.]+)", output)) * rows
+    return Rate(wall, int(requests) * rows / cpu_used, _found(r"\n\s+50%\s+(\S+)", output))
+
+
+def mixed(server: Server, queries: Sequence[str], bulk: Sequence[str], seconds: float) -> str:
+    """Queries at a fixed rate while bulk requests run: median and 99th percentile, in words."""
+    due = [number / QUERIES_A_SECOND for number in range(int(seconds * QUERIES_A_SECOND))]
+
+    def ask(number: int) -> float:
+        time.sleep(max(0.0, started + due[number] - time.perf_counter()))
+        post(server, {"inputs": queries[number % len(queries)]})
+        return time.perf_counter() - started - due[number]
+
+    with ThreadPoolExecutor(64) as pool:
+        running = pool.submit(load, server, bulk, BULK_ROWS, 4, seconds + 1)
+        started = time.perf_counter() + 0.5
+        latencies = sorted(pool.map(ask, range(len(due))))
+        rate = running.result().wall
+    median, last = latencies[len(latencies) // 2], latencies[int(0.99 * len(latencies))]
+    return (
+        f"{QUERIES_A_SECOND} queries a second beside {rate:,.0f} passages a second: "
+        f"median {1000 * median:.0f} ms, 99th percentile {1000 * last:.0f} ms"
+    )
+
+
+def post(server: Server, body: object) -> bytes:
+    """The answer of `/embed`."""
+    request = Request(  # noqa: S310  # our own server
+        f"{server.url}/embed", json.dumps(body).encode(), {"content-type": "application/json"}
+    )
+    with urlopen(request, timeout=60) as answer:  # noqa: S310
+        content: bytes = answer.read()
+    return content
+
+
+def get(server: Server, path: str) -> dict[str, Any]:
+    """The JSON of a path."""
+    with urlopen(server.url + path, timeout=60) as answer:  # noqa: S310
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def _bodies(texts: Sequence[str], rows: int) -> list[str]:
+    groups = [texts[start : start + rows] for start in range(0, len(texts) - rows + 1, rows)]
+    return [json.dumps({"inputs": group[0] if rows == 1 else group}) for group in groups]
+
+
+def cpu_seconds(server: Server) -> float:
+    """User and system time of the server's process so far."""
+    fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def resident_megabytes(server: Server) -> float:
+    """Resident memory of the server's process."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    return int(_found(r"VmRSS:\s+(\d+) kB", status)) / 1000
+
+
+def _found(pattern: str, text: str) -> str:
+    match = re.search(pattern, text)
+    if match is None:
+        raise RuntimeError(f"no {pattern} in:\n{text}")
+    return match.group(1)
+
+
+def _lua(bodies: Sequence[str]) -> str:
+    """A script for wrk that sends the bodies in turn; long brackets quote JSON as it is."""
+    quoted = ",\n".join(f"[==[{body}]==]" for body in bodies)
+    return (
+        f"local bodies = {{{quoted}}}\nlocal place = 0\n"
+        "request = function()\n  place = place % #bodies + 1\n"
+        '  return wrk.format("POST", "/embed", {["content-type"] = "application/json"}, '
+        "bodies[place])\nend\n"
+    )
