@@ -69,6 +69,16 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class _Started:
+    """A session that is warm and proved, and why it is this one."""
+
+    session: Session
+    limits: BatchLimits
+    reason: str
+    proof: Proof
+
+
+@dataclass(frozen=True, slots=True)
 class LoadedModel:
     """A model that is ready to run."""
 
@@ -97,22 +107,16 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     logger.info("Starting %d tokenization workers", options.tokenization_workers)
     tokenization = Tokenization.load(folder, manifest, options.tokenization_workers, max_length)
     logger.info("Starting model backend")
-    candidates = plans(options.wanted, manifest.task)
-    given_up = ""
-    for plan in candidates:
-        limits = plan.limits(max_length, options.max_batch_tokens)
-        try:
-            session, proof = _start(exported, plan, limits, max_length)
-        except StartupError as error:
-            if plan is candidates[-1]:
-                raise
-            given_up = str(error)
-            logger.warning("%s in %s is not used: %s", plan.provider, plan.compute_dtype, error)
-        else:
-            break
-    reason = given_up or plan.reason
-    logger.info("Computing in %s on %s: %s", plan.compute_dtype, plan.provider, reason)
-    return LoadedModel(manifest, session, tokenization, max_length, limits, reason, proof)
+    started = _start_first(exported, options, max_length)
+    return LoadedModel(
+        manifest=manifest,
+        session=started.session,
+        tokenization=tokenization,
+        max_input_length=max_length,
+        limits=started.limits,
+        reason=started.reason,
+        proof=started.proof,
+    )
 
 
 def output_for(manifest: Manifest, pooling: Pooling | None) -> str:
@@ -143,6 +147,29 @@ def _max_input_length(manifest: Manifest, options: LoadOptions) -> int:
         )
     logger.warning("inputs are cut to --max-batch-tokens %d", options.max_batch_tokens)
     return options.max_batch_tokens
+
+
+def _start_first(exported: _Exported, options: LoadOptions, max_length: int) -> _Started:
+    """A session by the first plan that can be followed here.
+
+    Raises: StartupError of the last plan, or when what was asked for by name cannot be had.
+    """
+    candidates = plans(options.wanted, exported.manifest.task)
+    given_up = ""
+    for plan in candidates:
+        limits = plan.limits(max_length, options.max_batch_tokens)
+        try:
+            session, proof = _start(exported, plan, limits, max_length)
+        except StartupError as error:
+            if plan is candidates[-1]:
+                raise
+            given_up = str(error)
+            logger.warning("%s in %s is not used: %s", plan.provider, plan.compute_dtype, error)
+        else:
+            break
+    reason = given_up or plan.reason
+    logger.info("Computing in %s on %s: %s", plan.compute_dtype, plan.provider, reason)
+    return _Started(session, limits, reason, proof)
 
 
 def _start(

@@ -22,6 +22,9 @@ ORT_NAMES: Mapping[str, str] = {
     "cuda": "CUDAExecutionProvider",
 }
 VECTOR_TASKS = ("embedding", "splade")
+NO_BFLOAT16 = (
+    "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,11 +126,6 @@ def _require(wanted: Wanted, here: Here) -> None:
         raise StartupError(f"--dtype bfloat16: {here.openvino_fault}; use --dtype float32")
     if not here.bfloat16:
         raise StartupError(f"--dtype bfloat16: {NO_BFLOAT16}; use --dtype float32")
-
-
-NO_BFLOAT16 = (
-    "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
-)
 
 
 def _why_not_bfloat16(wanted: Wanted, here: Here, task: Task) -> str | None:
