@@ -7,7 +7,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
+from typing import IO
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -23,11 +25,17 @@ class Server:
     """`python -m app` on a free port of the loopback interface."""
 
     def __init__(
-        self, *arguments: str, environment: Mapping[str, str] | None = None, port: int = 0
+        self,
+        *arguments: str,
+        environment: Mapping[str, str] | None = None,
+        port: int = 0,
+        log: Path | None = None,
     ) -> None:
+        """What it prints waits in a pipe; where that is more than 64 KiB, name a file: `log`."""
         self.port = port or free_port()
         flags = ["--hostname", "127.0.0.1", "--port", str(self.port), *arguments]
-        self.process = launch([*flags], environment or {})
+        with nullcontext(subprocess.PIPE) if log is None else log.open("w") as output:
+            self.process = launch(flags, environment or {}, output=output)
 
     @property
     def url(self) -> str:
@@ -66,14 +74,20 @@ class Server:
 
 
 def launch(
-    arguments: Sequence[str], environment: Mapping[str, str], module: str = "app"
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    module: str = "app",
+    output: int | IO[str] = subprocess.PIPE,
 ) -> subprocess.Popen[str]:
-    """Start `python -m MODULE`, its output and errors in one pipe; no Hub unless one is named."""
+    """Start `python -m MODULE`, its output and errors in one pipe or file.
+
+    No Hub is asked unless one is named.
+    """
     return subprocess.Popen(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
         env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
-        stdout=subprocess.PIPE,
+        stdout=output,
         stderr=subprocess.STDOUT,
         text=True,
     )

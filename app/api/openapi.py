@@ -1,7 +1,7 @@
 """The API's description: OpenAPI 3.0.3, made of the declarations that read the requests."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from app import __version__
@@ -28,31 +28,48 @@ from app.api.fields import (
 from app.api.verb import TEXT, Schema, list_of, record
 
 ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}
-ANY: Schema = {"type": "object"}
-ERROR = record(error=TEXT, error_type=TEXT)
-OPENAI_ERROR = record(message=TEXT, code={"type": "integer"}, type=TEXT, error={"type": "object"})
+Content = Mapping[str, Any]  # by media type
 
 
-@dataclass(frozen=True, slots=True)
+def in_json(schema: Schema) -> Content:
+    """A body of JSON."""
+    return {"application/json": {"schema": schema}}
+
+
+def in_text() -> Content:
+    """A body of plain text."""
+    return {"text/plain": {"schema": TEXT}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One method of one path."""
 
     path: str
     method: str
+    id: str
+    tag: str
     summary: str
-    shape: Shape | None  # of its body
-    answer: Schema | None  # of its JSON answer; None where that is empty or text
-    error: Schema  # of its JSON errors
-    needs_key: bool
+    shapes: Sequence[Shape] = ()  # that its body may have
+    examples: Mapping[str, Any] = field(default_factory=dict)  # of its body, by what they show
+    answer: Content = field(default_factory=dict)  # empty where the body is
+    error: Content = field(default_factory=dict)  # of a body that cannot be taken
+    unhealthy: Content = field(default_factory=dict)  # of 503
+    needs_key: bool = True
+    runs_model: bool = False  # and so may find it unfit or overloaded
 
 
-def describe(operations: Sequence[Operation], *, has_key: bool) -> dict[str, Any]:
+def describe(operations: Iterable[Operation], *, has_key: bool) -> dict[str, Any]:
     """The whole document."""
     paths: dict[str, dict[str, Any]] = {}
+    schemas: dict[str, Schema] = {}
+    tags: dict[str, None] = {}
     for operation in operations:
         path = paths.setdefault(operation.path, {})
-        path[operation.method.lower()] = _operation(operation, has_key and operation.needs_key)
-    components: dict[str, Any] = {}
+        path[operation.method] = _operation(operation, has_key and operation.needs_key)
+        schemas |= {shape.name: _object(shape) for shape in operation.shapes}
+        tags[operation.tag] = None
+    components: dict[str, Any] = {"schemas": schemas}
     if has_key:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return {
@@ -60,9 +77,13 @@ def describe(operations: Sequence[Operation], *, has_key: bool) -> dict[str, Any
         "info": {
             "title": "Embedding service",
             "description": "Text Embeddings Inference's API, OpenAI's embeddings, and reranking.",
-            "license": {"name": "Apache-2.0"},
+            "license": {
+                "name": "Apache-2.0",
+                "url": "https://www.apache.org/licenses/LICENSE-2.0",
+            },
             "version": __version__,
         },
+        "tags": [{"name": tag} for tag in tags],
         "paths": paths,
         "components": components,
     }
@@ -70,40 +91,49 @@ def describe(operations: Sequence[Operation], *, has_key: bool) -> dict[str, Any
 
 def _operation(operation: Operation, has_key: bool) -> dict[str, Any]:
     described: dict[str, Any] = {
+        "tags": [operation.tag],
         "summary": operation.summary,
+        "operationId": operation.id,
         "responses": _responses(operation, has_key),
     }
-    if operation.shape is not None:
-        schema = _object(operation.shape)
-        described["requestBody"] = {
-            "required": True,
-            "content": {"application/json": {"schema": schema}},
-        }
+    if operation.shapes:
+        described["requestBody"] = {"required": True, "content": _body(operation)}
     if has_key:
         described["security"] = [{"key": []}]
     return described
 
 
+def _body(operation: Operation) -> Content:
+    named = [{"$ref": f"#/components/schemas/{shape.name}"} for shape in operation.shapes]
+    examples = {name: {"value": value} for name, value in operation.examples.items()}
+    schema = named[0] if len(named) == 1 else {"anyOf": named}
+    return {"application/json": {"schema": schema, "examples": examples}}
+
+
 def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
-    in_json = {"application/json": {"schema": operation.error}}
-    in_text = {"text/plain": {"schema": TEXT}}
-    found: dict[str, Any] = {"200": {"description": "the answer"}}
-    if operation.answer is not None:
-        found["200"]["content"] = {"application/json": {"schema": operation.answer}}
+    found: dict[str, Any] = {"200": _response("the answer", operation.answer)}
     if has_key:
-        found["401"] = {"description": "no key, or another"}
-    if operation.path == "/health":
-        found["503"] = {"description": "the model does not answer", "content": in_json}
-    if operation.shape is not None:
+        found["401"] = _response("no key, or another")
+    if operation.unhealthy:
+        found["503"] = _response("the model does not answer", operation.unhealthy)
+    if operation.shapes:
+        either = {**operation.error, **in_text()}
         found |= {
-            "400": {"description": "no JSON, or nothing in it", "content": in_json | in_text},
-            "413": {"description": "the body is too large", "content": in_text},
-            "415": {"description": "the body is not declared as JSON", "content": in_text},
-            "422": {"description": "a value that cannot be taken", "content": in_json | in_text},
-            "424": {"description": "the model cannot do this", "content": in_json},
-            "429": {"description": "too much at a time; try again", "content": in_json},
+            "400": _response("no JSON, or nothing in it", either),
+            "413": _response("the body is too large", in_text()),
+            "415": _response("the body is not declared as JSON", in_text()),
+            "422": _response("a value that cannot be taken", either),
+        }
+    if operation.runs_model:
+        found |= {
+            "424": _response("the model cannot do this", operation.error),
+            "429": _response("too much at a time; try again", operation.error),
         }
     return found
+
+
+def _response(description: str, content: Content | None = None) -> dict[str, Any]:
+    return {"description": description, **({"content": content} if content else {})}
 
 
 def _object(shape: Shape) -> Schema:

@@ -1,22 +1,21 @@
 """The route table: every path, its methods, and which of them need the API key."""
 
 import hmac
-import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 import orjson
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api import openai, tokens, vertex
+from app.api import openai, swagger, tokens, vertex
 from app.api.cohere import RerankDocuments
 from app.api.counting import failures_counted
 from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.endpoints import Ask, Fixed, Health, Infer, MetricsText, Service
-from app.api.openapi import ANY, ERROR, OPENAI_ERROR, Operation, describe
+from app.api.openapi import describe
+from app.api.operations import operations
 from app.api.scoring import Predict, Rerank
 from app.api.transport import header, respond
 from app.api.verb import Verb
@@ -101,11 +100,10 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     # An instance is read as the first that it fits.
     envelope = _ask(service, partial(vertex.answer, (verbs["/rerank"], single), service.metrics))
     health = Resource(public={"GET": Health(service)})
+    description = describe(operations(verbs), has_key=service.api_key is not None)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
-        "/api-doc/openapi.json": Resource(
-            public={"GET": Fixed(orjson.dumps(_description(service, verbs)))}
-        ),
+        "/api-doc/openapi.json": Resource(public={"GET": Fixed(orjson.dumps(description))}),
         "/decode": _ask(service, partial(failures_counted, service.metrics, tokens.decode)),
         "/health": health,
         "/info": _fixed(orjson.dumps(service.info)),
@@ -119,6 +117,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
         "/v1/models": _fixed(openai.models(service.model_name, service.created)),
         "/vertex": envelope,
     }
+    resources |= {path: Resource(public={"GET": page}) for path, page in swagger.pages().items()}
     if options.predict_path:
         resources[options.predict_path] = envelope
     if options.health_path:
@@ -148,31 +147,6 @@ def _verbs(service: Service) -> dict[str, Verb]:
         "/v1/rerank": documents,
         "/v2/rerank": documents,
     }
-
-
-def _description(service: Service, verbs: Mapping[str, Verb]) -> dict[str, Any]:
-    """What `/api-doc/openapi.json` says; as in TEI, aliases and `/vertex` are left out."""
-    posted = [
-        Operation(
-            path,
-            "POST",
-            inspect.cleandoc(type(verb).__doc__ or "").split("\n")[0],
-            verb.shape,
-            verb.answer,
-            OPENAI_ERROR if isinstance(verb, openai.Embeddings) else ERROR,
-            True,
-        )
-        for path, verb in verbs.items()
-    ]
-    asked = [
-        Operation("/tokenize", "POST", "Tokens.", tokens.TOKENIZE, tokens.TOKENS, ERROR, True),
-        Operation("/decode", "POST", "Texts of ids.", tokens.DECODE, tokens.TEXTS, ERROR, True),
-        Operation("/info", "GET", "Model and limits.", None, ANY, ERROR, True),
-        Operation("/v1/models", "GET", "The model.", None, ANY, ERROR, True),
-        Operation("/health", "GET", "Whether it answers.", None, None, ERROR, False),
-        Operation("/metrics", "GET", "Prometheus text.", None, None, ERROR, False),
-    ]
-    return describe([*posted, *asked], has_key=service.api_key is not None)
 
 
 def _fixed(content: bytes) -> Resource:

@@ -1,13 +1,16 @@
 """The API's description, as it is served."""
 
 from collections.abc import Callable
-from typing import Any
+from pathlib import Path
+from typing import Any, get_args
 
 import pytest
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
-from tests.asgi import request
+from app.inference.manifest import Task
+from tests import tiny
+from tests.asgi import post, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 
@@ -21,7 +24,13 @@ def document(app: ASGIApp) -> Any:
 
 def body_of(document: Any, path: str) -> Any:
     content = document["paths"][path]["post"]["requestBody"]["content"]
-    return content["application/json"]["schema"]
+    return referred(document, content["application/json"]["schema"])
+
+
+def referred(document: Any, schema: Any) -> Any:
+    """The schema itself, where another place is named."""
+    *_, name = schema["$ref"].split("/")
+    return document["components"]["schemas"][name]
 
 
 def test_every_route_but_aliases_and_envelopes_is_described(document: Any) -> None:
@@ -48,7 +57,58 @@ def test_bodies_are_what_the_readers_read(document: Any) -> None:
     assert similarity["inputs"]["required"] == ["source_sentence", "sentences"]
     assert similarity["parameters"]["nullable"] is True
     assert body_of(document, "/v1/embeddings")["required"] == ["input"]
-    assert body_of(document, "/rerank")["required"] == ["query", "texts"]
+
+
+def test_rerank_takes_either_dialect_and_answers_in_it(document: Any) -> None:
+    rerank = document["paths"]["/rerank"]["post"]
+    either = rerank["requestBody"]["content"]["application/json"]["schema"]["anyOf"]
+    assert [referred(document, schema)["required"] for schema in either] == [
+        ["query", "texts"],
+        ["query", "documents"],
+    ]
+    answers = rerank["responses"]["200"]["content"]["application/json"]["schema"]["anyOf"]
+    assert [answer["type"] for answer in answers] == ["array", "object"]
+
+
+def test_operations_go_by_the_names_of_tei(document: Any) -> None:
+    operations = [one for path in document["paths"].values() for one in path.values()]
+    names = [one["operationId"] for one in operations]
+    assert len(names) == len(set(names))
+    assert {
+        "decode", "embed", "embed_all", "embed_sparse", "get_model_info", "health", "metrics",
+        "openai_embed", "predict", "rerank", "similarity", "tokenize",
+    } < set(names)  # fmt: skip
+    tags = {tag["name"] for tag in document["tags"]}
+    assert {tag for one in operations for tag in one["tags"]} == tags
+    assert all(one["summary"].endswith(".") for one in operations)
+
+
+@pytest.mark.parametrize("task", get_args(Task))
+def test_every_example_can_be_tried(make_service: MakeService, tmp_path: Path, task: Task) -> None:
+    tiny.build(tmp_path / task, task)
+    _, app = make_service(model_id=str(tmp_path / task))
+    document = request(app, "GET", "/api-doc/openapi.json", headers={}).json
+    fit = {
+        "embedding": {"/embed", "/embed_all", "/similarity", "/embeddings", "/v1/embeddings"},
+        "splade": {"/embed_sparse", "/similarity"},
+        "classifier": {"/predict"},
+        "reranker": {"/predict", "/rerank", "/v1/rerank", "/v2/rerank"},
+    }[task] | {"/tokenize", "/decode"}
+    for path, methods in document["paths"].items():
+        for one in [methods["post"]] if "post" in methods else []:
+            examples = one["requestBody"]["content"]["application/json"]["examples"]
+            assert examples
+            statuses = {post(app, path, example["value"]).status for example in examples.values()}
+            # A dense vector of a SPLADE model cannot be normalized, as in TEI.
+            only_raw = (task, path) == ("splade", "/embed")
+            assert statuses == ({200} if path in fit else {200, 424} if only_raw else {424}), path
+
+
+def test_info_and_models_are_what_is_described(app: ASGIApp, document: Any) -> None:
+    for path in ("/info", "/v1/models"):
+        described = document["paths"][path]["get"]["responses"]["200"]["content"]
+        schema = described["application/json"]["schema"]
+        assert schema["required"] == list(request(app, "GET", path, headers={}).json)
 
 
 def test_answers_and_errors_have_their_shapes(document: Any) -> None:
@@ -59,6 +119,8 @@ def test_answers_and_errors_have_their_shapes(document: Any) -> None:
     error = responses["424"]["content"]["application/json"]["schema"]
     assert error["required"] == ["message", "code", "type", "error"]
     assert set(document["paths"]["/health"]["get"]["responses"]) == {"200", "503"}
+    asked = document["paths"]["/tokenize"]["post"]["responses"]
+    assert set(asked) == {"200", "400", "413", "415", "422"}
 
 
 def test_a_key_is_described_where_one_is_needed(make_service: MakeService) -> None:

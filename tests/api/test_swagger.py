@@ -1,0 +1,83 @@
+"""Swagger UI's pages, as they are served."""
+
+from collections.abc import Callable
+
+import pytest
+from starlette.types import ASGIApp
+
+from app.api.endpoints import Service
+from tests.asgi import Reply, request
+
+MakeService = Callable[..., tuple[Service, ASGIApp]]
+
+FILES = {
+    "/docs/": "text/html; charset=utf-8",
+    "/docs/index.html": "text/html; charset=utf-8",
+    "/docs/swagger-initializer.js": "text/javascript; charset=utf-8",
+    "/docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
+    "/docs/swagger-ui.css": "text/css; charset=utf-8",
+}
+
+
+def get(app: ASGIApp, path: str, method: str = "GET") -> Reply:
+    return request(app, method, path, headers={})
+
+
+def test_docs_without_a_slash_leads_to_the_page(app: ASGIApp) -> None:
+    reply = get(app, "/docs")
+    assert (reply.status, reply.headers["location"], reply.content) == (303, "/docs/", b"")
+
+
+@pytest.mark.parametrize(("path", "media_type"), FILES.items())
+def test_every_file_is_served_with_its_type_and_its_guards(
+    app: ASGIApp, path: str, media_type: str
+) -> None:
+    reply = get(app, path)
+    assert (reply.status, reply.headers["content-type"]) == (200, media_type)
+    assert int(reply.headers["content-length"]) == len(reply.content) > 0
+    assert reply.headers["access-control-allow-origin"] == "*"
+    assert reply.headers["x-content-type-options"] == "nosniff"
+    assert reply.headers["x-frame-options"] == "DENY"
+    assert reply.headers["referrer-policy"] == "no-referrer"
+    policy = reply.headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", "script-src 'self'", "frame-ancestors 'none'"} < set(policy)
+    assert "unsafe" not in reply.headers["content-security-policy"]
+    assert get(app, path, "HEAD").headers == reply.headers
+
+
+def test_the_page_names_only_files_that_are_served(app: ASGIApp) -> None:
+    page = get(app, "/docs/").text
+    for name in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"):
+        assert f'="{name}"' in page
+    assert "//" not in page
+    assert 'url: "../api-doc/openapi.json"' in get(app, "/docs/swagger-initializer.js").text
+    assert "SwaggerUIBundle" in get(app, "/docs/swagger-ui-bundle.js").text
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "..",
+        "../app/settings.py",
+        "../../../../etc/passwd",
+        "/etc/passwd",
+        ".",
+        "swagger-ui.css/",
+        "SWAGGER-UI.CSS",
+        "swagger_style.css",
+        "swagger-ui.css\0.js",
+        "missing.js",
+        "scalar.js",
+    ],
+)
+def test_other_names_are_404(app: ASGIApp, name: str) -> None:
+    reply = get(app, f"/docs/{name}")
+    assert (reply.status, reply.content) == (404, b"")
+
+
+def test_the_pages_are_public_and_only_read(make_service: MakeService) -> None:
+    _, app = make_service(api_key="k")
+    for path in ("/docs", *FILES):
+        assert get(app, path).status in {200, 303}
+        reply = get(app, path, "POST")
+        assert (reply.status, reply.headers["allow"]) == (405, "GET,HEAD")
