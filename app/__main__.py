@@ -36,6 +36,8 @@ def main() -> int:
         with prepared(settings, os.environ) as ready:
             service = build(ready)
         run(create_app(service, settings), settings, service.lifecycle)
+        if service.tracer is not None:
+            service.tracer.close()
     except StartupError as error:
         logger.error("Error: %s", error)
         return 1

@@ -25,6 +25,7 @@ from app.inference.worker import BatchWorker
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
 from app.settings import Settings
+from app.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -39,6 +40,7 @@ def build(settings: Settings) -> Service:
     folder = repository.find(settings.model_id, settings.revision, settings.models_dir)
     if folder is None:
         raise StartupError(_not_exported(settings))
+    tracer = _tracer(settings)
     workers = settings.tokenization_workers or min(max(machine.usable_cores() - 1, 1), 64)
     options = LoadOptions(
         wanted=Wanted(settings.provider, settings.dtype, settings.threads),
@@ -72,6 +74,7 @@ def build(settings: Settings) -> Service:
             (b"x-model-fingerprint", model.manifest.fingerprint.encode()),
             (b"x-compute-dtype", model.session.compute_dtype.encode()),
         ],
+        tracer=tracer,
     )
 
 
@@ -107,6 +110,19 @@ def _not_exported(settings: Settings) -> str:
         f"{settings.model_id} is not exported: neither it nor {place} holds a manifest.json; "
         f"run: make export MODEL_ID={settings.model_id}{revision}"
     )
+
+
+def _tracer(settings: Settings) -> Tracer | None:
+    """What sends traces, where that is asked for; only then is OpenTelemetry imported."""
+    if settings.otlp_endpoint is None:
+        return None
+    try:
+        from app.otlp import OtlpTracer
+    except ImportError as error:
+        raise StartupError(
+            f"--otlp-endpoint needs the extra otlp, pip install 'embedding-service[otlp]': {error}"
+        ) from None
+    return OtlpTracer(settings.otlp_endpoint, settings.otlp_service_name)
 
 
 def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:

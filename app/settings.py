@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self, get_args
+from urllib.parse import urlsplit
 
 from app import __version__
 from app.inference.manifest import Pooling
@@ -75,6 +76,15 @@ def _one_of(*values: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def _collector(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in {"http", "https"} or not parts.hostname:
+        raise ValueError("must be http:// or https:// with a host")
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("must hold no credentials, which would stand in the log")
+    return text
 
 
 def _pooling(text: str) -> Pooling:
@@ -145,6 +155,12 @@ class Settings:
     )
     json_output: bool = _option(_boolean, False, "log one JSON object a line", bare=True)
     log_level: str = _option(str, "info", "error, warn, info, debug or trace")
+    otlp_endpoint: str | None = _option(
+        _collector, None, "where traces are sent, by OTLP over gRPC: http://HOST:4317"
+    )
+    otlp_service_name: str = _option(
+        str, "text-embeddings-inference.server", "the name of the service in traces"
+    )
     drain_seconds: float = _option(
         _seconds, 0.0, "after SIGTERM, how long to go on accepting before the port closes"
     )
@@ -163,8 +179,6 @@ class Settings:
     disable_spans: bool = _option(
         _boolean, False, "leave the span with a request's timings out of JSON logs", bare=True
     )
-    otlp_endpoint: str | None = _ignored("no traces are sent")
-    otlp_service_name: str | None = _ignored("no traces are sent")
     prometheus_port: str | None = _ignored("metrics are at /metrics")
     uds_path: str | None = _ignored("there is no second process")
 

@@ -29,11 +29,13 @@ class Page:
         self._session: str | None = None
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self._loaded: set[str] = set()
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
         for domain in ("Log", "Network", "Page", "Runtime"):
             self.call(f"{domain}.enable")
+        self.call("Page.setLifecycleEventsEnabled", enabled=True)
 
     def call(self, method: str, **params: Any) -> Any:
         """The result of one command; events that come before it are noted."""
@@ -58,8 +60,11 @@ class Page:
         return found["result"].get("value")
 
     def open(self, url: str) -> None:
-        """Go to a page."""
-        assert "errorText" not in self.call("Page.navigate", url=url)
+        """Go to a page and return once it is loaded; before that, a script may run in the old one."""
+        answer = self.call("Page.navigate", url=url)
+        assert "errorText" not in answer, answer
+        while answer["loaderId"] not in self._loaded:
+            self._note(self._next_message())
 
     def wait_for(self, condition: str) -> None:
         """Return once a script is true; it is asked again whenever the page changes."""
@@ -68,7 +73,6 @@ class Page:
             const observer = new MutationObserver(look)
             const options = {{ subtree: true, childList: true, attributes: true, characterData: true }}
             observer.observe(document, options)
-            addEventListener("load", look)
             look()
         }})""")
 
@@ -89,6 +93,8 @@ class Page:
             self.complaints.append(json.dumps(message["params"]))
         elif message["method"] == "Network.requestWillBeSent":
             self.requests.append(message["params"]["request"]["url"])
+        elif message["method"] == "Page.lifecycleEvent" and message["params"]["name"] == "load":
+            self._loaded.add(message["params"]["loaderId"])
 
 
 @contextmanager

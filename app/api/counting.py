@@ -3,24 +3,20 @@
 Follows TEI 1.9.3 router/src/http/server.rs and core/src/infer.rs.
 """
 
-import logging
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from app.api.spans import RequestSpan
 from app.api.verb import Request, Verb
 from app.errors import ServiceError
 from app.inference.engine import Computed, Engine
-from app.logs import duration
 from app.metrics import Metrics
-
-logger = logging.getLogger(__name__)
 
 
 async def counted(
-    engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any], started: float
+    engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any], span: RequestSpan
 ) -> Computed[Any]:
-    """Compute, and record the request once; it began when `perf_counter` was at `started`."""
+    """Compute, and record the request once, which began with its span."""
     method = f'method="{"batch" if request.is_batch else "single"}"'
     metrics.count("te_request_count", method)
     metrics.count(f"te_{verb.counted_as}_count", amount=len(request.inputs))
@@ -30,9 +26,9 @@ async def counted(
         _count_failure(metrics, error)
         raise
     metrics.count("te_request_success", method)
-    seconds = time.perf_counter() - started
+    seconds = span.seconds()
     _record(metrics, verb.counted_as, computed, seconds)
-    _log_success(verb.name, computed, seconds)
+    span.computed(computed.timings, seconds)
     return computed
 
 
@@ -41,6 +37,7 @@ async def failures_counted(
     answer: Callable[[Engine, bytes], Awaitable[bytes]],
     engine: Engine,
     content: bytes,
+    _: RequestSpan,
 ) -> bytes:
     """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
     try:
@@ -52,20 +49,6 @@ async def failures_counted(
 
 def _count_failure(metrics: Metrics, error: ServiceError) -> None:
     metrics.count("te_request_failure", f'err="{error.metric_label}"')
-
-
-def _log_success(name: str, computed: Computed[Any], seconds: float) -> None:
-    """One line for each request that was computed, with its timings, as TEI has it."""
-    if logger.isEnabledFor(logging.INFO):
-        timings = computed.timings
-        span = {
-            "name": name,
-            "total_time": duration(seconds),
-            "tokenization_time": duration(timings.tokenization),
-            "queue_time": duration(timings.queue),
-            "inference_time": duration(timings.inference),
-        }
-        logger.info("Success", extra={"span": span})
 
 
 def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:

@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import body
 from app.api.counting import counted
+from app.api.spans import RequestSpan
 from app.api.transport import JSON, TEXT, RawHeaders, read_json_body, respond, unless_gone
 from app.api.verb import Request, Verb, render_error
 from app.errors import ClientGone, ServiceError, Unhealthy, UnreadableRequest
@@ -17,6 +18,7 @@ from app.inference.engine import Computed, Engine
 from app.inference.tokenization import characters
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
+from app.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -36,6 +38,10 @@ class Service:
     payload_limit: int
     api_key: str | None
     headers: RawHeaders  # of every computed answer: which vector space, in which precision
+    tracer: Tracer | None
+
+
+Answer = Callable[[Engine, bytes, RequestSpan], Awaitable[bytes]]  # of a body
 
 
 class Infer:
@@ -46,42 +52,43 @@ class Infer:
         self._choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        started = time.perf_counter()
+        span = RequestSpan(scope, self._service.tracer)
         answer_error = render_error
         try:
             content = await read_json_body(scope, receive, self._service.payload_limit)
             verb = self._choose(content)
-            answer_error = verb.render_error
+            span.name, answer_error = verb.name, verb.render_error
             request = verb.build(body.read(content, verb.shape))
-            run = counted(self._service.engine, self._service.metrics, verb, request, started)
+            run = counted(self._service.engine, self._service.metrics, verb, request, span)
             computed = await unless_gone(receive, run)
         except (UnreadableRequest, ServiceError, ClientGone) as error:
-            await _respond_error(send, error, answer_error)
+            await _respond_error(send, error, answer_error, span)
         else:
-            headers = self._service.headers + _timing_headers(request, computed, started)
+            headers = self._service.headers + _timing_headers(request, computed, span.started)
             await respond(send, 200, verb.render(request, computed), JSON, headers)
 
 
 class Ask:
     """POST of a body that is answered without batching: the tokenizer's routes, and `/vertex`."""
 
-    def __init__(
-        self, service: Service, answer: Callable[[Engine, bytes], Awaitable[bytes]]
-    ) -> None:
+    def __init__(self, service: Service, name: str, answer: Answer) -> None:
         self._service = service
+        self._name = name
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        span = RequestSpan(scope, self._service.tracer, self._name)
         try:
             content = await read_json_body(scope, receive, self._service.payload_limit)
-            answer = await unless_gone(receive, self._run(content))
+            answer = await unless_gone(receive, self._run(content, span))
         except (UnreadableRequest, ServiceError, ClientGone) as error:
-            await _respond_error(send, error, render_error)
+            await _respond_error(send, error, render_error, span)
         else:
             await respond(send, 200, answer, JSON, self._service.headers)
+            span.answered()
 
-    async def _run(self, content: bytes) -> bytes:
-        return await self._answer(self._service.engine, content)
+    async def _run(self, content: bytes, span: RequestSpan) -> bytes:
+        return await self._answer(self._service.engine, content, span)
 
 
 class Health:
@@ -128,13 +135,14 @@ async def _respond_error(
     send: Send,
     error: UnreadableRequest | ServiceError | ClientGone,
     render: Callable[[ServiceError], bytes],
+    span: RequestSpan,
 ) -> None:
     if isinstance(error, ClientGone):
         logger.debug("the client went away before its answer")
     elif isinstance(error, UnreadableRequest):
         await respond(send, error.status, str(error).encode(), TEXT, [])
     else:
-        logger.error("%s", error)
+        span.failed(error)
         headers: RawHeaders = [(b"retry-after", b"1")] if error.status == 429 else []
         await respond(send, error.status, render(error), JSON, headers)
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.correlation import Correlation
 from app.api.transport import RawHeaders, header, respond
 from app.lifecycle import Lifecycle
 
@@ -27,7 +28,8 @@ def wrap(app: ASGIApp, lifecycle: Lifecycle, allowed_origins: Sequence[str]) -> 
     app = Cors(app, allowed_origins)
     app = HeaderLimits(app)
     app = DrainBody(app)
-    return InFlight(app, lifecycle)
+    app = InFlight(app, lifecycle)
+    return Correlation(app)
 
 
 class InFlight:

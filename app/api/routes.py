@@ -1,7 +1,7 @@
 """The route table: every path, its methods, and which of them need the API key."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,13 +13,12 @@ from app.api import openai, swagger, tokens, vertex
 from app.api.cohere import RerankDocuments
 from app.api.counting import failures_counted
 from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
-from app.api.endpoints import Ask, Fixed, Health, Infer, MetricsText, Service
+from app.api.endpoints import Answer, Ask, Fixed, Health, Infer, MetricsText, Service
 from app.api.openapi import describe
 from app.api.operations import operations
 from app.api.scoring import Predict, Rerank
 from app.api.transport import header, respond
 from app.api.verb import Verb
-from app.inference.engine import Engine
 from app.inference.manifest import Task
 
 
@@ -98,13 +97,16 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     if options.root_is_similarity and task in {"embedding", "splade"}:
         root = verbs["/similarity"]
     # An instance is read as the first that it fits.
-    envelope = _ask(service, partial(vertex.answer, (verbs["/rerank"], single), service.metrics))
+    instances = partial(vertex.answer, (verbs["/rerank"], single), service.metrics)
+    envelope = _ask(service, "vertex_compatibility", instances)
     health = Resource(public={"GET": Health(service)})
     description = describe(operations(verbs), has_key=service.api_key is not None)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": Fixed(orjson.dumps(description))}),
-        "/decode": _ask(service, partial(failures_counted, service.metrics, tokens.decode)),
+        "/decode": _ask(
+            service, "decode", partial(failures_counted, service.metrics, tokens.decode)
+        ),
         "/health": health,
         "/info": _fixed(orjson.dumps(service.info)),
         "/invocations": _post(service, root),
@@ -113,7 +115,9 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
         "/rerank": _choosing(
             service, lambda body: verbs["/v1/rerank" if _has_documents(body) else "/rerank"]
         ),
-        "/tokenize": _ask(service, partial(failures_counted, service.metrics, tokens.tokenize)),
+        "/tokenize": _ask(
+            service, "tokenize", partial(failures_counted, service.metrics, tokens.tokenize)
+        ),
         "/v1/models": _fixed(openai.models(service.model_name, service.created)),
         "/vertex": envelope,
     }
@@ -153,8 +157,8 @@ def _fixed(content: bytes) -> Resource:
     return Resource(protected={"GET": Fixed(content)})
 
 
-def _ask(service: Service, answer: Callable[[Engine, bytes], Awaitable[bytes]]) -> Resource:
-    return Resource(protected={"POST": Ask(service, answer)})
+def _ask(service: Service, name: str, answer: Answer) -> Resource:
+    return Resource(protected={"POST": Ask(service, name, answer)})
 
 
 def _post(service: Service, verb: Verb) -> Resource:

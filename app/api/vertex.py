@@ -5,13 +5,13 @@ Follows TEI 1.9.3 router/src/http/server.rs (vertex_compatibility).
 
 import asyncio
 import contextlib
-import time
 from collections.abc import Sequence
 from typing import Any
 
 from app.api import body
 from app.api.counting import counted
 from app.api.fields import ArrayOf, Field, Misfit, Shape, anything, wrong_type
+from app.api.spans import RequestSpan
 from app.api.verb import Request, Verb
 from app.errors import InvalidInput
 from app.inference.engine import Engine
@@ -20,7 +20,9 @@ from app.metrics import Metrics
 VERTEX = Shape("VertexRequest", Field("instances", ArrayOf(anything)))
 
 
-async def answer(verbs: Sequence[Verb], metrics: Metrics, engine: Engine, content: bytes) -> bytes:
+async def answer(
+    verbs: Sequence[Verb], metrics: Metrics, engine: Engine, content: bytes, span: RequestSpan
+) -> bytes:
     """Run every instance as the first of the verbs that its fields fit; all, or the first error.
 
     Each is counted as a request of its own.
@@ -30,7 +32,8 @@ async def answer(verbs: Sequence[Verb], metrics: Metrics, engine: Engine, conten
     instances = body.read(content, VERTEX)["instances"]
     planned = [_plan(verbs, instance) for instance in instances]
     rendered = await asyncio.gather(
-        *(_run(engine, metrics, verb, request) for verb, request in planned), return_exceptions=True
+        *(_run(engine, metrics, verb, request, span) for verb, request in planned),
+        return_exceptions=True,
     )
     parts: list[bytes] = []
     for part in rendered:
@@ -56,6 +59,8 @@ def _read(verb: Verb, instance: Any) -> dict[str, Any]:
     return verb.shape.read(instance)
 
 
-async def _run(engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any]) -> bytes:
-    computed = await counted(engine, metrics, verb, request, time.perf_counter())
+async def _run(
+    engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any], span: RequestSpan
+) -> bytes:
+    computed = await counted(engine, metrics, verb, request, span.child(verb.name))
     return verb.render(request, computed)

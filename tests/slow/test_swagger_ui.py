@@ -20,7 +20,8 @@ def test_swagger_ui_shows_the_routes_and_tries_one(tiny_model: Path, tmp_path: P
             page.wait_for(EMBED)
             routes = page.evaluate("document.querySelectorAll('.opblock').length")
             page.evaluate(f"{EMBED}.querySelector('.opblock-summary-control').click()")
-            page.wait_for(f"{EMBED}.querySelector('button.execute')")
+            # A click before the example is filled in would be ignored.
+            page.wait_for(f"{EMBED}.querySelector('textarea')?.value.includes('deep learning')")
             page.evaluate(f"{EMBED}.querySelector('button.execute').click()")
             page.wait_for(f"{EMBED}.querySelector('.live-responses-table .response-col_status')")
             answer = page.evaluate(f"{EMBED}.querySelector('.live-responses-table').innerText")
