@@ -1,36 +1,66 @@
 """Logs: one line an event on stdout, as text or as JSON with TEI's keys."""
 
 import logging
+import re
 import sys
+from collections.abc import Mapping
 from datetime import UTC, datetime
 
 import orjson
 
+logger = logging.getLogger(__name__)
+
 LEVELS = {
+    "off": logging.CRITICAL + 1,
     "error": logging.ERROR,
     "warn": logging.WARNING,
     "info": logging.INFO,
     "debug": logging.DEBUG,
     "trace": logging.DEBUG,
 }
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::)\w+)*")
+_CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 def configure(level: str, *, json_output: bool, spans: bool) -> None:
-    """Send every logger's events to stdout; an unknown level counts as `info`.
+    """Send to stdout what a filter lets through; what is no filter counts as `info`.
 
     An event may carry a `span`: what was going on, by name, and its fields.
     """
+    levels = read_filter(level)
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(spans=spans) if json_output else TextFormatter())
-    logging.basicConfig(level=LEVELS.get(level.lower(), logging.INFO), handlers=[handler])
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for module, least in (levels or {}).items():
+        logging.getLogger(module).setLevel(least)
+    if levels is None:
+        logger.warning("the log level %r is no filter; it counts as info", level)
+
+
+def read_filter(text: str) -> Mapping[str, int] | None:
+    """The least level of each module; every other's stands under "". None for what is no filter.
+
+    `debug`, `app.server=trace`, or several with commas between them, as TEI takes them in
+    LOG_LEVEL. TEI's own modules, `text_embeddings_router::http` and the like, mean all of ours.
+    """
+    levels = {"": logging.INFO}
+    for part in text.split(","):
+        module, equals, level = part.strip().rpartition("=")
+        least = LEVELS.get(level.lower())
+        if least is None or (equals and not _MODULE.fullmatch(module)):
+            return None
+        levels[_logger_name(module)] = least
+    return levels
 
 
 class TextFormatter(logging.Formatter):
     """`2026-11-24T03:07:17.123456Z  INFO app.server: Ready`, a span before the logger's name."""
 
     def format(self, record: logging.LogRecord) -> str:
+        # A client's text may be part of the message; it must not look like a line of its own.
+        message = record.getMessage().translate(_CONTROL)
         place = f"{_span_text(record)}{record.name}"
-        text = f"{_timestamp(record)} {_level(record):>5} {place}: {record.getMessage()}"
+        text = f"{_timestamp(record)} {_level(record):>5} {place}: {message}"
         return (
             text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}"
         )
@@ -68,6 +98,10 @@ def duration(seconds: float) -> str:
             fraction = f".{rest:0{digits}d}".rstrip("0").rstrip(".")
             return f"{whole}{fraction}{unit}"
     return f"{nanoseconds}ns"
+
+
+def _logger_name(module: str) -> str:
+    return "app" if module.startswith("text_embeddings") else module.replace("::", ".")
 
 
 def _span_text(record: logging.LogRecord) -> str:

@@ -83,7 +83,7 @@ def _collector(text: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be http:// or https:// with a host")
     if parts.username is not None or parts.password is not None:
-        raise ValueError("must hold no credentials, which would stand in the log")
+        raise UsageError("--otlp-endpoint must hold no credentials: they would stand in the log")
     return text
 
 
@@ -154,7 +154,9 @@ class Settings:
         str, (), "an origin that browsers may call from; repeat for several; any unless set"
     )
     json_output: bool = _option(_boolean, False, "log one JSON object a line", bare=True)
-    log_level: str = _option(str, "info", "error, warn, info, debug or trace")
+    log_level: str = _option(
+        str, "info", "off, error, warn, info, debug or trace; also as in info,app.inference=debug"
+    )
     otlp_endpoint: str | None = _option(
         _collector, None, "where traces are sent, by OTLP over gRPC: http://HOST:4317"
     )

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from app.logs import JsonFormatter, TextFormatter, duration
+from app.logs import JsonFormatter, TextFormatter, duration, read_filter
 
 
 def record(level: int, message: str, *arguments: object, failed: bool = False) -> logging.LogRecord:
@@ -68,3 +68,37 @@ def test_a_traceback_is_part_of_the_event() -> None:
     assert event["level"] == "ERROR"
     assert event["exception"].endswith("ValueError: boom")
     assert TextFormatter().format(failed).endswith("ValueError: boom")
+
+
+@pytest.mark.parametrize("message", ["a\nb", "a\r\nb", "a\x1b[31mb", "a\x85b", "a\0b", "tab\tb"])
+def test_a_message_stays_on_its_line(message: str) -> None:
+    refused = record(logging.ERROR, "Available prompts: %s", message)
+    text = TextFormatter().format(refused)
+    assert text.isprintable()
+    assert text.endswith(f"Available prompts: {message!r}".replace("'", ""))
+    assert json.loads(JsonFormatter().format(refused))["message"].endswith(message)
+
+
+@pytest.mark.parametrize(
+    ("text", "levels"),
+    [
+        ("info", {"": logging.INFO}),
+        ("Debug", {"": logging.DEBUG}),
+        ("TRACE", {"": logging.DEBUG}),
+        ("off", {"": logging.CRITICAL + 1}),
+        ("app.server=trace", {"": logging.INFO, "app.server": logging.DEBUG}),
+        (
+            "warn, hypercorn=error,app.inference=debug",
+            {"": logging.WARNING, "hypercorn": logging.ERROR, "app.inference": logging.DEBUG},
+        ),
+        ("text_embeddings_router=debug", {"": logging.INFO, "app": logging.DEBUG}),
+        ("error,text_embeddings_core::infer=info", {"": logging.ERROR, "app": logging.INFO}),
+    ],
+)
+def test_a_filter_says_how_much_each_module_logs(text: str, levels: dict[str, int]) -> None:
+    assert read_filter(text) == levels
+
+
+@pytest.mark.parametrize("text", ["", "verbose", "app=", "=debug", "app=loud", "info,", "a b=info"])
+def test_what_is_no_filter_is_known(text: str) -> None:
+    assert read_filter(text) is None

@@ -165,8 +165,29 @@ def test_the_log_has_the_settings_but_no_key(tiny_model: Path) -> None:
         "Ready",
         "signal received, starting graceful shutdown",
     )
-    for line in lines:  # in the words that operators of TEI look for
+    for line in lines:  # in the words that operators of TEI look for, and in its order
         assert line in output
+    places = [output.index(line) for line in lines]
+    assert places == sorted(places)
+
+
+def test_a_filter_chooses_what_is_logged(tiny_model: Path) -> None:
+    environment = {"LOG_LEVEL": "error,app.server=info"}
+    running = Server("--model-id", str(tiny_model), environment=environment)
+    running.wait_ready()
+    running.signal()
+    lines = running.output().splitlines()
+    assert lines
+    assert all(" INFO app.server: " in line for line in lines)
+
+
+def test_a_log_level_that_is_none_counts_as_info(tiny_model: Path) -> None:
+    running = Server("--model-id", str(tiny_model), environment={"LOG_LEVEL": "loud"})
+    running.wait_ready()
+    running.signal()
+    output = running.output()
+    assert "WARN app.logs: the log level 'loud' is no filter; it counts as info" in output
+    assert " INFO app.server: Ready" in output
 
 
 def test_json_logs_are_one_object_a_line(tiny_model: Path) -> None:

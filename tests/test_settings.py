@@ -110,6 +110,8 @@ def test_origins_may_be_given_several_times() -> None:
         ([*MODEL, "--drain-seconds", "-1"], {}, "--drain-seconds"),
         ([*MODEL, "--drain-seconds", "nan"], {}, "must be between 0 and 1,000,000"),
         ([*MODEL], {"API_KEY": ""}, "API_KEY is empty: unset it, or set a key"),
+        ([*MODEL, "--otlp-endpoint", "host:4317"], {}, "must be http:// or https:// with a host"),
+        ([*MODEL], {"OTLP_ENDPOINT": "http://"}, "must be http:// or https:// with a host"),
         ([*MODEL, "--nope"], {}, "unrecognized arguments: --nope"),
         ([*MODEL, "--max-batch", "4"], {}, "unrecognized arguments"),  # no abbreviations
         (
@@ -142,6 +144,13 @@ def test_the_log_line_has_every_option_and_no_secret() -> None:
     assert "hunter2" not in line
     assert "api_key=***" in line
     assert all(f"{declared.name}=" in line for declared in fields(Settings))
+
+
+def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.read([*MODEL, "--otlp-endpoint", "http://me:hunter2@host:4317"], {})
+    assert str(caught.value).startswith("--otlp-endpoint must hold no credentials")
+    assert "hunter2" not in str(caught.value)
 
 
 def test_options_of_tei_without_a_meaning_here_say_so() -> None:
