@@ -46,7 +46,7 @@ test: .venv/development.stamp ## Check format, lint and types, and run the tests
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
 	$(bin)/python -m pytest
 
-test-slow: .venv/development.stamp ## Run the slow tests: the container image, built and run
+test-slow: .venv/development.stamp ## Run the slow tests: generated requests, a browser, the container image
 	$(bin)/python -m pytest -m 'slow or container' --timeout 1500
 
 test-clients: setup .venv-clients/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
