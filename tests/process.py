@@ -31,7 +31,7 @@ class Server:
         port: int = 0,
         log: Path | None = None,
     ) -> None:
-        """What it prints waits in a pipe; where that is more than 64 KiB, name a file: `log`."""
+        """What it prints waits in a pipe; where that is more than 1 MiB, name a file: `log`."""
         self.port = port or free_port()
         flags = ["--hostname", "127.0.0.1", "--port", str(self.port), *arguments]
         with nullcontext(subprocess.PIPE) if log is None else log.open("w") as output:
@@ -89,5 +89,6 @@ def launch(
         env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
         stdout=output,
         stderr=subprocess.STDOUT,
+        pipesize=1 << 20,
         text=True,
     )

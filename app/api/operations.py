@@ -47,7 +47,9 @@ INFO = record(
     sha=OPTIONAL_TEXT,
     docker_label=OPTIONAL_TEXT,
     provider=TEXT,
+    provider_reason=TEXT,
     fingerprint=TEXT,
+    proof={"type": "object"},
 )
 
 
