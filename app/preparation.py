@@ -102,7 +102,8 @@ def _find(
     """The folder to prepare from and the graph in it, downloaded where no cache has it."""
     places = _places(settings, environment)
     folders = snapshot.candidates(settings.model_id, settings.revision, places)
-    if found := _with_graph(folders):
+    found = _with_graph(folders)
+    if found and snapshot.is_whole(found[0]):
         return found
     offline = is_offline(environment)
     if is_possible(settings.model_id) and not offline:
@@ -114,9 +115,10 @@ def _find(
             logger.warning("%s", error)
         else:
             fetched = snapshot.candidates(settings.model_id, settings.revision, [cache])
-            if found := _with_graph(fetched):
-                return found
-    raise StartupError(_not_there(settings, folders, places, offline=offline))
+            found = _with_graph(fetched)
+    if found is None:
+        raise StartupError(_not_there(settings, folders, places, offline=offline))
+    return found
 
 
 def _places(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, ...]:

@@ -76,7 +76,10 @@ def download_onnx(model_id: str, revision: str | None, cache: Path) -> Path:
             logger.info("[%d/%d] %s", number, len(names), name)
             graph = _fetch_file(model_id, info.sha, name, cache)
         folder = graph.parents[len(Path(name).parents) - 1]
-        _note(folder, revision or constants.DEFAULT_REVISION)
+        if snapshot.MODULES_FILE not in names:
+            _write(snapshot.absence(folder, snapshot.MODULES_FILE), "")
+        if (wanted := revision or constants.DEFAULT_REVISION) != folder.name:
+            _write(folder.parent.parent / "refs" / wanted, folder.name)
     return folder
 
 
@@ -106,12 +109,10 @@ def _fetch_file(model_id: str, commit: str, name: str, cache: Path) -> Path:
     raise AssertionError("the last attempt returns or raises")
 
 
-def _note(folder: Path, revision: str) -> None:
-    """Write down which commit a branch or tag is, as the library's own snapshots have it."""
-    if revision != folder.name:
-        reference = folder.parent.parent / "refs" / revision
-        reference.parent.mkdir(parents=True, exist_ok=True)
-        reference.write_text(folder.name)
+def _write(note: Path, text: str) -> None:
+    """Note in the cache what the library's own downloads note: a branch's commit, a lack."""
+    note.parent.mkdir(parents=True, exist_ok=True)
+    note.write_text(text)
 
 
 def _fetch(model_id: str, revision: str | None, patterns: tuple[str, ...]) -> Path:

@@ -164,6 +164,41 @@ def test_a_snapshot_that_misses_the_graph_is_completed(
     assert [one.path.rsplit("/", 1)[-1] for one in hub.sent("")] == ["small", "model.onnx"]
 
 
+@pytest.fixture
+def without_pooling(hub: Hub, tmp_path: Path) -> Path:
+    """A cache as Optimum leaves it: the graph is there, and nothing that says how to pool."""
+    held = tmp_path / "held"
+    left_out = shutil.ignore_patterns("modules.json", "1_Pooling", "config_sentence_*")
+    shutil.copytree(hub.repositories[MODEL], held, ignore=left_out)
+    write_cache(tmp_path / "data", held, COMMIT, model=MODEL)
+    return held
+
+
+@pytest.mark.usefixtures("without_pooling")
+def test_a_snapshot_that_does_not_say_how_to_pool_is_completed(
+    environment: dict[str, str], hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    unreachable = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}
+    assert prepare(settings_for(tmp_path), unreachable).pooling == "cls"
+    assert "http://127.0.0.1:9 cannot be reached" in caplog.text
+    assert prepare(settings_for(tmp_path), environment).pooling == "mean"
+    assert not hub.sent(GRAPH)
+    asked = len(hub.requests)
+    assert prepare(settings_for(tmp_path), environment).pooling == "mean"
+    assert len(hub.requests) == asked
+
+
+def test_a_model_without_modules_is_asked_about_once(
+    environment: dict[str, str], hub: Hub, tmp_path: Path, without_pooling: Path
+) -> None:
+    hub.repositories = {MODEL: without_pooling}
+    assert prepare(settings_for(tmp_path), environment).pooling == "cls"
+    asked = len(hub.requests)
+    assert asked > 0
+    assert prepare(settings_for(tmp_path), environment).pooling == "cls"
+    assert len(hub.requests) == asked
+
+
 @pytest.mark.parametrize(
     ("environment", "found"),
     [

@@ -19,7 +19,7 @@ from app import preparation
 from app.errors import StartupError
 from app.inference import repository
 from app.inference.manifest import Manifest
-from app.inference.snapshot import candidates, graph_file, roots
+from app.inference.snapshot import candidates, graph_file, is_whole, roots
 from app.settings import Settings
 from tests import tiny
 from tests.process import Server
@@ -356,6 +356,29 @@ def test_the_usual_cache_is_the_one_of_huggingface_hub(
     usual = (Path(found),) if found else ()
     assert roots(None, environment) == usual
     assert roots(Path("/data"), environment) == (Path("/data/hub"), Path("/data"), *usual)
+
+
+@pytest.mark.parametrize(
+    ("config", "whole"),
+    [
+        ('{"architectures": ["BertModel"]}', False),
+        ('{"architectures": ["BertForSequenceClassification"]}', True),  # a head of its own
+        ('{"architectures": 5}', False),
+        ("{", False),
+    ],
+)
+def test_a_cached_model_is_whole_when_its_pooling_is_known(
+    folder: Path, tmp_path: Path, config: str, whole: bool
+) -> None:
+    (folder / "modules.json").unlink()
+    assert is_whole(folder)  # a folder of the user's own is what it is
+    (folder / "config.json").write_text(config)
+    snapshot = write_cache(tmp_path / "data", folder)
+    assert is_whole(snapshot) == whole
+    absent = tmp_path / "data/models--tests--small/.no_exist" / COMMIT / "modules.json"
+    absent.parent.mkdir(parents=True)
+    absent.touch()
+    assert is_whole(snapshot)
 
 
 def test_the_graph_at_the_top_comes_first(folder: Path) -> None:

@@ -13,6 +13,7 @@ from app.inference.manifest import GRAPH_FILE, file_digest
 
 # In TEI's order (1.9.3 backends/ort/src/lib.rs); quantized files go by other names.
 _GRAPHS = (GRAPH_FILE, f"onnx/{GRAPH_FILE}")
+MODULES_FILE = "modules.json"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -50,6 +51,22 @@ def graph_file(folder: Path) -> Path | None:
 def graph_name(names: Iterable[str]) -> str | None:
     """The float32 ONNX graph among the files of a model, if it has one."""
     return min(set(_GRAPHS).intersection(names), key=_GRAPHS.index, default=None)
+
+
+def is_whole(folder: Path) -> bool:
+    """Whether it is known how a model is pooled; of a snapshot in a cache it may not be.
+
+    Transformers and Optimum fetch a graph without the files that say so. What a repository does
+    not have, the Hub's own library notes in `.no_exist`.
+    """
+    if folder.parent.name != "snapshots" or (folder / MODULES_FILE).is_file():
+        return True
+    return absence(folder, MODULES_FILE).is_file() or _classifies(folder)
+
+
+def absence(folder: Path, name: str) -> Path:
+    """The file in the Hub's cache that says that a snapshot's repository has no such file."""
+    return folder.parent.parent / ".no_exist" / folder.name / name
 
 
 def held(names: Iterable[str]) -> str:
@@ -95,3 +112,12 @@ def _snapshot(cache: Path, revision: str) -> Path | None:
     commit = reference.read_text().strip() if reference.is_file() else revision
     folder = cache / "snapshots" / commit
     return folder if commit and folder.is_dir() else None
+
+
+def _classifies(folder: Path) -> bool:
+    """Whether the model has a head of its own, and so no pooling to be told."""
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+        return any(str(name).endswith("Classification") for name in config["architectures"])
+    except (OSError, ValueError, KeyError, TypeError):  # the export says what is wrong with it
+        return False
