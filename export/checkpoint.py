@@ -4,16 +4,19 @@ Rules follow TEI 1.9.3 (router/src/lib.rs, backends/ort/src/lib.rs) where it has
 would serve wrong vectors, or fail at the first long text, the rule here is stricter.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import get_args
 
-from app.inference.manifest import TOKENIZER_FILE, Padding, Pooling, Similarity, Task
-from export import kinds, sentence_modules
+from app.inference.manifest import TOKENIZER_FILE, Padding, PoolingMode, Similarity, Task
+from export import kinds, sentence_modules, sentence_settings
 from export.documents import Document
 from export.errors import ExportError
 from export.kinds import PoolingChoice
+from export.layers import Head, width_behind
 from export.sentence_modules import SentenceModules
+from export.sentence_settings import SentenceSettings
+from export.tokenizer_file import keeps_case
 
 # Families that count positions from pad_token_id + 1. TEI lists the first three.
 _OFFSET_MODEL_TYPES = frozenset(
@@ -31,16 +34,18 @@ _SENTENCE_CONFIGS = tuple(
     f"sentence_{family}_config.json"
     for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
+_NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has none
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """The facts of a checkpoint that the manifest and the conversion need."""
 
+    folder: Path  # of the encoder's files
     architecture: str
     model_type: str
     task: Task
-    pooling: Pooling | None  # of embedding models
+    head: Head | None  # of embedding models
     dimensions: int  # of a vector; of classifiers and rerankers the number of logits
     max_input_length: int  # tokens, special tokens included
     vocabulary_size: int
@@ -49,8 +54,14 @@ class Checkpoint:
     similarity: Similarity
     prompts: dict[str, str]
     default_prompt_name: str | None
+    lower_case: bool = False  # whether texts are to be lower-cased before the tokenizer sees them
     labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
     warnings: tuple[str, ...] = ()
+
+    @property
+    def pooling(self) -> str | None:
+        """The pooling of an embedding model in one word."""
+        return None if self.head is None else self.head.pooling
 
 
 def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
@@ -58,39 +69,48 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
 
     Raises: ExportError for a model that cannot be exported, with the reason.
     """
-    config = _config(folder)
+    modules = _modules(folder)
+    encoder = folder / modules.encoder
+    config = _config(encoder)
     architecture = kinds.architecture(config)
     labels = kinds.labels(architecture, config)
-    # What a classifier yields is all in its architecture.
-    modules = SentenceModules.silent() if labels else sentence_modules.read(folder)
     task = kinds.task(architecture, labels, modules, choice)
     model_type = config.value("model_type", str) or ""
-    vocabulary_size = _required(config, "vocab_size")
-    tokenizer = Document.read(folder / "tokenizer_config.json")
-    sentence = _sentence_config(folder)
-    prompts, default_prompt_name, similarity = _prompts_and_similarity(folder)
-    if not modules.include_prompt and any(prompts.values()):
+    tokenizer = Document.read(encoder / "tokenizer_config.json")
+    sentence = _sentence_config(encoder)
+    settings = sentence_settings.read(folder)
+    if not modules.include_prompt and any(settings.prompts.values()):
         raise ExportError(
             "pooling with include_prompt = false is not supported for a model with prompts: "
             "choose another model"
         )
-    pooling = _pooling(modules, model_type, choice) if task == "embedding" else None
-    return Checkpoint(
+    found = Checkpoint(
+        folder=encoder,
         architecture=architecture,
         model_type=model_type,
         task=task,
-        pooling=pooling,
-        dimensions=_dimensions(task, config, labels, vocabulary_size),
-        max_input_length=_max_input_length(config, sentence, model_type),
-        vocabulary_size=vocabulary_size,
+        head=_head(modules, choice, model_type) if task == "embedding" else None,
+        dimensions=_dimensions(task, config, labels),
+        max_input_length=_max_input_length(config, sentence, tokenizer, model_type),
+        vocabulary_size=_required(config, "vocab_size"),
         padding=_padding(config, tokenizer),
         normalize=modules.normalize,
-        similarity=similarity,
-        prompts=prompts,
-        default_prompt_name=default_prompt_name,
+        similarity=settings.similarity,
+        prompts=settings.prompts,
+        default_prompt_name=settings.default_prompt_name,
+        lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(encoder),
         labels=labels,
-        warnings=tuple(_warnings(task, modules, choice, sentence, tokenizer)),
+        warnings=tuple(_warnings(task, modules, choice)),
     )
+    return found if found.head is None else _headed(found, found.head, settings)
+
+
+def _modules(folder: Path) -> SentenceModules:
+    """What stands behind the encoder; what a classifier yields is all in its architecture."""
+    config = Document.read(folder / "config.json")
+    if any(name.endswith("Classification") for name in config.texts("architectures")):
+        return SentenceModules.silent()
+    return sentence_modules.read(folder)
 
 
 def _config(folder: Path) -> Document:
@@ -106,24 +126,42 @@ def _config(folder: Path) -> Document:
     return config
 
 
-def _pooling(modules: SentenceModules, model_type: str, choice: PoolingChoice | None) -> Pooling:
+def _head(modules: SentenceModules, choice: PoolingChoice | None, model_type: str) -> Head:
+    poolings = modules.poolings
     if choice is not None and choice != "splade":
-        return choice
-    stated = modules.pooling()
-    if stated is not None:
-        return stated
+        if modules.layers:
+            raise ExportError(
+                f"--pooling {choice} is not possible: the model has layers behind its own pooling"
+            )
+        poolings = (choice,)
+    return Head(poolings or _usual_pooling(model_type), modules.layers)
+
+
+def _usual_pooling(model_type: str) -> tuple[PoolingMode]:
     if "bert" in model_type.lower():
-        return "cls"  # TEI 1.9.3 router/src/lib.rs, since 1.5.1
+        return ("cls",)  # TEI 1.9.3 router/src/lib.rs, since 1.5.1
     raise ExportError(
         f"the checkpoint does not say how to pool, and {model_type or 'its model type'} has no "
         "usual way: name one with --pooling (POOLING=)"
     )
 
 
-def _dimensions(task: Task, config: Document, labels: tuple[str, ...], vocabulary_size: int) -> int:
+def _headed(found: Checkpoint, head: Head, settings: SentenceSettings) -> Checkpoint:
+    """The checkpoint with the width of its vectors behind all layers."""
+    try:
+        width = width_behind(head.layers, found.dimensions * len(head.poolings))
+    except ValueError as error:
+        raise ExportError(f"the layers of modules.json do not fit together: {error}") from None
+    cut = settings.truncate_dim
+    if cut is None or cut >= width:
+        return replace(found, dimensions=width)
+    return replace(found, dimensions=cut, head=replace(head, cut=cut))
+
+
+def _dimensions(task: Task, config: Document, labels: tuple[str, ...]) -> int:
     if task == "embedding":
         return _required(config, "hidden_size", "dim", "d_model", "n_embd")
-    return vocabulary_size if task == "splade" else len(labels)
+    return _required(config, "vocab_size") if task == "splade" else len(labels)
 
 
 def _required(config: Document, *keys: str) -> int:
@@ -133,17 +171,22 @@ def _required(config: Document, *keys: str) -> int:
     return found
 
 
-def _max_input_length(config: Document, sentence: Document, model_type: str) -> int:
+def _max_input_length(
+    config: Document, sentence: Document, tokenizer: Document, model_type: str
+) -> int:
     """The stated maximum, but never more than the positions that the model has."""
     positions = config.first_integer("max_position_embeddings", "max_trained_positions")
     stated = sentence.value("max_seq_length", int)
     if positions is not None and model_type in _OFFSET_MODEL_TYPES:
         positions -= (config.first_integer("pad_token_id") or 0) + 1
     limits = [limit for limit in (stated, positions) if limit is not None]
+    if not limits and (length := tokenizer.first_integer("model_max_length")):
+        limits = [length] if length < _NO_LIMIT else []
     if not limits:
         raise ExportError(
             "neither `max_seq_length` in sentence_bert_config.json nor `max_position_embeddings` "
-            "in config.json says how long an input may be: the model is not supported"
+            "in config.json nor `model_max_length` in tokenizer_config.json says how long an input "
+            "may be: the model is not supported"
         )
     if min(limits) < 1:
         raise ExportError(f"the maximum input length is {min(limits)}: config.json is damaged")
@@ -167,40 +210,11 @@ def _sentence_config(folder: Path) -> Document:
     return Document(folder, {})
 
 
-def _prompts_and_similarity(folder: Path) -> tuple[dict[str, str], str | None, Similarity]:
-    path = folder / "config_sentence_transformers.json"
-    document = Document.read(path)
-    prompts = document.value("prompts", dict) or {}
-    if not all(isinstance(text, str) for text in prompts.values()):
-        raise ExportError(f"{path}: prompts: every prompt must be a string")
-    name = document.value("default_prompt_name", str)
-    if name is not None and name not in prompts:
-        raise ExportError(f"{path}: default_prompt_name: {name!r} is not one of the prompts")
-    stated = document.value("similarity_fn_name", str) or "cosine"
-    for similarity in get_args(Similarity):
-        if stated == similarity:
-            return prompts, name, similarity
-    raise ExportError(f"{path}: similarity_fn_name: {stated!r} is not supported")
-
-
-def _warnings(
-    task: Task,
-    modules: SentenceModules,
-    choice: PoolingChoice | None,
-    sentence: Document,
-    tokenizer: Document,
-) -> list[str]:
-    warnings = []
-    if task == "embedding" and choice is None and not modules.pooling_modes:
-        warnings.append(
+def _warnings(task: Task, modules: SentenceModules, choice: PoolingChoice | None) -> Iterator[str]:
+    if task == "embedding" and choice is None and not modules.poolings:
+        yield (
             "the checkpoint does not say how to pool; using cls, as is usual for BERT: name "
             "another with --pooling (POOLING=)"
         )
     if task in {"classifier", "reranker"} and choice is not None:
-        warnings.append(f"--pooling is ignored: the model is a {task}, which does not pool by it")
-    if sentence.value("do_lower_case", bool) and not tokenizer.value("do_lower_case", bool):
-        warnings.append(
-            "sentence_bert_config.json asks for do_lower_case, which tokenizer.json decides here: "
-            "send lower-case texts if the tokenizer keeps case"
-        )
-    return warnings
+        yield f"--pooling is ignored: the model is a {task}, which does not pool by it"

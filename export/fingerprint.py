@@ -7,38 +7,40 @@ from pathlib import Path
 
 from app.inference.manifest import file_digest
 from export.checkpoint import Checkpoint
-from export.documents import Document
-from export.errors import ExportError
+from export.layers import Head, Layer, Normalize
+from export.weight_files import of_layer
 
 
 def fingerprint(weights: Sequence[Path], tokenizer: Path, checkpoint: Checkpoint) -> str:
-    """SHA-256 over weights, tokenizer, pooling, labels, prompts and length; no tool versions."""
+    """SHA-256 over weights, tokenizer, head, labels, prompts and length; no tool versions."""
+    head = checkpoint.head
     space: dict[str, object] = {
         "weights": [file_digest(path) for path in weights],
         "tokenizer": file_digest(tokenizer),
-        "pooling": checkpoint.pooling or checkpoint.task,
+        "pooling": head.pooling if head else checkpoint.task,
         "prompts": checkpoint.prompts,
         "default_prompt_name": checkpoint.default_prompt_name,
         "max_input_length": checkpoint.max_input_length,
     }
     if checkpoint.labels:
         space["labels"] = checkpoint.labels
+    if checkpoint.lower_case:
+        space["lower_case"] = True
+    if head is not None:
+        space |= _beyond_pooling(head)
     return hashlib.sha256(json.dumps(space, sort_keys=True).encode()).hexdigest()
 
 
-def weight_files(folder: Path) -> list[Path]:
-    """The files that transformers loads the weights from, in the order that it prefers.
+def _beyond_pooling(head: Head) -> dict[str, object]:
+    """What a head says beside its pooling; nothing where that is all."""
+    found: dict[str, object] = {}
+    if head.layers:
+        found["layers"] = [_layer(layer) for layer in head.layers]
+    if head.cut is not None:
+        found["cut"] = head.cut
+    return found
 
-    Raises: ExportError when there are none, or a part of them is missing.
-    """
-    for name in ("model.safetensors", "pytorch_model.bin"):
-        if (folder / name).is_file():
-            return [folder / name]
-        parts = (Document.read(folder / f"{name}.index.json")).value("weight_map", dict) or {}
-        files = [folder / part for part in sorted(set(parts.values()))]
-        missing = next((path for path in files if not path.is_file()), None)
-        if missing:
-            raise ExportError(f"{missing} is missing: fetch the model again")
-        if files:
-            return files
-    raise ExportError(f"{folder} has no weights: model.safetensors or pytorch_model.bin is missing")
+
+def _layer(layer: Layer) -> list[object]:
+    weights = [] if isinstance(layer, Normalize) else [file_digest(of_layer(layer.weights))]
+    return [*layer.facts, *weights]

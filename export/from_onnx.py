@@ -84,6 +84,7 @@ def prepare(wanted: Preparation) -> Path:
         checkpoint = checkpoints.read(wanted.source, wanted.pooling)
         for warning in checkpoint.warnings:
             logger.warning("warning: %s", warning)
+        _refuse_layers(checkpoint)
         weights = sorted(graph_file.parent.glob(f"{GRAPH_FILE}*"))
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
         manifest = describe(
@@ -118,6 +119,15 @@ def _is_complete(place: Path) -> bool:
     return True
 
 
+def _refuse_layers(checkpoint: Checkpoint) -> None:
+    """What stands behind the pooling is computed in PyTorch to be proved, which is not at hand."""
+    if checkpoint.lower_case or (checkpoint.head and not checkpoint.head.is_plain):
+        raise ExportError(
+            "the model does more than pool what its encoder yields: export it from its original "
+            "weights"
+        )
+
+
 def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint) -> Names:
     """Write graph, weights, tokenizer and probes; the graph's inputs and outputs."""
     # Only now: what the descriptions alone refuse is refused without onnx.
@@ -138,7 +148,7 @@ def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkp
     _announce(3, "adding the outputs that are served")
     source_graph.bare(found, checkpoint.dimensions, scratch / "bare.onnx")
     bare = scratch / "bare.onnx"
-    names = heads.finish(bare, folder, checkpoint.task, checkpoint.pooling)
+    names = heads.finish(bare, folder, checkpoint.task, checkpoint.head)
     shutil.rmtree(scratch)
     shutil.copyfile(source / TOKENIZER_FILE, folder / TOKENIZER_FILE)
     return names

@@ -31,7 +31,7 @@ _DESCRIPTIONS = (
     "modules.json",
     "sentence_*_config.json",
     "config_sentence_transformers.json",
-    "[0-9]_*/config.json",
+    "[0-9]*_*/config.json",
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -41,8 +41,15 @@ _DESCRIPTIONS = (
     "merges.txt",
     "*.model",
 )
-_SAFETENSORS = ("model.safetensors", "model.safetensors.index.json", "model-*.safetensors")
-_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin")
+# Layers behind the encoder are small, and some have a pickle where the encoder has none.
+_LAYERS = ("[0-9]*_*/model.safetensors", "[0-9]*_*/pytorch_model.bin")
+_SAFETENSORS = (
+    "model.safetensors",
+    "model.safetensors.index.json",
+    "model-*.safetensors",
+    *_LAYERS,
+)
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*.bin", *_LAYERS)
 _ATTEMPTS = 5
 
 

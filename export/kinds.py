@@ -50,7 +50,7 @@ def task(
         return "classifier" if len(labels) > 1 else "reranker"
     if pooling == "splade" or (pooling is None and modules.splade is not None):
         return _splade(architecture, modules)
-    if architecture.endswith("MaskedLM") and not (pooling or modules.pooling_modes):
+    if architecture.endswith("MaskedLM") and not (pooling or modules.poolings):
         raise ExportError(
             f"architecture {architecture}: the checkpoint does not say how to pool; name splade, "
             "or a pooling of its encoder, with --pooling (POOLING=)"

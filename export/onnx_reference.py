@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import TOKENIZER_FILE, Pooling
+from app.inference.manifest import TOKENIZER_FILE, PoolingMode
 from app.inference.proof import Probes, ProbeText
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
@@ -22,12 +22,25 @@ from export.source_graph import SourceGraph
 
 Vector = NDArray[np.float32]
 
+
+def _weighted_mean(tokens: Vector) -> Vector:
+    """The mean, the n-th token weighing n."""
+    weights = np.arange(1, len(tokens) + 1, dtype=np.float32)
+    mean: Vector = weights @ tokens / weights.sum()
+    return mean
+
+
 # One text at a time, so there is no padding to leave out: (S, H) → (H,).
-_POOLINGS: Mapping[Pooling, Callable[[Vector], Vector]] = MappingProxyType(
+_POOLINGS: Mapping[PoolingMode, Callable[[Vector], Vector]] = MappingProxyType(
     {
         "cls": lambda tokens: tokens[0],
         "mean": lambda tokens: tokens.mean(axis=0, dtype=np.float32),
         "last_token": lambda tokens: tokens[-1],
+        "max": lambda tokens: tokens.max(axis=0),
+        "mean_sqrt_len_tokens": lambda tokens: (
+            tokens.sum(axis=0) / np.sqrt(np.float32(len(tokens)))
+        ),
+        "weightedmean": _weighted_mean,
     }
 )
 
@@ -48,8 +61,9 @@ def compute(
 
 def _answer(output: Vector, checkpoint: Checkpoint) -> Vector:
     """What the model says of one text: (S, H) token embeddings or (S, V) logits to a vector."""
-    if checkpoint.pooling is not None:
-        return _POOLINGS[checkpoint.pooling](output)
+    if checkpoint.head is not None:
+        [mode] = checkpoint.head.poolings
+        return _POOLINGS[mode](output)
     if checkpoint.task == "splade":
         sparse: Vector = np.log1p(np.maximum(output, 0)).max(axis=0)
         return sparse

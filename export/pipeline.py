@@ -8,14 +8,13 @@ from pathlib import Path
 
 from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Source
 from export import checkpoint as checkpoints
-from export import probes, source
+from export import probes, source, tokenizer_file, weight_files
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
-from export.fingerprint import fingerprint, weight_files
+from export.fingerprint import fingerprint
 from export.prove import prove, quality
 from export.publish import publish, staging
 from export.request import Request
-from export.source import Located
 
 logger = logging.getLogger(__name__)
 
@@ -35,11 +34,11 @@ def export(request: Request) -> Path:
     checkpoint = checkpoints.read(located.folder, request.pooling)
     for warning in checkpoint.warnings:
         logger.warning("warning: %s", warning)
-    tokenizer = located.folder / TOKENIZER_FILE
-    digest = fingerprint(weight_files(located.folder), tokenizer, checkpoint)
+    tokenizer = checkpoint.folder / TOKENIZER_FILE
+    digest = fingerprint(weight_files.of_encoder(checkpoint.folder), tokenizer, checkpoint)
     place = request.folder
     with staging(place.parent, place.name) as folder:
-        names = _make_files(folder, located, checkpoint)
+        names = _make_files(folder, checkpoint)
         manifest = describe(
             folder,
             Source(located.id, located.revision, checkpoint.architecture, checkpoint.model_type),
@@ -65,19 +64,22 @@ def _announce(step: int, sentence: str) -> None:
     logger.info("[%d/%d] %s", step, _STEPS, sentence)
 
 
-def _make_files(folder: Path, located: Located, checkpoint: Checkpoint) -> Names:
+def _make_files(folder: Path, checkpoint: Checkpoint) -> Names:
     """Write graph, weights, tokenizer and probes; the graph's inputs and outputs."""
     # torch takes seconds to import: what the files alone refuse is refused before.
-    from export import convert, heads, reference
+    from export import convert, heads, reference, tensors
 
     convert.check_supported(checkpoint)
     texts = probes.for_task(checkpoint.task, checkpoint.max_input_length)
     _announce(3, f"running the original model over {len(texts)} probe texts")
-    reference.compute(located.folder, checkpoint, texts).write(folder / PROBES_FILE)
+    weights = tensors.load(checkpoint.head.layers if checkpoint.head else ())
+    reference.compute(checkpoint, texts, weights).write(folder / PROBES_FILE)
     _announce(4, f"converting {checkpoint.architecture} to ONNX")
     bare = folder / "bare"
-    converted = convert.convert(located.folder, bare, checkpoint.task)
-    names = heads.finish(converted, folder, checkpoint.task, checkpoint.pooling)
+    converted = convert.convert(checkpoint.folder, bare, checkpoint.task)
+    names = heads.finish(converted, folder, checkpoint.task, checkpoint.head, weights)
     shutil.rmtree(bare)
-    shutil.copyfile(located.folder / TOKENIZER_FILE, folder / TOKENIZER_FILE)
+    tokenizer_file.write(
+        checkpoint.folder, folder / TOKENIZER_FILE, lower_case=checkpoint.lower_case
+    )
     return names

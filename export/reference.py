@@ -1,8 +1,9 @@
 """Reference: token ids and answers of the original PyTorch model, which the export must match."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -11,12 +12,15 @@ import numpy as np
 import torch
 import transformers
 from safetensors import SafetensorError
+from tokenizers import normalizers
 
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import Pooling, Task
+from app.inference.manifest import Task
 from app.inference.proof import Probes, ProbeText
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
+from export.head_reference import vector
+from export.layers import Weights
 
 # Attributes of `transformers`, since its classes carry no types.
 _CLASSES: Mapping[Task, str] = MappingProxyType(
@@ -27,26 +31,23 @@ _CLASSES: Mapping[Task, str] = MappingProxyType(
         "reranker": "AutoModelForSequenceClassification",
     }
 )
-# One text at a time, so there is no padding to leave out: (S, H) → (H,).
-_POOLINGS: Mapping[Pooling, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType(
-    {
-        "cls": lambda tokens: tokens[0],
-        "mean": lambda tokens: tokens.mean(dim=0),
-        "last_token": lambda tokens: tokens[-1],
-    }
-)
+_NO_WEIGHTS: Weights = {}
 
 
-def compute(folder: Path, checkpoint: Checkpoint, texts: Sequence[ProbeText]) -> Probes:
+def compute(
+    checkpoint: Checkpoint, texts: Sequence[ProbeText], weights: Weights = _NO_WEIGHTS
+) -> Probes:
     """Run every text or pair by itself in float32; vectors are pooled and not normalized.
 
     Raises: ExportError when transformers cannot load the model, or not all of it.
     """
-    tokenizer, model = _load(folder, checkpoint.task)
+    tokenizer, model = _load(checkpoint.folder, checkpoint.task)
+    if checkpoint.lower_case:
+        _lower(tokenizer.backend_tokenizer)
     # With fewer types every token has the same, and no graph asks for them.
     typed = getattr(model.config, "type_vocab_size", 0) > 1
     inputs = [_encode(tokenizer, text, checkpoint.max_input_length, typed=typed) for text in texts]
-    answers = np.stack(_answers(model, inputs, checkpoint))
+    answers = np.stack(_answers(model, inputs, checkpoint, weights))
     if answers.shape[1] != checkpoint.dimensions:
         raise ExportError(
             f"the model yields {answers.shape[1]} values where config.json states "
@@ -93,8 +94,14 @@ def _encode(tokenizer: Any, text: ProbeText, max_length: int, *, typed: bool) ->
     return TokenizedInput(np.array(encoding["input_ids"], np.int64), types if types.any() else None)
 
 
+def _lower(tokenizer: Any) -> None:
+    """Have a tokenizer lower-case before anything else, as sentence-transformers does."""
+    steps = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+    tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
+
+
 def _answers(
-    model: Any, inputs: Sequence[TokenizedInput], checkpoint: Checkpoint
+    model: Any, inputs: Sequence[TokenizedInput], checkpoint: Checkpoint, weights: Weights
 ) -> list[np.ndarray[Any, Any]]:
     """The answer to each input, several at a time.
 
@@ -105,20 +112,23 @@ def _answers(
     torch.set_num_threads(1)
     try:
         with ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(lambda tokens: _answer(model, tokens, checkpoint), inputs))
+            answer = partial(_answer, model, checkpoint, weights)
+            return list(pool.map(answer, inputs))
     finally:
         torch.set_num_threads(threads)
 
 
-def _answer(model: Any, tokens: TokenizedInput, checkpoint: Checkpoint) -> np.ndarray[Any, Any]:
+def _answer(
+    model: Any, checkpoint: Checkpoint, weights: Weights, tokens: TokenizedInput
+) -> np.ndarray[Any, Any]:
     input_ids = torch.from_numpy(tokens.input_ids)[None]
     feed = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
     if tokens.token_type_ids is not None:
         feed["token_type_ids"] = torch.from_numpy(tokens.token_type_ids)[None]
     with torch.inference_mode():
         outputs = model(**feed)
-        if checkpoint.pooling is not None:
-            answer = _POOLINGS[checkpoint.pooling](outputs.last_hidden_state[0])
+        if checkpoint.head is not None:
+            answer = vector(checkpoint.head, weights, outputs.last_hidden_state[0])
         elif checkpoint.task == "splade":
             answer = torch.log1p(torch.relu(outputs.logits[0])).amax(dim=0)
         else:

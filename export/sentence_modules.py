@@ -1,36 +1,34 @@
-"""Sentence modules: what `modules.json` puts behind the encoder, as far as it is supported.
+"""Sentence modules: what `modules.json` puts behind the encoder, described and checked.
 
 Module types are `sentence_transformers.models.Pooling` in older checkpoints and
 `sentence_transformers.sentence_transformer.modules.pooling.Pooling` in newer ones: the last
-part names the class in both.
+part names the class in both. Defaults are those of sentence-transformers 5.7.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Self
 
-from app.inference.manifest import Pooling
+from app.inference.manifest import PoolingMode
 from export.documents import Document, read_json
 from export.errors import ExportError
+from export.layer_configs import KINDS, read_layer
+from export.layers import POOLING_MODES, Layer, Normalize
 
-_DENSE = ("Transformer", "Pooling", "Normalize")
-_SPARSE = ("Transformer", "SpladePooling")
-_MASKED_ENCODER = "MLMTransformer"  # a Transformer that keeps the head for masked words
-_SUPPORTED = frozenset({*_DENSE, *_SPARSE, _MASKED_ENCODER})
-_POOLINGS: Mapping[str, Pooling] = MappingProxyType(
-    {"cls": "cls", "mean": "mean", "lasttoken": "last_token"}
-)
-# Before sentence-transformers 5.3 each mode was a flag of its own.
-_FLAGS: Mapping[str, str] = MappingProxyType(
+_ENCODERS = frozenset({"Transformer", "MLMTransformer"})  # the second keeps the masked words' head
+_IGNORED = frozenset({"Dropout"})  # which does nothing but in training
+_SUPPORTED = ("Transformer", "Pooling", *KINDS, "SpladePooling")
+# In the order in which several are concatenated; later versions name them in a list.
+_FLAGS: Mapping[str, PoolingMode] = MappingProxyType(
     {
         "pooling_mode_cls_token": "cls",
         "pooling_mode_max_tokens": "max",
         "pooling_mode_mean_tokens": "mean",
         "pooling_mode_mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
         "pooling_mode_weightedmean_tokens": "weightedmean",
-        "pooling_mode_lasttoken": "lasttoken",
+        "pooling_mode_lasttoken": "last_token",
     }
 )
 
@@ -45,31 +43,19 @@ class Splade:
 
 @dataclass(frozen=True, slots=True)
 class SentenceModules:
-    """Pooling modes as the checkpoint names them, and what surrounds them."""
+    """Pooling modes, and what surrounds them."""
 
-    pooling_modes: tuple[str, ...]  # more than one: concatenated; none: the checkpoint is silent
+    poolings: tuple[PoolingMode, ...]  # more than one: concatenated; none: the checkpoint is silent
     include_prompt: bool
-    normalize: bool
+    normalize: bool  # at the end, which a request decides on
+    layers: tuple[Layer, ...] = ()  # between the pooling and that
+    encoder: str = ""  # the folder of the encoder's files, below the checkpoint
     splade: Splade | None = None
 
     @classmethod
     def silent(cls) -> Self:
         """What a checkpoint without any modules says."""
         return cls((), include_prompt=True, normalize=False)
-
-    def pooling(self) -> Pooling | None:
-        """The one pooling of the checkpoint; None where it does not say.
-
-        Raises: ExportError naming a mode, or several, that cannot be exported.
-        """
-        if not self.pooling_modes:
-            return None
-        if len(self.pooling_modes) == 1 and self.pooling_modes[0] in _POOLINGS:
-            return _POOLINGS[self.pooling_modes[0]]
-        raise ExportError(
-            f"pooling {' + '.join(self.pooling_modes)} is not supported, only one of "
-            f"{', '.join(_POOLINGS)}: choose another model, or override it with --pooling"
-        )
 
     def check_splade(self) -> None:
         """Refuse a SpladePooling that cannot be exported; none at all means the usual one.
@@ -90,52 +76,122 @@ class SentenceModules:
             )
 
 
+@dataclass(frozen=True, slots=True)
+class _Module:
+    """One entry of `modules.json`."""
+
+    kind: str  # the whole type
+    path: str
+
+    @property
+    def name(self) -> str:
+        return self.kind.rpartition(".")[2]
+
+
 def read(folder: Path) -> SentenceModules:
-    """Read `modules.json` and the pooling's configuration; both may be absent.
+    """Read `modules.json` and the configurations that it names; all of it may be absent.
 
-    Raises: ExportError naming the module type that cannot be exported.
+    Raises: ExportError naming the module that cannot be exported.
     """
-    entries = read_json(folder / "modules.json")
+    path = folder / "modules.json"
+    entries = read_json(path)
     if entries is None:
-        return _with_pooling(folder / "1_Pooling", normalize=False)
-    paths = _paths(entries, folder / "modules.json")
-    if paths.get("Transformer", ""):
+        config = Document.read(folder / "1_Pooling" / "config.json")
+        return _with_pooling(config, _silent()) if config else _silent()
+    first, *rest = _modules(entries, path)
+    if first.name not in _ENCODERS:
+        raise ExportError(f"{path}: modules must begin with a Transformer, not {first.kind}")
+    rest = [module for module in rest if module.name not in _IGNORED]
+    start = replace(_silent(), encoder=first.path)
+    match [module.name for module in rest]:
+        case []:
+            return start
+        case ["SpladePooling"]:
+            return replace(start, splade=_read_splade(folder / rest[0].path))
+        case ["Pooling", *_]:
+            return _pooled(folder, rest, start)
+    raise _misplaced(rest[0], path)
+
+
+def _silent() -> SentenceModules:
+    return SentenceModules.silent()
+
+
+def _pooled(folder: Path, modules: Sequence[_Module], start: SentenceModules) -> SentenceModules:
+    """A Pooling with layers behind it."""
+    pooling, *rest = modules
+    config = Document.read(folder / pooling.path / "config.json")
+    if not config:
         raise ExportError(
-            f"{folder / 'modules.json'}: the encoder lies in {paths['Transformer']!r}; only "
-            "checkpoints with the encoder at the top are supported: move its files there"
+            f"{folder / pooling.path / 'config.json'} is missing: fetch the model again"
         )
-    if "SpladePooling" in paths:
-        splade = _read_splade(folder / paths["SpladePooling"])
-        return replace(SentenceModules.silent(), splade=splade)
-    if "Pooling" not in paths:
-        return replace(SentenceModules.silent(), normalize="Normalize" in paths)
-    return _with_pooling(folder / paths["Pooling"], normalize="Normalize" in paths)
+    layers: list[Layer] = []
+    for module in rest:
+        if module.name not in KINDS:
+            raise _misplaced(module, folder / "modules.json")
+        layers.append(read_layer(folder / module.path, module.name))
+    normalize = bool(layers) and isinstance(layers[-1], Normalize)
+    if normalize:
+        layers.pop()
+    found = replace(start, layers=tuple(layers), normalize=normalize)
+    return _with_pooling(config, found)
 
 
-def _paths(entries: Any, path: Path) -> dict[str, str]:
-    """Class name → folder of each module, once they are known to be a supported sequence."""
-    paths: dict[str, str] = {}
+def _with_pooling(config: Document, start: SentenceModules) -> SentenceModules:
+    names = config.texts("pooling_mode")
+    modes = [_mode(name) for name in names] or [
+        mode for flag, mode in _FLAGS.items() if config.value(flag, bool)
+    ]
+    return replace(
+        start,
+        poolings=tuple(modes) or ("mean",),
+        include_prompt=config.value("include_prompt", bool) is not False,
+    )
+
+
+def _mode(name: str) -> PoolingMode:
+    for mode in POOLING_MODES:
+        if name.replace("lasttoken", "last_token") == mode:
+            return mode
+    raise ExportError(
+        f"pooling {name} is not supported, only {', '.join(POOLING_MODES)}: choose another model, "
+        "or override it with --pooling"
+    )
+
+
+def _modules(entries: Any, path: Path) -> list[_Module]:
+    """The entries of `modules.json`, every type known and every path inside the checkpoint."""
+    found: list[_Module] = []
     for entry in entries if isinstance(entries, list) else [entries]:
         match entry:
             case {"type": str(kind), "path": str(place)}:
-                name = kind.rpartition(".")[2]
+                module = _Module(kind, place)
             case _:
                 raise ExportError(f"{path}: {entry!r} is not a module with a type and a path")
-        if not kind.startswith("sentence_transformers.") or name not in _SUPPORTED:
+        if not _is_supported(module):
             raise ExportError(
                 f"sentence-transformers module {kind} is not supported, only "
-                f"{', '.join((*_DENSE, _SPARSE[-1]))}: choose another model"
+                f"{', '.join(_SUPPORTED)}: choose another model"
             )
         if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:
             raise ExportError(f"{path}: {place!r} leads out of the checkpoint")
-        paths["Transformer" if name == _MASKED_ENCODER else name] = place
-    order = tuple(name for name in _DENSE if name in paths)
-    if tuple(paths) not in {order, _SPARSE} or len(paths) != len(entries) or not paths:
-        raise ExportError(
-            f"{path}: modules must be {', then '.join(_DENSE)}, each once, or "
-            f"{', then '.join(_SPARSE)}"
-        )
-    return paths
+        found.append(module)
+    if not found:
+        raise ExportError(f"{path} lists no modules: fetch the model again")
+    return found
+
+
+def _is_supported(module: _Module) -> bool:
+    if not module.kind.startswith("sentence_transformers."):
+        return False
+    return module.name in {*_SUPPORTED, *_ENCODERS, *_IGNORED}
+
+
+def _misplaced(module: _Module, path: Path) -> ExportError:
+    return ExportError(
+        f"{path}: module {module.kind} is not supported in its place; modules must be a "
+        f"Transformer, then a Pooling, then any of {', '.join(KINDS)}: choose another model"
+    )
 
 
 def _read_splade(folder: Path) -> Splade:
@@ -144,12 +200,3 @@ def _read_splade(folder: Path) -> Splade:
         strategy=config.value("pooling_strategy", str) or "max",
         activation=config.value("activation_function", str) or "relu",
     )
-
-
-def _with_pooling(folder: Path, *, normalize: bool) -> SentenceModules:
-    config = Document.read(folder / "config.json")
-    modes = config.texts("pooling_mode") or [
-        mode for flag, mode in _FLAGS.items() if config.value(flag, bool)
-    ]
-    include_prompt = config.value("include_prompt", bool) is not False
-    return SentenceModules(tuple(modes), include_prompt, normalize)

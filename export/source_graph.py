@@ -20,8 +20,8 @@ from app.inference.manifest import (
     TOKEN_EMBEDDINGS,
     Task,
 )
+from export.converted_graph import ENCODER_OUTPUT
 from export.errors import ExportError
-from export.heads import ENCODER_OUTPUT
 
 _TOKEN_OUTPUTS = (ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")

@@ -42,7 +42,9 @@ FLOORS = [
 DOORS = {
     "onnxruntime": {"app.inference.openvino", "app.inference.session", "export.onnx_reference"},
     "onnxruntime_ep_openvino": {"app.inference.openvino"},
-    "tokenizers": {"app.inference.tokenization", "export.onnx_reference"},
+    "tokenizers": {
+        "app.inference.tokenization", "export.onnx_reference", "export.reference",
+    },
     "orjson": {
         "app.api.body", "app.api.openai", "app.api.routes", "app.api.tokens", "app.api.verb",
         "app.logs",
@@ -54,10 +56,10 @@ DOORS = {
     "hypercorn": {"app.server"},
     "uvloop": {"app.server"},
     "opentelemetry": {"app.otlp"},
-    "torch": {"export.reference"},
+    "torch": {"export.head_reference", "export.reference", "export.tensors"},
     "transformers": {"export.reference", "export.convert"},
     "optimum": {"export.convert"},
-    "onnx": {"export.heads", "export.source_graph"},
+    "onnx": {"export.converted_graph", "export.graph_builder", "export.source_graph"},
     "huggingface_hub": {"export.hub"},
 }  # fmt: skip
 

@@ -32,6 +32,7 @@ from app.inference.manifest import (
 )
 from app.inference.proof import Probes
 from export.heads import graft
+from export.layers import Head
 
 WORDS = [
     "[PAD]",
@@ -203,7 +204,7 @@ def _write_graph(folder: Path, task: Task) -> tuple[tuple[str, ...], tuple[str, 
         return INPUTS, (TASK_OUTPUTS[task],)
     bare = folder / "bare.onnx"
     onnx.save(_encoder(), bare)
-    names = graft(bare, folder, "mean")
+    names = graft(bare, folder, Head(("mean",)))
     bare.unlink()
     return names
 

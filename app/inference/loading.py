@@ -127,12 +127,18 @@ def output_for(manifest: Manifest, pooling: Pooling | None) -> str:
         return TASK_OUTPUTS[manifest.task]
     if pooling is None or pooling == manifest.pooling:
         return SENTENCE_EMBEDDING
+    output = POOLED_OUTPUTS[pooling]
+    if all(output not in graph.outputs for graph in manifest.graphs):
+        raise StartupError(
+            f"--pooling {pooling} is not possible: the model's vectors are more than one pooling "
+            f"of its tokens (its own is {manifest.pooling})"
+        )
     logger.warning(
         "--pooling %s: the model's own pooling is %s; what is served is not proved",
         pooling,
         manifest.pooling,
     )
-    return POOLED_OUTPUTS[pooling]
+    return output
 
 
 def _max_input_length(manifest: Manifest, options: LoadOptions) -> int:

@@ -21,7 +21,9 @@ PROBES_FILE = "probes.npz"
 Task = Literal["embedding", "splade", "classifier", "reranker"]
 Dtype = Literal["float32", "bfloat16", "float16", "int8"]
 Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
-Pooling = Literal["cls", "mean", "last_token"]
+Pooling = Literal["cls", "mean", "last_token"]  # what a server may be told to pool by
+# What a checkpoint may pool by, alone or several joined by "+".
+PoolingMode = Literal["cls", "mean", "last_token", "max", "mean_sqrt_len_tokens", "weightedmean"]
 Side = Literal["left", "right"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
 Reference = Literal["pytorch", "onnx-fp32"]
@@ -111,7 +113,7 @@ class Manifest:
     source: Source
     fingerprint: str  # of the vector space: weights, tokenizer, pooling, prompts, maximum length
     task: Task
-    pooling: Pooling | None  # of embedding models
+    pooling: str | None  # of embedding models: a PoolingMode, or several joined by "+"
     dimensions: int
     max_input_length: int  # tokens, special tokens included
     vocabulary_size: int  # rows of the embedding table: every id must be smaller
@@ -147,9 +149,10 @@ class Manifest:
             )
         try:
             manifest = _build(cls, document, "")
+            assert isinstance(manifest, cls)
+            _check_pooling(manifest.pooling)
         except _Misfit as error:
             raise ManifestError(f"{path}: {error}") from None
-        assert isinstance(manifest, cls)
         _check_paths(manifest, path)
         return manifest
 
@@ -190,6 +193,11 @@ def _check_paths(manifest: Manifest, path: Path) -> None:
     for name in (TOKENIZER_FILE, PROBES_FILE, *(graph.file for graph in manifest.graphs)):
         if name not in manifest.files:
             raise ManifestError(f"{path}: files: {name!r} is missing")
+
+
+def _check_pooling(pooling: str | None) -> None:
+    for mode in pooling.split("+") if pooling is not None else ():
+        _build(PoolingMode, mode, "pooling")
 
 
 class _Misfit(Exception):

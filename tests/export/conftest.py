@@ -47,7 +47,12 @@ def write_json(path: Path, content: Any) -> None:
 def write_modules(folder: Path, pooling: str, *, normalize: bool = True) -> None:
     names = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
     modules = [
-        {"type": f"sentence_transformers.models.{name}", "path": f"{i}_{name}" if i else ""}
+        {
+            "idx": i,
+            "name": str(i),
+            "type": f"sentence_transformers.models.{name}",
+            "path": f"{i}_{name}" if i else "",
+        }
         for i, name in enumerate(names)
     ]
     write_json(folder / "modules.json", modules)

@@ -10,6 +10,7 @@ import pytest
 from app.inference.manifest import Padding
 from export import checkpoint
 from export.errors import ExportError
+from export.layers import Head
 
 CONFIG: dict[str, Any] = {
     "architectures": ["BertModel"],
@@ -215,9 +216,24 @@ def test_another_splade_pooling_is_refused(
         checkpoint.read(write_splade(write, pooling))
 
 
-def test_lower_case_outside_the_tokenizer_is_warned_of(write: Write) -> None:
-    (warning,) = checkpoint.read(write(sentence={"do_lower_case": True})).warnings
-    assert "do_lower_case" in warning
+def test_lower_case_is_asked_for_only_where_the_tokenizer_keeps_case(write: Write) -> None:
+    folder = write(sentence={"do_lower_case": True})
+    assert checkpoint.read(folder).lower_case
+    lowering = {"normalizer": {"type": "BertNormalizer", "lowercase": True}}
+    (folder / "tokenizer.json").write_text(json.dumps(lowering))
+    assert not checkpoint.read(folder).lower_case
+
+
+def test_truncate_dim_is_the_width(write: Write) -> None:
+    found = checkpoint.read(write(sentence_transformers={"truncate_dim": 8}))
+    assert (found.dimensions, found.head) == (8, Head(("mean",), cut=8))
+    found = checkpoint.read(write(sentence_transformers={"truncate_dim": 100}))
+    assert (found.dimensions, found.head) == (32, Head(("mean",)))
+
+
+def test_length_of_a_model_without_positions_is_the_tokenizers(write: Write) -> None:
+    folder = write({"max_position_embeddings": None}, tokenizer={"model_max_length": 512})
+    assert checkpoint.read(folder).max_input_length == 512
 
 
 @pytest.mark.parametrize(
@@ -258,7 +274,7 @@ def test_lower_case_outside_the_tokenizer_is_warned_of(write: Write) -> None:
         ({}, {"sentence": {"max_seq_length": "many"}}, "max_seq_length: 'many' is not of type int"),
         ({}, {"sentence": {"max_seq_length": 0}}, "maximum input length is 0"),
         ({}, {"tokenizer": {"padding_side": "top"}}, "padding_side: 'top' is not left or right"),
-        ({}, {"pooling": {"pooling_mode": "max"}}, "pooling max is not supported"),
+        ({}, {"pooling": {"pooling_mode": "median"}}, "pooling median is not supported"),
         (
             {},
             {

@@ -10,13 +10,16 @@ import pytest
 from app.inference.manifest import Padding
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
-from export.fingerprint import fingerprint, weight_files
+from export.fingerprint import fingerprint
+from export.layers import Dense, Head, Normalize
+from export.weight_files import of_encoder
 
 CHECKPOINT = Checkpoint(
+    folder=Path(),
     architecture="BertModel",
     model_type="bert",
     task="embedding",
-    pooling="mean",
+    head=Head(("mean",)),
     dimensions=8,
     max_input_length=16,
     vocabulary_size=10,
@@ -36,7 +39,7 @@ def write(folder: Path, weights: bytes = b"weights", tokenizer: bytes = b"{}") -
 
 
 def of(folder: Path, checkpoint: Checkpoint = CHECKPOINT) -> str:
-    return fingerprint(weight_files(folder), folder / "tokenizer.json", checkpoint)
+    return fingerprint(of_encoder(folder), folder / "tokenizer.json", checkpoint)
 
 
 def test_same_files_elsewhere_have_the_same_fingerprint(tmp_path: Path) -> None:
@@ -48,17 +51,42 @@ def test_same_files_elsewhere_have_the_same_fingerprint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        {"pooling": "cls"},
+        {"head": Head(("cls",))},
+        {"head": Head(("mean", "cls"))},
+        {"head": Head(("mean",), (Normalize(),))},
+        {"head": Head(("mean",), cut=4)},
+        {"lower_case": True},
         {"max_input_length": 15},
         {"prompts": {"query": "Q: ", "document": "d: "}},
         {"default_prompt_name": "query"},
-        {"pooling": None, "task": "splade"},
-        {"pooling": None, "task": "classifier", "labels": ("a", "b")},
+        {"head": None, "task": "splade"},
+        {"head": None, "task": "classifier", "labels": ("a", "b")},
     ],
 )
 def test_each_part_of_the_vector_space_counts(tmp_path: Path, change: dict[str, Any]) -> None:
     folder = write(tmp_path / "a")
     assert of(folder, replace(CHECKPOINT, **change)) != of(folder)
+
+
+def test_a_layer_counts_with_its_weights_and_its_activation(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a")
+    dense = Dense(tmp_path / "2_Dense", 8, 4)
+    layered = replace(CHECKPOINT, head=Head(("mean",), (dense,)))
+    other = replace(CHECKPOINT, head=Head(("mean",), (replace(dense, activation="ReLU"),)))
+    write(tmp_path / "2_Dense", weights=b"one")
+    found = {of(folder), of(folder, layered), of(folder, other)}
+    write(tmp_path / "2_Dense", weights=b"two")
+    assert len(found | {of(folder, layered)}) == 4
+
+
+def test_part_of_the_weights_outside_the_folder_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "other").write_bytes(b"x")
+    folder = tmp_path / "model"
+    folder.mkdir()
+    index = {"weight_map": {"a": "../other"}}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
+    with pytest.raises(ExportError, match=r"'\.\./other' is not the name of a file beside it"):
+        of_encoder(folder)
 
 
 @pytest.mark.parametrize("files", [{"weights": b"other"}, {"tokenizer": b"{ }"}])
@@ -70,7 +98,7 @@ def test_each_file_counts(tmp_path: Path, files: dict[str, bytes]) -> None:
 def test_safetensors_come_before_pickles(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "pytorch_model.bin").touch()
-    assert [path.name for path in weight_files(tmp_path)] == ["model.safetensors"]
+    assert [path.name for path in of_encoder(tmp_path)] == ["model.safetensors"]
 
 
 @pytest.mark.parametrize("name", ["model.safetensors", "pytorch_model.bin"])
@@ -79,12 +107,12 @@ def test_parts_are_those_that_the_index_names(tmp_path: Path, name: str) -> None
     (tmp_path / f"{name}.index.json").write_text(json.dumps({"weight_map": parts}))
     for part in ("part-1", "part-2", "part-3"):
         (tmp_path / part).touch()
-    assert [path.name for path in weight_files(tmp_path)] == ["part-1", "part-2"]
+    assert [path.name for path in of_encoder(tmp_path)] == ["part-1", "part-2"]
     (tmp_path / "part-2").unlink()
     with pytest.raises(ExportError, match="part-2 is missing: fetch the model again"):
-        weight_files(tmp_path)
+        of_encoder(tmp_path)
 
 
 def test_folder_without_weights_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"no weights: model\.safetensors or"):
-        weight_files(tmp_path)
+        of_encoder(tmp_path)

@@ -1,5 +1,6 @@
 """Heads: every pooling against NumPy, on graphs small enough to read."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,20 @@ from app.inference.manifest import (
     SPARSE_EMBEDDING,
     TOKEN_EMBEDDINGS,
     Pooling,
+    PoolingMode,
 )
 from export import heads
+from export.converted_graph import WEIGHTS_FILE
 from export.errors import ExportError
+from export.layers import (
+    ACTIVATIONS,
+    Activation,
+    Dense,
+    Head,
+    LayerNorm,
+    Normalize,
+    Weights,
+)
 
 TABLE = np.random.default_rng(3).normal(size=(50, 8)).astype(np.float32)
 LENGTHS = {"ragged": [3, 1, 5], "equal": [4, 4], "one row": [5], "one token": [1]}
@@ -90,7 +102,7 @@ def pool_reference(row: NDArray[np.float32], mode: Pooling) -> NDArray[np.float3
 def test_pooled_output_equals_numpy(
     tmp_path: Path, mode: Pooling, side: str, lengths: list[int]
 ) -> None:
-    heads.graft(encoder(tmp_path), tmp_path, mode)
+    heads.graft(encoder(tmp_path), tmp_path, Head((mode,)))
     ids, mask = pad(lengths, side)
     outputs = run(tmp_path, ids, mask)
     rows = [TABLE[ids[i][mask[i] == 1]] for i in range(len(lengths))]
@@ -103,7 +115,7 @@ def test_pooled_output_equals_numpy(
 
 
 def test_cls_and_last_token_are_picked_exactly(tmp_path: Path) -> None:
-    heads.graft(encoder(tmp_path), tmp_path, "cls")
+    heads.graft(encoder(tmp_path), tmp_path, Head(("cls",)))
     ids, mask = pad([5, 2], "right")
     outputs = run(tmp_path, ids, mask)
     np.testing.assert_array_equal(outputs["pooled_cls"], TABLE[ids[:, 0]])
@@ -111,7 +123,7 @@ def test_cls_and_last_token_are_picked_exactly(tmp_path: Path) -> None:
 
 
 def test_row_without_tokens_is_zero_and_not_nan(tmp_path: Path) -> None:
-    heads.graft(encoder(tmp_path), tmp_path, "mean")
+    heads.graft(encoder(tmp_path), tmp_path, Head(("mean",)))
     ids, mask = pad([3, 2], "right")
     mask[1] = 0
     outputs = run(tmp_path, ids, mask)
@@ -120,7 +132,9 @@ def test_row_without_tokens_is_zero_and_not_nan(tmp_path: Path) -> None:
 
 
 def test_position_ids_count_real_tokens_under_left_padding(tmp_path: Path) -> None:
-    inputs, _ = heads.graft(encoder(tmp_path, inputs=("position_ids",)), tmp_path, "last_token")
+    inputs, _ = heads.graft(
+        encoder(tmp_path, inputs=("position_ids",)), tmp_path, Head(("last_token",))
+    )
     assert inputs == ("input_ids", "attention_mask")
     ids, mask = pad([2, 4], "left")
     tokens = run(tmp_path, ids, mask)[TOKEN_EMBEDDINGS]
@@ -129,7 +143,7 @@ def test_position_ids_count_real_tokens_under_left_padding(tmp_path: Path) -> No
 
 
 def test_axes_are_named_and_outputs_declared_in_order(tmp_path: Path) -> None:
-    _, outputs = heads.graft(encoder(tmp_path), tmp_path, "cls")
+    _, outputs = heads.graft(encoder(tmp_path), tmp_path, Head(("cls",)))
     assert outputs == (TOKEN_EMBEDDINGS, SENTENCE_EMBEDDING, *POOLED_OUTPUTS.values())
     session = onnxruntime.InferenceSession(tmp_path / GRAPH_FILE)
     assert [item.shape for item in session.get_inputs()] == [["batch", "sequence"]] * 2
@@ -138,21 +152,68 @@ def test_axes_are_named_and_outputs_declared_in_order(tmp_path: Path) -> None:
 
 
 def test_weights_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
-    heads.graft(encoder(tmp_path), tmp_path, "cls")
-    assert (tmp_path / heads.WEIGHTS_FILE).stat().st_size >= TABLE.nbytes
+    heads.graft(encoder(tmp_path), tmp_path, Head(("cls",)))
+    assert (tmp_path / WEIGHTS_FILE).stat().st_size >= TABLE.nbytes
     assert (tmp_path / GRAPH_FILE).stat().st_size < 8 * TABLE.nbytes
 
 
 def test_graph_with_an_unknown_input_is_refused(tmp_path: Path) -> None:
     source = encoder(tmp_path, inputs=("bbox",))
     with pytest.raises(ExportError, match="asks for bbox: not supported"):
-        heads.graft(source, tmp_path, "cls")
+        heads.graft(source, tmp_path, Head(("cls",)))
 
 
 def test_graph_with_another_output_is_refused(tmp_path: Path) -> None:
     source = encoder(tmp_path, output="logits")
     with pytest.raises(ExportError, match="yields logits instead of last_hidden_state"):
-        heads.graft(source, tmp_path, "cls")
+        heads.graft(source, tmp_path, Head(("cls",)))
+
+
+OTHERS: dict[PoolingMode, Callable[[NDArray[np.float32]], NDArray[np.float32]]] = {
+    "max": lambda row: row.max(axis=0),
+    "mean_sqrt_len_tokens": lambda row: row.sum(axis=0) / np.sqrt(np.float32(len(row))),
+    "weightedmean": lambda row: np.average(row, axis=0, weights=range(1, len(row) + 1)),
+}
+
+
+@pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_other_poolings_are_concatenated_in_order(
+    tmp_path: Path, side: str, lengths: list[int]
+) -> None:
+    heads.graft(encoder(tmp_path), tmp_path, Head(tuple(OTHERS)))
+    ids, mask = pad(lengths, side)
+    outputs = run(tmp_path, ids, mask)
+    assert list(outputs) == [TOKEN_EMBEDDINGS, SENTENCE_EMBEDDING]  # nothing to override it by
+    rows = [TABLE[ids[i][mask[i] == 1]] for i in range(len(lengths))]
+    expected = [np.concatenate([pool(row) for pool in OTHERS.values()]) for row in rows]
+    np.testing.assert_allclose(outputs[SENTENCE_EMBEDDING], expected, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_layers_equal_torch(tmp_path: Path, activation: Activation) -> None:
+    import torch
+    from torch import nn
+
+    torch.manual_seed(1)
+    linear, norm = nn.Linear(8, 5), nn.LayerNorm(5)
+    nn.init.normal_(norm.weight)
+    dense = Dense(tmp_path / "dense", 8, 5, activation=activation)
+    middle, scale = Normalize(), LayerNorm(tmp_path / "norm", 5)
+    weights: Weights = {
+        dense: {f"linear.{name}": one.detach().numpy() for name, one in linear.named_parameters()},
+        middle: {},
+        scale: {f"norm.{name}": one.detach().numpy() for name, one in norm.named_parameters()},
+    }
+    heads.graft(encoder(tmp_path), tmp_path, Head(("cls",), (dense, middle, scale), 3), weights)
+    ids, mask = pad([3, 2], "right")
+    found = run(tmp_path, ids, mask)[SENTENCE_EMBEDDING]
+    with torch.inference_mode():
+        active = getattr(nn, activation)()
+        value = active(linear(torch.from_numpy(TABLE[ids[:, 0]])))
+        expected = norm(nn.functional.normalize(value, dim=1))[:, :3].numpy()
+    assert found.shape == (2, 3)
+    np.testing.assert_allclose(found, expected, rtol=0, atol=2e-6)
 
 
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())

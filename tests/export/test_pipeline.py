@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 
 from app.inference.agreement import WORST_COSINE
-from app.inference.manifest import PROBES_FILE, Manifest, Pooling
+from app.inference.manifest import PROBES_FILE, Manifest
 from app.inference.proof import Probes
 from export import convert, heads, pipeline
+from export.describe import Names
 from export.errors import ExportError
+from export.layers import Head
 from export.request import Request
 
 
@@ -134,8 +136,8 @@ def test_graph_that_differs_from_the_model_is_not_published(
 ) -> None:
     original = heads.graft
 
-    def graft(source: Path, folder: Path, _: Pooling) -> tuple[tuple[str, ...], tuple[str, ...]]:
-        return original(source, folder, "cls")  # the checkpoint says mean
+    def graft(source: Path, folder: Path, *_: object) -> Names:
+        return original(source, folder, Head(("cls",)))  # the checkpoint says mean
 
     monkeypatch.setattr(heads, "graft", graft)
     with pytest.raises(

@@ -8,6 +8,7 @@ import pytest
 
 from export import sentence_modules
 from export.errors import ExportError
+from export.layers import Dense, LayerNorm, Normalize
 
 OLD = "sentence_transformers.models."
 NEW = {
@@ -16,6 +17,11 @@ NEW = {
     "Normalize": "sentence_transformers.sentence_transformer.modules.normalize.Normalize",
     "Dense": "sentence_transformers.base.modules.dense.Dense",
 }
+
+
+def put(path: Path, content: Any) -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(content))
 
 
 def write(folder: Path, pooling: dict[str, Any], *types: str) -> Path:
@@ -38,39 +44,27 @@ def write(folder: Path, pooling: dict[str, Any], *types: str) -> Path:
 @pytest.mark.parametrize(
     ("config", "expected"),
     [
-        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, "cls"),
-        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, "mean"),
-        ({"pooling_mode_mean_tokens": False, "pooling_mode_lasttoken": True}, "last_token"),
-        ({"pooling_mode": "cls"}, "cls"),
-        ({"pooling_mode": ["mean"]}, "mean"),
-        ({"pooling_mode": "lasttoken"}, "last_token"),
-        ({"pooling_mode_mean_tokens": False}, None),
-        ({}, None),
+        ({"pooling_mode_cls_token": True, "pooling_mode_mean_tokens": False}, ["cls"]),
+        ({"pooling_mode_cls_token": False, "pooling_mode_mean_tokens": True}, ["mean"]),
+        ({"pooling_mode_mean_tokens": False, "pooling_mode_lasttoken": True}, ["last_token"]),
+        ({"pooling_mode_mean_tokens": True, "pooling_mode_cls_token": True}, ["cls", "mean"]),
+        ({"pooling_mode_mean_sqrt_len_tokens": True}, ["mean_sqrt_len_tokens"]),
+        ({"pooling_mode": "cls"}, ["cls"]),
+        ({"pooling_mode": ["weightedmean", "max"]}, ["weightedmean", "max"]),
+        ({"pooling_mode": "lasttoken"}, ["last_token"]),
+        # As in sentence-transformers, which takes the mean where nothing is chosen.
+        ({"pooling_mode_mean_tokens": False}, ["mean"]),
     ],
 )
 def test_pooling_in_either_notation(
-    tmp_path: Path, config: dict[str, Any], expected: str | None
+    tmp_path: Path, config: dict[str, Any], expected: list[str]
 ) -> None:
-    assert sentence_modules.read(write(tmp_path, config)).pooling() == expected
+    assert list(sentence_modules.read(write(tmp_path, config)).poolings) == expected
 
 
-@pytest.mark.parametrize(
-    ("config", "named"),
-    [
-        ({"pooling_mode": "max"}, "max"),
-        ({"pooling_mode": "weightedmean"}, "weightedmean"),
-        ({"pooling_mode": ["cls", "mean"]}, "cls + mean"),
-        ({"pooling_mode_mean_sqrt_len_tokens": True}, "mean_sqrt_len_tokens"),
-        ({"pooling_mode_cls_token": True, "pooling_mode_max_tokens": True}, "cls + max"),
-    ],
-)
-def test_other_poolings_are_refused_by_name(
-    tmp_path: Path, config: dict[str, Any], named: str
-) -> None:
-    modules = sentence_modules.read(write(tmp_path, config))
-    with pytest.raises(ExportError) as refusal:
-        modules.pooling()
-    assert f"pooling {named} is not supported" in str(refusal.value)
+def test_other_poolings_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match="pooling median is not supported, only cls, mean"):
+        sentence_modules.read(write(tmp_path, {"pooling_mode": "median"}))
 
 
 @pytest.mark.parametrize("prefix", ["old", "new"])
@@ -78,7 +72,7 @@ def test_old_and_new_module_types(tmp_path: Path, prefix: str) -> None:
     names = ("Transformer", "Pooling", "Normalize")
     types = [NEW[name] if prefix == "new" else OLD + name for name in names]
     modules = sentence_modules.read(write(tmp_path, {"pooling_mode": "mean"}, *types))
-    assert (modules.pooling(), modules.normalize) == ("mean", True)
+    assert (modules.poolings, modules.normalize) == (("mean",), True)
 
 
 def test_modules_without_normalize(tmp_path: Path) -> None:
@@ -88,7 +82,7 @@ def test_modules_without_normalize(tmp_path: Path) -> None:
 
 def test_encoder_alone_leaves_the_pooling_open(tmp_path: Path) -> None:
     folder = write(tmp_path, {"pooling_mode": "cls"}, OLD + "Transformer")
-    assert sentence_modules.read(folder).pooling() is None
+    assert sentence_modules.read(folder).poolings == ()
 
 
 def test_include_prompt_is_true_unless_denied(tmp_path: Path) -> None:
@@ -100,8 +94,6 @@ def test_include_prompt_is_true_unless_denied(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        OLD + "Dense",
-        NEW["Dense"],
         OLD + "WordEmbeddings",
         "sentence_transformers.sparse_encoder.models.IDF",
         "pylate.models.Dense.Dense",
@@ -120,16 +112,71 @@ def test_other_modules_are_refused_by_name(tmp_path: Path, kind: str) -> None:
     [
         ([{"type": OLD + "Transformer"}], "is not a module with a type and a path"),
         ({"type": 3}, "is not a module"),
-        ([], "modules must be Transformer, then Pooling, then Normalize"),
+        ([], "lists no modules"),
         (
             [{"type": OLD + "Pooling", "path": "1"}, {"type": OLD + "Transformer", "path": ""}],
-            "modules must be",
+            "must begin with a Transformer",
         ),
         ([{"type": OLD + "Transformer", "path": "../../etc"}], "leads out of the checkpoint"),
-        ([{"type": OLD + "Transformer", "path": "0_Transformer"}], "encoder lies in '0_Trans"),
+        (
+            [{"type": OLD + "Transformer", "path": ""}, {"type": OLD + "Normalize", "path": ""}],
+            "module sentence_transformers.models.Normalize is not supported in its place",
+        ),
     ],
 )
 def test_malformed_module_lists_are_refused(tmp_path: Path, modules: Any, message: str) -> None:
     (tmp_path / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ExportError, match=message):
         sentence_modules.read(tmp_path)
+
+
+@pytest.mark.parametrize("prefix", ["old", "new"])
+def test_layers_are_read_in_order_and_the_last_normalize_is_the_requests(
+    tmp_path: Path, prefix: str
+) -> None:
+    names = ("Transformer", "Pooling", "Dense", "Dropout", "Normalize", "LayerNorm", "Normalize")
+    types = [NEW.get(name, OLD + name) if prefix == "new" else OLD + name for name in names]
+    folder = write(tmp_path, {"pooling_mode": "mean"}, *types)
+    dense = {"in_features": 8, "out_features": 4, "bias": False}
+    activation = {"activation_function": "torch.nn.modules.activation.GELU"}
+    put(folder / "2_Dense/config.json", dense | activation)
+    put(folder / "5_LayerNorm/config.json", {"dimension": 4})
+    modules = sentence_modules.read(folder)
+    assert modules.normalize
+    assert modules.layers == (
+        Dense(folder / "2_Dense", 8, 4, bias=False, activation="GELU"),
+        Normalize(),
+        LayerNorm(folder / "5_LayerNorm", 4),
+    )
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (None, "2_Dense/config.json is missing"),
+        ({"out_features": 4}, "no usable `in_features`"),
+        ({"in_features": 8, "out_features": 0}, "no usable `out_features`"),
+        (
+            {"activation_function": "torch.nn.Hardswish"},
+            "activation_function torch.nn.Hardswish is",
+        ),
+        ({"activation_function": "evil.Tanh"}, "activation_function evil.Tanh is not supported"),
+        ({"module_input_name": "token_embeddings"}, "module_input_name 'token_embeddings' is not"),
+    ],
+)
+def test_dense_that_cannot_be_honoured_is_refused(
+    tmp_path: Path, config: dict[str, Any] | None, message: str
+) -> None:
+    types = [OLD + name for name in ("Transformer", "Pooling", "Dense")]
+    folder = write(tmp_path, {"pooling_mode": "mean"}, *types)
+    sizes = {} if config and "out_features" in config else {"in_features": 8, "out_features": 4}
+    if config is not None:
+        put(folder / "2_Dense/config.json", sizes | config)
+    with pytest.raises(ExportError, match=message):
+        sentence_modules.read(folder)
+
+
+def test_encoder_may_lie_in_a_folder(tmp_path: Path) -> None:
+    entries = [{"type": OLD + "Transformer", "path": "0_Transformer"}]
+    put(tmp_path / "modules.json", entries)
+    assert sentence_modules.read(tmp_path).encoder == "0_Transformer"

@@ -166,3 +166,13 @@ def test_another_pooling_reads_another_output(
     assert not caplog.messages
     assert output_for(manifest, "last_token") == "pooled_last_token"
     assert "what is served is not proved" in caplog.messages[0]
+
+
+def test_pooling_asked_for_is_refused_where_vectors_are_more_than_one(tiny_model: Path) -> None:
+    manifest = Manifest.read(tiny_model)
+    [graph] = manifest.graphs
+    bare = replace(graph, outputs=("token_embeddings", "sentence_embedding"))
+    layered = replace(manifest, pooling="max+cls", graphs=(bare,))
+    assert output_for(layered, None) == "sentence_embedding"
+    with pytest.raises(StartupError, match=r"--pooling cls is not possible: .* own is max\+cls"):
+        output_for(layered, "cls")

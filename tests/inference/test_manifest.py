@@ -43,7 +43,11 @@ def test_an_unknown_schema_is_refused(folder: Path, schema: Any) -> None:
 @pytest.mark.parametrize(
     ("changes", "fault"),
     [
-        ({"pooling": "median"}, "pooling: 'median' is not one of 'cls', 'mean', 'last_token'"),
+        (
+            {"pooling": "median"},
+            "pooling: 'median' is not one of 'cls', 'mean', 'last_token', 'max', "
+            "'mean_sqrt_len_tokens', 'weightedmean'",
+        ),
         ({"dimensions": "384"}, "dimensions: '384' is not of type int"),
         ({"dimensions": True}, "dimensions: True is not of type int"),
         ({"dimensions": ...}, "dimensions is missing"),

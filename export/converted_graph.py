@@ -1,0 +1,103 @@
+"""Converted graph: a model as a converter wrote it, extended by a head and saved for the server."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import onnx
+from onnx import TensorProto, helper
+
+from app.inference.manifest import GRAPH_FILE, TOKEN_EMBEDDINGS
+from export.describe import Names
+from export.errors import ExportError
+from export.graph_builder import Builder
+
+WEIGHTS_FILE = "model.onnx.data"
+ENCODER_OUTPUT = "last_hidden_state"
+BATCH, SEQUENCE = "batch", "sequence"
+_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+
+Dimension = int | str
+Outputs = Mapping[str, tuple[Dimension, ...]]
+# Adds nodes behind a bare model whose output is that wide; returns the outputs that replace it.
+AddHead = Callable[[Builder, Dimension], Outputs]
+
+
+def extend(source: Path, folder: Path, output: str, add_head: AddHead) -> Names:
+    """Write `source` with a head on its `output` to `folder`, weights in a file beside it.
+
+    Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
+    """
+    model = onnx.load(source)
+    graph = model.graph
+    if output not in {item.name for item in graph.output}:
+        found = ", ".join(item.name for item in graph.output)
+        raise ExportError(f"the converted graph yields {found} instead of {output}")
+    opset = next(one.version for one in model.opset_import if one.domain == "")
+    before, after = Builder(opset), Builder(opset)
+    _provide_position_ids(graph, before)
+    unknown = [item.name for item in graph.input if item.name not in _INPUTS]
+    if unknown:
+        raise ExportError(f"the converted graph asks for {', '.join(unknown)}: not supported")
+    _rename(graph, ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
+    shapes = add_head(after, _width(graph, output))
+    _assemble(graph, before, after, shapes)
+    _name_axes(graph)
+    _save(model, folder)
+    return tuple(item.name for item in graph.input), tuple(shapes)
+
+
+def _width(graph: onnx.GraphProto, output: str) -> Dimension:
+    [item] = [item for item in graph.output if item.name == output]
+    width = item.type.tensor_type.shape.dim[-1]
+    size: Dimension = width.dim_value or width.dim_param
+    return size
+
+
+def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, name in enumerate(names):
+                if name == old:
+                    names[i] = new
+
+
+def _provide_position_ids(graph: onnx.GraphProto, builder: Builder) -> None:
+    """Compute the position ids that decoders ask for: 0 at the first real token of a row."""
+    index = next((i for i, item in enumerate(graph.input) if item.name == "position_ids"), None)
+    if index is None:
+        return
+    del graph.input[index]
+    counted = builder.node("CumSum", "attention_mask", builder.integers(1))
+    shifted = builder.node("Sub", counted, builder.integers(1))
+    builder.node("Max", shifted, builder.integers(0), output="position_ids")
+
+
+def _assemble(graph: onnx.GraphProto, before: Builder, after: Builder, outputs: Outputs) -> None:
+    nodes = [*before.nodes, *graph.node, *after.nodes]
+    del graph.node[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend((before.constants | after.constants).values())
+    graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in outputs.items()
+    )
+
+
+def _name_axes(graph: onnx.GraphProto) -> None:
+    for item in graph.input:
+        axes = item.type.tensor_type.shape.dim
+        axes[0].dim_param, axes[1].dim_param = BATCH, SEQUENCE
+    # Shapes of inner tensors go by the old names; onnxruntime infers them anew.
+    del graph.value_info[:]
+
+
+def _save(model: onnx.ModelProto, folder: Path) -> None:
+    # Mapped from a file of their own, weights load in half the time and memory.
+    onnx.save_model(
+        model,
+        folder / GRAPH_FILE,
+        save_as_external_data=True,
+        location=WEIGHTS_FILE,
+        size_threshold=1024,
+    )
+    onnx.checker.check_model(folder / GRAPH_FILE)

@@ -1,0 +1,60 @@
+"""Graph builder: the nodes and constants that a head adds to a converted graph."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+_AXES_ARE_INPUTS = 18
+
+
+@dataclass(slots=True)
+class Builder:
+    """Collects nodes and constants; every name begins with `head/`, so none clashes."""
+
+    opset: int = 18
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
+
+    def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Add a node; the name of its output, made up unless given."""
+        output = output or f"head/{operator}_{len(self.nodes)}"
+        self.nodes.append(
+            helper.make_node(operator, inputs, [output], name=f"node/{output}", **attributes)
+        )
+        return output
+
+    def reduced(
+        self, operator: str, value: str, axis: int, *, keepdims: int, output: str = ""
+    ) -> str:
+        """Add a reduction over one axis, which is an input from operator set 18 on."""
+        if self.opset >= _AXES_ARE_INPUTS:
+            axes = self.integers(axis)
+            return self.node(operator, value, axes, keepdims=keepdims, output=output)
+        return self.node(operator, value, axes=[axis], keepdims=keepdims, output=output)
+
+    def floats(self, name: str) -> str:
+        """An integer tensor as float32."""
+        return self.node("Cast", name, to=TensorProto.FLOAT)
+
+    def integers(self, *values: int) -> str:
+        """A constant of integers, (N,)."""
+        return self._constant(np.array(values, np.int64))
+
+    def number(self, value: float) -> str:
+        """A constant of one float32, ()."""
+        return self._constant(np.array(value, np.float32))
+
+    def tensor(self, name: str, value: NDArray[np.float32]) -> str:
+        """Weights under a name of their own."""
+        name = f"head/{name}"
+        self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
+        return name
+
+    def _constant(self, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
+        name = f"head/{value.dtype}_{'_'.join(map(str, value.ravel()))}"
+        self.constants[name] = numpy_helper.from_array(value, name)
+        return name

@@ -1,0 +1,62 @@
+"""Head reference: sentence-transformers' arithmetic behind the encoder, in PyTorch."""
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+import torch
+from torch.nn import functional
+
+from app.inference.manifest import PoolingMode
+from export.layers import Activation, Dense, Head, Layer, LayerNorm, Tensors, Weights
+
+
+def vector(head: Head, weights: Weights, tokens: torch.Tensor) -> torch.Tensor:
+    """What a head makes of the token embeddings of one text: (S, H) to (D,)."""
+    value = torch.cat([_POOLINGS[mode](tokens) for mode in head.poolings])
+    for layer in head.layers:
+        value = _apply(layer, weights[layer], value)
+    return value[: head.cut]
+
+
+def _apply(layer: Layer, tensors: Tensors, value: torch.Tensor) -> torch.Tensor:
+    found = {name: torch.from_numpy(array) for name, array in tensors.items()}
+    match layer:
+        case Dense():
+            linear = functional.linear(value, found["linear.weight"], found.get("linear.bias"))
+            return _ACTIVATIONS[layer.activation](linear)
+        case LayerNorm():
+            scale, shift = found["norm.weight"], found["norm.bias"]
+            return functional.layer_norm(value, (layer.width,), scale, shift)
+        case _:
+            return functional.normalize(value, dim=0)
+
+
+def _weighted_mean(tokens: torch.Tensor) -> torch.Tensor:
+    """The mean, the n-th token weighing n."""
+    weights = torch.arange(1, len(tokens) + 1, dtype=tokens.dtype)
+    return (tokens * weights[:, None]).sum(dim=0) / weights.sum()
+
+
+# One text at a time, so there is no padding to leave out: (S, H) to (H,).
+_POOLINGS: Mapping[PoolingMode, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType(
+    {
+        "cls": lambda tokens: tokens[0],
+        "mean": lambda tokens: tokens.mean(dim=0),
+        "last_token": lambda tokens: tokens[-1],
+        "max": lambda tokens: tokens.amax(dim=0),
+        "mean_sqrt_len_tokens": lambda tokens: tokens.sum(dim=0) / len(tokens) ** 0.5,
+        "weightedmean": _weighted_mean,
+    }
+)
+_ACTIVATIONS: Mapping[Activation, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType(
+    {
+        "Identity": lambda value: value,
+        "Tanh": torch.tanh,
+        "ReLU": torch.relu,
+        "GELU": functional.gelu,
+        "Sigmoid": torch.sigmoid,
+        "SiLU": functional.silu,
+        "ELU": functional.elu,
+        "LeakyReLU": functional.leaky_relu,
+    }
+)

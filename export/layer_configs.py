@@ -1,0 +1,57 @@
+"""Layer configurations: the `config.json` of a layer behind the pooling becomes its description."""
+
+from pathlib import Path
+
+from export.documents import Document
+from export.errors import ExportError
+from export.layers import ACTIVATIONS, Activation, Dense, Layer, LayerNorm, Normalize
+
+KINDS = ("Dense", "LayerNorm", "Normalize")
+_WIDEST = 1 << 20  # more values than any vector has
+
+
+def read_layer(folder: Path, kind: str) -> Layer:
+    """The layer that a folder of the checkpoint describes.
+
+    Raises: ExportError naming the file and what in it is missing or not supported.
+    """
+    if kind == "Normalize":
+        return Normalize()
+    path = folder / "config.json"
+    config = Document.read(path)
+    if not config:
+        raise ExportError(f"{path} is missing: fetch the model again")
+    if kind == "LayerNorm":
+        return LayerNorm(folder, _width(config, path, "dimension"))
+    for name in ("module_input_name", "module_output_name"):
+        place = config.value(name, str)
+        if place not in {None, "sentence_embedding"}:
+            raise ExportError(f"{path}: a Dense layer with {name} {place!r} is not supported")
+    bias = config.value("bias", bool)
+    return Dense(
+        folder,
+        _width(config, path, "in_features"),
+        _width(config, path, "out_features"),
+        bias=bias is not False,
+        activation=_activation(config, path),
+    )
+
+
+def _width(config: Document, path: Path, key: str) -> int:
+    found = config.value(key, int)
+    if found is None or not 0 < found <= _WIDEST:
+        raise ExportError(f"{path} has no usable `{key}`: fetch the model again")
+    return found
+
+
+def _activation(config: Document, path: Path) -> Activation:
+    stated = config.value("activation_function", str)
+    if stated is None:
+        return "Tanh"
+    for activation in ACTIVATIONS:
+        if stated.startswith("torch.") and stated.rpartition(".")[2] == activation:
+            return activation
+    raise ExportError(
+        f"{path}: activation_function {stated} is not supported, only torch's "
+        f"{', '.join(ACTIVATIONS)}: choose another model"
+    )

@@ -1,0 +1,120 @@
+"""Layers: what a checkpoint puts behind its encoder, in sentence-transformers' words and order.
+
+Only descriptions: their weights are read by `tensors`, their arithmetic is done by `reference` in
+PyTorch and by `head_layers` in the graph.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.inference.manifest import PoolingMode
+
+Activation = Literal["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "ELU", "LeakyReLU"]
+
+POOLING_MODES: tuple[PoolingMode, ...] = get_args(PoolingMode)
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
+
+Shapes = dict[str, tuple[int, ...]]
+Tensors = Mapping[str, NDArray[np.float32]]  # by their names in the weights' file
+
+
+@dataclass(frozen=True, slots=True)
+class Dense:
+    """A linear layer with an activation."""
+
+    weights: Path  # the folder of model.safetensors or pytorch_model.bin
+    inputs: int
+    outputs: int
+    bias: bool = True
+    activation: Activation = "Tanh"
+
+    @property
+    def shapes(self) -> Shapes:
+        """The tensors that the file must hold."""
+        weight: Shapes = {"linear.weight": (self.outputs, self.inputs)}
+        return weight | ({"linear.bias": (self.outputs,)} if self.bias else {})
+
+    @property
+    def facts(self) -> list[Any]:
+        """What, beside its weights, makes it the function that it is."""
+        return ["Dense", self.activation]
+
+
+@dataclass(frozen=True, slots=True)
+class LayerNorm:
+    """A layer normalization with a weight and a bias."""
+
+    weights: Path
+    width: int
+
+    @property
+    def shapes(self) -> Shapes:
+        """The tensors that the file must hold."""
+        return {"norm.weight": (self.width,), "norm.bias": (self.width,)}
+
+    @property
+    def facts(self) -> list[Any]:
+        """What, beside its weights, makes it the function that it is."""
+        return ["LayerNorm"]
+
+
+@dataclass(frozen=True, slots=True)
+class Normalize:
+    """Unit length in the middle of the layers; one at their end is left to the request."""
+
+    @property
+    def shapes(self) -> Shapes:
+        """No tensors."""
+        return {}
+
+    @property
+    def facts(self) -> list[Any]:
+        """What makes it the function that it is."""
+        return ["Normalize"]
+
+
+Layer = Dense | LayerNorm | Normalize
+Weights = Mapping[Layer, Tensors]  # in float32
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What an embedding model computes from its token embeddings."""
+
+    poolings: tuple[PoolingMode, ...]  # more than one: concatenated in this order
+    layers: tuple[Layer, ...] = ()  # behind the pooling
+    cut: int | None = None  # how many of the values are the vector, unless all
+
+    @property
+    def pooling(self) -> str:
+        """The pooling in one word, as manifests and `/info` have it."""
+        return "+".join(self.poolings)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether a vector is one pooling and nothing else, so that another may replace it."""
+        return len(self.poolings) == 1 and not self.layers and self.cut is None
+
+
+def width_behind(layers: tuple[Layer, ...], width: int) -> int:
+    """How wide a vector of `width` is behind the layers.
+
+    Raises: ValueError naming the layer that does not take what comes before it.
+    """
+    for layer in layers:
+        match layer:
+            case Dense():
+                taken, given = layer.inputs, layer.outputs
+            case LayerNorm():
+                taken = given = layer.width
+            case Normalize():
+                continue
+        if taken != width:
+            raise ValueError(f"{layer.weights} takes {taken} values, and gets {width}")
+        width = given
+    return width

@@ -1,0 +1,59 @@
+"""Tensors: the weights of the layers behind the encoder, from safetensors or a pickle of tensors.
+
+Pickles are loaded with `weights_only`, which builds tensors and runs nothing.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from export.errors import ExportError
+from export.layers import Layer, Normalize, Shapes, Tensors, Weights
+from export.weight_files import of_layer
+
+
+def load(layers: Sequence[Layer]) -> Weights:
+    """The weights of each layer, in float32.
+
+    Raises: ExportError naming the file that is missing, damaged or of another shape.
+    """
+    return {layer: _load_layer(layer) for layer in layers}
+
+
+def _load_layer(layer: Layer) -> Tensors:
+    return {} if isinstance(layer, Normalize) else _read(of_layer(layer.weights), layer.shapes)
+
+
+def _read(path: Path, shapes: Shapes) -> Tensors:
+    try:
+        if path.suffix == ".safetensors":
+            found: Any = load_file(path)
+        else:
+            found = torch.load(path, map_location="cpu", weights_only=True)
+    except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
+        raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
+    except (KeyError, TypeError, AttributeError, BadZipFile) as error:  # of a damaged pickle
+        raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
+    if not isinstance(found, Mapping) or found.keys() != shapes.keys():
+        names = ", ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
+        raise ExportError(f"{path} holds {names} instead of {', '.join(shapes)}")
+    return {name: _array(found[name], shape, f"{path}: {name}") for name, shape in shapes.items()}
+
+
+def _array(tensor: Any, shape: tuple[int, ...], where: str) -> np.ndarray[Any, Any]:
+    found = tuple(getattr(tensor, "shape", ()))
+    if found != shape:
+        raise ExportError(f"{where} has the shape {found}, its config.json says {shape}")
+    array: np.ndarray[Any, Any] = tensor.to(torch.float32).numpy()
+    return array
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

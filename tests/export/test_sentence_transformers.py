@@ -1,0 +1,149 @@
+"""Whole exports against the real SentenceTransformer: what it says of a model is what is served."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from sentence_transformers import SentenceTransformer
+
+from app.inference.agreement import WORST_COSINE
+from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Manifest
+from app.inference.proof import Probes
+from export import pipeline
+from export.errors import ExportError
+from export.request import Request
+from tests.export.conftest import make_tokenizer, write_json
+
+OLD = "sentence_transformers.models."
+Change = Callable[[Path], None]
+
+
+def modules(folder: Path, *kinds: str) -> None:
+    paths = [f"{i}_{kind}" if i else "" for i, kind in enumerate(kinds)]
+    entries = [
+        {"idx": i, "name": str(i), "path": path, "type": OLD + kind}
+        for i, (kind, path) in enumerate(zip(kinds, paths, strict=True))
+    ]
+    write_json(folder / "modules.json", entries)
+
+
+def dense(folder: Path, inputs: int, outputs: int, activation: str | None = None) -> dict[str, Any]:
+    config = {"in_features": inputs, "out_features": outputs, "bias": True}
+    named = {"activation_function": f"torch.nn.modules.activation.{activation}"}
+    write_json(folder / "config.json", config | (named if activation else {}))
+    linear = torch.nn.Linear(inputs, outputs)
+    return {f"linear.{name}": one.detach() for name, one in linear.named_parameters()}
+
+
+def many_layers(folder: Path) -> None:
+    """Two poolings, layers of every kind, weights as safetensors and as a pickle, a cut."""
+    torch.manual_seed(5)
+    modules(
+        folder, "Transformer", "Pooling", "Dense", "LayerNorm", "Normalize", "Dense", "Normalize"
+    )
+    pooling = {"word_embedding_dimension": 32, "pooling_mode": ["max", "weightedmean"]}
+    write_json(folder / "1_Pooling/config.json", pooling)
+    save_file(dense(folder / "2_Dense", 64, 24, "GELU"), folder / "2_Dense/model.safetensors")
+    write_json(folder / "3_LayerNorm/config.json", {"dimension": 24})
+    norm = {"norm.weight": torch.rand(24), "norm.bias": torch.rand(24)}
+    save_file(norm, folder / "3_LayerNorm/model.safetensors")
+    torch.save(dense(folder / "5_Dense", 24, 16), folder / "5_Dense/pytorch_model.bin")
+    write_json(folder / "config_sentence_transformers.json", {"truncate_dim": 12})
+
+
+def cased(folder: Path) -> None:
+    """A tokenizer that keeps case, which the model does not want."""
+    tokenizer = make_tokenizer(("[PAD]", "[CLS]", "[SEP]", "[UNK]"), "[CLS]", "[SEP]")
+    tokenizer.normalizer = None
+    tokenizer.save(str(folder / TOKENIZER_FILE))
+    write_json(folder / "sentence_bert_config.json", {"max_seq_length": 32, "do_lower_case": True})
+    names = {"pad": "[PAD]", "cls": "[CLS]", "sep": "[SEP]", "unk": "[UNK]"}
+    plain = {"tokenizer_class": "PreTrainedTokenizerFast"}
+    write_json(
+        folder / "tokenizer_config.json", plain | {f"{k}_token": v for k, v in names.items()}
+    )
+
+
+def encoder_in_a_folder(folder: Path) -> None:
+    """As early versions of sentence-transformers saved it."""
+    place = folder / "0_Transformer"
+    place.mkdir()
+    for path in [one for one in folder.iterdir() if one.is_file()]:
+        if path.name not in {"modules.json", "config_sentence_transformers.json"}:
+            path.rename(place / path.name)
+    types = ["Transformer", "Pooling"]
+    entries = [
+        {"idx": i, "name": str(i), "path": f"{i}_{kind}", "type": OLD + kind}
+        for i, kind in enumerate(types)
+    ]
+    write_json(folder / "modules.json", entries)
+    pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_sqrt_len_tokens": True}
+    write_json(folder / "1_Pooling/config.json", pooling)
+
+
+@pytest.mark.parametrize("change", [many_layers, cased, encoder_in_a_folder])
+def test_export_equals_sentence_transformers(bert: Path, tmp_path: Path, change: Change) -> None:
+    source = shutil.copytree(bert, tmp_path / "tiny-bert")
+    pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
+    write_json(source / "1_Pooling/config.json", pooling)
+    change(source)
+    folder = pipeline.export(Request(str(source), models_dir=tmp_path / "models"))
+    manifest = Manifest.read(folder)
+    assert all(one.worst_cosine >= WORST_COSINE["float32"] for one in manifest.certificates)
+    probes = Probes.read(folder / PROBES_FILE)
+    original = SentenceTransformer(str(source), device="cpu", local_files_only=True)
+    expected = original.encode(list(probes.texts), batch_size=1)
+    assert expected.shape == (len(probes), manifest.dimensions)
+    np.testing.assert_allclose(unit(probes.vectors), unit(expected), rtol=0, atol=1e-5)
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return found
+
+
+def damage(folder: Path) -> None:
+    (folder / "5_Dense/pytorch_model.bin").write_bytes(b"not a pickle")
+
+
+def runs_code(folder: Path) -> None:
+    torch.save({"linear.weight": print}, folder / "5_Dense/pytorch_model.bin")
+
+
+def another_shape(folder: Path) -> None:
+    torch.save(dense(folder / "other", 24, 15), folder / "5_Dense/pytorch_model.bin")
+
+
+def other_names(folder: Path) -> None:
+    torch.save({"weight": torch.zeros(1)}, folder / "5_Dense/pytorch_model.bin")
+
+
+def missing(folder: Path) -> None:
+    (folder / "5_Dense/pytorch_model.bin").unlink()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (damage, "5_Dense/pytorch_model.bin cannot be read"),
+        (runs_code, "5_Dense/pytorch_model.bin cannot be read"),
+        (another_shape, r"linear.weight has the shape \(15, 24\), its config.json says \(16, 24\)"),
+        (other_names, "holds weight instead of linear.weight, linear.bias"),
+        (missing, "5_Dense has no weights"),
+    ],
+)
+def test_damaged_layers_are_refused_in_one_line(
+    bert: Path, tmp_path: Path, change: Change, message: str
+) -> None:
+    source = shutil.copytree(bert, tmp_path / "tiny-bert")
+    many_layers(source)
+    change(source)
+    with pytest.raises(ExportError, match=message) as refusal:
+        pipeline.export(Request(str(source), models_dir=tmp_path / "models"))
+    assert "\n" not in str(refusal.value)
