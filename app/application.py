@@ -21,7 +21,7 @@ from app.inference.engine import Engine, EngineOptions, find_prompt
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Manifest
 from app.inference.providers import Wanted
-from app.inference.worker import BatchWorker
+from app.inference.worker import BatchWorker, RunOptions
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
 from app.settings import Settings
@@ -55,7 +55,7 @@ def build(settings: Settings) -> Service:
         model.manifest.padding,
         replace(model.limits, max_rows=settings.max_batch_requests),
         metrics,
-        model.session.plan.run_threads,
+        RunOptions(model.session.plan.run_threads, settings.run_timeout_seconds),
     )
     engine = Engine(_engine_options(settings, model.manifest), model.tokenization, worker)
     worker.start()

@@ -66,6 +66,12 @@ class BackendFailed(ServiceError):
     metric_label = "inference"
 
 
+class NotFinite(BackendFailed):
+    """What the model yields for an input has NaN or infinity in it."""
+
+    metric_label = "not_finite"
+
+
 class ModelMismatch(BackendFailed):
     """The served model is of another kind than the request needs."""
 

@@ -63,6 +63,13 @@ def _seconds(text: str) -> float:
     return value
 
 
+def _limit_seconds(text: str) -> float:
+    value = _seconds(text)
+    if value == 0:
+        raise ValueError("must be more than 0")
+    return value
+
+
 def _boolean(text: str) -> bool:
     if text not in {"true", "false"}:
         raise ValueError("must be true or false")
@@ -133,6 +140,9 @@ class Settings:
     )
     max_concurrent_requests: int = _option(
         _positive, 512, "inputs at a time over all requests; more are answered with 429"
+    )
+    run_timeout_seconds: float = _option(
+        _limit_seconds, 120.0, "how long one run of the model, or tokenizing a request, may take"
     )
     max_batch_tokens: int = _option(_positive, 16384, "tokens of one batch, padding included")
     max_batch_requests: int | None = _option(_positive, None, "inputs of one batch")

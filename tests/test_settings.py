@@ -17,6 +17,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "threads": ("3", 3),
     "tokenization_workers": ("2", 2),
     "max_concurrent_requests": ("9", 9),
+    "run_timeout_seconds": ("2.5", 2.5),
     "max_batch_tokens": ("1024", 1024),
     "max_batch_requests": ("4", 4),
     "max_client_batch_size": ("64", 64),

@@ -24,6 +24,7 @@ from app.errors import (
     Unhealthy,
 )
 from app.inference.batch import TokenizedInput
+from app.inference.job import Job
 from app.inference.manifest import LOGITS, SPARSE_EMBEDDING, TOKEN_EMBEDDINGS, Task
 from app.inference.postprocess import finish, require_finite, scores
 from app.inference.tokenization import (
@@ -34,7 +35,7 @@ from app.inference.tokenization import (
     Tokenization,
     characters,
 )
-from app.inference.worker import BatchWorker, Job
+from app.inference.worker import BatchWorker
 
 T = TypeVar("T")
 

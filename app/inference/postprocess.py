@@ -7,7 +7,7 @@ normalizing, squares are summed in float64, products are float32.
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import BackendFailed
+from app.errors import BackendFailed, NotFinite
 
 
 def finish(
@@ -15,7 +15,7 @@ def finish(
 ) -> NDArray[np.float32]:
     """(N, D) pooled vectors to the (N, d) vectors of the answer; C-contiguous.
 
-    Raises: BackendFailed for a vector with NaN or infinity in it, or with no direction to
+    Raises: NotFinite for a vector with NaN or infinity in it, or with no direction to
     normalize; JSON could only print such a vector as nulls.
     """
     if dimensions is not None:
@@ -26,8 +26,12 @@ def finish(
         usable &= squares > 0
     if not usable.all():
         row = int(np.argmin(usable))
-        fault = "zero" if np.isfinite(squares[row]) else "not finite"
-        raise BackendFailed(f"Backend error: the embedding of input {row} is {fault}")
+        which = f"Backend error: the embedding of input {row} is"
+        raise (
+            BackendFailed(f"{which} zero")
+            if squares[row] == 0
+            else NotFinite(f"{which} not finite")
+        )
     if not normalize:
         return vectors
     scale: NDArray[np.float32] = (1 / np.sqrt(squares)).astype(np.float32)
@@ -35,16 +39,16 @@ def finish(
 
 
 def require_finite(vectors: NDArray[np.float32]) -> None:
-    """Raise BackendFailed for NaN or infinity anywhere in an array."""
+    """Raise NotFinite for NaN or infinity anywhere in an array."""
     if not np.isfinite(vectors).all():
-        raise BackendFailed("Backend error: the embedding is not finite")
+        raise NotFinite("Backend error: the embedding is not finite")
 
 
 def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:
     """(N, L) logits to scores: sigmoid for a single label, softmax over several, or as they are.
 
     TEI subtracts the logit of largest magnitude before it exponentiates, which overflows where
-    that one is negative; the largest is subtracted here. Raises: BackendFailed for NaN.
+    that one is negative; the largest is subtracted here. Raises: NotFinite for NaN.
     """
     if raw:
         found = logits
@@ -55,7 +59,7 @@ def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = powers / powers.sum(axis=1, keepdims=True)
     if np.isnan(found).any():
-        raise BackendFailed("score is NaN")
+        raise NotFinite("score is NaN")
     return found
 
 

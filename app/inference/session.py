@@ -21,6 +21,7 @@ class Session:
     def __init__(self, session: onnxruntime.InferenceSession, plan: Plan, graph: Graph) -> None:
         self._session = session
         self._inputs = frozenset(graph.inputs)
+        self._in_flight: set[onnxruntime.RunOptions] = set()
         self.plan = plan
         self.graph = graph
 
@@ -68,11 +69,20 @@ class Session:
             "token_type_ids": batch.token_type_ids,
         }
         feed = {name: array for name, array in feed.items() if name in self._inputs}
+        options = onnxruntime.RunOptions()
+        self._in_flight.add(options)
         try:
-            results = self._session.run(list(outputs), feed)
+            results = self._session.run(list(outputs), feed, options)
         except Exception as error:  # onnxruntime's errors share no narrower base
             raise BackendFailed(f"Backend error: {error}") from error
+        finally:
+            self._in_flight.discard(options)
         return dict(zip(outputs, results, strict=True))
+
+    def terminate(self) -> None:
+        """Let every run in flight fail at its next node; from any thread."""
+        for options in tuple(self._in_flight):
+            options.terminate = True
 
 
 def plans(wanted: Wanted, task: Task) -> list[Plan]:

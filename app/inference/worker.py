@@ -1,98 +1,52 @@
-"""BatchWorker: the one thread that forms batches, and the run threads that compute them.
+"""BatchWorker: the one thread that forms batches, and the runners that compute them.
 
-    submit ──▶ inbox ──▶ worker: waiting rows ──▶ runners' inbox ──▶ runner: Session.run
-                 ▲                                                       │
-                 └────────────────── Finished ◀──────────────────────────┘
+    submit ──▶ inbox ──▶ worker: waiting rows ──▶ a runner's inbox ──▶ runner: Session.run
+                 ▲                                                         │
+                 └────────────────── Finished ◀────────────────────────────┘
 
 Batches are greedy: whenever a runner is idle, what waits is cut into its next batch; there is no
 timer. Threads share nothing but queues: the worker alone touches jobs and rows, and hands results
 to the event loop of each job with one call per batch.
 
-No job waits for ever: a failing run fails its batch's jobs and the next batch is tried; when a
-thread itself ends, every pending job fails and `submit` refuses new ones.
+No job waits for ever:
+- a batch whose run fails is halved until the input at fault is alone, and only its job fails;
+- a run that outlasts its limit fails its jobs and is told to end; one that does not end even then
+  loses its place to a fresh runner; a second one like it ends the worker;
+- when the worker ends, every pending job fails, and `submit` refuses new ones.
 """
 
+import contextlib
 import logging
 import threading
 import time
-from asyncio import AbstractEventLoop
-from bisect import insort
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from queue import SimpleQueue
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from queue import Empty, SimpleQueue
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.errors import BackendFailed, ServiceError
-from app.inference.batch import Batch, BatchLimits, TokenizedInput, blank, choose, collate
+from app.inference.batch import BatchLimits, blank
+from app.inference.job import Job, deliver
 from app.inference.manifest import Padding
+from app.inference.runner import Finished, Run, Runner, Runs, Search
+from app.inference.waiting import Waiting
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# One batch in so many goes to the job that has waited longest for a row of its own.
-OLDEST_EVERY = 8
-
-
-class Runs(Protocol):
-    """What the worker needs of a session."""
-
-    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]: ...
-
-
-class Completion(Protocol):
-    """Where a job's outcome goes; called once, on the job's event loop."""
-
-    def __call__(self, error: ServiceError | None) -> None: ...
-
-
-@dataclass(slots=True, eq=False)
-class Job:
-    """One request's inputs, and the row of the graph's `output` for each.
-
-    The worker owns it from `submit` until `done` is called; others may only set `abandoned`.
-    """
-
-    inputs: Sequence[TokenizedInput]
-    output: str
-    loop: AbstractEventLoop
-    done: Completion
-    rows: list[NDArray[np.float32] | None] = field(default_factory=list)  # by input, when done
-    abandoned: bool = False  # nobody waits any more: rows not yet in a batch are dropped
-    queue_seconds: float = 0.0  # summed over the rows, as is inference_seconds
-    inference_seconds: float = 0.0
-    submitted: float = field(default_factory=time.perf_counter)
-    arrival: int = 0  # position in the order of submission
-    queued: int = 0  # rows not yet in a batch
-    missing: int = 0  # rows not yet computed
-    last_batch: int = 0  # number of the batch that last took a row, or that preceded its arrival
-
-
-class _Row(NamedTuple):
-    """One waiting input; sorts by length, then by arrival."""
-
-    length: int
-    arrival: int
-    position: int  # among the inputs of its job
+# How long a run that was told to end may take to do so; it ends between two nodes of its graph.
+GRACE_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Run:
-    rows: Sequence[tuple[Job, int]]  # with the input's position in its job
-    batch: Batch
-    outputs: Sequence[str]
+class RunOptions:
+    """How batches are computed."""
 
-
-@dataclass(frozen=True, slots=True)
-class _Finished:
-    run: _Run
-    results: dict[str, NDArray[np.float32]]
-    error: BaseException | None
-    started: float
-    seconds: float
+    threads: int = 1  # runs at a time
+    timeout_seconds: float = 120.0  # that one run may take
+    grace_seconds: float = GRACE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +60,10 @@ class _Close:
     """Finish what waits, then end."""
 
 
+class _Lost(Exception):
+    """The session cannot be trusted with another run; the process has to be replaced."""
+
+
 class BatchWorker:
     """Forms batches out of everything that waits and runs them; `submit` from any thread."""
 
@@ -115,34 +73,34 @@ class BatchWorker:
         padding: Padding,
         limits: BatchLimits,
         metrics: Metrics,
-        run_threads: int = 1,
+        options: RunOptions,
     ) -> None:
         self._session = session
         self._padding = padding
         self._limits = limits
         self._metrics = metrics
-        self._inbox: SimpleQueue[Job | _Finished | _WarmUp | _Close] = SimpleQueue()
-        self._runs: SimpleQueue[_Run | None] = SimpleQueue()
-        self._idle = run_threads
-        self._spare: deque[_Run] = deque()  # runs for times when nothing waits
-        self._waiting: list[_Row] = []  # ascending
+        self._options = options
+        self._inbox: SimpleQueue[Job | Finished | _WarmUp | _Close] = SimpleQueue()
+        self._idle = [self._runner() for _ in range(options.threads)]
+        self._running: dict[Runner, Run] = {}
+        self._stuck: set[Runner] = set()  # replaced; may still come back
+        self._waiting = Waiting(limits)
+        self._spare: deque[Run] = deque()  # runs for times when nothing waits
+        self._parts: list[Run] = []  # of failed batches; the last goes first
         self._jobs: dict[int, Job] = {}  # by arrival; those with rows still missing
-        self._queued: dict[int, Job] = {}  # by arrival; those with rows in `_waiting`
         self._arrivals = 0
-        self._batches = 0
         self._refusal: str | None = None
         self._lock = threading.Lock()  # between submit and the end of the worker
         self.healthy = True  # whether the last run succeeded; the model was proved before we began
+        self.last_success = time.monotonic()
+        self.failure: str | None = None  # why it ended, if it was not closed
         self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
-        self._runners = [
-            threading.Thread(target=self._run_batches, name=f"run-{i}", daemon=True)
-            for i in range(run_threads)
-        ]
 
     def start(self) -> None:
         """Start the threads; once."""
-        for thread in (self._thread, *self._runners):
-            thread.start()
+        for place, runner in enumerate(self._idle):
+            runner.start(f"run-{place}")
+        self._thread.start()
 
     def submit(self, job: Job) -> None:
         """Queue a job; `job.done` is called exactly once, whatever happens.
@@ -155,7 +113,7 @@ class BatchWorker:
             self._inbox.put(job)
 
     def warm_up(self, output: str) -> None:
-        """Run each shape once on every run thread, where shapes are few, whenever nothing waits."""
+        """Run each shape once on every runner, where shapes are few, whenever nothing waits."""
         self._inbox.put(_WarmUp(output))
 
     def close(self) -> None:
@@ -164,33 +122,44 @@ class BatchWorker:
         self._inbox.put(_Close())
         self._thread.join()
 
-    # The worker thread.
+    # All that follows runs on the worker's thread.
 
     def _work(self) -> None:
         reason = "the service is shutting down"
         try:
             closing = False
-            while not closing or self._jobs or self._idle < len(self._runners):
-                closing = self._take(self._inbox.get()) or closing
-                while not self._inbox.empty():
-                    closing = self._take(self._inbox.get()) or closing
+            while not closing or self._jobs or self._running:
+                for message in self._messages():
+                    closing = self._take(message) or closing
+                self._check_runs()
                 self._drop_abandoned()
                 self._start_runs()
         except BaseException as error:  # everyone who waits must hear of it
-            reason = f"the batching worker ended: {error!r}"
-            logger.critical("%s", reason, exc_info=True)
+            expected = isinstance(error, _Lost)
+            reason = f"the batching worker ended: {error if expected else repr(error)}"
+            self.failure = reason
+            logger.critical("%s", reason, exc_info=not expected)
         finally:
             self._end(reason)
 
-    def _take(self, message: Job | _Finished | _WarmUp | _Close) -> bool:
+    def _messages(self) -> Iterator[Job | Finished | _WarmUp | _Close]:
+        """Wait for a message or the next deadline; what has come, each taken out when it is due."""
+        deadline = min((run.deadline for run in self._running.values()), default=None)
+        patience = None if deadline is None else max(0.0, deadline - time.monotonic())
+        with contextlib.suppress(Empty):
+            yield self._inbox.get(timeout=patience)
+            while True:
+                yield self._inbox.get_nowait()
+
+    def _take(self, message: Job | Finished | _WarmUp | _Close) -> bool:
         """Handle one message; True when it asks to close."""
         if isinstance(message, Job):
             self._accept(message)
-        elif isinstance(message, _Finished):
+        elif isinstance(message, Finished):
             self._finish(message)
         elif isinstance(message, _WarmUp):
             self._spare.extend(
-                _Run((), blank(*shape, self._padding), (message.output,))
+                Run((), (message.output,), Search(limit=1), batch=blank(*shape, self._padding))
                 for shape in self._limits.shapes()
             )
         else:
@@ -200,83 +169,105 @@ class BatchWorker:
     def _accept(self, job: Job) -> None:
         self._arrivals += 1
         job.arrival = self._arrivals
-        job.last_batch = self._batches
-        job.queued = job.missing = len(job.inputs)
+        job.missing = len(job.inputs)
         job.rows = [None] * len(job.inputs)
-        self._jobs[job.arrival] = self._queued[job.arrival] = job
-        for position, tokens in enumerate(job.inputs):
-            insort(self._waiting, _Row(len(tokens), job.arrival, position))
+        self._jobs[job.arrival] = job
+        self._waiting.add(job)
 
     def _drop_abandoned(self) -> None:
-        for job in [job for job in self._queued.values() if job.abandoned]:
-            self._metrics.count("te_request_failure", 'err="dropped"', job.queued)
+        for job in self._waiting.abandoned():
             self._discard(job)
 
     def _discard(self, job: Job) -> None:
         """Forget a job; its waiting rows leave, its running ones will find nobody."""
-        if self._queued.pop(job.arrival, None) is not None:
-            self._waiting = [row for row in self._waiting if row.arrival != job.arrival]
+        if job.abandoned:
+            self._metrics.count("te_request_failure", 'err="dropped"', job.queued)
+        self._waiting.remove(job)
         del self._jobs[job.arrival]
 
     def _start_runs(self) -> None:
-        while self._idle and self._waiting:
-            run = self._form()
-            self._idle -= 1
-            self._runs.put(run)
-        if self._spare and self._idle == len(self._runners):
+        while self._idle and (run := self._next()) is not None:
+            self._launch(run)
+        if self._spare and not self._running:
             run = self._spare.popleft()
-            for _ in self._runners:  # each stream of a provider learns a shape for itself
-                self._idle -= 1
-                self._runs.put(run)
+            while self._idle:  # each stream of a provider learns a shape for itself
+                self._launch(replace(run))
         self._metrics.set("te_queue_size", len(self._waiting))
 
-    def _form(self) -> _Run:
-        """Take the rows of the next batch out of those that wait."""
-        chosen = choose([row.length for row in self._waiting], self._anchor(), self._limits)
-        rows = [(self._jobs[row.arrival], row.position) for row in self._waiting[chosen]]
-        del self._waiting[chosen]
-        self._batches += 1
-        for job, _ in rows:
-            job.last_batch = self._batches
-            job.queued -= 1
-            if not job.queued:
-                del self._queued[job.arrival]
-        inputs = [job.inputs[index] for job, index in rows]
-        length = self._limits.padded(max(map(len, inputs)))
-        batch = collate(inputs, self._padding, length)
+    def _launch(self, run: Run) -> None:
+        runner = self._idle.pop()
+        run.deadline = time.monotonic() + self._options.timeout_seconds
+        self._running[runner] = run
+        runner.compute(run)
+
+    def _next(self) -> Run | None:
+        """What is to be computed next: parts of failed batches have waited longest."""
+        while self._parts:
+            part = self._parts.pop()
+            rows = self._wanted(part)
+            count = self._limits.rows(len(rows)) if rows else 0
+            if rows[count:]:
+                self._parts.append(self._run(rows[count:], part.search))
+            if count:
+                return self._run(rows[:count], part.search)
+        return self._form() if self._waiting else None
+
+    def _form(self) -> Run:
+        rows = self._waiting.take()
+        # An input at fault fails once at every halving; twice as often, it is not the input.
+        run = self._run(rows, Search(limit=2 * len(rows).bit_length()))
         self._metrics.observe("te_batch_next_size", len(rows))
-        self._metrics.observe("te_batch_next_tokens", batch.input_ids.size)
-        return _Run(rows, batch, tuple(dict.fromkeys(job.output for job, _ in rows)))
+        self._metrics.observe("te_batch_next_tokens", run.length * len(rows))
+        return run
 
-    def _anchor(self) -> int:
-        """The place in `_waiting` of the row that must go into the next batch.
+    def _run(self, rows: Sequence[tuple[Job, int]], search: Search) -> Run:
+        """A run of the union of what its rows need, padded to a length that the provider knows."""
+        length = self._limits.padded(max(len(job.inputs[index]) for job, index in rows))
+        return Run(rows, tuple(dict.fromkeys(job.output for job, _ in rows)), search, length)
 
-        It belongs to the job with the fewest rows left, so that a query does not wait behind a
-        bulk request; but now and then to the job not served for longest, so that none starves.
-        """
-        if self._batches % OLDEST_EVERY == OLDEST_EVERY - 1:
-            job = min(self._queued.values(), key=lambda job: (job.last_batch, job.arrival))
+    def _finish(self, finished: Finished) -> None:
+        if finished.runner in self._stuck:
+            self._stuck.discard(finished.runner)
+            finished.runner.end()
+            logger.warning("a run that had been given up ended after %.0f s", finished.seconds)
+            return
+        del self._running[finished.runner]
+        self._idle.append(finished.runner)
+        if finished.error is None:
+            self.healthy = all(np.isfinite(one).any() for one in finished.results.values())
+            if self.healthy:
+                self.last_success = time.monotonic()
+            finished.run.search.failures = 0
+            deliver([(job, None) for job in self._store(finished)])
         else:
-            job = min(self._queued.values(), key=lambda job: (job.queued, job.arrival))
-        return next(i for i, row in enumerate(self._waiting) if row.arrival == job.arrival)
+            self.healthy = False
+            self._look_for_fault(finished.run, finished.error)
 
-    def _finish(self, finished: _Finished) -> None:
-        self._idle += 1
-        error = finished.error
-        if error is not None and not isinstance(error, Exception):
-            raise error  # not a failing model but a dying process: fail everything that waits
-        self.healthy = error is None
-        if error is None:
-            _deliver([(job, None) for job in self._store(finished)])
+    def _look_for_fault(self, run: Run, error: BaseException) -> None:
+        """Halve what failed; of a single input, or when all keeps failing, fail the jobs."""
+        run.search.failures += 1
+        rows = self._wanted(run)
+        if len(run.rows) > 1 and run.search.failures < run.search.limit:
+            middle = len(rows) // 2
+            parts = (rows[middle:], rows[:middle])
+            self._parts += [self._run(part, run.search) for part in parts if part]
+            logger.warning("a run of %d inputs failed and is halved: %r", len(rows), error)
         else:
-            failure = _as_service_error(error)
-            failed = {job.arrival: job for job, _ in finished.run.rows}.keys() & self._jobs.keys()
-            jobs = [self._jobs[arrival] for arrival in sorted(failed)]
-            for job in jobs:
-                self._discard(job)
-            _deliver([(job, failure) for job in jobs])
+            self._fail(rows, _as_service_error(error))
 
-    def _store(self, finished: _Finished) -> list[Job]:
+    def _wanted(self, run: Run) -> list[tuple[Job, int]]:
+        """Those rows of a run whose jobs still wait for them."""
+        for job in {job for job, _ in run.rows if job.abandoned and job.arrival in self._jobs}:
+            self._discard(job)
+        return [(job, index) for job, index in run.rows if job.arrival in self._jobs]
+
+    def _fail(self, rows: Sequence[tuple[Job, int]], error: ServiceError) -> None:
+        jobs = list(dict.fromkeys(job for job, _ in rows))
+        for job in jobs:
+            self._discard(job)
+        deliver([(job, error) for job in jobs])
+
+    def _store(self, finished: Finished) -> list[Job]:
         """Copy each row to its job; the jobs that are complete now."""
         complete = []
         for place, (job, index) in enumerate(finished.run.rows):
@@ -284,7 +275,8 @@ class BatchWorker:
                 continue  # failed meanwhile, by another of its rows
             values = finished.results[job.output][place]
             if values.ndim == 2:  # a vector for each token: padding has none
-                values = values[finished.run.batch.attention_mask[place] == 1]
+                assert finished.attention_mask is not None
+                values = values[finished.attention_mask[place] == 1]
             job.rows[index] = values
             job.queue_seconds += finished.started - job.submitted
             job.inference_seconds += finished.seconds
@@ -294,12 +286,50 @@ class BatchWorker:
                 complete.append(job)
         return complete
 
+    # Runs that do not end.
+
+    def _check_runs(self) -> None:
+        now = time.monotonic()
+        for runner, run in list(self._running.items()):
+            if now >= run.deadline:
+                if run.overdue:
+                    self._replace(runner)
+                else:
+                    self._give_up(run)
+
+    def _give_up(self, run: Run) -> None:
+        """Fail the jobs of a run that takes too long, and tell it to end."""
+        reason = f"a run took longer than {self._options.timeout_seconds:g} seconds"
+        logger.error("%s", reason)
+        self.healthy = False
+        self._metrics.count("te_run_timeouts")
+        self._fail(self._wanted(run), BackendFailed(f"Backend error: {reason}"))
+        run.overdue = True
+        run.deadline = time.monotonic() + self._options.grace_seconds
+        self._session.terminate()
+
+    def _replace(self, runner: Runner) -> None:
+        """Put a fresh runner in the place of one that does not come back."""
+        if self._stuck:
+            raise _Lost("two runs did not end when they were told to")
+        logger.error("a run did not end when it was told to; a fresh thread takes over")
+        del self._running[runner]
+        self._stuck.add(runner)
+        fresh = self._runner()
+        fresh.start("run-again")
+        self._idle.append(fresh)
+
+    def _runner(self) -> Runner:
+        return Runner(self._session, self._padding, self._inbox.put)
+
+    # The end.
+
     def _refuse(self, reason: str) -> None:
         with self._lock:
             self._refusal = self._refusal or reason
 
     def _end(self, reason: str) -> None:
-        """Fail whatever is left, also what slipped into the inbox, and end the run threads."""
+        """Fail whatever is left, also what slipped into the inbox, and end the runners."""
         self.healthy = False
         self._refuse(reason)
         left = list(self._jobs.values())
@@ -307,43 +337,12 @@ class BatchWorker:
             message = self._inbox.get()
             if isinstance(message, Job):
                 left.append(message)
-        _deliver([(job, BackendFailed(f"Backend error: {reason}")) for job in left])
-        for _ in self._runners:
-            self._runs.put(None)
-
-    # The run threads.
-
-    def _run_batches(self) -> None:
-        while (run := self._runs.get()) is not None:
-            started = time.perf_counter()
-            results: dict[str, NDArray[np.float32]] = {}
-            error: BaseException | None = None
-            try:
-                results = self._session.run(run.batch, run.outputs)
-            except BaseException as caught:  # noqa: BLE001  # whatever it is, its jobs must hear
-                error = caught
-            seconds = time.perf_counter() - started
-            self._inbox.put(_Finished(run, results, error, started, seconds))
+        deliver([(job, BackendFailed(f"Backend error: {reason}")) for job in left])
+        for runner in (*self._idle, *self._running, *self._stuck):
+            runner.end()
 
 
 def _as_service_error(error: BaseException) -> ServiceError:
     if isinstance(error, ServiceError):
         return error
     return BackendFailed(f"Backend error: {error!r}")
-
-
-def _deliver(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:
-    """Tell each event loop of its jobs with one call."""
-    by_loop: dict[AbstractEventLoop, list[tuple[Job, ServiceError | None]]] = {}
-    for job, error in outcomes:
-        by_loop.setdefault(job.loop, []).append((job, error))
-    for loop, group in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_complete, group)
-        except RuntimeError:
-            logger.warning("%d answers had nobody to go to: their event loop is closed", len(group))
-
-
-def _complete(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:
-    for job, error in outcomes:
-        job.done(error)

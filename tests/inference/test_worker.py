@@ -1,108 +1,15 @@
-"""The worker, steered through a session that waits until the test lets it run."""
+"""Which rows share a run, in which order, and how their answers come back."""
 
 import asyncio
-import queue
 import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from app.errors import BackendFailed, ServiceError
-from app.inference.batch import Batch, BatchLimits, TokenizedInput
-from app.inference.manifest import Padding
-from app.inference.worker import OLDEST_EVERY, BatchWorker, Job
-from app.metrics import Metrics
-
-PADDING = Padding(id=0, type_id=0, side="right")
-
-
-class SteeredSession:
-    """Each run waits for the test; its answer for a row is the row's first id."""
-
-    def __init__(self) -> None:
-        self.started: queue.Queue[Batch] = queue.Queue()
-        self._go: queue.Queue[BaseException | None] = queue.Queue()
-
-    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        self.started.put(batch)
-        outcome = self._go.get(timeout=10)
-        if outcome is not None:
-            raise outcome
-        firsts = batch.input_ids[:, :1].astype(np.float32)
-        return {name: firsts * (1 if name == "out" else -1) for name in outputs}
-
-    def next_batch(self) -> list[int]:
-        """Wait for a run to start; the first id of each of its rows."""
-        return sorted(self.started.get(timeout=10).input_ids[:, 0].tolist())
-
-    def finish(self, outcome: BaseException | None = None) -> None:
-        self._go.put(outcome)
-
-
-@dataclass
-class Outcome:
-    """What the event loop was told of a job."""
-
-    job: Job
-    told: threading.Event = field(default_factory=threading.Event)
-    error: ServiceError | None = None
-
-    def wait(self) -> list[float]:
-        assert self.told.wait(10), "a job waits for ever"
-        if self.error is not None:
-            raise self.error
-        return [float(row[0]) for row in self.job.rows if row is not None]
-
-
-@dataclass
-class Bench:
-    """A worker under test, with an event loop in a thread of its own."""
-
-    session: SteeredSession
-    worker: BatchWorker
-    metrics: Metrics
-    loop: asyncio.AbstractEventLoop
-
-    def submit(self, *lengths_and_ids: tuple[int, int], output: str = "out") -> Outcome:
-        inputs = [TokenizedInput(np.full(length, first)) for length, first in lengths_and_ids]
-        outcome: Outcome
-
-        def done(error: ServiceError | None) -> None:
-            outcome.error = error
-            outcome.told.set()
-
-        outcome = Outcome(Job(inputs, output, self.loop, done))
-        self.worker.submit(outcome.job)
-        return outcome
-
-
-@pytest.fixture
-def loop() -> Iterator[asyncio.AbstractEventLoop]:
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    yield loop
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
-
-
-def make_bench(
-    loop: asyncio.AbstractEventLoop, max_tokens: int = 100, run_threads: int = 1, **few: Any
-) -> Bench:
-    session, metrics = SteeredSession(), Metrics(512)
-    worker = BatchWorker(session, PADDING, BatchLimits(max_tokens, **few), metrics, run_threads)
-    worker.start()
-    return Bench(session, worker, metrics, loop)
-
-
-@pytest.fixture
-def bench(loop: asyncio.AbstractEventLoop) -> Bench:
-    return make_bench(loop)
+from app.errors import BackendFailed
+from app.inference.waiting import OLDEST_EVERY
+from app.inference.worker import RunOptions
+from tests.inference.steering import Bench, Outcome, make_bench
 
 
 def test_what_arrives_during_a_run_shares_the_next_one(bench: Bench) -> None:
@@ -186,40 +93,6 @@ def test_one_batch_serves_jobs_of_several_outputs(bench: Bench) -> None:
     assert other.wait() == [-3]
 
 
-def test_a_failing_run_fails_its_jobs_only(bench: Bench) -> None:
-    doomed = bench.submit((3, 1))
-    bench.session.next_batch()
-    lucky = bench.submit((3, 2))
-    bench.session.finish(BackendFailed("Backend error: no"))
-    with pytest.raises(BackendFailed, match="no"):
-        doomed.wait()
-    assert bench.session.next_batch() == [2]
-    assert not bench.worker.healthy
-    bench.session.finish()
-    assert lucky.wait() == [2]
-    assert bench.worker.healthy
-
-
-def test_an_error_of_another_kind_is_a_backend_error(bench: Bench) -> None:
-    doomed = bench.submit((3, 1))
-    bench.session.finish(ValueError("odd"))
-    with pytest.raises(BackendFailed, match=r"Backend error: ValueError\('odd'\)"):
-        doomed.wait()
-
-
-def test_a_job_of_which_one_row_failed_is_not_run_further(bench: Bench) -> None:
-    doomed = bench.submit((3, 1), (90, 2))
-    first = bench.session.next_batch()
-    bench.session.finish(BackendFailed("Backend error: no"))
-    with pytest.raises(BackendFailed):
-        doomed.wait()
-    after = bench.submit((3, 9))
-    assert bench.session.next_batch() == [9]
-    bench.session.finish()
-    assert after.wait() == [9]
-    assert first in ([1], [2])
-
-
 def test_an_abandoned_job_is_never_computed(bench: Bench) -> None:
     first = bench.submit((3, 1))
     bench.session.next_batch()
@@ -234,7 +107,7 @@ def test_an_abandoned_job_is_never_computed(bench: Bench) -> None:
 
 
 def test_two_run_threads_run_side_by_side(loop: asyncio.AbstractEventLoop) -> None:
-    bench = make_bench(loop, run_threads=2)
+    bench = make_bench(loop, options=RunOptions(threads=2))
     one, other = bench.submit((3, 1)), bench.submit((90, 2))
     assert {tuple(bench.session.next_batch()), tuple(bench.session.next_batch())} == {(1,), (2,)}
     bench.session.finish()
@@ -255,34 +128,6 @@ def test_closing_computes_what_was_submitted_and_refuses_the_rest(bench: Bench) 
     assert (running.wait(), waiting.wait()) == ([1], [2])
     with pytest.raises(BackendFailed, match="shutting down"):
         bench.submit((3, 3))
-    assert not bench.worker.healthy
-
-
-def test_when_the_process_is_dying_every_job_hears_of_it(bench: Bench) -> None:
-    running = bench.submit((3, 1))
-    bench.session.next_batch()
-    waiting = bench.submit((3, 2))
-    bench.session.finish(SystemExit(3))
-    for outcome in (running, waiting):
-        with pytest.raises(BackendFailed, match="the batching worker ended"):
-            outcome.wait()
-    with pytest.raises(BackendFailed, match="the batching worker ended"):
-        bench.submit((3, 3))
-    assert not bench.worker.healthy
-
-
-def test_a_fault_of_the_worker_itself_leaves_nobody_waiting(bench: Bench) -> None:
-    running = bench.submit((3, 1))
-    bench.session.next_batch()
-    malformed = TokenizedInput(np.zeros((2, 2), np.int64))  # cannot be laid into a batch
-    broken = bench.submit((3, 2))
-    broken.job.inputs = [malformed]
-    bystander = bench.submit((3, 3))
-    bench.session.finish()
-    assert running.wait() == [1]
-    for outcome in (broken, bystander):
-        with pytest.raises(BackendFailed, match="the batching worker ended: ValueError"):
-            outcome.wait()
     assert not bench.worker.healthy
 
 
@@ -316,7 +161,7 @@ def test_queue_and_inference_times_are_kept_apart(bench: Bench) -> None:
 def test_a_thousand_jobs_from_many_threads_all_come_back(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    bench = make_bench(loop, run_threads=2)
+    bench = make_bench(loop, options=RunOptions(threads=2))
     for _ in range(3000):
         bench.session.finish()
     outcomes: list[Outcome] = []
@@ -351,7 +196,7 @@ def test_rows_are_padded_to_a_known_length(loop: asyncio.AbstractEventLoop) -> N
 def test_shapes_are_learned_on_every_run_thread_while_nothing_waits(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    bench = make_bench(loop, run_threads=2, **SHAPES)
+    bench = make_bench(loop, options=RunOptions(threads=2), **SHAPES)
     bench.worker.warm_up("out")
     shapes = []
     for _ in range(8):
@@ -408,7 +253,7 @@ def test_a_query_behind_a_bulk_request_waits_for_the_runs_in_flight_and_one_a_st
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     streams = 2
-    bench = make_bench(loop, run_threads=streams)
+    bench = make_bench(loop, options=RunOptions(threads=streams))
     bulk = bench.submit(*[(10, 1)] * 1000)
     for _ in range(streams):
         assert set(bench.session.next_batch()) == {1}

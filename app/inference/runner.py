@@ -1,0 +1,118 @@
+"""Runner: a thread that computes one batch at a time, and reports what became of it."""
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from queue import SimpleQueue
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import BackendFailed
+from app.inference.batch import Batch, collate
+from app.inference.job import Job
+from app.inference.manifest import Padding
+
+Results = dict[str, NDArray[np.float32]]
+
+
+class Runs(Protocol):
+    """What a runner needs of a session."""
+
+    def run(self, batch: Batch, outputs: Sequence[str]) -> Results: ...
+
+    def terminate(self) -> None:
+        """Let every run in flight fail soon; from any thread."""
+
+
+@dataclass(slots=True)
+class Search:
+    """How the parts of one failed batch fare, while the input at fault is looked for."""
+
+    limit: int  # failures in a row after which the session is at fault, and not an input
+    failures: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class Run:
+    """Rows that are computed together; the worker's, but for its constants."""
+
+    rows: Sequence[tuple[Job, int]]  # with the input's position in its job
+    outputs: Sequence[str]
+    search: Search
+    length: int = 0  # that rows are padded to, if they are not longer
+    batch: Batch | None = None  # in place of rows: what nobody asked for
+    deadline: float = 0.0  # by time.monotonic()
+    overdue: bool = False  # its deadline passed, its jobs failed, and it was told to end
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What became of a run."""
+
+    runner: "Runner"
+    run: Run
+    results: Results
+    attention_mask: NDArray[np.int64] | None  # (B, S) of the batch
+    error: BaseException | None
+    started: float
+    seconds: float
+
+
+@dataclass(slots=True, eq=False)
+class Runner:
+    """Computes what it is handed; decides nothing. A run that fails in any way is reported."""
+
+    session: Runs
+    padding: Padding
+    report: Callable[[Finished], None]
+    _runs: "SimpleQueue[Run | None]" = field(default_factory=SimpleQueue)
+
+    def start(self, name: str) -> None:
+        """Start the thread; once."""
+        threading.Thread(target=self._work, name=name, daemon=True).start()
+
+    def compute(self, run: Run) -> None:
+        """Take a run; one at a time."""
+        self._runs.put(run)
+
+    def end(self) -> None:
+        """End the thread, after what it was handed."""
+        self._runs.put(None)
+
+    def _work(self) -> None:
+        while (run := self._runs.get()) is not None:
+            self.report(self._outcome(run))
+
+    def _outcome(self, run: Run) -> Finished:
+        started = time.perf_counter()
+        results: Results = {}
+        mask: NDArray[np.int64] | None = None
+        error: BaseException | None = None
+        try:
+            batch = run.batch or self._collated(run)
+            mask = batch.attention_mask
+            results = self.session.run(batch, run.outputs)
+            _check(results, run.outputs, batch)
+        except BaseException as caught:  # noqa: BLE001  # whatever it is, its jobs must hear
+            error = caught
+        return Finished(self, run, results, mask, error, started, time.perf_counter() - started)
+
+    def _collated(self, run: Run) -> Batch:
+        inputs = [job.inputs[index] for job, index in run.rows]
+        return collate(inputs, self.padding, run.length)
+
+
+def _check(results: Results, outputs: Sequence[str], batch: Batch) -> None:
+    """Raise BackendFailed unless every output has a vector for each row, or for each token."""
+    rows, length = batch.input_ids.shape
+    for name in outputs:
+        shape = results[name].shape
+        if not (shape[:1] == (rows,) and len(shape) == 2) and not (
+            shape[:2] == (rows, length) and len(shape) == 3
+        ):
+            raise BackendFailed(
+                f"Backend error: {name} has shape {shape} for {rows} inputs of {length} tokens"
+            )

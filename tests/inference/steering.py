@@ -1,0 +1,121 @@
+"""A worker steered through a session that waits until the test lets it run."""
+
+import asyncio
+import contextlib
+import queue
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import ServiceError
+from app.inference.batch import Batch, BatchLimits, TokenizedInput
+from app.inference.job import Job
+from app.inference.manifest import Padding
+from app.inference.worker import BatchWorker, RunOptions
+from app.metrics import Metrics
+
+PADDING = Padding(id=0, type_id=0, side="right")
+
+
+class SteeredSession:
+    """Each run waits for the test; its answer for a row is the row's first id."""
+
+    def __init__(self) -> None:
+        self.started: queue.Queue[Batch] = queue.Queue()
+        self.terminated = threading.Event()
+        self._go: queue.Queue[BaseException | None] = queue.Queue()
+
+    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        self.started.put(batch)
+        outcome = self._go.get(timeout=10)
+        if outcome is not None:
+            raise outcome
+        firsts = batch.input_ids[:, :1].astype(np.float32)
+        return {name: firsts * (1 if name == "out" else -1) for name in outputs}
+
+    def terminate(self) -> None:
+        self.terminated.set()
+
+    def next_batch(self) -> list[int]:
+        """Wait for a run to start; the first id of each of its rows."""
+        return sorted(self.started.get(timeout=10).input_ids[:, 0].tolist())
+
+    def finish(self, outcome: BaseException | None = None) -> None:
+        self._go.put(outcome)
+
+
+@dataclass
+class Outcome:
+    """What the event loop was told of a job."""
+
+    job: Job
+    told: threading.Event = field(default_factory=threading.Event)
+    error: ServiceError | None = None
+
+    def wait(self) -> list[float]:
+        assert self.told.wait(10), "a job waits for ever"
+        if self.error is not None:
+            raise self.error
+        return [float(row[0]) for row in self.job.rows if row is not None]
+
+
+@dataclass
+class Bench:
+    """A worker under test, with an event loop in a thread of its own."""
+
+    session: SteeredSession
+    worker: BatchWorker
+    metrics: Metrics
+    loop: asyncio.AbstractEventLoop
+
+    def submit(self, *rows: tuple[int, int], output: str = "out") -> Outcome:
+        return submit(self.worker, self.loop, *rows, output=output)
+
+
+def submit(
+    worker: BatchWorker,
+    loop: asyncio.AbstractEventLoop,
+    *rows: tuple[int, int],
+    output: str = "out",
+) -> Outcome:
+    """Submit a job; each row is a length, and the id that it consists of."""
+    inputs = [TokenizedInput(np.full(length, first)) for length, first in rows]
+    outcome: Outcome
+
+    def done(error: ServiceError | None) -> None:
+        outcome.error = error
+        outcome.told.set()
+
+    outcome = Outcome(Job(inputs, output, loop, done))
+    worker.submit(outcome.job)
+    return outcome
+
+
+def make_bench(
+    loop: asyncio.AbstractEventLoop,
+    max_tokens: int = 100,
+    options: RunOptions | None = None,
+    **few: Any,
+) -> Bench:
+    """A started worker over a steered session."""
+    session, metrics = SteeredSession(), Metrics(512)
+    limits = BatchLimits(max_tokens, **few)
+    worker = BatchWorker(session, PADDING, limits, metrics, options or RunOptions())
+    worker.start()
+    return Bench(session, worker, metrics, loop)
+
+
+@contextlib.contextmanager
+def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    """An event loop in a thread of its own."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()

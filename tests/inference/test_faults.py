@@ -1,0 +1,305 @@
+"""Sessions that raise, hang, answer nonsense or kill their thread: nobody waits for ever."""
+
+import asyncio
+import ctypes
+import threading
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from app.errors import BackendFailed
+from app.inference.batch import Batch, BatchLimits, TokenizedInput
+from app.inference.worker import BatchWorker, RunOptions
+from app.metrics import Metrics
+from tests.inference.steering import (
+    PADDING,
+    Bench,
+    Outcome,
+    loop_in_thread,
+    make_bench,
+    submit,
+)
+
+IMPATIENT = RunOptions(timeout_seconds=0.05, grace_seconds=0.05)
+RAISES, EXITS, NOT_FINITE, MISSHAPEN, NOTHING = range(90, 95)
+HANGS, KILLS_ITS_THREAD = 95, 96
+
+
+class FaultySession:
+    """An id in the range above, in any row, does to its run what the name says."""
+
+    def __init__(self) -> None:
+        self.runs: list[list[int]] = []
+        self.release = threading.Event()  # runs that hang come back
+        self.terminated = threading.Event()
+
+    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        firsts = batch.input_ids[:, 0].tolist()
+        self.runs.append(sorted(firsts))
+        if RAISES in firsts:
+            raise RuntimeError("cannot")
+        if EXITS in firsts:
+            raise SystemExit(3)
+        if HANGS in firsts:
+            self.release.wait()
+        if KILLS_ITS_THREAD in firsts:
+            ctypes.CDLL(None).pthread_exit(None)  # no exception, no `finally`: just gone
+        if NOTHING in firsts:
+            return {}
+        values = batch.input_ids[:, :1].astype(np.float32)
+        values[values == NOT_FINITE] = np.nan
+        return dict.fromkeys(outputs, values[1:] if MISSHAPEN in firsts else values)
+
+    def terminate(self) -> None:
+        self.terminated.set()
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultySession]:
+    session = FaultySession()
+    yield session
+    session.release.set()
+
+
+def together(
+    session: FaultySession,
+    loop: asyncio.AbstractEventLoop,
+    firsts: Sequence[int],
+    options: RunOptions | None = None,
+) -> tuple[BatchWorker, list[Outcome]]:
+    """A worker, and a job of one input for each id; all of them are in its first batch."""
+    metrics = Metrics(512)
+    worker = BatchWorker(session, PADDING, BatchLimits(10_000), metrics, options or RunOptions())
+    outcomes = [submit(worker, loop, (3, first)) for first in firsts]
+    worker.start()
+    return worker, outcomes
+
+
+# Runs that fail.
+
+
+@pytest.mark.parametrize("fault", [RAISES, EXITS, MISSHAPEN, NOTHING])
+@pytest.mark.parametrize("place", [0, 4, 9])
+def test_only_the_input_at_fault_fails(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop, fault: int, place: int
+) -> None:
+    firsts = [fault if i == place else i for i in range(10)]
+    worker, outcomes = together(faulty, loop, firsts)
+    for i, outcome in enumerate(outcomes):
+        if i == place:
+            with pytest.raises(BackendFailed, match="Backend error: "):
+                outcome.wait()
+        else:
+            assert outcome.wait() == [i]
+    assert len(faulty.runs) <= 1 + 2 * 4  # two for each halving of ten
+    assert submit(worker, loop, (3, 7)).wait() == [7]
+    assert worker.healthy
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.sampled_from([1, 2, 3, RAISES]), min_size=1, max_size=12))
+def test_everyone_hears_and_up_to_two_faults_harm_nobody_else(firsts: list[int]) -> None:
+    with loop_in_thread() as loop:
+        _, outcomes = together(FaultySession(), loop, firsts)
+        failed = 0
+        for first, outcome in zip(firsts, outcomes, strict=True):
+            try:
+                assert outcome.wait() == [first]
+            except BackendFailed:
+                failed += first != RAISES
+    assert not failed or firsts.count(RAISES) > 2
+
+
+def test_a_session_that_always_fails_is_not_asked_about_every_input(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop
+) -> None:
+    worker, outcomes = together(faulty, loop, [RAISES] * 256)
+    for outcome in outcomes:
+        with pytest.raises(BackendFailed, match="cannot"):
+            outcome.wait()
+    assert len(faulty.runs) < 40
+    assert not worker.healthy
+
+
+def test_a_request_fails_with_its_input_and_others_do_not(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop
+) -> None:
+    worker = BatchWorker(faulty, PADDING, BatchLimits(1000), Metrics(512), RunOptions())
+    bad = submit(worker, loop, (3, 1), (3, RAISES), (3, 2), (3, 3))
+    good = submit(worker, loop, (3, 4), (3, 5))
+    worker.start()
+    with pytest.raises(BackendFailed):
+        bad.wait()
+    assert good.wait() == [4, 5]
+
+
+def test_a_malformed_input_is_only_its_own_fault(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop
+) -> None:
+    worker = BatchWorker(faulty, PADDING, BatchLimits(1000), Metrics(512), RunOptions())
+    broken, bystander = submit(worker, loop, (3, 1)), submit(worker, loop, (3, 2))
+    broken.job.inputs = [TokenizedInput(np.zeros((3, 2), np.int64))]  # no row of a batch
+    worker.start()
+    with pytest.raises(BackendFailed, match="ValueError"):
+        broken.wait()
+    assert bystander.wait() == [2]
+
+
+def test_rows_that_are_not_finite_do_not_spoil_their_neighbours(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop
+) -> None:
+    worker, outcomes = together(faulty, loop, [1, NOT_FINITE, 2])
+    assert [outcomes[0].wait(), outcomes[2].wait()] == [[1], [2]]
+    assert np.isnan(outcomes[1].wait()).all()  # post-processing refuses it
+    assert worker.healthy
+
+
+def test_a_model_that_yields_nothing_finite_is_not_healthy(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop
+) -> None:
+    worker, [outcome] = together(faulty, loop, [NOT_FINITE])
+    outcome.wait()
+    assert not worker.healthy
+
+
+def test_a_client_that_leaves_while_its_batch_is_halved_is_not_computed(bench: Bench) -> None:
+    blocker = bench.submit((3, 1))
+    bench.session.next_batch()
+    gone, stays = bench.submit((3, 2)), bench.submit((3, 3))
+    bench.session.finish()
+    assert bench.session.next_batch() == [2, 3]
+    gone.job.abandoned = True
+    bench.session.finish(BackendFailed("Backend error: no"))
+    assert bench.session.next_batch() == [3]
+    bench.session.finish()
+    assert (blocker.wait(), stays.wait()) == ([1], [3])
+    assert not gone.told.is_set()
+    closing = threading.Thread(target=bench.worker.close)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+
+
+def test_a_failing_run_fails_its_jobs_only(bench: Bench) -> None:
+    doomed = bench.submit((3, 1))
+    bench.session.next_batch()
+    lucky = bench.submit((3, 2))
+    bench.session.finish(BackendFailed("Backend error: no"))
+    with pytest.raises(BackendFailed, match="no"):
+        doomed.wait()
+    assert bench.session.next_batch() == [2]
+    assert not bench.worker.healthy
+    bench.session.finish()
+    assert lucky.wait() == [2]
+    assert bench.worker.healthy
+
+
+def test_an_error_of_another_kind_is_a_backend_error(bench: Bench) -> None:
+    doomed = bench.submit((3, 1))
+    bench.session.finish(ValueError("odd"))
+    with pytest.raises(BackendFailed, match=r"Backend error: ValueError\('odd'\)"):
+        doomed.wait()
+
+
+def test_a_job_of_which_one_row_failed_is_not_run_further(bench: Bench) -> None:
+    doomed = bench.submit((3, 1), (90, 2))
+    first = bench.session.next_batch()
+    bench.session.finish(BackendFailed("Backend error: no"))
+    with pytest.raises(BackendFailed):
+        doomed.wait()
+    after = bench.submit((3, 9))
+    assert bench.session.next_batch() == [9]
+    bench.session.finish()
+    assert after.wait() == [9]
+    assert first in ([1], [2])
+
+
+# Runs that do not end.
+
+
+def test_a_run_that_ends_when_it_is_told_to_costs_its_jobs_only(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    bench = make_bench(loop, options=RunOptions(timeout_seconds=0.05, grace_seconds=30))
+    doomed = bench.submit((3, 1))
+    bench.session.next_batch()
+    waiting = bench.submit((3, 2))
+    with pytest.raises(BackendFailed, match=r"a run took longer than 0\.05 seconds"):
+        doomed.wait()
+    assert bench.session.terminated.wait(10)
+    assert not bench.worker.healthy
+    bench.worker._options = RunOptions()
+    bench.session.finish(BackendFailed("Backend error: terminated"))
+    assert bench.session.next_batch() == [2]
+    bench.session.finish()
+    assert waiting.wait() == [2]
+    assert bench.worker.healthy
+    assert "te_run_timeouts 1" in bench.metrics.render()
+
+
+@pytest.mark.parametrize("fault", [HANGS, KILLS_ITS_THREAD])
+def test_a_runner_that_does_not_come_back_is_replaced(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop, fault: int
+) -> None:
+    worker, [doomed] = together(faulty, loop, [fault], IMPATIENT)
+    with pytest.raises(BackendFailed, match="longer than"):
+        doomed.wait()
+    waiting = submit(worker, loop, (3, 2))
+    assert waiting.wait() == [2]
+    assert worker.healthy
+    faulty.release.set()  # what comes back late finds its place taken
+    assert submit(worker, loop, (3, 4)).wait() == [4]
+    assert worker.failure is None
+
+
+def test_a_second_runner_that_does_not_come_back_ends_the_worker(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop
+) -> None:
+    worker, [first] = together(faulty, loop, [HANGS], IMPATIENT)
+    second, third = submit(worker, loop, (3, HANGS)), submit(worker, loop, (900, 1), (9_500, 2))
+    for outcome in (first, second, third):
+        with pytest.raises(BackendFailed):
+            outcome.wait()
+    worker._thread.join(10)
+    assert worker.failure == (
+        "the batching worker ended: two runs did not end when they were told to"
+    )
+    with pytest.raises(BackendFailed, match="two runs did not end"):
+        submit(worker, loop, (3, 1))
+    assert not worker.healthy
+
+
+def test_closing_does_not_wait_for_a_run_that_hangs(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop
+) -> None:
+    worker, [doomed] = together(faulty, loop, [HANGS], IMPATIENT)
+    closing = threading.Thread(target=worker.close)
+    closing.start()
+    closing.join(10)
+    assert not closing.is_alive()
+    with pytest.raises(BackendFailed):
+        doomed.wait()
+    assert worker.failure is None
+
+
+# Faults of our own.
+
+
+def test_a_fault_of_the_worker_itself_leaves_nobody_waiting(bench: Bench) -> None:
+    running = bench.submit((3, 1))
+    bench.session.next_batch()
+    broken, bystander = bench.submit((3, 2)), bench.submit((3, 3))
+    broken.job.inputs = [cast("TokenizedInput", 5)]  # has no length
+    bench.session.finish()
+    for outcome in (running, broken, bystander):
+        with pytest.raises(BackendFailed, match="the batching worker ended: TypeError"):
+            outcome.wait()
+    with pytest.raises(BackendFailed, match="the batching worker ended"):
+        bench.submit((3, 4))
+    assert not bench.worker.healthy
+    assert bench.worker.failure is not None
