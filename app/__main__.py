@@ -1,6 +1,7 @@
 """`python -m app`: read the settings, prepare and load the model, serve.
 
-Exits with 2 for bad usage, with 1 when the service cannot start, with 0 after a signal.
+Exits with 2 for bad usage, with 1 when the service cannot start, with 0 after a signal, and with
+3 when it cannot do its work any more and has to be started again.
 """
 
 import logging
@@ -8,12 +9,13 @@ import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 from app.application import build, create_app
 from app.errors import StartupError
 from app.logs import configure
 from app.preparation import prepared
-from app.server import run
+from app.server import FAILED, run
 from app.settings import Settings, UsageError
 
 logger = logging.getLogger("app")
@@ -35,13 +37,24 @@ def main() -> int:
     try:
         with prepared(settings, os.environ) as ready:
             service = build(ready)
-        run(create_app(service, settings), settings, service.lifecycle)
+        code = run(create_app(service, settings), settings, service.lifecycle)
         if service.tracer is not None:
             service.tracer.close()
     except StartupError as error:
         logger.error("Error: %s", error)
         return 1
-    return 0
+    except Exception:
+        logger.critical("exiting with code %d: the server ended", FAILED, exc_info=True)
+        return FAILED
+    return code
+
+
+def end(code: int) -> NoReturn:
+    """Leave without waiting for threads: one may be stuck in native code."""
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
 
 
 def _leave(number: int, _: FrameType | None) -> None:
@@ -50,4 +63,4 @@ def _leave(number: int, _: FrameType | None) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    end(main())

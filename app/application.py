@@ -1,5 +1,6 @@
 """The application: every part built once from the settings, and the ASGI app around them."""
 
+import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from app.api.routes import RouteOptions, not_found, routes
 from app.errors import InvalidInput, StartupError
 from app.inference import machine, repository
 from app.inference.engine import Engine, EngineOptions, find_prompt
+from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Manifest
 from app.inference.providers import Wanted
@@ -63,6 +65,7 @@ def build(settings: Settings) -> Service:
         engine=engine,
         metrics=metrics,
         lifecycle=Lifecycle(),
+        health=Health(engine, settings.run_timeout_seconds),
         model_name=settings.model_name,
         labels=model.manifest.labels,
         prompts=model.manifest.prompts,
@@ -84,7 +87,9 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         service.engine.warm_up()
+        watch = asyncio.create_task(_watch(service))
         yield
+        watch.cancel()
         await service.engine.close()
 
     app = Starlette(
@@ -95,6 +100,16 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     app.router.redirect_slashes = False
     app.router.default = not_found
     return wrap(app, service.lifecycle, settings.cors_allow_origin)
+
+
+async def _watch(service: Service) -> None:
+    """End the process when its health has become hopeless; a supervisor starts another."""
+    try:
+        reason = await service.health.watch()
+    except Exception as error:  # without the watch nobody would notice
+        logger.exception("the watch over the model's health ended")
+        reason = f"the watch over the model's health ended: {error!r}"
+    service.lifecycle.fail(reason)
 
 
 async def _internal_error(_: Request, __: Exception) -> Response:
@@ -135,6 +150,7 @@ def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:
         auto_truncate=settings.auto_truncate,
         max_concurrent_requests=settings.max_concurrent_requests,
         max_client_batch_size=settings.max_client_batch_size,
+        tokenization_timeout_seconds=settings.run_timeout_seconds,
     )
 
 

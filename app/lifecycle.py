@@ -1,12 +1,25 @@
-"""Lifecycle: what the signal handler, the middleware and the health route know of each other."""
+"""Lifecycle: what the signal handler, the middleware and the health routes know of each other."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
 class Lifecycle:
     """Lives on the event loop."""
 
-    draining: bool = False  # a signal came: the port closes soon
+    draining: bool = False  # the port closes soon
+    failure: str | None = None  # why the process has to be replaced
+    ending: asyncio.Event = field(default_factory=asyncio.Event)  # the server is to stop
     accepted: int = 0  # requests since the start
     in_flight: int = 0  # requests accepted and not yet answered
+
+    def end(self) -> None:
+        """Begin to shut down; whoever asks for our health learns it first."""
+        self.draining = True
+        self.ending.set()
+
+    def fail(self, reason: str) -> None:
+        """End because the process cannot do its work any more."""
+        self.failure = reason
+        self.end()

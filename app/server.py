@@ -4,10 +4,13 @@ Order on SIGTERM or SIGINT: `/health` turns 503 and answers carry `connection: c
 port stays open for `--drain-seconds` and at least a moment, so that requests already on the wire
 are read; then Hypercorn closes the port, lets requests in flight finish, and we exit with 0. What
 is still open after `--shutdown-seconds` is cut off, with exit code 1 if a request is lost.
+
+A service that cannot do its work any more ends too, with exit code 3, after answers already made.
 """
 
 import asyncio
 import contextlib
+import faulthandler
 import logging
 import os
 import signal
@@ -21,6 +24,7 @@ from hypercorn.config import Config
 from starlette.types import ASGIApp
 
 from app.errors import StartupError
+from app.inference.health import HOPELESS
 from app.lifecycle import Lifecycle
 from app.settings import Settings
 
@@ -30,6 +34,8 @@ TURN_SECONDS = 0.02
 QUIET_TURNS = 5
 QUIET_LIMIT_SECONDS = 2.0
 EXIT_SECONDS = 5.0  # from the end of --shutdown-seconds until the process is ended by force
+BEAT_SECONDS = 1.0
+FAILED = 3  # the exit code that asks a supervisor for a fresh process
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
@@ -55,39 +61,44 @@ class PoliteTCPServer(TCPServer):
 hypercorn.asyncio.run.TCPServer = PoliteTCPServer  # type: ignore[attr-defined]  # its only seam
 
 
-def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None:
-    """Serve until a signal comes, then drain.
+def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> int:
+    """Serve until a signal comes or the service fails, then drain; the exit code.
 
     Raises: StartupError when the port cannot be opened.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(app, settings, lifecycle))
+    if lifecycle.failure is not None:
+        logger.critical("exiting with code %d: %s", FAILED, lifecycle.failure)
+    return _exit_code(lifecycle)
 
 
 async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None:
     loop = asyncio.get_running_loop()
-    signalled = asyncio.Event()
 
     def on_signal() -> None:
-        if signalled.is_set():
+        if lifecycle.ending.is_set():
             logger.warning("second signal: exiting at once, %d requests lost", lifecycle.in_flight)
             os._exit(1)
-        lifecycle.draining = True
-        signalled.set()
+        logger.info("signal received, starting graceful shutdown")
+        lifecycle.end()
 
     for number in SIGNALS:
         loop.add_signal_handler(number, on_signal)
 
     async def shutdown_trigger() -> None:
         logger.info("Ready")  # Hypercorn asks for the trigger once the port is open
-        await signalled.wait()
-        logger.info("signal received, starting graceful shutdown")
-        await asyncio.sleep(settings.drain_seconds)
-        await _quiet(lambda: lifecycle.accepted)
-        loop.call_later(settings.shutdown_seconds + EXIT_SECONDS, _force_exit, lifecycle)
+        await lifecycle.ending.wait()
+        patience = 0.0
+        if lifecycle.failure is None:
+            await asyncio.sleep(settings.drain_seconds)
+            await _quiet(lambda: lifecycle.accepted)
+            patience = settings.shutdown_seconds
+        loop.call_later(patience + EXIT_SECONDS, _force_exit, lifecycle)
 
     address = _address(settings)
     logger.info("Starting HTTP server: %s", address)
+    heartbeat = asyncio.create_task(_beat(HOPELESS * settings.run_timeout_seconds))
     try:
         await serve(
             app,  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
@@ -97,6 +108,18 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None
         )
     except OSError as error:
         raise StartupError(f"cannot listen on {address}: {error.strerror or error}") from None
+    finally:
+        heartbeat.cancel()
+
+
+async def _beat(limit_seconds: float) -> None:
+    """Let the C library end the process, with every thread's stack, once the loop stands still."""
+    try:
+        while True:
+            faulthandler.dump_traceback_later(limit_seconds, exit=True)
+            await asyncio.sleep(BEAT_SECONDS)
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 async def _quiet(count: Callable[[], int]) -> None:
@@ -134,6 +157,12 @@ def _address(settings: Settings) -> str:
 
 
 def _force_exit(lifecycle: Lifecycle) -> None:
-    """End a shutdown that a client holds up; Hypercorn waits without limit on Python >= 3.12."""
+    """End a shutdown that is held up; Hypercorn waits without limit on Python >= 3.12."""
     logger.warning("shutdown took too long: %d requests lost", lifecycle.in_flight)
-    os._exit(1 if lifecycle.in_flight else 0)
+    if lifecycle.failure is not None:
+        logger.critical("exiting with code %d: %s", FAILED, lifecycle.failure)
+    os._exit(_exit_code(lifecycle) or min(lifecycle.in_flight, 1))
+
+
+def _exit_code(lifecycle: Lifecycle) -> int:
+    return 0 if lifecycle.failure is None else FAILED

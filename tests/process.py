@@ -30,12 +30,13 @@ class Server:
         environment: Mapping[str, str] | None = None,
         port: int = 0,
         log: Path | None = None,
+        module: str = "app",
     ) -> None:
         """What it prints waits in a pipe; where that is more than 1 MiB, name a file: `log`."""
         self.port = port or free_port()
-        flags = ["--hostname", "127.0.0.1", "--port", str(self.port), *arguments]
+        flags = [*arguments, "--hostname", "127.0.0.1", "--port", str(self.port)]
         with nullcontext(subprocess.PIPE) if log is None else log.open("w") as output:
-            self.process = launch(flags, environment or {}, output=output)
+            self.process = launch(flags, environment or {}, module, output)
 
     @property
     def url(self) -> str:

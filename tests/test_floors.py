@@ -26,6 +26,7 @@ FLOORS = [
     {"app.api.body", "app.api.correlation", "app.api.spans", "app.api.verb"},
     {"app.api.diagnosis"},
     {"app.api.fields", "app.api.transport"},
+    {"app.inference.health"},
     {"app.inference.engine", "app.inference.loading"},
     {"app.inference.worker", "app.inference.tokenization"},
     {"app.inference.runner", "app.inference.waiting"},

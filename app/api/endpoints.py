@@ -15,6 +15,7 @@ from app.api.transport import JSON, TEXT, RawHeaders, read_json_body, respond, u
 from app.api.verb import Request, Verb, render_error
 from app.errors import ClientGone, ServiceError, Unhealthy, UnreadableRequest
 from app.inference.engine import Computed, Engine
+from app.inference.health import Health
 from app.inference.tokenization import characters
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
@@ -30,6 +31,7 @@ class Service:
     engine: Engine
     metrics: Metrics
     lifecycle: Lifecycle
+    health: Health
     model_name: str
     labels: Sequence[str]  # of a classifier or reranker
     prompts: dict[str, str]
@@ -91,18 +93,22 @@ class Ask:
         return await self._answer(self._service.engine, content, span)
 
 
-class Health:
-    """200 while the model answers and the service is not shutting down, else 503."""
+class Probe:
+    """200 with an empty body while a check passes, else 503."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
+    def __init__(
+        self, service: Service, check: Callable[[], Awaitable[None]], *, while_draining: bool
+    ) -> None:
+        self._lifecycle = service.lifecycle
+        self._check = check
+        self._while_draining = while_draining
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
         try:
-            if self._service.lifecycle.draining:
+            if self._lifecycle.draining and not self._while_draining:
                 raise Unhealthy
-            await self._service.engine.check_health()
+            await self._check()
         except Unhealthy as error:
             await respond(send, error.status, render_error(error), JSON, [])
         else:

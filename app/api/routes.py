@@ -1,7 +1,7 @@
 """The route table: every path, its methods, and which of them need the API key."""
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,7 +13,7 @@ from app.api import openai, swagger, tokens, vertex
 from app.api.cohere import RerankDocuments
 from app.api.counting import failures_counted
 from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
-from app.api.endpoints import Answer, Ask, Fixed, Health, Infer, MetricsText, Service
+from app.api.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe, Service
 from app.api.openapi import describe
 from app.api.operations import operations
 from app.api.scoring import Predict, Rerank
@@ -99,7 +99,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     # An instance is read as the first that it fits.
     instances = partial(vertex.answer, (verbs["/rerank"], single), service.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
-    health = Resource(public={"GET": Health(service)})
+    health = _probe(service, service.health.check)
     description = describe(operations(verbs), has_key=service.api_key is not None)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
@@ -110,8 +110,10 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
         "/health": health,
         "/info": _fixed(orjson.dumps(service.info)),
         "/invocations": _post(service, root),
+        "/livez": _probe(service, service.health.check_alive, while_draining=True),
         "/metrics": Resource(public={"GET": MetricsText(service)}),
         "/ping": health,
+        "/readyz": _probe(service, service.health.check_recent),
         "/rerank": _choosing(
             service, lambda body: verbs["/v1/rerank" if _has_documents(body) else "/rerank"]
         ),
@@ -151,6 +153,12 @@ def _verbs(service: Service) -> dict[str, Verb]:
         "/v1/rerank": documents,
         "/v2/rerank": documents,
     }
+
+
+def _probe(
+    service: Service, check: Callable[[], Awaitable[None]], *, while_draining: bool = False
+) -> Resource:
+    return Resource(public={"GET": Probe(service, check, while_draining=while_draining)})
 
 
 def _fixed(content: bytes) -> Resource:

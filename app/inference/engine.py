@@ -6,11 +6,11 @@ checks in the order of TEI 1.9.3: batch size, permits, kind of model, tokens, mo
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,7 +21,7 @@ from app.errors import (
     ModelMismatch,
     Overloaded,
     ServiceError,
-    Unhealthy,
+    TokenizationFailed,
 )
 from app.inference.batch import TokenizedInput
 from app.inference.job import Job
@@ -41,6 +41,7 @@ T = TypeVar("T")
 
 # What the event loop encodes in a fifth of a millisecond, at most.
 ALONE_CHARACTERS = 400
+PROBE_TEXT = "health"
 NOT_AN_EMBEDDER = "Backend error: Model is not an embedding model"
 
 
@@ -65,6 +66,7 @@ class EngineOptions:
     auto_truncate: bool
     max_concurrent_requests: int  # inputs at a time, over all requests
     max_client_batch_size: int  # inputs of one request
+    tokenization_timeout_seconds: float  # of one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +214,8 @@ class Engine:
             tokens = partial(
                 self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
             )
-            return await self._tokenization.run(lambda: [tokens(text) for text in texts])
+            work = self._tokenization.run(lambda: [tokens(text) for text in texts])
+            return await self._in_time(work)
 
     async def decode(
         self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool
@@ -221,19 +224,30 @@ class Engine:
         self._check_batch_size(len(batch))
         decode = partial(self._tokenization.decode_now, skip_special_tokens=skip_special_tokens)
         with _counted_as_tokenization():
-            return await self._tokenization.run(lambda: [decode(ids) for ids in batch])
+            work = self._tokenization.run(lambda: [decode(ids) for ids in batch])
+            return await self._in_time(work)
 
-    async def check_health(self) -> None:
-        """Return if the last run succeeded, or if a fresh one of a single token does.
+    @property
+    def healthy(self) -> bool:
+        """Whether the last run succeeded."""
+        return self._worker.healthy
 
-        Raises: Unhealthy.
-        """
-        if self._worker.healthy:
-            return
-        try:
-            await self._run([TokenizedInput(np.zeros(1, np.int64))], self._options.output)
-        except ServiceError:
-            raise Unhealthy from None
+    @property
+    def last_success(self) -> float:
+        """When a run last succeeded, by time.monotonic()."""
+        return self._worker.last_success
+
+    @property
+    def failure(self) -> str | None:
+        """Why nothing will be computed any more, if so."""
+        return self._worker.failure
+
+    async def probe(self) -> None:
+        """Compute a short text, past the permits and all the way; raises ServiceError."""
+        tokenized = await self._in_time(self._tokenization.encode([PROBE_TEXT], EncodeOptions()))
+        job = await self._run(tokenized, self._options.output)
+        for row in job.rows:
+            require_finite(np.asarray(row))
 
     def warm_up(self) -> None:
         """Prepare for every shape of a batch, in the time that requests leave."""
@@ -282,7 +296,16 @@ class Engine:
             encode_options = EncodeOptions(prompt, truncate, options.direction)
             if self._is_alone(inputs):
                 return self._tokenization.encode_now(inputs, encode_options)
-            return await self._tokenization.encode(inputs, encode_options)
+            return await self._in_time(self._tokenization.encode(inputs, encode_options))
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the tokenization pool yields; a thread that never returns is not waited for."""
+        limit = self._options.tokenization_timeout_seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await work
+        except TimeoutError:
+            raise TokenizationFailed(f"tokenizer error: took longer than {limit:g} s") from None
 
     def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:
         """Whether a request is short and the only one.

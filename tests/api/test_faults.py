@@ -48,3 +48,30 @@ def test_a_vector_that_json_cannot_hold_is_424_for_its_request_alone(
     assert post(app, "/embed", {"inputs": ["cat"]}).status == 200
     assert request(app, "GET", "/health").status == 200
     assert f'te_request_failure{{err="{label}"}} 1' in request(app, "GET", "/metrics").text
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz"])
+def test_probes_are_empty_while_all_is_well(app: ASGIApp, path: str) -> None:
+    reply = request(app, "GET", path, headers={})
+    assert (reply.status, reply.content) == (200, b"")
+
+
+def test_while_draining_the_process_is_alive_and_not_ready(make_service: MakeService) -> None:
+    service, app = make_service()
+    service.lifecycle.end()
+    assert request(app, "GET", "/livez").status == 200
+    sick = request(app, "GET", "/readyz")
+    assert (sick.status, sick.json) == (503, {"error": "unhealthy", "error_type": "Unhealthy"})
+    assert request(app, "GET", "/health").status == 503
+
+
+def test_a_model_that_yields_nothing_finite_is_not_ready(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, app = make_service()
+    spoil(monkeypatch, service, "health", np.nan)  # an unknown word, as the probe's is
+    spoil(monkeypatch, service, "dog", np.nan)
+    assert post(app, "/embed", {"inputs": "dog"}).status == 424
+    assert request(app, "GET", "/readyz").status == 503
+    monkeypatch.undo()
+    assert request(app, "GET", "/readyz").status == 200

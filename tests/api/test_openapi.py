@@ -37,7 +37,7 @@ def test_every_route_but_aliases_and_envelopes_is_described(document: Any) -> No
     assert document["openapi"] == "3.0.3"
     assert set(document["paths"]) == {
         "/decode", "/embed", "/embed_all", "/embed_sparse", "/embeddings", "/health", "/info",
-        "/metrics", "/predict", "/rerank", "/similarity", "/tokenize", "/v1/embeddings",
+        "/livez", "/metrics", "/predict", "/readyz", "/rerank", "/similarity", "/tokenize", "/v1/embeddings",
         "/v1/models", "/v1/rerank", "/v2/rerank",
     }  # fmt: skip
 

@@ -1,0 +1,84 @@
+"""Health: whether the model answers, known from real inferences and never from a flag alone."""
+
+import asyncio
+import contextlib
+import time
+
+from app.errors import ServiceError, Unhealthy
+from app.inference.engine import Engine
+
+# An idle model is asked to embed one word this often.
+PROBE_INTERVAL_SECONDS = 10.0
+# How long a probe may hold up the route that asked for it.
+PROBE_PATIENCE_SECONDS = 5.0
+TICK_SECONDS = 0.5
+# So many probes in a row, and so many times the limit of a run, without a single success.
+HOPELESS = 3
+
+
+class Health:
+    """Knows when an inference last succeeded, and asks for one where that is long ago."""
+
+    def __init__(self, engine: Engine, run_timeout_seconds: float) -> None:
+        self._engine = engine
+        self._run_timeout_seconds = run_timeout_seconds
+        self._probe: asyncio.Task[None] | None = None
+        self._failures = 0  # of probes, in a row
+
+    async def check_alive(self) -> None:
+        """Return unless the process is about to be replaced.
+
+        Raises: Unhealthy.
+        """
+        if self._engine.failure is not None:
+            raise Unhealthy
+
+    async def check(self) -> None:
+        """Return if the last run succeeded, or if a fresh one does.
+
+        Raises: Unhealthy.
+        """
+        if not self._engine.healthy:
+            await self._ask()
+
+    async def check_recent(self) -> None:
+        """Return if an inference succeeded lately; a run under way may take its time.
+
+        Raises: Unhealthy.
+        """
+        await self.check()
+        if self._age() > 2 * PROBE_INTERVAL_SECONDS + self._run_timeout_seconds:
+            raise Unhealthy
+
+    async def watch(self) -> str:
+        """Probe whenever the last success is a while ago; return why that has become hopeless."""
+        while (reason := self._hopeless()) is None:
+            if self._age() > PROBE_INTERVAL_SECONDS or not self._engine.healthy:
+                with contextlib.suppress(Unhealthy):
+                    await self._ask()
+            await asyncio.sleep(TICK_SECONDS)
+        return reason
+
+    def _hopeless(self) -> str | None:
+        if self._engine.failure is not None:
+            return self._engine.failure
+        if self._failures >= HOPELESS and self._age() > HOPELESS * self._run_timeout_seconds:
+            return f"no inference has succeeded for {self._age():.0f} seconds"
+        return None
+
+    def _age(self) -> float:
+        return time.monotonic() - self._engine.last_success
+
+    async def _ask(self) -> None:
+        """Wait for a probe to succeed; everyone who asks meanwhile waits for the same one."""
+        if self._probe is None or self._probe.done():
+            self._probe = asyncio.create_task(self._run_probe())
+        done, _ = await asyncio.wait({self._probe}, timeout=PROBE_PATIENCE_SECONDS)
+        if not done or self._failures:
+            raise Unhealthy
+
+    async def _run_probe(self) -> None:
+        self._failures += 1
+        with contextlib.suppress(ServiceError):
+            await self._engine.probe()
+            self._failures = 0

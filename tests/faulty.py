@@ -1,0 +1,100 @@
+"""`python -m tests.faulty FAULT …`: the service with a fault in it, which the word `query` sets off."""
+# ruff: noqa: B010  # types do not allow for sabotage
+
+import sys
+import threading
+import time
+from typing import Any
+
+from app import __main__ as program
+from app.api import body
+from app.inference.session import Session
+from app.inference.tokenization import Tokenization
+from app.inference.waiting import Waiting
+from tests import tiny
+
+WORD = tiny.WORDS.index("query")
+never = threading.Event()
+
+
+def is_set_off(inputs: Any) -> bool:
+    return "query" in str(inputs)
+
+
+def run_hangs() -> None:
+    real = Session.run
+
+    def run(self: Session, batch: Any, outputs: Any) -> Any:
+        if WORD in batch.input_ids:
+            never.wait()
+        return real(self, batch, outputs)
+
+    setattr(Session, "run", run)
+
+
+def run_raises() -> None:
+    real = Session.run
+
+    def run(self: Session, batch: Any, outputs: Any) -> Any:
+        if WORD in batch.input_ids:
+            raise RuntimeError("injected")
+        return real(self, batch, outputs)
+
+    setattr(Session, "run", run)
+
+
+def tokenizer_hangs() -> None:
+    real = Tokenization.encode_now
+
+    def encode_now(self: Tokenization, inputs: Any, *options: Any) -> Any:
+        if is_set_off(inputs):
+            never.wait()
+        return real(self, inputs, *options)
+
+    setattr(Tokenization, "encode_now", encode_now)
+
+
+def tokenizer_raises() -> None:
+    real = Tokenization.encode_now
+
+    def encode_now(self: Tokenization, inputs: Any, *options: Any) -> Any:
+        if is_set_off(inputs):
+            raise RuntimeError("injected")
+        return real(self, inputs, *options)
+
+    setattr(Tokenization, "encode_now", encode_now)
+
+
+def worker_dies() -> None:
+    real = Waiting.take
+
+    def take(self: Waiting) -> Any:
+        rows, longest = real(self)
+        if any(WORD in job.inputs[index].input_ids for job, index in rows):
+            raise MemoryError("injected")
+        return rows, longest
+
+    setattr(Waiting, "take", take)
+
+
+def loop_hangs() -> None:
+    real = body.read
+
+    def read(content: bytes, shape: Any) -> Any:
+        if is_set_off(content):
+            time.sleep(1000)
+        return real(content, shape)
+
+    setattr(body, "read", read)
+
+
+if __name__ == "__main__":
+    {
+        "run-hangs": run_hangs,
+        "run-raises": run_raises,
+        "tokenizer-hangs": tokenizer_hangs,
+        "tokenizer-raises": tokenizer_raises,
+        "worker-dies": worker_dies,
+        "loop-hangs": loop_hangs,
+    }[sys.argv.pop(1)]()
+    program.end(program.main())

@@ -1,0 +1,120 @@
+"""What is known of a model's health, and when to give it up."""
+
+import asyncio
+import time
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import pytest
+
+from app.errors import BackendFailed, Unhealthy
+from app.inference import health
+from app.inference.health import Health
+
+LONG_AGO = -1e6
+
+
+@dataclass
+class FakeEngine:
+    """An engine whose probes do what the test says."""
+
+    healthy: bool = True
+    last_success: float = field(default_factory=time.monotonic)
+    failure: str | None = None
+    answers: bool = True
+    go: asyncio.Event | None = None  # what a probe waits for
+    probes: int = 0
+
+    async def probe(self) -> None:
+        self.probes += 1
+        if self.go is not None:
+            await self.go.wait()
+        if not self.answers:
+            raise BackendFailed("Backend error: no")
+        self.healthy, self.last_success = True, time.monotonic()
+
+
+def over(engine: FakeEngine) -> Health:
+    return Health(cast("Any", engine), run_timeout_seconds=1.0)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "TICK_SECONDS", 0.0)
+
+
+def test_a_model_that_just_answered_is_not_asked() -> None:
+    engine = FakeEngine()
+    asyncio.run(over(engine).check())
+    asyncio.run(over(engine).check_recent())
+    assert engine.probes == 0
+
+
+def test_after_a_failure_a_fresh_run_decides() -> None:
+    engine = FakeEngine(healthy=False)
+    asyncio.run(over(engine).check_recent())
+    assert engine.probes == 1
+    sick = FakeEngine(healthy=False, answers=False)
+    with pytest.raises(Unhealthy):
+        asyncio.run(over(sick).check())
+
+
+def test_without_a_recent_success_a_model_is_alive_but_not_ready() -> None:
+    engine = FakeEngine(last_success=LONG_AGO)
+    asyncio.run(over(engine).check())
+    asyncio.run(over(engine).check_alive())
+    with pytest.raises(Unhealthy):
+        asyncio.run(over(engine).check_recent())
+
+
+def test_all_who_ask_wait_for_one_probe() -> None:
+    async def scenario() -> int:
+        engine = FakeEngine(healthy=False, go=asyncio.Event())
+        model = over(engine)
+        asking = [asyncio.create_task(model.check()) for _ in range(100)]
+        await asyncio.sleep(0)
+        assert engine.go is not None
+        engine.go.set()
+        await asyncio.gather(*asking)
+        return engine.probes
+
+    assert asyncio.run(scenario()) == 1
+
+
+def test_a_probe_that_does_not_come_back_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PROBE_PATIENCE_SECONDS", 0.01)
+
+    async def scenario() -> None:
+        model = over(FakeEngine(healthy=False, go=asyncio.Event()))
+        for _ in range(2):
+            with pytest.raises(Unhealthy):
+                await model.check()
+
+    asyncio.run(scenario())
+
+
+def test_the_watch_keeps_an_idle_model_ready() -> None:
+    async def scenario() -> None:
+        engine = FakeEngine(last_success=LONG_AGO)
+        model = over(engine)
+        watch = asyncio.create_task(model.watch())
+        while not engine.probes:  # noqa: ASYNC110  # the watch runs on its own
+            await asyncio.sleep(0)
+        await model.check_recent()
+        watch.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_the_watch_gives_up_after_some_probes_and_some_time() -> None:
+    engine = FakeEngine(answers=False, last_success=LONG_AGO)
+    reason = asyncio.run(over(engine).watch())
+    assert reason.startswith("no inference has succeeded for ")
+    assert engine.probes == health.HOPELESS
+
+
+def test_a_failed_engine_ends_the_watch_and_is_not_alive() -> None:
+    engine = FakeEngine(failure="the batching worker ended")
+    assert asyncio.run(over(engine).watch()) == "the batching worker ended"
+    with pytest.raises(Unhealthy):
+        asyncio.run(over(engine).check_alive())

@@ -1,0 +1,110 @@
+"""Whole processes with a fault in a thread: who waits is told, and a supervisor gets its exit code."""
+
+import contextlib
+import http.client
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process import Server
+
+IMPATIENT = ("--run-timeout-seconds", "0.5", "--tokenization-workers", "1")
+PROBES = ("/health", "/readyz", "/livez")
+START = Callable[[str], Server]
+
+
+@pytest.fixture
+def start(tiny_model: Path) -> Iterator[START]:
+    """Starts servers with a fault, and ends them."""
+    started: list[Server] = []
+
+    def one(fault: str) -> Server:
+        server = Server(fault, "--model-id", str(tiny_model), *IMPATIENT, module="tests.faulty")
+        started.append(server)
+        server.wait_ready()
+        return server
+
+    yield one
+    for server in started:
+        server.stop()
+
+
+def post(server: Server, text: str) -> tuple[int, str]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        content = json.dumps({"inputs": text})
+        connection.request("POST", "/embed", content, {"content-type": "application/json"})
+        answer = connection.getresponse()
+        return answer.status, answer.read().decode()
+
+
+def get(server: Server, path: str) -> int:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        connection.request("GET", path)
+        return connection.getresponse().status
+
+
+def test_a_run_that_hangs_is_survived_once(start: START) -> None:
+    server = start("run-hangs")
+    status, text = post(server, "query")
+    assert (status, "a run took longer than 0.5 seconds" in text) == (424, True)
+    assert post(server, "cat")[0] == 200
+    assert [get(server, path) for path in PROBES] == [200] * 3
+    server.signal()
+    server.output()
+    assert server.process.returncode == 0
+
+
+def test_runs_that_hang_again_end_the_process(start: START) -> None:
+    server = start("run-hangs")
+    assert post(server, "query")[0] == 424
+    assert post(server, "query")[0] == 424
+    lines = server.output().splitlines()
+    assert server.process.returncode == 3
+    assert lines[-1].endswith(
+        "exiting with code 3: the batching worker ended: "
+        "two runs did not end when they were told to"
+    )
+
+
+def test_a_run_that_raises_costs_one_request(start: START) -> None:
+    server = start("run-raises")
+    assert post(server, "query")[0] == 424
+    assert post(server, "cat")[0] == 200
+    assert [get(server, path) for path in PROBES] == [200] * 3
+
+
+def test_a_tokenizer_that_raises_costs_one_request(start: START) -> None:
+    server = start("tokenizer-raises")
+    assert post(server, "query")[0] == 500
+    assert post(server, "cat")[0] == 200
+
+
+def test_a_tokenizer_that_hangs_ends_the_process(start: START) -> None:
+    server = start("tokenizer-hangs")
+    status, text = post(server, "query")
+    assert (status, "took longer than 0.5 s" in text) == (422, True)
+    assert post(server, "cat")[0] == 422  # the only thread is lost
+    lines = server.output(60).splitlines()
+    assert server.process.returncode == 3
+    assert "exiting with code 3: no inference has succeeded for" in lines[-1]
+
+
+def test_a_worker_that_dies_answers_everyone_and_ends_the_process(start: START) -> None:
+    server = start("worker-dies")
+    status, text = post(server, "query")
+    assert (status, "the batching worker ended: MemoryError" in text) == (424, True)
+    lines = server.output().splitlines()
+    assert server.process.returncode == 3
+    assert "exiting with code 3: the batching worker ended: MemoryError" in lines[-1]
+
+
+def test_an_event_loop_that_stands_still_ends_the_process(start: START) -> None:
+    server = start("loop-hangs")
+    with pytest.raises(http.client.RemoteDisconnected):
+        post(server, "query")
+    output = server.output()
+    assert server.process.returncode == 1
+    assert "most recent call first" in output
+    assert "tests/faulty.py" in output
