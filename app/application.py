@@ -16,6 +16,7 @@ from app import __version__
 from app.api.endpoints import Service
 from app.api.middleware import wrap
 from app.api.routes import RouteOptions, not_found, routes
+from app.api.transport import Bodies, BodyLimits
 from app.errors import InvalidInput, StartupError
 from app.inference import machine, repository
 from app.inference.engine import Engine, EngineOptions, find_prompt
@@ -71,7 +72,7 @@ def build(settings: Settings) -> Service:
         prompts=model.manifest.prompts,
         created=int(datetime.fromisoformat(model.manifest.created).timestamp()),
         info=_info(settings, model, workers),
-        payload_limit=settings.payload_limit,
+        bodies=Bodies(_body_limits(settings)),
         api_key=settings.api_key,
         headers=[
             (b"x-model-fingerprint", model.manifest.fingerprint.encode()),
@@ -151,6 +152,14 @@ def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:
         max_concurrent_requests=settings.max_concurrent_requests,
         max_client_batch_size=settings.max_client_batch_size,
         tokenization_timeout_seconds=settings.run_timeout_seconds,
+    )
+
+
+def _body_limits(settings: Settings) -> BodyLimits:
+    return BodyLimits(
+        bytes_each=settings.payload_limit,
+        bytes_together=settings.max_concurrent_bytes,
+        seconds=settings.client_timeout_seconds,
     )
 
 

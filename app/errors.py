@@ -6,10 +6,13 @@
     ├── TokenizationFailed      422   the tokenizer refused the text
     ├── BackendFailed           424   the model cannot do this, or a run failed
     ├── Overloaded              429   no permit is free; try again later
+    ├── DeadlineExceeded        504   the client's own deadline passed
     └── Unhealthy               503   the model does not answer
     UnreadableRequest                 answered as plain text before any dialect sees the request
     ├── UnsupportedMediaType    415
     ├── PayloadTooLarge         413
+    ├── BodyTimeout             408
+    ├── BadTimeout              400   no number of milliseconds
     ├── MalformedBody           400   not JSON
     └── MistypedBody            422   JSON of another shape
     StartupError                      one line for the operator; the process exits with 1
@@ -89,6 +92,17 @@ class Overloaded(ServiceError):
         super().__init__("Model is overloaded")
 
 
+class DeadlineExceeded(ServiceError):
+    """The time that the client gave is over; what was not yet computed is dropped."""
+
+    error_type = "Timeout"
+    status = 504
+    metric_label = "deadline"
+
+    def __init__(self) -> None:
+        super().__init__("the request's deadline has passed")
+
+
 class Unhealthy(ServiceError):
     """The last run failed and a fresh one-token run failed as well."""
 
@@ -122,6 +136,24 @@ class PayloadTooLarge(UnreadableRequest):
 
     def __init__(self) -> None:
         super().__init__("Failed to buffer the request body: length limit exceeded")
+
+
+class BodyTimeout(UnreadableRequest):
+    """The body did not come in time."""
+
+    status = 408
+
+    def __init__(self) -> None:
+        super().__init__("Failed to buffer the request body: it came too slowly")
+
+
+class BadTimeout(UnreadableRequest):
+    """A deadline that is not a number of milliseconds."""
+
+    status = 400
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Invalid header `{name}`: expected a number of milliseconds")
 
 
 class MalformedBody(UnreadableRequest):

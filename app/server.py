@@ -9,20 +9,18 @@ A service that cannot do its work any more ends too, with exit code 3, after ans
 """
 
 import asyncio
-import contextlib
 import faulthandler
 import logging
 import os
+import resource
 import signal
-from collections.abc import Callable
 
 import hypercorn.asyncio.run
 import uvloop
 from hypercorn.asyncio import serve
-from hypercorn.asyncio.tcp_server import TCPServer
-from hypercorn.config import Config
 from starlette.types import ASGIApp
 
+from app.connection import Connections, PoliteTCPServer, ServerConfig, quiet
 from app.errors import StartupError
 from app.inference.health import HOPELESS
 from app.lifecycle import Lifecycle
@@ -30,32 +28,11 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-TURN_SECONDS = 0.02
-QUIET_TURNS = 5
-QUIET_LIMIT_SECONDS = 2.0
+SPARE_FILES = 64  # open files that are no connections: the model's, the log's, the loop's
 EXIT_SECONDS = 5.0  # from the end of --shutdown-seconds until the process is ended by force
 BEAT_SECONDS = 1.0
 FAILED = 3  # the exit code that asks a supervisor for a fresh process
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-class PoliteTCPServer(TCPServer):
-    """A connection that ends when its client ends it, and not with a request unread.
-
-    Hypercorn 0.18 holds an idle connection that its client closed until the keep-alive time is
-    over: at 100 clients a second that is 31,000 open files. And at shutdown it closes a connection
-    that looks idle at once, although a request may lie unread in its buffer.
-    """
-
-    async def _read_data(self) -> None:
-        await super()._read_data()
-        await self.idle_task.stop()
-
-    async def _idle_timeout(self) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.context.terminated.wait(), self.config.keep_alive_timeout)
-            await _quiet(lambda: 0)  # reading a request cancels this
-        await asyncio.shield(self._initiate_server_close())
 
 
 hypercorn.asyncio.run.TCPServer = PoliteTCPServer  # type: ignore[attr-defined]  # its only seam
@@ -92,7 +69,7 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None
         patience = 0.0
         if lifecycle.failure is None:
             await asyncio.sleep(settings.drain_seconds)
-            await _quiet(lambda: lifecycle.accepted)
+            await quiet(lambda: lifecycle.accepted)
             patience = settings.shutdown_seconds
         loop.call_later(patience + EXIT_SECONDS, _force_exit, lifecycle)
 
@@ -122,24 +99,11 @@ async def _beat(limit_seconds: float) -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
-async def _quiet(count: Callable[[], int]) -> None:
-    """Return once what is on the wire has been read, or after QUIET_LIMIT_SECONDS.
-
-    Quiet is a row of turns in which `count` stood still and the event loop woke up in time.
-    """
-    loop = asyncio.get_running_loop()
-    end = loop.time() + QUIET_LIMIT_SECONDS
-    turns = 0
-    while turns < QUIET_TURNS and loop.time() < end:
-        before, started = count(), loop.time()
-        await asyncio.sleep(TURN_SECONDS)
-        on_time = loop.time() - started < 2 * TURN_SECONDS
-        turns = turns + 1 if on_time and count() == before else 0
-
-
-def _config(address: str, settings: Settings) -> Config:
+def _config(address: str, settings: Settings) -> ServerConfig:
     """Hypercorn as we want it; it accepts misspelt attributes in silence."""
-    config = Config()
+    config = ServerConfig()
+    config.connections = Connections(_connection_limit(settings.max_connections))
+    config.client_timeout_seconds = settings.client_timeout_seconds
     config.bind = [address]
     config.backlog = 2048
     config.errorlog = logging.getLogger("hypercorn")
@@ -149,6 +113,19 @@ def _config(address: str, settings: Settings) -> Config:
     config.graceful_timeout = settings.shutdown_seconds
     config.shutdown_timeout = settings.shutdown_seconds
     return config
+
+
+def _connection_limit(wanted: int) -> int:
+    """As many as wanted, if the process may open so many files; its soft limit is raised."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + SPARE_FILES
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if soft < needed:
+        logger.warning("the limit of open files allows %d connections", soft - SPARE_FILES)
+    return max(1, soft - SPARE_FILES)
 
 
 def _address(settings: Settings) -> str:

@@ -157,6 +157,15 @@ class Settings:
     hostname: str = _option(str, DEFAULT_HOST, "the IP address to listen on")
     port: int = _option(_port, 8000, "the port to listen on", flag="-p")
     payload_limit: int = _option(_positive, 2_000_000, "bytes of a request body")
+    max_concurrent_bytes: int = _option(
+        _positive, 64_000_000, "bytes of request bodies at a time; more are answered with 429"
+    )
+    max_connections: int = _option(
+        _positive, 4096, "connections at a time; where all are busy, one more is answered with 429"
+    )
+    client_timeout_seconds: float = _option(
+        _limit_seconds, 30.0, "how long a client may take over a request, or stop taking an answer"
+    )
     api_key: str | None = _option(
         str, None, "the key that clients send as `Authorization: Bearer <key>`", secret=True
     )

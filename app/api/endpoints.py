@@ -1,8 +1,9 @@
 """Endpoints: what stands behind a path. Read → compute → answer, and count it once."""
 
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +12,16 @@ from starlette.types import Receive, Scope, Send
 from app.api import body
 from app.api.counting import counted
 from app.api.spans import RequestSpan
-from app.api.transport import JSON, TEXT, RawHeaders, read_json_body, respond, unless_gone
+from app.api.transport import JSON, TEXT, Bodies, RawHeaders, deadline, respond, unless_gone
 from app.api.verb import Request, Verb, render_error
-from app.errors import ClientGone, ServiceError, Unhealthy, UnreadableRequest
+from app.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    Overloaded,
+    ServiceError,
+    Unhealthy,
+    UnreadableRequest,
+)
 from app.inference.engine import Computed, Engine
 from app.inference.health import Health
 from app.inference.tokenization import characters
@@ -22,6 +30,8 @@ from app.metrics import Metrics
 from app.tracing import Tracer
 
 logger = logging.getLogger(__name__)
+
+Take = Callable[[int], None]  # of bytes, out of what all bodies may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +47,7 @@ class Service:
     prompts: dict[str, str]
     info: Mapping[str, object]  # the answer of GET `/info`
     created: int  # when the model was exported, in seconds since 1970
-    payload_limit: int
+    bodies: Bodies
     api_key: str | None
     headers: RawHeaders  # of every computed answer: which vector space, in which precision
     tracer: Tracer | None
@@ -54,15 +64,19 @@ class Infer:
         self._choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._service.bodies.holding() as take:
+            await self._respond(scope, receive, send, take)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, take: Take) -> None:
         span = RequestSpan(scope, self._service.tracer)
         answer_error = render_error
         try:
-            content = await read_json_body(scope, receive, self._service.payload_limit)
-            verb = self._choose(content)
-            span.name, answer_error = verb.name, verb.render_error
-            request = verb.build(body.read(content, verb.shape))
-            run = counted(self._service.engine, self._service.metrics, verb, request, span)
-            computed = await unless_gone(receive, run)
+            async with _read(self._service, scope, receive, take) as content:
+                verb = self._choose(content)
+                span.name, answer_error = verb.name, verb.render_error
+                request = verb.build(body.read(content, verb.shape))
+                run = counted(self._service.engine, self._service.metrics, verb, request, span)
+                computed = await unless_gone(receive, run)
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error, span)
         else:
@@ -79,10 +93,14 @@ class Ask:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._service.bodies.holding() as take:
+            await self._respond(scope, receive, send, take)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, take: Take) -> None:
         span = RequestSpan(scope, self._service.tracer, self._name)
         try:
-            content = await read_json_body(scope, receive, self._service.payload_limit)
-            answer = await unless_gone(receive, self._run(content, span))
+            async with _read(self._service, scope, receive, take) as content:
+                answer = await unless_gone(receive, self._run(content, span))
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, render_error, span)
         else:
@@ -135,6 +153,27 @@ class MetricsText:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
         await respond(send, 200, self._metrics.render().encode(), TEXT, [])
+
+
+@contextlib.asynccontextmanager
+async def _read(
+    service: Service, scope: Scope, receive: Receive, take: Take
+) -> AsyncIterator[bytes]:
+    """The body of a request; the block ends when the client's deadline passes.
+
+    The failures that are noticed here are counted here.
+    """
+    try:
+        async with deadline(scope):
+            try:
+                content = await service.bodies.read_json(scope, receive, take)
+            except Overloaded as error:
+                service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
+                raise
+            yield content
+    except DeadlineExceeded as error:
+        service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
+        raise
 
 
 async def _respond_error(

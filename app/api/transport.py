@@ -1,16 +1,28 @@
 """Transport: reading a request from ASGI, and answering it, without objects on the way."""
 
 import asyncio
-from collections.abc import Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from starlette.types import Receive, Scope, Send
 
-from app.errors import ClientGone, PayloadTooLarge, UnsupportedMediaType
+from app.errors import (
+    BadTimeout,
+    BodyTimeout,
+    ClientGone,
+    DeadlineExceeded,
+    Overloaded,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
 
 T = TypeVar("T")
 RawHeaders = list[tuple[bytes, bytes]]
 
+# Ours, and what Envoy tells a service of its route's timeout.
+TIMEOUT_HEADERS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
 
@@ -20,31 +32,88 @@ def header(scope: Scope, name: bytes) -> bytes | None:
     return next((value for key, value in scope["headers"] if key == name), None)
 
 
-async def read_json_body(scope: Scope, receive: Receive, limit: int) -> bytes:
-    """The whole body of a request that declares JSON.
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What request bodies may cost."""
 
-    Raises: UnsupportedMediaType; PayloadTooLarge as soon as more than `limit` bytes are declared
-    or have come; ClientGone.
+    bytes_each: int
+    bytes_together: int
+    seconds: float
+
+
+class Bodies:
+    """Reads request bodies, and bounds what they take together while they are held."""
+
+    def __init__(self, limits: BodyLimits) -> None:
+        self._limits = limits
+        self.free = max(limits.bytes_together, limits.bytes_each)
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator[Callable[[int], None]]:
+        """A function that takes bytes until the end of the block; it raises Overloaded."""
+        held = 0
+
+        def take(size: int) -> None:
+            nonlocal held
+            if size > self.free:
+                raise Overloaded
+            self.free -= size
+            held += size
+
+        try:
+            yield take
+        finally:
+            self.free += held
+
+    async def read_json(self, scope: Scope, receive: Receive, take: Callable[[int], None]) -> bytes:
+        """The whole body of a request that declares JSON.
+
+        Raises: UnsupportedMediaType; PayloadTooLarge or Overloaded as soon as too many bytes are
+        declared or have come; BodyTimeout; ClientGone.
+        """
+        if not _is_json(header(scope, b"content-type")):
+            raise UnsupportedMediaType
+        declared = header(scope, b"content-length")
+        if declared is not None and declared.isdigit():
+            if int(declared) > self._limits.bytes_each:
+                raise PayloadTooLarge
+            if int(declared) > self.free:
+                raise Overloaded
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                return await self._read(receive, take)
+        except TimeoutError:
+            raise BodyTimeout from None
+
+    async def _read(self, receive: Receive, take: Callable[[int], None]) -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._limits.bytes_each:
+                raise PayloadTooLarge
+            take(len(part))
+            parts.append(part)
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+
+@contextlib.asynccontextmanager
+async def deadline(scope: Scope) -> AsyncIterator[None]:
+    """Let the block take as long as the request's headers allow.
+
+    Raises: BadTimeout; DeadlineExceeded.
     """
-    if not _is_json(header(scope, b"content-type")):
-        raise UnsupportedMediaType
-    declared = header(scope, b"content-length")
-    if declared is not None and declared.isdigit() and int(declared) > limit:
-        raise PayloadTooLarge
-    parts: list[bytes] = []
-    size = 0
-    more = True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone
-        part = message.get("body", b"")
-        size += len(part)
-        if size > limit:
-            raise PayloadTooLarge
-        parts.append(part)
-        more = message.get("more_body", False)
-    return b"".join(parts)
+    try:
+        async with asyncio.timeout(_seconds_allowed(scope)):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded from None
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -81,6 +150,16 @@ async def _cancel_when_gone(receive: Receive, task: "asyncio.Task[Any]") -> None
     while (await receive())["type"] != "http.disconnect":
         pass
     task.cancel()
+
+
+def _seconds_allowed(scope: Scope) -> float | None:
+    for name in TIMEOUT_HEADERS:
+        value = header(scope, name)
+        if value is not None:
+            if not (value.isdigit() and len(value) < 10):
+                raise BadTimeout(name.decode())
+            return int(value) / 1000
+    return None
 
 
 def _is_json(content_type: bytes | None) -> bool:

@@ -1,15 +1,17 @@
 """What clients see when the model, another client or their own patience fails."""
 
+import asyncio
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
 from app.api.endpoints import Service
 from tests import tiny
-from tests.asgi import post, request
+from tests.asgi import JSON, make_scope, post, request, send_request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 
@@ -75,3 +77,110 @@ def test_a_model_that_yields_nothing_finite_is_not_ready(
     assert request(app, "GET", "/readyz").status == 503
     monkeypatch.undo()
     assert request(app, "GET", "/readyz").status == 200
+
+
+# Patience and space.
+
+
+def hold_runs(monkeypatch: pytest.MonkeyPatch, service: Service) -> tuple[Any, Any, list[int]]:
+    """Let runs wait: an event that one has begun, one that lets them go, and their sizes."""
+    session = service.engine._worker._session
+    real_run = type(session).run
+    begun, go_on = threading.Event(), threading.Event()
+    sizes: list[int] = []
+
+    def run(self: Any, batch: Any, outputs: Any) -> Any:
+        sizes.append(len(batch.input_ids))
+        begun.set()
+        assert go_on.wait(10)
+        return real_run(self, batch, outputs)
+
+    monkeypatch.setattr(type(session), "run", run)
+    return begun, go_on, sizes
+
+
+@pytest.mark.parametrize("name", ["x-request-timeout-ms", "x-envoy-expected-rq-timeout-ms"])
+def test_after_its_deadline_a_request_is_not_computed(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    service, app = make_service(max_concurrent_requests=8)
+    begun, go_on, sizes = hold_runs(monkeypatch, service)
+
+    async def scenario() -> None:
+        scope = make_scope("POST", "/embed", JSON)
+        first = asyncio.create_task(send_request(app, scope, [b'{"inputs":"a"}']))
+        await asyncio.to_thread(begun.wait, 10)
+        hasty = make_scope("POST", "/embed", JSON | {name: "50"})
+        late = await send_request(app, hasty, [b'{"inputs":["a","b","c"]}'])
+        assert late.status == 504
+        assert late.json == {
+            "error": "the request's deadline has passed",
+            "error_type": "Timeout",
+        }
+        assert service.engine.permits.free == 7
+        go_on.set()
+        assert (await first).status == 200
+
+    asyncio.run(scenario())
+    assert post(app, "/embed", {"inputs": "a"}).status == 200
+    assert sizes == [1, 1]
+    text = request(app, "GET", "/metrics").text
+    assert 'te_request_failure{err="deadline"} 1' in text
+    assert 'te_request_failure{err="dropped"} 3' in text
+
+
+@pytest.mark.parametrize("path", ["/embed", "/tokenize", "/v1/embeddings", "/vertex"])
+@pytest.mark.parametrize("value", ["soon", "-1", "1.5", "", "99999999999"])
+def test_a_deadline_that_is_no_number_is_400(app: ASGIApp, path: str, value: str) -> None:
+    reply = request(app, "POST", path, b"{}", JSON | {"x-request-timeout-ms": value})
+    assert reply.status == 400
+    assert reply.text == (
+        "Invalid header `x-request-timeout-ms`: expected a number of milliseconds"
+    )
+
+
+def test_a_deadline_that_is_met_changes_nothing(app: ASGIApp) -> None:
+    headers = JSON | {"x-request-timeout-ms": "60000"}
+    assert request(app, "POST", "/embed", b'{"inputs":"a"}', headers).status == 200
+
+
+def test_bodies_that_hold_too_much_together_are_429_at_once(make_service: MakeService) -> None:
+    service, app = make_service(payload_limit=100, max_concurrent_bytes=150)
+
+    async def scenario() -> None:
+        more = asyncio.Event()
+
+        async def receive() -> Message:
+            if not more.is_set():
+                more.set()
+                return {"type": "http.request", "body": b"x" * 90, "more_body": True}
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        async def send(_: Message) -> None: ...
+
+        scope = make_scope("POST", "/embed", JSON)
+        slow = asyncio.ensure_future(app(dict(scope), receive, send))
+        await more.wait()
+        await asyncio.sleep(0)
+        for headers in ({}, {"content-length": "80"}):
+            refused = await send_request(
+                app,
+                make_scope("POST", "/embed", JSON | headers),
+                [b'{"inputs":"' + b"x" * 67 + b'"}'],
+            )
+            assert (refused.status, refused.headers["retry-after"]) == (429, "1")
+            assert refused.json["error_type"] == "Overloaded"
+        small = await send_request(app, dict(scope), [b'{"inputs":"cat"}'])
+        assert small.status == 200
+        slow.cancel()
+        await asyncio.gather(slow, return_exceptions=True)
+        assert service.bodies.free == 150
+
+    asyncio.run(scenario())
+    assert 'te_request_failure{err="overloaded"} 2' in request(app, "GET", "/metrics").text
+
+
+def test_one_body_may_always_be_as_large_as_the_payload_limit(make_service: MakeService) -> None:
+    _, app = make_service(payload_limit=1000, max_concurrent_bytes=10)
+    assert post(app, "/embed", {"inputs": "cat " * 100}).status == 200

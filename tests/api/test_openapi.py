@@ -113,7 +113,7 @@ def test_info_and_models_are_what_is_described(app: ASGIApp, document: Any) -> N
 
 def test_answers_and_errors_have_their_shapes(document: Any) -> None:
     responses = document["paths"]["/v1/embeddings"]["post"]["responses"]
-    assert set(responses) == {"200", "400", "413", "415", "422", "424", "429"}
+    assert set(responses) == {"200", "400", "408", "413", "415", "422", "424", "429", "504"}
     answer = responses["200"]["content"]["application/json"]["schema"]
     assert answer["required"] == ["object", "data", "model", "usage"]
     error = responses["424"]["content"]["application/json"]["schema"]

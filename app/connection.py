@@ -1,0 +1,148 @@
+"""Connections: Hypercorn's, made to end with their clients and bounded in number and patience."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
+from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.config import Config
+from hypercorn.events import Event, RawData, Updated
+
+TURN_SECONDS = 0.02
+QUIET_TURNS = 5
+QUIET_LIMIT_SECONDS = 2.0
+
+REFUSAL = (
+    b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n"
+    b"connection: close\r\n\r\n"
+)
+
+
+class Connections:
+    """The open connections; where there are too many, the one that idles longest goes."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._open = 0
+        self._idle: dict[PoliteTCPServer, None] = {}  # the first has idled longest
+
+    @contextlib.contextmanager
+    def admitted(self, connection: "PoliteTCPServer") -> Iterator[bool]:
+        """Whether there is room for one more, which lasts as long as the block."""
+        room = self._open < self._limit or self._close_one()
+        self._open += 1
+        self.mark(connection, idle=room)
+        try:
+            yield room
+        finally:
+            self._open -= 1
+            self.mark(connection, idle=False)
+
+    def mark(self, connection: "PoliteTCPServer", *, idle: bool) -> None:
+        """Note whether a connection waits for a request, and may be closed."""
+        self._idle.pop(connection, None)
+        if idle:
+            self._idle[connection] = None
+
+    def _close_one(self) -> bool:
+        victim = next(iter(self._idle), None)
+        if victim is None:
+            return False
+        del self._idle[victim]
+        victim.writer.close()
+        return True
+
+
+class ServerConfig(Config):
+    """Hypercorn's options and ours."""
+
+    connections: Connections
+    client_timeout_seconds: float
+
+
+class PoliteTCPServer(TCPServer):
+    """A connection that ends when its client ends it, and not with a request unread.
+
+    Hypercorn 0.18 holds an idle connection that its client closed until the keep-alive time is
+    over: at 100 clients a second that is 31,000 open files. And at shutdown it closes a connection
+    that looks idle at once, although a request may lie unread in its buffer. It also waits without
+    limit for a client to send its first request, or to take an answer.
+    """
+
+    config: ServerConfig
+    is_fresh = True  # no request came yet
+
+    async def run(self) -> None:
+        with self.config.connections.admitted(self) as has_room:
+            if has_room:
+                await super().run()
+            else:
+                self.writer.write(REFUSAL)
+                await self._close()
+
+    async def protocol_send(self, event: Event) -> None:
+        if isinstance(event, RawData):
+            with self._while_it_flows():
+                await super().protocol_send(event)
+            return
+        if isinstance(event, Updated):
+            self.is_fresh = False
+            self.config.connections.mark(self, idle=event.idle)
+        await super().protocol_send(event)
+
+    async def _read_data(self) -> None:
+        await super()._read_data()
+        await self.idle_task.stop()
+
+    async def _idle_timeout(self) -> None:
+        config = self.config
+        limit = config.client_timeout_seconds if self.is_fresh else config.keep_alive_timeout
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.context.terminated.wait(), limit)
+            await quiet(lambda: 0)  # reading a request cancels this
+        await asyncio.shield(self._initiate_server_close())
+
+    async def _close(self) -> None:
+        """Close, but do not wait for ever until the client has taken the last answer."""
+        abort = self.loop.call_later(
+            self.config.client_timeout_seconds, self.writer.transport.abort
+        )
+        try:
+            await super()._close()
+        finally:
+            abort.cancel()
+
+    @contextlib.contextmanager
+    def _while_it_flows(self) -> Iterator[None]:
+        """Cut the connection once its client takes nothing of what waits for it."""
+        transport = self.writer.transport
+        left: int | None = None
+        handle = self.loop.call_later(self.config.client_timeout_seconds, lambda: look())
+
+        def look() -> None:
+            nonlocal handle, left
+            before, left = left, transport.get_write_buffer_size()
+            if before is not None and left >= before:
+                transport.abort()
+            else:
+                handle = self.loop.call_later(self.config.client_timeout_seconds, look)
+
+        try:
+            yield
+        finally:
+            handle.cancel()
+
+
+async def quiet(count: Callable[[], int]) -> None:
+    """Return once what is on the wire has been read, or after QUIET_LIMIT_SECONDS.
+
+    Quiet is a row of turns in which `count` stood still and the event loop woke up in time.
+    """
+    loop = asyncio.get_running_loop()
+    end = loop.time() + QUIET_LIMIT_SECONDS
+    turns = 0
+    while turns < QUIET_TURNS and loop.time() < end:
+        before, started = count(), loop.time()
+        await asyncio.sleep(TURN_SECONDS)
+        on_time = loop.time() - started < 2 * TURN_SECONDS
+        turns = turns + 1 if on_time and count() == before else 0

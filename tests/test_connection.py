@@ -1,0 +1,126 @@
+"""Connections over real sockets: how many, and how long they may keep us waiting."""
+
+import contextlib
+import json
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process import Server
+
+HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+START = Callable[..., Server]
+
+
+@pytest.fixture
+def start(tiny_model: Path) -> Iterator[START]:
+    """Starts servers, and ends them."""
+    started: list[Server] = []
+
+    def one(*arguments: str) -> Server:
+        server = Server("--model-id", str(tiny_model), *arguments)
+        started.append(server)
+        server.wait_ready()
+        return server
+
+    yield one
+    for server in started:
+        server.stop()
+
+
+def read_all(connection: socket.socket) -> bytes:
+    """Everything until the server closes or cuts the connection."""
+    parts = []
+    with contextlib.suppress(ConnectionResetError):
+        while part := connection.recv(65536):
+            parts.append(part)
+    return b"".join(parts)
+
+
+def status_of(connection: socket.socket) -> bytes:
+    connection.sendall(GET)
+    return connection.recv(65536)[9:12]
+
+
+@pytest.mark.parametrize("sent", [b"", b'{"inp'])
+def test_a_body_that_does_not_come_is_408_and_the_end(start: START, sent: bytes) -> None:
+    server = start("--client-timeout-seconds", "0.3")
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 16\r\n\r\n" + sent)
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 408")
+    assert b"connection: close" in answer
+    assert answer.endswith(b"it came too slowly")
+
+
+@pytest.mark.parametrize("sent", [b"", b"POST /embed HT", HEAD])
+def test_a_connection_without_a_request_is_closed(start: START, sent: bytes) -> None:
+    server = start("--client-timeout-seconds", "0.3")
+    with server.connect() as connection:
+        connection.sendall(sent)
+        assert read_all(connection) == b""
+
+
+def test_a_connection_that_had_a_request_may_rest(start: START) -> None:
+    server = start("--client-timeout-seconds", "0.3")
+    with server.connect() as resting, server.connect() as idle:
+        assert status_of(resting) == b"200"
+        assert read_all(idle) == b""  # closed after the time that the other rests at least
+        assert status_of(resting) == b"200"
+
+
+def test_an_answer_that_is_not_taken_is_cut_off(start: START) -> None:
+    server = start(
+        "--client-timeout-seconds", "0.3", "--max-client-batch-size", "10000",
+        "--max-concurrent-requests", "10000",
+    )  # fmt: skip
+    body = json.dumps({"inputs": ["the cat sat on the mat a b c d"] * 10_000}).encode()
+    with socket.socket() as connection:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        connection.connect(("127.0.0.1", server.port))
+        head = HEAD.replace(b"/embed", b"/embed_all") + b"Content-Length: %d\r\n\r\n"
+        connection.sendall(head % len(body) + body)  # 20 MB come back: more than the kernel takes
+        files = Path(f"/proc/{server.process.pid}/fd")
+        with server.connect() as other:
+            assert status_of(other) == b"200"
+            before = len(list(files.iterdir()))
+            while len(list(files.iterdir())) >= before:
+                assert status_of(other) == b"200"
+        answer = read_all(connection)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert not answer.endswith(b"]]")
+
+
+def test_an_idle_connection_makes_room_for_a_new_one(start: START) -> None:
+    server = start("--max-connections", "2")
+    with server.connect() as oldest, server.connect() as other:
+        assert status_of(oldest) == b"200"
+        assert status_of(other) == b"200"
+        with server.connect() as newest:
+            assert status_of(newest) == b"200"
+            assert read_all(oldest) == b""
+        assert status_of(other) == b"200"
+
+
+def test_where_all_connections_are_busy_one_more_is_refused(start: START) -> None:
+    server = start("--max-connections", "2")
+    with server.connect() as one, server.connect() as other:
+        for connection in (one, other):
+            connection.sendall(HEAD + b"Content-Length: 16\r\nExpect: 100-continue\r\n\r\n")
+            assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        with server.connect() as refused:
+            answer = read_all(refused)
+        assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n")
+        one.sendall(b'{"inputs":"cat"}')
+        assert one.recv(65536).startswith(b"HTTP/1.1 200")
+
+
+def test_more_connections_than_files_are_cut_to_the_files(tiny_model: Path) -> None:
+    server = Server("--model-id", str(tiny_model), "--max-connections", "100000000")
+    server.wait_ready()
+    server.signal()
+    assert "the limit of open files allows " in server.output()
+    assert server.process.returncode == 0
