@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import fcntl
+import termios
 from collections.abc import Callable, Iterator
 
 from hypercorn.asyncio.tcp_server import TCPServer
@@ -100,6 +102,8 @@ class PoliteTCPServer(TCPServer):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.context.terminated.wait(), limit)
             await quiet(lambda: 0)  # reading a request cancels this
+            while _has_unread(self.writer.transport):
+                await quiet(lambda: 0)
         await asyncio.shield(self._initiate_server_close())
 
     async def _close(self) -> None:
@@ -131,6 +135,14 @@ class PoliteTCPServer(TCPServer):
             yield
         finally:
             handle.cancel()
+
+
+def _has_unread(transport: asyncio.BaseTransport) -> bool:
+    """Whether bytes came that the event loop has not read: closing would lose a request."""
+    count = bytearray(4)
+    with contextlib.suppress(OSError):
+        fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)
+    return any(count)
 
 
 async def quiet(count: Callable[[], int]) -> None:
