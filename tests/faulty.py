@@ -69,10 +69,10 @@ def worker_dies() -> None:
     real = Waiting.take
 
     def take(self: Waiting) -> Any:
-        rows, longest = real(self)
+        rows = real(self)
         if any(WORD in job.inputs[index].input_ids for job, index in rows):
             raise MemoryError("injected")
-        return rows, longest
+        return rows
 
     setattr(Waiting, "take", take)
 
