@@ -83,9 +83,10 @@ def test_a_tokenizer_that_raises_costs_one_request(start: START) -> None:
 
 def test_a_tokenizer_that_hangs_ends_the_process(start: START) -> None:
     server = start("tokenizer-hangs")
-    status, text = post(server, "query")
+    # A short text alone would be encoded on the event loop, and not in the pool.
+    status, text = post(server, "query " * 100)
     assert (status, "took longer than 0.5 s" in text) == (422, True)
-    assert post(server, "cat")[0] == 422  # the only thread is lost
+    assert post(server, "cat " * 150)[0] == 422  # the only thread is lost
     lines = server.output(60).splitlines()
     assert server.process.returncode == 3
     assert "exiting with code 3: no inference has succeeded for" in lines[-1]

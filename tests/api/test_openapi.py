@@ -120,7 +120,7 @@ def test_answers_and_errors_have_their_shapes(document: Any) -> None:
     assert error["required"] == ["message", "code", "type", "error"]
     assert set(document["paths"]["/health"]["get"]["responses"]) == {"200", "503"}
     asked = document["paths"]["/tokenize"]["post"]["responses"]
-    assert set(asked) == {"200", "400", "413", "415", "422"}
+    assert set(asked) == {"200", "400", "408", "413", "415", "422", "429", "504"}
 
 
 def test_a_key_is_described_where_one_is_needed(make_service: MakeService) -> None:
