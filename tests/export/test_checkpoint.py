@@ -137,6 +137,11 @@ def test_masked_language_model_with_stated_pooling_is_an_encoder(write: Write) -
     assert checkpoint.read(write({"architectures": ["BertForMaskedLM"]})).pooling == "mean"
 
 
+def test_code_of_the_repository_for_anything_but_the_model_is_passed_over(write: Write) -> None:
+    auto_map = {"AutoTokenizer": ["tokenization.Slow", None], "AutoConfig": "configuration.Config"}
+    assert checkpoint.read(write({"auto_map": auto_map})).architecture == "BertModel"
+
+
 CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
 
 
