@@ -15,7 +15,6 @@ from app import __version__, child
 from app.download import download, is_offline, is_possible
 from app.errors import StartupError
 from app.inference import repository, snapshot
-from app.inference.manifest import Manifest, ManifestError
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -88,7 +87,7 @@ def _ready(settings: Settings, environment: Mapping[str, str], workspace: _Works
     source, graph = _find(settings, environment, workspace)
     models_dir = workspace.folder() / _key(settings, source, graph)
     place = models_dir / repository.folder_name(settings.model_id, settings.revision)
-    if _is_complete(place):
+    if repository.is_complete(place):
         logger.info("%s was prepared before: %s", source, place)
     else:
         logger.info("Preparing %s", graph)
@@ -156,15 +155,6 @@ def _key(settings: Settings, source: Path, graph: Path) -> str:
     """A name for everything that decides what a prepared folder holds."""
     parts = (snapshot.digest(source, graph), settings.pooling or "", __version__)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
-
-
-def _is_complete(place: Path) -> bool:
-    """Whether the folder has been published, and by an export that this server understands."""
-    try:
-        Manifest.read(place)
-    except ManifestError:
-        return False
-    return True
 
 
 def _arguments(settings: Settings, source: Path, place: Path) -> list[str]:

@@ -17,8 +17,6 @@ from app.inference.manifest import (
     GRAPH_FILE,
     PROBES_FILE,
     TOKENIZER_FILE,
-    Manifest,
-    ManifestError,
     Source,
 )
 from export import checkpoint as checkpoints
@@ -74,7 +72,7 @@ def prepare(wanted: Preparation) -> Path:
     """
     place = wanted.models_dir / wanted.name
     with staging(wanted.models_dir, wanted.name) as folder:
-        if _is_complete(place):
+        if repository.is_complete(place):
             logger.info("%s is there already", place)
             return place
         _announce(1, f"reading {wanted.source}")
@@ -109,14 +107,6 @@ def prepare(wanted: Preparation) -> Path:
 
 def _announce(step: int, sentence: str) -> None:
     logger.info("[%d/%d] %s", step, _STEPS, sentence)
-
-
-def _is_complete(place: Path) -> bool:
-    try:
-        Manifest.read(place)
-    except ManifestError:
-        return False
-    return True
 
 
 def _refuse_layers(checkpoint: Checkpoint) -> None:

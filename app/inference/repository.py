@@ -6,7 +6,7 @@ Only the standard library is needed here, so that the export publishes where the
 import re
 from pathlib import Path
 
-from app.inference.manifest import FILE_NAME
+from app.inference.manifest import FILE_NAME, Manifest, ManifestError
 
 
 def folder_name(model_id: str, revision: str | None = None) -> str:
@@ -31,3 +31,12 @@ def find(model_id: str, revision: str | None, models_dir: Path) -> Path | None:
         if (folder / FILE_NAME).is_file():
             return folder
     return None
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a folder has been published, by an export that this version understands."""
+    try:
+        Manifest.read(folder)
+    except ManifestError:
+        return False
+    return True
