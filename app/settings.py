@@ -10,6 +10,7 @@ import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self, get_args
 from urllib.parse import urlsplit
 
@@ -278,6 +279,19 @@ def environment_name(declared: "Field[Any]") -> str:
     return declared.name.upper()
 
 
+# What `--help` calls the options from each of these on.
+_SECTIONS: Mapping[str, str] = MappingProxyType(
+    {
+        "provider": "computation",
+        "auto_truncate": "inputs",
+        "hostname": "connections",
+        "json_output": "logs and traces",
+        "drain_seconds": "shutdown",
+        "task": "platforms and TEI's other options",
+    }
+)
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         raise UsageError(message)
@@ -286,21 +300,27 @@ class _Parser(argparse.ArgumentParser):
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m app",
-        description="Serve an embedding, classification or reranking model over HTTP.",
+        usage="%(prog)s --model-id MODEL [--port PORT] [option …]",
+        description="Serve an embedding, classification or reranking model over HTTP. "
+        "A flag beats its environment variable, which stands in brackets behind it.",
         allow_abbrev=False,
     )
     parser.add_argument("-V", "--version", action="version", version=__version__)
+    group = parser.add_argument_group("model")
     for declared in fields(Settings):
+        if declared.name in _SECTIONS:
+            group = parser.add_argument_group(_SECTIONS[declared.name])
         extra = declared.metadata
         names = [flag_name(declared), *([extra["flag"]] if extra["flag"] else [])]
-        default = "" if declared.default in {MISSING, None} else f"; default {declared.default}"
+        shown = str(declared.default).lower() if extra.get("bare") else declared.default
+        default = "" if declared.default in {MISSING, None, ()} else f"; default {shown}"
         kind: dict[str, Any] = {"nargs": "?", "const": "true"} if extra.get("bare") else {}
         if declared.default == ():
             kind["action"] = "append"
         text = f"{extra['help']} [{environment_name(declared)}{default}]"
         if extra.get("hidden"):
             text = argparse.SUPPRESS
-        parser.add_argument(*names, help=text, **kind)
+        group.add_argument(*names, help=text, metavar="VALUE", **kind)
     return parser
 
 

@@ -285,7 +285,10 @@ class Engine:
     def _check_batch_size(self, size: int) -> None:
         limit = self._options.max_client_batch_size
         if size > limit:
-            raise BatchTooLarge(f"batch size {size} > maximum allowed batch size {limit}")
+            raise BatchTooLarge(
+                f"batch size {size} > maximum allowed batch size {limit}; "
+                "--max-client-batch-size raises it"
+            )
 
     async def _tokenize(
         self, inputs: Sequence[EncodingInput], options: InputOptions

@@ -325,7 +325,10 @@ def test_tokenizing_never_truncates_and_takes_no_permits(make_kind: MakeKind) ->
     answer = post(app, "/tokenize", {"inputs": ["a " * 50, "b"]}).json
     assert [len(tokens) for tokens in answer] == [52, 3]
     reply = post(app, "/tokenize", {"inputs": ["a"] * 33})
-    assert reply.json["error"] == "batch size 33 > maximum allowed batch size 32"
+    assert (
+        reply.json["error"]
+        == "batch size 33 > maximum allowed batch size 32; --max-client-batch-size raises it"
+    )
 
 
 def test_decoding_skips_special_and_unknown_tokens(make_kind: MakeKind) -> None:

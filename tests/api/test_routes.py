@@ -114,7 +114,7 @@ def test_aliases_of_embed(app: ASGIApp, path: str) -> None:
         ({"inputs": ""}, 400, "Empty", "Input validation error: `inputs` cannot be empty"),
         ({"inputs": []}, 400, "Empty", "Input validation error: `inputs` cannot be empty"),
         ({"inputs": ["a", []]}, 400, "Empty", "Input validation error: `inputs` cannot be empty"),
-        ({"inputs": ["a"] * 33}, 422, "Validation", "batch size 33 > maximum allowed batch size 32"),
+        ({"inputs": ["a"] * 33}, 422, "Validation", "batch size 33 > maximum allowed batch size 32; --max-client-batch-size raises it"),
         ({"inputs": "a", "dimensions": 0}, 422, "Validation", "Input validation error: `dimensions` should be positive"),
         ({"inputs": "a", "dimensions": 17}, 422, "Validation", "Input validation error: `dimensions` should be smaller than the maximum embedding dimension."),
         ({"inputs": "a" * 3001, "truncate": False}, 422, "Validation", "Input validation error: `inputs` must have less than 3000 characters. Given: 3001"),

@@ -24,7 +24,7 @@ TEXTS = [
 QUERY = "dog"
 DOCUMENTS = ["the cat sat", "hello world", "a b c", "the dog", "mat", "query : a"]
 TOO_MANY = ["text"] * 33
-TOO_MANY_ERROR = "batch size 33 > maximum allowed batch size 32"
+TOO_MANY_ERROR = "batch size 33 > maximum allowed batch size 32; --max-client-batch-size raises it"
 
 
 def assert_same(actual: Any, expected: Sequence[Sequence[float]]) -> None:
