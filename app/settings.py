@@ -210,7 +210,12 @@ class Settings:
 
         Raises: UsageError naming the option and the value; SystemExit for --help and --version.
         """
-        given = vars(_parser().parse_args(arguments))
+        known, unknown = _parser().parse_known_args(arguments)
+        if unknown:  # what stands behind a mistyped option may be a secret
+            option = unknown[0].partition("=")[0]
+            name = option if option.startswith("--") else "without an option's name"
+            raise UsageError(f"unrecognized argument {name}")
+        given = vars(known)
         values: dict[str, Any] = {}
         for declared in fields(cls):
             text = given[declared.name]

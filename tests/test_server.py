@@ -87,7 +87,7 @@ def test_a_vector_comes_over_the_wire(server: Server) -> None:
     ("arguments", "environment", "code", "text"),
     [
         (["--port", "x"], {}, 2, "invalid value 'x' for --port"),
-        (["--no-such-flag"], {}, 2, "unrecognized arguments: --no-such-flag"),
+        (["--no-such-flag"], {}, 2, "unrecognized argument --no-such-flag"),
         ([], {"MODEL_ID": ""}, 2, "--model-id is required"),
         (["--model-id", "no/such"], {}, 1, "run: make export MODEL_ID=no/such"),
         (

@@ -98,6 +98,15 @@ def test_origins_may_be_given_several_times() -> None:
 
 
 @pytest.mark.parametrize(
+    "arguments", [["--api_key", "s3cret"], ["--api_key=s3cret"], ["s3cret"], ["-k", "s3cret"]]
+)
+def test_a_mistyped_secret_is_not_shown(arguments: list[str]) -> None:
+    with pytest.raises(UsageError, match="unrecognized argument") as caught:
+        Settings.read([*MODEL, *arguments], {})
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     ("arguments", "environment", "fault"),
     [
         ([], {}, "--model-id is required (environment: MODEL_ID)"),
@@ -116,8 +125,8 @@ def test_origins_may_be_given_several_times() -> None:
         ([*MODEL], {"API_KEY": ""}, "API_KEY is empty: unset it, or set a key"),
         ([*MODEL, "--otlp-endpoint", "host:4317"], {}, "must be http:// or https:// with a host"),
         ([*MODEL], {"OTLP_ENDPOINT": "http://"}, "must be http:// or https:// with a host"),
-        ([*MODEL, "--nope"], {}, "unrecognized arguments: --nope"),
-        ([*MODEL, "--max-batch", "4"], {}, "unrecognized arguments"),  # no abbreviations
+        ([*MODEL, "--nope"], {}, "unrecognized argument --nope"),
+        ([*MODEL, "--max-batch", "4"], {}, "unrecognized argument --max-batch"),  # no abbreviations
         (
             [*MODEL, "--default-prompt", "a"],
             {"DEFAULT_PROMPT_NAME": "b"},
