@@ -43,7 +43,7 @@ def main() -> int:
     except StartupError as error:
         logger.error("Error: %s", error)
         return 1
-    except Exception:
+    except Exception:  # whatever it is, a supervisor must see it in the code and the last line
         logger.critical("exiting with code %d: the server ended", FAILED, exc_info=True)
         return FAILED
     return code
