@@ -28,10 +28,10 @@ import numpy as np
 
 from app.errors import BackendFailed, ServiceError
 from app.inference.batch import BatchLimits, blank
-from app.inference.job import Job, deliver
+from app.inference.job import Job
 from app.inference.manifest import Padding
+from app.inference.pending import Pending
 from app.inference.runner import Finished, Run, Runner, Runs, Search
-from app.inference.waiting import Waiting
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -80,15 +80,13 @@ class BatchWorker:
         self._limits = limits
         self._metrics = metrics
         self._options = options
+        self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[Job | Finished | _WarmUp | _Close] = SimpleQueue()
         self._idle = [self._runner() for _ in range(options.threads)]
         self._running: dict[Runner, Run] = {}
         self._stuck: set[Runner] = set()  # replaced; may still come back
-        self._waiting = Waiting(limits)
         self._spare: deque[Run] = deque()  # runs for times when nothing waits
         self._parts: list[Run] = []  # of failed batches; the last goes first
-        self._jobs: dict[int, Job] = {}  # by arrival; those with rows still missing
-        self._arrivals = 0
         self._refusal: str | None = None
         self._lock = threading.Lock()  # between submit and the end of the worker
         self.healthy = True  # whether the last run succeeded; the model was proved before we began
@@ -128,11 +126,11 @@ class BatchWorker:
         reason = "the service is shutting down"
         try:
             closing = False
-            while not closing or self._jobs or self._running:
+            while not closing or self._pending or self._running:
                 for message in self._messages():
                     closing = self._take(message) or closing
                 self._check_runs()
-                self._drop_abandoned()
+                self._pending.drop_abandoned()
                 self._start_runs()
         except BaseException as error:  # everyone who waits must hear of it
             expected = isinstance(error, _Lost)
@@ -154,7 +152,7 @@ class BatchWorker:
     def _take(self, message: Job | Finished | _WarmUp | _Close) -> bool:
         """Handle one message; True when it asks to close."""
         if isinstance(message, Job):
-            self._accept(message)
+            self._pending.add(message)
         elif isinstance(message, Finished):
             self._finish(message)
         elif isinstance(message, _WarmUp):
@@ -166,25 +164,6 @@ class BatchWorker:
             self._spare.clear()
         return isinstance(message, _Close)
 
-    def _accept(self, job: Job) -> None:
-        self._arrivals += 1
-        job.arrival = self._arrivals
-        job.missing = len(job.inputs)
-        job.rows = [None] * len(job.inputs)
-        self._jobs[job.arrival] = job
-        self._waiting.add(job)
-
-    def _drop_abandoned(self) -> None:
-        for job in self._waiting.abandoned():
-            self._discard(job)
-
-    def _discard(self, job: Job) -> None:
-        """Forget a job; its waiting rows leave, its running ones will find nobody."""
-        if job.abandoned:
-            self._metrics.count("te_request_failure", 'err="dropped"', job.queued)
-        self._waiting.remove(job)
-        del self._jobs[job.arrival]
-
     def _start_runs(self) -> None:
         while self._idle and (run := self._next()) is not None:
             self._launch(run)
@@ -192,7 +171,7 @@ class BatchWorker:
             run = self._spare.popleft()
             while self._idle:  # each stream of a provider learns a shape for itself
                 self._launch(replace(run))
-        self._metrics.set("te_queue_size", len(self._waiting))
+        self._metrics.set("te_queue_size", len(self._pending.waiting))
 
     def _launch(self, run: Run) -> None:
         runner = self._idle.pop()
@@ -204,16 +183,16 @@ class BatchWorker:
         """What is to be computed next: parts of failed batches have waited longest."""
         while self._parts:
             part = self._parts.pop()
-            rows = self._wanted(part)
+            rows = self._pending.wanted(part)
             count = self._limits.rows(len(rows)) if rows else 0
             if rows[count:]:
                 self._parts.append(self._run(rows[count:], part.search))
             if count:
                 return self._run(rows[:count], part.search)
-        return self._form() if self._waiting else None
+        return self._form() if self._pending.waiting else None
 
     def _form(self) -> Run:
-        rows = self._waiting.take()
+        rows = self._pending.waiting.take()
         # An input at fault fails once at every halving; twice as often, it is not the input.
         run = self._run(rows, Search(limit=2 * len(rows).bit_length()))
         self._metrics.observe("te_batch_next_size", len(rows))
@@ -238,7 +217,7 @@ class BatchWorker:
             if self.healthy:
                 self.last_success = time.monotonic()
             finished.run.search.failures = 0
-            deliver([(job, None) for job in self._store(finished)])
+            self._pending.store(finished)
         else:
             self.healthy = False
             self._look_for_fault(finished.run, finished.error)
@@ -246,45 +225,14 @@ class BatchWorker:
     def _look_for_fault(self, run: Run, error: BaseException) -> None:
         """Halve what failed; of a single input, or when all keeps failing, fail the jobs."""
         run.search.failures += 1
-        rows = self._wanted(run)
+        rows = self._pending.wanted(run)
         if len(run.rows) > 1 and run.search.failures < run.search.limit:
             middle = len(rows) // 2
             parts = (rows[middle:], rows[:middle])
             self._parts += [self._run(part, run.search) for part in parts if part]
             logger.warning("a run of %d inputs failed and is halved: %r", len(rows), error)
         else:
-            self._fail(rows, _as_service_error(error))
-
-    def _wanted(self, run: Run) -> list[tuple[Job, int]]:
-        """Those rows of a run whose jobs still wait for them."""
-        for job in {job for job, _ in run.rows if job.abandoned and job.arrival in self._jobs}:
-            self._discard(job)
-        return [(job, index) for job, index in run.rows if job.arrival in self._jobs]
-
-    def _fail(self, rows: Sequence[tuple[Job, int]], error: ServiceError) -> None:
-        jobs = list(dict.fromkeys(job for job, _ in rows))
-        for job in jobs:
-            self._discard(job)
-        deliver([(job, error) for job in jobs])
-
-    def _store(self, finished: Finished) -> list[Job]:
-        """Copy each row to its job; the jobs that are complete now."""
-        complete = []
-        for place, (job, index) in enumerate(finished.run.rows):
-            if job.arrival not in self._jobs:
-                continue  # failed meanwhile, by another of its rows
-            values = finished.results[job.output][place]
-            if values.ndim == 2:  # a vector for each token: padding has none
-                assert finished.attention_mask is not None
-                values = values[finished.attention_mask[place] == 1]
-            job.rows[index] = values
-            job.queue_seconds += finished.started - job.submitted
-            job.inference_seconds += finished.seconds
-            job.missing -= 1
-            if not job.missing:
-                del self._jobs[job.arrival]
-                complete.append(job)
-        return complete
+            self._pending.fail(rows, _as_service_error(error))
 
     # Runs that do not end.
 
@@ -303,7 +251,7 @@ class BatchWorker:
         logger.error("%s", reason)
         self.healthy = False
         self._metrics.count("te_run_timeouts")
-        self._fail(self._wanted(run), BackendFailed(f"Backend error: {reason}"))
+        self._pending.fail(self._pending.wanted(run), BackendFailed(f"Backend error: {reason}"))
         run.overdue = True
         run.deadline = time.monotonic() + self._options.grace_seconds
         self._session.terminate()
@@ -332,12 +280,12 @@ class BatchWorker:
         """Fail whatever is left, also what slipped into the inbox, and end the runners."""
         self.healthy = False
         self._refuse(reason)
-        left = list(self._jobs.values())
+        late = []
         while not self._inbox.empty():
             message = self._inbox.get()
             if isinstance(message, Job):
-                left.append(message)
-        deliver([(job, BackendFailed(f"Backend error: {reason}")) for job in left])
+                late.append(message)
+        self._pending.end(late, BackendFailed(f"Backend error: {reason}"))
         for runner in (*self._idle, *self._running, *self._stuck):
             runner.end()
 
