@@ -19,7 +19,8 @@ from app.api.routes import RouteOptions, not_found, routes
 from app.api.transport import Bodies, BodyLimits
 from app.errors import InvalidInput, StartupError
 from app.inference import machine, repository
-from app.inference.engine import Engine, EngineOptions, find_prompt
+from app.inference.admission import Admission, AdmissionOptions, find_prompt
+from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Manifest
@@ -60,7 +61,8 @@ def build(settings: Settings) -> Service:
         metrics,
         RunOptions(model.session.plan.run_threads, settings.run_timeout_seconds),
     )
-    engine = Engine(_engine_options(settings, model.manifest), model.tokenization, worker)
+    admission = Admission(_admission_options(settings, model.manifest), model.tokenization)
+    engine = Engine(_engine_options(settings, model.manifest), admission, worker)
     worker.start()
     return Service(
         engine=engine,
@@ -146,6 +148,11 @@ def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:
         task=manifest.task,
         output=output_for(manifest, settings.pooling),
         dimensions=manifest.dimensions,
+    )
+
+
+def _admission_options(settings: Settings, manifest: Manifest) -> AdmissionOptions:
+    return AdmissionOptions(
         prompts=manifest.prompts,
         default_prompt=_default_prompt(settings, manifest),
         auto_truncate=settings.auto_truncate,

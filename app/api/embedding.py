@@ -34,7 +34,8 @@ from app.api.verb import (
     render_error,
 )
 from app.errors import EmptyInput
-from app.inference.engine import Computed, Engine, InputOptions, TokenVectors, Vectors
+from app.inference.admission import InputOptions
+from app.inference.engine import Computed, Engine, TokenVectors, Vectors
 from app.inference.postprocess import cosines
 
 EMBED = Shape(

@@ -32,7 +32,7 @@ async def tokenize(engine: Engine, content: bytes) -> bytes:
     values = body.read(content, TOKENIZE)
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
-    tokenized = await engine.tokenize(
+    tokenized = await engine.admission.tokenize(
         values["inputs"],
         add_special_tokens=values["add_special_tokens"],
         prompt_name=values["prompt_name"],
@@ -43,5 +43,7 @@ async def tokenize(engine: Engine, content: bytes) -> bytes:
 async def decode(engine: Engine, content: bytes) -> bytes:
     """Answer POST `/decode`: for each list of ids, its text."""
     values = body.read(content, DECODE)
-    texts = await engine.decode(values["ids"], skip_special_tokens=values["skip_special_tokens"])
+    texts = await engine.admission.decode(
+        values["ids"], skip_special_tokens=values["skip_special_tokens"]
+    )
     return orjson.dumps(texts)

@@ -8,7 +8,8 @@ import orjson
 
 from app.api.fields import Field, Nullable, Shape, Variant, boolean, string
 from app.errors import ServiceError
-from app.inference.engine import Computed, Engine, InputOptions
+from app.inference.admission import InputOptions
+from app.inference.engine import Computed, Engine
 from app.inference.tokenization import EncodingInput
 
 T = TypeVar("T")

@@ -1,57 +1,31 @@
 """Engine: inputs in, rows of the model out. The only door from the API to the model.
 
-It lives on one event loop: permits are counted there, and every job comes back there. Each verb
-checks in the order of TEI 1.9.3: batch size, permits, kind of model, tokens, model, width.
+It lives on one event loop: every job comes back there. Each verb checks in the order of TEI 1.9.3:
+batch size, permits, kind of model, tokens, model, width.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import (
-    BatchTooLarge,
-    InvalidInput,
-    ModelMismatch,
-    Overloaded,
-    ServiceError,
-    TokenizationFailed,
-)
+from app.errors import InvalidInput, ModelMismatch, ServiceError
+from app.inference.admission import Admission, InputOptions
 from app.inference.batch import TokenizedInput
 from app.inference.job import Job
 from app.inference.manifest import LOGITS, SPARSE_EMBEDDING, TOKEN_EMBEDDINGS, Task
 from app.inference.postprocess import finish, require_finite, scores
-from app.inference.tokenization import (
-    Direction,
-    EncodeOptions,
-    EncodingInput,
-    Token,
-    Tokenization,
-    characters,
-)
+from app.inference.tokenization import EncodingInput
 from app.inference.worker import BatchWorker
 
 T = TypeVar("T")
 
-# What the event loop encodes in a fifth of a millisecond, at most.
-ALONE_CHARACTERS = 400
 PROBE_TEXT = "health"
 NOT_AN_EMBEDDER = "Backend error: Model is not an embedding model"
-
-
-@dataclass(frozen=True, slots=True)
-class InputOptions:
-    """How a request wants its inputs read."""
-
-    truncate: bool | None = None  # None: as the service is configured
-    direction: Direction = "right"
-    prompt_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +35,6 @@ class EngineOptions:
     task: Task
     output: str  # the graph's output that dense embeddings are read from
     dimensions: int  # width of the model's main output
-    prompts: dict[str, str]
-    default_prompt: str | None
-    auto_truncate: bool
-    max_concurrent_requests: int  # inputs at a time, over all requests
-    max_client_batch_size: int  # inputs of one request
-    tokenization_timeout_seconds: float  # of one request
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,41 +59,17 @@ Vectors = Computed[NDArray[np.float32]]  # (N, D), scores (N, L), or sparse vect
 TokenVectors = Computed[list[NDArray[np.float32]]]  # N × (Sᵢ, H)
 
 
-class Permits:
-    """How many inputs may be in the service at a time. Nothing waits for a permit."""
-
-    def __init__(self, total: int) -> None:
-        self.free = total
-
-    @contextmanager
-    def taken(self, count: int) -> Iterator[None]:
-        """Hold `count` permits.
-
-        Raises: Overloaded when fewer are free.
-        """
-        if count > self.free:
-            raise Overloaded
-        self.free -= count
-        try:
-            yield
-        finally:
-            self.free += count
-
-
 class Engine:
-    """Admission, tokenization, batching and post-processing; every verb raises ServiceError.
+    """The verbs of the service over one model; each raises ServiceError.
 
     Cancelling a verb frees its permits at once; its rows not yet in a batch are never computed.
     Where one of several inputs is at fault, the error is that of the first.
     """
 
-    def __init__(
-        self, options: EngineOptions, tokenization: Tokenization, worker: BatchWorker
-    ) -> None:
+    def __init__(self, options: EngineOptions, admission: Admission, worker: BatchWorker) -> None:
         self._options = options
-        self._tokenization = tokenization
+        self.admission = admission
         self._worker = worker
-        self.permits = Permits(options.max_concurrent_requests)
 
     @property
     def task(self) -> Task:
@@ -204,29 +148,6 @@ class Engine:
         if self.task != "reranker":
             raise ModelMismatch("Backend error: model is not a re-ranker model")
 
-    async def tokenize(
-        self, texts: Sequence[str], *, add_special_tokens: bool, prompt_name: str | None
-    ) -> list[list[Token]]:
-        """The tokens of each text, never truncated; takes no permits."""
-        self._check_batch_size(len(texts))
-        with _counted_as_tokenization():
-            prompt = self._prompt(prompt_name)
-            tokens = partial(
-                self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
-            )
-            work = self._tokenization.run(lambda: [tokens(text) for text in texts])
-            return await self._in_time(work)
-
-    async def decode(
-        self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool
-    ) -> list[str]:
-        """The text of each list of ids; takes no permits."""
-        self._check_batch_size(len(batch))
-        decode = partial(self._tokenization.decode_now, skip_special_tokens=skip_special_tokens)
-        with _counted_as_tokenization():
-            work = self._tokenization.run(lambda: [decode(ids) for ids in batch])
-            return await self._in_time(work)
-
     @property
     def healthy(self) -> bool:
         """Whether the last run succeeded."""
@@ -244,7 +165,7 @@ class Engine:
 
     async def probe(self) -> None:
         """Compute a short text, past the permits and all the way; raises ServiceError."""
-        tokenized = await self._in_time(self._tokenization.encode([PROBE_TEXT], EncodeOptions()))
+        tokenized = await self.admission.encode_anyway(PROBE_TEXT)
         job = await self._run(tokenized, self._options.output)
         for row in job.rows:
             require_finite(np.asarray(row))
@@ -256,7 +177,7 @@ class Engine:
     async def close(self) -> None:
         """Answer what was admitted, then end the threads."""
         await asyncio.to_thread(self._worker.close)
-        self._tokenization.close()
+        self.admission.close()
 
     async def _compute(
         self,
@@ -265,11 +186,10 @@ class Engine:
         output: str,
         check: Callable[[], None],
     ) -> Computed[list[NDArray[np.float32]]]:
-        self._check_batch_size(len(inputs))
-        with self.permits.taken(len(inputs)):
+        with self.admission.admitted(len(inputs)):
             check()
             started = time.perf_counter()
-            tokenized = await self._tokenize(inputs, options)
+            tokenized = await self.admission.encode(inputs, options)
             tokenization_seconds = time.perf_counter() - started
             job = await self._run(tokenized, output)
         return Computed(
@@ -281,48 +201,6 @@ class Engine:
                 inference=job.inference_seconds / len(inputs),
             ),
         )
-
-    def _check_batch_size(self, size: int) -> None:
-        limit = self._options.max_client_batch_size
-        if size > limit:
-            raise BatchTooLarge(
-                f"batch size {size} > maximum allowed batch size {limit}; "
-                "--max-client-batch-size raises it"
-            )
-
-    async def _tokenize(
-        self, inputs: Sequence[EncodingInput], options: InputOptions
-    ) -> list[TokenizedInput]:
-        truncate = self._options.auto_truncate if options.truncate is None else options.truncate
-        with _counted_as_tokenization():
-            prompt = self._prompt(options.prompt_name)
-            encode_options = EncodeOptions(prompt, truncate, options.direction)
-            if self._is_alone(inputs):
-                return self._tokenization.encode_now(inputs, encode_options)
-            return await self._in_time(self._tokenization.encode(inputs, encode_options))
-
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the tokenization pool yields; a thread that never returns is not waited for."""
-        limit = self._options.tokenization_timeout_seconds
-        try:
-            async with asyncio.timeout(limit):
-                return await work
-        except TimeoutError:
-            raise TokenizationFailed(f"tokenizer error: took longer than {limit:g} s") from None
-
-    def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:
-        """Whether a request is short and the only one.
-
-        Then the event loop encodes it faster than the way to the pool and back takes. In company
-        the detour pays: it lets requests gather to a batch.
-        """
-        others = self._options.max_concurrent_requests - self.permits.free - len(inputs)
-        return not others and sum(map(characters, inputs)) <= ALONE_CHARACTERS
-
-    def _prompt(self, name: str | None) -> str | None:
-        if name is None:
-            return self._options.default_prompt
-        return find_prompt(self._options.prompts, name)
 
     async def _run(self, inputs: Sequence[TokenizedInput], output: str) -> Job:
         loop = asyncio.get_running_loop()
@@ -344,35 +222,6 @@ class Engine:
             job.abandoned = True
             raise
         return job
-
-
-def find_prompt(prompts: dict[str, str], name: str) -> str:
-    """The text of a named prompt.
-
-    Raises: InvalidInput in TEI's words, which say `default-prompt-name` wherever the name is from.
-    """
-    if not prompts:
-        raise InvalidInput(
-            f"Input validation error: `default-prompt-name` is set to `{name}` but no prompts were "
-            "found in the Sentence Transformers configuration"
-        )
-    if name not in prompts:
-        available = ", ".join(f'"{known}"' for known in prompts)
-        raise InvalidInput(
-            f"Input validation error: `default-prompt-name` is set to `{name}` but it was not "
-            f"found in the Sentence Transformers prompts. Available prompts: [{available}]"
-        )
-    return prompts[name]
-
-
-@contextmanager
-def _counted_as_tokenization() -> Iterator[None]:
-    """TEI counts whatever fails in this stage under its name, whatever it is."""
-    try:
-        yield
-    except ServiceError as error:
-        error.metric_label = "tokenization"
-        raise
 
 
 def _with(computed: Computed[list[NDArray[np.float32]]], value: T) -> Computed[T]:

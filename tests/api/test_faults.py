@@ -117,7 +117,7 @@ def test_after_its_deadline_a_request_is_not_computed(
             "error": "the request's deadline has passed",
             "error_type": "Timeout",
         }
-        assert service.engine.permits.free == 7
+        assert service.engine.admission.permits.free == 7
         go_on.set()
         assert (await first).status == 200
 

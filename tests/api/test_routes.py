@@ -549,13 +549,13 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
         second = asyncio.create_task(send_request(app, dict(scope), [body], gone))
         while "te_queue_size 3" not in service.metrics.render():  # noqa: ASYNC110  # set by a thread
             await asyncio.sleep(0)
-        assert service.engine.permits.free == 4
+        assert service.engine.admission.permits.free == 4
         gone.set()
         assert (await second).status == 0
-        assert service.engine.permits.free == 7
+        assert service.engine.admission.permits.free == 7
         go_on.set()
         assert (await first).status == 200
-        assert service.engine.permits.free == 8
+        assert service.engine.admission.permits.free == 8
 
     asyncio.run(scenario())
     assert rows == [1]
@@ -614,7 +614,7 @@ def test_a_fault_of_ours_is_500_and_tells_nothing(
     asyncio.run(scenario())
     assert replies[0]["status"] == 500
     assert replies[1]["body"] == b'{"error":"internal error","error_type":"Backend"}'
-    assert service.engine.permits.free == 512
+    assert service.engine.admission.permits.free == 512
 
 
 @pytest.mark.parametrize(

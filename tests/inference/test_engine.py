@@ -8,7 +8,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
-from app.inference.engine import ALONE_CHARACTERS, InputOptions
+from app.inference.admission import ALONE_CHARACTERS, InputOptions
 from app.inference.tokenization import EncodingInput
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
@@ -33,14 +33,14 @@ def test_a_short_request_is_tokenized_at_once_while_it_is_the_only_one(
 ) -> None:
     engine = make_service()[0].engine
     sent: list[Sequence[EncodingInput]] = []
-    encode = engine._tokenization.encode
+    encode = engine.admission._tokenization.encode
 
     async def watched(texts: Sequence[EncodingInput], options: Any) -> Any:
         sent.append(texts)
         return await encode(texts, options)
 
-    monkeypatch.setattr(engine._tokenization, "encode", watched)
-    with engine.permits.taken(others):
+    monkeypatch.setattr(engine.admission._tokenization, "encode", watched)
+    with engine.admission.permits.taken(others):
         computed = asyncio.run(engine.embed(inputs, InputOptions()))
     assert computed.value.shape[0] == len(inputs)
     assert sent == ([inputs] if on_the_pool else [])

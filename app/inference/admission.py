@@ -1,0 +1,198 @@
+"""Admission: whether a request may come in, and its inputs as token ids.
+
+It lives on one event loop, where permits are counted.
+"""
+
+import asyncio
+from collections.abc import Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeVar
+
+from app.errors import (
+    BatchTooLarge,
+    InvalidInput,
+    Overloaded,
+    ServiceError,
+    TokenizationFailed,
+)
+from app.inference.batch import TokenizedInput
+from app.inference.tokenization import (
+    Direction,
+    EncodeOptions,
+    EncodingInput,
+    Token,
+    Tokenization,
+    characters,
+)
+
+T = TypeVar("T")
+
+# What the event loop encodes in a fifth of a millisecond, at most.
+ALONE_CHARACTERS = 400
+
+
+@dataclass(frozen=True, slots=True)
+class InputOptions:
+    """How a request wants its inputs read."""
+
+    truncate: bool | None = None  # None: as the service is configured
+    direction: Direction = "right"
+    prompt_name: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AdmissionOptions:
+    """What the model and the configuration fix for every request."""
+
+    prompts: dict[str, str]
+    default_prompt: str | None
+    auto_truncate: bool
+    max_concurrent_requests: int  # inputs at a time, over all requests
+    max_client_batch_size: int  # inputs of one request
+    tokenization_timeout_seconds: float  # of one request
+
+
+class Permits:
+    """How many inputs may be in the service at a time. Nothing waits for a permit."""
+
+    def __init__(self, total: int) -> None:
+        self.total = total
+        self.free = total
+
+    @contextmanager
+    def taken(self, count: int) -> Iterator[None]:
+        """Hold `count` permits.
+
+        Raises: Overloaded when fewer are free.
+        """
+        if count > self.free:
+            raise Overloaded
+        self.free -= count
+        try:
+            yield
+        finally:
+            self.free += count
+
+
+class Admission:
+    """The bounds on what comes in, and the tokenizer; raises ServiceError."""
+
+    def __init__(self, options: AdmissionOptions, tokenization: Tokenization) -> None:
+        self._options = options
+        self._tokenization = tokenization
+        self.permits = Permits(options.max_concurrent_requests)
+
+    @contextmanager
+    def admitted(self, size: int) -> Iterator[None]:
+        """Hold the permits of a request of `size` inputs.
+
+        Raises: BatchTooLarge, Overloaded.
+        """
+        self._check_batch_size(size)
+        with self.permits.taken(size):
+            yield
+
+    async def encode(
+        self, inputs: Sequence[EncodingInput], options: InputOptions
+    ) -> list[TokenizedInput]:
+        """Token ids of each input of an admitted request."""
+        truncate = self._options.auto_truncate if options.truncate is None else options.truncate
+        with _counted_as_tokenization():
+            prompt = self._prompt(options.prompt_name)
+            encode_options = EncodeOptions(prompt, truncate, options.direction)
+            if self._is_alone(inputs):
+                return self._tokenization.encode_now(inputs, encode_options)
+            return await self._in_time(self._tokenization.encode(inputs, encode_options))
+
+    async def encode_anyway(self, text: str) -> list[TokenizedInput]:
+        """Token ids of one text, past all bounds but that on time."""
+        return await self._in_time(self._tokenization.encode([text], EncodeOptions()))
+
+    async def tokenize(
+        self, texts: Sequence[str], *, add_special_tokens: bool, prompt_name: str | None
+    ) -> list[list[Token]]:
+        """The tokens of each text, never truncated; takes no permits."""
+        self._check_batch_size(len(texts))
+        with _counted_as_tokenization():
+            prompt = self._prompt(prompt_name)
+            tokens = partial(
+                self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
+            )
+            work = self._tokenization.run(lambda: [tokens(text) for text in texts])
+            return await self._in_time(work)
+
+    async def decode(
+        self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool
+    ) -> list[str]:
+        """The text of each list of ids; takes no permits."""
+        self._check_batch_size(len(batch))
+        decode = partial(self._tokenization.decode_now, skip_special_tokens=skip_special_tokens)
+        with _counted_as_tokenization():
+            work = self._tokenization.run(lambda: [decode(ids) for ids in batch])
+            return await self._in_time(work)
+
+    def close(self) -> None:
+        """Stop the tokenizer's threads."""
+        self._tokenization.close()
+
+    def _check_batch_size(self, size: int) -> None:
+        limit = self._options.max_client_batch_size
+        if size > limit:
+            raise BatchTooLarge(
+                f"batch size {size} > maximum allowed batch size {limit}; "
+                "--max-client-batch-size raises it"
+            )
+
+    def _prompt(self, name: str | None) -> str | None:
+        if name is None:
+            return self._options.default_prompt
+        return find_prompt(self._options.prompts, name)
+
+    def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:
+        """Whether a request is short and the only one.
+
+        Then the event loop encodes it faster than the way to the pool and back takes. In company
+        the detour pays: it lets requests gather to a batch.
+        """
+        others = self.permits.total - self.permits.free - len(inputs)
+        return not others and sum(map(characters, inputs)) <= ALONE_CHARACTERS
+
+    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the tokenization pool yields; a thread that never returns is not waited for."""
+        limit = self._options.tokenization_timeout_seconds
+        try:
+            async with asyncio.timeout(limit):
+                return await work
+        except TimeoutError:
+            raise TokenizationFailed(f"tokenizer error: took longer than {limit:g} s") from None
+
+
+def find_prompt(prompts: dict[str, str], name: str) -> str:
+    """The text of a named prompt.
+
+    Raises: InvalidInput in TEI's words, which say `default-prompt-name` wherever the name is from.
+    """
+    if not prompts:
+        raise InvalidInput(
+            f"Input validation error: `default-prompt-name` is set to `{name}` but no prompts were "
+            "found in the Sentence Transformers configuration"
+        )
+    if name not in prompts:
+        available = ", ".join(f'"{known}"' for known in prompts)
+        raise InvalidInput(
+            f"Input validation error: `default-prompt-name` is set to `{name}` but it was not "
+            f"found in the Sentence Transformers prompts. Available prompts: [{available}]"
+        )
+    return prompts[name]
+
+
+@contextmanager
+def _counted_as_tokenization() -> Iterator[None]:
+    """TEI counts whatever fails in this stage under its name, whatever it is."""
+    try:
+        yield
+    except ServiceError as error:
+        error.metric_label = "tokenization"
+        raise
