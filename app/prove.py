@@ -111,7 +111,7 @@ def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Ce
         provider=session.provider,
         compute_dtype=session.compute_dtype,
         machine=machine.describe(),
-        reference="pytorch",
+        reference=manifest.certificates[0].reference if manifest.certificates else "pytorch",
         probes=len(probes),
         longest_input=longest,
         created=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,4 +1,7 @@
-"""python -m export MODEL: convert a Hugging Face model, prove the result, publish its folder."""
+"""python -m export MODEL: convert a Hugging Face model, prove the result, publish its folder.
+
+`--list` shows what has been exported, `--check FOLDER` proves a folder again on this machine.
+"""
 
 import errno
 import logging
@@ -36,7 +39,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _work(arguments: Sequence[str]) -> None:
-    """Do one step for the server, or export a checkpoint."""
+    """Look at what has been exported, do one step for the server, or export a checkpoint."""
+    if _has(arguments, "--list"):
+        from export import listing
+
+        listing.show(listing.parse(arguments, os.environ))
+        return
+    if _has(arguments, "--check"):
+        from export import check
+
+        check.check(check.parse(arguments, os.environ))
+        return
     if _has(arguments, "--fetch"):
         from export import fetch
 

@@ -8,7 +8,7 @@ import argparse
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
@@ -26,7 +26,7 @@ from export.describe import Names, describe
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.kinds import PoolingChoice
-from export.prove import prove, quality
+from export.prove import certify, quality
 from export.publish import publish, staging
 
 logger = logging.getLogger(__name__)
@@ -93,10 +93,8 @@ def prepare(wanted: Preparation) -> Path:
             fingerprint=digest,
             packages=_TOOLS,
         )
-        manifest.write(folder)
         _announce(4, "proving: the serving code replays the probes")
-        certificates = tuple(replace(one, reference="onnx-fp32") for one in prove(folder))
-        replace(manifest, certificates=certificates).write(folder)
+        certificates = certify(folder, manifest, "onnx-fp32")
         _announce(5, f"publishing {place}")
         publish(folder, place)
     for line in quality(checkpoint.task, certificates):

@@ -3,7 +3,6 @@
 import logging
 import shutil
 import time
-from dataclasses import replace
 from pathlib import Path
 
 from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Source
@@ -12,7 +11,7 @@ from export import probes, source, tokenizer_file, weight_files
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.fingerprint import fingerprint
-from export.prove import prove, quality
+from export.prove import certify, quality
 from export.publish import publish, staging
 from export.request import Request
 
@@ -47,10 +46,8 @@ def export(request: Request) -> Path:
             fingerprint=digest,
             packages=_TOOLS,
         )
-        manifest.write(folder)
         _announce(5, "proving: the serving code replays the probes")
-        certificates = prove(folder)
-        replace(manifest, certificates=certificates).write(folder)
+        certificates = certify(folder, manifest, "pytorch")
         size = sum(path.stat().st_size for path in folder.iterdir())
         _announce(6, f"publishing {place}")
         publish(folder, place)

@@ -5,10 +5,12 @@ import logging
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.inference import agreement
-from app.inference.manifest import Certificate, Manifest, Task
+from app.inference.manifest import Certificate, Manifest, Reference, Task
+from export import card
 from export.errors import ExportError
 
 logger = logging.getLogger(__name__)
@@ -16,12 +18,37 @@ logger = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parent.parent
 
 
-def prove(folder: Path) -> tuple[Certificate, ...]:
-    """Run `python -m app.prove` over a folder that is complete but for its certificates.
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What the serving code measured on this machine, and what it could not."""
 
-    They are for every provider and precision of this machine; the first is the CPU's, in float32.
+    certificates: tuple[Certificate, ...]  # the first is the CPU's, in float32
+    left_out: tuple[str, ...]  # providers that are here and do not work, and why
+
+
+def certify(folder: Path, manifest: Manifest, reference: Reference) -> tuple[Certificate, ...]:
+    """Prove a folder that is complete but for manifest and description, and write both.
+
+    The certificates are for every provider and precision of this machine.
 
     Raises: ExportError when serving fails there or does not reproduce the reference.
+    """
+    manifest.write(folder)
+    measured = replay(folder)
+    for line in measured.left_out:
+        logger.warning("warning: %s", line)
+    certificates = tuple(replace(one, reference=reference) for one in measured.certificates)
+    _require_equal(manifest.task, certificates[0])
+    proved = replace(manifest, certificates=certificates)
+    proved.write(folder)
+    card.write(folder, proved)
+    return certificates
+
+
+def replay(folder: Path) -> Replayed:
+    """Run `python -m app.prove` over a folder; the environment needs what a server needs.
+
+    Raises: ExportError when serving fails there.
     """
     child = subprocess.run(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "app.prove", str(folder.resolve())],
@@ -30,15 +57,14 @@ def prove(folder: Path) -> tuple[Certificate, ...]:
         text=True,
         check=False,
     )
-    told = child.stderr.strip().splitlines()
+    told = tuple(child.stderr.strip().splitlines())
     if child.returncode != 0:
         cause = told[-1] if told else f"it exited with {child.returncode}"
-        raise ExportError(f"the serving code cannot serve the export: {cause}")
-    for line in told:
-        logger.warning("warning: %s", line)
+        raise ExportError(
+            f"the serving code cannot serve the export: {cause.removeprefix('error: ')}"
+        )
     certificates = tuple(Certificate(**one) for one in json.loads(child.stdout))
-    _require_equal(Manifest.read(folder).task, certificates[0])
-    return certificates
+    return Replayed(certificates, told)
 
 
 def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:

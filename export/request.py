@@ -73,6 +73,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m export",
         description="Convert a Hugging Face model to a folder that the server opens.",
+        epilog="--list shows what has been exported; --check FOLDER proves a folder again here.",
         allow_abbrev=False,
     )
     parser.add_argument("model", metavar="MODEL", help="an id on the Hugging Face Hub, or a folder")

@@ -25,7 +25,8 @@ def hidden_names(models_dir: Path) -> list[str]:
 def test_folder_is_complete_and_unchanged(exported: Path) -> None:
     manifest = Manifest.read(exported)
     manifest.verify_files(exported)
-    assert {path.name for path in exported.iterdir()} == {*manifest.files, "manifest.json"}
+    names = {path.name for path in exported.iterdir()}
+    assert names == {*manifest.files, "manifest.json", "README.md"}
     assert set(manifest.files) == {"model.onnx", "model.onnx.data", "tokenizer.json", "probes.npz"}
     assert hidden_names(exported.parent) == []
 

@@ -1,0 +1,87 @@
+"""Card: the README of an exported folder, which says what the model is and how it was proved."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from app.inference.agreement import yields_logits
+from app.inference.manifest import Certificate, Manifest
+
+FILE_NAME = "README.md"
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Write the README of a folder that has been proved."""
+    text = "\n".join((*_facts(manifest), "", *_table(manifest), "", *_closing()))
+    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def _facts(manifest: Manifest) -> Iterator[str]:
+    source = manifest.source
+    yield f"# {source.id}"
+    yield ""
+    yield "| | |"
+    yield "|---|---|"
+    yield f"| source | {source.id}, revision {source.revision or 'not known'} |"
+    yield f"| architecture | {source.architecture} |"
+    yield f"| task | {manifest.task} |"
+    if manifest.pooling is not None:
+        yield f"| pooling | {manifest.pooling}{', normalized' if manifest.normalize else ''} |"
+    yield f"| dimensions | {manifest.dimensions} |"
+    yield f"| maximum length | {manifest.max_input_length} tokens |"
+    yield f"| prompts | {', '.join(manifest.prompts) or 'none'} |"
+    yield f"| vector space | `{manifest.fingerprint}` |"
+    yield f"| exported | {manifest.created} |"
+
+
+def _table(manifest: Manifest) -> Iterator[str]:
+    """A row for each certificate; what its kind of model is measured by has the columns."""
+    logits = yields_logits(manifest.task)
+    columns = (
+        ("largest error of a logit", "of a score")
+        if logits
+        else ("worst cosine", "first percentile", "mean", "overlap of ten nearest")
+    )
+    names = ("precision", "provider", *columns, "alone and in a batch", "probes", "longest")
+    yield "How close its answers come to the original model's:"
+    yield ""
+    yield f"| {' | '.join(names)} |"
+    yield "|---" * len(names) + "|"
+    for one in manifest.certificates:
+        figures = _of_logits(one) if logits else _of_vectors(one)
+        row = (
+            one.compute_dtype,
+            one.provider,
+            *figures,
+            _number(one.batch_cosine, 7),
+            str(one.probes),
+            "" if one.longest_input is None else f"{one.longest_input} tokens",
+        )
+        yield f"| {' | '.join(row)} |"
+    yield ""
+    yield from dict.fromkeys(f"Measured on {one.machine}." for one in manifest.certificates)
+
+
+def _of_vectors(one: Certificate) -> tuple[str, ...]:
+    return (
+        _number(one.worst_cosine, 7),
+        _number(one.first_percentile, 7),
+        _number(one.mean_cosine, 7),
+        _number(one.neighbour_overlap, 4),
+    )
+
+
+def _of_logits(one: Certificate) -> tuple[str, ...]:
+    error = one.largest_score_error
+    return f"{one.largest_error:.1e}", "" if error is None else f"{error:.1e}"
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "" if value is None else f"{value:.{digits}f}"
+
+
+def _closing() -> Iterator[str]:
+    yield (
+        "Cosines are to the original model's vectors over the probes in `probes.npz`; the column "
+        "before the number of probes is the worst cosine of the same input alone and in a batch. "
+        "`python -m export --check FOLDER` measures them on another machine."
+    )

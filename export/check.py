@@ -1,0 +1,73 @@
+"""Check: prove an exported folder again, on this machine, from the probes that it holds.
+
+Nothing is written, and nothing is needed but what a server needs.
+"""
+
+import argparse
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.inference import agreement, repository
+from app.inference.manifest import Certificate, Manifest, ManifestError, Task
+from export import prove
+from export.errors import ExportError
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """A model to prove again: its folder, or the name that it was exported under."""
+
+    model: str
+    models_dir: Path
+    revision: str | None = None
+
+
+def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Checked:
+    """Read the command line, and where models lie from the environment.
+
+    Raises: SystemExit with status 2 for a usage error.
+    """
+    parser = argparse.ArgumentParser(prog="python -m export", allow_abbrev=False)
+    parser.add_argument("--check", required=True, metavar="FOLDER", help="or a model's id")
+    parser.add_argument("--revision", help="of an id")
+    parser.add_argument("--models-dir", type=Path)
+    found = parser.parse_args(arguments)
+    models_dir = found.models_dir or Path(environment.get("MODELS_DIR") or "models")
+    return Checked(found.check, models_dir, found.revision)
+
+
+def check(wanted: Checked) -> None:
+    """Tell a line for each provider and precision that this machine has.
+
+    Raises: ExportError when the folder is damaged, or answers differ from the original model's.
+    """
+    folder = repository.find(wanted.model, wanted.revision, wanted.models_dir)
+    if folder is None:
+        raise ExportError(
+            f"{wanted.model} is not exported: neither it nor its place in {wanted.models_dir} "
+            "holds a manifest.json"
+        )
+    try:
+        task = Manifest.read(folder).task
+    except ManifestError as error:
+        raise ExportError(str(error)) from None
+    measured = prove.replay(folder)
+    missed = sum(not _tell(task, one) for one in measured.certificates)
+    for line in measured.left_out:
+        logger.warning("not run  %s", line)
+    if missed:
+        raise ExportError(f"{folder} does not give its original's answers here: export it again")
+
+
+def _tell(task: Task, certificate: Certificate) -> bool:
+    """Tell how close one precision comes; whether that is enough."""
+    dtype = certificate.compute_dtype
+    proved = agreement.is_proved(task, dtype, certificate)
+    [line] = prove.quality(task, [certificate])
+    verdict = "proved " if proved else "MISSED "
+    logger.info("%s  %s (needed: %s)", verdict, line, agreement.bound(task, dtype))
+    return proved
