@@ -148,6 +148,8 @@ def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:
         task=manifest.task,
         output=output_for(manifest, settings.pooling),
         dimensions=manifest.dimensions,
+        lexical=manifest.lexical,
+        multi_vector=manifest.multi_vector,
     )
 
 
@@ -184,9 +186,21 @@ def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:
         return {"embedding": {"pooling": settings.pooling or manifest.pooling}}
     if manifest.task == "splade":
         return {"embedding": {"pooling": "splade"}}
+    if manifest.task == "multi_vector":
+        return {"embedding": {"pooling": "none"}}
     names = {str(i): label for i, label in enumerate(manifest.labels)}
     places = {label: i for i, label in enumerate(manifest.labels)}
     return {manifest.task: {"id2label": names, "label2id": places}}
+
+
+def _vectors(manifest: Manifest) -> list[str]:
+    """The kinds of vectors that are answered: by `/embed`, `/embed_sparse` and `/embed_all`."""
+    answered = {
+        "dense": manifest.task == "embedding",
+        "sparse": manifest.task == "splade" or manifest.lexical is not None,
+        "multi_vector": manifest.multi_vector is not None,
+    }
+    return [kind for kind, is_there in answered.items() if is_there]
 
 
 def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
@@ -221,4 +235,5 @@ def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> 
         "provider_reason": model.reason,
         "fingerprint": model.manifest.fingerprint,
         "proof": asdict(model.proof),
+        "vectors": _vectors(model.manifest),
     }

@@ -94,7 +94,7 @@ def _read(folder: Path) -> tuple[Manifest, Probes]:
     """What the folder declares, and its probes, once tokenizing them here gives the same ids."""
     manifest = Manifest.read(folder)
     manifest.verify_files(folder)
-    probes = Probes.read(folder / PROBES_FILE)
+    probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
     inputs = {name for graph in manifest.graphs for name in graph.inputs}
     _check_tokens(Tokenization.load(folder, manifest), probes, inputs)
     return manifest, probes

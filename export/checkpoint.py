@@ -5,15 +5,15 @@ would serve wrong vectors, or fail at the first long text, the rule here is stri
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.inference.manifest import TOKENIZER_FILE, Padding, PoolingMode, Similarity, Task
-from export import kinds, sentence_modules, sentence_settings
+from export import kinds, sentence_modules, sentence_settings, token_heads
 from export.documents import Document
 from export.errors import ExportError
 from export.kinds import PoolingChoice
-from export.layers import Head, width_behind
+from export.layers import Head, TokenHeads, width_behind
 from export.sentence_modules import SentenceModules
 from export.sentence_settings import SentenceSettings
 from export.tokenizer_file import keeps_case
@@ -56,6 +56,7 @@ class Checkpoint:
     default_prompt_name: str | None
     lower_case: bool = False  # whether texts are to be lower-cased before the tokenizer sees them
     labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
+    tokens: TokenHeads = field(default_factory=TokenHeads)
     warnings: tuple[str, ...] = ()
 
     @property
@@ -100,6 +101,7 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
         default_prompt_name=settings.default_prompt_name,
         lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(encoder),
         labels=labels,
+        tokens=_tokens(task, modules, encoder, config),
         warnings=tuple(_warnings(task, modules, choice)),
     )
     return found if found.head is None else _headed(found, found.head, settings)
@@ -137,6 +139,15 @@ def _head(modules: SentenceModules, choice: PoolingChoice | None, model_type: st
     return Head(poolings or _usual_pooling(model_type), modules.layers)
 
 
+def _tokens(task: Task, modules: SentenceModules, folder: Path, config: Document) -> TokenHeads:
+    """What an embedder makes of each token by itself."""
+    if task == "multi_vector":
+        return TokenHeads(multi_vector=modules.token_layers)
+    if task == "embedding":
+        return token_heads.read(folder, _dimensions(task, config, ()))
+    return TokenHeads()
+
+
 def _usual_pooling(model_type: str) -> tuple[PoolingMode]:
     if "bert" in model_type.lower():
         return ("cls",)  # TEI 1.9.3 router/src/lib.rs, since 1.5.1
@@ -159,7 +170,7 @@ def _headed(found: Checkpoint, head: Head, settings: SentenceSettings) -> Checkp
 
 
 def _dimensions(task: Task, config: Document, labels: tuple[str, ...]) -> int:
-    if task == "embedding":
+    if task in {"embedding", "multi_vector"}:
         return _required(config, "hidden_size", "dim", "d_model", "n_embd")
     return _required(config, "vocab_size") if task == "splade" else len(labels)
 

@@ -22,6 +22,7 @@ _TASKS: Mapping[Task, str] = MappingProxyType(
         "splade": "fill-mask",
         "classifier": "text-classification",
         "reranker": "text-classification",
+        "multi_vector": "feature-extraction",
     }
 )
 _OPSET = 18  # the newest that TensorRT 10 and the quantizers all read
@@ -49,8 +50,8 @@ def check_supported(checkpoint: Checkpoint) -> None:
 def convert(checkpoint: Path, folder: Path, task: Task = "embedding") -> Path:
     """Write `folder/model.onnx`, float32, with one output.
 
-    That is `last_hidden_state` (B, S, H) of an embedding model, else `logits`: (B, S, V) of a
-    SPLADE model, (B, L) of a classifier or reranker.
+    That is `last_hidden_state` (B, S, H) of a model that embeds texts or tokens, else `logits`:
+    (B, S, V) of a SPLADE model, (B, L) of a classifier or reranker.
 
     Raises: ExportError with the converter's own words.
     """

@@ -5,7 +5,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.inference.manifest import GRAPH_FILE, SCHEMA, Graph, Manifest, Source, file_digest
+from app.inference.manifest import (
+    GRAPH_FILE,
+    SCHEMA,
+    Graph,
+    Lexical,
+    Manifest,
+    MultiVector,
+    Source,
+    file_digest,
+)
 from export.checkpoint import Checkpoint
 
 Names = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of its outputs
@@ -48,4 +57,8 @@ def describe(
         tools={name: importlib.metadata.version(name) for name in packages},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         labels=checkpoint.labels,
+        lexical=Lexical(checkpoint.tokens.ignored_ids) if checkpoint.tokens.lexical else None,
+        multi_vector=(
+            MultiVector(checkpoint.tokens.skipped_id) if checkpoint.tokens.multi_vector else None
+        ),
     )

@@ -52,6 +52,24 @@ class Document:
             return items
         raise ExportError(f"{self._path}: {key}: {found!r} is not a list of strings")
 
+    def objects(self, key: str) -> list[dict[str, Any]]:
+        """The objects in the list under a key; none where it is absent."""
+        found = self._content.get(key)
+        if found is None:
+            return []
+        if isinstance(found, list) and all(isinstance(item, dict) for item in found):
+            return found
+        raise ExportError(f"{self._path}: {key} is not a list of objects")
+
+    def token(self, key: str) -> str | None:
+        """A special token, which stands as its text or as an object with it; None where absent."""
+        found = self._content.get(key)
+        if isinstance(found, dict):
+            found = found.get("content")
+        if found is None or isinstance(found, str):
+            return found
+        raise ExportError(f"{self._path}: {key}: {found!r} is not a token")
+
     def first_integer(self, *keys: str) -> int | None:
         """The first integer under any of the keys; lists count by their first item."""
         for key in keys:

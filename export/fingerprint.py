@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.inference.manifest import file_digest
 from export.checkpoint import Checkpoint
-from export.layers import Head, Layer, Normalize
+from export.layers import Head, Layer, Normalize, TokenHeads
 from export.weight_files import of_layer
 
 
@@ -28,6 +28,8 @@ def fingerprint(weights: Sequence[Path], tokenizer: Path, checkpoint: Checkpoint
         space["lower_case"] = True
     if head is not None:
         space |= _beyond_pooling(head)
+    if checkpoint.tokens.layers:
+        space["tokens"] = _of_tokens(checkpoint.tokens)
     return hashlib.sha256(json.dumps(space, sort_keys=True).encode()).hexdigest()
 
 
@@ -39,6 +41,15 @@ def _beyond_pooling(head: Head) -> dict[str, object]:
     if head.cut is not None:
         found["cut"] = head.cut
     return found
+
+
+def _of_tokens(heads: TokenHeads) -> dict[str, object]:
+    return {
+        "lexical": [_layer(layer) for layer in heads.lexical],
+        "ignored": heads.ignored_ids,
+        "multi_vector": [_layer(layer) for layer in heads.multi_vector],
+        "skipped": heads.skipped_id,
+    }
 
 
 def _layer(layer: Layer) -> list[object]:

@@ -8,7 +8,7 @@ import argparse
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, get_args
 
@@ -26,6 +26,7 @@ from export.describe import Names, describe
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.kinds import PoolingChoice
+from export.layers import TokenHeads
 from export.prove import certify, quality
 from export.publish import publish, staging
 
@@ -83,6 +84,7 @@ def prepare(wanted: Preparation) -> Path:
         for warning in checkpoint.warnings:
             logger.warning("warning: %s", warning)
         _refuse_layers(checkpoint)
+        checkpoint = _pooled_only(checkpoint)
         weights = sorted(graph_file.parent.glob(f"{GRAPH_FILE}*"))
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
         manifest = describe(
@@ -109,11 +111,23 @@ def _announce(step: int, sentence: str) -> None:
 
 def _refuse_layers(checkpoint: Checkpoint) -> None:
     """What stands behind the pooling is computed in PyTorch to be proved, which is not at hand."""
-    if checkpoint.lower_case or (checkpoint.head and not checkpoint.head.is_plain):
+    head = checkpoint.head
+    layered = checkpoint.task == "multi_vector" or (head is not None and not head.is_plain)
+    if checkpoint.lower_case or layered:
         raise ExportError(
             "the model does more than pool what its encoder yields: export it from its original "
             "weights"
         )
+
+
+def _pooled_only(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint without its heads for tokens, whose files only PyTorch reads safely."""
+    if checkpoint.tokens.layers:
+        logger.warning(
+            "warning: lexical weights and token vectors are left out: export the model from its "
+            "original weights to have them"
+        )
+    return replace(checkpoint, tokens=TokenHeads())
 
 
 def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint) -> Names:

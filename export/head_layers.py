@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from export.graph_builder import Builder
-from export.layers import Activation, Dense, Layer, LayerNorm, Tensors
+from export.layers import Activation, Dense, Layer, LayerNorm, Linear, Tensors
 
 _LAYER_NORM_EPSILON = 1e-5
 _LEAST_LENGTH = 1e-12  # that torch's normalize divides by
@@ -17,7 +17,10 @@ def add(builder: Builder, layer: Layer, tensors: Tensors, value: str) -> str:
     """Add a layer behind `value`, whose last axis it works on; the name of its output."""
     match layer:
         case Dense():
-            return _dense(builder, layer, tensors, value)
+            linear = _linear(builder, tensors, value, "linear.")
+            return _ACTIVATIONS[layer.activation](builder, linear)
+        case Linear():
+            return _ACTIVATIONS[layer.activation](builder, _linear(builder, tensors, value, ""))
         case LayerNorm():
             return _layer_norm(builder, tensors, value)
         case _:
@@ -31,13 +34,14 @@ def _unit_length(builder: Builder, value: str) -> str:
     return builder.node("Div", value, divisor)
 
 
-def _dense(builder: Builder, layer: Dense, tensors: Tensors, value: str) -> str:
+def _linear(builder: Builder, tensors: Tensors, value: str, prefix: str) -> str:
     place = f"{len(builder.nodes)}/linear."
-    weight = builder.tensor(f"{place}weight", tensors["linear.weight"].T)
+    weight = builder.tensor(f"{place}weight", tensors[f"{prefix}weight"].T)
     found = builder.node("MatMul", value, weight)
-    if layer.bias:
-        found = builder.node("Add", found, builder.tensor(f"{place}bias", tensors["linear.bias"]))
-    return _ACTIVATIONS[layer.activation](builder, found)
+    bias = tensors.get(f"{prefix}bias")
+    return (
+        found if bias is None else builder.node("Add", found, builder.tensor(f"{place}bias", bias))
+    )
 
 
 def _layer_norm(builder: Builder, tensors: Tensors, value: str) -> str:

@@ -1,21 +1,26 @@
 """Head reference: sentence-transformers' arithmetic behind the encoder, in PyTorch."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import torch
 from torch.nn import functional
 
 from app.inference.manifest import PoolingMode
-from export.layers import Activation, Dense, Head, Layer, LayerNorm, Tensors, Weights
+from export.layers import Activation, Dense, Head, Layer, LayerNorm, Linear, Tensors, Weights
 
 
 def vector(head: Head, weights: Weights, tokens: torch.Tensor) -> torch.Tensor:
     """What a head makes of the token embeddings of one text: (S, H) to (D,)."""
     value = torch.cat([_POOLINGS[mode](tokens) for mode in head.poolings])
-    for layer in head.layers:
+    return through(head.layers, weights, value)[: head.cut]
+
+
+def through(layers: Sequence[Layer], weights: Weights, value: torch.Tensor) -> torch.Tensor:
+    """What layers make of the last axis: of one vector, or of those of all tokens of a text."""
+    for layer in layers:
         value = _apply(layer, weights[layer], value)
-    return value[: head.cut]
+    return value
 
 
 def _apply(layer: Layer, tensors: Tensors, value: torch.Tensor) -> torch.Tensor:
@@ -24,11 +29,14 @@ def _apply(layer: Layer, tensors: Tensors, value: torch.Tensor) -> torch.Tensor:
         case Dense():
             linear = functional.linear(value, found["linear.weight"], found.get("linear.bias"))
             return _ACTIVATIONS[layer.activation](linear)
+        case Linear():
+            linear = functional.linear(value, found["weight"], found["bias"])
+            return _ACTIVATIONS[layer.activation](linear)
         case LayerNorm():
             scale, shift = found["norm.weight"], found["norm.bias"]
             return functional.layer_norm(value, (layer.width,), scale, shift)
         case _:
-            return functional.normalize(value, dim=0)
+            return functional.normalize(value, dim=-1)
 
 
 def _weighted_mean(tokens: torch.Tensor) -> torch.Tensor:

@@ -1,14 +1,16 @@
 """Heads: give a bare graph the outputs that the server reads.
 
-An encoder gets its poolings and the layers behind them, a masked language model its sparse vector;
+An encoder gets its poolings, the layers behind them, and what the checkpoint makes of each token; a
+masked language model gets its sparse vector;
 what a classifier yields is in its graph already.
 """
 
-from functools import partial
 from pathlib import Path
 
 from app.inference.manifest import (
+    LEXICAL_WEIGHTS,
     LOGITS,
+    MULTI_VECTOR_EMBEDDING,
     POOLED_OUTPUTS,
     SENTENCE_EMBEDDING,
     SPARSE_EMBEDDING,
@@ -20,34 +22,52 @@ from export import converted_graph, head_layers, poolings
 from export.converted_graph import BATCH, ENCODER_OUTPUT, SEQUENCE, Dimension, Outputs
 from export.describe import Names
 from export.graph_builder import Builder
-from export.layers import Head, Layer, Weights, width_behind
+from export.layers import Head, Layer, Linear, TokenHeads, Weights, width_behind
 
 _NO_WEIGHTS: Weights = {}
+_NO_TOKEN_HEADS = TokenHeads()
 
 
 def finish(
-    source: Path, folder: Path, task: Task, head: Head | None, weights: Weights = _NO_WEIGHTS
+    source: Path,
+    folder: Path,
+    task: Task,
+    head: Head | None,
+    weights: Weights = _NO_WEIGHTS,
+    tokens: TokenHeads = _NO_TOKEN_HEADS,
 ) -> Names:
     """Write a converted model with the outputs of its kind; only embedders have a head.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
-    if head is not None:
-        return graft(source, folder, head, weights)
+    if task in {"embedding", "multi_vector"}:
+        return graft(source, folder, head, weights, tokens)
     outputs = _sparse if task == "splade" else _classify
     return converted_graph.extend(source, folder, LOGITS, outputs)
 
 
-def graft(source: Path, folder: Path, head: Head, weights: Weights = _NO_WEIGHTS) -> Names:
+def graft(
+    source: Path,
+    folder: Path,
+    head: Head | None,
+    weights: Weights = _NO_WEIGHTS,
+    tokens: TokenHeads = _NO_TOKEN_HEADS,
+) -> Names:
     """Write an encoder with what its checkpoint makes of the token embeddings.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
-    return converted_graph.extend(source, folder, ENCODER_OUTPUT, partial(_embed, head, weights))
+
+    def embed(builder: Builder, width: Dimension) -> Outputs:
+        pooled = {} if head is None else _pooled(head, weights, builder, width)
+        each = _for_each_token(tokens, weights, builder, width)
+        return {TOKEN_EMBEDDINGS: (BATCH, SEQUENCE, width), **pooled, **each}
+
+    return converted_graph.extend(source, folder, ENCODER_OUTPUT, embed)
 
 
-def _embed(head: Head, weights: Weights, builder: Builder, width: Dimension) -> Outputs:
-    """(B, S, H), the vector that the checkpoint means, and if it is plain one for each pooling."""
+def _pooled(head: Head, weights: Weights, builder: Builder, width: Dimension) -> Outputs:
+    """The vector that the checkpoint means, and if it is plain one for each pooling."""
     mask = builder.floats("attention_mask")
     named: dict[PoolingMode, str] = dict(POOLED_OUTPUTS.items()) if head.is_plain else {}
     for mode, output in named.items():
@@ -57,10 +77,29 @@ def _embed(head: Head, weights: Weights, builder: Builder, width: Dimension) -> 
     value = _through(head.layers, weights, builder, value)
     builder.node("Identity", _cut(head.cut, builder, value), output=SENTENCE_EMBEDDING)
     return {
-        TOKEN_EMBEDDINGS: (BATCH, SEQUENCE, width),
         SENTENCE_EMBEDDING: (BATCH, _vector_width(head, width)),
         **dict.fromkeys(named.values(), (BATCH, width)),
     }
+
+
+def _for_each_token(
+    heads: TokenHeads, weights: Weights, builder: Builder, width: Dimension
+) -> Outputs:
+    """One weight and one vector for each token, as far as the checkpoint has them."""
+    found: dict[str, tuple[Dimension, ...]] = {}
+    if heads.lexical:
+        value = _through(heads.lexical, weights, builder, TOKEN_EMBEDDINGS)
+        builder.node("Squeeze", value, builder.integers(2), output=LEXICAL_WEIGHTS)
+        found[LEXICAL_WEIGHTS] = (BATCH, SEQUENCE)
+    if heads.multi_vector:
+        value = _through(heads.multi_vector, weights, builder, TOKEN_EMBEDDINGS)
+        builder.node("Identity", value, output=MULTI_VECTOR_EMBEDDING)
+        linear = [
+            weights[layer]["weight"] for layer in heads.multi_vector if isinstance(layer, Linear)
+        ]
+        wide = len(linear[-1]) if linear else width_behind(heads.multi_vector, int(width))
+        found[MULTI_VECTOR_EMBEDDING] = (BATCH, SEQUENCE, wide)
+    return found
 
 
 def _cut(size: int | None, builder: Builder, value: str) -> str:

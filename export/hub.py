@@ -22,6 +22,7 @@ from huggingface_hub.errors import (
 )
 
 from app.inference import snapshot
+from export import token_heads
 from export.errors import ExportError
 
 logger = logging.getLogger(__name__)
@@ -42,7 +43,12 @@ _DESCRIPTIONS = (
     "*.model",
 )
 # Layers behind the encoder are small, and some have a pickle where the encoder has none.
-_LAYERS = ("[0-9]*_*/model.safetensors", "[0-9]*_*/pytorch_model.bin")
+_LAYERS = (
+    "[0-9]*_*/model.safetensors",
+    "[0-9]*_*/pytorch_model.bin",
+    token_heads.SPARSE_FILE,
+    token_heads.MULTI_VECTOR_FILE,
+)
 _SAFETENSORS = (
     "model.safetensors",
     "model.safetensors.index.json",

@@ -19,7 +19,7 @@ Activation = Literal["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "ELU
 POOLING_MODES: tuple[PoolingMode, ...] = get_args(PoolingMode)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
-Shapes = dict[str, tuple[int, ...]]
+Shapes = dict[str, tuple[int | None, ...]]  # None: what the weights' file alone says
 Tensors = Mapping[str, NDArray[np.float32]]  # by their names in the weights' file
 
 
@@ -78,7 +78,27 @@ class Normalize:
         return ["Normalize"]
 
 
-Layer = Dense | LayerNorm | Normalize
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """A linear layer as FlagEmbedding saves it: in one file, which alone says how wide it is."""
+
+    weights: Path  # the file
+    inputs: int
+    outputs: int | None = None
+    activation: Activation = "Identity"
+
+    @property
+    def shapes(self) -> Shapes:
+        """The tensors that the file must hold."""
+        return {"weight": (self.outputs, self.inputs), "bias": (self.outputs,)}
+
+    @property
+    def facts(self) -> list[Any]:
+        """What, beside its weights, makes it the function that it is."""
+        return ["Linear", self.activation]
+
+
+Layer = Dense | LayerNorm | Normalize | Linear
 Weights = Mapping[Layer, Tensors]  # in float32
 
 
@@ -101,6 +121,21 @@ class Head:
         return len(self.poolings) == 1 and not self.layers and self.cut is None
 
 
+@dataclass(frozen=True, slots=True)
+class TokenHeads:
+    """What a model makes of each token by itself, beside a vector for all of them or instead."""
+
+    lexical: tuple[Layer, ...] = ()  # to one weight; none: there are no weights
+    multi_vector: tuple[Layer, ...] = ()  # to one vector; none: there are no such vectors
+    ignored_ids: tuple[int, ...] = ()  # tokens whose weight never counts
+    skipped_id: int | None = None  # the token at the start that has no vector
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """All layers that there are."""
+        return (*self.lexical, *self.multi_vector)
+
+
 def width_behind(layers: tuple[Layer, ...], width: int) -> int:
     """How wide a vector of `width` is behind the layers.
 
@@ -112,6 +147,8 @@ def width_behind(layers: tuple[Layer, ...], width: int) -> int:
                 taken, given = layer.inputs, layer.outputs
             case LayerNorm():
                 taken = given = layer.width
+            case Linear():
+                taken, given = layer.inputs, layer.outputs or width
             case Normalize():
                 continue
         if taken != width:

@@ -69,12 +69,15 @@ def _make_files(folder: Path, checkpoint: Checkpoint) -> Names:
     convert.check_supported(checkpoint)
     texts = probes.for_task(checkpoint.task, checkpoint.max_input_length)
     _announce(3, f"running the original model over {len(texts)} probe texts")
-    weights = tensors.load(checkpoint.head.layers if checkpoint.head else ())
+    pooled = checkpoint.head.layers if checkpoint.head else ()
+    weights = tensors.load((*pooled, *checkpoint.tokens.layers))
     reference.compute(checkpoint, texts, weights).write(folder / PROBES_FILE)
     _announce(4, f"converting {checkpoint.architecture} to ONNX")
     bare = folder / "bare"
     converted = convert.convert(checkpoint.folder, bare, checkpoint.task)
-    names = heads.finish(converted, folder, checkpoint.task, checkpoint.head, weights)
+    names = heads.finish(
+        converted, folder, checkpoint.task, checkpoint.head, weights, checkpoint.tokens
+    )
     shutil.rmtree(bare)
     tokenizer_file.write(
         checkpoint.folder, folder / TOKENIZER_FILE, lower_case=checkpoint.lower_case

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -15,11 +16,12 @@ from safetensors import SafetensorError
 from tokenizers import normalizers
 
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import Task
+from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING, Task
 from app.inference.proof import Probes, ProbeText
+from app.inference.token_answers import kept
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
-from export.head_reference import vector
+from export.head_reference import through, vector
 from export.layers import Weights
 
 # Attributes of `transformers`, since its classes carry no types.
@@ -29,9 +31,18 @@ _CLASSES: Mapping[Task, str] = MappingProxyType(
         "splade": "AutoModelForMaskedLM",
         "classifier": "AutoModelForSequenceClassification",
         "reranker": "AutoModelForSequenceClassification",
+        "multi_vector": "AutoModel",
     }
 )
 _NO_WEIGHTS: Weights = {}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Answer:
+    """What the model says of one input: of the whole, and of those tokens that a probe keeps."""
+
+    vector: np.ndarray[Any, Any]
+    tokens: Mapping[str, np.ndarray[Any, Any]]
 
 
 def compute(
@@ -47,13 +58,17 @@ def compute(
     # With fewer types every token has the same, and no graph asks for them.
     typed = getattr(model.config, "type_vocab_size", 0) > 1
     inputs = [_encode(tokenizer, text, checkpoint.max_input_length, typed=typed) for text in texts]
-    answers = np.stack(_answers(model, inputs, checkpoint, weights))
-    if answers.shape[1] != checkpoint.dimensions:
+    answers = _answers(model, inputs, checkpoint, weights)
+    vectors = np.stack([one.vector for one in answers])
+    tokens = {
+        name: np.concatenate([one.tokens[name] for one in answers]) for name in answers[0].tokens
+    }
+    if checkpoint.task != "multi_vector" and vectors.shape[1] != checkpoint.dimensions:
         raise ExportError(
-            f"the model yields {answers.shape[1]} values where config.json states "
+            f"the model yields {vectors.shape[1]} values where config.json states "
             f"{checkpoint.dimensions}: it does not belong to these weights"
         )
-    return Probes(tuple(texts), tuple(inputs), answers)
+    return Probes(tuple(texts), tuple(inputs), vectors, tokens)
 
 
 def _load(folder: Path, task: Task) -> tuple[Any, Any]:
@@ -102,7 +117,7 @@ def _lower(tokenizer: Any) -> None:
 
 def _answers(
     model: Any, inputs: Sequence[TokenizedInput], checkpoint: Checkpoint, weights: Weights
-) -> list[np.ndarray[Any, Any]]:
+) -> list[_Answer]:
     """The answer to each input, several at a time.
 
     Torch computes each on one thread: its own threads wait for each other by spinning, which on a
@@ -120,18 +135,30 @@ def _answers(
 
 def _answer(
     model: Any, checkpoint: Checkpoint, weights: Weights, tokens: TokenizedInput
-) -> np.ndarray[Any, Any]:
+) -> _Answer:
     input_ids = torch.from_numpy(tokens.input_ids)[None]
     feed = {"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}
     if tokens.token_type_ids is not None:
         feed["token_type_ids"] = torch.from_numpy(tokens.token_type_ids)[None]
     with torch.inference_mode():
         outputs = model(**feed)
-        if checkpoint.head is not None:
-            answer = vector(checkpoint.head, weights, outputs.last_hidden_state[0])
-        elif checkpoint.task == "splade":
-            answer = torch.log1p(torch.relu(outputs.logits[0])).amax(dim=0)
-        else:
-            answer = outputs.logits[0]
-    found: np.ndarray[Any, Any] = answer.numpy()
-    return found
+        if checkpoint.task in {"embedding", "multi_vector"}:
+            return _embedded(checkpoint, weights, outputs.last_hidden_state[0])
+        logits = outputs.logits[0]
+        if checkpoint.task == "splade":
+            logits = torch.log1p(torch.relu(logits)).amax(dim=0)
+    return _Answer(logits.numpy(), {})
+
+
+def _embedded(checkpoint: Checkpoint, weights: Weights, tokens: torch.Tensor) -> _Answer:
+    """What a checkpoint makes of the token embeddings of one text, (S, H)."""
+    heads = checkpoint.tokens
+    found = {}
+    if heads.lexical:
+        found[LEXICAL_WEIGHTS] = through(heads.lexical, weights, tokens)[:, 0]
+    if heads.multi_vector:
+        found[MULTI_VECTOR_EMBEDDING] = through(heads.multi_vector, weights, tokens)
+    each = {name: values.numpy()[kept(name, len(tokens))] for name, values in found.items()}
+    if checkpoint.head is None:  # there are vectors for tokens only
+        return _Answer(np.empty(0, np.float32), each)
+    return _Answer(vector(checkpoint.head, weights, tokens).numpy(), each)

@@ -51,6 +51,9 @@ class SentenceModules:
     layers: tuple[Layer, ...] = ()  # between the pooling and that
     encoder: str = ""  # the folder of the encoder's files, below the checkpoint
     splade: Splade | None = None
+    token_layers: tuple[
+        Layer, ...
+    ] = ()  # of a model that has a vector for each token, and no other
 
     @classmethod
     def silent(cls) -> Self:

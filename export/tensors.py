@@ -3,6 +3,7 @@
 Pickles are loaded with `weights_only`, which builds tensors and runs nothing.
 """
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
@@ -32,25 +33,39 @@ def _load_layer(layer: Layer) -> Tensors:
 
 
 def _read(path: Path, shapes: Shapes) -> Tensors:
-    try:
-        if path.suffix == ".safetensors":
-            found: Any = load_file(path)
-        else:
-            found = torch.load(path, map_location="cpu", weights_only=True)
-    except (SafetensorError, UnpicklingError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
-    except (KeyError, TypeError, AttributeError, BadZipFile) as error:  # of a damaged pickle
-        raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
+    found = _open(path)
     if not isinstance(found, Mapping) or found.keys() != shapes.keys():
         names = ", ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
         raise ExportError(f"{path} holds {names} instead of {', '.join(shapes)}")
     return {name: _array(found[name], shape, f"{path}: {name}") for name, shape in shapes.items()}
 
 
-def _array(tensor: Any, shape: tuple[int, ...], where: str) -> np.ndarray[Any, Any]:
+def _open(path: Path) -> Any:
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch wonders at pickles that it then refuses
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except UnpicklingError:  # torch's own words say how to run what is in it
+        raise ExportError(
+            f"{path} cannot be read: it is damaged, or holds more than tensors, which is never "
+            "loaded"
+        ) from None
+    except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
+        raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
+    except (KeyError, TypeError, AttributeError, BadZipFile) as error:  # of a damaged pickle
+        raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
+
+
+def _array(tensor: Any, shape: tuple[int | None, ...], where: str) -> np.ndarray[Any, Any]:
     found = tuple(getattr(tensor, "shape", ()))
-    if found != shape:
-        raise ExportError(f"{where} has the shape {found}, its config.json says {shape}")
+    known = [(size, wanted) for size, wanted in zip(found, shape, strict=False) if wanted]
+    if len(found) != len(shape) or any(size != wanted for size, wanted in known):
+        words = str(shape).replace("None", "any")
+        raise ExportError(f"{where} has the shape {found}, its config.json says {words}")
+    if tensor.numel() * tensor.element_size() > tensor.untyped_storage().nbytes():
+        raise ExportError(f"{where} is larger than its file: fetch the model again")
     array: np.ndarray[Any, Any] = tensor.to(torch.float32).numpy()
     return array
 

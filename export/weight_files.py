@@ -28,10 +28,12 @@ def of_encoder(folder: Path) -> list[Path]:
 
 
 def of_layer(place: Path) -> Path:
-    """The file of a layer's weights, in the layer's folder.
+    """The file of a layer's weights, in the layer's folder; or that file itself.
 
     Raises: ExportError when there is none.
     """
+    if place.is_file():
+        return place
     for name in _NAMES:
         if (place / name).is_file():
             return place / name

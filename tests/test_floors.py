@@ -35,6 +35,7 @@ FLOORS = [
     {"app.inference.session", "app.inference.job"},
     {"app.inference.openvino"},
     {"app.inference.providers", "app.inference.proof", "app.inference.machine"},
+    {"app.inference.token_answers"},
     {"app.inference.agreement"},
     {"app.inference.postprocess"},
     {"app.inference.batch", "app.inference.repository", "app.inference.snapshot"},
@@ -76,6 +77,7 @@ SHARED_WITH_EXPORT = {
     "app.inference.proof",
     "app.inference.repository",
     "app.inference.snapshot",
+    "app.inference.token_answers",
 }
 
 

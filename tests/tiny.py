@@ -17,22 +17,27 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import (
     GRAPH_FILE,
+    LEXICAL_WEIGHTS,
     LOGITS,
+    MULTI_VECTOR_EMBEDDING,
     PROBES_FILE,
     SCHEMA,
     SPARSE_EMBEDDING,
     TASK_OUTPUTS,
     TOKENIZER_FILE,
     Graph,
+    Lexical,
     Manifest,
+    MultiVector,
     Padding,
     Source,
     Task,
     file_digest,
 )
 from app.inference.proof import Probes
+from app.inference.token_answers import kept
 from export.heads import graft
-from export.layers import Head
+from export.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights
 
 WORDS = [
     "[PAD]",
@@ -76,7 +81,11 @@ HEADS: Mapping[Task, NDArray[np.float32]] = {
     "classifier": _random.normal(size=(DIMENSIONS, 3)).astype(np.float32),
     "reranker": _random.normal(size=(DIMENSIONS, 1)).astype(np.float32),
     "splade": _random.normal(size=(DIMENSIONS, len(WORDS))).astype(np.float32),
+    "multi_vector": _random.normal(size=(DIMENSIONS, 6)).astype(np.float32),
 }
+LEXICAL = _random.normal(size=(DIMENSIONS, 1)).astype(np.float32)
+LEXICAL_BIAS = np.float32(3)  # about half of the words have a weight then
+SPECIAL_IDS = (0, 1, 2, 3)
 
 
 def token_vectors(
@@ -110,6 +119,21 @@ def sparse(ids: NDArray[np.int64], types: NDArray[np.int64] | None = None) -> ND
     scores = token_vectors(ids, types) @ HEADS["splade"]
     found: NDArray[np.float32] = np.log1p(np.maximum(scores, 0)).max(axis=0)
     return found
+
+
+def lexical_weights(ids: NDArray[np.int64]) -> NDArray[np.float32]:
+    """The weight of each token of one input, (S,)."""
+    found: NDArray[np.float32] = np.maximum(token_vectors(ids) @ LEXICAL + LEXICAL_BIAS, 0)[:, 0]
+    return found
+
+
+def multi_vectors(
+    ids: NDArray[np.int64], types: NDArray[np.int64] | None = None
+) -> NDArray[np.float32]:
+    """The vector of each token of one input, to compare: (S, 6)."""
+    found = token_vectors(ids, types) @ HEADS["multi_vector"]
+    lengths: NDArray[np.float32] = np.linalg.norm(found, axis=1, keepdims=True)
+    return found / lengths
 
 
 def unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -148,20 +172,23 @@ def ids_of(text: str) -> NDArray[np.int64]:
     return encoded(text).input_ids
 
 
-def build(folder: Path, task: Task = "embedding") -> Manifest:
-    """Write a complete exported model to `folder`."""
+def build(folder: Path, task: Task = "embedding", *, whole: bool = False) -> Manifest:
+    """Write a complete exported model to `folder`.
+
+    A whole embedder also has weights and vectors for tokens, as BGE-M3 has.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    inputs, outputs = _write_graph(folder, task)
+    inputs, outputs = _write_graph(folder, task, whole=whole)
     tokenizer().save(str(folder / TOKENIZER_FILE))
-    _probes(task).write(folder / PROBES_FILE)
-    width = {"embedding": DIMENSIONS, "splade": len(WORDS)}.get(task, len(LABELS.get(task, ())))
+    _probes(task, whole=whole).write(folder / PROBES_FILE)
+    width = {"embedding": DIMENSIONS} | {kind: head.shape[1] for kind, head in HEADS.items()}
     manifest = Manifest(
         schema=SCHEMA,
         source=Source("tests/tiny", None, "BertModel", "bert"),
         fingerprint="f" * 64,
         task=task,
         pooling="mean" if task == "embedding" else None,
-        dimensions=width,
+        dimensions=width[task],
         max_input_length=MAX_LENGTH,
         vocabulary_size=len(WORDS),
         padding=Padding(id=0, type_id=0, side="right"),
@@ -174,8 +201,16 @@ def build(folder: Path, task: Task = "embedding") -> Manifest:
         tools={},
         created="2026-01-01T00:00:00+00:00",
         labels=LABELS.get(task, ()),
+        lexical=Lexical(SPECIAL_IDS) if whole else None,
+        multi_vector=_multi_vector(task, whole=whole),
     )
     return seal(folder, manifest)
+
+
+def _multi_vector(task: Task, *, whole: bool) -> MultiVector | None:
+    if whole:
+        return MultiVector(skipped_id=2)
+    return MultiVector() if task == "multi_vector" else None
 
 
 def seal(folder: Path, manifest: Manifest) -> Manifest:
@@ -187,24 +222,57 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     return sealed
 
 
-def _probes(task: Task) -> Probes:
+def _probes(task: Task, *, whole: bool) -> Probes:
     answers: Mapping[Task, Callable[[TokenizedInput], NDArray[np.float32]]] = {
         "embedding": lambda one: reference(one.input_ids, one.token_type_ids),
         "splade": lambda one: sparse(one.input_ids, one.token_type_ids),
         "classifier": lambda one: logits("classifier", one.input_ids, one.token_type_ids),
         "reranker": lambda one: logits("reranker", one.input_ids, one.token_type_ids),
+        "multi_vector": lambda _: np.empty(0, np.float32),
     }
     inputs = tuple(encoded(text) for text in PROBE_TEXTS)
-    return Probes(PROBE_TEXTS, inputs, np.stack([answers[task](one) for one in inputs]))
+    vectors = np.stack([answers[task](one) for one in inputs])
+    tokens = {
+        name: np.concatenate([said(one.input_ids)[kept(name, len(one))] for one in inputs])
+        for name, said in _token_answers(task, whole=whole).items()
+    }
+    return Probes(PROBE_TEXTS, inputs, vectors, tokens)
 
 
-def _write_graph(folder: Path, task: Task) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    if task != "embedding":
+def _token_answers(
+    task: Task, *, whole: bool
+) -> Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.float32]]]:
+    if whole:
+        return {LEXICAL_WEIGHTS: lexical_weights, MULTI_VECTOR_EMBEDDING: multi_vectors}
+    return {MULTI_VECTOR_EMBEDDING: multi_vectors} if task == "multi_vector" else {}
+
+
+def _token_heads(task: Task, *, whole: bool) -> tuple[TokenHeads, Weights]:
+    weigh = Linear(Path("sparse"), DIMENSIONS, 1, "ReLU")
+    compare = Linear(Path("vectors"), DIMENSIONS)
+    weights: dict[Layer, Mapping[str, NDArray[np.float32]]] = {
+        weigh: {"weight": LEXICAL.T, "bias": np.array([LEXICAL_BIAS])},
+        compare: {"weight": HEADS["multi_vector"].T, "bias": np.zeros(6, np.float32)},
+        Normalize(): {},
+    }
+    heads = TokenHeads(
+        lexical=(weigh,) if whole else (),
+        multi_vector=(compare, Normalize()) if whole or task == "multi_vector" else (),
+    )
+    return heads, weights
+
+
+def _write_graph(
+    folder: Path, task: Task, *, whole: bool
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    if task not in {"embedding", "multi_vector"}:
         onnx.save(_with_head(task), folder / GRAPH_FILE)
         return INPUTS, (TASK_OUTPUTS[task],)
     bare = folder / "bare.onnx"
     onnx.save(_encoder(), bare)
-    names = graft(bare, folder, Head(("mean",)))
+    head = Head(("mean",)) if task == "embedding" else None
+    heads, weights = _token_heads(task, whole=whole)
+    names = graft(bare, folder, head, weights, heads)
     bare.unlink()
     return names
 

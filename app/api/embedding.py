@@ -35,8 +35,8 @@ from app.api.verb import (
 )
 from app.errors import EmptyInput
 from app.inference.admission import InputOptions
-from app.inference.engine import Computed, Engine, TokenVectors, Vectors
-from app.inference.postprocess import cosines
+from app.inference.engine import Computed, Engine, SparseVectors, TokenVectors, Vectors
+from app.inference.postprocess import SparseVector, cosines
 
 EMBED = Shape(
     "EmbedRequest",
@@ -133,10 +133,10 @@ class EmbedSparse:
         inputs, is_batch = values["inputs"]
         return Request(inputs, is_batch, input_options(values), None)
 
-    async def run(self, engine: Engine, request: Request[None]) -> Vectors:
+    async def run(self, engine: Engine, request: Request[None]) -> SparseVectors:
         return await engine.embed_sparse(request.inputs, request.options)
 
-    def render(self, request: Request[None], computed: Vectors) -> bytes:
+    def render(self, request: Request[None], computed: SparseVectors) -> bytes:
         del request
         return numpy_json([_entries(vector) for vector in computed.value])
 
@@ -166,5 +166,6 @@ class Similarity:
         return numpy_json(computed.value)
 
 
-def _entries(vector: NDArray[np.float32]) -> list[dict[str, Any]]:
-    return [{"index": int(index), "value": vector[index]} for index in np.flatnonzero(vector)]
+def _entries(vector: SparseVector) -> list[dict[str, Any]]:
+    entries = zip(vector.indices.tolist(), vector.values, strict=True)
+    return [{"index": index, "value": value} for index, value in entries]

@@ -50,6 +50,7 @@ INFO = record(
     provider_reason=TEXT,
     fingerprint=TEXT,
     proof={"type": "object"},
+    vectors=list_of(TEXT),
 )
 
 

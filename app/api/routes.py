@@ -133,7 +133,11 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
 
 def _single(task: Task, verbs: Mapping[str, Verb]) -> Verb:
     """What a kind of model does with inputs that are independent of each other."""
-    by_task: Mapping[Task, str] = {"embedding": "/embed", "splade": "/embed_sparse"}
+    by_task: Mapping[Task, str] = {
+        "embedding": "/embed",
+        "splade": "/embed_sparse",
+        "multi_vector": "/embed_all",
+    }
     return verbs[by_task.get(task, "/predict")]
 
 

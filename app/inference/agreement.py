@@ -43,6 +43,12 @@ class Measured(Protocol):
     def first_percentile(self) -> float | None: ...
     @property
     def neighbour_overlap(self) -> float | None: ...
+    @property
+    def token_cosine(self) -> float | None: ...
+    @property
+    def lexical_cosine(self) -> float | None: ...
+    @property
+    def lexical_error(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +62,10 @@ class Agreement:
     first_percentile: float | None = None  # of the cosines; of vectors, as is the next
     neighbour_overlap: float | None = None  # share of each probe's ten nearest that stay the same
     largest_score_error: float | None = None  # of logits, once they are scores
+    # Of models that yield more than one vector for a whole input.
+    token_cosine: float | None = None  # worst, of a token's vector
+    lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
+    lexical_error: float | None = None  # largest, of a lexical weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,14 +81,25 @@ def is_proved(task: Task, compute_dtype: Dtype, measured: Measured) -> bool:
     """Whether a model of this kind, computed in this precision, is close enough to its original."""
     if yields_logits(task):
         return measured.largest_error <= LARGEST_LOGIT_ERROR[compute_dtype]
-    return measured.worst_cosine >= WORST_COSINE[compute_dtype]
+    cosines = (measured.worst_cosine, measured.token_cosine, measured.lexical_cosine)
+    if any(one is not None and not one >= WORST_COSINE[compute_dtype] for one in cosines):
+        return False
+    error = measured.lexical_error  # a weight is a number of its own, as a logit is
+    return error is None or error <= LARGEST_LOGIT_ERROR[compute_dtype]
 
 
 def figure(task: Task, measured: Measured) -> str:
-    """The value that `is_proved` judges, in words."""
+    """The values that `is_proved` judges, in words."""
     if yields_logits(task):
         return f"largest error {measured.largest_error:.1e} of a logit"
-    return f"worst cosine {measured.worst_cosine:.7f}"
+    words = f"worst cosine {measured.worst_cosine:.7f}"
+    if measured.token_cosine is not None:
+        words += f", of a token's vector {measured.token_cosine:.7f}"
+    if measured.lexical_cosine is not None:
+        words += f", of the lexical weights {measured.lexical_cosine:.7f}"
+    if measured.lexical_error is not None:
+        words += f", largest error {measured.lexical_error:.1e} of one"
+    return words
 
 
 def bound(task: Task, compute_dtype: Dtype) -> str:
@@ -90,11 +111,20 @@ def bound(task: Task, compute_dtype: Dtype) -> str:
 
 def shortfall(measured: Measured) -> str | None:
     """What keeps a lower precision from being taken unasked, in words; None where nothing does."""
-    asked = (
+    asked = [
         ("worst cosine", measured.worst_cosine, AUTO_WORST_COSINE),
         ("first percentile of the cosines", measured.first_percentile, AUTO_FIRST_PERCENTILE),
         ("overlap of nearest neighbours", measured.neighbour_overlap, AUTO_NEIGHBOUR_OVERLAP),
-    )
+    ]
+    # Not every model has these.
+    asked += [
+        (f"cosine of {what}", value, AUTO_WORST_COSINE)
+        for what, value in (
+            ("a token's vector", measured.token_cosine),
+            ("the lexical weights", measured.lexical_cosine),
+        )
+        if value is not None
+    ]
     for name, value, least in asked:
         if value is None:
             return f"the {name} was not measured"

@@ -17,8 +17,24 @@ from app.errors import InvalidInput, ModelMismatch, ServiceError
 from app.inference.admission import Admission, InputOptions
 from app.inference.batch import TokenizedInput
 from app.inference.job import Job
-from app.inference.manifest import LOGITS, SPARSE_EMBEDDING, TOKEN_EMBEDDINGS, Task
-from app.inference.postprocess import finish, require_finite, scores
+from app.inference.manifest import (
+    LEXICAL_WEIGHTS,
+    LOGITS,
+    MULTI_VECTOR_EMBEDDING,
+    SPARSE_EMBEDDING,
+    TOKEN_EMBEDDINGS,
+    Lexical,
+    MultiVector,
+    Task,
+)
+from app.inference.postprocess import (
+    SparseVector,
+    finish,
+    lexical,
+    require_finite,
+    scores,
+    sparse,
+)
 from app.inference.tokenization import EncodingInput
 from app.inference.worker import BatchWorker
 
@@ -26,6 +42,7 @@ T = TypeVar("T")
 
 PROBE_TEXT = "health"
 NOT_AN_EMBEDDER = "Backend error: Model is not an embedding model"
+ONLY_TOKENS = "it has no vector for a whole text, /embed_all gives those of its tokens"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +52,8 @@ class EngineOptions:
     task: Task
     output: str  # the graph's output that dense embeddings are read from
     dimensions: int  # width of the model's main output
+    lexical: Lexical | None = None  # sparse vectors beside the dense ones
+    multi_vector: MultiVector | None = None  # token vectors made to be compared
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +74,22 @@ class Computed(Generic[T]):
     timings: Timings
 
 
-Vectors = Computed[NDArray[np.float32]]  # (N, D), scores (N, L), or sparse vectors (N, V)
+Vectors = Computed[NDArray[np.float32]]  # (N, D), or scores (N, L)
+SparseVectors = Computed[list[SparseVector]]  # N
 TokenVectors = Computed[list[NDArray[np.float32]]]  # N × (Sᵢ, H)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rows:
+    """What the graph says of each of N inputs."""
+
+    inputs: list[TokenizedInput]
+    values: list[NDArray[np.float32]]
+    timings: Timings
+
+    def answer(self, value: T) -> Computed[T]:
+        """The answer that is made of them."""
+        return Computed(value, tuple(map(len, self.inputs)), self.timings)
 
 
 class Engine:
@@ -91,45 +124,67 @@ class Engine:
                 raise ModelMismatch("Backend error: `normalize` is not available for SPLADE models")
             if dimensions == 0:
                 raise InvalidInput("Input validation error: `dimensions` should be positive")
+            if self.task == "multi_vector":
+                raise ModelMismatch(f"{NOT_AN_EMBEDDER}: {ONLY_TOKENS}")
             if self.task not in {"embedding", "splade"}:
                 raise ModelMismatch(NOT_AN_EMBEDDER)
 
         output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
-        computed = await self._compute(inputs, options, output, check)
+        rows = await self._compute(inputs, options, output, check)
         if dimensions is not None and dimensions > self._options.dimensions:
             raise InvalidInput(
                 "Input validation error: `dimensions` should be smaller than the maximum "
                 "embedding dimension."
             )
-        vectors = finish(np.stack(computed.value), normalize=normalize, dimensions=dimensions)
-        return _with(computed, vectors)
+        stacked = np.stack(rows.values)
+        return rows.answer(finish(stacked, normalize=normalize, dimensions=dimensions))
 
     async def embed_all(
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> TokenVectors:
-        """A vector for each token of each input, special tokens included; not normalized."""
+        """A vector for each token of each input.
+
+        They are what the encoder yields, special tokens included and not normalized; of a model
+        made for late interaction, the vectors to compare.
+        """
 
         def check() -> None:
             if self.task == "splade":
                 raise ModelMismatch("Backend error: `embed_all` is not available for SPLADE models")
-            if self.task != "embedding":
+            if self.task not in {"embedding", "multi_vector"}:
                 raise ModelMismatch(NOT_AN_EMBEDDER)
 
-        computed = await self._compute(inputs, options, TOKEN_EMBEDDINGS, check)
-        for rows in computed.value:
-            require_finite(rows)
-        return computed
+        made = self._options.multi_vector
+        output = TOKEN_EMBEDDINGS if made is None else MULTI_VECTOR_EMBEDDING
+        rows = await self._compute(inputs, options, output, check)
+        require_finite(rows.values)
+        skipped = None if made is None else made.skipped_id
+        vectors = [
+            values[int(tokens.input_ids[0] == skipped) :]
+            for tokens, values in zip(rows.inputs, rows.values, strict=True)
+        ]
+        return rows.answer(vectors)
 
-    async def embed_sparse(self, inputs: Sequence[EncodingInput], options: InputOptions) -> Vectors:
-        """One vector over the vocabulary for each input, most of it zeros."""
+    async def embed_sparse(
+        self, inputs: Sequence[EncodingInput], options: InputOptions
+    ) -> SparseVectors:
+        """The entries of one vector over the vocabulary for each input."""
+        weighted = self._options.lexical
 
         def check() -> None:
-            if self.task != "splade":
+            if self.task != "splade" and weighted is None:
                 raise ModelMismatch(f"{NOT_AN_EMBEDDER} with SPLADE pooling")
 
-        computed = await self._compute(inputs, options, SPARSE_EMBEDDING, check)
-        vectors = finish(np.stack(computed.value), normalize=False, dimensions=None)
-        return _with(computed, vectors)
+        output = SPARSE_EMBEDDING if weighted is None else LEXICAL_WEIGHTS
+        rows = await self._compute(inputs, options, output, check)
+        require_finite(rows.values)
+        if weighted is None:
+            return rows.answer([sparse(vector) for vector in rows.values])
+        vectors = [
+            lexical(tokens.input_ids, weights, weighted.ignored_ids)
+            for tokens, weights in zip(rows.inputs, rows.values, strict=True)
+        ]
+        return rows.answer(vectors)
 
     async def predict(
         self, inputs: Sequence[EncodingInput], options: InputOptions, *, raw_scores: bool
@@ -140,8 +195,8 @@ class Engine:
             if self.task not in {"classifier", "reranker"}:
                 raise ModelMismatch("Backend error: Model is not a classifier model")
 
-        computed = await self._compute(inputs, options, LOGITS, check)
-        return _with(computed, scores(np.stack(computed.value), raw=raw_scores))
+        rows = await self._compute(inputs, options, LOGITS, check)
+        return rows.answer(scores(np.stack(rows.values), raw=raw_scores))
 
     def require_reranker(self) -> None:
         """Refuse to rank with another kind of model, before anything else is looked at."""
@@ -167,8 +222,7 @@ class Engine:
         """Compute a short text, past the permits and all the way; raises ServiceError."""
         tokenized = await self.admission.encode_anyway(PROBE_TEXT)
         job = await self._run(tokenized, self._options.output)
-        for row in job.rows:
-            require_finite(np.asarray(row))
+        require_finite([row for row in job.rows if row is not None])
 
     def warm_up(self) -> None:
         """Prepare for every shape of a batch, in the time that requests leave."""
@@ -185,16 +239,16 @@ class Engine:
         options: InputOptions,
         output: str,
         check: Callable[[], None],
-    ) -> Computed[list[NDArray[np.float32]]]:
+    ) -> _Rows:
         with self.admission.admitted(len(inputs)):
             check()
             started = time.perf_counter()
             tokenized = await self.admission.encode(inputs, options)
             tokenization_seconds = time.perf_counter() - started
             job = await self._run(tokenized, output)
-        return Computed(
-            value=[row for row in job.rows if row is not None],
-            token_counts=tuple(map(len, tokenized)),
+        return _Rows(
+            inputs=tokenized,
+            values=[row for row in job.rows if row is not None],
             timings=Timings(
                 tokenization=tokenization_seconds,
                 queue=job.queue_seconds / len(inputs),
@@ -222,7 +276,3 @@ class Engine:
             job.abandoned = True
             raise
         return job
-
-
-def _with(computed: Computed[list[NDArray[np.float32]]], value: T) -> Computed[T]:
-    return Computed(value, computed.token_counts, computed.timings)

@@ -99,9 +99,10 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     try:
         manifest = Manifest.read(folder)
         manifest.verify_files(folder)
-        exported = _Exported(folder, manifest, Probes.read(folder / PROBES_FILE))
+        probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
     except (ManifestError, ProbesError) as error:
         raise StartupError(str(error)) from None
+    exported = _Exported(folder, manifest, probes)
     max_length = _max_input_length(manifest, options)
     logger.info("Maximum number of tokens per request: %d", max_length)
     logger.info("Starting %d tokenization workers", options.tokenization_workers)

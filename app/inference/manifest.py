@@ -18,14 +18,14 @@ TOKENIZER_FILE = "tokenizer.json"
 GRAPH_FILE = "model.onnx"
 PROBES_FILE = "probes.npz"
 
-Task = Literal["embedding", "splade", "classifier", "reranker"]
+Task = Literal["embedding", "splade", "classifier", "reranker", "multi_vector"]
 Dtype = Literal["float32", "bfloat16", "float16", "int8"]
 Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 Pooling = Literal["cls", "mean", "last_token"]  # what a server may be told to pool by
 # What a checkpoint may pool by, alone or several joined by "+".
 PoolingMode = Literal["cls", "mean", "last_token", "max", "mean_sqrt_len_tokens", "weightedmean"]
 Side = Literal["left", "right"]
-Similarity = Literal["cosine", "dot", "euclidean", "manhattan"]
+Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 Reference = Literal["pytorch", "onnx-fp32"]
 
 # Names of the graph's outputs. `sentence_embedding` is the checkpoint's own pooling and head,
@@ -34,6 +34,10 @@ TOKEN_EMBEDDINGS = "token_embeddings"  # noqa: S105  # no password: (B, S, H) fl
 SENTENCE_EMBEDDING = "sentence_embedding"  # (B, D) float32
 SPARSE_EMBEDDING = "sparse_embedding"  # (B, V) float32
 LOGITS = "logits"  # (B, L) float32
+LEXICAL_WEIGHTS = "lexical_weights"  # (B, S) float32
+MULTI_VECTOR_EMBEDDING = "multi_vector_embedding"  # (B, S, D) float32, at length 1
+# Those with a value or a vector for each token, padding included; the others have one for each row.
+PER_TOKEN_OUTPUTS = frozenset({TOKEN_EMBEDDINGS, LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING})
 POOLED_OUTPUTS: Mapping[Pooling, str] = types.MappingProxyType(
     {"cls": "pooled_cls", "mean": "pooled_mean", "last_token": "pooled_last_token"}
 )
@@ -45,6 +49,7 @@ TASK_OUTPUTS: Mapping[Task, str] = types.MappingProxyType(
         "splade": SPARSE_EMBEDDING,
         "classifier": LOGITS,
         "reranker": LOGITS,
+        "multi_vector": MULTI_VECTOR_EMBEDDING,
     }
 )
 
@@ -103,6 +108,25 @@ class Certificate:
     batch_cosine: float | None = None  # worst, of the same input alone and in a batch
     largest_score_error: float | None = None  # of classifiers and rerankers
     longest_input: int | None = None  # tokens
+    # Of embedding models that also have a vector or a lexical weight for each token.
+    token_cosine: float | None = None  # worst, of a token's vector
+    lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
+    lexical_error: float | None = None  # largest, of a lexical weight
+
+
+@dataclass(frozen=True, slots=True)
+class Lexical:
+    """A sparse vector beside the dense one: the largest weight that each token id has."""
+
+    ignored_ids: tuple[int, ...]  # tokens that never count
+
+
+@dataclass(frozen=True, slots=True)
+class MultiVector:
+    """A vector for each token, to be compared by the sum of the largest similarities."""
+
+    # The token that begins an input and has no vector, if there is one.
+    skipped_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +152,15 @@ class Manifest:
     created: str  # ISO 8601, UTC
     labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
     certificates: tuple[Certificate, ...] = ()
+    # What the graph yields for single tokens, beside or instead of one vector for all of them.
+    lexical: Lexical | None = None
+    multi_vector: MultiVector | None = None
+
+    @property
+    def token_outputs(self) -> tuple[str, ...]:
+        """The graph's outputs that say something of single tokens, and have to be proved."""
+        lexical = (LEXICAL_WEIGHTS,) if self.lexical else ()
+        return (*lexical, *((MULTI_VECTOR_EMBEDDING,) if self.multi_vector else ()))
 
     @classmethod
     def read(cls, folder: Path) -> Self:

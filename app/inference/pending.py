@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from app.errors import ServiceError
 from app.inference.batch import BatchLimits
 from app.inference.job import Job, deliver
+from app.inference.manifest import PER_TOKEN_OUTPUTS
 from app.inference.runner import Finished, Run
 from app.inference.waiting import Waiting
 from app.metrics import Metrics
@@ -56,7 +57,7 @@ class Pending:
             if job.arrival not in self._jobs:
                 continue  # failed meanwhile, by another of its rows
             values = finished.results[job.output][place]
-            if values.ndim == 2:  # a vector for each token: padding has none
+            if job.output in PER_TOKEN_OUTPUTS:  # padding has none
                 assert finished.attention_mask is not None
                 values = values[finished.attention_mask[place] == 1]
             job.rows[index] = values

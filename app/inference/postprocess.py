@@ -1,13 +1,24 @@
-"""Per-request array work: dimensions, unit length, scores.
+"""Per-request array work: dimensions, unit length, sparse vectors, scores.
 
 The order and the arithmetic are TEI's (1.9.3 core/src/infer.rs): dimensions are cut before
 normalizing, squares are summed in float64, products are float32.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, NotFinite
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SparseVector:
+    """The entries of a vector over the vocabulary that are not zero."""
+
+    indices: NDArray[np.int64]  # (n,), ascending
+    values: NDArray[np.float32]  # (n,)
 
 
 def finish(
@@ -38,10 +49,31 @@ def finish(
     return vectors * scale[:, None]
 
 
-def require_finite(vectors: NDArray[np.float32]) -> None:
-    """Raise NotFinite for NaN or infinity anywhere in an array."""
-    if not np.isfinite(vectors).all():
-        raise NotFinite("Backend error: the embedding is not finite")
+def require_finite(rows: Sequence[NDArray[np.float32]]) -> None:
+    """Raise NotFinite for NaN or infinity anywhere in what each input yields."""
+    for row, values in enumerate(rows):
+        if not np.isfinite(values).all():
+            raise NotFinite(f"Backend error: the embedding of input {row} is not finite")
+
+
+def sparse(vector: NDArray[np.float32]) -> SparseVector:
+    """The entries of a (V,) vector that are not zero."""
+    indices = np.flatnonzero(vector)
+    return SparseVector(indices, vector[indices])
+
+
+def lexical(
+    ids: NDArray[np.int64], weights: NDArray[np.float32], ignored: Sequence[int]
+) -> SparseVector:
+    """The largest weight of each token id, of (S,) ids and weights; `ignored` ids have none.
+
+    FlagEmbedding's rule for BGE-M3 (inference/embedder/encoder_only/m3.py): only weights over 0.
+    """
+    counted = (weights > 0) & ~np.isin(ids, ignored)
+    indices, places = np.unique(ids[counted], return_inverse=True)
+    values = np.zeros(len(indices), np.float32)
+    np.maximum.at(values, places, weights[counted])
+    return SparseVector(indices, values)
 
 
 def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:

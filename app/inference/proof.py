@@ -1,14 +1,14 @@
 """Proof: the probes that an export stores, and how closely a session reproduces them.
 
 The probes are texts and pairs of texts, with the original model's token ids and its float32
-answers: pooled vectors, sparse vectors or logits. Replaying them through the serving session shows
-that graph, padding, provider and precision are right where the model is really served. Needs
-NumPy only.
+answers: pooled vectors, sparse vectors or logits, and what it says of single tokens. Replaying
+them through the serving session shows that graph, padding, provider and precision are right where
+the model is really served. Needs NumPy only.
 """
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol, Self
 from zipfile import BadZipFile
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from app.inference.agreement import Agreement, Answers, compare_logits, compare_vectors
 from app.inference.batch import Batch, BatchLimits, TokenizedInput, collate, in_order
-from app.inference.manifest import LOGITS, SENTENCE_EMBEDDING, Padding
+from app.inference.manifest import LOGITS, PER_TOKEN_OUTPUTS, SENTENCE_EMBEDDING, Padding
+from app.inference.token_answers import TokenAnswers, judged_with, kept
 
 BATCH_ROWS = 16
 ALONE = 64  # of the probes also run alone
 
 ProbeText = str | tuple[str, str]
+_Found = Mapping[str, NDArray[np.float32]]  # what a run says of one input, by output
 
 
 class ProbesError(Exception):
@@ -43,6 +45,7 @@ class Probes:
     texts: tuple[ProbeText, ...]
     inputs: tuple[TokenizedInput, ...]
     vectors: NDArray[np.float32]  # (P, D), (P, V) of sparse vectors or (P, L) of logits
+    token_answers: TokenAnswers = field(default_factory=dict)  # what it says of single tokens
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -54,6 +57,10 @@ class Probes:
             tuple(self.texts[i] for i in chosen),
             tuple(self.inputs[i] for i in chosen),
             self.vectors[chosen],
+            {
+                name: np.concatenate([values[place] for place in self._places(name, chosen)])
+                for name, values in self.token_answers.items()
+            },
         )
 
     def write(self, path: Path) -> None:
@@ -67,11 +74,13 @@ class Probes:
             input_ids=np.concatenate([tokens.input_ids for tokens in self.inputs]),
             token_type_ids=np.concatenate([type_ids(tokens) for tokens in self.inputs]),
             vectors=self.vectors,
+            allow_pickle=False,
+            **self.token_answers,
         )
 
     @classmethod
-    def read(cls, path: Path) -> Self:
-        """Load what `write` stored.
+    def read(cls, path: Path, token_outputs: Sequence[str] = ()) -> Self:
+        """Load what `write` stored, answers for tokens of these outputs among it.
 
         Raises: ProbesError naming the file, for anything that is not such a store.
         """
@@ -80,11 +89,28 @@ class Probes:
                 texts = tuple(map(_text, json.loads(stored["texts"].tobytes())))
                 inputs = tuple(_inputs(stored))
                 vectors = np.ascontiguousarray(stored["vectors"], np.float32)
+                token_answers = {
+                    name: np.ascontiguousarray(stored[name], np.float32)
+                    for name in sorted(PER_TOKEN_OUTPUTS & set(stored))
+                }
         except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
             raise ProbesError(f"{path} cannot be read: {error}") from None
         if not len(texts) == len(inputs) == len(vectors):
             raise ProbesError(f"{path} holds {len(texts)} texts and {len(vectors)} vectors")
-        return cls(texts, inputs, vectors)
+        for name in token_outputs:
+            if name not in token_answers:
+                raise ProbesError(f"{path} holds no {name}: export the model again")
+        for name, values in token_answers.items():
+            tokens = sum(len(kept(name, len(one))) for one in inputs)
+            if len(values) != tokens:
+                raise ProbesError(f"{path} holds {name} of {len(values)} tokens, not of {tokens}")
+        return cls(texts, inputs, vectors, token_answers)
+
+    def _places(self, output: str, chosen: Sequence[int]) -> Iterator[slice]:
+        """Where the answers for the tokens of the chosen probes stand."""
+        ends = np.cumsum([len(kept(output, len(one))) for one in self.inputs])
+        for probe in chosen:
+            yield slice(ends[probe - 1] if probe else 0, ends[probe])
 
 
 def _text(stored: str | list[str]) -> ProbeText:
@@ -120,22 +146,58 @@ def replay(
 ) -> Agreement:
     """Run the probes in batches of mixed lengths, some of them also alone, as serving would."""
     inputs = probes.inputs
+    outputs = tuple(dict.fromkeys((output, *probes.token_answers)))
     rows = replace(limits, max_rows=min(limits.max_rows or BATCH_ROWS, BATCH_ROWS))
 
-    def run(batch: Sequence[TokenizedInput]) -> NDArray[np.float32]:
-        length = limits.padded(max(map(len, batch)))
-        return session.run(collate(batch, padding, length), (output,))[output]
+    def run(batch: Sequence[TokenizedInput]) -> list[_Found]:
+        collated = collate(batch, padding, limits.padded(max(map(len, batch))))
+        return _by_input(session.run(collated, outputs), collated.attention_mask == 1)
 
+    together = [
+        found for place in in_order(list(map(len, inputs)), rows) for found in run(inputs[place])
+    ]
     places = _spread(len(inputs), ALONE)
-    answers = Answers(
-        batched=np.concatenate(
-            [run(inputs[place]) for place in in_order(list(map(len, inputs)), rows)]
-        ),
-        alone=np.concatenate([run([inputs[place]]) for place in places]),
-        places=places,
+    alone = [run([inputs[place]])[0] for place in places]
+    answers = {name: _answers(name, together, alone, places) for name in outputs}
+    if output in probes.token_answers:
+        agreement = compare_vectors(probes.token_answers[output], answers[output])
+    else:
+        compare = compare_logits if output == LOGITS else compare_vectors
+        agreement = compare(probes.vectors, answers[output])
+    for name, reference in probes.token_answers.items():
+        if name != output:
+            agreement = judged_with(agreement, name, reference, answers[name])
+    return agreement
+
+
+def _by_input(results: Mapping[str, NDArray[np.float32]], real: NDArray[np.bool_]) -> list[_Found]:
+    """What one run says of each input: one row, or of each token that is kept one."""
+    found: list[_Found] = []
+    for row, mask in enumerate(real):
+        one = {}
+        for name, values in results.items():
+            if name in PER_TOKEN_OUTPUTS:
+                one[name] = values[row][mask][kept(name, int(mask.sum()))]
+            else:
+                one[name] = values[row : row + 1]
+        found.append(one)
+    return found
+
+
+def _answers(
+    output: str, together: Sequence[_Found], alone: Sequence[_Found], places: Sequence[int]
+) -> Answers:
+    """All rows of one output; probes may have several, which then are those of tokens."""
+    ends = np.cumsum([len(found[output]) for found in together])
+    return Answers(
+        batched=np.concatenate([found[output] for found in together]),
+        alone=np.concatenate([found[output] for found in alone]),
+        places=[
+            row
+            for place in places
+            for row in range(ends[place] - len(together[place][output]), ends[place])
+        ],
     )
-    compare = compare_logits if output == LOGITS else compare_vectors
-    return compare(probes.vectors, answers)
 
 
 def _spread(total: int, count: int) -> list[int]:

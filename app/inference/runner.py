@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.errors import BackendFailed
 from app.inference.batch import Batch, collate
 from app.inference.job import Job
-from app.inference.manifest import Padding
+from app.inference.manifest import PER_TOKEN_OUTPUTS, Padding
 
 Results = dict[str, NDArray[np.float32]]
 
@@ -110,9 +110,11 @@ def _check(results: Results, outputs: Sequence[str], batch: Batch) -> None:
     rows, length = batch.input_ids.shape
     for name in outputs:
         shape = results[name].shape
-        if not (shape[:1] == (rows,) and len(shape) == 2) and not (
-            shape[:2] == (rows, length) and len(shape) == 3
-        ):
+        if name in PER_TOKEN_OUTPUTS:
+            fits = shape[:2] == (rows, length) and len(shape) in {2, 3}
+        else:
+            fits = shape[:1] == (rows,) and len(shape) == 2
+        if not fits:
             raise BackendFailed(
                 f"Backend error: {name} has shape {shape} for {rows} inputs of {length} tokens"
             )

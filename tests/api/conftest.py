@@ -20,6 +20,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     root = tmp_path_factory.mktemp("kinds")
     for task in get_args(Task):
         tiny.build(root / task, task)
+    tiny.build(root / "whole", whole=True)  # dense, sparse and token vectors at once
     return {path.name: path for path in root.iterdir()}
 
 

@@ -380,6 +380,9 @@ NOT_EMBEDDER = "Backend error: Model is not an embedding model"
 NOT_CLASSIFIER = "Backend error: Model is not a classifier model"
 NOT_RERANKER = "Backend error: model is not a re-ranker model"
 NOT_SPLADE = f"{NOT_EMBEDDER} with SPLADE pooling"
+ONLY_TOKENS = (
+    f"{NOT_EMBEDDER}: it has no vector for a whole text, /embed_all gives those of its tokens"
+)
 
 
 @pytest.mark.parametrize(
@@ -387,21 +390,28 @@ NOT_SPLADE = f"{NOT_EMBEDDER} with SPLADE pooling"
     [
         ("/embed", {"inputs": "a"}, {
             "splade": "Backend error: `normalize` is not available for SPLADE models",
-            "classifier": NOT_EMBEDDER, "reranker": NOT_EMBEDDER}),
+            "classifier": NOT_EMBEDDER, "reranker": NOT_EMBEDDER, "multi_vector": ONLY_TOKENS}),
         ("/embed_all", {"inputs": "a"}, {
             "splade": "Backend error: `embed_all` is not available for SPLADE models",
             "classifier": NOT_EMBEDDER, "reranker": NOT_EMBEDDER}),
         ("/embed_sparse", {"inputs": "a"}, {
-            "embedding": NOT_SPLADE, "classifier": NOT_SPLADE, "reranker": NOT_SPLADE}),
-        ("/predict", {"inputs": "a"}, {"embedding": NOT_CLASSIFIER, "splade": NOT_CLASSIFIER}),
+            "embedding": NOT_SPLADE, "classifier": NOT_SPLADE, "reranker": NOT_SPLADE,
+            "multi_vector": NOT_SPLADE}),
+        ("/predict", {"inputs": "a"}, {
+            "embedding": NOT_CLASSIFIER, "splade": NOT_CLASSIFIER, "whole": NOT_CLASSIFIER,
+            "multi_vector": NOT_CLASSIFIER}),
         ("/rerank", {"query": "a", "texts": ["b"]}, {
-            "embedding": NOT_RERANKER, "splade": NOT_RERANKER, "classifier": NOT_RERANKER}),
-        ("/similarity", SIMILAR, {"classifier": NOT_EMBEDDER, "reranker": NOT_EMBEDDER}),
+            "embedding": NOT_RERANKER, "splade": NOT_RERANKER, "classifier": NOT_RERANKER,
+            "whole": NOT_RERANKER, "multi_vector": NOT_RERANKER}),
+        ("/similarity", SIMILAR, {
+            "classifier": NOT_EMBEDDER, "reranker": NOT_EMBEDDER, "multi_vector": ONLY_TOKENS}),
         ("/tokenize", {"inputs": "a"}, {}),
         ("/decode", {"ids": [4]}, {}),
     ],
 )  # fmt: skip
-@pytest.mark.parametrize("task", ["embedding", "splade", "classifier", "reranker"])
+@pytest.mark.parametrize(
+    "task", ["embedding", "whole", "splade", "classifier", "reranker", "multi_vector"]
+)
 def test_each_kind_answers_its_routes(
     make_kind: MakeKind, task: str, path: str, body: Any, answers: dict[str, str]
 ) -> None:
@@ -413,7 +423,7 @@ def test_each_kind_answers_its_routes(
 
 
 def test_openai_s_route_needs_a_dense_embedder(make_kind: MakeKind) -> None:
-    for task in ("splade", "classifier", "reranker"):
+    for task in ("splade", "classifier", "reranker", "multi_vector"):
         reply = post(make_kind(task), "/v1/embeddings", {"input": "a"})
         assert (reply.status, reply.json["type"]) == (424, "Backend")
 
@@ -427,7 +437,9 @@ def test_no_texts_is_found_before_the_kind_of_model(make_kind: MakeKind) -> None
     ("task", "body"),
     [
         ("embedding", {"inputs": "a"}),
+        ("whole", {"inputs": "a"}),
         ("splade", {"inputs": "a"}),
+        ("multi_vector", {"inputs": "a"}),
         ("classifier", {"inputs": "a"}),
         ("reranker", {"query": "a", "texts": ["b"]}),
     ],
@@ -438,7 +450,9 @@ def test_the_root_is_what_the_model_is_for(
 ) -> None:
     own = {
         "embedding": "/embed",
+        "whole": "/embed",
         "splade": "/embed_sparse",
+        "multi_vector": "/embed_all",
         "classifier": "/predict",
         "reranker": "/rerank",
     }
@@ -456,13 +470,31 @@ def test_the_root_can_be_similarity(make_kind: MakeKind) -> None:
     ("task", "kind"),
     [
         ("embedding", {"embedding": {"pooling": "mean"}}),
+        ("whole", {"embedding": {"pooling": "mean"}}),
         ("splade", {"embedding": {"pooling": "splade"}}),
+        ("multi_vector", {"embedding": {"pooling": "none"}}),
         ("classifier", {"classifier": {"id2label": {"0": "sad", "1": "glad", "2": "neither"}, "label2id": {"sad": 0, "glad": 1, "neither": 2}}}),
         ("reranker", {"reranker": {"id2label": {"0": "LABEL_0"}, "label2id": {"LABEL_0": 0}}}),
     ],
 )  # fmt: skip
 def test_info_tells_the_kind(make_kind: MakeKind, task: str, kind: Any) -> None:
     assert request(make_kind(task), "GET", "/info").json["model_type"] == kind
+
+
+@pytest.mark.parametrize(
+    ("task", "kinds"),
+    [
+        ("embedding", ["dense"]),
+        ("whole", ["dense", "sparse", "multi_vector"]),
+        ("splade", ["sparse"]),
+        ("multi_vector", ["multi_vector"]),
+        ("classifier", []),
+    ],
+)
+def test_info_tells_which_vectors_there_are(
+    make_kind: MakeKind, task: str, kinds: list[str]
+) -> None:
+    assert request(make_kind(task), "GET", "/info").json["vectors"] == kinds
 
 
 def test_metrics_count_predictions_apart(make_kind: MakeKind) -> None:

@@ -93,6 +93,7 @@ def test_every_example_can_be_tried(make_service: MakeService, tmp_path: Path, t
         "splade": {"/embed_sparse", "/similarity"},
         "classifier": {"/predict"},
         "reranker": {"/predict", "/rerank", "/v1/rerank", "/v2/rerank"},
+        "multi_vector": {"/embed_all"},
     }[task] | {"/tokenize", "/decode"}
     for path, methods in document["paths"].items():
         for one in [methods["post"]] if "post" in methods else []:

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from app.errors import BackendFailed
-from app.inference.postprocess import cosines, finish, ranking, scores
+from app.inference.postprocess import cosines, finish, lexical, ranking, scores, sparse
 
 ROWS = np.array([[3.0, 4.0, 12.0], [0.0, 2.0, 0.0]], np.float32)
 
@@ -76,3 +76,27 @@ def test_equal_values_rank_by_the_higher_place() -> None:
 def test_a_cosine_with_nothing_is_exactly_zero() -> None:
     vectors = np.array([[3, 4], [0, 0], [-4, 3], [6, 8], [-3, -4]], np.float32)
     assert cosines(vectors).tolist() == [0.0, 0.0, 1.0, -1.0]
+
+
+def test_a_sparse_vector_has_the_entries_that_are_not_zero() -> None:
+    found = sparse(np.array([0, 2, 0, 0.5], np.float32))
+    assert (found.indices.tolist(), found.values.tolist()) == ([1, 3], [2, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("ids", "weights", "entries"),
+    [
+        ([0, 7, 5, 7, 2], [9, 1, 3, 2, 9], {5: 3, 7: 2}),
+        ([0, 7, 7, 2], [9, 2, 1, 9], {7: 2}),
+        ([0, 7, 5, 2], [9, 0, -1, 9], {}),
+        ([0, 2], [9, 9], {}),
+        ([], [], {}),
+    ],
+)
+def test_lexical_weights_are_the_largest_of_each_id(
+    ids: list[int], weights: list[float], entries: dict[int, float]
+) -> None:
+    found = lexical(np.array(ids, np.int64), np.array(weights, np.float32), (0, 2))
+    assert found.values.dtype == np.float32
+    assert dict(zip(found.indices.tolist(), found.values.tolist(), strict=True)) == entries
+    assert found.indices.tolist() == sorted(entries)

@@ -1,8 +1,10 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from app.inference.agreement import is_proved
 from app.inference.batch import Batch, BatchLimits
 from app.inference.manifest import Manifest, Padding
 from app.inference.proof import Probes, ProbesError, replay
@@ -51,6 +53,76 @@ def test_a_right_session_agrees(tiny_model: Path, probes: Probes) -> None:
     [plan] = plans(Wanted("cpu", threads=1), manifest.task)
     session = Session.load(tiny_model, manifest, plan)
     assert replay(session, probes, manifest.padding, ANY).worst_cosine > 0.999999
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A model with lexical weights and vectors for tokens beside its dense vectors."""
+    tiny.build(tmp_path / "whole", whole=True)
+    return tmp_path / "whole"
+
+
+def session_of(folder: Path) -> Session:
+    manifest = Manifest.read(folder)
+    [plan] = plans(Wanted("cpu", threads=1), manifest.task)
+    return Session.load(folder, manifest, plan)
+
+
+def test_answers_for_tokens_follow_the_probes_that_are_taken(whole: Path) -> None:
+    probes = Probes.read(whole / "probes.npz", Manifest.read(whole).token_outputs)
+    some = probes.take(3)
+    ids = [one.input_ids for one in some.inputs]
+    weights = np.concatenate([tiny.lexical_weights(one) for one in ids])
+    np.testing.assert_allclose(some.token_answers["lexical_weights"], weights)
+    longest = max(ids, key=len)
+    vectors = some.token_answers["multi_vector_embedding"]
+    assert len(vectors) < sum(map(len, ids))  # of a long text not every vector is kept
+    first = sum(min(len(one), 4) for one in ids[:1])
+    assert len(longest) > 4
+    np.testing.assert_allclose(vectors[0], tiny.multi_vectors(ids[0])[0], atol=1e-6)
+    np.testing.assert_allclose(vectors[first - 1], tiny.multi_vectors(ids[0])[-1], atol=1e-6)
+    np.testing.assert_allclose(vectors[-1], tiny.multi_vectors(ids[-1])[-1], atol=1e-6)
+
+
+def test_what_is_said_of_tokens_is_proved_too(whole: Path) -> None:
+    probes = Probes.read(whole / "probes.npz")
+    found = replay(session_of(whole), probes, Manifest.read(whole).padding, ANY)
+    assert min(found.worst_cosine, found.token_cosine or 0, found.lexical_cosine or 0) > 0.999999
+    assert found.lexical_error is not None
+    assert found.lexical_error < 1e-6
+
+
+@pytest.mark.parametrize("output", ["lexical_weights", "multi_vector_embedding"])
+def test_one_wrong_answer_for_a_token_is_found_out(whole: Path, output: str) -> None:
+    probes = Probes.read(whole / "probes.npz")
+    answers = {name: values.copy() for name, values in probes.token_answers.items()}
+    answers[output][3] = -1 - answers[output][3]
+    wrong = replace(probes, token_answers=answers)
+    found = replay(session_of(whole), wrong, Manifest.read(whole).padding, ANY)
+    assert found.worst_cosine > 0.999999
+    assert not is_proved("embedding", "float32", found)
+    assert min(found.token_cosine or 0, found.lexical_cosine or 0) < 0.999
+
+
+def test_a_model_of_token_vectors_is_judged_by_them(tmp_path: Path) -> None:
+    manifest = tiny.build(tmp_path, "multi_vector")
+    probes = Probes.read(tmp_path / "probes.npz", manifest.token_outputs)
+    output = "multi_vector_embedding"
+    found = replay(session_of(tmp_path), probes, manifest.padding, ANY, output)
+    assert is_proved("multi_vector", "float32", found)
+    wrong = replace(probes, token_answers={output: -probes.token_answers[output]})
+    found = replay(session_of(tmp_path), wrong, manifest.padding, ANY, output)
+    assert found.worst_cosine < -0.999999
+
+
+def test_probes_that_lack_answers_for_tokens_are_named(tiny_model: Path, whole: Path) -> None:
+    with pytest.raises(ProbesError, match=r"probes\.npz holds no lexical_weights"):
+        Probes.read(tiny_model / "probes.npz", Manifest.read(whole).token_outputs)
+    probes = Probes.read(whole / "probes.npz")
+    short = {name: values[1:] for name, values in probes.token_answers.items()}
+    replace(probes, token_answers=short).write(whole / "probes.npz")
+    with pytest.raises(ProbesError, match=r"holds lexical_weights of \d+ tokens, not of \d+"):
+        Probes.read(whole / "probes.npz")
 
 
 def test_probes_run_in_the_shapes_that_are_served(probes: Probes) -> None:
