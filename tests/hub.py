@@ -60,8 +60,8 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         token = (self.headers["Authorization"] or "").removeprefix("Bearer ") or None
         self.hub.requests.append(Request(self.command, self.path, token, self.headers["Range"]))
-        api = re.fullmatch(r"/api/models/(\w+/[\w-]+)(?:/revision/(\w+))?", self.path)
-        file = re.fullmatch(rf"/(\w+/[\w-]+)/resolve/{COMMIT}/(.+)", self.path)
+        api = re.fullmatch(r"/api/models/([\w-]+/[\w.-]+)(?:/revision/(\w+))?", self.path)
+        file = re.fullmatch(rf"/([\w-]+/[\w.-]+)/resolve/{COMMIT}/(.+)", self.path)
         found = api or file
         name = found[1] if found else ""
         if name not in self.hub.repositories or token != self.hub.token:
