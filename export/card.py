@@ -27,6 +27,8 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     if manifest.pooling is not None:
         yield f"| pooling | {manifest.pooling}{', normalized' if manifest.normalize else ''} |"
     yield f"| dimensions | {manifest.dimensions} |"
+    if manifest.token_outputs:
+        yield f"| for each token | {', '.join(manifest.token_outputs)} |"
     yield f"| maximum length | {manifest.max_input_length} tokens |"
     yield f"| prompts | {', '.join(manifest.prompts) or 'none'} |"
     yield f"| vector space | `{manifest.fingerprint}` |"
@@ -58,7 +60,21 @@ def _table(manifest: Manifest) -> Iterator[str]:
         )
         yield f"| {' | '.join(row)} |"
     yield ""
+    yield from filter(None, map(_of_tokens, manifest.certificates))
     yield from dict.fromkeys(f"Measured on {one.machine}." for one in manifest.certificates)
+
+
+def _of_tokens(one: Certificate) -> str:
+    """What was measured of single tokens, of models that say something of them."""
+    figures = []
+    if one.token_cosine is not None:
+        figures.append(f"worst cosine of a token's vector {one.token_cosine:.7f}")
+    if one.lexical_cosine is not None and one.lexical_error is not None:
+        figures.append(f"cosine of the lexical weights {one.lexical_cosine:.7f}")
+        figures.append(f"largest error of one {one.lexical_error:.1e}")
+    if not figures:
+        return ""
+    return f"* {one.compute_dtype} on {one.provider}: {', '.join(figures)}"
 
 
 def _of_vectors(one: Certificate) -> tuple[str, ...]:

@@ -53,3 +53,15 @@ def test_a_reranker_is_described_by_its_errors(tmp_path: Path) -> None:
     lines = read(tmp_path, replace(manifest, certificates=(one,)))
     assert "| float32 | cpu | 2.5e-07 | 3.0e-08 | 1.0000000 | 520 |  |" in lines
     assert not any("pooling" in line for line in lines)
+
+
+def test_what_is_said_of_tokens_has_its_own_figures(tmp_path: Path) -> None:
+    manifest = tiny.build(tmp_path, whole=True)
+    one = replace(MEASURED, token_cosine=0.9999996, lexical_cosine=0.9999998, lexical_error=2e-6)
+    lines = read(tmp_path, replace(manifest, certificates=(one, MEASURED)))
+    assert "| for each token | lexical_weights, multi_vector_embedding |" in lines
+    [told] = [line for line in lines if line.startswith("* ")]
+    assert told == (
+        "* float32 on cpu: worst cosine of a token's vector 0.9999996, cosine of the lexical "
+        "weights 0.9999998, largest error of one 2.0e-06"
+    )
