@@ -9,11 +9,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.inference.manifest import TOKENIZER_FILE, Padding, PoolingMode, Similarity, Task
-from export import kinds, sentence_modules, sentence_settings, token_heads
+from export import colbert, kinds, sentence_modules, sentence_settings, token_heads
 from export.documents import Document
 from export.errors import ExportError
 from export.kinds import PoolingChoice
-from export.layers import Head, TokenHeads, width_behind
+from export.layers import Head, Layer, TokenHeads, width_behind
 from export.sentence_modules import SentenceModules
 from export.sentence_settings import SentenceSettings
 from export.tokenizer_file import keeps_case
@@ -85,6 +85,9 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
             "pooling with include_prompt = false is not supported for a model with prompts: "
             "choose another model"
         )
+    compares = task == "multi_vector"
+    stated = settings.document_length if compares else None
+    stated = stated or sentence.value("max_seq_length", int)
     found = Checkpoint(
         folder=encoder,
         architecture=architecture,
@@ -92,18 +95,22 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
         task=task,
         head=_head(modules, choice, model_type) if task == "embedding" else None,
         dimensions=_dimensions(task, config, labels),
-        max_input_length=_max_input_length(config, sentence, tokenizer, model_type),
+        max_input_length=_max_input_length(config, stated, tokenizer, model_type),
         vocabulary_size=_required(config, "vocab_size"),
         padding=_padding(config, tokenizer),
         normalize=modules.normalize,
         similarity=settings.similarity,
-        prompts=settings.prompts,
+        prompts=colbert.prompts(encoder, settings) if compares else settings.prompts,
         default_prompt_name=settings.default_prompt_name,
         lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(encoder),
         labels=labels,
         tokens=_tokens(task, modules, encoder, config),
-        warnings=tuple(_warnings(task, modules, choice)),
+        warnings=tuple(
+            colbert.warnings(encoder, settings) if compares else _warnings(task, modules, choice)
+        ),
     )
+    if compares:
+        return _projected(found, settings)
     return found if found.head is None else _headed(found, found.head, settings)
 
 
@@ -159,14 +166,28 @@ def _usual_pooling(model_type: str) -> tuple[PoolingMode]:
 
 def _headed(found: Checkpoint, head: Head, settings: SentenceSettings) -> Checkpoint:
     """The checkpoint with the width of its vectors behind all layers."""
-    try:
-        width = width_behind(head.layers, found.dimensions * len(head.poolings))
-    except ValueError as error:
-        raise ExportError(f"the layers of modules.json do not fit together: {error}") from None
+    width = _width_behind(head.layers, found.dimensions * len(head.poolings))
     cut = settings.truncate_dim
     if cut is None or cut >= width:
         return replace(found, dimensions=width)
     return replace(found, dimensions=cut, head=replace(head, cut=cut))
+
+
+def _projected(found: Checkpoint, settings: SentenceSettings) -> Checkpoint:
+    """The checkpoint with the width of its tokens' vectors."""
+    width = _width_behind(found.tokens.multi_vector, found.dimensions)
+    if settings.truncate_dim is not None and settings.truncate_dim < width:
+        raise ExportError(
+            f"truncate_dim {settings.truncate_dim} is not supported for vectors of tokens"
+        )
+    return replace(found, dimensions=width)
+
+
+def _width_behind(layers: tuple[Layer, ...], width: int) -> int:
+    try:
+        return width_behind(layers, width)
+    except ValueError as error:
+        raise ExportError(f"the layers of modules.json do not fit together: {error}") from None
 
 
 def _dimensions(task: Task, config: Document, labels: tuple[str, ...]) -> int:
@@ -183,11 +204,10 @@ def _required(config: Document, *keys: str) -> int:
 
 
 def _max_input_length(
-    config: Document, sentence: Document, tokenizer: Document, model_type: str
+    config: Document, stated: int | None, tokenizer: Document, model_type: str
 ) -> int:
     """The stated maximum, but never more than the positions that the model has."""
     positions = config.first_integer("max_position_embeddings", "max_trained_positions")
-    stated = sentence.value("max_seq_length", int)
     if positions is not None and model_type in _OFFSET_MODEL_TYPES:
         positions -= (config.first_integer("pad_token_id") or 0) + 1
     limits = [limit for limit in (stated, positions) if limit is not None]

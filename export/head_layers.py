@@ -18,7 +18,8 @@ def add(builder: Builder, layer: Layer, tensors: Tensors, value: str) -> str:
     match layer:
         case Dense():
             linear = _linear(builder, tensors, value, "linear.")
-            return _ACTIVATIONS[layer.activation](builder, linear)
+            found = _ACTIVATIONS[layer.activation](builder, linear)
+            return _with_residual(builder, tensors, value, found) if layer.residual else found
         case Linear():
             return _ACTIVATIONS[layer.activation](builder, _linear(builder, tensors, value, ""))
         case LayerNorm():
@@ -42,6 +43,13 @@ def _linear(builder: Builder, tensors: Tensors, value: str, prefix: str) -> str:
     return (
         found if bias is None else builder.node("Add", found, builder.tensor(f"{place}bias", bias))
     )
+
+
+def _with_residual(builder: Builder, tensors: Tensors, value: str, found: str) -> str:
+    """Add what came in, which may have to be brought to another width."""
+    if "residual.weight" in tensors:
+        value = _linear(builder, tensors, value, "residual.")
+    return builder.node("Add", found, value)
 
 
 def _layer_norm(builder: Builder, tensors: Tensors, value: str) -> str:

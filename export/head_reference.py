@@ -28,7 +28,11 @@ def _apply(layer: Layer, tensors: Tensors, value: torch.Tensor) -> torch.Tensor:
     match layer:
         case Dense():
             linear = functional.linear(value, found["linear.weight"], found.get("linear.bias"))
-            return _ACTIVATIONS[layer.activation](linear)
+            active = _ACTIVATIONS[layer.activation](linear)
+            if not layer.residual:
+                return active
+            widen = found.get("residual.weight")
+            return active + (value if widen is None else functional.linear(value, widen))
         case Linear():
             linear = functional.linear(value, found["weight"], found["bias"])
             return _ACTIVATIONS[layer.activation](linear)

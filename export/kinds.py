@@ -48,6 +48,18 @@ def task(
         )
     if architecture.endswith("Classification"):
         return "classifier" if len(labels) > 1 else "reranker"
+    if modules.token_layers:
+        if pooling is not None:
+            raise ExportError(
+                f"--pooling {pooling} is not possible: the model has a vector for each token, and "
+                "pools none of them"
+            )
+        return "multi_vector"
+    if "ColBERT" in architecture:
+        raise ExportError(
+            f"architecture {architecture} keeps its projection among the encoder's weights: save "
+            "the model with PyLate, which gives it a module of its own, and export that folder"
+        )
     if pooling == "splade" or (pooling is None and modules.splade is not None):
         return _splade(architecture, modules)
     if architecture.endswith("MaskedLM") and not (pooling or modules.poolings):

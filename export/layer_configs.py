@@ -1,5 +1,6 @@
 """Layer configurations: the `config.json` of a layer behind the pooling becomes its description."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from export.documents import Document
@@ -7,11 +8,19 @@ from export.errors import ExportError
 from export.layers import ACTIVATIONS, Activation, Dense, Layer, LayerNorm, Normalize
 
 KINDS = ("Dense", "LayerNorm", "Normalize")
+# Where a Dense layer reads and writes, which it says if it is not the vector of a whole text.
+Places = Mapping[str, frozenset[str | None]]
+_SENTENCE: frozenset[str | None] = frozenset({None, "sentence_embedding"})
+_TOKENS: frozenset[str | None] = frozenset({"token_embeddings"})
+OF_SENTENCE: Places = {"module_input_name": _SENTENCE, "module_output_name": _SENTENCE}
+OF_TOKENS: Places = {"module_input_name": _TOKENS, "module_output_name": _TOKENS | {None}}
+# PyLate's layers always work on tokens, whatever they took over from sentence-transformers.
+ANYWHERE: Places = dict.fromkeys(OF_TOKENS, _SENTENCE | _TOKENS)
 _WIDEST = 1 << 20  # more values than any vector has
 
 
-def read_layer(folder: Path, kind: str) -> Layer:
-    """The layer that a folder of the checkpoint describes.
+def read_layer(folder: Path, kind: str, places: Places = OF_SENTENCE) -> Layer:
+    """The layer that a folder of the checkpoint describes, working on one of these places.
 
     Raises: ExportError naming the file and what in it is missing or not supported.
     """
@@ -25,7 +34,7 @@ def read_layer(folder: Path, kind: str) -> Layer:
         return LayerNorm(folder, _width(config, path, "dimension"))
     for name in ("module_input_name", "module_output_name"):
         place = config.value(name, str)
-        if place not in {None, "sentence_embedding"}:
+        if place not in places[name]:
             raise ExportError(f"{path}: a Dense layer with {name} {place!r} is not supported")
     bias = config.value("bias", bool)
     return Dense(
@@ -34,6 +43,7 @@ def read_layer(folder: Path, kind: str) -> Layer:
         _width(config, path, "out_features"),
         bias=bias is not False,
         activation=_activation(config, path),
+        residual=config.value("use_residual", bool) is True,
     )
 
 

@@ -32,17 +32,22 @@ class Dense:
     outputs: int
     bias: bool = True
     activation: Activation = "Tanh"
+    residual: bool = False  # whether what comes in is added to what comes out
 
     @property
     def shapes(self) -> Shapes:
         """The tensors that the file must hold."""
-        weight: Shapes = {"linear.weight": (self.outputs, self.inputs)}
-        return weight | ({"linear.bias": (self.outputs,)} if self.bias else {})
+        shapes: Shapes = {"linear.weight": (self.outputs, self.inputs)}
+        if self.bias:
+            shapes["linear.bias"] = (self.outputs,)
+        if self.residual and self.inputs != self.outputs:
+            shapes["residual.weight"] = (self.outputs, self.inputs)
+        return shapes
 
     @property
     def facts(self) -> list[Any]:
         """What, beside its weights, makes it the function that it is."""
-        return ["Dense", self.activation]
+        return ["Dense", self.activation, *(["residual"] if self.residual else [])]
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ from typing import Any, Self
 from app.inference.manifest import PoolingMode
 from export.documents import Document, read_json
 from export.errors import ExportError
-from export.layer_configs import KINDS, read_layer
+from export.layer_configs import ANYWHERE, KINDS, OF_TOKENS, read_layer
 from export.layers import POOLING_MODES, Layer, Normalize
 
 _ENCODERS = frozenset({"Transformer", "MLMTransformer"})  # the second keeps the masked words' head
+_PYLATE = "pylate.models."  # saves ColBERT models in sentence-transformers' layout
 _IGNORED = frozenset({"Dropout"})  # which does nothing but in training
 _SUPPORTED = ("Transformer", "Pooling", *KINDS, "SpladePooling")
 # In the order in which several are concatenated; later versions name them in a list.
@@ -113,6 +114,8 @@ def read(folder: Path) -> SentenceModules:
             return replace(start, splade=_read_splade(folder / rest[0].path))
         case ["Pooling", *_]:
             return _pooled(folder, rest, start)
+        case ["Dense", *others] if set(others) <= set(KINDS):
+            return replace(start, token_layers=_token_layers(folder, rest))
     raise _misplaced(rest[0], path)
 
 
@@ -138,6 +141,22 @@ def _pooled(folder: Path, modules: Sequence[_Module], start: SentenceModules) ->
         layers.pop()
     found = replace(start, layers=tuple(layers), normalize=normalize)
     return _with_pooling(config, found)
+
+
+def _token_layers(folder: Path, modules: Sequence[_Module]) -> tuple[Layer, ...]:
+    """What follows an encoder without a Pooling: a vector for each token, for late interaction.
+
+    PyLate compares them at length 1, which it does not write down.
+    """
+    settings = Document.read(folder / "config_sentence_transformers.json")
+    is_pylate = settings.value("model_type", str) == "ColBERT" or any(
+        module.kind.startswith(_PYLATE) for module in modules
+    )
+    places = ANYWHERE if is_pylate else OF_TOKENS
+    layers = [read_layer(folder / module.path, module.name, places) for module in modules]
+    if is_pylate and not isinstance(layers[-1], Normalize):
+        layers.append(Normalize())
+    return tuple(layers)
 
 
 def _with_pooling(config: Document, start: SentenceModules) -> SentenceModules:
@@ -185,6 +204,8 @@ def _modules(entries: Any, path: Path) -> list[_Module]:
 
 
 def _is_supported(module: _Module) -> bool:
+    if module.kind.startswith(_PYLATE):
+        return module.name == "Dense"
     if not module.kind.startswith("sentence_transformers."):
         return False
     return module.name in {*_SUPPORTED, *_ENCODERS, *_IGNORED}
@@ -193,7 +214,8 @@ def _is_supported(module: _Module) -> bool:
 def _misplaced(module: _Module, path: Path) -> ExportError:
     return ExportError(
         f"{path}: module {module.kind} is not supported in its place; modules must be a "
-        f"Transformer, then a Pooling, then any of {', '.join(KINDS)}: choose another model"
+        f"Transformer, then a Pooling or (of ColBERT models) a Dense, then any of "
+        f"{', '.join(KINDS)}: choose another model"
     )
 
 

@@ -17,6 +17,8 @@ class SentenceSettings:
     default_prompt_name: str | None
     similarity: Similarity
     truncate_dim: int | None  # values of a vector; None keeps all
+    prefixes: dict[str, str]  # tokens that PyLate puts before a query and before a document
+    document_length: int | None  # tokens of the latter, in PyLate's words
 
 
 def read(folder: Path) -> SentenceSettings:
@@ -40,7 +42,10 @@ def read(folder: Path) -> SentenceSettings:
     cut = document.value("truncate_dim", int)
     if cut is not None and cut < 1:
         raise ExportError(f"{path}: truncate_dim: {cut} is not a positive number")
-    return SentenceSettings(prompts, name, _similarity(document, path), cut)
+    found = {role: document.value(f"{role}_prefix", str) for role in ("query", "document")}
+    prefixes = {role: text for role, text in found.items() if text}
+    length = document.value("document_length", int)
+    return SentenceSettings(prompts, name, _similarity(document, path), cut, prefixes, length)
 
 
 def _similarity(document: Document, path: Path) -> Similarity:

@@ -21,7 +21,7 @@ ORT_NAMES: Mapping[str, str] = {
     "openvino": "OpenVINOExecutionProvider",
     "cuda": "CUDAExecutionProvider",
 }
-VECTOR_TASKS = ("embedding", "splade")
+VECTOR_TASKS = ("embedding", "splade", "multi_vector")
 NO_BFLOAT16 = (
     "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
 )

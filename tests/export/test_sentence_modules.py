@@ -96,7 +96,7 @@ def test_include_prompt_is_true_unless_denied(tmp_path: Path) -> None:
     [
         OLD + "WordEmbeddings",
         "sentence_transformers.sparse_encoder.models.IDF",
-        "pylate.models.Dense.Dense",
+        "pylate.models.Other",
         "custom_code.Pooling",
     ],
 )
