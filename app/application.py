@@ -18,6 +18,7 @@ from app.api.middleware import wrap
 from app.api.routes import RouteOptions, not_found, routes
 from app.api.transport import Bodies, BodyLimits
 from app.errors import InvalidInput, StartupError
+from app.exposition import declare_series
 from app.inference import machine, repository
 from app.inference.admission import Admission, AdmissionOptions, find_prompt
 from app.inference.engine import Engine, EngineOptions
@@ -86,6 +87,7 @@ def build(settings: Settings) -> Service:
 
 def create_app(service: Service, settings: Settings) -> ASGIApp:
     """The ASGI application; its lifespan ends when the engine has answered what it holds."""
+    declare_series(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -102,7 +104,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.router.default = not_found
-    return wrap(app, service.lifecycle, settings.cors_allow_origin)
+    return wrap(app, service.lifecycle, service.metrics, settings.cors_allow_origin)
 
 
 async def _watch(service: Service) -> None:

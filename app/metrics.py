@@ -7,7 +7,10 @@ thread only; a scrape reads without a lock.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal
+
+Kind = Literal["counter", "gauge", "histogram"]
 
 
 def _duration_buckets() -> tuple[float, ...]:
@@ -45,7 +48,18 @@ class Histogram:
         self.total += value * times
 
 
-Series = Counter | Histogram
+class Reading:
+    """A number that is kept elsewhere, and asked for at each scrape."""
+
+    def __init__(self, read: Callable[[], float]) -> None:
+        self._read = read
+
+    @property
+    def value(self) -> float:
+        return self._read()
+
+
+Series = Counter | Histogram | Reading
 
 
 class Metrics:
@@ -58,11 +72,11 @@ class Metrics:
             "te_batch_next_size": _powers_of_two(4096),
             "te_batch_next_tokens": _powers_of_two(1 << 20),
         }
-        self._types: dict[str, str] = {}
+        self._types: dict[str, Kind] = {}
         self._series: dict[str, dict[str, Series]] = {}
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
-        """Add to a counter; `label` is written as in the exposition, as `err="overloaded"`."""
+        """Add to a counter; `label` is written as in the exposition: `labels` does that."""
         series = self._find(name, label, "counter")
         assert isinstance(series, Counter)
         series.add(amount)
@@ -79,11 +93,16 @@ class Metrics:
         assert isinstance(series, Histogram)
         series.observe(value, times)
 
+    def read(self, name: str, kind: Kind, read: Callable[[], float], label: str = "") -> None:
+        """Show what `read` returns, called from whichever thread renders."""
+        self._types[name] = kind
+        self._series.setdefault(name, {})[label] = Reading(read)
+
     def render(self) -> str:
         """The Prometheus text exposition."""
         return "".join(f"{line}\n" for line in self._lines())
 
-    def _find(self, name: str, label: str, kind: str) -> Series:
+    def _find(self, name: str, label: str, kind: Kind) -> Series:
         try:
             return self._series[name][label]
         except KeyError:
@@ -101,8 +120,18 @@ class Metrics:
                 if isinstance(series, Histogram):
                     yield from _histogram_lines(name, series)
                 else:
-                    yield f"{name}{{{label}}} {series.value}" if label else f"{name} {series.value}"
+                    value = _number(series.value)
+                    yield f"{name}{{{label}}} {value}" if label else f"{name} {value}"
             yield ""
+
+
+def labels(**values: str) -> str:
+    """Labels as the exposition writes them, such as `err="overloaded"`."""
+    return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
 def _histogram_lines(name: str, series: Histogram) -> Iterator[str]:

@@ -1,4 +1,4 @@
-from app.metrics import Metrics
+from app.metrics import Metrics, labels
 
 
 def test_nothing_is_shown_before_its_first_value() -> None:
@@ -46,3 +46,17 @@ def test_size_buckets_are_powers_of_two_up_to_the_longest_input() -> None:
     assert buckets[1] == 'te_request_input_length_bucket{le="2"} 0'
     assert buckets[-2] == 'te_request_input_length_bucket{le="256"} 3'
     assert "te_request_input_length_sum 12" in metrics.render()
+
+
+def test_a_reading_is_asked_for_at_each_scrape() -> None:
+    metrics = Metrics(512)
+    values = iter([3, 0.25])
+    metrics.read("te_permits_taken", "gauge", lambda: next(values))
+    assert metrics.render() == "# TYPE te_permits_taken gauge\nte_permits_taken 3\n\n"
+    assert "te_permits_taken 0.25\n" in metrics.render()
+
+
+def test_label_values_are_escaped() -> None:
+    assert labels(model='a\\b "c"\nd', dtype="float32") == (
+        r'model="a\\b \"c\"\nd",dtype="float32"'
+    )

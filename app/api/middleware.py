@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.api.correlation import Correlation
 from app.api.transport import RawHeaders, header, respond
 from app.lifecycle import Lifecycle
+from app.metrics import Metrics, labels
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 32 * 1024
@@ -23,13 +24,34 @@ _PREFLIGHT: RawHeaders = [
 ]
 
 
-def wrap(app: ASGIApp, lifecycle: Lifecycle, allowed_origins: Sequence[str]) -> ASGIApp:
+def wrap(
+    app: ASGIApp, lifecycle: Lifecycle, metrics: Metrics, allowed_origins: Sequence[str]
+) -> ASGIApp:
     """Put every middleware around the application."""
     app = Cors(app, allowed_origins)
     app = HeaderLimits(app)
     app = DrainBody(app)
     app = InFlight(app, lifecycle)
+    app = Responses(app, metrics)
     return Correlation(app)
+
+
+class Responses:
+    """Counts answers by path and status; a path that does not exist is not told apart."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        async def count_and_send(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                path = scope["path"] if "endpoint" in scope else "other"
+                status = str(message["status"])
+                self._metrics.count("te_http_response_count", labels(path=path, status=status))
+            await send(message)
+
+        await self._app(scope, receive, count_and_send)
 
 
 class InFlight:

@@ -46,7 +46,8 @@ class Bodies:
 
     def __init__(self, limits: BodyLimits) -> None:
         self._limits = limits
-        self.free = max(limits.bytes_together, limits.bytes_each)
+        self.total = max(limits.bytes_together, limits.bytes_each)
+        self.free = self.total
 
     @contextlib.contextmanager
     def holding(self) -> Iterator[Callable[[int], None]]:

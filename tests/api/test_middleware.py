@@ -1,15 +1,20 @@
 """The middleware against what Hypercorn 0.18 leaves to the application."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.endpoints import Service
 from app.api.middleware import MAX_HEADER_BYTES, MAX_HEADERS, wrap
 from app.api.transport import respond
 from app.lifecycle import Lifecycle
+from app.metrics import Metrics
 from tests.asgi import make_scope, request, send_request
+
+MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 
 async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -18,7 +23,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, b"early", None, [])
 
 
-app = wrap(refuse, Lifecycle(), ())
+app = wrap(refuse, Lifecycle(), Metrics(512), ())
 
 
 def test_an_early_answer_closes_the_connection_and_reads_the_rest() -> None:
@@ -82,7 +87,7 @@ def test_requests_in_flight_are_counted_until_they_end() -> None:
             raise ZeroDivisionError
         await refuse(scope, receive, send)
 
-    counted = wrap(look, lifecycle, ())
+    counted = wrap(look, lifecycle, Metrics(512), ())
     request(counted, "GET", "/")
     with pytest.raises(ZeroDivisionError):
         request(counted, "GET", "/fail")
@@ -99,5 +104,25 @@ def test_a_lifespan_passes_through() -> None:
     async def nothing(*_: Any) -> Any:
         return {}
 
-    asyncio.run(wrap(note, Lifecycle(), ())({"type": "lifespan"}, nothing, nothing))  # type: ignore[arg-type]
+    asyncio.run(wrap(note, Lifecycle(), Metrics(512), ())({"type": "lifespan"}, nothing, nothing))  # type: ignore[arg-type]
     assert scopes == ["lifespan"]
+
+
+def test_answers_are_counted_by_path_and_status(make_service: MakeService) -> None:
+    _, service = make_service(api_key="k")
+    key = {"authorization": "Bearer k", "content-type": "application/json"}
+    request(service, "POST", "/embed", b'{"inputs":"a"}', key)
+    request(service, "POST", "/embed", b'{"inputs":"a"}')
+    request(service, "POST", "/embed", b"{", key)
+    request(service, "GET", "/no/such/path")
+    request(service, "OPTIONS", "/embed")
+    request(service, "GET", "/embed", headers={f"x-{i}": "" for i in range(MAX_HEADERS + 1)})
+    text = request(service, "GET", "/metrics").text
+    assert [line for line in text.splitlines() if line.startswith("te_http")] == [
+        'te_http_response_count{path="/embed",status="200"} 1',
+        'te_http_response_count{path="/embed",status="401"} 1',
+        'te_http_response_count{path="/embed",status="400"} 1',
+        'te_http_response_count{path="other",status="404"} 1',
+        'te_http_response_count{path="other",status="200"} 1',
+        'te_http_response_count{path="other",status="431"} 1',
+    ]
