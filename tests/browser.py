@@ -11,8 +11,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
-
 LOUD = {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}
 # Chromium reads commands from descriptor 3 and writes to 4.
 LAUNCH = 'exec "${@:3}" 3<&"$1" 4>&"$2"'
@@ -99,10 +97,9 @@ class Page:
 
 @contextmanager
 def chromium(folder: Path) -> Iterator[Page]:
-    """A tab of a fresh Chromium with its profile in the folder; skips where none is installed."""
+    """A tab of a fresh Chromium with its profile in the folder."""
     program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("chromium is not installed")
+    assert program is not None, "install chromium"
     flags = [f"--user-data-dir={folder}", "--headless", "--no-sandbox", "--disable-gpu"]
     flags += [
         "--remote-debugging-pipe",

@@ -2,7 +2,6 @@
 
 import http.client
 import json
-import os
 import select
 import shutil
 import subprocess
@@ -10,8 +9,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,105 +18,16 @@ import pytest
 from export import default_model
 from tests import hub as hubs
 from tests import tiny
-from tests.process import ROOT, free_port
+from tests.container.podman import HARDENED, START_SECONDS, Container, podman, running
+from tests.process import free_port
 from tests.snapshot import write_cache, write_folder
 
 pytestmark = pytest.mark.container
 
-LAB = Path(__file__).with_name("container-lab.sh")
-IMAGE = "localhost/embedding-service:test"
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-HARDENED = (
-    "--read-only",
-    "--read-only-tmpfs=false",
-    "--user=10001",
-    "--cap-drop=ALL",
-    "--security-opt=no-new-privileges",
-)
-START_SECONDS = 60
 IN_FLIGHT = 200
 # As many tokens as the model takes, so that the requests cannot all be answered before the signal.
 LONG_TEXT = "the quick brown fox jumps over the lazy dog " * 30
-
-
-def lab(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run container-lab.sh, in the repository's root."""
-    command = ["bash", str(LAB), *arguments]
-    return subprocess.run(command, check=check, text=True, capture_output=True, cwd=ROOT)
-
-
-def podman(*arguments: str) -> str:
-    """What Podman prints; its errors fail the test with what it said."""
-    done = subprocess.run(["podman", *arguments], check=False, text=True, capture_output=True)
-    assert done.returncode == 0, f"podman {arguments[0]}: {done.stderr}"
-    return done.stdout.strip()
-
-
-@pytest.fixture(scope="module")
-def image() -> str:
-    """The image with the default model, built once."""
-    if os.geteuid() != 0:
-        pytest.fail("the container tests set up Podman and must run as root")
-    up = lab("up", check=False)
-    if up.returncode != 0:
-        pytest.fail(f"Podman cannot be set up: {up.stderr}")
-    built = lab("build", "-f", "Containerfile", "-t", IMAGE, ".", check=False)
-    if built.returncode != 0:
-        pytest.fail(f"the image does not build: {(built.stdout + built.stderr)[-4000:]}")
-    return IMAGE
-
-
-@dataclass(frozen=True)
-class Container:
-    """A running container and where its port is published."""
-
-    name: str
-    port: int
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    def post(self, path: str, body: object) -> Any:
-        """The JSON that a POST of JSON is answered with."""
-        request = urllib.request.Request(
-            self.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
-        )
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.load(answer)
-
-    def wait_healthy(self) -> None:
-        """Return when /health answers 200."""
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            try:
-                urllib.request.urlopen(self.url + "/health", timeout=5).close()
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.05)
-            else:
-                return
-        pytest.fail(f"not healthy: {podman('logs', self.name)}")
-
-    def exit_code(self) -> int:
-        """Wait for the end; the exit status of the service."""
-        podman("wait", self.name)
-        return int(podman("inspect", "--format", "{{.State.ExitCode}}", self.name))
-
-
-@contextmanager
-def running(
-    image: str, *flags: str, inside: int = 8000, options: tuple[str, ...] = HARDENED
-) -> Iterator[Container]:
-    """A healthy container that publishes its port `inside`; `flags` are the service's."""
-    port = free_port()
-    publish = f"127.0.0.1:{port}:{inside}"
-    name = podman("run", "--detach", *options, "--publish", publish, image, *flags)
-    try:
-        container = Container(name, port)
-        container.wait_healthy()
-        yield container
-    finally:
-        podman("rm", "--force", "--time", "0", name)
 
 
 @pytest.fixture(scope="module")
