@@ -18,7 +18,8 @@ import pytest
 from export import default_model
 from tests import hub as hubs
 from tests import tiny
-from tests.container.podman import HARDENED, START_SECONDS, Container, podman, running
+from tests.container.podman import HARDENED, START_SECONDS, Container, lab, podman, running
+from tests.export.conftest import write_bert
 from tests.process import free_port
 from tests.snapshot import write_cache, write_folder
 
@@ -229,6 +230,22 @@ def test_a_model_of_the_hub_is_downloaded_by_a_user_without_a_home(
             assert "/data cannot be written: downloading to /tmp/" in podman("logs", name)
         finally:
             podman("rm", "--force", "--time", "0", name)
+
+
+def test_a_revision_is_that_of_the_model_inside_only(data: Path, tmp_path: Path) -> None:
+    image = "localhost/embedding-service:test-revision"
+    with hubs.serve({"org/small": write_bert(tmp_path / "checkpoint")}) as hub:
+        given = {"MODEL_ID": "org/small", "REVISION": "v1", "HF_ENDPOINT": hub.url}
+        arguments = [f"--build-arg={name}={value}" for name, value in given.items()]
+        built = lab("build", "--network=host", *arguments, "-t", image, ".", check=False)
+    assert built.returncode == 0, (built.stdout + built.stderr)[-4000:]
+    for flags in ((), ("--revision", "v1")):
+        with running(image, *flags) as found:
+            assert len(found.post("/embed", {"inputs": "the rain"})[0]) == 32
+    write_cache(data, write_folder(tmp_path / "other"))
+    options = (*HARDENED, "--volume", f"{data}:/data:ro", "--tmpfs", "/tmp")  # noqa: S108  # of the container
+    with running(image, "--model-id", "tests/small", options=options) as found:
+        assert len(found.post("/embed", {"inputs": "the cat"})[0]) == tiny.DIMENSIONS
 
 
 def test_a_model_that_cannot_be_had_is_one_line(image: str) -> None:
