@@ -69,6 +69,14 @@ class BackendFailed(ServiceError):
     metric_label = "inference"
 
 
+class OutOfMemory(BackendFailed):
+    """A run needed more memory than there is; a smaller one may succeed."""
+
+
+class DeviceLost(BackendFailed):
+    """The device answers nobody until the process has been replaced."""
+
+
 class NotFinite(BackendFailed):
     """What the model yields for an input has NaN or infinity in it."""
 

@@ -6,6 +6,8 @@ import threading
 import time
 from typing import Any
 
+import onnxruntime
+
 from app import __main__ as program
 from app.api import body
 from app.inference.session import Session
@@ -41,6 +43,21 @@ def run_raises() -> None:
         return real(self, batch, outputs)
 
     setattr(Session, "run", run)
+
+
+def device_is_lost() -> None:
+    """As ONNX Runtime says it; here there is no device to lose."""
+    real = onnxruntime.InferenceSession.run
+
+    def run(self: Any, outputs: Any, feed: Any, options: Any) -> Any:
+        if WORD in feed["input_ids"]:
+            raise RuntimeError(
+                "[ONNXRuntimeError] : 1 : FAIL : Non-zero status code returned while running Gemm "
+                "node.\nCUDA failure 700: an illegal memory access was encountered ; GPU=0 ; line=1"
+            )
+        return real(self, outputs, feed, options)
+
+    setattr(onnxruntime.InferenceSession, "run", run)
 
 
 def tokenizer_hangs() -> None:
@@ -92,6 +109,7 @@ if __name__ == "__main__":
     {
         "run-hangs": run_hangs,
         "run-raises": run_raises,
+        "device-is-lost": device_is_lost,
         "tokenizer-hangs": tokenizer_hangs,
         "tokenizer-raises": tokenizer_raises,
         "worker-dies": worker_dies,

@@ -75,6 +75,19 @@ def test_a_run_that_raises_costs_one_request(start: START) -> None:
     assert [get(server, path) for path in PROBES] == [200] * 3
 
 
+def test_a_lost_device_ends_the_process_and_says_so_last(start: START) -> None:
+    server = start("device-is-lost")
+    assert post(server, "cat")[0] == 200
+    status, text = post(server, "query")
+    assert (status, "CUDA failure 700" in text) == (424, True)
+    lines = server.output().splitlines()
+    assert server.process.returncode == 3
+    assert lines[-1].endswith(
+        "exiting with code 3: the batching worker ended: "
+        "CUDA failure 700: an illegal memory access was encountered"
+    )
+
+
 def test_a_tokenizer_that_raises_costs_one_request(start: START) -> None:
     server = start("tokenizer-raises")
     assert post(server, "query")[0] == 500

@@ -33,6 +33,7 @@ FLOORS = [
     {"app.inference.pending"},
     {"app.inference.runner", "app.inference.waiting"},
     {"app.inference.session", "app.inference.job"},
+    {"app.inference.failures"},
     {"app.inference.openvino"},
     {"app.inference.providers", "app.inference.proof", "app.inference.machine"},
     {"app.inference.token_answers"},

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.errors import BackendFailed, StartupError
+from app.errors import BackendFailed, OutOfMemory, StartupError
 from app.inference import machine
 from app.inference.agreement import (
     EXACT_ERROR,
@@ -197,6 +197,11 @@ def _start(
         chosen = exported.probes.take(CERTIFIED_PROBES if certificate else UNCERTIFIED_PROBES)
         output = TASK_OUTPUTS[manifest.task]
         agreement = replay(session, chosen, manifest.padding, limits, output)
+    except OutOfMemory as error:
+        raise StartupError(
+            f"a batch of {limits.max_tokens} tokens does not fit into memory: lower "
+            f"--max-batch-tokens ({error})"
+        ) from None
     except BackendFailed as error:
         raise StartupError(f"Model backend is not healthy: {error}") from None
     proof = Proof(agreement, len(chosen), certificate)

@@ -8,9 +8,10 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.errors import BackendFailed, StartupError
+from app.errors import StartupError
 from app.inference import machine, openvino
 from app.inference.batch import Batch
+from app.inference.failures import backend_failure
 from app.inference.manifest import Dtype, Graph, Manifest, Provider, Task
 from app.inference.providers import Here, Plan, Wanted, candidates, unusable
 
@@ -61,7 +62,7 @@ class Session:
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs, each (B, …) float32.
 
-        Raises: BackendFailed with ONNX Runtime's own words.
+        Raises: BackendFailed with ONNX Runtime's own words; OutOfMemory and DeviceLost among them.
         """
         feed = {
             "input_ids": batch.input_ids,
@@ -74,7 +75,7 @@ class Session:
         try:
             results = self._session.run(list(outputs), feed, options)
         except Exception as error:  # onnxruntime's errors share no narrower base
-            raise BackendFailed(f"Backend error: {error}") from error
+            raise backend_failure(error) from error
         finally:
             self._in_flight.discard(options)
         return dict(zip(outputs, results, strict=True))

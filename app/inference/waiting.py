@@ -23,7 +23,7 @@ class Waiting:
     """Rows of jobs, in ascending length; lives on the worker's thread."""
 
     def __init__(self, limits: BatchLimits) -> None:
-        self._limits = limits
+        self.limits = limits  # of the next batch
         self._rows: list[_Row] = []
         self._jobs: dict[int, Job] = {}  # by arrival; those with rows here
         self._batches = 0
@@ -50,7 +50,7 @@ class Waiting:
 
     def take(self) -> list[tuple[Job, int]]:
         """The rows of the next batch, each with its position in its job."""
-        chosen = choose([row.length for row in self._rows], self._anchor(), self._limits)
+        chosen = choose([row.length for row in self._rows], self._anchor(), self.limits)
         taken = self._rows[chosen]
         del self._rows[chosen]
         self._batches += 1

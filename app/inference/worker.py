@@ -10,6 +10,8 @@ to the event loop of each job with one call per batch.
 
 No job waits for ever:
 - a batch whose run fails is halved until the input at fault is alone, and only its job fails;
+- a batch that does not fit into memory is halved too, and no later one is as large;
+- a device that is lost ends the worker, and so the process: nothing else brings it back;
 - a run that outlasts its limit fails its jobs and is told to end; one that does not end even then
   loses its place to a fresh runner; a second one like it ends the worker;
 - when the worker ends, every pending job fails, and `submit` refuses new ones.
@@ -26,7 +28,7 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from app.errors import BackendFailed, ServiceError
+from app.errors import BackendFailed, DeviceLost, OutOfMemory, ServiceError
 from app.inference.batch import BatchLimits, blank
 from app.inference.job import Job
 from app.inference.manifest import Padding
@@ -223,7 +225,14 @@ class BatchWorker:
             self._look_for_fault(finished.run, finished.error)
 
     def _look_for_fault(self, run: Run, error: BaseException) -> None:
-        """Halve what failed; of a single input, or when all keeps failing, fail the jobs."""
+        """Halve what failed; of a single input, or when all keeps failing, fail the jobs.
+
+        Raises: _Lost when no later run can succeed.
+        """
+        if isinstance(error, DeviceLost):
+            raise _Lost(str(error).removeprefix("Backend error: "))
+        if isinstance(error, OutOfMemory | MemoryError):
+            self._lower_limit(run)
         run.search.failures += 1
         rows = self._pending.wanted(run)
         if len(run.rows) > 1 and run.search.failures < run.search.limit:
@@ -233,6 +242,16 @@ class BatchWorker:
             logger.warning("a run of %d inputs failed and is halved: %r", len(rows), error)
         else:
             self._pending.fail(rows, _as_service_error(error))
+
+    def _lower_limit(self, run: Run) -> None:
+        """Let no later batch hold more than half of what a run could not; one input always may."""
+        self._metrics.count("te_out_of_memory")
+        tokens = run.length * len(run.rows) // 2
+        if len(run.rows) > 1 and tokens < self._limits.max_tokens:
+            self._limits = replace(self._limits, max_tokens=tokens)
+            self._pending.waiting.limits = self._limits
+            self._metrics.set("te_batch_max_tokens", tokens)
+            logger.warning("out of memory: from now on a batch holds at most %d tokens", tokens)
 
     # Runs that do not end.
 

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.errors import BackendFailed
+from app.errors import BackendFailed, DeviceLost, OutOfMemory
 from app.inference.batch import Batch, BatchLimits, TokenizedInput
 from app.inference.worker import BatchWorker, RunOptions
 from app.metrics import Metrics
@@ -27,13 +27,14 @@ from tests.inference.steering import (
 
 IMPATIENT = RunOptions(timeout_seconds=0.05, grace_seconds=0.05)
 RAISES, EXITS, NOT_FINITE, MISSHAPEN, NOTHING = range(90, 95)
-HANGS, KILLS_ITS_THREAD = 95, 96
+HANGS, KILLS_ITS_THREAD, LOSES_ITS_DEVICE = 95, 96, 97
 
 
 class FaultySession:
     """An id in the range above, in any row, does to its run what the name says."""
 
-    def __init__(self) -> None:
+    def __init__(self, memory: int = 100_000) -> None:
+        self.memory = memory  # tokens of the largest batch that fits
         self.runs: list[list[int]] = []
         self.release = threading.Event()  # runs that hang come back
         self.terminated = threading.Event()
@@ -41,8 +42,12 @@ class FaultySession:
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         firsts = batch.input_ids[:, 0].tolist()
         self.runs.append(sorted(firsts))
+        if batch.input_ids.size > self.memory:
+            raise OutOfMemory("Backend error: Failed to allocate memory")
         if RAISES in firsts:
             raise RuntimeError("cannot")
+        if LOSES_ITS_DEVICE in firsts:
+            raise DeviceLost("Backend error: CUDA failure 700: an illegal memory access")
         if EXITS in firsts:
             raise SystemExit(3)
         if HANGS in firsts:
@@ -217,6 +222,93 @@ def test_a_job_of_which_one_row_failed_is_not_run_further(bench: Bench) -> None:
     bench.session.finish()
     assert after.wait() == [9]
     assert first in ([1], [2])
+
+
+# Runs that find no memory, or no device.
+
+
+def test_everyone_is_answered_although_the_batch_did_not_fit(
+    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = FaultySession(memory=32)
+    metrics = Metrics(512)
+    worker = BatchWorker(session, PADDING, BatchLimits(10_000), metrics, RunOptions())
+    outcomes = [submit(worker, loop, (4, i)) for i in range(32)]
+    worker.start()
+    assert [outcome.wait() for outcome in outcomes] == [[i] for i in range(32)]
+    assert [len(run) for run in session.runs] == [32, 16, 8, 8, 16, 8, 8]
+    assert worker.healthy
+    lines = [text for text in caplog.messages if text.startswith("out of memory")]
+    assert lines == [
+        f"out of memory: from now on a batch holds at most {tokens} tokens" for tokens in (64, 32)
+    ]
+    text = metrics.render()
+    assert "te_batch_max_tokens 32\n" in text
+    assert "te_out_of_memory 3\n" in text
+
+
+def test_a_batch_that_did_not_fit_is_not_tried_again(loop: asyncio.AbstractEventLoop) -> None:
+    session = FaultySession(memory=32)
+    worker, first = together(session, loop, range(16))
+    for outcome in first:
+        outcome.wait()
+    session.runs.clear()
+    again = submit(worker, loop, *((3, i) for i in range(40)))
+    assert again.wait() == list(range(40))
+    assert [len(run) for run in session.runs] == [8, 8, 8, 8, 8]  # half of 16 × 3 tokens
+
+
+def test_one_input_that_does_not_fit_fails_alone(loop: asyncio.AbstractEventLoop) -> None:
+    worker = BatchWorker(
+        FaultySession(memory=32), PADDING, BatchLimits(60), Metrics(512), RunOptions()
+    )
+    large, small = submit(worker, loop, (50, 1)), submit(worker, loop, (40, 2), (3, 3))
+    lucky = submit(worker, loop, (30, 4))
+    worker.start()
+    for outcome in (large, small):
+        with pytest.raises(OutOfMemory, match="Failed to allocate"):
+            outcome.wait()
+    assert lucky.wait() == [4]
+    worker.close()
+    assert worker._limits.max_tokens == 60  # a single input says nothing of batches
+
+
+def test_memory_that_is_always_lacking_does_not_keep_the_worker_busy(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    session = FaultySession(memory=0)
+    worker, outcomes = together(session, loop, range(256))
+    for outcome in outcomes:
+        with pytest.raises(OutOfMemory):
+            outcome.wait()
+    assert len(session.runs) < 40
+    assert not worker.healthy
+
+
+def test_memory_that_runs_out_before_the_session_is_a_matter_of_size_too(bench: Bench) -> None:
+    blocker = bench.submit((3, 1))
+    bench.session.next_batch()
+    first, second = bench.submit((3, 2)), bench.submit((3, 3))
+    bench.session.finish()
+    assert bench.session.next_batch() == [2, 3]
+    for outcome in (MemoryError(), None, None):
+        bench.session.finish(outcome)
+    assert [blocker.wait(), first.wait(), second.wait()] == [[1], [2], [3]]
+    assert "te_batch_max_tokens 3\n" in bench.metrics.render()
+
+
+def test_a_lost_device_ends_the_worker_at_once(
+    faulty: FaultySession, loop: asyncio.AbstractEventLoop
+) -> None:
+    worker, outcomes = together(faulty, loop, [1, LOSES_ITS_DEVICE, 2])
+    for outcome in outcomes:
+        with pytest.raises(BackendFailed, match="CUDA failure 700: an illegal memory access"):
+            outcome.wait()
+    worker._thread.join(10)
+    assert len(faulty.runs) == 1
+    assert worker.failure == (
+        "the batching worker ended: CUDA failure 700: an illegal memory access"
+    )
 
 
 # Runs that do not end.

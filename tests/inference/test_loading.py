@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.errors import StartupError
+from app.errors import OutOfMemory, StartupError
 from app.inference import loading, machine
 from app.inference.batch import TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Certificate, Manifest
 from app.inference.proof import Probes
 from app.inference.providers import Plan, Wanted
+from app.inference.session import Session
 from tests import tiny
 
 
@@ -151,6 +152,17 @@ def test_inputs_are_cut_to_what_a_batch_holds(
     [one] = model.tokenization.encode_now(["a " * 20])
     assert len(one) == 8
     assert "inputs are cut to --max-batch-tokens 8" in caplog.messages
+
+
+def test_a_batch_that_does_not_fit_into_memory_names_its_option(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any) -> Any:
+        raise OutOfMemory("Backend error: Failed to allocate memory")
+
+    monkeypatch.setattr(Session, "run", run)
+    with pytest.raises(StartupError, match=r"a batch of 2048 tokens .* lower --max-batch-tokens"):
+        load_tiny(folder)
 
 
 def test_without_truncation_too_small_a_batch_does_not_start(folder: Path) -> None:
