@@ -48,7 +48,7 @@ def build(settings: Settings) -> Service:
     tracer = _tracer(settings)
     workers = settings.tokenization_workers or min(max(machine.usable_cores() - 1, 1), 64)
     options = LoadOptions(
-        wanted=Wanted(settings.provider, settings.dtype, settings.threads),
+        wanted=Wanted(settings.provider, settings.dtype, settings.threads, settings.device_id),
         tokenization_workers=workers,
         max_batch_tokens=settings.max_batch_tokens,
         auto_truncate=settings.auto_truncate,

@@ -132,6 +132,7 @@ class Settings:
         "auto",
         "the precision: float32, bfloat16, or auto: bfloat16 where it is fast and proved close",
     )
+    device_id: int | None = _option(_count, None, "which of several GPUs, with --provider cuda")
     pooling: Pooling | None = _option(
         _pooling, None, "cls, mean or last-token in place of the model's own; not proved"
     )
@@ -228,6 +229,8 @@ class Settings:
         settings = cls(**values)
         if settings.default_prompt is not None and settings.default_prompt_name is not None:
             raise UsageError("--default-prompt cannot be used with --default-prompt-name")
+        if settings.device_id is not None and settings.provider != "cuda":
+            raise UsageError(f"--device-id needs --provider cuda, not {settings.provider}")
         if settings.hf_token is not None and settings.hf_api_token is not None:
             raise UsageError("--hf-token cannot be used with --hf-api-token, its old name")
         return settings

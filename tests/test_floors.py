@@ -34,7 +34,7 @@ FLOORS = [
     {"app.inference.runner", "app.inference.waiting"},
     {"app.inference.session", "app.inference.job"},
     {"app.inference.failures"},
-    {"app.inference.openvino"},
+    {"app.inference.nvidia", "app.inference.openvino"},
     {"app.inference.providers", "app.inference.proof", "app.inference.machine"},
     {"app.inference.token_answers"},
     {"app.inference.agreement"},
@@ -46,7 +46,7 @@ FLOORS = [
 ]  # fmt: skip
 
 DOORS = {
-    "onnxruntime": {"app.inference.openvino", "app.inference.session", "export.onnx_reference"},
+    "onnxruntime": {"app.inference.nvidia", "app.inference.openvino", "app.inference.session", "export.onnx_reference"},
     "onnxruntime_ep_openvino": {"app.inference.openvino"},
     "tokenizers": {
         "app.inference.tokenization", "export.onnx_reference", "export.reference",

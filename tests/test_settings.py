@@ -43,6 +43,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "aip_predict_route": ("/p", "/p"),
     "aip_health_route": ("/h", "/h"),
     "dtype": ("float32", "float32"),
+    "device_id": ("1", 1),
     "dense_path": ("2_Dense", "2_Dense"),
     "disable_spans": ("true", True),
     "hf_api_token": ("token", "token"),
@@ -61,8 +62,10 @@ def test_every_option_is_read_from_its_flag_and_from_its_variable(declared: Any)
         expected: Any = declared.default.with_name("elsewhere")
     else:
         text, expected = EXAMPLES[declared.name]
-    by_flag = Settings.read([*MODEL, flag_name(declared), text], {})
-    by_variable = Settings.read([], {"MODEL_ID": "m", environment_name(declared): text})
+    needed = {"PROVIDER": "cuda"} if declared.name == "device_id" else {}
+    by_flag = Settings.read([*MODEL, flag_name(declared), text], needed)
+    variables = {"MODEL_ID": "m", **needed, environment_name(declared): text}
+    by_variable = Settings.read([], variables)
     assert getattr(by_flag, declared.name) == expected
     assert getattr(by_variable, declared.name) == expected
 
@@ -120,6 +123,8 @@ def test_a_mistyped_secret_is_not_shown(arguments: list[str]) -> None:
         ([*MODEL, "--auto-truncate", "no"], {}, "must be true or false"),
         ([*MODEL, "--pooling", "last_token"], {}, "must be one of cls, mean, last-token"),
         ([*MODEL, "--provider", "tpu"], {}, "must be one of auto, cpu, openvino, cuda"),
+        ([*MODEL, "--device-id", "0"], {}, "--device-id needs --provider cuda, not auto"),
+        ([*MODEL, "--device-id", "-1"], {"PROVIDER": "cuda"}, "must be a whole number"),
         ([*MODEL, "--drain-seconds", "-1"], {}, "--drain-seconds"),
         ([*MODEL, "--drain-seconds", "nan"], {}, "must be between 0 and 1,000,000"),
         ([*MODEL], {"API_KEY": ""}, "API_KEY is empty: unset it, or set a key"),

@@ -34,6 +34,7 @@ class Wanted:
     provider: Choice = "auto"
     dtype: DtypeChoice = "auto"
     threads: int = 0
+    device_id: int | None = None  # of several GPUs
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,7 @@ class Here:
     cores: int
     bfloat16: bool  # whether the processor computes in it
     openvino_fault: str | None = None  # why OpenVINO cannot be used; None where it can
+    cuda_fault: str | None = None  # the same of a CUDA provider that is installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,9 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     threads = wanted.threads or here.cores
     fault = None if wanted.dtype == "bfloat16" else _why_not_bfloat16(wanted, here, task)
     plans = []
-    if wanted.provider in {"auto", "cuda"} and wanted.dtype != "bfloat16":
-        plans += [_cuda(threads)] if ORT_NAMES["cuda"] in here.ort_names else []
+    usable = ORT_NAMES["cuda"] in here.ort_names and here.cuda_fault is None
+    if usable and wanted.provider in {"auto", "cuda"} and wanted.dtype != "bfloat16":
+        plans.append(_cuda(threads, wanted.device_id or 0))
     if fault is None:
         plans.append(_openvino("bfloat16", threads, wanted))
     if wanted.dtype == "bfloat16":
@@ -90,7 +93,8 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     if wanted.provider == "openvino":
         plans.append(_openvino("float32", threads, wanted, fault))
     elif wanted.provider in {"auto", "cpu"}:
-        plans.append(_cpu(threads, fault))
+        skipped = here.cuda_fault if wanted.provider == "auto" else None
+        plans.append(_cpu(threads, skipped or fault))
     return plans
 
 
@@ -113,6 +117,8 @@ def _require(wanted: Wanted, here: Here) -> None:
             "--provider cuda: the installed onnxruntime has no CUDA provider; install the `gpu` "
             "extra (onnxruntime-gpu) or use the image built with --target gpu"
         )
+    if wanted.provider == "cuda" and here.cuda_fault is not None:
+        raise StartupError(f"--provider cuda: {here.cuda_fault}; or use --provider cpu")
     if wanted.provider == "openvino" and here.openvino_fault is not None:
         raise StartupError(f"--provider openvino: {here.openvino_fault}; use --provider cpu")
     if wanted.dtype != "bfloat16":
@@ -172,9 +178,11 @@ def _openvino(dtype: Dtype, threads: int, wanted: Wanted, reason: str | None = N
     )
 
 
-def _cuda(threads: int) -> Plan:
+def _cuda(threads: int, device_id: int) -> Plan:
     options = {
+        "device_id": str(device_id),
         "use_tf32": "0",  # TF32 keeps 10 bits of mantissa; float32 must stay float32
         "arena_extend_strategy": "kSameAsRequested",  # the default doubles and never gives back
+        "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all of them for each new shape
     }
-    return Plan("cuda", "a CUDA provider is installed", ort_options=options, threads=threads)
+    return Plan("cuda", "an NVIDIA device can be used", ort_options=options, threads=threads)

@@ -1,5 +1,6 @@
 """Session: one exported graph on one execution provider. With `openvino`, onnxruntime's door."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
@@ -9,11 +10,13 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.errors import StartupError
-from app.inference import machine, openvino
+from app.inference import machine, nvidia, openvino
 from app.inference.batch import Batch
 from app.inference.failures import backend_failure
 from app.inference.manifest import Dtype, Graph, Manifest, Provider, Task
-from app.inference.providers import Here, Plan, Wanted, candidates, unusable
+from app.inference.providers import ORT_NAMES, Here, Plan, Wanted, candidates, unusable
+
+logger = logging.getLogger(__name__)
 
 
 class Session:
@@ -43,8 +46,6 @@ class Session:
         Raises: StartupError naming the file or the provider, with the remedy.
         """
         graph = _graph_for(manifest, plan)
-        if plan.provider == "cuda":
-            onnxruntime.preload_dlls()
         options = _session_options(plan)
         arguments = {}
         if plan.provider == "openvino":
@@ -97,11 +98,18 @@ def plans(wanted: Wanted, task: Task) -> list[Plan]:
         found = openvino.find()
     else:
         found = openvino.Found(fault="OpenVINO was not asked for")  # loading it takes memory
+    ort_names = frozenset(onnxruntime.get_available_providers())
+    cuda_fault = None
+    if wanted.provider in {"auto", "cuda"} and ORT_NAMES["cuda"] in ort_names:
+        cuda_fault = nvidia.fault(wanted.device_id or 0)
+    if cuda_fault is not None and wanted.provider == "auto":
+        logger.warning("the CUDA provider is not used: %s", cuda_fault)
     here = Here(
-        ort_names=frozenset(onnxruntime.get_available_providers()),
+        ort_names=ort_names,
         cores=machine.usable_cores(),
         bfloat16=bfloat16 and (found.bfloat16 or found.fault is not None),
         openvino_fault=found.fault,
+        cuda_fault=cuda_fault,
     )
     return candidates(wanted, here, task)
 

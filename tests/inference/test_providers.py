@@ -22,6 +22,7 @@ PLUGIN = Here(frozenset({CPU}), 2, bfloat16=False)
 FAST = Here(frozenset({CPU}), 2, bfloat16=True)
 BLOCKED = Here(frozenset({CPU}), 2, bfloat16=True, openvino_fault="no plug-in")
 GPU = Here(frozenset({CPU, CUDA}), 2, bfloat16=False, openvino_fault="no plug-in")
+GPU_IMAGE = replace(GPU, cuda_fault="there is no NVIDIA driver here: pass a device")
 
 
 @pytest.mark.parametrize(
@@ -44,6 +45,8 @@ GPU = Here(frozenset({CPU, CUDA}), 2, bfloat16=False, openvino_fault="no plug-in
         (PLUGIN, "openvino", "auto", "embedding", ["openvino float32"]),
         (GPU, "auto", "auto", "embedding", ["cuda float32", "cpu float32"]),
         (GPU, "cpu", "auto", "embedding", ["cpu float32"]),
+        (GPU_IMAGE, "auto", "auto", "embedding", ["cpu float32"]),
+        (GPU_IMAGE, "cpu", "auto", "embedding", ["cpu float32"]),
         (GPU, "cuda", "float32", "embedding", ["cuda float32"]),
     ],
 )
@@ -59,6 +62,12 @@ def test_what_is_tried_in_which_order(
     ("here", "provider", "dtype", "message"),
     [
         (PLAIN, "cuda", "auto", "no CUDA provider; install the `gpu` extra"),
+        (
+            GPU_IMAGE,
+            "cuda",
+            "auto",
+            "--provider cuda: there is no NVIDIA driver here: pass a device; or use --provider cpu",
+        ),
         (PLAIN, "openvino", "auto", "--provider openvino: no plug-in; use --provider cpu"),
         (PLAIN, "auto", "bfloat16", "--dtype bfloat16: no plug-in; use --dtype float32"),
         (FAST, "cpu", "bfloat16", "provider cpu computes in float32 only; use --provider openvino"),
@@ -81,6 +90,8 @@ def test_what_cannot_be_had_says_why_and_what_to_do(
         (FAST, Wanted(), "reranker", "scores are computed in float32"),
         (FAST, Wanted(dtype="float32"), "embedding", "float32 was asked for"),
         (FAST, Wanted("cpu"), "embedding", "provider cpu was asked for"),
+        (GPU_IMAGE, Wanted(), "embedding", "there is no NVIDIA driver here"),
+        (GPU_IMAGE, Wanted("cpu"), "embedding", "provider cpu was asked for"),
     ],
 )
 def test_the_cpu_provider_says_why_it_is_the_one(
@@ -135,3 +146,10 @@ def test_cuda_computes_in_full_float32() -> None:
     [plan] = candidates(Wanted("cuda"), GPU, "embedding")
     assert plan.ort_options["use_tf32"] == "0"
     assert plan.compute_dtype == "float32"
+
+
+@pytest.mark.parametrize(("device_id", "used"), [(None, "0"), (3, "3")])
+def test_cuda_takes_the_device_that_is_named(device_id: int | None, used: str) -> None:
+    [plan] = candidates(Wanted("cuda", device_id=device_id), GPU, "embedding")
+    assert plan.ort_options["device_id"] == used
+    assert plan.ort_options["arena_extend_strategy"] == "kSameAsRequested"

@@ -1,8 +1,10 @@
 import threading
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 
 from app.errors import BackendFailed, StartupError
@@ -85,3 +87,16 @@ def test_a_folder_without_a_graph_for_the_provider_is_refused(
     other = replace(manifest, graphs=(replace(manifest.graphs[0], providers=("cuda",)),))
     with pytest.raises(StartupError, match="no graph for provider cpu: export it again"):
         Session.load(tiny_model, other, CPU)
+
+
+def test_a_provider_that_falls_back_to_the_cpu_in_silence_is_noticed(
+    tiny_model: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = onnxruntime.InferenceSession
+
+    def on_the_cpu(*arguments: Any, **_: Any) -> Any:  # as onnxruntime-gpu does, by itself
+        return real(*arguments, providers=["CPUExecutionProvider"])
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
+    with pytest.raises(StartupError, match=r"--provider cuda: .*got CPUExecutionProvider instead"):
+        Session.load(tiny_model, manifest, Plan("cuda", "asked for"))

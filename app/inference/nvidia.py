@@ -1,0 +1,61 @@
+"""NVIDIA: whether its driver shows a device that can be used, and CUDA's libraries are here.
+
+ONNX Runtime itself only prints what it misses, and computes on the CPU.
+"""
+
+import contextlib
+import ctypes
+import io
+
+import onnxruntime
+
+# What the CUDA provider of ONNX Runtime 1.31 is linked with (`readelf -d`), beside the driver.
+LIBRARIES = ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10")
+OLDEST_DRIVER = 13000  # CUDA's version, as the driver says it: 13.0
+_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+_REMEDY = "pass a device to the container (--gpus all), and see whether nvidia-smi shows it"
+
+
+def fault(device_id: int) -> str | None:
+    """Why CUDA cannot be used on a device, with the remedy; None where it can."""
+    return _driver_fault(device_id) or _library_fault()
+
+
+def _driver_fault(device_id: int) -> str | None:
+    try:
+        driver = ctypes.CDLL("libcuda.so.1")
+    except OSError as error:
+        return f"there is no NVIDIA driver here ({error}): {_REMEDY}"
+    status = driver.cuInit(0)
+    if status == _NO_DEVICE:
+        return f"the NVIDIA driver shows no device: {_REMEDY}"
+    if status:
+        return (
+            f"the NVIDIA driver does not start (cuInit gives {status}): see whether nvidia-smi "
+            "works, and whether the driver and its libraries have the same version"
+        )
+    version, count = ctypes.c_int(), ctypes.c_int()
+    driver.cuDriverGetVersion(ctypes.byref(version))
+    if version.value < OLDEST_DRIVER:
+        return (
+            f"the NVIDIA driver is for CUDA {version.value // 1000}.{version.value % 1000 // 10}, "
+            "13.0 is needed: update the driver to 580 or newer"
+        )
+    driver.cuDeviceGetCount(ctypes.byref(count))
+    if device_id >= count.value:
+        return f"--device-id {device_id}: the driver shows {count.value} devices, counted from 0"
+    return None
+
+
+def _library_fault() -> str | None:
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
+        onnxruntime.preload_dlls()
+    for name in LIBRARIES:
+        try:
+            ctypes.CDLL(name)
+        except OSError as error:
+            return (
+                f"a library of CUDA 13 is missing ({error}): install the `gpu` extra, or use the "
+                "image built with --target gpu"
+            )
+    return None
