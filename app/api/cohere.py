@@ -3,6 +3,7 @@
 TEI has no such route; clients of Cohere, Jina, vLLM and Infinity ask for it.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -85,7 +86,7 @@ class RerankDocuments:
         engine.require_reranker()
         return await engine.predict(request.inputs, request.options, raw_scores=False)
 
-    def render(self, request: Request[RankOptions], computed: Vectors) -> bytes:
+    def render(self, request: Request[RankOptions], computed: Vectors) -> Iterable[bytes]:
         scores = computed.value[:, 0]
         results: list[dict[str, Any]] = []
         for index in ranking(scores)[: request.extra.top_n]:
@@ -93,7 +94,7 @@ class RerankDocuments:
             shown = text if request.extra.return_documents else {}
             results.append({"index": index, "relevance_score": scores[index], **shown})
         tokens = sum(computed.token_counts)
-        return numpy_json(
+        yield numpy_json(
             {
                 "model": self._model_name,
                 "results": results,

@@ -3,6 +3,7 @@
 Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -27,7 +28,9 @@ from app.api.verb import (
     TRUNCATION_DIRECTION,
     Counted,
     Request,
+    groups,
     input_options,
+    joined,
     list_of,
     numpy_json,
     record,
@@ -94,9 +97,9 @@ class Embed:
     async def run(self, engine: Engine, request: Request[dict[str, Any]]) -> Vectors:
         return await engine.embed(request.inputs, request.options, **request.extra)
 
-    def render(self, request: Request[dict[str, Any]], computed: Vectors) -> bytes:
+    def render(self, request: Request[dict[str, Any]], computed: Vectors) -> Iterable[bytes]:
         del request
-        return numpy_json(computed.value)
+        return joined(map(numpy_json, groups(computed.value)))
 
 
 class EmbedAll:
@@ -115,9 +118,9 @@ class EmbedAll:
     async def run(self, engine: Engine, request: Request[None]) -> TokenVectors:
         return await engine.embed_all(request.inputs, request.options)
 
-    def render(self, request: Request[None], computed: TokenVectors) -> bytes:
+    def render(self, request: Request[None], computed: TokenVectors) -> Iterable[bytes]:
         del request
-        return numpy_json(computed.value)
+        return joined(numpy_json([rows]) for rows in computed.value)
 
 
 class EmbedSparse:
@@ -136,9 +139,9 @@ class EmbedSparse:
     async def run(self, engine: Engine, request: Request[None]) -> SparseVectors:
         return await engine.embed_sparse(request.inputs, request.options)
 
-    def render(self, request: Request[None], computed: SparseVectors) -> bytes:
+    def render(self, request: Request[None], computed: SparseVectors) -> Iterable[bytes]:
         del request
-        return numpy_json([_entries(vector) for vector in computed.value])
+        return joined(numpy_json([_entries(vector)]) for vector in computed.value)
 
 
 class Similarity:
@@ -161,9 +164,9 @@ class Similarity:
         computed = await engine.embed(request.inputs, request.options, normalize=False)
         return Computed(cosines(computed.value), computed.token_counts, computed.timings)
 
-    def render(self, request: Request[None], computed: Vectors) -> bytes:
+    def render(self, request: Request[None], computed: Vectors) -> Iterable[bytes]:
         del request
-        return numpy_json(computed.value)
+        yield numpy_json(computed.value)
 
 
 def _entries(vector: SparseVector) -> list[dict[str, Any]]:

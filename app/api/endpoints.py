@@ -1,5 +1,6 @@
 """Endpoints: what stands behind a path. Read → compute → answer, and count it once."""
 
+import asyncio
 import contextlib
 import logging
 import time
@@ -11,8 +12,18 @@ from starlette.types import Receive, Scope, Send
 
 from app.api import body
 from app.api.counting import counted
+from app.api.fields import Shape
 from app.api.spans import RequestSpan
-from app.api.transport import JSON, TEXT, Bodies, RawHeaders, deadline, respond, unless_gone
+from app.api.transport import (
+    JSON,
+    TEXT,
+    Bodies,
+    RawHeaders,
+    deadline,
+    respond,
+    respond_in_parts,
+    unless_gone,
+)
 from app.api.verb import Request, Verb, render_error
 from app.errors import (
     ClientGone,
@@ -30,6 +41,9 @@ from app.metrics import Metrics
 from app.tracing import Tracer
 
 logger = logging.getLogger(__name__)
+
+# A body that takes longer than a millisecond or two to read.
+LARGE_BODY_BYTES = 128 * 1024
 
 Take = Callable[[int], None]  # of bytes, out of what all bodies may hold
 
@@ -74,14 +88,14 @@ class Infer:
             async with _read(self._service, scope, receive, take) as content:
                 verb = self._choose(content)
                 span.name, answer_error = verb.name, verb.render_error
-                request = verb.build(body.read(content, verb.shape))
+                request = verb.build(await _fields(content, verb.shape))
                 run = counted(self._service.engine, self._service.metrics, verb, request, span)
                 computed = await unless_gone(receive, run)
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error, span)
         else:
             headers = self._service.headers + _timing_headers(request, computed, span.started)
-            await respond(send, 200, verb.render(request, computed), JSON, headers)
+            await respond_in_parts(send, verb.render(request, computed), headers)
 
 
 class Ask:
@@ -174,6 +188,13 @@ async def _read(
     except DeadlineExceeded as error:
         service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
         raise
+
+
+async def _fields(content: bytes, shape: Shape) -> dict[str, Any]:
+    """The typed fields of a body; a large one is read while others have their turns."""
+    if len(content) <= LARGE_BODY_BYTES:
+        return body.read(content, shape)
+    return await asyncio.to_thread(body.read, content, shape)
 
 
 async def _respond_error(

@@ -6,7 +6,9 @@ fields; the list of models.
 """
 
 from base64 import b64encode
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import count
 from typing import Any, Literal
 
 import numpy as np
@@ -32,7 +34,9 @@ from app.api.verb import (
     TRUNCATE,
     Counted,
     Request,
+    groups,
     input_options,
+    joined,
     list_of,
     numpy_json,
     record,
@@ -105,19 +109,17 @@ class Embeddings:
             dimensions=request.extra.dimensions,
         )
 
-    def render(self, request: Request[Output], computed: Vectors) -> bytes:
+    def render(self, request: Request[Output], computed: Vectors) -> Iterator[bytes]:
         encode = _base64 if request.extra.encoding == "base64" else _identity
+        places = count()
+        yield b'{"object":"list","data":'
+        yield from joined(
+            numpy_json([_record(encode(vector), next(places)) for vector in group])
+            for group in groups(computed.value)
+        )
         tokens = sum(computed.token_counts)
-        answer = {
-            "object": "list",
-            "data": [
-                {"object": "embedding", "embedding": encode(vector), "index": index}
-                for index, vector in enumerate(computed.value)
-            ],
-            "model": self._model_name,
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-        }
-        return numpy_json(answer)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        yield b"," + orjson.dumps({"model": self._model_name, "usage": usage})[1:]
 
     def render_error(self, error: ServiceError) -> bytes:
         """TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""
@@ -130,6 +132,10 @@ def models(model_name: str, created: int) -> bytes:
     """The answer of GET `/v1/models`; `created` is in seconds since 1970."""
     model = {"id": model_name, "object": "model", "created": created, "owned_by": "local"}
     return orjson.dumps({"object": "list", "data": [model]})
+
+
+def _record(embedding: Any, index: int) -> dict[str, Any]:
+    return {"object": "embedding", "embedding": embedding, "index": index}
 
 
 def _identity(vector: NDArray[np.float32]) -> Any:

@@ -3,7 +3,7 @@
 Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,9 +70,9 @@ class Predict:
     async def run(self, engine: Engine, request: Request[bool]) -> Vectors:
         return await engine.predict(request.inputs, request.options, raw_scores=request.extra)
 
-    def render(self, request: Request[bool], computed: Vectors) -> bytes:
+    def render(self, request: Request[bool], computed: Vectors) -> Iterable[bytes]:
         answers = [self._labelled(row) for row in computed.value]
-        return numpy_json(answers if request.is_batch else answers[0])
+        yield numpy_json(answers if request.is_batch else answers[0])
 
     def _labelled(self, scores: NDArray[np.float32]) -> list[dict[str, Any]]:
         return [{"score": scores[i], "label": self._labels[i]} for i in ranking(scores)]
@@ -113,10 +113,10 @@ class Rerank:
         raw_scores = request.extra.raw_scores
         return await engine.predict(request.inputs, request.options, raw_scores=raw_scores)
 
-    def render(self, request: Request[RankOptions], computed: Vectors) -> bytes:
+    def render(self, request: Request[RankOptions], computed: Vectors) -> Iterable[bytes]:
         scores = computed.value[:, 0]
         ranks: list[dict[str, Any]] = []
         for index in ranking(scores):
             text = {"text": request.inputs[index][1]} if request.extra.return_text else {}
             ranks.append({"index": index, **text, "score": scores[index]})
-        return numpy_json(ranks)
+        yield numpy_json(ranks)

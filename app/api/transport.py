@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+import itertools
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -25,6 +26,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 TIMEOUT_HEADERS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+# Up to here an answer is sent whole, with its length.
+WHOLE_BYTES = 512 * 1024
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
@@ -145,6 +148,29 @@ async def respond(
         start.insert(0, (b"content-type", media_type))
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": content})
+
+
+async def respond_in_parts(send: Send, parts: Iterable[bytes], headers: RawHeaders) -> None:
+    """Send a JSON answer; a large one as it is rendered, so that all of it is never in memory.
+
+    Others have their turn between two parts, and a client that reads slowly is waited for.
+    """
+    rest = iter(parts)
+    first, size = [], 0
+    for part in rest:
+        first.append(part)
+        size += len(part)
+        if size > WHOLE_BYTES:
+            break
+    else:
+        await respond(send, 200, b"".join(first), JSON, headers)
+        return
+    start = [(b"content-type", JSON), *headers]
+    await send({"type": "http.response.start", "status": 200, "headers": start})
+    for part in itertools.chain([b"".join(first)], rest):
+        await send({"type": "http.response.body", "body": part, "more_body": True})
+        await asyncio.sleep(0)
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _cancel_when_gone(receive: Receive, task: "asyncio.Task[Any]") -> None:

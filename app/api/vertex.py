@@ -63,4 +63,4 @@ async def _run(
     engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any], span: RequestSpan
 ) -> bytes:
     computed = await counted(engine, metrics, verb, request, span.child(verb.name))
-    return verb.render(request, computed)
+    return b"".join(verb.render(request, computed))

@@ -22,9 +22,11 @@ class SparseVector:
 
 
 def finish(
-    vectors: NDArray[np.float32], *, normalize: bool, dimensions: int | None
+    vectors: NDArray[np.float32], *, normalize: bool, dimensions: int | None, first: int = 0
 ) -> NDArray[np.float32]:
     """(N, D) pooled vectors to the (N, d) vectors of the answer; C-contiguous.
+
+    Row 0 is the request's input `first`.
 
     Raises: NotFinite for a vector with NaN or infinity in it, or with no direction to
     normalize; JSON could only print such a vector as nulls.
@@ -37,7 +39,7 @@ def finish(
         usable &= squares > 0
     if not usable.all():
         row = int(np.argmin(usable))
-        which = f"Backend error: the embedding of input {row} is"
+        which = f"Backend error: the embedding of input {first + row} is"
         raise (
             BackendFailed(f"{which} zero")
             if squares[row] == 0

@@ -28,6 +28,8 @@ EncodingInput = str | tuple[str, str] | tuple[int, ...]
 
 # TEI's bound on a text: this many characters for each token that the model can take.
 CHARACTERS_PER_TOKEN = 250
+# Inputs of one request that occupy a thread of the pool before others have their turn.
+ENCODED_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +101,16 @@ class Tokenization:
     ) -> list[TokenizedInput]:
         """`encode_now` on the pool; called on the event loop.
 
+        Many inputs go there in groups, between which other requests have their turn.
+
         Raises: ServiceError of the lowest-index input that cannot be encoded.
         """
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, self.encode_now, inputs, options)
+        tokenized: list[TokenizedInput] = []
+        for start in range(0, len(inputs), ENCODED_AT_ONCE):
+            group = inputs[start : start + ENCODED_AT_ONCE]
+            tokenized += await loop.run_in_executor(self._pool, self.encode_now, group, options)
+        return tokenized
 
     def encode_now(
         self, inputs: Sequence[EncodingInput], options: EncodeOptions = DEFAULT_OPTIONS

@@ -36,8 +36,12 @@ class Waiting:
         job.last_batch = self._batches
         job.queued = len(job.inputs)
         self._jobs[job.arrival] = job
-        for position, tokens in enumerate(job.inputs):
-            insort(self._rows, _Row(len(tokens), job.arrival, position))
+        rows = [_Row(len(tokens), job.arrival, place) for place, tokens in enumerate(job.inputs)]
+        if len(rows) == 1:
+            insort(self._rows, rows[0])
+        else:
+            self._rows += rows
+            self._rows.sort()
 
     def remove(self, job: Job) -> None:
         """Forget the rows of a job, if it has any here."""

@@ -47,6 +47,11 @@ def test_a_vector_without_a_direction_is_an_error_that_names_its_input(
     assert str(caught.value) == f"Backend error: the embedding of input 1 is {fault}"
 
 
+def test_the_input_at_fault_is_counted_from_the_first_of_the_request() -> None:
+    with pytest.raises(BackendFailed, match="input 513 is zero"):
+        finish(np.array([[1, 1], [0, 0]], np.float32), normalize=True, dimensions=None, first=512)
+
+
 def test_a_zero_vector_is_fine_where_nothing_is_normalized() -> None:
     vectors = finish(np.zeros((1, 2), np.float32), normalize=False, dimensions=None)
     assert vectors.tolist() == [[0.0, 0.0]]

@@ -9,7 +9,12 @@ import pytest
 
 from app.errors import EmptyInput, InvalidInput, StartupError, TokenizationFailed
 from app.inference.manifest import Manifest
-from app.inference.tokenization import EncodeOptions, EncodingInput, Tokenization
+from app.inference.tokenization import (
+    ENCODED_AT_ONCE,
+    EncodeOptions,
+    EncodingInput,
+    Tokenization,
+)
 from tests import tiny
 
 LONG = "a b c d e " * 4  # 20 words; 22 tokens with the special ones, of 12 allowed
@@ -172,3 +177,29 @@ def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path, tiny_model: Pat
     smaller = replace(Manifest.read(tiny_model), vocabulary_size=5)
     with pytest.raises(StartupError, match=r"has \d+ tokens, the model only 5"):
         Tokenization.load(tmp_path, smaller)
+
+
+def test_one_text_does_not_wait_for_all_of_many(tiny_model: Path) -> None:
+    found = Tokenization.load(tiny_model, Manifest.read(tiny_model), workers=1)
+    order: list[int] = []
+
+    async def encode(count: int) -> None:
+        tokenized = await found.encode(["the cat"] * count, EncodeOptions())
+        order.append(len(tokenized))
+
+    async def both() -> None:
+        await asyncio.gather(encode(20 * ENCODED_AT_ONCE), encode(1))
+
+    asyncio.run(both())
+    found.close()
+    assert order == [1, 20 * ENCODED_AT_ONCE]
+
+
+def test_of_many_inputs_the_first_at_fault_is_named(tokenization: Tokenization) -> None:
+    inputs = ["a"] * (ENCODED_AT_ONCE + 1) + ["a " * 30, ""]
+
+    async def encode() -> None:
+        await tokenization.encode(inputs, EncodeOptions(truncate=False))
+
+    with pytest.raises(InvalidInput, match="Given: 32"):
+        asyncio.run(encode())

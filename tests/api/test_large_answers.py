@@ -1,0 +1,129 @@
+"""A large answer leaves in parts, the same bytes as in one, and others have their turns."""
+
+import asyncio
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.types import Message
+
+from app.api.transport import WHOLE_BYTES, respond_in_parts
+from app.api.verb import GROUP_NUMBERS, groups, joined, numpy_json
+from tests.api.conftest import MakeKind
+from tests.asgi import post, request
+
+PART = b"x" * (WHOLE_BYTES // 2)
+
+
+async def sent_for(parts: Iterator[bytes]) -> list[Message]:
+    sent: list[Message] = []
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    await respond_in_parts(send, parts, [(b"x-more", b"1")])
+    return sent
+
+
+def test_up_to_a_bound_an_answer_is_sent_whole_with_its_length() -> None:
+    start, body = asyncio.run(sent_for(iter([b"[1", b",2]"])))
+    assert (b"content-length", b"5") in start["headers"]
+    assert (b"x-more", b"1") in start["headers"]
+    assert body == {"type": "http.response.body", "body": b"[1,2]"}
+
+
+def test_beyond_it_an_answer_is_sent_as_it_is_rendered() -> None:
+    start, *bodies = asyncio.run(sent_for(iter([PART] * 6)))
+    assert b"content-length" not in dict(start["headers"])
+    assert b"".join(message["body"] for message in bodies) == PART * 6
+    assert [message.get("more_body", False) for message in bodies] == [True] * 4 + [False]
+
+
+def test_others_have_their_turns_between_two_parts() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    def parts() -> Iterator[bytes]:
+        yield PART * 3
+        for _ in range(5):
+            seen = turns
+            yield PART
+            assert turns > seen
+
+    async def both() -> None:
+        task = asyncio.create_task(other())
+        await sent_for(parts())
+        task.cancel()
+
+    asyncio.run(both())
+    assert turns >= 5
+
+
+@pytest.mark.parametrize("rows", [1, 2, 3, 7])
+def test_groups_together_are_the_whole(rows: int) -> None:
+    width = GROUP_NUMBERS // 2
+    vectors = np.arange(rows * width, dtype=np.float32).reshape(rows, width)
+    parts = [numpy_json(group) for group in groups(vectors)]
+    assert len(parts) == (rows + 1) // 2
+    assert b"".join(joined(parts)) == numpy_json(vectors)
+
+
+def test_no_arrays_make_an_empty_one() -> None:
+    assert b"".join(joined([])) == b"[]"
+
+
+LIMITS: dict[str, Any] = {
+    "max_client_batch_size": 6000,
+    "max_concurrent_requests": 6000,
+    "payload_limit": 10_000_000,
+}
+TEXTS = [f"{'the cat sat on ' * 5}{'a b c d'[: 1 + 2 * (place % 4)]}" for place in range(6000)]
+
+
+def test_six_thousand_texts_are_as_six_thousand_requests(make_kind: MakeKind) -> None:
+    app = make_kind("embedding", **LIMITS)
+    alone = [post(app, "/embed", {"inputs": text}).json[0] for text in TEXTS[:4]]
+    answer = post(app, "/embed", {"inputs": TEXTS})
+    assert "content-length" not in answer.headers
+    np.testing.assert_allclose(answer.json, alone * 1500, atol=1e-6)
+
+
+def test_they_come_back_in_openais_dialect_too(make_kind: MakeKind) -> None:
+    app = make_kind("embedding", **LIMITS)
+    plain, packed = (
+        post(app, "/v1/embeddings", {"input": TEXTS, "encoding_format": form}).json
+        for form in ("float", "base64")
+    )
+    assert [one["index"] for one in packed["data"]] == list(range(6000))
+    assert list(packed) == ["object", "data", "model", "usage"]
+    assert plain["usage"] == packed["usage"]
+    vectors = [np.frombuffer(b64decode(one["embedding"]), "<f4") for one in packed["data"]]
+    np.testing.assert_allclose(
+        [one["embedding"] for one in plain["data"]], np.stack(vectors), atol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("content", "status"),
+    [
+        (b'{"inputs":[' + b'"a",' * 50_000 + b"1.5]}", 422),
+        (b'{"inputs":[' + b'"a",' * 50_000 + b"]}", 400),
+    ],
+)
+def test_what_is_wrong_with_a_large_body_is_said_as_of_a_small_one(
+    make_kind: MakeKind, content: bytes, status: int
+) -> None:
+    app = make_kind("embedding")
+    small = content.replace(b'"a",' * 50_000, b'"a",')
+    answers = [request(app, "POST", "/embed", one) for one in (content, small)]
+    assert [answer.status for answer in answers] == [status, status]
+    words = [json.dumps(answer.text).split(" at line")[0] for answer in answers]
+    assert words[0] == words[1]
