@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.gpu import device
 from tests.process import ROOT
 
 _SOURCE = Path(__file__).with_name("driver.c")
@@ -60,6 +61,16 @@ def test_a_file_that_is_no_driver_is_none(tmp_path: Path) -> None:
 def test_a_device_and_every_library_are_enough(tmp_path: Path) -> None:
     compile_driver(tmp_path, version=13010)
     assert ask(tmp_path, device_id=1) == ""
+
+
+def test_the_check_on_a_gpu_fails_where_there_is_none() -> None:
+    if device.fault() is None:
+        pytest.skip("there is a GPU here")
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.gpu"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert ran.returncode == 1
+    assert ran.stderr == f"error: no GPU to test on: {device.fault()}\n"
 
 
 def test_a_missing_library_is_named(tmp_path: Path) -> None:

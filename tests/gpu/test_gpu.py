@@ -1,0 +1,94 @@
+"""On an NVIDIA GPU: `make gpu-check`. Written without one, and not run on one yet."""
+
+import json
+import os
+import random
+import shutil
+import subprocess
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.inference import repository
+from app.inference.batch import blank
+from app.inference.manifest import TASK_OUTPUTS, Manifest
+from app.inference.providers import Wanted
+from app.inference.session import Session, plans
+from app.prove import prove
+from tests.gpu import device
+from tests.process import ROOT, Server
+from tests.texts import passages
+
+pytestmark = pytest.mark.gpu
+TEXTS = [*passages(48, longest_words=300), "ok", "Où est la bibliothèque ?", "今天天气很好。"]
+ROUNDS = 500
+
+
+@pytest.fixture(scope="module")
+def folder() -> Path:
+    """An exported model: MODEL_ID, or the default one."""
+    if (fault := device.fault()) is not None:
+        pytest.skip(fault)
+    name = os.environ.get("MODEL_ID", "sentence-transformers/all-MiniLM-L6-v2")
+    found = repository.find(name, None, ROOT / "models")
+    assert found is not None, f"{name} is not exported: make export MODEL_ID={name}"
+    return found
+
+
+def embed(folder: Path, provider: str) -> NDArray[np.float32]:
+    """Unit vectors over HTTP, from a server that says which provider it runs on."""
+    server = Server("--model-id", str(folder), "--provider", provider, "--dtype", "float32")
+    try:
+        server.wait_ready(300)
+        with urlopen(f"{server.url}/info", timeout=60) as answer:  # noqa: S310
+            assert json.load(answer)["provider"] == provider
+        vectors: list[list[float]] = []
+        for start in range(0, len(TEXTS), 16):
+            body = json.dumps({"inputs": TEXTS[start : start + 16]}).encode()
+            headers = {"content-type": "application/json"}
+            with urlopen(Request(f"{server.url}/embed", body, headers), timeout=60) as answer:  # noqa: S310
+                vectors += json.load(answer)
+        return np.array(vectors, np.float32)
+    finally:
+        server.stop()
+
+
+def test_the_certificate_is_that_of_float32(folder: Path) -> None:
+    certificate = prove(folder, Wanted("cuda", "float32"))
+    assert certificate.provider == "cuda"
+    assert certificate.worst_cosine >= 0.99999
+    assert certificate.batch_cosine is not None
+    assert certificate.batch_cosine >= 0.99999
+
+
+def test_served_vectors_are_the_cpu_s(folder: Path) -> None:
+    cosines = np.sum(embed(folder, "cuda") * embed(folder, "cpu"), axis=1)
+    assert cosines.min() >= 0.99999
+
+
+def test_memory_is_flat_over_random_shapes(folder: Path) -> None:
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        pytest.skip("nvidia-smi is needed to read the memory of the device")
+    manifest = Manifest.read(folder)
+    [plan] = plans(Wanted("cuda", "float32"), manifest.task)
+    session = Session.load(folder, manifest, plan)
+    limits = plan.limits(manifest.max_input_length, 16384)
+    chance = random.Random(1)
+
+    def used() -> int:
+        query = [program, "--id=0", "--query-gpu=memory.used", "--format=csv,noheader,nounits"]
+        return int(subprocess.run(query, capture_output=True, check=True).stdout)
+
+    def run(length: int, rows: int) -> None:
+        session.run(blank(rows, length, manifest.padding), (TASK_OUTPUTS[manifest.task],))
+
+    run(manifest.max_input_length, limits.max_tokens // manifest.max_input_length)
+    before = used()
+    for _ in range(ROUNDS):
+        length = chance.randint(1, manifest.max_input_length)
+        run(length, chance.randint(1, limits.max_tokens // length))
+    assert used() <= before * 1.1 + 64  # MiB
