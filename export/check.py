@@ -69,5 +69,5 @@ def _tell(task: Task, certificate: Certificate) -> bool:
     proved = agreement.is_proved(task, dtype, certificate)
     [line] = prove.quality(task, [certificate])
     verdict = "proved " if proved else "MISSED "
-    logger.info("%s  %s (needed: %s)", verdict, line, agreement.bound(task, dtype))
+    logger.info("%s  %s (needed: %s)", verdict, line, agreement.bound(task, dtype, certificate))
     return proved

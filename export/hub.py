@@ -84,7 +84,14 @@ def download_onnx(model_id: str, revision: str | None, cache: Path) -> Path:
             model_id, revision=revision, timeout=constants.DEFAULT_REQUEST_TIMEOUT
         )
         assert info.sha is not None
-        names = _wanted(model_id, [one.rfilename for one in info.siblings or ()])
+        held = [one.rfilename for one in info.siblings or ()]
+        names = _wanted(model_id, held)
+        if {token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE}.intersection(held):
+            logger.warning(
+                "warning: its ONNX graph gives dense vectors only; for lexical weights and token "
+                "vectors run: make export MODEL_ID=%s",
+                model_id,
+            )
         for number, name in enumerate(names, 1):
             logger.info("[%d/%d] %s", number, len(names), name)
             graph = _fetch_file(model_id, info.sha, name, cache)

@@ -78,8 +78,9 @@ def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
 
 def _require_equal(task: Task, certificate: Certificate) -> None:
     if not agreement.is_proved(task, certificate.compute_dtype, certificate):
+        needed = agreement.bound(task, certificate.compute_dtype, certificate)
         raise ExportError(
             f"the exported graph does not match the original model: "
             f"{agreement.figure(task, certificate)} over {certificate.probes} texts, needed "
-            f"{agreement.bound(task, certificate.compute_dtype)}; nothing was published"
+            f"{needed}; nothing was published"
         )

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
-from zipfile import BadZipFile
+from zipfile import ZIP_STORED, BadZipFile, ZipFile, is_zipfile
 
 import numpy as np
 import torch
@@ -44,6 +44,7 @@ def _open(path: Path) -> Any:
     try:
         if path.suffix == ".safetensors":
             return load_file(path)
+        _refuse_compressed(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch wonders at pickles that it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -56,6 +57,14 @@ def _open(path: Path) -> Any:
         raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
     except (KeyError, TypeError, AttributeError, BadZipFile) as error:  # of a damaged pickle
         raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
+
+
+def _refuse_compressed(path: Path) -> None:
+    """PyTorch stores tensors as they are; a small file of compressed ones could fill the memory."""
+    if is_zipfile(path):
+        with ZipFile(path) as archive:
+            if any(one.compress_type != ZIP_STORED for one in archive.infolist()):
+                raise ExportError(f"{path} is compressed, which PyTorch never does: not read")
 
 
 def _array(tensor: Any, shape: tuple[int | None, ...], where: str) -> np.ndarray[Any, Any]:

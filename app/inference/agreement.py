@@ -102,11 +102,13 @@ def figure(task: Task, measured: Measured) -> str:
     return words
 
 
-def bound(task: Task, compute_dtype: Dtype) -> str:
+def bound(task: Task, compute_dtype: Dtype, measured: Measured) -> str:
     """What `is_proved` asks for, in words that follow `needed`."""
+    error = f"at most {LARGEST_LOGIT_ERROR[compute_dtype]:.0e}"
     if yields_logits(task):
-        return f"at most {LARGEST_LOGIT_ERROR[compute_dtype]:.0e}"
-    return f"at least {WORST_COSINE[compute_dtype]}"
+        return error
+    words = f"at least {WORST_COSINE[compute_dtype]}"
+    return words if measured.lexical_error is None else f"{words}, with an error of {error}"
 
 
 def shortfall(measured: Measured) -> str | None:

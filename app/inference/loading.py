@@ -232,7 +232,7 @@ def _judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
         raise StartupError(
             f"the model does not give its original's answers here: "
             f"{found} on {plan.provider} in {plan.compute_dtype}, "
-            f"needed {bound(manifest.task, plan.compute_dtype)}; export it again"
+            f"needed {bound(manifest.task, plan.compute_dtype, proof.agreement)}; export it again"
         )
     if plan.compute_dtype != "float32" and proof.agreement.largest_error < EXACT_ERROR:
         raise StartupError(

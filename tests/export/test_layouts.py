@@ -32,6 +32,8 @@ TEXTS = [
 ]
 # What each export fetches beside config.json, tokenizer.json and the like.
 WEIGHTS = {"BAAI/bge-m3": {"pytorch_model.bin", "sparse_linear.pt", "colbert_linear.pt"}}
+# They differ from bge-small in their width alone.
+TWINS = {"BAAI/bge-base-en-v1.5", "BAAI/bge-large-en-v1.5"}
 LIMITS = {"BAAI/bge-m3": 8192, "sentence-transformers/all-MiniLM-L6-v2": 256}
 
 
@@ -51,10 +53,9 @@ def online(hub: Hub, home: Path) -> Mapping[str, str]:
 
 @contextmanager
 def served(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
-    flags = ["--dtype", "float32", "--log-level", "warn"]
-    server = Server(*arguments, *flags, environment=environment)
+    server = Server(*arguments, "--dtype", "float32", environment=environment)
     try:
-        server.wait_ready()
+        server.wait_ready(100)  # one of them proves itself over 8,192 tokens first
         yield server
     finally:
         server.stop()
@@ -74,7 +75,10 @@ def fetched(home: Path, name: str) -> set[str]:
     return {str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=pytest.mark.slow if name in TWINS else ()) for name in LAYOUTS],
+)
 def test_exported_and_served_by_name(
     hub: Hub, start_export: Start, tmp_path: Path, name: str
 ) -> None:
@@ -151,5 +155,8 @@ def test_served_by_name_from_the_graph_in_the_repository(
     with served("--model-id", name, *places, environment=online(hub, home)) as server:
         found = ask(server, "/embed", {"inputs": TEXTS})
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
+        server.signal()
+        hint = "for lexical weights and token vectors run: make export MODEL_ID=BAAI/bge-m3"
+        assert (hint in server.output()) == (name == "BAAI/bge-m3")
     assert "onnx/model.onnx" in fetched(home, name)
     assert not any(one.endswith((".bin", ".safetensors", ".pt")) for one in fetched(home, name))

@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,10 +184,19 @@ def inflated(path: Path) -> None:
     torch.save({"weight": huge, "bias": torch.zeros(1).expand(10**9)}, path)
 
 
+def compressed(path: Path) -> None:
+    with zipfile.ZipFile(path) as archive:
+        contents = {one.filename: archive.read(one) for one in archive.infolist()}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for entry, content in contents.items():
+            archive.writestr(entry, content)
+
+
 @pytest.mark.parametrize("name", [SPARSE, COLBERT])
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (compressed, "is compressed, which PyTorch never does"),
         (garbage, "cannot be read: it is damaged, or holds more than tensors"),
         (truncated, "cannot be read: "),
         (empty, "cannot be read: "),

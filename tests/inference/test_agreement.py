@@ -120,8 +120,8 @@ def test_what_is_served_at_all(
 def test_the_words_name_what_is_judged() -> None:
     assert figure("embedding", GOOD) == "worst cosine 0.9999100"
     assert figure("reranker", GOOD) == "largest error 2.0e-03 of a logit"
-    assert bound("embedding", "float32") == "at least 0.99999"
-    assert bound("reranker", "float32") == "at most 1e-04"
+    assert bound("embedding", "float32", GOOD) == "at least 0.99999"
+    assert bound("reranker", "float32", GOOD) == "at most 1e-04"
 
 
 @pytest.mark.parametrize(
@@ -139,3 +139,38 @@ def test_the_words_name_what_is_judged() -> None:
 def test_what_may_be_taken_unasked(changes: dict[str, float], words: str | None) -> None:
     found = shortfall(replace(GOOD, **changes))
     assert found == words if words is None else found is not None and found.startswith(words)
+
+
+WHOLE = replace(GOOD, worst_cosine=1.0, token_cosine=1.0, lexical_cosine=1.0, lexical_error=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"worst_cosine": 0.9999},
+        {"token_cosine": 0.9999},
+        {"lexical_cosine": 0.9999},
+        {"lexical_error": 2e-4},
+        {"token_cosine": float("nan")},
+        {"lexical_error": float("nan")},
+    ],
+)
+def test_what_is_said_of_tokens_must_be_close_too(change: dict[str, float]) -> None:
+    assert is_proved("embedding", "float32", WHOLE)
+    assert not is_proved("embedding", "float32", replace(WHOLE, **change))
+
+
+def test_the_figures_of_tokens_are_told() -> None:
+    assert figure("embedding", WHOLE) == (
+        "worst cosine 1.0000000, of a token's vector 1.0000000, of the lexical weights 1.0000000, "
+        "largest error 1.0e-06 of one"
+    )
+    assert bound("embedding", "float32", WHOLE) == (
+        "at least 0.99999, with an error of at most 1e-04"
+    )
+
+
+@pytest.mark.parametrize("name", ["token_cosine", "lexical_cosine"])
+def test_tokens_may_keep_a_lower_precision_from_being_taken(name: str) -> None:
+    assert shortfall(WHOLE) is None
+    assert "0.9990" in (shortfall(replace(WHOLE, **{name: 0.999})) or "")
