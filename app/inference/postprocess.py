@@ -4,7 +4,7 @@ The order and the arithmetic are TEI's (1.9.3 core/src/infer.rs): dimensions are
 normalizing, squares are summed in float64, products are float32.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -51,11 +51,11 @@ def finish(
     return vectors * scale[:, None]
 
 
-def require_finite(rows: Sequence[NDArray[np.float32]]) -> None:
+def require_finite(rows: Iterable[NDArray[np.float32]], what: str = "embedding") -> None:
     """Raise NotFinite for NaN or infinity anywhere in what each input yields."""
     for row, values in enumerate(rows):
         if not np.isfinite(values).all():
-            raise NotFinite(f"Backend error: the embedding of input {row} is not finite")
+            raise NotFinite(f"Backend error: the {what} of input {row} is not finite")
 
 
 def sparse(vector: NDArray[np.float32]) -> SparseVector:
@@ -82,7 +82,7 @@ def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:
     """(N, L) logits to scores: sigmoid for a single label, softmax over several, or as they are.
 
     TEI subtracts the logit of largest magnitude before it exponentiates, which overflows where
-    that one is negative; the largest is subtracted here. Raises: NotFinite for NaN.
+    that one is negative; the largest is subtracted here. Raises: NotFinite, also for raw infinity.
     """
     if raw:
         found = logits
@@ -92,8 +92,7 @@ def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:
     else:
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = powers / powers.sum(axis=1, keepdims=True)
-    if np.isnan(found).any():
-        raise NotFinite("score is NaN")
+    require_finite(found, "score")
     return found
 
 

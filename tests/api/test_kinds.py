@@ -238,7 +238,7 @@ def test_a_score_that_is_no_number_is_an_error(
 
     monkeypatch.setattr("app.inference.session.Session.run", run)
     reply = post(app, path, {**body, "raw_scores": raw})
-    assert refused(reply, 424, "Backend", "score is NaN")
+    assert refused(reply, 424, "Backend", "Backend error: the score of input 0 is not finite")
 
 
 # /similarity

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
-from app.errors import BackendFailed
-from app.inference.postprocess import cosines, finish, lexical, ranking, scores, sparse
+from app.errors import BackendFailed, NotFinite
+from app.inference.postprocess import (
+    cosines,
+    finish,
+    lexical,
+    ranking,
+    require_finite,
+    scores,
+    sparse,
+)
 
 ROWS = np.array([[3.0, 4.0, 12.0], [0.0, 2.0, 0.0]], np.float32)
 
@@ -72,6 +80,31 @@ def test_a_very_negative_logit_does_not_overflow() -> None:
 def test_raw_scores_are_the_logits() -> None:
     logits = np.array([[-3.5, 1e6]], np.float32)
     assert scores(logits, raw=True).tolist() == logits.tolist()
+
+
+@pytest.mark.parametrize("raw", [True, False])
+def test_a_score_that_is_no_number_names_its_input(raw: bool) -> None:
+    logits = np.array([[1.0, 2.0], [np.nan, 0.0]], np.float32)
+    with pytest.raises(NotFinite, match="^Backend error: the score of input 1 is not finite$"):
+        scores(logits, raw=raw)
+
+
+@pytest.mark.parametrize("infinite", [np.inf, -np.inf])
+def test_an_infinite_raw_score_is_an_error(infinite: float) -> None:
+    with pytest.raises(NotFinite, match="the score of input 0 is not finite"):
+        scores(np.array([[infinite], [0.5]], np.float32), raw=True)
+
+
+def test_a_label_that_the_model_rules_out_has_a_score_of_zero() -> None:
+    found = scores(np.array([[-np.inf, 0.0, 0.0]], np.float32), raw=False)
+    assert found.tolist() == [[0.0, 0.5, 0.5]]
+
+
+def test_vectors_of_tokens_are_checked_input_by_input() -> None:
+    rows = [np.zeros((2, 3), np.float32), np.full((1, 3), np.inf, np.float32)]
+    require_finite(rows[:1])
+    with pytest.raises(NotFinite, match="^Backend error: the embedding of input 1 is not finite$"):
+        require_finite(rows)
 
 
 def test_equal_values_rank_by_the_higher_place() -> None:
