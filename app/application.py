@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app import __version__
-from app.api.endpoints import Service
+from app.api.endpoints import Limits, Service
 from app.api.middleware import wrap
 from app.api.routes import RouteOptions, not_found, routes
 from app.api.transport import Bodies, BodyLimits
@@ -76,6 +76,12 @@ def build(settings: Settings) -> Service:
         created=int(datetime.fromisoformat(model.manifest.created).timestamp()),
         info=_info(settings, model, workers),
         bodies=Bodies(_body_limits(settings)),
+        limits=Limits(
+            inputs=settings.max_client_batch_size,
+            dimensions=model.manifest.dimensions,
+            prompts=tuple(model.manifest.prompts),
+            body_bytes=settings.payload_limit,
+        ),
         api_key=settings.api_key,
         headers=[
             (b"x-model-fingerprint", model.manifest.fingerprint.encode()),

@@ -19,6 +19,7 @@ FLOORS = [
     {"app.api.routes"},
     {"app.api.operations"},
     {"app.api.openapi", "app.api.swagger"},
+    {"app.api.schemas"},
     {"app.api.endpoints", "app.api.middleware", "app.api.cohere", "app.api.embedding",
      "app.api.openai", "app.api.scoring"},
     {"app.api.tokens", "app.api.vertex"},

@@ -49,6 +49,16 @@ Take = Callable[[int], None]  # of bytes, out of what all bodies may hold
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the model and the configuration bound in a request."""
+
+    inputs: int
+    dimensions: int  # width of the model's vectors
+    prompts: Sequence[str]  # their names
+    body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Service:
     """What the endpoints need."""
 
@@ -62,6 +72,7 @@ class Service:
     info: Mapping[str, object]  # the answer of GET `/info`
     created: int  # when the model was exported, in seconds since 1970
     bodies: Bodies
+    limits: Limits
     api_key: str | None
     headers: RawHeaders  # of every computed answer: which vector space, in which precision
     tracer: Tracer | None

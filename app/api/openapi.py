@@ -5,29 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app import __version__
-from app.api.cohere import document
-from app.api.fields import (
-    MAX_U32,
-    MAX_U64,
-    REQUIRED,
-    ArrayOf,
-    Nullable,
-    Reader,
-    Shape,
-    Struct,
-    Variant,
-    anything,
-    boolean,
-    decode_ids,
-    embed_input,
-    predict_input,
-    string,
-    tokenize_input,
-    unsigned,
-)
-from app.api.verb import TEXT, Schema, list_of, record
+from app.api.endpoints import Limits
+from app.api.fields import Shape
+from app.api.schemas import object_schema
+from app.api.verb import TEXT, Schema
 
-ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}
 Content = Mapping[str, Any]  # by media type
 
 
@@ -59,15 +41,17 @@ class Operation:
     runs_model: bool = False  # and so may find it unfit or overloaded
 
 
-def describe(operations: Iterable[Operation], *, has_key: bool) -> dict[str, Any]:
+def describe(operations: Iterable[Operation], limits: Limits, *, has_key: bool) -> dict[str, Any]:
     """The whole document."""
     paths: dict[str, dict[str, Any]] = {}
     schemas: dict[str, Schema] = {}
     tags: dict[str, None] = {}
     for operation in operations:
         path = paths.setdefault(operation.path, {})
-        path[operation.method] = _operation(operation, has_key and operation.needs_key)
-        schemas |= {shape.name: _object(shape) for shape in operation.shapes}
+        path[operation.method] = _operation(
+            operation, limits, has_key=has_key and operation.needs_key
+        )
+        schemas |= {shape.name: object_schema(shape, limits) for shape in operation.shapes}
         tags[operation.tag] = None
     components: dict[str, Any] = {"schemas": schemas}
     if has_key:
@@ -89,7 +73,7 @@ def describe(operations: Iterable[Operation], *, has_key: bool) -> dict[str, Any
     }
 
 
-def _operation(operation: Operation, has_key: bool) -> dict[str, Any]:
+def _operation(operation: Operation, limits: Limits, *, has_key: bool) -> dict[str, Any]:
     described: dict[str, Any] = {
         "tags": [operation.tag],
         "summary": operation.summary,
@@ -97,7 +81,11 @@ def _operation(operation: Operation, has_key: bool) -> dict[str, Any]:
         "responses": _responses(operation, has_key),
     }
     if operation.shapes:
-        described["requestBody"] = {"required": True, "content": _body(operation)}
+        described["requestBody"] = {
+            "description": f"At most {limits.body_bytes} bytes.",
+            "required": True,
+            "content": _body(operation),
+        }
     if has_key:
         described["security"] = [{"key": []}]
     return described
@@ -136,44 +124,3 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
 
 def _response(description: str, content: Content | None = None) -> dict[str, Any]:
     return {"description": description, **({"content": content} if content else {})}
-
-
-def _object(shape: Shape) -> Schema:
-    fields = shape.fields.values()
-    described: dict[str, Any] = {
-        "type": "object",
-        "properties": {field.name: _field(field.read, field.default) for field in fields},
-    }
-    required = [field.name for field in fields if field.default is REQUIRED]
-    return {**described, "required": required} if required else described
-
-
-def _field(read: Reader, default: Any) -> Schema:
-    return _schema(read) if default in {REQUIRED, None} else {**_schema(read), "default": default}
-
-
-def _schema(read: Reader) -> Schema:
-    match read:
-        case Nullable():
-            return {**_schema(read.read), "nullable": True}
-        case ArrayOf():
-            return list_of(_schema(read.read))
-        case Struct():
-            return _object(read.shape)
-        case Variant():
-            return {"type": "string", "enum": list(read.values)}
-    return _FUNCTIONS[read]
-
-
-_TEXT_OR_PAIR: Schema = {**list_of(TEXT), "minItems": 1, "maxItems": 2}
-_FUNCTIONS: Mapping[Reader, Schema] = {
-    anything: {},
-    boolean: {"type": "boolean"},
-    string: TEXT,
-    unsigned: {"type": "integer", "minimum": 0, "maximum": MAX_U64},
-    embed_input: {"anyOf": [TEXT, list_of(ID), list_of({"anyOf": [TEXT, list_of(ID)]})]},
-    predict_input: {"anyOf": [TEXT, _TEXT_OR_PAIR, {**list_of(_TEXT_OR_PAIR), "minItems": 1}]},
-    tokenize_input: {"anyOf": [TEXT, list_of(TEXT)]},
-    decode_ids: {"anyOf": [list_of(ID), list_of(list_of(ID))]},
-    document: {"anyOf": [TEXT, record(text=TEXT)]},
-}

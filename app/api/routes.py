@@ -100,7 +100,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     instances = partial(vertex.answer, (verbs["/rerank"], single), service.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, service.health.check)
-    description = describe(operations(verbs), has_key=service.api_key is not None)
+    description = describe(operations(verbs), service.limits, has_key=service.api_key is not None)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": Fixed(orjson.dumps(description))}),

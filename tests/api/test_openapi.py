@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+from jsonschema import Draft4Validator
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
@@ -52,11 +53,82 @@ def test_bodies_are_what_the_readers_read(document: Any) -> None:
         "enum": ["Left", "left", "Right", "right"],
         "default": "right",
     }
-    assert embed["properties"]["dimensions"]["maximum"] == 2**64 - 1
+    assert rows(embed["properties"]["inputs"]) == [{"minItems": 1}, {"minItems": 1, "maxItems": 32}]
     similarity = body_of(document, "/similarity")["properties"]
     assert similarity["inputs"]["required"] == ["source_sentence", "sentences"]
     assert similarity["parameters"]["nullable"] is True
     assert body_of(document, "/v1/embeddings")["required"] == ["input"]
+
+
+def rows(schema: Any) -> list[dict[str, int]]:
+    """The bounds on each array that a field may be."""
+    arrays = [one for one in schema.get("anyOf", [schema]) if one["type"] == "array"]
+    return [{name: one[name] for name in ("minItems", "maxItems") if name in one} for one in arrays]
+
+
+def test_limits_are_those_of_the_model_and_the_options(make_service: MakeService) -> None:
+    _, app = make_service(max_client_batch_size=5, payload_limit=1000)
+    document = request(app, "GET", "/api-doc/openapi.json", headers={}).json
+    embed = document["paths"]["/embed"]["post"]["requestBody"]
+    assert embed["description"] == "At most 1000 bytes."
+    fields = body_of(document, "/embed")["properties"]
+    assert rows(fields["inputs"])[-1] == {"minItems": 1, "maxItems": 5}
+    assert (fields["dimensions"]["minimum"], fields["dimensions"]["maximum"]) == (
+        1,
+        tiny.DIMENSIONS,
+    )
+    assert fields["prompt_name"]["enum"] == [*tiny.PROMPTS, None]
+    sentences = body_of(document, "/similarity")["properties"]["inputs"]["properties"]["sentences"]
+    assert rows(sentences) == [{"minItems": 1, "maxItems": 4}]
+    documents = body_of(document, "/v1/rerank")["properties"]
+    assert rows(documents["documents"]) == [{"minItems": 1, "maxItems": 5}]
+    assert documents["top_n"]["maximum"] == 2**64 - 1
+    assert rows(body_of(document, "/decode")["properties"]["ids"]) == [
+        {"minItems": 1},
+        {"minItems": 1, "maxItems": 5},
+    ]
+
+
+OUTSIDE: list[tuple[str, dict[str, Any]]] = [
+    ("/embed", {"inputs": ["a"] * 6}),
+    ("/embed", {"inputs": []}),
+    ("/embed", {"inputs": [[]]}),
+    ("/embed", {"inputs": "a", "dimensions": 0}),
+    ("/embed", {"inputs": "a", "dimensions": 17}),
+    ("/embed", {"inputs": "a", "prompt_name": "nobody"}),
+    ("/v1/embeddings", {"input": "a", "dimensions": 17}),
+    ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 5}}),
+    ("/similarity", {"inputs": {"source_sentence": "a", "sentences": []}}),
+    ("/tokenize", {"inputs": ["a"] * 6}),
+    ("/tokenize", {"inputs": []}),
+    ("/tokenize", {"inputs": "a", "prompt_name": "nobody"}),
+    ("/decode", {"ids": [[1]] * 6}),
+    ("/decode", {"ids": []}),
+    ("/decode", {"ids": [[]]}),
+]
+
+
+@pytest.mark.parametrize(("path", "body"), OUTSIDE)
+def test_what_the_description_rules_out_is_refused(
+    make_service: MakeService, path: str, body: dict[str, Any]
+) -> None:
+    _, app = make_service(max_client_batch_size=5)
+    document = request(app, "GET", "/api-doc/openapi.json", headers={}).json
+    schema = body_of(document, path)
+    assert not Draft4Validator(schema).is_valid(body)
+    assert post(app, path, body).status in {400, 422}
+
+
+def test_the_edges_of_what_is_described_are_taken(make_service: MakeService) -> None:
+    _, app = make_service(max_client_batch_size=5)
+    for path, body in (
+        ("/embed", {"inputs": ["a"] * 5, "dimensions": 16}),
+        ("/embed", {"inputs": "a", "dimensions": 1, "prompt_name": None}),
+        ("/similarity", {"inputs": {"source_sentence": "a", "sentences": ["a"] * 4}}),
+        ("/tokenize", {"inputs": ["a"] * 5}),
+        ("/decode", {"ids": [[1]] * 5}),
+    ):
+        assert post(app, path, body).status == 200, (path, body)
 
 
 def test_rerank_takes_either_dialect_and_answers_in_it(document: Any) -> None:

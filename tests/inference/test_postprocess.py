@@ -85,7 +85,7 @@ def test_raw_scores_are_the_logits() -> None:
 @pytest.mark.parametrize("raw", [True, False])
 def test_a_score_that_is_no_number_names_its_input(raw: bool) -> None:
     logits = np.array([[1.0, 2.0], [np.nan, 0.0]], np.float32)
-    with pytest.raises(NotFinite, match="^Backend error: the score of input 1 is not finite$"):
+    with pytest.raises(NotFinite, match=r"^Backend error: the score of input 1 is not finite$"):
         scores(logits, raw=raw)
 
 
@@ -103,7 +103,7 @@ def test_a_label_that_the_model_rules_out_has_a_score_of_zero() -> None:
 def test_vectors_of_tokens_are_checked_input_by_input() -> None:
     rows = [np.zeros((2, 3), np.float32), np.full((1, 3), np.inf, np.float32)]
     require_finite(rows[:1])
-    with pytest.raises(NotFinite, match="^Backend error: the embedding of input 1 is not finite$"):
+    with pytest.raises(NotFinite, match=r"^Backend error: the embedding of input 1 is not finite$"):
         require_finite(rows)
 
 
