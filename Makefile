@@ -8,6 +8,7 @@ TORCH_INDEX_URL ?=
 IMAGE ?= embedding-service:cpu
 # What the checks on a GPU run with: requirements/gpu.lock, pytest and pytest-timeout installed.
 GPU_PYTHON ?= python3
+ORIGINAL ?=
 # Builds the image: podman, or docker with BuildKit. IMAGE_ARGS is for more of its options.
 ENGINE ?= $(shell command -v podman || command -v docker)
 IMAGE_ARGS ?=
@@ -22,7 +23,7 @@ quietly = NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 ANONYMIZED_TELEMETRY=False \
     HAYSTACK_TELEMETRY_ENABLED=False LITELLM_LOCAL_MODEL_COST_MAP=True
 exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)')
 
-.PHONY: help run setup export serve test test-slow test-clients bench bench-quick gpu-check fix lock image clean
+.PHONY: help run setup export serve test test-slow test-clients bench bench-quick gpu-check gpu-bench fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -66,6 +67,10 @@ bench-quick: setup ## Measure for a minute, for use after each change
 gpu-check: ## Check an exported MODEL_ID on this machine's NVIDIA GPU, with GPU_PYTHON
 	@$(GPU_PYTHON) -m tests.gpu
 	MODEL_ID='$(MODEL_ID)' $(GPU_PYTHON) -m pytest -m gpu --timeout 600 tests/gpu
+
+gpu-bench: ## Measure an exported MODEL_ID on this machine's NVIDIA GPU; ORIGINAL is its checkpoint
+	@$(GPU_PYTHON) -m tests.gpu
+	$(GPU_PYTHON) -m tests.gpu.bench '$(MODEL_ID)' $(if $(ORIGINAL),--original '$(ORIGINAL)')
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .

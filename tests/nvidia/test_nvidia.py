@@ -63,14 +63,18 @@ def test_a_device_and_every_library_are_enough(tmp_path: Path) -> None:
     assert ask(tmp_path, device_id=1) == ""
 
 
-def test_the_check_on_a_gpu_fails_where_there_is_none() -> None:
+def test_check_and_bench_fail_where_there_is_none() -> None:
     if device.fault() is None:
         pytest.skip("there is a GPU here")
-    ran = subprocess.run(
-        [sys.executable, "-m", "tests.gpu"], cwd=ROOT, capture_output=True, text=True
-    )
-    assert ran.returncode == 1
-    assert ran.stderr == f"error: no GPU to test on: {device.fault()}\n"
+    programs = {
+        ("tests.gpu",): "error: no GPU to test on",
+        ("tests.gpu.bench", "any"): "error: no GPU to measure on",
+    }
+    for arguments, line in programs.items():
+        command = [sys.executable, "-m", *arguments]
+        ran = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        assert ran.returncode == 1
+        assert ran.stderr == f"{line}: {device.fault()}\n"
 
 
 def test_a_missing_library_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""`make gpu-bench`: tokens a second at full length, queries a second over HTTP, on an NVIDIA GPU.
+
+Beside them sentence-transformers in float16 with SDPA, where `--original` names its checkpoint and
+torch has CUDA. `--provider cpu` runs the same on a CPU, to see that the bench itself works: it was
+written without a GPU, and no figure of it has been published.
+"""
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from app.inference import repository
+from app.inference.batch import blank
+from app.inference.manifest import TASK_OUTPUTS, Manifest
+from app.inference.providers import Wanted
+from app.inference.session import Session, plans
+from tests.bench_load import get, load
+from tests.gpu import device
+from tests.process import ROOT, Server
+from tests.texts import passages
+
+ROWS = 32
+CONNECTIONS = (1, 8, 32, 128)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure one exported model; the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m tests.gpu.bench", allow_abbrev=False)
+    parser.add_argument("model_id", metavar="MODEL_ID")
+    parser.add_argument("--provider", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--original", type=Path, help="the checkpoint that was exported")
+    options = parser.parse_args(arguments)
+    folder = repository.find(options.model_id, None, ROOT / "models")
+    fault = device.fault() if options.provider == "cuda" else None
+    if fault is not None:
+        fault = f"no GPU to measure on: {fault}"
+    elif folder is None:
+        fault = f"{options.model_id} is not exported: make export MODEL_ID={options.model_id}"
+    elif shutil.which("wrk") is None:
+        fault = "wrk is missing, which makes the load: apt-get install wrk"
+    if fault is not None or folder is None:
+        sys.stderr.write(f"error: {fault}\n")
+        return 1
+    length = Manifest.read(folder).max_input_length
+    for line in (
+        *bare(folder, Wanted(options.provider, "float32"), length, options.seconds),
+        *reference(options.original, options.provider, length, options.seconds),
+        *served(folder, options.provider, int(options.seconds)),
+    ):
+        sys.stdout.write(f"{line}\n")
+    return 0
+
+
+def bare(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[str]:
+    """Tokens a second of the session alone."""
+    manifest = Manifest.read(folder)
+    [plan] = plans(wanted, manifest.task)
+    session = Session.load(folder, manifest, plan)
+    batch = blank(ROWS, length, manifest.padding)
+    outputs = (TASK_OUTPUTS[manifest.task],)
+    session.run(batch, outputs)  # the first run allocates
+    runs, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        session.run(batch, outputs)
+        runs += 1
+    rate = runs * ROWS * length / (time.perf_counter() - started)
+    name = f"{session.provider} {session.compute_dtype}"
+    yield f"{name}, bare session, {ROWS} × {length}: {rate:,.0f} tokens a second"
+
+
+def reference(original: Path | None, provider: str, length: int, seconds: float) -> Iterator[str]:
+    """The same of sentence-transformers, tokenization included."""
+    if original is None:
+        yield "sentence-transformers: not measured, --original names no checkpoint"
+        return
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from tests.bench_reference import rate
+
+    if provider == "cuda" and not torch.cuda.is_available():
+        yield f"sentence-transformers: not measured, torch {torch.__version__} has no CUDA here"
+        return
+    dtype = torch.float16 if provider == "cuda" else torch.float32
+    kind = {"dtype": dtype, "attn_implementation": "sdpa"}
+    model = SentenceTransformer(str(original), device=provider, model_kwargs=kind)
+    model.max_seq_length = length
+    texts = ["word " * (2 * length)] * (2 * ROWS)  # each is cut to the full length
+    rate(model, texts, ROWS, 0.1)
+    tokens = rate(model, texts, ROWS, seconds)[0] * length
+    name = f"sentence-transformers {dtype} sdpa"
+    yield f"{name}, {ROWS} × {length}: {tokens:,.0f} tokens a second"
+
+
+def served(folder: Path, provider: str, seconds: int) -> Iterator[str]:
+    """Queries a second over HTTP, one a request."""
+    queries = passages(400, longest_words=25, seed=1)[:300]
+    flags = ("--provider", provider, "--dtype", "float32", "--log-level", "warn")
+    server = Server("--model-id", str(folder), *flags)
+    try:
+        server.wait_ready(300)
+        info = get(server, "/info")
+        for connections in CONNECTIONS:
+            found = load(server, queries, 1, connections, seconds)
+            rate = f"{found.wall:,.0f} queries a second, median {found.median}"
+            yield f"{info['provider']} {info['model_dtype']}, {connections} connections: {rate}"
+    finally:
+        server.stop()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
