@@ -12,11 +12,12 @@ from types import FrameType
 from typing import NoReturn
 
 from app.application import build, create_app
+from app.command_line import UsageError
 from app.errors import StartupError
 from app.logs import configure
 from app.preparation import prepared
 from app.server import FAILED, run
-from app.settings import Settings, UsageError
+from app.settings import Settings
 
 logger = logging.getLogger("app")
 

@@ -5,7 +5,6 @@ set, except that an empty API key is refused. Names and defaults follow TEI 1.9.
 (docs/source/en/cli_arguments.md) wherever TEI has the option.
 """
 
-import argparse
 import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -14,15 +13,12 @@ from types import MappingProxyType
 from typing import Any, Self, get_args
 from urllib.parse import urlsplit
 
-from app import __version__
+from app import command_line
+from app.command_line import UsageError, flag_name
 from app.inference.manifest import Pooling
 from app.inference.providers import Choice, DtypeChoice
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
-
-
-class UsageError(Exception):
-    """An option has a value that it cannot take; the process exits with 2."""
 
 
 def _option(
@@ -211,19 +207,7 @@ class Settings:
 
         Raises: UsageError naming the option and the value; SystemExit for --help and --version.
         """
-        known, unknown = _parser().parse_known_args(arguments)
-        if unknown:  # what stands behind a mistyped option may be a secret
-            option = unknown[0].partition("=")[0]
-            name = option if option.startswith("--") else "without an option's name"
-            raise UsageError(f"unrecognized argument {name}")
-        given = vars(known)
-        values: dict[str, Any] = {}
-        for declared in fields(cls):
-            text = given[declared.name]
-            if text is None:
-                text = _from_environment(declared, environment)
-            if text is not None:
-                values[declared.name] = _parse(declared, text)
+        values = command_line.read(fields(cls), _SECTIONS, arguments, environment)
         if "model_id" not in values:
             raise UsageError("--model-id is required (environment: MODEL_ID)")
         settings = cls(**values)
@@ -277,16 +261,6 @@ def _shown(declared: "Field[Any]", settings: Settings) -> str:
     return "***" if declared.metadata.get("secret") and value is not None else repr(value)
 
 
-def flag_name(declared: "Field[Any]") -> str:
-    """`max_batch_tokens` is `--max-batch-tokens` on the command line."""
-    return "--" + declared.name.replace("_", "-")
-
-
-def environment_name(declared: "Field[Any]") -> str:
-    """`max_batch_tokens` is `MAX_BATCH_TOKENS` in the environment."""
-    return declared.name.upper()
-
-
 # What `--help` calls the options from each of these on.
 _SECTIONS: Mapping[str, str] = MappingProxyType(
     {
@@ -298,56 +272,3 @@ _SECTIONS: Mapping[str, str] = MappingProxyType(
         "task": "platforms and TEI's other options",
     }
 )
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> Any:
-        raise UsageError(message)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="python -m app",
-        usage="%(prog)s --model-id MODEL [--port PORT] [option …]",
-        description="Serve an embedding, classification or reranking model over HTTP. "
-        "A flag beats its environment variable, which stands in brackets behind it.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("-V", "--version", action="version", version=__version__)
-    group = parser.add_argument_group("model")
-    for declared in fields(Settings):
-        if declared.name in _SECTIONS:
-            group = parser.add_argument_group(_SECTIONS[declared.name])
-        extra = declared.metadata
-        names = [flag_name(declared), *([extra["flag"]] if extra["flag"] else [])]
-        shown = str(declared.default).lower() if extra.get("bare") else declared.default
-        default = "" if declared.default in {MISSING, None, ()} else f"; default {shown}"
-        kind: dict[str, Any] = {"nargs": "?", "const": "true"} if extra.get("bare") else {}
-        if declared.default == ():
-            kind["action"] = "append"
-        text = f"{extra['help']} [{environment_name(declared)}{default}]"
-        if extra.get("hidden"):
-            text = argparse.SUPPRESS
-        group.add_argument(*names, help=text, metavar="VALUE", **kind)
-    return parser
-
-
-def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) -> Any:
-    name = environment_name(declared)
-    text = environment.get(name)
-    if text == "" and declared.name == "api_key":
-        raise UsageError(f"{name} is empty: unset it, or set a key")
-    if text and declared.default == ():
-        return [text]
-    return text or None
-
-
-def _parse(declared: "Field[Any]", text: Any) -> Any:
-    parse = declared.metadata["parse"]
-    try:
-        return tuple(map(parse, text)) if isinstance(text, list) else parse(text)
-    except ValueError as error:
-        raise UsageError(
-            f"invalid value {text!r} for {flag_name(declared)} "
-            f"(environment: {environment_name(declared)}): {error}"
-        ) from None

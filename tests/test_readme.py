@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.settings import Settings, environment_name, flag_name
+from app.command_line import environment_name, flag_name
+from app.settings import Settings
 from tests.process import ROOT
 
 READMES = ["README.md", "README.zh-CN.md"]

@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.settings import Settings, UsageError, environment_name, flag_name
+from app.command_line import UsageError, environment_name, flag_name
+from app.settings import Settings
 
 MODEL = ["--model-id", "m"]
 SENT = "hf_abc"

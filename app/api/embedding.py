@@ -9,17 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.api.fields import (
-    ArrayOf,
-    Field,
-    Nullable,
-    Shape,
-    Struct,
-    boolean,
-    embed_input,
-    string,
-    unsigned,
-)
+from app.api.fields import ArrayOf, Field, Nullable, Shape, Struct, boolean, string, unsigned
+from app.api.inputs import embed_input
 from app.api.verb import (
     COUNT,
     NUMBER,

@@ -7,7 +7,7 @@ serde_json 1.0.140).
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
@@ -173,77 +173,9 @@ def anything(value: Any) -> Any:
     return value
 
 
-def embed_input(value: Any) -> tuple[list[str | tuple[int, ...]], bool]:
-    """The inputs, and whether they came as a batch.
-
-    A string is one text; an array of ids is one pre-tokenized input, the empty array included;
-    an array of strings and id arrays is a batch.
-    """
-    if type(value) is str:
-        return [value], False
-    if type(value) is list:
-        if _are_ids(value):
-            return [tuple(value)], False
-        if all(type(one) is str or (type(one) is list and _are_ids(one)) for one in value):
-            return [one if type(one) is str else tuple(one) for one in value], True
-    raise Misfit("data did not match any variant of untagged enum Input")
-
-
-PREDICT_INPUT = (
-    "a string, a pair of strings [string, string] or a batch of mixed strings and pairs "
-    "[[string], [string, string], ...]"
-)
-
-
-def predict_input(value: Any) -> tuple[list[str | tuple[str, str]], bool]:
-    """The inputs, and whether they came as a batch.
-
-    A string, or an array of one, is a text; an array of two strings is a pair; an array of arrays
-    is a batch of texts and pairs. The first element decides which.
-    """
-    if type(value) is str:
-        return [value], False
-    if type(value) is not list:
-        raise wrong_type(value, PREDICT_INPUT)
-    if not value:
-        raise Misfit(f"invalid length 0, expected {PREDICT_INPUT}")
-    if type(value[0]) is str:
-        return [_text_or_pair(ArrayOf(string)(value))], False
-    if type(value[0]) is list and all(type(one) is str for one in value[0]):
-        return [_text_or_pair(one) for one in ArrayOf(ArrayOf(string))(value)], True
-    raise Misfit("data did not match any variant of untagged enum Internal", path="[0]")
-
-
-def tokenize_input(value: Any) -> list[str]:
-    """A text, or an array of texts."""
-    if type(value) is str:
-        return [value]
-    if type(value) is list and all(type(one) is str for one in value):
-        return value
-    raise Misfit("data did not match any variant of untagged enum TokenizeInput")
-
-
-def decode_ids(value: Any) -> list[list[int]]:
-    """An array of ids, the empty array included, or an array of such arrays."""
-    if type(value) is list:
-        if _are_ids(value):
-            return [value]
-        if all(type(one) is list and _are_ids(one) for one in value):
-            return value
-    raise Misfit("data did not match any variant of untagged enum InputIds")
-
-
 def wrong_type(value: Any, expected: str) -> Misfit:
     """The words of serde for a value of another type."""
     return Misfit(f"invalid type: {_described(value)}, expected {expected}")
-
-
-def _text_or_pair(texts: Sequence[str]) -> str | tuple[str, str]:
-    if len(texts) == 1:
-        return texts[0]
-    if len(texts) == 2:
-        return texts[0], texts[1]
-    raise Misfit(f"invalid length {len(texts)}, expected {PREDICT_INPUT}")
 
 
 def _element(read: Reader, value: Any, place: int) -> Any:
@@ -252,10 +184,6 @@ def _element(read: Reader, value: Any, place: int) -> Any:
     except Misfit as misfit:
         misfit.path = f"[{place}]{misfit.path}"
         raise
-
-
-def _are_ids(values: Sequence[Any]) -> bool:
-    return all(type(one) is int and 0 <= one <= MAX_U32 for one in values)
 
 
 def _described(value: Any) -> str:

@@ -15,17 +15,8 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.api.fields import (
-    Field,
-    Nullable,
-    Shape,
-    Variant,
-    anything,
-    boolean,
-    embed_input,
-    string,
-    unsigned,
-)
+from app.api.fields import Field, Nullable, Shape, Variant, anything, boolean, string, unsigned
+from app.api.inputs import embed_input
 from app.api.verb import (
     COUNT,
     NUMBER,

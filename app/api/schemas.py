@@ -20,13 +20,10 @@ from app.api.fields import (
     Variant,
     anything,
     boolean,
-    decode_ids,
-    embed_input,
-    predict_input,
     string,
-    tokenize_input,
     unsigned,
 )
+from app.api.inputs import decode_ids, embed_input, predict_input, tokenize_input
 from app.api.verb import TEXT, Schema, list_of, record
 
 ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}

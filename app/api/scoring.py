@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.api.fields import ArrayOf, Field, Shape, boolean, predict_input, string
+from app.api.fields import ArrayOf, Field, Shape, boolean, string
+from app.api.inputs import predict_input
 from app.api.verb import (
     COUNT,
     NUMBER,

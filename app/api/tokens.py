@@ -3,7 +3,8 @@
 import orjson
 
 from app.api import body
-from app.api.fields import Field, Shape, boolean, decode_ids, tokenize_input
+from app.api.fields import Field, Shape, boolean
+from app.api.inputs import decode_ids, tokenize_input
 from app.api.verb import COUNT, PROMPT_NAME, TEXT, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine

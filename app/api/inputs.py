@@ -1,0 +1,81 @@
+"""Inputs: the forms in which a body holds texts, pairs and token ids.
+
+Rules and messages are those of the deserializers in TEI 1.9.3 (router/src/http/types.rs).
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from app.api.fields import MAX_U32, ArrayOf, Misfit, string, wrong_type
+
+
+def embed_input(value: Any) -> tuple[list[str | tuple[int, ...]], bool]:
+    """The inputs, and whether they came as a batch.
+
+    A string is one text; an array of ids is one pre-tokenized input, the empty array included;
+    an array of strings and id arrays is a batch.
+    """
+    if type(value) is str:
+        return [value], False
+    if type(value) is list:
+        if _are_ids(value):
+            return [tuple(value)], False
+        if all(type(one) is str or (type(one) is list and _are_ids(one)) for one in value):
+            return [one if type(one) is str else tuple(one) for one in value], True
+    raise Misfit("data did not match any variant of untagged enum Input")
+
+
+PREDICT_INPUT = (
+    "a string, a pair of strings [string, string] or a batch of mixed strings and pairs "
+    "[[string], [string, string], ...]"
+)
+
+
+def predict_input(value: Any) -> tuple[list[str | tuple[str, str]], bool]:
+    """The inputs, and whether they came as a batch.
+
+    A string, or an array of one, is a text; an array of two strings is a pair; an array of arrays
+    is a batch of texts and pairs. The first element decides which.
+    """
+    if type(value) is str:
+        return [value], False
+    if type(value) is not list:
+        raise wrong_type(value, PREDICT_INPUT)
+    if not value:
+        raise Misfit(f"invalid length 0, expected {PREDICT_INPUT}")
+    if type(value[0]) is str:
+        return [_text_or_pair(ArrayOf(string)(value))], False
+    if type(value[0]) is list and all(type(one) is str for one in value[0]):
+        return [_text_or_pair(one) for one in ArrayOf(ArrayOf(string))(value)], True
+    raise Misfit("data did not match any variant of untagged enum Internal", path="[0]")
+
+
+def tokenize_input(value: Any) -> list[str]:
+    """A text, or an array of texts."""
+    if type(value) is str:
+        return [value]
+    if type(value) is list and all(type(one) is str for one in value):
+        return value
+    raise Misfit("data did not match any variant of untagged enum TokenizeInput")
+
+
+def decode_ids(value: Any) -> list[list[int]]:
+    """An array of ids, the empty array included, or an array of such arrays."""
+    if type(value) is list:
+        if _are_ids(value):
+            return [value]
+        if all(type(one) is list and _are_ids(one) for one in value):
+            return value
+    raise Misfit("data did not match any variant of untagged enum InputIds")
+
+
+def _text_or_pair(texts: Sequence[str]) -> str | tuple[str, str]:
+    if len(texts) == 1:
+        return texts[0]
+    if len(texts) == 2:
+        return texts[0], texts[1]
+    raise Misfit(f"invalid length {len(texts)}, expected {PREDICT_INPUT}")
+
+
+def _are_ids(values: Sequence[Any]) -> bool:
+    return all(type(one) is int and 0 <= one <= MAX_U32 for one in values)

@@ -1,0 +1,107 @@
+"""Command line: options read from flags and the environment, and `--help` of them.
+
+An option is a field of a dataclass whose metadata say how its text is parsed and what it is for. A
+flag beats the environment, the environment beats the default.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, Field
+from typing import Any
+
+from app import __version__
+
+
+class UsageError(Exception):
+    """An option has a value that it cannot take; the process exits with 2."""
+
+
+def flag_name(declared: "Field[Any]") -> str:
+    """`max_batch_tokens` is `--max-batch-tokens` on the command line."""
+    return "--" + declared.name.replace("_", "-")
+
+
+def environment_name(declared: "Field[Any]") -> str:
+    """`max_batch_tokens` is `MAX_BATCH_TOKENS` in the environment."""
+    return declared.name.upper()
+
+
+def read(
+    options: Sequence["Field[Any]"],
+    sections: Mapping[str, str],
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+) -> dict[str, Any]:
+    """The values of the options that were given, by name; `sections` title the options in --help.
+
+    Raises: UsageError naming the option and the value; SystemExit for --help and --version.
+    """
+    known, unknown = _parser(options, sections).parse_known_args(arguments)
+    if unknown:  # what stands behind a mistyped option may be a secret
+        option = unknown[0].partition("=")[0]
+        name = option if option.startswith("--") else "without an option's name"
+        raise UsageError(f"unrecognized argument {name}")
+    given = vars(known)
+    values: dict[str, Any] = {}
+    for declared in options:
+        text = given[declared.name]
+        if text is None:
+            text = _from_environment(declared, environment)
+        if text is not None:
+            values[declared.name] = _parse(declared, text)
+    return values
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> Any:
+        raise UsageError(message)
+
+
+def _parser(
+    options: Sequence["Field[Any]"], sections: Mapping[str, str]
+) -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="python -m app",
+        usage="%(prog)s --model-id MODEL [--port PORT] [option …]",
+        description="Serve an embedding, classification or reranking model over HTTP. "
+        "A flag beats its environment variable, which stands in brackets behind it.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("-V", "--version", action="version", version=__version__)
+    group = parser.add_argument_group("model")
+    for declared in options:
+        if declared.name in sections:
+            group = parser.add_argument_group(sections[declared.name])
+        extra = declared.metadata
+        names = [flag_name(declared), *([extra["flag"]] if extra["flag"] else [])]
+        shown = str(declared.default).lower() if extra.get("bare") else declared.default
+        default = "" if declared.default in {MISSING, None, ()} else f"; default {shown}"
+        kind: dict[str, Any] = {"nargs": "?", "const": "true"} if extra.get("bare") else {}
+        if declared.default == ():
+            kind["action"] = "append"
+        text = f"{extra['help']} [{environment_name(declared)}{default}]"
+        if extra.get("hidden"):
+            text = argparse.SUPPRESS
+        group.add_argument(*names, help=text, metavar="VALUE", **kind)
+    return parser
+
+
+def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) -> Any:
+    name = environment_name(declared)
+    text = environment.get(name)
+    if text == "" and declared.name == "api_key":
+        raise UsageError(f"{name} is empty: unset it, or set a key")
+    if text and declared.default == ():
+        return [text]
+    return text or None
+
+
+def _parse(declared: "Field[Any]", text: Any) -> Any:
+    parse = declared.metadata["parse"]
+    try:
+        return tuple(map(parse, text)) if isinstance(text, list) else parse(text)
+    except ValueError as error:
+        raise UsageError(
+            f"invalid value {text!r} for {flag_name(declared)} "
+            f"(environment: {environment_name(declared)}): {error}"
+        ) from None
