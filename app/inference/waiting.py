@@ -1,6 +1,6 @@
 """Waiting: the rows that no batch has taken yet, and which of them go next."""
 
-from bisect import insort
+from bisect import bisect
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -25,6 +25,7 @@ class Waiting:
     def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits  # of the next batch
         self._rows: list[_Row] = []
+        self._lengths: list[int] = []  # of the rows
         self._jobs: dict[int, Job] = {}  # by arrival; those with rows here
         self._batches = 0
 
@@ -38,15 +39,16 @@ class Waiting:
         self._jobs[job.arrival] = job
         rows = [_Row(len(tokens), job.arrival, place) for place, tokens in enumerate(job.inputs)]
         if len(rows) == 1:
-            insort(self._rows, rows[0])
+            place = bisect(self._rows, rows[0])
+            self._rows.insert(place, rows[0])
+            self._lengths.insert(place, rows[0].length)
         else:
-            self._rows += rows
-            self._rows.sort()
+            self._keep(sorted(self._rows + rows))
 
     def remove(self, job: Job) -> None:
         """Forget the rows of a job, if it has any here."""
         if self._jobs.pop(job.arrival, None) is not None:
-            self._rows = [row for row in self._rows if row.arrival != job.arrival]
+            self._keep([row for row in self._rows if row.arrival != job.arrival])
 
     def abandoned(self) -> Iterator[Job]:
         """Jobs that nobody waits for any more."""
@@ -54,9 +56,9 @@ class Waiting:
 
     def take(self) -> list[tuple[Job, int]]:
         """The rows of the next batch, each with its position in its job."""
-        chosen = choose([row.length for row in self._rows], self._anchor(), self.limits)
+        chosen = choose(self._lengths, self._anchor(), self.limits)
         taken = self._rows[chosen]
-        del self._rows[chosen]
+        del self._rows[chosen], self._lengths[chosen]
         self._batches += 1
         rows = [(self._jobs[row.arrival], row.position) for row in taken]
         for job, _ in rows:
@@ -65,6 +67,10 @@ class Waiting:
             if not job.queued:
                 del self._jobs[job.arrival]
         return rows
+
+    def _keep(self, rows: list[_Row]) -> None:
+        self._rows = rows
+        self._lengths = [row.length for row in rows]
 
     def _anchor(self) -> int:
         """The place of the row that must go into the next batch.
