@@ -23,10 +23,10 @@ quietly = NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 ANONYMIZED_TELEMETRY=False \
     HAYSTACK_TELEMETRY_ENABLED=False LITELLM_LOCAL_MODEL_COST_MAP=True
 exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)')
 
-.PHONY: help run setup export serve test test-slow test-clients bench bench-quick gpu-check gpu-bench fix lock image clean
+.PHONY: help run setup export serve test test-slow test-clients bench bench-quick bench-quality gpu-check gpu-bench fix lock image clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## Set up, export MODEL_ID if that has not been done, and serve it on PORT
 	@echo '== exporting $(MODEL_ID), unless that has been done'
@@ -56,13 +56,17 @@ test-clients: setup .venv-clients/python-$(version) tests/clients/node_modules/.
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
 	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
 
-bench: setup ## Measure MODEL_ID: start, memory, requests a second beside the bare session
+bench: .venv/development.stamp ## Measure MODEL_ID beside the bare session; the default one into docs/performance.md
 	$(exporting) --if-missing
 	$(bin)/python -m tests.bench '$(MODEL_ID)'
 
-bench-quick: setup ## Measure for a minute, for use after each change
+bench-quick: .venv/development.stamp ## Measure for a minute, for use after each change
 	$(exporting) --if-missing
 	$(bin)/python -m tests.bench '$(MODEL_ID)' --quick
+
+bench-quality: .venv/development.stamp ## Compare what is served by default with sentence-transformers, over 2,000 texts
+	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
+	$(bin)/python -m tests.bench_quality
 
 gpu-check: ## Check an exported MODEL_ID on this machine's NVIDIA GPU, with GPU_PYTHON
 	@$(GPU_PYTHON) -m tests.gpu

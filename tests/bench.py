@@ -2,10 +2,12 @@
 
 First, that the vectors agree. Then texts a second of wall and of CPU time: short queries one by
 one over 1, 8 and 32 connections, bulk requests of 32 passages over 4, and queries at a fixed rate
-while bulk requests run, as a client sees them (latency counts from when a query was due). The
-bare session is the limit: the same graph in this process, fed by a loop in the batches that suit
-it. The load comes from `wrk`, which costs next to nothing. `make bench-quick` leaves out what is
-not needed to see whether a change helped.
+while bulk requests run, as a client sees them (latency counts from when a query was due); and
+requests of 8, 64 and 512 passages, of which a text should cost the same. The bare session is the
+limit: the same graph in this process, fed by a loop in the batches that suit it. The load comes
+from `wrk`, which costs next to nothing. For the default model the report also goes to
+`docs/performance.md`, with a picture beside it. `make bench-quick` leaves out what is not needed
+to see whether a change helped.
 """
 
 import json
@@ -17,7 +19,8 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import cycle
+from datetime import date
+from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +34,25 @@ from app.inference.providers import DtypeChoice, Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
 from export.default_model import DEFAULT_MODEL_ID, installed
-from tests.bench_load import BULK_ROWS, Rate, get, load, mixed, post, resident_megabytes, serving
+from tests.bench_load import (
+    BULK_ROWS,
+    MANY_ROWS,
+    Rate,
+    all_of,
+    get,
+    load,
+    mixed,
+    post,
+    resident_megabytes,
+    serving,
+)
+from tests.bench_report import HEAD, Row, draw, insert
 from tests.process import Server
 from tests.texts import passages
 
 SECONDS, QUICK_SECONDS = 8, 3
-
-
-HEAD = (
-    "| what | texts a second | texts a CPU-second | of the bare session's | median latency |\n"
-    "|---|---|---|---|---|"
-)
+PAGE = Path("docs/performance.md")
+PICTURE = PAGE.with_name("bench")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -55,8 +66,13 @@ def main(arguments: Sequence[str]) -> int:
     if folder is None:
         print(f"{model_id} is not exported: make export MODEL_ID={model_id}", file=sys.stderr)  # noqa: T201
         return 1
-    for line in Bench(model_id, folder, quick).report():
+    bench, lines = Bench(model_id, folder, quick), []
+    for line in bench.report():
         print(line, flush=True)  # noqa: T201  # what it is for
+        lines.append(line)
+    if model_id == DEFAULT_MODEL_ID and not quick:
+        draw(bench.rows, lines[0].strip(), PICTURE)
+        insert(PAGE, [*lines, f"\n![Texts a CPU-second, side by side]({PICTURE.name}.svg)"])
     return 0
 
 
@@ -67,6 +83,7 @@ class Bench:
         self.model_id = model_id
         self.folder = folder
         self.quick = quick
+        self.rows: list[Row] = []  # measured so far
         self.seconds = QUICK_SECONDS if quick else SECONDS
         self.queries = passages(400, longest_words=25, seed=1)[:300]
         self.bulk = [
@@ -75,7 +92,8 @@ class Bench:
 
     def report(self) -> Iterator[str]:
         """The lines of the report, each as soon as it is measured."""
-        yield f"{self.model_id} on {machine.describe()}, {machine.usable_cores()} cores\n"
+        here = f"{machine.describe()}, {machine.usable_cores()} cores, {date.today():%d %B %Y}"
+        yield f"{self.model_id} on {here}\n"
         reference = None if self.quick else self.reference()
         dtypes: tuple[DtypeChoice, ...] = ("auto",) if self.quick else ("auto", "float32")
         seen = set()
@@ -86,15 +104,21 @@ class Bench:
                 if kind in seen:
                     continue
                 seen.add(kind)
-                yield f"\n{kind}: {info['provider_reason']}; ready after {ready_seconds:.2f} s"
-                yield from self.serve(server, dtype, reference)
+                yield f"\n**{kind}**: {info['provider_reason']}; ready after {ready_seconds:.2f} s\n"
+                yield from self.serve(server, kind, dtype, reference)
         if reference is not None:
-            yield "\nsentence-transformers, float32\n\n" + HEAD
-            yield Rate(*reference["queries"]).row("queries one by one")
-            yield Rate(*reference["bulk"]).row("passages in batches of 32")
+            kind = "sentence-transformers, float32"
+            yield f"\n**{kind}**\n\n{HEAD}"
+            yield self.row(kind, "queries one by one", Rate(*reference["queries"]))
+            yield self.row(kind, "passages in batches of 32", Rate(*reference["bulk"]))
+
+    def row(self, kind: str, name: str, rate: Rate, limit: Rate | None = None) -> str:
+        """One line of a table; it is kept for the picture."""
+        self.rows.append(Row(kind, name, rate, limit))
+        return str(self.rows[-1])
 
     def serve(
-        self, server: Server, dtype: DtypeChoice, reference: dict[str, Any] | None
+        self, server: Server, kind: str, dtype: DtypeChoice, reference: dict[str, Any] | None
     ) -> Iterator[str]:
         """One kind of service and the bare session beside it."""
         if reference is not None:
@@ -104,16 +128,28 @@ class Bench:
         single = bare(self.folder, dtype, self.queries, self.seconds, batched=False)
         batches = bare(self.folder, dtype, self.bulk, self.seconds, batched=True)
         yield "\n" + HEAD
-        yield single.row("bare session, queries one by one")
-        yield batches.row("bare session, passages in batches")
+        yield self.row(kind, "bare session, queries one by one", single)
+        yield self.row(kind, "bare session, passages in batches", batches)
         for connections in (1, 32) if self.quick else (1, 8, 32):
             found = load(server, self.queries, 1, connections, self.seconds)
             plural = "" if connections == 1 else "s"
-            yield found.row(f"server, queries, {connections} connection{plural}", single)
+            yield self.row(
+                kind, f"server, queries, {connections} connection{plural}", found, single
+            )
         found = load(server, self.bulk, BULK_ROWS, 4, self.seconds)
-        yield found.row(f"server, {BULK_ROWS} passages a request, 4 connections", batches)
+        name = f"server, {BULK_ROWS} passages a request, 4 connections"
+        yield self.row(kind, name, found, batches)
+        for rows in () if self.quick else MANY_ROWS:
+            found = all_of(server, self.many, rows)
+            name = f"server, {rows} passages a request, 2 connections"
+            yield self.row(kind, name, found, batches)
         yield f"\n{mixed(server, self.queries, self.bulk, self.seconds)}"
         yield f"resident {started:.0f} MB at the start, {resident_megabytes(server):.0f} MB now"
+
+    @property
+    def many(self) -> list[str]:
+        """As many passages as the largest request and another one hold."""
+        return list(islice(cycle(self.bulk), 2 * MANY_ROWS[-1]))
 
     @property
     def check(self) -> list[str]:

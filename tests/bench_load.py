@@ -22,6 +22,7 @@ from app.inference.providers import DtypeChoice
 from tests.process import Server
 
 BULK_ROWS = 32
+MANY_ROWS = (8, 64, 512)  # over which the cost of a text is to stay flat
 QUERIES_A_SECOND = 10  # while bulk requests run
 
 
@@ -33,18 +34,13 @@ class Rate:
     cpu: float
     median: str = ""
 
-    def row(self, name: str, limit: "Rate | None" = None) -> str:
-        """A line of the table; beside a limit, with how close the CPU time comes to it."""
-        share = "" if limit is None else f"{self.cpu / limit.cpu:.2f}"
-        return f"| {name} | {self.wall:,.0f} | {self.cpu:,.0f} | {share} | {self.median} |"
-
 
 @contextmanager
 def serving(model_id: str, dtype: DtypeChoice) -> Iterator[tuple[Server, float]]:
     """A server of its own, and the seconds it took to open its port."""
     started = time.perf_counter()
-    flags = ["--dtype", dtype, "--max-client-batch-size", str(BULK_ROWS), "--log-level", "warn"]
-    server = Server("--model-id", model_id, *flags)
+    flags = ["--dtype", dtype, "--max-client-batch-size", str(MANY_ROWS[-1]), "--log-level", "warn"]
+    server = Server("--model-id", model_id, "--max-concurrent-requests", "4096", *flags)
     try:
         server.wait_ready()
         yield server, time.perf_counter() - started
@@ -69,6 +65,22 @@ def load(server: Server, texts: Sequence[str], rows: int, connections: int, seco
     requests = _found(r"(\d+) requests in", output)
     wall = float(_found(r"Requests/sec:\s+([\d.]+)", output)) * rows
     return Rate(wall, int(requests) * rows / cpu_used, _found(r"\n\s+50%\s+(\S+)", output))
+
+
+def all_of(server: Server, texts: Sequence[str], rows: int) -> Rate:
+    """Texts a second until all are answered, with so many a request, over two connections."""
+    groups = [texts[start : start + rows] for start in range(0, len(texts), rows)]
+
+    def ask(group: Sequence[str]) -> float:
+        begun = time.perf_counter()
+        post(server, {"inputs": group})
+        return time.perf_counter() - begun
+
+    started, cpu_before = time.perf_counter(), cpu_seconds(server)
+    with ThreadPoolExecutor(2) as pool:
+        seconds = sorted(pool.map(ask, groups))
+    wall, cpu = time.perf_counter() - started, cpu_seconds(server) - cpu_before
+    return Rate(len(texts) / wall, len(texts) / cpu, f"{seconds[len(seconds) // 2]:.2f}s")
 
 
 def mixed(server: Server, queries: Sequence[str], bulk: Sequence[str], seconds: float) -> str:
@@ -97,7 +109,7 @@ def post(server: Server, body: object) -> bytes:
     request = Request(  # noqa: S310  # our own server
         f"{server.url}/embed", json.dumps(body).encode(), {"content-type": "application/json"}
     )
-    with urlopen(request, timeout=60) as answer:  # noqa: S310
+    with urlopen(request, timeout=600) as answer:  # noqa: S310
         content: bytes = answer.read()
     return content
 
