@@ -2,6 +2,8 @@ PYTHON ?= python3
 MODEL_ID ?= sentence-transformers/all-MiniLM-L6-v2
 REVISION ?=
 POOLING ?=
+# What is exported beside float32, and what is served: int8.
+DTYPE ?=
 PORT ?= 8000
 # Where pip finds torch; an index of CPU builds saves gigabytes of CUDA libraries.
 TORCH_INDEX_URL ?=
@@ -21,7 +23,8 @@ revision = $(if $(REVISION),--revision '$(REVISION)')
 # The clients under test talk to this machine, and to nobody else.
 quietly = NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 ANONYMIZED_TELEMETRY=False \
     HAYSTACK_TELEMETRY_ENABLED=False LITELLM_LOCAL_MODEL_COST_MAP=True
-exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)')
+exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)') \
+    $(if $(DTYPE),--dtype '$(DTYPE)')
 
 .PHONY: help run setup export serve test test-slow test-clients bench bench-quick bench-quality gpu-check gpu-bench fix lock image clean
 
@@ -40,7 +43,7 @@ export: setup ## Convert MODEL_ID (a folder or a Hub id, at REVISION) to models/
 
 serve: setup ## Serve an exported MODEL_ID on PORT
 	@echo '== serving $(MODEL_ID) on port $(PORT)'
-	$(bin)/python -m app --model-id '$(MODEL_ID)' $(revision) --port $(PORT)
+	$(bin)/python -m app --model-id '$(MODEL_ID)' $(revision) $(if $(DTYPE),--dtype '$(DTYPE)') --port $(PORT)
 
 test: .venv/development.stamp ## Check format, lint and types, and run the tests
 	$(bin)/ruff format --check .
@@ -86,7 +89,7 @@ lock: .venv/development.stamp ## Resolve all requirements anew
 image: ## Build the CPU image as IMAGE, with MODEL_ID in it
 	BUILDAH_FORMAT=docker $(or $(ENGINE),$(error install podman or docker)) build -f Containerfile \
 	    --build-arg MODEL_ID='$(MODEL_ID)' --build-arg REVISION='$(REVISION)' \
-	    --build-arg POOLING='$(POOLING)' --build-arg TORCH_INDEX_URL='$(TORCH_INDEX_URL)' \
+	    --build-arg POOLING='$(POOLING)' --build-arg DTYPE='$(DTYPE)' --build-arg TORCH_INDEX_URL='$(TORCH_INDEX_URL)' \
 	    -t '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean: ## Remove the environment and every exported model

@@ -84,7 +84,7 @@ def build(settings: Settings) -> Service:
         ),
         api_key=settings.api_key,
         headers=[
-            (b"x-model-fingerprint", model.manifest.fingerprint.encode()),
+            (b"x-model-fingerprint", model.fingerprint.encode()),
             (b"x-compute-dtype", model.session.compute_dtype.encode()),
         ],
         tracer=tracer,
@@ -241,7 +241,7 @@ def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> 
         "docker_label": None,
         "provider": model.session.provider,
         "provider_reason": model.reason,
-        "fingerprint": model.manifest.fingerprint,
+        "fingerprint": model.fingerprint,
         "proof": asdict(model.proof),
         "vectors": _vectors(model.manifest),
     }

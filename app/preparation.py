@@ -153,13 +153,17 @@ def _not_there(
 
 def _key(settings: Settings, source: Path, graph: Path) -> str:
     """A name for everything that decides what a prepared folder holds."""
-    parts = (snapshot.digest(source, graph), settings.pooling or "", __version__)
+    parts = [snapshot.digest(source, graph), settings.pooling or "", __version__]
+    if settings.dtype == "int8":  # has a graph of its own
+        parts.append(settings.dtype)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
 def _arguments(settings: Settings, source: Path, place: Path) -> list[str]:
     arguments = ["--from-onnx", str(source.resolve()), "--models-dir", str(place.parent)]
     arguments += ["--name", place.name, "--id", repository.source_id(settings.model_id)]
+    if settings.dtype == "int8":
+        arguments += ["--dtype", settings.dtype]
     if settings.pooling is not None:
         arguments += ["--pooling", settings.pooling.replace("_", "-")]
     return arguments

@@ -34,6 +34,7 @@ MAX_BATCH_TOKENS = 16384  # as the server's own default; a provider's plan may h
 # Everything that might run somewhere; what cannot be had on this machine is left out.
 EVERY = (
     Wanted("cpu", "float32"),
+    Wanted("cpu", "int8"),
     Wanted("openvino", "float32"),
     Wanted("openvino", "bfloat16"),
     Wanted("cuda", "float32"),
@@ -62,6 +63,8 @@ def prove_every(folder: Path) -> list[Certificate]:
             [plan] = plans(wanted, manifest.task)
         except StartupError:
             continue  # not on this machine
+        if plan.compute_dtype == "int8" and manifest.graph_for(plan.provider, "int8") is None:
+            continue  # it was not asked for
         try:
             certificates.append(_measure(folder, manifest, probes, plan))
         except (StartupError, ServiceError) as error:
@@ -76,7 +79,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
     parser.add_argument("--provider", choices=("cpu", "openvino", "cuda"))
-    parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "int8"), default="float32")
     options = parser.parse_args(arguments)
     try:
         if options.provider is None:

@@ -126,7 +126,7 @@ class Settings:
     dtype: DtypeChoice = _option(
         _one_of(*get_args(DtypeChoice)),
         "auto",
-        "the precision: float32, bfloat16, or auto: bfloat16 where it is fast and proved close",
+        "the precision: float32, bfloat16, int8, or auto: bfloat16 where fast and proved close",
     )
     device_id: int | None = _option(_count, None, "which of several GPUs, with --provider cuda")
     pooling: Pooling | None = _option(

@@ -61,6 +61,14 @@ def _table(manifest: Manifest) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
     yield ""
     yield from filter(None, map(_of_tokens, manifest.certificates))
+    for graph in manifest.graphs:
+        if graph.fingerprint is not None:
+            yield (
+                f"`--dtype {graph.dtype}` runs `{graph.file}`, which is smaller, faster, and does "
+                "not give the original's answers: the table says what it costs. Its vectors are a "
+                f"space of their own, `{graph.fingerprint}`: do not mix them with others."
+            )
+            yield ""
     yield from dict.fromkeys(f"Measured on {one.machine}." for one in manifest.certificates)
 
 

@@ -11,7 +11,6 @@ from export.describe import Names
 from export.errors import ExportError
 from export.graph_builder import Builder
 
-WEIGHTS_FILE = "model.onnx.data"
 ENCODER_OUTPUT = "last_hidden_state"
 BATCH, SEQUENCE = "batch", "sequence"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
@@ -42,7 +41,7 @@ def extend(source: Path, folder: Path, output: str, add_head: AddHead) -> Names:
     shapes = add_head(after, _width(graph, output))
     _assemble(graph, before, after, shapes)
     _name_axes(graph)
-    _save(model, folder)
+    save(model, folder)
     return tuple(item.name for item in graph.input), tuple(shapes)
 
 
@@ -91,13 +90,14 @@ def _name_axes(graph: onnx.GraphProto) -> None:
     del graph.value_info[:]
 
 
-def _save(model: onnx.ModelProto, folder: Path) -> None:
+def save(model: onnx.ModelProto, folder: Path, name: str = GRAPH_FILE) -> None:
+    """Write a graph, and its weights to a file beside it."""
     # Mapped from a file of their own, weights load in half the time and memory.
     onnx.save_model(
         model,
-        folder / GRAPH_FILE,
+        folder / name,
         save_as_external_data=True,
-        location=WEIGHTS_FILE,
+        location=f"{name}.data",
         size_threshold=1024,
     )
-    onnx.checker.check_model(folder / GRAPH_FILE)
+    onnx.checker.check_model(folder / name)

@@ -12,6 +12,7 @@ from app.inference.manifest import (
     Lexical,
     Manifest,
     MultiVector,
+    Provider,
     Source,
     file_digest,
 )
@@ -20,24 +21,23 @@ from export.checkpoint import Checkpoint
 Names = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of its outputs
 
 
+def exact(names: Names) -> Graph:
+    """The float32 graph, which every provider runs."""
+    inputs, outputs = names
+    providers: tuple[Provider, ...] = ("cpu", "openvino", "cuda", "tensorrt")
+    return Graph(GRAPH_FILE, "float32", providers, inputs, outputs)
+
+
 def describe(
     folder: Path,
     source: Source,
     checkpoint: Checkpoint,
     *,
-    names: Names,
+    graphs: Sequence[Graph],
     fingerprint: str,
     packages: Sequence[str],
 ) -> Manifest:
     """What the folder holds, not proved yet; `packages` are those that had a hand in it."""
-    inputs, outputs = names
-    graph = Graph(
-        file=GRAPH_FILE,
-        dtype="float32",
-        providers=("cpu", "openvino", "cuda", "tensorrt"),
-        inputs=inputs,
-        outputs=outputs,
-    )
     return Manifest(
         schema=SCHEMA,
         source=source,
@@ -52,7 +52,7 @@ def describe(
         similarity=checkpoint.similarity,
         prompts=checkpoint.prompts,
         default_prompt_name=checkpoint.default_prompt_name,
-        graphs=(graph,),
+        graphs=tuple(graphs),
         files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
         tools={name: importlib.metadata.version(name) for name in packages},
         created=datetime.now(UTC).isoformat(timespec="seconds"),

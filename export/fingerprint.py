@@ -33,6 +33,11 @@ def fingerprint(weights: Sequence[Path], tokenizer: Path, checkpoint: Checkpoint
     return hashlib.sha256(json.dumps(space, sort_keys=True).encode()).hexdigest()
 
 
+def lossy(fingerprint: str, scheme: str) -> str:
+    """The fingerprint of what a vector space becomes when it is rounded in some way."""
+    return hashlib.sha256(f"{fingerprint}\n{scheme}".encode()).hexdigest()
+
+
 def _beyond_pooling(head: Head) -> dict[str, object]:
     """What a head says beside its pooling; nothing where that is all."""
     found: dict[str, object] = {}

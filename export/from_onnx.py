@@ -17,10 +17,11 @@ from app.inference.manifest import (
     GRAPH_FILE,
     PROBES_FILE,
     TOKENIZER_FILE,
+    Dtype,
     Source,
 )
 from export import checkpoint as checkpoints
-from export import probes
+from export import precisions, probes
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.errors import ExportError
@@ -45,6 +46,7 @@ class Preparation:
     name: str  # of the folder in `models_dir`
     id: str  # what the manifest calls the model
     pooling: PoolingChoice | None = None
+    dtypes: tuple[Dtype, ...] = ()  # that get a graph beside the float32 one
 
 
 def parse(arguments: Sequence[str]) -> Preparation:
@@ -59,11 +61,13 @@ def parse(arguments: Sequence[str]) -> Preparation:
     parser.add_argument("--id", help="what to call the model (default: the folder's name)")
     parser.add_argument("--name", help="of the folder in models (default: made from the id)")
     parser.add_argument("--pooling", choices=names, metavar=f"{{{','.join(names)}}}")
+    parser.add_argument("--dtype", choices=get_args(precisions.PrecisionChoice))
     found = parser.parse_args(arguments)
     id_ = found.id or repository.source_id(str(found.source))
     pooling = cast("PoolingChoice", found.pooling.replace("-", "_")) if found.pooling else None
     name = found.name or repository.folder_name(id_)
-    return Preparation(found.source, found.models_dir, name, id_, pooling)
+    dtypes = precisions.read([found.dtype or ""])
+    return Preparation(found.source, found.models_dir, name, id_, pooling, dtypes)
 
 
 def prepare(wanted: Preparation) -> Path:
@@ -87,11 +91,12 @@ def prepare(wanted: Preparation) -> Path:
         checkpoint = _pooled_only(checkpoint)
         weights = sorted(graph_file.parent.glob(f"{GRAPH_FILE}*"))
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
+        names = _make_files(folder, wanted.source, graph_file, checkpoint)
         manifest = describe(
             folder,
             _source(wanted, checkpoint),
             checkpoint,
-            names=_make_files(folder, wanted.source, graph_file, checkpoint),
+            graphs=precisions.make(folder, names, wanted.dtypes, checkpoint.padding, digest),
             fingerprint=digest,
             packages=_TOOLS,
         )

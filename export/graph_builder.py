@@ -1,4 +1,4 @@
-"""Graph builder: the nodes and constants that a head adds to a converted graph."""
+"""Graph builder: the nodes and constants that are added to a converted graph."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,15 +13,16 @@ _AXES_ARE_INPUTS = 18
 
 @dataclass(slots=True)
 class Builder:
-    """Collects nodes and constants; every name begins with `head/`, so none clashes."""
+    """Collects nodes and constants; every name begins with the prefix, so none clashes."""
 
     opset: int = 18
+    prefix: str = "head"
     nodes: list[onnx.NodeProto] = field(default_factory=list)
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
     def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node; the name of its output, made up unless given."""
-        output = output or f"head/{operator}_{len(self.nodes)}"
+        output = output or f"{self.prefix}/{operator}_{len(self.nodes)}"
         self.nodes.append(
             helper.make_node(operator, inputs, [output], name=f"node/{output}", **attributes)
         )
@@ -48,13 +49,17 @@ class Builder:
         """A constant of one float32, ()."""
         return self._constant(np.array(value, np.float32))
 
-    def tensor(self, name: str, value: NDArray[np.float32]) -> str:
+    def byte(self, value: int) -> str:
+        """A constant of one unsigned byte, ()."""
+        return self._constant(np.array(value, np.uint8))
+
+    def tensor(self, name: str, value: NDArray[np.float32] | NDArray[np.int8]) -> str:
         """Weights under a name of their own."""
-        name = f"head/{name}"
+        name = f"{self.prefix}/{name}"
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
     def _constant(self, value: np.ndarray[tuple[int, ...], np.dtype[np.generic]]) -> str:
-        name = f"head/{value.dtype}_{'_'.join(map(str, value.ravel()))}"
+        name = f"{self.prefix}/{value.dtype}_{'_'.join(map(str, value.ravel()))}"
         self.constants[name] = numpy_helper.from_array(value, name)
         return name

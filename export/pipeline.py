@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Source
 from export import checkpoint as checkpoints
-from export import probes, source, tokenizer_file, weight_files
+from export import precisions, probes, source, tokenizer_file, weight_files
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.fingerprint import fingerprint
@@ -38,11 +38,12 @@ def export(request: Request) -> Path:
     place = request.folder
     with staging(place.parent, place.name) as folder:
         names = _make_files(folder, checkpoint)
+        graphs = precisions.make(folder, names, request.dtypes, checkpoint.padding, digest)
         manifest = describe(
             folder,
             Source(located.id, located.revision, checkpoint.architecture, checkpoint.model_type),
             checkpoint,
-            names=names,
+            graphs=graphs,
             fingerprint=digest,
             packages=_TOOLS,
         )

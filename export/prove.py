@@ -38,7 +38,7 @@ def certify(folder: Path, manifest: Manifest, reference: Reference) -> tuple[Cer
     for line in measured.left_out:
         logger.warning("warning: %s", line)
     certificates = tuple(replace(one, reference=reference) for one in measured.certificates)
-    _require_equal(manifest.task, certificates[0])
+    _require_equal(manifest.task, certificates)
     proved = replace(manifest, certificates=certificates)
     proved.write(folder)
     card.write(folder, proved)
@@ -70,17 +70,25 @@ def replay(folder: Path) -> Replayed:
 def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
     """A line for each certificate, for the person who exports."""
     for one in certificates:
-        line = f"{one.provider} in {one.compute_dtype}: {agreement.figure(task, one)}"
-        if one.neighbour_overlap is not None:
-            line += f", overlap of nearest neighbours {one.neighbour_overlap:.4f}"
+        if one.compute_dtype == "int8":
+            line = f"{one.provider} in int8: {agreement.cost(task, one)}"
+        else:
+            line = f"{one.provider} in {one.compute_dtype}: {agreement.figure(task, one)}"
+            if one.neighbour_overlap is not None:
+                line += f", overlap of nearest neighbours {one.neighbour_overlap:.4f}"
         yield f"{line}, over {one.probes} texts"
 
 
-def _require_equal(task: Task, certificate: Certificate) -> None:
-    if not agreement.is_proved(task, certificate.compute_dtype, certificate):
-        needed = agreement.bound(task, certificate.compute_dtype, certificate)
+def _require_equal(task: Task, certificates: Sequence[Certificate]) -> None:
+    """Raise ExportError unless every graph that was made does what it must."""
+    for one in certificates:
+        if one.provider != "cpu" or agreement.is_proved(task, one.compute_dtype, one):
+            continue
+        lossy = one.compute_dtype != "float32"
+        remedy = f"; export the model without {one.compute_dtype}" if lossy else ""
+        needed = agreement.bound(task, one.compute_dtype, one)
         raise ExportError(
             f"the exported graph does not match the original model: "
-            f"{agreement.figure(task, certificate)} over {certificate.probes} texts, needed "
-            f"{needed}; nothing was published"
+            f"{agreement.figure(task, one)} over {one.probes} texts in {one.compute_dtype}, needed "
+            f"{needed}; nothing was published{remedy}"
         )

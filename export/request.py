@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import cast, get_args
 
 from app.inference import repository
-from app.inference.manifest import Manifest, ManifestError
+from app.inference.manifest import Dtype, Manifest, ManifestError
+from export import precisions
 from export.kinds import PoolingChoice
 
 _POOLINGS = tuple(pooling.replace("_", "-") for pooling in get_args(PoolingChoice))
@@ -22,6 +23,7 @@ class Request:
     pooling: PoolingChoice | None = None
     models_dir: Path = Path("models")
     if_missing: bool = False
+    dtypes: tuple[Dtype, ...] = ()  # that get a graph beside the float32 one
 
     @property
     def folder(self) -> Path:
@@ -40,6 +42,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
         parser.error("MODEL is empty: give a Hub id or a folder")
     if found.pooling and found.pooling not in _POOLINGS:  # argparse does not check defaults
         parser.error(f"POOLING={found.pooling}: choose from {', '.join(_POOLINGS)}")
+    try:
+        dtypes = precisions.read(found.dtype or [environment.get("DTYPE") or ""])
+    except ValueError as error:
+        parser.error(f"--dtype: {error}")
     pooling = cast("PoolingChoice", found.pooling.replace("-", "_")) if found.pooling else None
     return Request(
         model=found.model,
@@ -47,11 +53,12 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
         pooling=pooling,
         models_dir=Path(found.models_dir or "models"),
         if_missing=found.if_missing,
+        dtypes=dtypes,
     )
 
 
 def already_exported(request: Request) -> Path | None:
-    """The folder that already holds this model with the pooling asked for, if there is one."""
+    """The folder that already holds this model as it is asked for, if there is one."""
     folder = repository.find(request.model, request.revision, request.models_dir)
     if folder is None:
         return None
@@ -59,7 +66,9 @@ def already_exported(request: Request) -> Path | None:
         manifest = Manifest.read(folder)
     except ManifestError:
         return None
-    return folder if _has(manifest, request.pooling) else None
+    dtypes = {graph.dtype for graph in manifest.graphs}
+    whole = dtypes.issuperset(request.dtypes) and _has(manifest, request.pooling)
+    return folder if whole else None
 
 
 def _has(manifest: Manifest, pooling: PoolingChoice | None) -> bool:
@@ -93,6 +102,12 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar=f"{{{','.join(_POOLINGS)}}}",
         default=environment.get("POOLING"),
         help="pool this way instead of the checkpoint's own [env: POOLING]",
+    )
+    parser.add_argument(
+        "--dtype",
+        action="append",
+        metavar="DTYPE",
+        help="int8 adds a smaller, faster, less exact graph; float32 is always there [env: DTYPE]",
     )
     parser.add_argument(
         "--if-missing", action="store_true", help="do nothing when the exported folder is there"

@@ -34,7 +34,7 @@ FLOORS = [
     {"app.inference.admission"},
     {"app.inference.worker", "app.inference.tokenization"},
     {"app.inference.pending"},
-    {"app.inference.runner", "app.inference.waiting"},
+    {"app.inference.acceptance", "app.inference.runner", "app.inference.waiting"},
     {"app.inference.session", "app.inference.job"},
     {"app.inference.failures"},
     {"app.inference.nvidia", "app.inference.openvino"},
@@ -49,7 +49,10 @@ FLOORS = [
 ]  # fmt: skip
 
 DOORS = {
-    "onnxruntime": {"app.inference.nvidia", "app.inference.openvino", "app.inference.session", "export.onnx_reference"},
+    "onnxruntime": {
+        "app.inference.nvidia", "app.inference.openvino", "app.inference.session",
+        "export.calibration", "export.onnx_reference",
+    },
     "onnxruntime_ep_openvino": {"app.inference.openvino"},
     "tokenizers": {
         "app.inference.tokenization", "export.onnx_reference", "export.reference",
@@ -68,7 +71,10 @@ DOORS = {
     "torch": {"export.head_reference", "export.reference", "export.tensors"},
     "transformers": {"export.reference", "export.convert"},
     "optimum": {"export.convert"},
-    "onnx": {"export.converted_graph", "export.graph_builder", "export.source_graph"},
+    "onnx": {
+        "export.calibration", "export.converted_graph", "export.graph_builder", "export.int8",
+        "export.source_graph",
+    },
     "huggingface_hub": {"export.hub"},
 }  # fmt: skip
 

@@ -226,6 +226,12 @@ def test_another_pooling_is_the_prepared_folder_s_own(folder: Path, tmp_path: Pa
     assert manifest.certificates[0].worst_cosine >= 0.99999
 
 
+def test_int8_is_prepared_where_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match="--dtype int8: the model multiplies nothing by weights"):
+        prepare(settings_for(tmp_path, model_id=str(folder), dtype="int8"))
+    assert prepare(settings_for(tmp_path, model_id=str(folder)))
+
+
 def test_an_exported_model_comes_first(folder: Path, tmp_path: Path) -> None:
     write_cache(tmp_path / "data", folder)
     exported = tmp_path / "models" / "tests--small"

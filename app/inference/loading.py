@@ -5,24 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.errors import BackendFailed, OutOfMemory, StartupError
-from app.inference import machine
-from app.inference.agreement import (
-    EXACT_ERROR,
-    Agreement,
-    Measured,
-    bound,
-    figure,
-    is_proved,
-    shortfall,
-    yields_logits,
-)
+from app.inference.acceptance import Proof, certificate_for, judge, require_quality
 from app.inference.batch import BatchLimits, blank
 from app.inference.manifest import (
     POOLED_OUTPUTS,
     PROBES_FILE,
     SENTENCE_EMBEDDING,
     TASK_OUTPUTS,
-    Certificate,
     Manifest,
     ManifestError,
     Pooling,
@@ -37,7 +26,6 @@ logger = logging.getLogger(__name__)
 # Probes replayed at start: few where this very machine has a certificate, more where it has none.
 CERTIFIED_PROBES = 8
 UNCERTIFIED_PROBES = 64
-QUALIFYING_PROBES = 500  # of a certificate that lets a lower precision be taken unasked
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +45,6 @@ class _Exported:
     folder: Path
     manifest: Manifest
     probes: Probes
-
-
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """What was measured at start, and whether this machine has a certificate for it."""
-
-    agreement: Agreement
-    probes: int
-    certificate: Certificate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +68,11 @@ class LoadedModel:
     limits: BatchLimits  # of one run
     reason: str  # why this provider and this precision
     proof: Proof
+
+    @property
+    def fingerprint(self) -> str:
+        """Of the vector space; a lossy graph has one of its own."""
+        return self.session.graph.fingerprint or self.manifest.fingerprint
 
 
 def load(folder: Path, options: LoadOptions) -> LoadedModel:
@@ -187,9 +171,9 @@ def _start(
     Raises: StartupError saying why the plan cannot be followed.
     """
     manifest = exported.manifest
-    certificate = _certificate(manifest, plan)
+    certificate = certificate_for(manifest, plan)
     if plan.must_qualify and certificate is not None:
-        _require_quality(plan, certificate)  # before time is spent on loading
+        require_quality(plan, certificate)  # before time is spent on loading
     session = Session.load(exported.folder, manifest, plan)
     logger.info("Warming up model")
     try:
@@ -205,7 +189,7 @@ def _start(
     except BackendFailed as error:
         raise StartupError(f"Model backend is not healthy: {error}") from None
     proof = Proof(agreement, len(chosen), certificate)
-    _judge(manifest, plan, proof)
+    judge(manifest, plan, proof)
     return session, proof
 
 
@@ -215,51 +199,3 @@ def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_leng
     for rows, length in ((1, 1), (most, max_length)):
         batch = blank(rows, limits.padded(length), manifest.padding)
         session.run(batch, (TASK_OUTPUTS[manifest.task],))
-
-
-def _judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
-    """Log what was measured; raise StartupError where it is not enough."""
-    found = figure(manifest.task, proof.agreement)
-    logger.info(
-        "Proved on %s in %s: %s to the original model over %d probes (%s)",
-        plan.provider,
-        plan.compute_dtype,
-        found,
-        proof.probes,
-        "as certified for this machine" if proof.certificate else "this machine has no certificate",
-    )
-    if not is_proved(manifest.task, plan.compute_dtype, proof.agreement):
-        raise StartupError(
-            f"the model does not give its original's answers here: "
-            f"{found} on {plan.provider} in {plan.compute_dtype}, "
-            f"needed {bound(manifest.task, plan.compute_dtype, proof.agreement)}; export it again"
-        )
-    if plan.compute_dtype != "float32" and proof.agreement.largest_error < EXACT_ERROR:
-        raise StartupError(
-            f"--dtype {plan.compute_dtype}: {plan.provider} answers as exactly as float32 does, so "
-            "it computes in that; use --dtype float32"
-        )
-    if plan.compute_dtype != "float32" and not yields_logits(manifest.task):
-        _require_quality(plan, proof.certificate or proof.agreement)
-
-
-def _require_quality(plan: Plan, measured: Measured) -> None:
-    """Warn of what a lower precision costs; raise StartupError where nobody asked for it."""
-    short = shortfall(measured)
-    if short is None:
-        return
-    if plan.must_qualify:
-        raise StartupError(f"{short}; --dtype {plan.compute_dtype} takes it all the same")
-    logger.warning("%s costs this model quality: %s", plan.compute_dtype, short)
-
-
-def _certificate(manifest: Manifest, plan: Plan) -> Certificate | None:
-    """What the folder says of this graph, provider, precision and machine."""
-    key = (plan.provider, plan.compute_dtype, machine.describe())
-    files = {graph.file for graph in manifest.graphs}
-    least = QUALIFYING_PROBES if plan.must_qualify else 1
-    for one in manifest.certificates:
-        found = (one.provider, one.compute_dtype, one.machine)
-        if one.graph in files and found == key and one.probes >= least:
-            return one
-    return None

@@ -86,6 +86,7 @@ class Graph:
     providers: tuple[Provider, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
+    fingerprint: str | None = None  # of its vector space, where that is not the model's
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +189,15 @@ class Manifest:
             raise ManifestError(f"{path}: {error}") from None
         _check_paths(manifest, path)
         return manifest
+
+    def graph_for(self, provider: Provider, dtype: Dtype) -> Graph | None:
+        """The graph that a provider computes in a precision, if there is one.
+
+        What bfloat16 is computed of is the float32 one, by the provider.
+        """
+        stored = "float32" if dtype == "bfloat16" else dtype
+        fitting = (one for one in self.graphs if provider in one.providers and one.dtype == stored)
+        return next(fitting, None)
 
     def write(self, folder: Path) -> None:
         """Write `folder/manifest.json`."""

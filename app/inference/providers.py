@@ -15,7 +15,7 @@ from app.inference.batch import BatchLimits, ladder
 from app.inference.manifest import Dtype, Provider, Task
 
 Choice = Literal["auto", "cpu", "openvino", "cuda"]
-DtypeChoice = Literal["auto", "float32", "bfloat16"]
+DtypeChoice = Literal["auto", "float32", "bfloat16", "int8"]
 ORT_NAMES: Mapping[str, str] = {
     "cpu": "CPUExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
@@ -81,6 +81,8 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     """
     _require(wanted, here)
     threads = wanted.threads or here.cores
+    if wanted.dtype == "int8":  # never taken unasked, however close it comes
+        return [_cpu(threads, None, "int8")]
     fault = None if wanted.dtype == "bfloat16" else _why_not_bfloat16(wanted, here, task)
     plans = []
     usable = ORT_NAMES["cuda"] in here.ort_names and here.cuda_fault is None
@@ -121,6 +123,11 @@ def _require(wanted: Wanted, here: Here) -> None:
         raise StartupError(f"--provider cuda: {here.cuda_fault}; or use --provider cpu")
     if wanted.provider == "openvino" and here.openvino_fault is not None:
         raise StartupError(f"--provider openvino: {here.openvino_fault}; use --provider cpu")
+    if wanted.dtype == "int8" and wanted.provider not in {"auto", "cpu"}:
+        raise StartupError(
+            f"--dtype int8: provider {wanted.provider} has no graph of that precision; use "
+            "--provider cpu or --dtype float32"
+        )
     if wanted.dtype != "bfloat16":
         return
     if wanted.provider in {"cpu", "cuda"}:
@@ -147,11 +154,11 @@ def _why_not_bfloat16(wanted: Wanted, here: Here, task: Task) -> str | None:
     return here.openvino_fault
 
 
-def _cpu(threads: int, reason: str | None) -> Plan:
+def _cpu(threads: int, reason: str | None, dtype: Dtype = "float32") -> Plan:
     # Past what the caches hold, larger batches cost more per token: on two cores of a server CPU
     # 8×128 tokens moved as many a second as 32×32 and a tenth more than 32×128.
-    why = reason or "the provider that is always there"
-    return Plan("cpu", why, threads=threads, run_tokens=2048)
+    usual = "the provider that is always there" if dtype == "float32" else f"{dtype} was asked for"
+    return Plan("cpu", reason or usual, dtype, threads=threads, run_tokens=2048)
 
 
 def _openvino(dtype: Dtype, threads: int, wanted: Wanted, reason: str | None = None) -> Plan:

@@ -45,7 +45,9 @@ class Session:
 
         Raises: StartupError naming the file or the provider, with the remedy.
         """
-        graph = _graph_for(manifest, plan)
+        graph = manifest.graph_for(plan.provider, plan.compute_dtype)
+        if graph is None:
+            raise StartupError(_no_graph(manifest, plan))
         options = _session_options(plan)
         arguments = {}
         if plan.provider == "openvino":
@@ -114,14 +116,13 @@ def plans(wanted: Wanted, task: Task) -> list[Plan]:
     return candidates(wanted, here, task)
 
 
-def _graph_for(manifest: Manifest, plan: Plan) -> Graph:
-    """The graph to run; bfloat16 is made of the float32 one, by the provider."""
-    for graph in manifest.graphs:
-        if plan.provider in graph.providers and graph.dtype == "float32":
-            return graph
-    raise StartupError(
-        f"the exported model holds no graph for provider {plan.provider}: export it again"
-    )
+def _no_graph(manifest: Manifest, plan: Plan) -> str:
+    if plan.compute_dtype == "int8":
+        return (
+            f"--dtype int8: the exported model holds no int8 graph; run: make export "
+            f"MODEL_ID={manifest.source.id} DTYPE=int8, or use --dtype float32"
+        )
+    return f"the exported model holds no graph for provider {plan.provider}: export it again"
 
 
 def _session_options(plan: Plan) -> onnxruntime.SessionOptions:

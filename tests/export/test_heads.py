@@ -21,7 +21,6 @@ from app.inference.manifest import (
     PoolingMode,
 )
 from export import heads
-from export.converted_graph import WEIGHTS_FILE
 from export.errors import ExportError
 from export.layers import (
     ACTIVATIONS,
@@ -153,7 +152,7 @@ def test_axes_are_named_and_outputs_declared_in_order(tmp_path: Path) -> None:
 
 def test_weights_lie_in_a_file_of_their_own(tmp_path: Path) -> None:
     heads.graft(encoder(tmp_path), tmp_path, Head(("cls",)))
-    assert (tmp_path / WEIGHTS_FILE).stat().st_size >= TABLE.nbytes
+    assert (tmp_path / "model.onnx.data").stat().st_size >= TABLE.nbytes
     assert (tmp_path / GRAPH_FILE).stat().st_size < 8 * TABLE.nbytes
 
 

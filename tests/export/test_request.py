@@ -31,6 +31,8 @@ def test_empty_counts_as_unset() -> None:
         ([""], {}, "MODEL is empty"),
         (["x", "--pooling", "max"], {}, "invalid choice: 'max'"),
         (["x"], {"POOLING": "max"}, "POOLING=max: choose from cls, mean, last-token"),
+        (["x", "--dtype", "int4"], {}, "--dtype: 'int4' is not a precision: choose from auto,"),
+        (["x"], {"DTYPE": "half"}, "--dtype: 'half' is not a precision"),
         (["x", "--nonsense"], {}, "unrecognized arguments: --nonsense"),
     ],
 )
@@ -44,6 +46,23 @@ def test_wrong_usage_exits_with_2(
         parse(arguments, environment)
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "dtypes"),
+    [
+        (["--dtype", "int8"], {}, ("int8",)),
+        (["--dtype", "float32,int8"], {}, ("int8",)),
+        (["--dtype", "bfloat16", "--dtype", "int8"], {}, ("int8",)),
+        ([], {"DTYPE": "int8"}, ("int8",)),
+        (["--dtype", "float32"], {"DTYPE": "int8"}, ()),
+        ([], {"DTYPE": "auto"}, ()),
+    ],
+)
+def test_precisions_with_a_graph_of_their_own_are_read(
+    arguments: list[str], environment: dict[str, str], dtypes: tuple[str, ...]
+) -> None:
+    assert parse(["x", *arguments], environment).dtypes == dtypes
 
 
 def test_folder_is_named_by_id_and_revision() -> None:
@@ -64,6 +83,7 @@ def test_other_pooling_revision_or_damage_means_that_it_is_missing(
     assert already_exported(Request("tiny-bert", pooling="mean", models_dir=models_dir))
     assert not already_exported(Request("tiny-bert", pooling="cls", models_dir=models_dir))
     assert not already_exported(Request("tiny-bert", "v1", models_dir=models_dir))
+    assert not already_exported(Request("tiny-bert", models_dir=models_dir, dtypes=("int8",)))
     (tmp_path / "tiny-bert").mkdir()
     (tmp_path / "tiny-bert/manifest.json").write_text("{}")
     assert not already_exported(Request("tiny-bert", models_dir=tmp_path))

@@ -10,7 +10,9 @@ from app.inference.agreement import (
     bound,
     compare_logits,
     compare_vectors,
+    cost,
     figure,
+    is_as_certified,
     is_proved,
     shortfall,
 )
@@ -50,6 +52,26 @@ def test_a_vector_of_nans_agrees_with_nothing() -> None:
     nans = np.full((1, 2), np.nan, np.float32)
     found = compare_vectors(np.ones((1, 2), np.float32), answers(nans))
     assert found.worst_cosine == found.batch_cosine == found.first_percentile == -1
+
+
+def test_a_lossy_graph_may_miss_half_as_much_again_as_certified() -> None:
+    certified = Agreement(0.98, 0.99, 0.2, 1.0)
+    near, far = Agreement(0.971, 0.99, 0.29, 1.0), Agreement(0.969, 0.99, 0.31, 1.0)
+    for task in ("embedding", "splade", "reranker", "classifier"):
+        assert is_as_certified(task, near, certified)
+        assert not is_as_certified(task, far, certified)
+
+
+def test_the_cost_is_every_figure_that_was_measured() -> None:
+    vectors = Agreement(0.98, 0.99, 0.2, 1.0, first_percentile=0.985, neighbour_overlap=0.96)
+    assert cost("embedding", vectors) == (
+        "worst cosine 0.98000, first percentile 0.98500, mean 0.99000, overlap of nearest "
+        "neighbours 0.9600, alone and in a batch 1.0000000"
+    )
+    logits = Agreement(0.98, 0.99, 0.2, 1.0, largest_score_error=0.046)
+    assert cost("reranker", logits) == (
+        "largest error of a logit 0.2, of a score 0.046, alone and in a batch 1.0000000"
+    )
 
 
 def test_empty_vectors_agree_with_each_other() -> None:

@@ -47,6 +47,9 @@ GPU_IMAGE = replace(GPU, cuda_fault="there is no NVIDIA driver here: pass a devi
         (GPU, "cpu", "auto", "embedding", ["cpu float32"]),
         (GPU_IMAGE, "auto", "auto", "embedding", ["cpu float32"]),
         (GPU_IMAGE, "cpu", "auto", "embedding", ["cpu float32"]),
+        (GPU, "auto", "int8", "embedding", ["cpu int8"]),
+        (FAST, "auto", "int8", "reranker", ["cpu int8"]),
+        (FAST, "cpu", "int8", "embedding", ["cpu int8"]),
         (GPU, "cuda", "float32", "embedding", ["cuda float32"]),
     ],
 )
@@ -71,6 +74,8 @@ def test_what_is_tried_in_which_order(
         (PLAIN, "openvino", "auto", "--provider openvino: no plug-in; use --provider cpu"),
         (PLAIN, "auto", "bfloat16", "--dtype bfloat16: no plug-in; use --dtype float32"),
         (FAST, "cpu", "bfloat16", "provider cpu computes in float32 only; use --provider openvino"),
+        (GPU, "cuda", "int8", "provider cuda has no graph of that precision; use --provider cpu"),
+        (PLUGIN, "openvino", "int8", "provider openvino has no graph of that precision"),
         (PLUGIN, "openvino", "bfloat16", "neither amx_bf16 nor avx512_bf16"),
     ],
 )

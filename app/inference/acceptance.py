@@ -1,0 +1,108 @@
+"""Acceptance: whether what was measured at start is enough to be served, and what is said of it."""
+
+import logging
+from dataclasses import dataclass
+
+from app.errors import StartupError
+from app.inference import machine
+from app.inference.agreement import (
+    EXACT_ERROR,
+    Agreement,
+    Measured,
+    bound,
+    cost,
+    figure,
+    is_as_certified,
+    is_proved,
+    shortfall,
+    yields_logits,
+)
+from app.inference.manifest import Certificate, Manifest
+from app.inference.providers import Plan
+
+logger = logging.getLogger(__name__)
+
+QUALIFYING_PROBES = 500  # of a certificate that lets a lower precision be taken unasked
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was measured at start, and whether this machine has a certificate for it."""
+
+    agreement: Agreement
+    probes: int
+    certificate: Certificate | None
+
+
+def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
+    """Log what was measured; raise StartupError where it is not enough."""
+    found = figure(manifest.task, proof.agreement)
+    logger.info(
+        "Proved on %s in %s: %s to the original model over %d probes (%s)",
+        plan.provider,
+        plan.compute_dtype,
+        found,
+        proof.probes,
+        "as certified for this machine" if proof.certificate else "this machine has no certificate",
+    )
+    if plan.compute_dtype == "int8":
+        _require_as_certified(manifest, proof)
+    if not is_proved(manifest.task, plan.compute_dtype, proof.agreement):
+        raise StartupError(
+            f"the model does not give its original's answers here: "
+            f"{found} on {plan.provider} in {plan.compute_dtype}, "
+            f"needed {bound(manifest.task, plan.compute_dtype, proof.agreement)}; export it again"
+        )
+    if plan.compute_dtype == "bfloat16" and proof.agreement.largest_error < EXACT_ERROR:
+        raise StartupError(
+            f"--dtype {plan.compute_dtype}: {plan.provider} answers as exactly as float32 does, so "
+            "it computes in that; use --dtype float32"
+        )
+    if plan.compute_dtype == "bfloat16" and not yields_logits(manifest.task):
+        require_quality(plan, proof.certificate or proof.agreement)
+
+
+def _require_as_certified(manifest: Manifest, proof: Proof) -> None:
+    """Tell what a lossy graph costs, by what the export measured; it has to be the same here."""
+    every = [one for one in manifest.certificates if one.compute_dtype == "int8"]
+    certified = proof.certificate or (every[0] if every else None)
+    if certified is None:
+        raise StartupError(
+            "--dtype int8: the exported model does not say what it costs; export it again, or use "
+            "--dtype float32"
+        )
+    logger.warning(
+        "int8 costs this model: %s, over %d probes on %s",
+        cost(manifest.task, certified),
+        certified.probes,
+        certified.machine,
+    )
+    if not is_as_certified(manifest.task, proof.agreement, certified):
+        raise StartupError(
+            "int8 comes less close here than where the model was exported: "
+            f"{figure(manifest.task, proof.agreement)}, "
+            f"certified {figure(manifest.task, certified)} on {certified.machine}; "
+            "use --dtype float32, or export the model on this machine"
+        )
+
+
+def require_quality(plan: Plan, measured: Measured) -> None:
+    """Warn of what a lower precision costs; raise StartupError where nobody asked for it."""
+    short = shortfall(measured)
+    if short is None:
+        return
+    if plan.must_qualify:
+        raise StartupError(f"{short}; --dtype {plan.compute_dtype} takes it all the same")
+    logger.warning("%s costs this model quality: %s", plan.compute_dtype, short)
+
+
+def certificate_for(manifest: Manifest, plan: Plan) -> Certificate | None:
+    """What the folder says of this graph, provider, precision and machine."""
+    key = (plan.provider, plan.compute_dtype, machine.describe())
+    files = {graph.file for graph in manifest.graphs}
+    least = QUALIFYING_PROBES if plan.must_qualify else 1
+    for one in manifest.certificates:
+        found = (one.provider, one.compute_dtype, one.machine)
+        if one.graph in files and found == key and one.probes >= least:
+            return one
+    return None
