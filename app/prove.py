@@ -98,6 +98,7 @@ def _read(folder: Path) -> tuple[Manifest, Probes]:
     manifest = Manifest.read(folder)
     manifest.verify_files(folder)
     probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
+    proof.require_width(probes, manifest.dimensions, folder / PROBES_FILE)
     inputs = {name for graph in manifest.graphs for name in graph.inputs}
     _check_tokens(Tokenization.load(folder, manifest), probes, inputs)
     return manifest, probes

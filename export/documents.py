@@ -1,9 +1,10 @@
 """Documents: the JSON files of a checkpoint, read value by value with one-line errors."""
 
-import json
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from app.inference import bounded
+from app.inference.manifest import TOKENIZER_FILE
 from export.errors import ExportError
 
 T = TypeVar("T", str, int, bool, dict[str, Any])
@@ -84,10 +85,11 @@ class Document:
 def read_json(path: Path) -> Any:
     """Parse a JSON file; None where there is no such file.
 
-    Raises: ExportError when it cannot be read as JSON.
+    Raises: ExportError when it cannot be read as JSON, or is larger than any should be.
     """
+    most = bounded.MOST_TOKENIZER if path.name == TOKENIZER_FILE else bounded.MOST_JSON
     try:
-        return json.loads(path.read_bytes())
+        return bounded.read_json(path, most)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

@@ -56,6 +56,6 @@ def _snapshot(folder: Path, revision: str) -> Path:
     reference = folder / "refs" / revision
     commit = reference.read_text().strip() if reference.is_file() else revision
     snapshot = folder / "snapshots" / commit
-    if not snapshot.is_dir():
+    if Path(commit).name != commit or not snapshot.is_dir():
         raise ExportError(f"{folder} holds no snapshot of revision {revision!r}")
     return snapshot

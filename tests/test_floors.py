@@ -44,6 +44,7 @@ FLOORS = [
     {"app.inference.postprocess"},
     {"app.inference.batch", "app.inference.repository", "app.inference.snapshot"},
     {"app.inference.manifest"},
+    {"app.inference.archive", "app.inference.bounded"},
     {"app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
     {"app", "app.api", "app.inference"},
 ]  # fmt: skip
@@ -82,7 +83,9 @@ SHARED_WITH_EXPORT = {
     "app",
     "app.inference",
     "app.inference.agreement",
+    "app.inference.archive",
     "app.inference.batch",
+    "app.inference.bounded",
     "app.inference.manifest",
     "app.inference.proof",
     "app.inference.repository",

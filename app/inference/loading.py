@@ -16,7 +16,7 @@ from app.inference.manifest import (
     ManifestError,
     Pooling,
 )
-from app.inference.proof import Probes, ProbesError, replay
+from app.inference.proof import Probes, ProbesError, replay, require_width
 from app.inference.providers import Plan, Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
@@ -84,6 +84,7 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
         manifest = Manifest.read(folder)
         manifest.verify_files(folder)
         probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
+        require_width(probes, manifest.dimensions, folder / PROBES_FILE)
     except (ManifestError, ProbesError) as error:
         raise StartupError(str(error)) from None
     exported = _Exported(folder, manifest, probes)

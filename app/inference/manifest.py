@@ -9,14 +9,18 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
+
+from app.inference import bounded
 
 SCHEMA = 1
 FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 GRAPH_FILE = "model.onnx"
 PROBES_FILE = "probes.npz"
+_DIGEST = "digest"  # the key of the manifest's own
 
 Task = Literal["embedding", "splade", "classifier", "reranker", "multi_vector"]
 Dtype = Literal["float32", "bfloat16", "float16", "int8"]
@@ -171,7 +175,7 @@ class Manifest:
         """
         path = folder / FILE_NAME
         try:
-            document = json.loads(path.read_bytes())
+            document = bounded.read_json(path)
         except FileNotFoundError:
             raise ManifestError(f"{path} does not exist: not an exported model folder") from None
         except (OSError, ValueError) as error:
@@ -185,9 +189,11 @@ class Manifest:
             manifest = _build(cls, document, "")
             assert isinstance(manifest, cls)
             _check_pooling(manifest.pooling)
+            _check_created(manifest.created)
         except _Misfit as error:
             raise ManifestError(f"{path}: {error}") from None
         _check_paths(manifest, path)
+        _check_digest(document, path)
         return manifest
 
     def graph_for(self, provider: Provider, dtype: Dtype) -> Graph | None:
@@ -201,7 +207,9 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write `folder/manifest.json`."""
-        text = json.dumps(asdict(self), indent=2, ensure_ascii=False)
+        document = asdict(self)
+        document[_DIGEST] = _digest(document)
+        text = json.dumps(document, indent=2, ensure_ascii=False)
         (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
     def verify_files(self, folder: Path) -> None:
@@ -212,9 +220,12 @@ class Manifest:
         for name, expected in self.files.items():
             path = folder / name
             try:
+                bounded.require_plain(path)
                 actual = file_digest(path)
             except OSError as error:
                 raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+            except ValueError as error:
+                raise ManifestError(f"{path} cannot be read: {error}") from None
             if actual != expected:
                 raise ManifestError(
                     f"{path} is not the file that was exported (SHA-256 {actual[:12]}…, expected "
@@ -236,6 +247,24 @@ def _check_paths(manifest: Manifest, path: Path) -> None:
     for name in (TOKENIZER_FILE, PROBES_FILE, *(graph.file for graph in manifest.graphs)):
         if name not in manifest.files:
             raise ManifestError(f"{path}: files: {name!r} is missing")
+
+
+def _check_digest(document: Mapping[str, Any], path: Path) -> None:
+    """Notice a damaged manifest; folders from before it had a digest lack one."""
+    content = {key: value for key, value in document.items() if key != _DIGEST}
+    if document.get(_DIGEST, _digest(content)) != _digest(content):
+        raise ManifestError(f"{path} is not as it was exported: export the model again")
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_created(created: str) -> None:
+    try:
+        datetime.fromisoformat(created)
+    except ValueError:
+        raise _Misfit(f"created: {created!r} is not a date and a time") from None
 
 
 def _check_pooling(pooling: str | None) -> None:

@@ -7,6 +7,8 @@ the model is really served. Needs NumPy only.
 """
 
 import json
+import struct
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,6 +18,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
+from app.inference import archive, bounded
 from app.inference.agreement import Agreement, Answers, compare_logits, compare_vectors
 from app.inference.batch import Batch, BatchLimits, TokenizedInput, collate, in_order
 from app.inference.manifest import LOGITS, PER_TOKEN_OUTPUTS, SENTENCE_EMBEDDING, Padding
@@ -85,6 +88,8 @@ class Probes:
         Raises: ProbesError naming the file, for anything that is not such a store.
         """
         try:
+            bounded.require_plain(path)
+            archive.require_sound(path)
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 texts = tuple(map(_text, json.loads(stored["texts"].tobytes())))
                 inputs = tuple(_inputs(stored))
@@ -93,7 +98,9 @@ class Probes:
                     name: np.ascontiguousarray(stored[name], np.float32)
                     for name in sorted(PER_TOKEN_OUTPUTS & set(stored))
                 }
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile) as error:
+        except (OSError, ValueError, LookupError, TypeError, EOFError) as error:
+            raise ProbesError(f"{path} cannot be read: {error}") from None
+        except (BadZipFile, RuntimeError, struct.error, zlib.error) as error:  # of a damaged zip
             raise ProbesError(f"{path} cannot be read: {error}") from None
         if not len(texts) == len(inputs) == len(vectors):
             raise ProbesError(f"{path} holds {len(texts)} texts and {len(vectors)} vectors")
@@ -113,6 +120,13 @@ class Probes:
             yield slice(ends[probe - 1] if probe else 0, ends[probe])
 
 
+def require_width(probes: Probes, width: int, path: Path) -> None:
+    """Raise ProbesError unless the reference has as many values each as the manifest says."""
+    if probes.vectors.shape[1:] != (width,):
+        found = "×".join(map(str, probes.vectors.shape[1:])) or "1"
+        raise ProbesError(f"{path} holds answers of {found} values, the manifest says {width}")
+
+
 def _text(stored: str | list[str]) -> ProbeText:
     if isinstance(stored, str):
         return stored
@@ -128,8 +142,12 @@ def type_ids(tokens: TokenizedInput) -> NDArray[np.int64]:
 
 
 def _inputs(stored: Mapping[str, NDArray[np.int64]]) -> Iterator[TokenizedInput]:
-    ends = np.cumsum(stored["lengths"])[:-1]
-    ids = np.split(stored["input_ids"], ends)
+    lengths, every = stored["lengths"], stored["input_ids"]
+    whole = lengths.dtype == every.dtype == np.int64 and lengths.ndim == every.ndim == 1
+    if not whole or lengths.min(initial=1) < 1 or lengths.sum() != len(every):
+        raise ValueError("the lengths are not those of the token ids")
+    ends = np.cumsum(lengths)[:-1]
+    ids = np.split(every, ends)
     types: list[NDArray[np.int64]] | None = None
     if "token_type_ids" in stored:  # folders exported before there were pairs hold none
         types = np.split(stored["token_type_ids"], ends)

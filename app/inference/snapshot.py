@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
+from app.inference import bounded
 from app.inference.manifest import GRAPH_FILE, file_digest
 
 # In TEI's order (1.9.3 backends/ort/src/lib.rs); quantized files go by other names.
@@ -110,6 +111,8 @@ def _snapshot(cache: Path, revision: str) -> Path | None:
         return None
     reference = cache / "refs" / revision
     commit = reference.read_text().strip() if reference.is_file() else revision
+    if PurePosixPath(commit).name != commit:  # a name in `refs` is what somebody wrote there
+        return None
     folder = cache / "snapshots" / commit
     return folder if commit and folder.is_dir() else None
 
@@ -117,7 +120,7 @@ def _snapshot(cache: Path, revision: str) -> Path | None:
 def _classifies(folder: Path) -> bool:
     """Whether the model has a head of its own, and so no pooling to be told."""
     try:
-        config = json.loads((folder / "config.json").read_bytes())
+        config = bounded.read_json(folder / "config.json")
         return any(str(name).endswith("Classification") for name in config["architectures"])
     except (OSError, ValueError, KeyError, TypeError):  # the export says what is wrong with it
         return False

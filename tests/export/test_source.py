@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.inference import snapshot
 from export import default_model, source
 from export.errors import ExportError
 
@@ -49,6 +50,17 @@ def test_hub_cache_folder_gives_the_snapshot_of_a_revision(
     (folder / "refs/v2").write_text("def")
     located = source.locate(str(folder), revision)
     assert (located.folder, located.revision) == (folder / "snapshots" / commit, commit)
+
+
+def test_hub_cache_folder_cannot_lead_elsewhere(tmp_path: Path) -> None:
+    folder = tmp_path / "models--org--name"
+    (folder / "snapshots").mkdir(parents=True)
+    (folder / "refs").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    (folder / "refs/main").write_text("../../elsewhere")
+    with pytest.raises(ExportError, match="holds no snapshot of revision 'main'"):
+        source.locate(str(folder), None)
+    assert snapshot.candidates("org/name", None, [tmp_path]) == []
 
 
 def test_hub_cache_folder_without_the_revision(tmp_path: Path) -> None:

@@ -86,6 +86,7 @@ def test_a_certificate_that_lacks_later_figures_still_fits(folder: Path) -> None
     document = json.loads((folder / "manifest.json").read_text())
     for name in ("first_percentile", "neighbour_overlap", "batch_cosine", "longest_input"):
         del document["certificates"][0][name]
+    del document["digest"]
     (folder / "manifest.json").write_text(json.dumps(document))
     certificate = load_tiny(folder).proof.certificate
     assert certificate is not None
@@ -135,6 +136,38 @@ def test_a_model_that_gives_other_vectors_does_not_start(folder: Path) -> None:
     Probes(tiny.PROBE_TEXTS, tuple(map(TokenizedInput, ids)), wrong).write(folder / "probes.npz")
     tiny.seal(folder, Manifest.read(folder))
     with pytest.raises(StartupError, match=r"does not give its original's answers here: worst"):
+        load_tiny(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("model.onnx", "is not the file that was exported"),
+        ("model.onnx.data", "is not the file that was exported"),
+        ("tokenizer.json", "is not the file that was exported"),
+        ("probes.npz", "is not the file that was exported"),
+        ("manifest.json", "is not as it was exported"),
+    ],
+)
+def test_one_changed_byte_does_not_start_and_its_file_is_named(
+    folder: Path, name: str, fault: str
+) -> None:
+    content = bytearray((folder / name).read_bytes())
+    place = (
+        content.index(b'"dimensions": 16') + 14 if name == "manifest.json" else len(content) // 2
+    )
+    content[place] ^= 3
+    (folder / name).write_bytes(content)
+    with pytest.raises(StartupError) as caught:
+        load_tiny(folder)
+    assert str(caught.value).startswith(f"{folder / name} {fault}")
+
+
+def test_probes_of_another_width_do_not_start(folder: Path) -> None:
+    probes = Probes.read(folder / "probes.npz")
+    replace(probes, vectors=probes.vectors[:, :5]).write(folder / "probes.npz")
+    tiny.seal(folder, Manifest.read(folder))
+    with pytest.raises(StartupError, match=r"probes\.npz holds answers of 5 values, the manifest"):
         load_tiny(folder)
 
 

@@ -1,9 +1,11 @@
 import json
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.inference import bounded
 from app.inference.manifest import FILE_NAME, Manifest, ManifestError
 from tests import tiny
 
@@ -16,7 +18,7 @@ def folder(tmp_path: Path) -> Path:
 
 def rewrite(folder: Path, **changes: Any) -> None:
     path = folder / FILE_NAME
-    document = json.loads(path.read_text()) | changes
+    document = json.loads(path.read_text()) | {"digest": ..., **changes}
     path.write_text(json.dumps({k: v for k, v in document.items() if v is not ...}))
 
 
@@ -57,6 +59,7 @@ def test_an_unknown_schema_is_refused(folder: Path, schema: Any) -> None:
         ({"prompts": {"query": 3}}, "prompts.query: 3 is not of type str"),
         ({"files": {"../model.onnx": ""}}, "files: '../model.onnx' leads out of the folder"),
         ({"files": {"/etc/passwd": ""}}, "files: '/etc/passwd' leads out of the folder"),
+        ({"created": "today"}, "created: 'today' is not a date and a time"),
         ({"files": {}}, "files: 'tokenizer.json' is missing"),
     ],
 )
@@ -92,4 +95,58 @@ def test_one_changed_byte_is_found_and_its_file_named(folder: Path, name: str) -
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "model.onnx.data").unlink()
     with pytest.raises(ManifestError, match=r"model\.onnx\.data cannot be read: No such file"):
+        Manifest.read(folder).verify_files(folder)
+
+
+def test_one_changed_bit_of_the_manifest_is_found_or_means_nothing(folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    path = folder / FILE_NAME
+    content = path.read_bytes()
+    found = 0
+    for place in range(0, len(content), 3):
+        changed = bytearray(content)
+        changed[place] ^= 1
+        path.write_bytes(changed)
+        try:
+            assert Manifest.read(folder) == manifest  # white space, or the name of the digest
+        except ManifestError as error:
+            assert str(path) in str(error)  # noqa: PT017  # either may happen
+            found += 1
+    assert found > 0.8 * len(content) / 3
+
+
+def test_another_pooling_is_found_though_it_is_a_pooling(folder: Path) -> None:
+    path = folder / FILE_NAME
+    path.write_text(path.read_text().replace('"pooling": "mean"', '"pooling": "last_token"'))
+    with pytest.raises(ManifestError, match=r"manifest\.json is not as it was exported"):
+        Manifest.read(folder)
+
+
+def test_a_manifest_from_before_it_had_a_digest_is_read(folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    rewrite(folder)
+    assert "digest" not in json.loads((folder / FILE_NAME).read_text())
+    assert Manifest.read(folder) == manifest
+
+
+@pytest.mark.parametrize(
+    ("content", "fault"),
+    [
+        (b"[" * 1_000_000, "it is nested too deeply"),
+        (b" " * (bounded.MOST_JSON + 1), "it is larger than 16 MiB"),
+        (b"\xff\xfe\xfa", "codec can't decode"),
+    ],
+)
+def test_a_hostile_manifest_is_one_line(folder: Path, content: bytes, fault: str) -> None:
+    (folder / FILE_NAME).write_bytes(content)
+    with pytest.raises(ManifestError, match=rf"manifest\.json cannot be read: .*{fault}") as caught:
+        Manifest.read(folder)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [FILE_NAME, "model.onnx", "tokenizer.json"])
+def test_a_pipe_is_not_waited_for(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+    with pytest.raises(ManifestError, match=rf"{name} cannot be read: it is not a plain file"):
         Manifest.read(folder).verify_files(folder)

@@ -1,9 +1,11 @@
 from dataclasses import replace
 from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile
 
 import numpy as np
 import pytest
 
+from app.inference import archive
 from app.inference.agreement import is_proved
 from app.inference.batch import Batch, BatchLimits
 from app.inference.manifest import Manifest, Padding
@@ -40,6 +42,76 @@ def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
     objects = np.array([{"a": 1}], dtype=object)
     np.savez(tmp_path / "probes.npz", texts=objects, lengths=objects, vectors=objects)
     with pytest.raises(ProbesError, match="allow_pickle"):
+        Probes.read(tmp_path / "probes.npz")
+
+
+def test_damaged_probes_are_read_or_named_whatever_is_damaged(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    content = (tiny_model / "probes.npz").read_bytes()
+    random = np.random.default_rng(13)
+    path = tmp_path / "probes.npz"
+    named = 0
+    for place in random.integers(len(content), size=400):
+        changed = bytearray(content)
+        changed[place] = random.integers(256)
+        path.write_bytes(changed)
+        try:
+            Probes.read(path)
+        except ProbesError as error:
+            assert str(error).startswith(str(path))  # noqa: PT017  # either may happen
+            named += 1
+    assert named > 200
+
+
+def write_member(path: Path, name: str, header: str, content: bytes = b"") -> None:
+    """An archive with one array, whose header says what it likes."""
+    text = header.encode().ljust(118) + b"\n"
+    with ZipFile(path, "w", ZIP_DEFLATED) as archive:
+        magic = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little")
+        archive.writestr(f"{name}.npy", magic + text + content)
+
+
+def test_an_array_that_claims_to_be_huge_is_refused_before_it_is_made(tmp_path: Path) -> None:
+    path = tmp_path / "probes.npz"
+    write_member(path, "texts", "{'descr': '<f8', 'fortran_order': False, 'shape': (1<<50,)}")
+    with pytest.raises(ProbesError, match=r"probes\.npz cannot be read"):
+        Probes.read(path)
+    shape = f"({2**50},)"
+    write_member(path, "texts", f"{{'descr': '<f8', 'fortran_order': False, 'shape': {shape}}}")
+    with pytest.raises(ProbesError, match=r"texts\.npy is shorter than it says"):
+        Probes.read(path)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "probes.npz"
+    np.savez_compressed(path, vectors=np.zeros(3_000_000, np.uint8))
+    assert path.stat().st_size < 10_000
+    monkeypatch.setattr(archive, "MOST_BYTES", 2_000_000)
+    with pytest.raises(ProbesError, match="it unpacks to more than"):
+        Probes.read(path)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"lengths": np.array([-1, 8])},
+        {"lengths": np.array([1.5])},
+        {"lengths": np.array([[1]])},
+        {"input_ids": np.array([1])},
+        {"texts": np.frombuffer(b"5", np.uint8)},
+        {"texts": np.frombuffer(b"[[[]]]", np.uint8)},
+        {"vectors": np.zeros((1, 2, 3))},
+    ],
+)
+def test_probes_that_do_not_fit_together_are_named(
+    tiny_model: Path, tmp_path: Path, changes: dict[str, np.ndarray]
+) -> None:
+    with np.load(tiny_model / "probes.npz") as stored:
+        np.savez(tmp_path / "probes.npz", **{**stored, **changes})
+    with pytest.raises(ProbesError, match=r"probes\.npz"):
         Probes.read(tmp_path / "probes.npz")
 
 
