@@ -12,7 +12,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import LOGITS, TASK_OUTPUTS, Dtype, Task
+from app.inference.manifest import LOGITS, PER_TOKEN_OUTPUTS, TASK_OUTPUTS, Dtype, Task
 from app.inference.postprocess import scores
 
 NEIGHBOURS = 10
@@ -98,11 +98,10 @@ def is_proved(task: Task, compute_dtype: Dtype, measured: Measured) -> bool:
     """Whether a model of this kind, computed in this precision, is close enough to its original."""
     if yields_logits(task):
         return measured.largest_error <= LARGEST_LOGIT_ERROR[compute_dtype]
-    if not measured.worst_cosine >= WORST_COSINE[compute_dtype]:
+    if not measured.worst_cosine >= _worst_cosine(task, compute_dtype):
         return False
-    least = WORST_TOKEN_COSINE.get(compute_dtype, WORST_COSINE[compute_dtype])
     cosines = (measured.token_cosine, measured.lexical_cosine)
-    if any(one is not None and not one >= least for one in cosines):
+    if any(one is not None and not one >= _of_tokens(compute_dtype) for one in cosines):
         return False
     error = measured.lexical_error  # a weight is a number of its own, as a logit is
     return error is None or error <= LARGEST_LOGIT_ERROR[compute_dtype]
@@ -127,7 +126,7 @@ def bound(task: Task, compute_dtype: Dtype, measured: Measured) -> str:
     error = f"at most {LARGEST_LOGIT_ERROR[compute_dtype]:.0e}"
     if yields_logits(task):
         return error
-    words = f"at least {WORST_COSINE[compute_dtype]}"
+    words = f"at least {_worst_cosine(task, compute_dtype)}"
     return words if measured.lexical_error is None else f"{words}, with an error of {error}"
 
 
@@ -156,7 +155,25 @@ def is_as_certified(task: Task, measured: Measured, certified: Measured) -> bool
     """Whether a lossy graph comes about as close as where it was certified, over more probes."""
     if yields_logits(task):
         return measured.largest_error <= CERTIFIED_ERRORS * certified.largest_error
-    return 1 - measured.worst_cosine <= CERTIFIED_ERRORS * (1 - certified.worst_cosine)
+    cosines = (
+        (measured.worst_cosine, certified.worst_cosine),
+        (measured.token_cosine, certified.token_cosine),
+        (measured.lexical_cosine, certified.lexical_cosine),
+    )
+    return all(
+        found is None or known is None or 1 - found <= CERTIFIED_ERRORS * (1 - known)
+        for found, known in cosines
+    )
+
+
+def _worst_cosine(task: Task, compute_dtype: Dtype) -> float:
+    if TASK_OUTPUTS[task] in PER_TOKEN_OUTPUTS:
+        return _of_tokens(compute_dtype)
+    return WORST_COSINE[compute_dtype]
+
+
+def _of_tokens(compute_dtype: Dtype) -> float:
+    return WORST_TOKEN_COSINE.get(compute_dtype, WORST_COSINE[compute_dtype])
 
 
 def shortfall(measured: Measured) -> str | None:

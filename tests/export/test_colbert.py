@@ -136,6 +136,12 @@ def test_a_whole_text_has_no_vector(colbert: Path) -> None:
         assert "/embed_all gives those of its tokens" in reply.text
 
 
+def test_int8_is_exported_of_vectors_for_tokens_too(colbert: Path) -> None:
+    [exact, second] = Manifest.read(export(colbert, dtypes=("int8",))).certificates[:2]
+    assert (exact.compute_dtype, second.compute_dtype) == ("float32", "int8")
+    assert 0.8 <= second.worst_cosine < exact.worst_cosine
+
+
 def test_layers_may_add_what_comes_in(colbert: Path) -> None:
     write_modules(colbert, PYLATE, PYLATE)
     write_layer(colbert / "1_Dense", 32, 16, use_residual=True)

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 import torch
+from onnx import TensorProto
 
 from app.inference.manifest import (
     GRAPH_FILE,
@@ -121,6 +123,22 @@ def test_the_graph_says_of_each_token_what_torch_says(tmp_path: Path, side: str)
     shapes = {output.name: output.shape for output in outputs}
     assert shapes[LEXICAL_WEIGHTS] == ["batch", "sequence"]
     assert shapes[MULTI_VECTOR_EMBEDDING] == ["batch", "sequence", 5]
+
+
+def test_int8_keeps_both_heads_and_says_what_tokens_lose(m3: Path) -> None:
+    models_dir = m3.parent / "models"
+    folder = pipeline.export(Request(str(m3), models_dir=models_dir, dtypes=("int8",)))
+    manifest = Manifest.read(folder)
+    exact, second = manifest.graphs
+    assert second.outputs == exact.outputs
+    graph = onnx.load(folder / second.file, load_external_data=False).graph
+    names = {item.name: item.data_type for item in graph.initializer}
+    assert {kind for name, kind in names.items() if name.startswith("head/")} >= {TensorProto.FLOAT}
+    certificate = manifest.certificates[1]
+    assert certificate.compute_dtype == "int8"
+    assert certificate.token_cosine is not None
+    assert certificate.lexical_cosine is not None
+    assert 0.8 <= min(certificate.token_cosine, certificate.lexical_cosine) < 0.99999
 
 
 def test_other_heads_are_another_vector_space(m3: Path) -> None:

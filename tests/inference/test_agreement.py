@@ -62,6 +62,16 @@ def test_a_lossy_graph_may_miss_half_as_much_again_as_certified() -> None:
         assert not is_as_certified(task, far, certified)
 
 
+def test_single_tokens_may_cost_more_than_whole_texts_but_not_more_than_certified() -> None:
+    certified = Agreement(0.98, 0.99, 0.2, 1.0, token_cosine=0.9, lexical_cosine=0.98)
+    assert is_proved("embedding", "int8", certified)
+    assert not is_proved("embedding", "int8", replace(certified, token_cosine=0.79))
+    assert not is_proved("embedding", "bfloat16", replace(certified, worst_cosine=0.9999))
+    assert is_as_certified("embedding", replace(certified, token_cosine=0.86), certified)
+    assert not is_as_certified("embedding", replace(certified, token_cosine=0.84), certified)
+    assert "worst of a token's vector 0.90000" in cost("embedding", certified)
+
+
 def test_the_cost_is_every_figure_that_was_measured() -> None:
     vectors = Agreement(0.98, 0.99, 0.2, 1.0, first_percentile=0.985, neighbour_overlap=0.96)
     assert cost("embedding", vectors) == (
