@@ -4,6 +4,8 @@ REVISION ?=
 POOLING ?=
 # What is exported beside float32, and what is served: int8.
 DTYPE ?=
+# true lets a model run Python code from its own repository, during the export only.
+TRUST_REMOTE_CODE ?=
 PORT ?= 8000
 # Where pip finds torch; an index of CPU builds saves gigabytes of CUDA libraries.
 TORCH_INDEX_URL ?=
@@ -24,12 +26,16 @@ revision = $(if $(REVISION),--revision '$(REVISION)')
 quietly = NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 ANONYMIZED_TELEMETRY=False \
     HAYSTACK_TELEMETRY_ENABLED=False LITELLM_LOCAL_MODEL_COST_MAP=True
 exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)') \
-    $(if $(DTYPE),--dtype '$(DTYPE)')
+    $(if $(DTYPE),--dtype '$(DTYPE)') \
+    $(if $(filter true 1,$(TRUST_REMOTE_CODE)),--trust-remote-code)
+# An environment of its own for transformers 5: docs/decisions/0015-transformers-5.md.
+newer := .venv-transformers5
+newer_pip = $(newer)/bin/python -m pip install --disable-pip-version-check
 
-.PHONY: help run setup export serve test test-slow test-clients bench bench-quick bench-quality gpu-check gpu-bench fix lock image clean
+.PHONY: help run setup setup-transformers5 export serve test test-slow test-clients test-models bench bench-quick bench-quality gpu-check gpu-bench fix lock image clean
 
 help: ## Show what there is
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: setup ## Set up, export MODEL_ID if that has not been done, and serve it on PORT
 	@echo '== exporting $(MODEL_ID), unless that has been done'
@@ -37,6 +43,8 @@ run: setup ## Set up, export MODEL_ID if that has not been done, and serve it on
 	@$(MAKE) --no-print-directory serve
 
 setup: .venv/export.stamp ## Install what running and exporting need, into .venv
+
+setup-transformers5: $(newer)/export.stamp ## Install transformers 5 as well, for newer architectures
 
 export: setup ## Convert MODEL_ID (a folder or a Hub id, at REVISION) to models/ and prove it
 	$(exporting)
@@ -58,6 +66,10 @@ test-slow: .venv/development.stamp ## Run the slow tests: generated requests, a 
 test-clients: setup .venv-clients/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
 	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
+
+test-models: .venv/development.stamp $(newer)/test.stamp ## Compare models of every architecture, and write docs/models.md
+	$(bin)/python -m pytest -m models tests/models
+	$(bin)/python -m tests.models
 
 bench: .venv/development.stamp ## Measure MODEL_ID beside the bare session; the default one into docs/performance.md
 	$(exporting) --if-missing
@@ -93,7 +105,7 @@ image: ## Build the CPU image as IMAGE, with MODEL_ID in it
 	    -t '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean: ## Remove the environment and every exported model
-	rm -rf .venv .venv-clients tests/clients/node_modules models/* models/.[!g]*
+	rm -rf .venv .venv-clients $(newer) .test-models tests/clients/node_modules models/* models/.[!g]*
 
 .venv/python-$(version):
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -111,6 +123,18 @@ clean: ## Remove the environment and every exported model
 .venv/development.stamp: .venv/export.stamp requirements/development.lock
 	@echo '== installing what the checks and tests need'
 	$(locked) requirements/development.lock
+	touch $@
+
+$(newer)/export.stamp: requirements/transformers5.lock
+	@echo '== installing transformers 5: about 1 GB, a minute or more'
+	rm -rf $(newer)
+	$(PYTHON) -m venv $(newer)
+	$(newer_pip) --require-hashes --no-deps -r $<
+	$(newer_pip) torch==2.13.0 $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)')
+	touch $@
+
+$(newer)/test.stamp: $(newer)/export.stamp requirements/transformers5-test.lock
+	$(newer_pip) --require-hashes --no-deps -r requirements/transformers5-test.lock
 	touch $@
 
 .venv-clients/python-$(version): requirements/clients.lock

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _work(arguments: Sequence[str]) -> None:
-    """Look at what has been exported, do one step for the server, or export a checkpoint."""
+    """Look at what has been exported, do one step for another program, or export a checkpoint."""
     if _has(arguments, "--list"):
         from export import listing
 
@@ -59,6 +59,11 @@ def _work(arguments: Sequence[str]) -> None:
         from export import from_onnx
 
         from_onnx.prepare(from_onnx.parse(arguments))
+        return
+    if _has(arguments, "--originals"):
+        from export import originals
+
+        originals.make(*originals.parse(arguments))
         return
     request = parse(arguments, os.environ)
     if request.if_missing and (folder := already_exported(request)):

@@ -54,10 +54,16 @@ class Checkpoint:
     similarity: Similarity
     prompts: dict[str, str]
     default_prompt_name: str | None
+    brings_code: bool = False  # whether its repository holds an implementation of its own
     lower_case: bool = False  # whether texts are to be lower-cased before the tokenizer sees them
     labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
     tokens: TokenHeads = field(default_factory=TokenHeads)
     warnings: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> tuple[Layer, ...]:
+        """Every layer behind the encoder, of its vector and of its tokens."""
+        return (*(self.head.layers if self.head else ()), *self.tokens.layers)
 
     @property
     def pooling(self) -> str | None:
@@ -102,6 +108,7 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
         similarity=settings.similarity,
         prompts=colbert.prompts(encoder, settings) if compares else settings.prompts,
         default_prompt_name=settings.default_prompt_name,
+        brings_code=kinds.brings_code(config),
         lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(encoder),
         labels=labels,
         tokens=_tokens(task, modules, encoder, config),

@@ -25,26 +25,22 @@ _TASKS: Mapping[Task, str] = MappingProxyType(
         "multi_vector": "feature-extraction",
     }
 )
+# optimum converts these with their decoders.
+_ENCODER_DECODERS = frozenset({"t5", "mt5", "umt5"})
 _OPSET = 18  # the newest that TensorRT 10 and the quantizers all read
 
 
-def check_supported(checkpoint: Checkpoint) -> None:
-    """Refuse what transformers or optimum cannot load.
-
-    Raises: ExportError naming the architecture.
-    """
+def knows(checkpoint: Checkpoint) -> bool:
+    """Whether optimum converts models of this architecture and kind."""
+    if checkpoint.model_type in _ENCODER_DECODERS:
+        return False
     try:
         tasks = TasksManager.get_supported_tasks_for_model_type(
             checkpoint.model_type, "onnx", library_name="transformers"
         )
     except KeyError:
-        tasks = {}
-    known = checkpoint.model_type in transformers.CONFIG_MAPPING
-    if not known or _TASKS[checkpoint.task] not in tasks:
-        raise ExportError(
-            f"architecture {checkpoint.architecture} (model_type {checkpoint.model_type!r}) "
-            "cannot be converted to ONNX: choose a model of a supported architecture"
-        )
+        return False
+    return _TASKS[checkpoint.task] in tasks
 
 
 def convert(checkpoint: Path, folder: Path, task: Task = "embedding") -> Path:

@@ -34,6 +34,7 @@ def extend(source: Path, folder: Path, output: str, add_head: AddHead) -> Names:
     opset = next(one.version for one in model.opset_import if one.domain == "")
     before, after = Builder(opset), Builder(opset)
     _provide_position_ids(graph, before)
+    _ask_for_mask(graph)
     unknown = [item.name for item in graph.input if item.name not in _INPUTS]
     if unknown:
         raise ExportError(f"the converted graph asks for {', '.join(unknown)}: not supported")
@@ -69,6 +70,14 @@ def _provide_position_ids(graph: onnx.GraphProto, builder: Builder) -> None:
     counted = builder.node("CumSum", "attention_mask", builder.integers(1))
     shifted = builder.node("Sub", counted, builder.integers(1))
     builder.node("Max", shifted, builder.integers(0), output="position_ids")
+
+
+def _ask_for_mask(graph: onnx.GraphProto) -> None:
+    """Heads leave out padding, also behind a model that looks at each token by itself."""
+    if not any(item.name == "attention_mask" for item in graph.input):
+        axes = (BATCH, SEQUENCE)
+        mask = helper.make_tensor_value_info("attention_mask", TensorProto.INT64, axes)
+        graph.input.insert(1, mask)
 
 
 def _assemble(graph: onnx.GraphProto, before: Builder, after: Builder, outputs: Outputs) -> None:

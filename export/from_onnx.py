@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast, get_args
+from typing import get_args
 
 from app.inference import repository, snapshot
 from app.inference.manifest import (
@@ -26,7 +26,7 @@ from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.errors import ExportError
 from export.fingerprint import fingerprint
-from export.kinds import PoolingChoice
+from export.kinds import CHOICES, PoolingChoice, chosen
 from export.layers import TokenHeads
 from export.prove import certify, quality
 from export.publish import publish, staging
@@ -54,20 +54,18 @@ def parse(arguments: Sequence[str]) -> Preparation:
 
     Raises: SystemExit with status 2 for a usage error.
     """
-    names = [name.replace("_", "-") for name in get_args(PoolingChoice)]
     parser = argparse.ArgumentParser(prog="python -m export", allow_abbrev=False)
     parser.add_argument("--from-onnx", type=Path, required=True, metavar="FOLDER", dest="source")
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--id", help="what to call the model (default: the folder's name)")
     parser.add_argument("--name", help="of the folder in models (default: made from the id)")
-    parser.add_argument("--pooling", choices=names, metavar=f"{{{','.join(names)}}}")
     parser.add_argument("--dtype", choices=get_args(precisions.PrecisionChoice))
+    parser.add_argument("--pooling", choices=CHOICES, metavar=f"{{{','.join(CHOICES)}}}")
     found = parser.parse_args(arguments)
     id_ = found.id or repository.source_id(str(found.source))
-    pooling = cast("PoolingChoice", found.pooling.replace("-", "_")) if found.pooling else None
     name = found.name or repository.folder_name(id_)
     dtypes = precisions.read([found.dtype or ""])
-    return Preparation(found.source, found.models_dir, name, id_, pooling, dtypes)
+    return Preparation(found.source, found.models_dir, name, id_, chosen(found.pooling), dtypes)
 
 
 def prepare(wanted: Preparation) -> Path:

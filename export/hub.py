@@ -59,15 +59,18 @@ _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-
 _ATTEMPTS = 5
 
 
-def download(model_id: str, revision: str | None) -> Path:
+def download(model_id: str, revision: str | None, *, code: bool = False) -> Path:
     """The folder of a model's files: weights as safetensors, or if there are none as pickles.
+
+    Its Python files are among them where `code` asks for them.
 
     Raises: ExportError for a model that is unknown, locked or out of reach, with the remedy.
     """
+    always = (*_DESCRIPTIONS, *(["*.py"] if code else []))
     with _explained(model_id, revision, Path(constants.HF_HUB_CACHE)):
-        folder = _fetch(model_id, revision, (*_DESCRIPTIONS, *_SAFETENSORS))
+        folder = _fetch(model_id, revision, (*always, *_SAFETENSORS))
         if not any(folder.glob("*.safetensors")):
-            folder = _fetch(model_id, revision, (*_DESCRIPTIONS, *_PICKLES))
+            folder = _fetch(model_id, revision, (*always, *_PICKLES))
     return folder
 
 

@@ -3,8 +3,9 @@
 Rules follow TEI 1.9.3 (router/src/lib.rs) where it has one.
 """
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, Literal, get_args
 
 from app.inference.manifest import Task
 from export.documents import Document
@@ -13,22 +14,31 @@ from export.sentence_modules import SentenceModules
 
 # What a request may ask for in place of the checkpoint's own pooling.
 PoolingChoice = Literal["cls", "mean", "last_token", "splade"]
+_BY_OPTION: Mapping[str, PoolingChoice] = MappingProxyType(
+    {choice.replace("_", "-"): choice for choice in get_args(PoolingChoice)}
+)
+CHOICES = tuple(_BY_OPTION)  # as an option of the command line has them
+
+
+def chosen(option: str | None) -> PoolingChoice | None:
+    """The pooling that an option of the command line asks for; an empty one asks for none."""
+    return _BY_OPTION[option] if option else None
 
 
 def architecture(config: Document) -> str:
     """The class that made the weights: of several names the first that classifies, or the first.
 
-    Raises: ExportError for a model without a name, or one that needs code of its own.
+    Raises: ExportError for a model without a name.
     """
     names = config.texts("architectures")
     if not names:
         raise ExportError("config.json names no `architectures`: the kind of model is unknown")
-    if any(key.startswith("AutoModel") for key in config.value("auto_map", dict) or {}):
-        raise ExportError(
-            f"architecture {names[0]} needs code from its repository, which is never run: choose "
-            "a model that transformers itself implements"
-        )
     return next((name for name in names if name.endswith("Classification")), names[0])
+
+
+def brings_code(config: Document) -> bool:
+    """Whether the checkpoint names an implementation of its own, in Python."""
+    return any(key.startswith("AutoModel") for key in config.value("auto_map", dict) or {})
 
 
 def task(

@@ -3,22 +3,23 @@
 import logging
 import shutil
 import time
+from dataclasses import replace
 from pathlib import Path
 
-from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Source
+from app.inference.manifest import TOKENIZER_FILE, Source
 from export import checkpoint as checkpoints
-from export import precisions, probes, source, tokenizer_file, weight_files
+from export import precisions, source, tokenizer_file, weight_files
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.fingerprint import fingerprint
+from export.progress import announce
 from export.prove import certify, quality
 from export.publish import publish, staging
 from export.request import Request
 
 logger = logging.getLogger(__name__)
 
-_TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx", "onnxruntime", "tokenizers")
-_STEPS = 6
+_TOOLS = ("onnx", "onnxruntime", "tokenizers")
 
 
 def export(request: Request) -> Path:
@@ -27,9 +28,9 @@ def export(request: Request) -> Path:
     Raises: ExportError or OSError; nothing is published then, and nothing is left behind.
     """
     started = time.perf_counter()
-    _announce(1, f"finding {request.model}")
-    located = source.locate(request.model, request.revision)
-    _announce(2, f"reading {located.folder}")
+    announce(1, f"finding {request.model}")
+    located = source.locate(request.model, request.revision, code=request.trust_code)
+    announce(2, f"reading {located.folder}")
     checkpoint = checkpoints.read(located.folder, request.pooling)
     for warning in checkpoint.warnings:
         logger.warning("warning: %s", warning)
@@ -37,7 +38,7 @@ def export(request: Request) -> Path:
     digest = fingerprint(weight_files.of_encoder(checkpoint.folder), tokenizer, checkpoint)
     place = request.folder
     with staging(place.parent, place.name) as folder:
-        names = _make_files(folder, checkpoint)
+        names, tools = _make_files(folder, checkpoint, located.folder, request)
         graphs = precisions.make(folder, names, request.dtypes, checkpoint.padding, digest)
         manifest = describe(
             folder,
@@ -47,10 +48,11 @@ def export(request: Request) -> Path:
             fingerprint=digest,
             packages=_TOOLS,
         )
-        _announce(5, "proving: the serving code replays the probes")
+        manifest = replace(manifest, tools={**manifest.tools, **tools})
+        announce(5, "proving: the serving code replays the probes")
         certificates = certify(folder, manifest, "pytorch")
         size = sum(path.stat().st_size for path in folder.iterdir())
-        _announce(6, f"publishing {place}")
+        announce(6, f"publishing {place}")
         publish(folder, place)
     for line in quality(checkpoint.task, certificates):
         logger.info("%s", line)
@@ -58,29 +60,24 @@ def export(request: Request) -> Path:
     return place
 
 
-def _announce(step: int, sentence: str) -> None:
-    logger.info("[%d/%d] %s", step, _STEPS, sentence)
+def _make_files(
+    folder: Path, checkpoint: Checkpoint, located: Path, request: Request
+) -> tuple[Names, dict[str, str]]:
+    """Write graph, weights, tokenizer and probes.
 
-
-def _make_files(folder: Path, checkpoint: Checkpoint) -> Names:
-    """Write graph, weights, tokenizer and probes; the graph's inputs and outputs."""
+    Returns the graph's inputs and outputs, and the versions that had a hand in it.
+    """
     # torch takes seconds to import: what the files alone refuse is refused before.
-    from export import convert, heads, reference, tensors
+    from export import heads, originals, tensors
 
-    convert.check_supported(checkpoint)
-    texts = probes.for_task(checkpoint.task, checkpoint.max_input_length)
-    _announce(3, f"running the original model over {len(texts)} probe texts")
-    pooled = checkpoint.head.layers if checkpoint.head else ()
-    weights = tensors.load((*pooled, *checkpoint.tokens.layers))
-    reference.compute(checkpoint, texts, weights).write(folder / PROBES_FILE)
-    _announce(4, f"converting {checkpoint.architecture} to ONNX")
-    bare = folder / "bare"
-    converted = convert.convert(checkpoint.folder, bare, checkpoint.task)
+    wanted = originals.Wanted(located, request.pooling, request.trust_code)
+    made = originals.make(wanted, folder)
+    weights = tensors.load(checkpoint.layers)
     names = heads.finish(
-        converted, folder, checkpoint.task, checkpoint.head, weights, checkpoint.tokens
+        made.graph, folder, checkpoint.task, checkpoint.head, weights, checkpoint.tokens
     )
-    shutil.rmtree(bare)
+    shutil.rmtree(made.graph.parent)
     tokenizer_file.write(
         checkpoint.folder, folder / TOKENIZER_FILE, lower_case=checkpoint.lower_case
     )
-    return names
+    return names, made.tools

@@ -1,39 +1,25 @@
 """Reference: token ids and answers of the original PyTorch model, which the export must match."""
 
-import logging
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import torch
-import transformers
-from safetensors import SafetensorError
 from tokenizers import normalizers
 
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING, Task
+from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
 from app.inference.proof import Probes, ProbeText
 from app.inference.token_answers import kept
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.head_reference import through, vector
 from export.layers import Weights
+from export.original import takes_types
 
-# Attributes of `transformers`, since its classes carry no types.
-_CLASSES: Mapping[Task, str] = MappingProxyType(
-    {
-        "embedding": "AutoModel",
-        "splade": "AutoModelForMaskedLM",
-        "classifier": "AutoModelForSequenceClassification",
-        "reranker": "AutoModelForSequenceClassification",
-        "multi_vector": "AutoModel",
-    }
-)
 _NO_WEIGHTS: Weights = {}
 
 
@@ -46,17 +32,19 @@ class _Answer:
 
 
 def compute(
-    checkpoint: Checkpoint, texts: Sequence[ProbeText], weights: Weights = _NO_WEIGHTS
+    tokenizer: Any,
+    model: Any,
+    checkpoint: Checkpoint,
+    texts: Sequence[ProbeText],
+    weights: Weights = _NO_WEIGHTS,
 ) -> Probes:
     """Run every text or pair by itself in float32; vectors are pooled and not normalized.
 
-    Raises: ExportError when transformers cannot load the model, or not all of it.
+    Raises: ExportError when the model yields something else than its configuration says.
     """
-    tokenizer, model = _load(checkpoint.folder, checkpoint.task)
     if checkpoint.lower_case:
         _lower(tokenizer.backend_tokenizer)
-    # With fewer types every token has the same, and no graph asks for them.
-    typed = getattr(model.config, "type_vocab_size", 0) > 1
+    typed = takes_types(model)
     inputs = [_encode(tokenizer, text, checkpoint.max_input_length, typed=typed) for text in texts]
     answers = _answers(model, inputs, checkpoint, weights)
     vectors = np.stack([one.vector for one in answers])
@@ -69,37 +57,6 @@ def compute(
             f"{checkpoint.dimensions}: it does not belong to these weights"
         )
     return Probes(tuple(texts), tuple(inputs), vectors, tokens)
-
-
-def _load(folder: Path, task: Task) -> tuple[Any, Any]:
-    """The tokenizer and the complete model."""
-    transformers.logging.set_verbosity(logging.ERROR)
-    auto_tokenizer: Any = transformers.AutoTokenizer
-    try:
-        tokenizer = auto_tokenizer.from_pretrained(folder, local_files_only=True)
-        model, loading = getattr(transformers, _CLASSES[task]).from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
-        )
-    except (SafetensorError, OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExportError(f"transformers cannot load the model: {reason}") from error
-    _check_complete(loading["missing_keys"])
-    model.eval()
-    # ModernBERT would compile itself anew for each length, half a minute for a tiny model.
-    model.config.reference_compile = False
-    # The server truncates on the right by default, whatever tokenizer_config.json says.
-    tokenizer.truncation_side = "right"
-    return tokenizer, model
-
-
-def _check_complete(missing: Sequence[str]) -> None:
-    """Weights that a checkpoint lacks are drawn at random; only the unused pooler may be."""
-    lacking = [name for name in missing if not name.startswith("pooler.")]
-    if lacking:
-        raise ExportError(
-            f"the weights lack {lacking[0]} and {len(lacking) - 1} more: the checkpoint does not "
-            "fit the architecture in its config.json"
-        )
 
 
 def _encode(tokenizer: Any, text: ProbeText, max_length: int, *, typed: bool) -> TokenizedInput:

@@ -4,14 +4,11 @@ import argparse
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import cast, get_args
 
 from app.inference import repository
 from app.inference.manifest import Dtype, Manifest, ManifestError
 from export import precisions
-from export.kinds import PoolingChoice
-
-_POOLINGS = tuple(pooling.replace("_", "-") for pooling in get_args(PoolingChoice))
+from export.kinds import CHOICES, PoolingChoice, chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +21,7 @@ class Request:
     models_dir: Path = Path("models")
     if_missing: bool = False
     dtypes: tuple[Dtype, ...] = ()  # that get a graph beside the float32 one
+    trust_code: bool = False  # whether code that the model brings may run, during the export
 
     @property
     def folder(self) -> Path:
@@ -40,21 +38,25 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
     found = parser.parse_args(arguments)
     if not found.model:
         parser.error("MODEL is empty: give a Hub id or a folder")
-    if found.pooling and found.pooling not in _POOLINGS:  # argparse does not check defaults
-        parser.error(f"POOLING={found.pooling}: choose from {', '.join(_POOLINGS)}")
     try:
         dtypes = precisions.read(found.dtype or [environment.get("DTYPE") or ""])
     except ValueError as error:
         parser.error(f"--dtype: {error}")
-    pooling = cast("PoolingChoice", found.pooling.replace("-", "_")) if found.pooling else None
+    if found.pooling and found.pooling not in CHOICES:  # argparse does not check defaults
+        parser.error(f"POOLING={found.pooling}: choose from {', '.join(CHOICES)}")
     return Request(
         model=found.model,
         revision=found.revision or None,
-        pooling=pooling,
+        pooling=chosen(found.pooling),
         models_dir=Path(found.models_dir or "models"),
         if_missing=found.if_missing,
         dtypes=dtypes,
+        trust_code=found.trust_remote_code or _is_set(environment.get("TRUST_REMOTE_CODE")),
     )
+
+
+def _is_set(value: str | None) -> bool:
+    return (value or "").lower() in {"1", "true"}
 
 
 def already_exported(request: Request) -> Path | None:
@@ -98,8 +100,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pooling",
-        choices=["", *_POOLINGS],
-        metavar=f"{{{','.join(_POOLINGS)}}}",
+        choices=["", *CHOICES],
+        metavar=f"{{{','.join(CHOICES)}}}",
         default=environment.get("POOLING"),
         help="pool this way instead of the checkpoint's own [env: POOLING]",
     )
@@ -111,5 +113,11 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--if-missing", action="store_true", help="do nothing when the exported folder is there"
+    )
+    parser.add_argument(
+        "--trust-remote-code",
+        action="store_true",
+        help="run Python code from the model's repository, here and never in the server "
+        "[env: TRUST_REMOTE_CODE]",
     )
     return parser

@@ -18,8 +18,10 @@ class Located:
     revision: str | None
 
 
-def locate(model: str, revision: str | None) -> Located:
+def locate(model: str, revision: str | None, *, code: bool = False) -> Located:
     """Find a folder, the installed default model or a Hub id, in this order.
+
+    `code` fetches Python files, too.
 
     Raises: ExportError when there is no such model or it cannot be had, with the remedy.
     """
@@ -35,7 +37,7 @@ def locate(model: str, revision: str | None) -> Located:
     # Not needed for a folder: the library takes a third of a second to import.
     from export import hub
 
-    found = hub.download(model, revision)
+    found = hub.download(model, revision, code=code)
     return Located(found, model, found.name)
 
 

@@ -69,8 +69,11 @@ DOORS = {
     "hypercorn": {"app.connection", "app.server"},
     "uvloop": {"app.server"},
     "opentelemetry": {"app.otlp"},
-    "torch": {"export.head_reference", "export.reference", "export.tensors"},
-    "transformers": {"export.reference", "export.convert"},
+    "torch": {
+        "export.head_reference", "export.original", "export.reference", "export.tensors",
+        "export.trace",
+    },
+    "transformers": {"export.convert", "export.original", "export.originals"},
     "optimum": {"export.convert"},
     "onnx": {
         "export.calibration", "export.converted_graph", "export.graph_builder", "export.int8",

@@ -53,8 +53,8 @@ def test_the_english_table_has_the_help_texts() -> None:
 
 @pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])
 def test_every_make_target_named_exists(name: str) -> None:
-    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z-]+)", (ROOT / name).read_text(), re.MULTILINE))
+    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", (ROOT / name).read_text(), re.MULTILINE))
     assert named <= targets
 
 

@@ -139,7 +139,13 @@ def test_masked_language_model_with_stated_pooling_is_an_encoder(write: Write) -
 
 def test_code_of_the_repository_for_anything_but_the_model_is_passed_over(write: Write) -> None:
     auto_map = {"AutoTokenizer": ["tokenization.Slow", None], "AutoConfig": "configuration.Config"}
-    assert checkpoint.read(write({"auto_map": auto_map})).architecture == "BertModel"
+    assert not checkpoint.read(write({"auto_map": auto_map})).brings_code
+
+
+def test_code_of_the_repository_for_the_model_is_noticed(write: Write) -> None:
+    auto_map = {"AutoModel": "organization/other--modeling.NewModel"}
+    found = checkpoint.read(write({"architectures": ["NewModel"], "auto_map": auto_map}))
+    assert (found.architecture, found.brings_code) == ("NewModel", True)
 
 
 CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
@@ -266,11 +272,6 @@ def test_length_of_a_model_without_positions_is_the_tokenizers(write: Write) -> 
             {"architectures": ["BertForMaskedLM"]},
             {"pooling": {}},
             "BertForMaskedLM: the checkpoint does not say how to pool; name splade, .* --pooling",
-        ),
-        (
-            {"architectures": ["NewModel"], "auto_map": {"AutoModel": "x/y--modeling.NewModel"}},
-            {},
-            "NewModel needs code from its repository, which is never run",
         ),
         ({"model_type": "qwen3"}, {"pooling": {}}, "qwen3 has no usual way: .*--pooling"),
         ({"hidden_size": None}, {}, "no usable `hidden_size`"),

@@ -164,18 +164,6 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(bert: Path, tmp_p
         pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
 
 
-@pytest.mark.parametrize("model_type", ["bert-of-tomorrow", "xlnet"])
-def test_architecture_without_a_converter_is_refused(
-    bert: Path, tmp_path: Path, model_type: str
-) -> None:
-    checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
-    config = json.loads((checkpoint / "config.json").read_text())
-    changed = config | {"model_type": model_type, "architectures": ["SomeModel"]}
-    (checkpoint / "config.json").write_text(json.dumps(changed))
-    with pytest.raises(ExportError, match=rf"SomeModel \(model_type '{model_type}'\) cannot be"):
-        pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
-
-
 def test_damaged_weights_are_refused(bert: Path, tmp_path: Path) -> None:
     checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
     (checkpoint / "model.safetensors").write_bytes(b"not safetensors at all")

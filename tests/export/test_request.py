@@ -18,8 +18,14 @@ def test_environment_fills_in_what_no_flag_says() -> None:
     assert parse(flags, environment) == Request("x", "v2", "cls", Path("/n"), if_missing=True)
 
 
+def test_code_is_trusted_by_flag_or_environment_only() -> None:
+    assert parse(["x", "--trust-remote-code"], {}).trust_code
+    assert parse(["x"], {"TRUST_REMOTE_CODE": "true"}).trust_code
+    assert not parse(["x"], {"TRUST_REMOTE_CODE": "false"}).trust_code
+
+
 def test_empty_counts_as_unset() -> None:
-    environment = {"REVISION": "", "POOLING": "", "MODELS_DIR": ""}
+    environment = {"REVISION": "", "POOLING": "", "MODELS_DIR": "", "TRUST_REMOTE_CODE": ""}
     assert parse(["x"], environment) == Request("x")
     assert parse(["x", "--pooling", "", "--revision", ""], {}) == Request("x")
 

@@ -1,0 +1,106 @@
+"""Original: a checkpoint's own tokenizer and model, as transformers loads them."""
+
+import inspect
+import logging
+import re
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import torch
+import transformers
+from safetensors import SafetensorError
+
+from app.inference.manifest import Task
+from export.checkpoint import Checkpoint
+from export.errors import ExportError
+
+# Attributes of `transformers`, since its classes carry no types.
+_CLASSES: Mapping[Task, str] = MappingProxyType(
+    {
+        "embedding": "AutoModel",
+        "splade": "AutoModelForMaskedLM",
+        "classifier": "AutoModelForSequenceClassification",
+        "reranker": "AutoModelForSequenceClassification",
+        "multi_vector": "AutoModel",
+    }
+)
+# Of these AutoModel has a decoder, too, which no embedding comes from.
+_ENCODERS = MappingProxyType(
+    {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
+)
+_OF_A_LAYER = re.compile(r"\.\d+\.")
+
+
+def is_native(checkpoint: Checkpoint) -> bool:
+    """Whether transformers implements the model, so that no code of its own is needed."""
+    if checkpoint.model_type not in transformers.CONFIG_MAPPING:
+        return False
+    return not checkpoint.brings_code or hasattr(transformers, checkpoint.architecture)
+
+
+def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tuple[Any, Any]:
+    """The tokenizer and the complete model; `eager` attention is what every exporter can trace.
+
+    `trust_code` lets a model that transformers does not implement run its own.
+
+    Raises: ExportError when transformers cannot load the model, or not all of it.
+    """
+    transformers.logging.set_verbosity(logging.ERROR)
+    trusted = trust_code and checkpoint.brings_code and not is_native(checkpoint)
+    # Code may lie in another repository than the weights.
+    where = {"trust_remote_code": trusted, "local_files_only": not trusted}
+    attention = {"attn_implementation": "eager"} if eager else {}
+    auto_tokenizer: Any = transformers.AutoTokenizer
+    try:
+        tokenizer = auto_tokenizer.from_pretrained(checkpoint.folder, **where)
+        model, loading = _class(checkpoint).from_pretrained(
+            checkpoint.folder, dtype=torch.float32, output_loading_info=True, **where, **attention
+        )
+    except (SafetensorError, OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ExportError(f"transformers cannot load the model: {reason}") from error
+    _check_complete(loading["missing_keys"])
+    if checkpoint.brings_code and not trusted:
+        _check_used(loading["unexpected_keys"])
+    model.eval()
+    # ModernBERT would compile itself anew for each length, half a minute for a tiny model.
+    model.config.reference_compile = False
+    # The server truncates on the right by default, whatever tokenizer_config.json says.
+    tokenizer.truncation_side = "right"
+    return tokenizer, model
+
+
+def takes_types(model: Any) -> bool:
+    """Whether a model tells token types apart; with fewer than two every token has the same."""
+    return (
+        getattr(model.config, "type_vocab_size", 0) > 1
+        and "token_type_ids" in inspect.signature(model.forward).parameters
+    )
+
+
+def _class(checkpoint: Checkpoint) -> Any:
+    name = _CLASSES[checkpoint.task]
+    if name == "AutoModel":
+        name = _ENCODERS.get(checkpoint.model_type, name)
+    return getattr(transformers, name)
+
+
+def _check_complete(missing: Sequence[str]) -> None:
+    """Weights that a checkpoint lacks are drawn at random; only the unused pooler may be."""
+    lacking = [name for name in missing if not name.startswith("pooler.")]
+    if lacking:
+        raise ExportError(
+            f"the weights lack {lacking[0]} and {len(lacking) - 1} more: the checkpoint does not "
+            "fit the architecture in its config.json"
+        )
+
+
+def _check_used(unexpected: Sequence[str]) -> None:
+    """A checkpoint that brings code may only share its class's name with transformers' own."""
+    of_layers = [name for name in unexpected if _OF_A_LAYER.search(name)]
+    if of_layers:
+        raise ExportError(
+            f"transformers' own model does not use {of_layers[0]} and {len(of_layers) - 1} more "
+            "of the weights: it is another model than the code of the checkpoint implements"
+        )

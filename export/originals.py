@@ -1,0 +1,145 @@
+"""Originals: the answers of a checkpoint's own model to the probes, and its bare graph.
+
+This is the part of an export that needs torch and transformers. A model that transformers does not
+implement here is handed to the environment with transformers 5, which runs this step alone, as
+`python -m export --originals`: docs/decisions/0015-transformers-5.md.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+import transformers
+
+from app.inference.manifest import PROBES_FILE
+from export import checkpoint as checkpoints
+from export import original, probes, reference, tensors, trace
+from export.checkpoint import Checkpoint
+from export.errors import ExportError
+from export.kinds import CHOICES, PoolingChoice, chosen
+from export.progress import announce
+
+_ROOT = Path(__file__).resolve().parent.parent
+OTHER_PYTHON = _ROOT / ".venv-transformers5" / "bin" / "python"
+# optimum holds transformers below 4.58, so only the first environment has it.
+_HAS_OPTIMUM = transformers.__version__.startswith("4.")
+_TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx")
+_BARE = "bare"
+_TOOLS_FILE = "tools.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A checkpoint, what overrides its pooling, and whether code that it brings may run."""
+
+    checkpoint: Path
+    pooling: PoolingChoice | None = None
+    trust_code: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A bare graph in a folder of its own, and the versions that made it."""
+
+    graph: Path
+    tools: dict[str, str]
+
+
+def parse(arguments: Sequence[str]) -> tuple[Wanted, Path]:
+    """Read the command line of the step alone; the folder is where its files go.
+
+    Raises: SystemExit with status 2 for a usage error.
+    """
+    parser = argparse.ArgumentParser(prog="python -m export", allow_abbrev=False)
+    parser.add_argument("--originals", type=Path, required=True, metavar="CHECKPOINT")
+    parser.add_argument("--into", type=Path, required=True, metavar="FOLDER")
+    parser.add_argument("--pooling", choices=CHOICES)
+    found = parser.parse_args(arguments)
+    return Wanted(found.originals, chosen(found.pooling)), found.into
+
+
+def make(wanted: Wanted, folder: Path) -> Made:
+    """Write the probes to `folder`, and the graph below it, here or in the other environment.
+
+    Raises: ExportError for a model that no environment at hand implements, with the remedy.
+    """
+    checkpoint = checkpoints.read(wanted.checkpoint, wanted.pooling)
+    trusted = wanted.trust_code and checkpoint.brings_code
+    if trusted or original.is_native(checkpoint):
+        return _make_here(checkpoint, folder, trust_code=trusted)
+    if not _HAS_OPTIMUM or not OTHER_PYTHON.is_file():
+        _refuse(checkpoint)
+    _hand_over(wanted, folder)
+    graph = folder / _BARE / "model.onnx"
+    return Made(graph, json.loads(graph.with_name(_TOOLS_FILE).read_bytes()))
+
+
+def _make_here(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Made:
+    texts = probes.for_task(checkpoint.task, checkpoint.max_input_length)
+    announce(3, f"running the original model over {len(texts)} probe texts")
+    weights = tensors.load(checkpoint.layers)
+    tokenizer, model = original.load(checkpoint, trust_code=trust_code)
+    found = reference.compute(tokenizer, model, checkpoint, texts, weights)
+    found.write(folder / PROBES_FILE)
+    del model  # before it is loaded again
+    announce(4, f"converting {checkpoint.architecture} to ONNX")
+    graph = _convert(checkpoint, folder / _BARE, trust_code=trust_code)
+    tools = _versions()
+    graph.with_name(_TOOLS_FILE).write_text(json.dumps(tools))
+    return Made(graph, tools)
+
+
+def _convert(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Path:
+    """The bare graph, by optimum where it knows the architecture."""
+    if _HAS_OPTIMUM and original.is_native(checkpoint):
+        from export import convert
+
+        if convert.knows(checkpoint):
+            return convert.convert(checkpoint.folder, folder, checkpoint.task)
+    _, model = original.load(checkpoint, trust_code=trust_code, eager=True)
+    return trace.trace(model, checkpoint, folder)
+
+
+def _versions() -> dict[str, str]:
+    """Of what had a hand in it here."""
+    here = {one.name: one.version for one in importlib.metadata.distributions()}
+    return {name: here[name] for name in _TOOLS if name in here}
+
+
+def _hand_over(wanted: Wanted, folder: Path) -> None:
+    """Have the other environment do the step.
+
+    Raises: ExportError with its last line when it cannot.
+    """
+    command = [str(OTHER_PYTHON), "-m", "export", "--originals", str(wanted.checkpoint.resolve())]
+    command += ["--into", str(folder.resolve())]
+    if wanted.pooling is not None:
+        command += ["--pooling", wanted.pooling.replace("_", "-")]
+    child = subprocess.run(  # noqa: S603  # an interpreter of this project, and its own module
+        command, cwd=_ROOT, stderr=subprocess.PIPE, text=True, check=False
+    )
+    if child.returncode != 0:
+        told = child.stderr.strip().splitlines() or [f"it exited with {child.returncode}"]
+        raise ExportError(told[-1].removeprefix("error: "))
+
+
+def _refuse(checkpoint: Checkpoint) -> NoReturn:
+    """Say what would help: the other environment, or the checkpoint's own code."""
+    what = f"architecture {checkpoint.architecture} (model_type {checkpoint.model_type!r})"
+    remedies = []
+    if _HAS_OPTIMUM:
+        remedies.append("run `make setup-transformers5` for a newer one, and export again")
+    if checkpoint.brings_code:
+        remedies.append(
+            "read the code in its repository and let it run by --trust-remote-code "
+            "(TRUST_REMOTE_CODE=true)"
+        )
+    remedy = "; or ".join(remedies) or "choose a model of a supported architecture"
+    raise ExportError(
+        f"{what} is not implemented by transformers {transformers.__version__}: {remedy}"
+    )
