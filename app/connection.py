@@ -102,7 +102,7 @@ class PoliteTCPServer(TCPServer):
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.context.terminated.wait(), limit)
             await quiet(lambda: 0)  # reading a request cancels this
-            while _has_unread(self.writer.transport):
+            while has_unread(self.writer.transport):
                 await quiet(lambda: 0)
         await asyncio.shield(self._initiate_server_close())
 
@@ -137,8 +137,10 @@ class PoliteTCPServer(TCPServer):
             handle.cancel()
 
 
-def _has_unread(transport: asyncio.BaseTransport) -> bool:
+def has_unread(transport: asyncio.WriteTransport) -> bool:
     """Whether bytes came that the event loop has not read: closing would lose a request."""
+    if transport.is_closing():
+        return False  # its socket may be gone
     count = bytearray(4)
     with contextlib.suppress(OSError):
         fcntl.ioctl(transport.get_extra_info("socket").fileno(), termios.FIONREAD, count)

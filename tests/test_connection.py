@@ -1,5 +1,6 @@
 """Connections over real sockets: how many, and how long they may keep us waiting."""
 
+import asyncio
 import contextlib
 import json
 import socket
@@ -7,7 +8,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 
+from app.connection import has_unread
 from tests.process import Server
 
 HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
@@ -124,3 +127,18 @@ def test_more_connections_than_files_are_cut_to_the_files(tiny_model: Path) -> N
     server.signal()
     assert "the limit of open files allows " in server.output()
     assert server.process.returncode == 0
+
+
+def test_a_connection_that_its_client_cut_holds_nothing_unread() -> None:
+    # At shutdown an idle connection is asked, and an error would end the process with 3.
+    async def scenario() -> bool:
+        near, far = socket.socketpair()
+        with far:
+            _, writer = await asyncio.open_connection(sock=near)
+            writer.transport.abort()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+            return has_unread(writer.transport)
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert not runner.run(scenario())
