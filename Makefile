@@ -7,6 +7,7 @@ DTYPE ?=
 # true lets a model run Python code from its own repository, during the export only.
 TRUST_REMOTE_CODE ?=
 PORT ?= 8000
+MINUTES ?= 10
 # Where pip finds torch; an index of CPU builds saves gigabytes of CUDA libraries.
 TORCH_INDEX_URL ?=
 IMAGE ?= embedding-service:cpu
@@ -32,7 +33,8 @@ exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--
 newer := .venv-transformers5
 newer_pip = $(newer)/bin/python -m pip install --disable-pip-version-check
 
-.PHONY: help run setup setup-transformers5 export serve test test-slow test-clients test-models bench bench-quick bench-quality gpu-check gpu-bench fix lock image clean
+.PHONY: help run setup setup-transformers5 export serve test test-slow test-clients test-models bench bench-quick \
+    bench-quality gpu-check gpu-bench soak fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -90,6 +92,10 @@ gpu-check: ## Check an exported MODEL_ID on this machine's NVIDIA GPU, with GPU_
 gpu-bench: ## Measure an exported MODEL_ID on this machine's NVIDIA GPU; ORIGINAL is its checkpoint
 	@$(GPU_PYTHON) -m tests.gpu
 	$(GPU_PYTHON) -m tests.gpu.bench '$(MODEL_ID)' $(if $(ORIGINAL),--original '$(ORIGINAL)')
+
+soak: .venv/development.stamp ## Ask MODEL_ID anything for MINUTES, restart it, draw docs/soak.png, fail on a leak or a loss
+	$(exporting) --if-missing
+	$(bin)/python -m tests.soak --model-id '$(MODEL_ID)' --minutes '$(MINUTES)' --plot docs/soak
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .

@@ -1,4 +1,7 @@
-"""`python -m tests.faulty FAULT …`: the service with a fault in it, which the word `query` sets off."""
+"""`python -m tests.faulty FAULT …`: the service with a fault in it, which the word `query` sets off.
+
+`leaks` alone needs no word.
+"""
 # ruff: noqa: B010  # types do not allow for sabotage
 
 import sys
@@ -94,6 +97,17 @@ def worker_dies() -> None:
     setattr(Waiting, "take", take)
 
 
+def leaks() -> None:
+    real = Session.run
+    kept: list[bytes] = []
+
+    def run(self: Session, batch: Any, outputs: Any) -> Any:
+        kept.append(b"x" * 100_000)
+        return real(self, batch, outputs)
+
+    setattr(Session, "run", run)
+
+
 def loop_hangs() -> None:
     real = body.read
 
@@ -114,5 +128,6 @@ if __name__ == "__main__":
         "tokenizer-raises": tokenizer_raises,
         "worker-dies": worker_dies,
         "loop-hangs": loop_hangs,
+        "leaks": leaks,
     }[sys.argv.pop(1)]()
     program.end(program.main())

@@ -1,0 +1,27 @@
+"""A short soak of the real model; and one of a server that leaks, which the soak must find."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.process import ROOT
+
+pytestmark = pytest.mark.slow
+
+
+def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "tests.soak", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_server_stands_a_soak() -> None:
+    done = soak("--minutes", "6")
+    print(done.stdout)  # noqa: T201  # figures to keep
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_a_leak_is_found() -> None:
+    done = soak("--minutes", "1", "--fault", "leaks")
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "FAILED: memory leaks" in done.stdout
