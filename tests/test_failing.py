@@ -102,7 +102,17 @@ def test_a_tokenizer_that_hangs_ends_the_process(start: START) -> None:
     assert post(server, "cat " * 150)[0] == 422  # the only thread is lost
     lines = server.output(60).splitlines()
     assert server.process.returncode == 3
-    assert "exiting with code 3: no inference has succeeded for" in lines[-1]
+    assert "exiting with code 3: no probe has succeeded for" in lines[-1]
+
+
+def test_a_lost_tokenization_pool_is_noticed_though_short_requests_succeed(start: START) -> None:
+    server = start("tokenizer-hangs")
+    assert post(server, "query " * 100)[0] == 422
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        while post(server, "cat")[0] == 200:  # alone, so it is encoded on the event loop
+            pass
+    assert "exiting with code 3: no probe has succeeded for" in server.output(60)
+    assert server.process.returncode == 3
 
 
 def test_a_worker_that_dies_answers_everyone_and_ends_the_process(start: START) -> None:

@@ -7,7 +7,7 @@ import time
 from app.errors import ServiceError, Unhealthy
 from app.inference.engine import Engine
 
-# An idle model is asked to embed one word this often.
+# A model is asked to embed one word this often.
 PROBE_INTERVAL_SECONDS = 10.0
 # How long a probe may hold up the route that asked for it.
 PROBE_PATIENCE_SECONDS = 5.0
@@ -17,13 +17,18 @@ HOPELESS = 3
 
 
 class Health:
-    """Knows when an inference last succeeded, and asks for one where that is long ago."""
+    """Knows when inferences last succeeded, and asks for one where that is long ago.
+
+    A request may succeed on a way that others cannot take: one that is short and alone needs no
+    tokenization pool. So a busy model is asked as well, all the way that most requests take.
+    """
 
     def __init__(self, engine: Engine, run_timeout_seconds: float) -> None:
         self._engine = engine
         self._run_timeout_seconds = run_timeout_seconds
         self._probe: asyncio.Task[None] | None = None
         self._failures = 0  # of probes, in a row
+        self._probed = time.monotonic()  # when one last succeeded; the model was proved before
 
     async def check_alive(self) -> None:
         """Return unless the process is about to be replaced.
@@ -63,11 +68,11 @@ class Health:
         if self._engine.failure is not None:
             return self._engine.failure
         if self._failures >= HOPELESS and self._age() > HOPELESS * self._run_timeout_seconds:
-            return f"no inference has succeeded for {self._age():.0f} seconds"
+            return f"no probe has succeeded for {self._age():.0f} seconds"
         return None
 
     def _age(self) -> float:
-        return time.monotonic() - self._engine.last_success
+        return time.monotonic() - min(self._engine.last_success, self._probed)
 
     async def _ask(self) -> None:
         """Wait for a probe to succeed; everyone who asks meanwhile waits for the same one."""
@@ -82,3 +87,4 @@ class Health:
         with contextlib.suppress(ServiceError):
             await self._engine.probe()
             self._failures = 0
+            self._probed = time.monotonic()

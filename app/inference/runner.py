@@ -29,9 +29,9 @@ class Runs(Protocol):
 
 @dataclass(slots=True)
 class Search:
-    """How the parts of one failed batch fare, while the input at fault is looked for."""
+    """How the parts of one failed batch fare, while the inputs at fault are looked for."""
 
-    limit: int  # failures in a row after which the session is at fault, and not an input
+    limit: int  # failures in a row after which the session is asked whether it still works
     failures: int = 0
 
 

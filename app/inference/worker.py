@@ -9,7 +9,8 @@ timer. Threads share nothing but queues: the worker alone touches jobs and rows,
 to the event loop of each job with one call per batch.
 
 No job waits for ever:
-- a batch whose run fails is halved until the input at fault is alone, and only its job fails;
+- a batch whose run fails is halved until each input at fault is alone, and only its job fails;
+  where a session fails without any input at fault, all of the batch fails soon;
 - a batch that does not fit into memory is halved too, and no later one is as large;
 - a device that is lost ends the worker, and so the process: nothing else brings it back;
 - a run that outlasts its limit fails its jobs and is told to end; one that does not end even then
@@ -185,6 +186,8 @@ class BatchWorker:
         """What is to be computed next: parts of failed batches have waited longest."""
         while self._parts:
             part = self._parts.pop()
+            if part.batch is not None:
+                return part
             rows = self._pending.wanted(part)
             count = self._limits.rows(len(rows)) if rows else 0
             if rows[count:]:
@@ -195,7 +198,7 @@ class BatchWorker:
 
     def _form(self) -> Run:
         rows = self._pending.waiting.take()
-        # An input at fault fails once at every halving; twice as often, it is not the input.
+        # An input at fault fails once at every halving; twice as often, it may be the session.
         run = self._run(rows, Search(limit=2 * len(rows).bit_length()))
         self._metrics.observe("te_batch_next_size", len(rows))
         self._metrics.observe("te_batch_next_tokens", run.length * len(rows))
@@ -225,7 +228,7 @@ class BatchWorker:
             self._look_for_fault(finished.run, finished.error)
 
     def _look_for_fault(self, run: Run, error: BaseException) -> None:
-        """Halve what failed; of a single input, or when all keeps failing, fail the jobs.
+        """Halve what failed; of a single input, or where none is at fault, fail the jobs.
 
         Raises: _Lost when no later run can succeed.
         """
@@ -233,15 +236,29 @@ class BatchWorker:
             raise _Lost(str(error).removeprefix("Backend error: "))
         if isinstance(error, OutOfMemory | MemoryError):
             self._lower_limit(run)
-        run.search.failures += 1
+        search = run.search
+        if run.batch is not None:  # it held nobody's input
+            self._condemn(search, error)
+            return
         rows = self._pending.wanted(run)
-        if len(run.rows) > 1 and run.search.failures < run.search.limit:
+        if len(run.rows) > 1:
             middle = len(rows) // 2
             parts = (rows[middle:], rows[:middle])
-            self._parts += [self._run(part, run.search) for part in parts if part]
+            self._parts += [self._run(part, search) for part in parts if part]
             logger.warning("a run of %d inputs failed and is halved: %r", len(rows), error)
         else:
             self._pending.fail(rows, _as_service_error(error))
+        search.failures += 1
+        if search.failures == search.limit:
+            blameless = blank(1, self._limits.padded(1), self._padding)
+            self._parts.append(Run((), run.outputs, search, batch=blameless))
+
+    def _condemn(self, search: Search, error: BaseException) -> None:
+        """Fail all that is left of a batch: a run without any of its inputs failed as well."""
+        left = [part for part in self._parts if part.search is search]
+        self._parts = [part for part in self._parts if part.search is not search]
+        for part in left:
+            self._pending.fail(self._pending.wanted(part), _as_service_error(error))
 
     def _lower_limit(self, run: Run) -> None:
         """Let no later batch hold more than half of what a run could not; one input always may."""

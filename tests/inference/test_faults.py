@@ -8,7 +8,7 @@ from typing import cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -36,6 +36,7 @@ class FaultySession:
     def __init__(self, memory: int = 100_000) -> None:
         self.memory = memory  # tokens of the largest batch that fits
         self.runs: list[list[int]] = []
+        self.is_broken = False  # fails whatever it is asked
         self.release = threading.Event()  # runs that hang come back
         self.terminated = threading.Event()
 
@@ -44,7 +45,7 @@ class FaultySession:
         self.runs.append(sorted(firsts))
         if batch.input_ids.size > self.memory:
             raise OutOfMemory("Backend error: Failed to allocate memory")
-        if RAISES in firsts:
+        if RAISES in firsts or self.is_broken:
             raise RuntimeError("cannot")
         if LOSES_ITS_DEVICE in firsts:
             raise DeviceLost("Backend error: CUDA failure 700: an illegal memory access")
@@ -107,28 +108,37 @@ def test_only_the_input_at_fault_fails(
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.sampled_from([1, 2, 3, RAISES]), min_size=1, max_size=12))
-def test_everyone_hears_and_up_to_two_faults_harm_nobody_else(firsts: list[int]) -> None:
+@given(st.lists(st.sampled_from([1, 2, 3, RAISES]), min_size=1, max_size=40))
+@example([RAISES] * 20 + [1] + [RAISES] * 19)
+def test_any_number_of_inputs_at_fault_harms_nobody_else(firsts: list[int]) -> None:
+    session = FaultySession()
     with loop_in_thread() as loop:
-        _, outcomes = together(FaultySession(), loop, firsts)
-        failed = 0
+        worker, outcomes = together(session, loop, firsts)
         for first, outcome in zip(firsts, outcomes, strict=True):
-            try:
+            if first == RAISES:
+                with pytest.raises(BackendFailed):
+                    outcome.wait()
+            else:
                 assert outcome.wait() == [first]
-            except BackendFailed:
-                failed += first != RAISES
-    assert not failed or firsts.count(RAISES) > 2
+        worker.close()
+    size, bad = len(firsts), firsts.count(RAISES)
+    halvings = (size - 1).bit_length()
+    asked_whether_it_works = size // halvings if halvings else 0
+    assert len(session.runs) <= 1 + 2 * bad * halvings + asked_whether_it_works
 
 
 def test_a_session_that_always_fails_is_not_asked_about_every_input(
     faulty: FaultySession, loop: asyncio.AbstractEventLoop
 ) -> None:
-    worker, outcomes = together(faulty, loop, [RAISES] * 256)
+    faulty.is_broken = True
+    worker, outcomes = together(faulty, loop, [1] * 256)
     for outcome in outcomes:
         with pytest.raises(BackendFailed, match="cannot"):
             outcome.wait()
     assert len(faulty.runs) < 40
     assert not worker.healthy
+    faulty.is_broken = False
+    assert submit(worker, loop, (3, 7)).wait() == [7]
 
 
 def test_a_request_fails_with_its_input_and_others_do_not(

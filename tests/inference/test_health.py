@@ -109,8 +109,21 @@ def test_the_watch_keeps_an_idle_model_ready() -> None:
 def test_the_watch_gives_up_after_some_probes_and_some_time() -> None:
     engine = FakeEngine(answers=False, last_success=LONG_AGO)
     reason = asyncio.run(over(engine).watch())
-    assert reason.startswith("no inference has succeeded for ")
+    assert reason.startswith("no probe has succeeded for ")
     assert engine.probes == health.HOPELESS
+
+
+def test_requests_that_succeed_do_not_hide_probes_that_fail(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Busy(FakeEngine):
+        async def probe(self) -> None:
+            self.last_success = time.monotonic()  # of a request that took a shorter way
+            await super().probe()
+
+    monkeypatch.setattr(health, "PROBE_INTERVAL_SECONDS", 0.0)
+    watched = Health(cast("Any", Busy(answers=False)), run_timeout_seconds=0.01)
+    assert asyncio.run(watched.watch()).startswith("no probe has succeeded for ")
 
 
 def test_a_failed_engine_ends_the_watch_and_is_not_alive() -> None:
