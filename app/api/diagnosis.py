@@ -189,7 +189,7 @@ def _container(text: str, end: int) -> str:
 
 def _after_value(text: str, name: str, end: int) -> int:
     """Where the value of a top-level field ends, as near as a search for its key tells."""
-    key = re.search(rf'"{re.escape(name)}"[ \t\n\r]*:', text)
+    key = re.compile(rf'"{re.escape(name)}"[ \t\n\r]*:').search(text, 0, end)
     if key is None:
         return end
     try:

@@ -216,3 +216,11 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
 def test_any_json_is_read_or_refused(value: Any, name: str) -> None:
     with contextlib.suppress(MalformedBody, MistypedBody):
         body.read(json.dumps({"inputs": "a", name: value}).encode(), EMBED)
+
+
+@pytest.mark.parametrize(
+    "tail", [b' "inputs":NaN', b' "inputs":' + b"[" * 100_000], ids=["constant", "brackets"]
+)
+def test_a_key_behind_the_value_is_not_looked_at(tail: bytes) -> None:
+    alone = body.read(b'["a"]', EMBED)
+    assert body.read(b'["a"]' + tail, EMBED) == alone
