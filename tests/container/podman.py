@@ -24,6 +24,7 @@ HARDENED = (
     "--security-opt=no-new-privileges",
 )
 START_SECONDS = 60
+STOP_SECONDS = 60
 
 
 def lab(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
@@ -73,9 +74,19 @@ class Container:
         pytest.fail(f"not healthy: {podman('logs', self.name)}")
 
     def exit_code(self) -> int:
-        """Wait for the end; the exit status of the service."""
-        podman("wait", self.name)
-        return int(podman("inspect", "--format", "{{.State.ExitCode}}", self.name))
+        """Wait for the end; the exit status of the service.
+
+        It is read from Podman's record of events: a pod is restarted at once, so that nobody can
+        be sure to see it lie still.
+        """
+        which = podman("inspect", "--format", "{{.Id}}", self.name)
+        ends = ("events", "--stream=false", "--filter", f"container={which}", "--filter=event=died")
+        end = time.monotonic() + STOP_SECONDS
+        while time.monotonic() < end:
+            if codes := podman(*ends, "--format={{.ContainerExitCode}}").splitlines():
+                return int(codes[0])
+            time.sleep(0.05)
+        pytest.fail(f"still running: {podman('logs', self.name)}")
 
 
 @contextmanager
