@@ -11,6 +11,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+from app.allocator import limit_arenas
 from app.application import build, create_app
 from app.command_line import UsageError
 from app.errors import StartupError
@@ -26,6 +27,7 @@ def main() -> int:
     """Run the service; the exit code."""
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
+    limit_arenas(os.environ)
     try:
         settings = Settings.read(sys.argv[1:], os.environ)
     except UsageError as error:

@@ -45,7 +45,7 @@ FLOORS = [
     {"app.inference.batch", "app.inference.repository", "app.inference.snapshot"},
     {"app.inference.manifest"},
     {"app.inference.archive", "app.inference.bounded"},
-    {"app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
+    {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
     {"app", "app.api", "app.inference"},
 ]  # fmt: skip
 
