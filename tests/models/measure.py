@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import LOGITS, TASK_OUTPUTS, Manifest, Task
+from app.inference.manifest import LOGITS, TASK_OUTPUTS, Dtype, Manifest, Task
 from export import pipeline
 from export.request import Request
 from tests.models.asked import Asked, ask
@@ -39,7 +39,8 @@ def measure(
     checkpoint: Path, work: Path, precisions: Sequence[Precision], python: Path
 ) -> Measured:
     """Compare what is served with what the original says, which `python` can load."""
-    folder = pipeline.export(Request(str(checkpoint), models_dir=work / "models"))
+    dtypes: tuple[Dtype, ...] = ("int8",) if any(one.name == "int8" for one in precisions) else ()
+    folder = pipeline.export(Request(str(checkpoint), models_dir=work / "models", dtypes=dtypes))
     manifest = Manifest.read(folder)
     prompts = [name for name, text in manifest.prompts.items() if text]
     asked = ask(checkpoint, manifest.task, manifest.max_input_length, prompts)

@@ -26,6 +26,9 @@ PYTHONS: Mapping[Environment, Path] = {
     "transformers5": ROOT / ".venv-transformers5" / "bin" / "python",
 }
 
+# Of real models only: what random weights lose says nothing.
+INT8 = Precision("int8", ("--provider", "cpu", "--dtype", "int8"), {})
+
 
 @pytest.mark.parametrize("model", TINY_MODELS, ids=lambda model: model.name)
 def test_tiny_model(model: TinyModel, precisions: list[Precision], tmp_path: Path) -> None:
@@ -51,7 +54,8 @@ def test_real_model(model: RealModel, precisions: list[Precision], tmp_path: Pat
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     model.write(folder)
-    result = summary(model.name, [measure(folder, tmp_path, precisions, Path(sys.executable))])
+    wanted = [*precisions, INT8]
+    result = summary(model.name, [measure(folder, tmp_path, wanted, Path(sys.executable))])
     result.store()
     check(result)
 
