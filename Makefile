@@ -34,7 +34,7 @@ newer := .venv-transformers5
 newer_pip = $(newer)/bin/python -m pip install --disable-pip-version-check
 
 .PHONY: help run setup setup-transformers5 export serve test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench soak fix lock image clean
+    bench-quality gpu-check gpu-bench soak memory fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -96,6 +96,9 @@ gpu-bench: ## Measure an exported MODEL_ID on this machine's NVIDIA GPU; ORIGINA
 soak: .venv/development.stamp ## Ask MODEL_ID anything for MINUTES, restart it, draw docs/soak.png, fail on a leak or a loss
 	$(exporting) --if-missing
 	$(bin)/python -m tests.soak --model-id '$(MODEL_ID)' --minutes '$(MINUTES)' --plot docs/soak
+
+memory: .venv/development.stamp ## Watch the memory of a server over 100,000 requests of a tiny model
+	$(bin)/python -m tests.soak.memory
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .

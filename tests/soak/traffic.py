@@ -147,7 +147,8 @@ class Traffic:
         return _post("/v1/embeddings", body, COMPUTED, check)
 
     def _known(self) -> Request:
-        places = self._random.sample(range(len(self._probes)), self._random.randint(1, 8))
+        count = self._random.randint(1, min(8, len(self._probes)))
+        places = self._random.sample(range(len(self._probes)), count)
         body = {"inputs": [self._probes.texts[place] for place in places]}
         return _post("/embed", body, COMPUTED, _is_close(self._vectors[places]))
 
