@@ -48,7 +48,7 @@ def build(settings: Settings) -> Service:
     tracer = _tracer(settings)
     workers = settings.tokenization_workers or min(max(machine.usable_cores() - 1, 1), 64)
     options = LoadOptions(
-        wanted=Wanted(settings.provider, settings.dtype, settings.threads, settings.device_id),
+        wanted=_wanted(settings),
         tokenization_workers=workers,
         max_batch_tokens=settings.max_batch_tokens,
         auto_truncate=settings.auto_truncate,
@@ -56,7 +56,7 @@ def build(settings: Settings) -> Service:
     model = load(folder, options)
     metrics = Metrics(model.max_input_length)
     worker = BatchWorker(
-        model.session,
+        model.sessions,
         model.manifest.padding,
         replace(model.limits, max_rows=settings.max_batch_requests),
         metrics,
@@ -219,6 +219,16 @@ def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
         return find_prompt(manifest.prompts, settings.default_prompt_name)
     except InvalidInput as error:
         raise StartupError(str(error)) from None
+
+
+def _wanted(settings: Settings) -> Wanted:
+    return Wanted(
+        provider=settings.provider,
+        dtype=settings.dtype,
+        threads=settings.threads,
+        devices=settings.device_id or (),
+        gpu_memory_limit=settings.gpu_memory_limit,
+    )
 
 
 def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> dict[str, object]:

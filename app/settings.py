@@ -73,6 +73,13 @@ def _boolean(text: str) -> bool:
     return text == "true"
 
 
+def _devices(text: str) -> tuple[int, ...]:
+    found = tuple(map(_count, text.split(",")))
+    if len(set(found)) < len(found):
+        raise ValueError("must name each device once")
+    return found
+
+
 def _one_of(*values: str) -> Callable[[str], str]:
     def parse(text: str) -> str:
         if text not in values:
@@ -128,7 +135,12 @@ class Settings:
         "auto",
         "the precision: float32, bfloat16, int8, or auto: bfloat16 where fast and proved close",
     )
-    device_id: int | None = _option(_count, None, "which of several GPUs, with --provider cuda")
+    device_id: tuple[int, ...] | None = _option(
+        _devices, None, "which of several GPUs, with --provider cuda; 0,1 computes on both"
+    )
+    gpu_memory_limit: int | None = _option(
+        _positive, None, "bytes of each GPU for weights and batches, with --provider cuda"
+    )
     pooling: Pooling | None = _option(
         _pooling, None, "cls, mean or last-token in place of the model's own; not proved"
     )
@@ -213,8 +225,12 @@ class Settings:
         settings = cls(**values)
         if settings.default_prompt is not None and settings.default_prompt_name is not None:
             raise UsageError("--default-prompt cannot be used with --default-prompt-name")
-        if settings.device_id is not None and settings.provider != "cuda":
-            raise UsageError(f"--device-id needs --provider cuda, not {settings.provider}")
+        for name, value in (
+            ("--device-id", settings.device_id),
+            ("--gpu-memory-limit", settings.gpu_memory_limit),
+        ):
+            if value is not None and settings.provider != "cuda":
+                raise UsageError(f"{name} needs --provider cuda, not {settings.provider}")
         if settings.hf_token is not None and settings.hf_api_token is not None:
             raise UsageError("--hf-token cannot be used with --hf-api-token, its old name")
         return settings

@@ -85,7 +85,7 @@ def test_a_lost_device_ends_the_process_and_says_so_last(start: START) -> None:
     assert server.process.returncode == 3
     assert lines[-1].endswith(
         "exiting with code 3: the batching worker ended: "
-        "CUDA failure 700: an illegal memory access was encountered"
+        "CUDA failure 700: an illegal memory access was encountered ; GPU=0"
     )
 
 

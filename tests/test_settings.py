@@ -44,7 +44,8 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "aip_predict_route": ("/p", "/p"),
     "aip_health_route": ("/h", "/h"),
     "dtype": ("float32", "float32"),
-    "device_id": ("1", 1),
+    "device_id": ("0,1", (0, 1)),
+    "gpu_memory_limit": ("8000000000", 8_000_000_000),
     "dense_path": ("2_Dense", "2_Dense"),
     "disable_spans": ("true", True),
     "hf_api_token": ("token", "token"),
@@ -63,7 +64,8 @@ def test_every_option_is_read_from_its_flag_and_from_its_variable(declared: Any)
         expected: Any = declared.default.with_name("elsewhere")
     else:
         text, expected = EXAMPLES[declared.name]
-    needed = {"PROVIDER": "cuda"} if declared.name == "device_id" else {}
+    of_a_gpu = declared.name in {"device_id", "gpu_memory_limit"}
+    needed = {"PROVIDER": "cuda"} if of_a_gpu else {}
     by_flag = Settings.read([*MODEL, flag_name(declared), text], needed)
     variables = {"MODEL_ID": "m", **needed, environment_name(declared): text}
     by_variable = Settings.read([], variables)
@@ -126,6 +128,9 @@ def test_a_mistyped_secret_is_not_shown(arguments: list[str]) -> None:
         ([*MODEL, "--provider", "tpu"], {}, "must be one of auto, cpu, openvino, cuda"),
         ([*MODEL, "--device-id", "0"], {}, "--device-id needs --provider cuda, not auto"),
         ([*MODEL, "--device-id", "-1"], {"PROVIDER": "cuda"}, "must be a whole number"),
+        ([*MODEL, "--device-id", "0,"], {"PROVIDER": "cuda"}, "must be a whole number"),
+        ([*MODEL, "--device-id", "1,0,1"], {"PROVIDER": "cuda"}, "must name each device once"),
+        ([*MODEL], {"GPU_MEMORY_LIMIT": "9"}, "--gpu-memory-limit needs --provider cuda, not auto"),
         ([*MODEL, "--drain-seconds", "-1"], {}, "--drain-seconds"),
         ([*MODEL, "--drain-seconds", "nan"], {}, "must be between 0 and 1,000,000"),
         ([*MODEL], {"API_KEY": ""}, "API_KEY is empty: unset it, or set a key"),

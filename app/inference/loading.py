@@ -49,9 +49,9 @@ class _Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """A session that is warm and proved, and why it is this one."""
+    """Sessions that are warm and proved, one on each device, and why it is these."""
 
-    session: Session
+    sessions: tuple[Session, ...]
     limits: BatchLimits
     reason: str
     proof: Proof
@@ -62,12 +62,17 @@ class LoadedModel:
     """A model that is ready to run."""
 
     manifest: Manifest
-    session: Session
+    sessions: tuple[Session, ...]  # one on each device
     tokenization: Tokenization
     max_input_length: int  # tokens; the model's own, or less where a batch holds less
     limits: BatchLimits  # of one run
     reason: str  # why this provider and this precision
     proof: Proof
+
+    @property
+    def session(self) -> Session:
+        """The first session; the others compute the same."""
+        return self.sessions[0]
 
     @property
     def fingerprint(self) -> str:
@@ -96,7 +101,7 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     started = _start_first(exported, options, max_length)
     return LoadedModel(
         manifest=manifest,
-        session=started.session,
+        sessions=started.sessions,
         tokenization=tokenization,
         max_input_length=max_length,
         limits=started.limits,
@@ -142,7 +147,7 @@ def _max_input_length(manifest: Manifest, options: LoadOptions) -> int:
 
 
 def _start_first(exported: _Exported, options: LoadOptions, max_length: int) -> _Started:
-    """A session by the first plan that can be followed here.
+    """Sessions by the first plan that can be followed here.
 
     Raises: StartupError of the last plan, or when what was asked for by name cannot be had.
     """
@@ -151,7 +156,7 @@ def _start_first(exported: _Exported, options: LoadOptions, max_length: int) -> 
     for plan in candidates:
         limits = plan.limits(max_length, options.max_batch_tokens)
         try:
-            session, proof = _start(exported, plan, limits, max_length)
+            started = [_start(exported, one, limits, max_length) for one in plan.per_device()]
         except StartupError as error:
             if plan is candidates[-1]:
                 raise
@@ -160,8 +165,10 @@ def _start_first(exported: _Exported, options: LoadOptions, max_length: int) -> 
         else:
             break
     reason = given_up or plan.reason
-    logger.info("Computing in %s on %s: %s", plan.compute_dtype, plan.provider, reason)
-    return _Started(session, limits, reason, proof)
+    where = ", ".join((plan.provider, *(f"device {one}" for one in plan.devices)))
+    logger.info("Computing in %s on %s: %s", plan.compute_dtype, where, reason)
+    sessions, proofs = zip(*started, strict=True)
+    return _Started(sessions, limits, reason, proofs[0])
 
 
 def _start(

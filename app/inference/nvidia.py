@@ -6,6 +6,7 @@ ONNX Runtime itself only prints what it misses, and computes on the CPU.
 import contextlib
 import ctypes
 import io
+from collections.abc import Sequence
 
 import onnxruntime
 
@@ -16,12 +17,12 @@ _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _REMEDY = "pass a device to the container (--gpus all), and see whether nvidia-smi shows it"
 
 
-def fault(device_id: int) -> str | None:
-    """Why CUDA cannot be used on a device, with the remedy; None where it can."""
-    return _driver_fault(device_id) or _library_fault()
+def fault(devices: Sequence[int]) -> str | None:
+    """Why CUDA cannot be used on these devices, with the remedy; None where it can."""
+    return _driver_fault(max(devices)) or _library_fault()
 
 
-def _driver_fault(device_id: int) -> str | None:
+def _driver_fault(last_device: int) -> str | None:
     try:
         driver = ctypes.CDLL("libcuda.so.1")
     except OSError as error:
@@ -42,8 +43,8 @@ def _driver_fault(device_id: int) -> str | None:
             "13.0 is needed: update the driver to 580 or newer"
         )
     driver.cuDeviceGetCount(ctypes.byref(count))
-    if device_id >= count.value:
-        return f"--device-id {device_id}: the driver shows {count.value} devices, counted from 0"
+    if last_device >= count.value:
+        return f"--device-id {last_device}: the driver shows {count.value} devices, counted from 0"
     return None
 
 

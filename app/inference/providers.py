@@ -6,9 +6,10 @@ processor has it: so each plan states its precision, and the session that comes 
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Literal, Self
 
 from app.errors import StartupError
 from app.inference.batch import BatchLimits, ladder
@@ -22,6 +23,9 @@ ORT_NAMES: Mapping[str, str] = {
     "cuda": "CUDAExecutionProvider",
 }
 VECTOR_TASKS = ("embedding", "splade", "multi_vector")
+# What takes the time of a model. Of the rest a GPU rightly leaves a few to the CPU, which computes
+# with shapes.
+_COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")
 NO_BFLOAT16 = (
     "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
 )
@@ -34,7 +38,8 @@ class Wanted:
     provider: Choice = "auto"
     dtype: DtypeChoice = "auto"
     threads: int = 0
-    device_id: int | None = None  # of several GPUs
+    devices: tuple[int, ...] = ()  # of several GPUs; () for the first
+    gpu_memory_limit: int | None = None  # bytes of each
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +62,9 @@ class Plan:
     compute_dtype: Dtype = "float32"
     must_qualify: bool = False  # nobody asked for this precision: it must show that it costs little
     ort_options: dict[str, str] = field(default_factory=dict)
-    threads: int = 1  # of the session
-    run_threads: int = 1  # that call it at a time
+    devices: tuple[int, ...] = ()  # GPUs that have a session each
+    threads: int = 1  # of a session
+    run_threads: int = 1  # that call a session at a time
     run_tokens: int | None = None
     row_counts: tuple[int, ...] = ()  # where a new shape is dear: the only ones; () for any
 
@@ -66,6 +72,14 @@ class Plan:
     def ort_name(self) -> str:
         """What ONNX Runtime calls the provider."""
         return ORT_NAMES[self.provider]
+
+    def per_device(self) -> tuple[Self, ...]:
+        """A plan for the session on each of the devices; this very one where there are none."""
+        each = (
+            replace(self, ort_options=self.ort_options | {"device_id": str(one)}, devices=(one,))
+            for one in self.devices
+        )
+        return tuple(each) or (self,)
 
     def limits(self, longest_input: int, max_batch_tokens: int) -> BatchLimits:
         """What one run may hold, for inputs of up to that many tokens."""
@@ -87,7 +101,7 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     plans = []
     usable = ORT_NAMES["cuda"] in here.ort_names and here.cuda_fault is None
     if usable and wanted.provider in {"auto", "cuda"} and wanted.dtype != "bfloat16":
-        plans.append(_cuda(threads, wanted.device_id or 0))
+        plans.append(_cuda(threads, wanted))
     if fault is None:
         plans.append(_openvino("bfloat16", threads, wanted))
     if wanted.dtype == "bfloat16":
@@ -111,6 +125,25 @@ def unusable(plan: Plan, reason: str) -> StartupError:
         f"--provider {plan.provider}: ONNX Runtime could not use it ({reason}); {device}use "
         "--provider cpu"
     )
+
+
+def misplaced(plan: Plan, placed: Iterable[tuple[str, str]]) -> str | None:
+    """What of a graph is not where it was planned, from (ORT's name of a provider, operator) pairs.
+
+    A GPU has to compute what takes time. OpenVINO has to compute everything: what it leaves over
+    would run in float32 on one thread.
+    """
+    if plan.provider == "cpu":
+        return None
+    elsewhere = {
+        (name, operator)
+        for name, operator in placed
+        if name != plan.ort_name and (plan.provider == "openvino" or _COSTLY.search(operator))
+    }
+    if not elsewhere:
+        return None
+    names, operators = ({pair[i] for pair in elsewhere} for i in range(2))
+    return f"{', '.join(sorted(operators))} were placed on {', '.join(sorted(names))}"
 
 
 def _require(wanted: Wanted, here: Here) -> None:
@@ -185,11 +218,15 @@ def _openvino(dtype: Dtype, threads: int, wanted: Wanted, reason: str | None = N
     )
 
 
-def _cuda(threads: int, device_id: int) -> Plan:
+def _cuda(threads: int, wanted: Wanted) -> Plan:
+    devices = wanted.devices or (0,)
     options = {
-        "device_id": str(device_id),
+        "device_id": str(devices[0]),
         "use_tf32": "0",  # TF32 keeps 10 bits of mantissa; float32 must stay float32
         "arena_extend_strategy": "kSameAsRequested",  # the default doubles and never gives back
         "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all of them for each new shape
     }
-    return Plan("cuda", "an NVIDIA device can be used", ort_options=options, threads=threads)
+    if wanted.gpu_memory_limit is not None:
+        options["gpu_mem_limit"] = str(wanted.gpu_memory_limit)
+    reason = "an NVIDIA device can be used"
+    return Plan("cuda", reason, ort_options=options, devices=devices, threads=threads)

@@ -14,7 +14,15 @@ from app.inference import machine, nvidia, openvino
 from app.inference.batch import Batch
 from app.inference.failures import backend_failure
 from app.inference.manifest import Dtype, Graph, Manifest, Provider, Task
-from app.inference.providers import ORT_NAMES, Here, Plan, Wanted, candidates, unusable
+from app.inference.providers import (
+    ORT_NAMES,
+    Here,
+    Plan,
+    Wanted,
+    candidates,
+    misplaced,
+    unusable,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -103,7 +111,7 @@ def plans(wanted: Wanted, task: Task) -> list[Plan]:
     ort_names = frozenset(onnxruntime.get_available_providers())
     cuda_fault = None
     if wanted.provider in {"auto", "cuda"} and ORT_NAMES["cuda"] in ort_names:
-        cuda_fault = nvidia.fault(wanted.device_id or 0)
+        cuda_fault = nvidia.fault(wanted.devices or (0,))
     if cuda_fault is not None and wanted.provider == "auto":
         logger.warning("the CUDA provider is not used: %s", cuda_fault)
     here = Here(
@@ -137,14 +145,11 @@ def _session_options(plan: Plan) -> onnxruntime.SessionOptions:
 
 
 def _check_placement(session: onnxruntime.InferenceSession, plan: Plan) -> None:
-    """Raise StartupError unless the provider is there, and on OpenVINO computes every node.
-
-    What OpenVINO leaves over would run in float32 on one thread.
-    """
+    """Raise StartupError unless the provider is there, and computes what it has to."""
     first = session.get_providers()[0]
     if first != plan.ort_name:
         raise unusable(plan, f"got {first} instead")
-    if plan.provider == "openvino":
-        placed = {part.ep_name for part in session.get_provider_graph_assignment_info()}
-        if placed != {plan.ort_name}:
-            raise unusable(plan, f"nodes were placed on {', '.join(sorted(placed))}")
+    parts = session.get_provider_graph_assignment_info()
+    placed = [(part.ep_name, node.op_type) for part in parts for node in part.get_nodes()]
+    if (fault := misplaced(plan, placed)) is not None:
+        raise unusable(plan, fault)

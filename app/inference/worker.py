@@ -4,9 +4,10 @@
                  ▲                                                         │
                  └────────────────── Finished ◀────────────────────────────┘
 
-Batches are greedy: whenever a runner is idle, what waits is cut into its next batch; there is no
-timer. Threads share nothing but queues: the worker alone touches jobs and rows, and hands results
-to the event loop of each job with one call per batch.
+A runner belongs to one session; where there are several GPUs, each has a session, and all of them
+take from the same waiting rows. Batches are greedy: whenever a runner is idle, what waits is cut
+into its next batch; there is no timer. Threads share nothing but queues: the worker alone touches
+jobs and rows, and hands results to the event loop of each job with one call per batch.
 
 No job waits for ever:
 - a batch whose run fails is halved until each input at fault is alone, and only its job fails;
@@ -47,7 +48,7 @@ GRACE_SECONDS = 5.0
 class RunOptions:
     """How batches are computed."""
 
-    threads: int = 1  # runs at a time
+    threads: int = 1  # runs at a time in each session
     timeout_seconds: float = 120.0  # that one run may take
     grace_seconds: float = GRACE_SECONDS
 
@@ -72,20 +73,19 @@ class BatchWorker:
 
     def __init__(
         self,
-        session: Runs,
+        sessions: Sequence[Runs],
         padding: Padding,
         limits: BatchLimits,
         metrics: Metrics,
         options: RunOptions,
     ) -> None:
-        self._session = session
         self._padding = padding
         self._limits = limits
         self._metrics = metrics
         self._options = options
         self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[Job | Finished | _WarmUp | _Close] = SimpleQueue()
-        self._idle = [self._runner() for _ in range(options.threads)]
+        self._idle = [self._runner(one) for _ in range(options.threads) for one in sessions]
         self._running: dict[Runner, Run] = {}
         self._stuck: set[Runner] = set()  # replaced; may still come back
         self._spare: deque[Run] = deque()  # runs for times when nothing waits
@@ -280,9 +280,10 @@ class BatchWorker:
                     self._replace(runner)
                 else:
                     self._give_up(run)
+                    runner.session.terminate()
 
     def _give_up(self, run: Run) -> None:
-        """Fail the jobs of a run that takes too long, and tell it to end."""
+        """Fail the jobs of a run that takes too long; it is told to end."""
         reason = f"a run took longer than {self._options.timeout_seconds:g} seconds"
         logger.error("%s", reason)
         self.healthy = False
@@ -290,7 +291,6 @@ class BatchWorker:
         self._pending.fail(self._pending.wanted(run), BackendFailed(f"Backend error: {reason}"))
         run.overdue = True
         run.deadline = time.monotonic() + self._options.grace_seconds
-        self._session.terminate()
 
     def _replace(self, runner: Runner) -> None:
         """Put a fresh runner in the place of one that does not come back."""
@@ -299,12 +299,12 @@ class BatchWorker:
         logger.error("a run did not end when it was told to; a fresh thread takes over")
         del self._running[runner]
         self._stuck.add(runner)
-        fresh = self._runner()
+        fresh = self._runner(runner.session)
         fresh.start("run-again")
         self._idle.append(fresh)
 
-    def _runner(self) -> Runner:
-        return Runner(self._session, self._padding, self._inbox.put)
+    def _runner(self, session: Runs) -> Runner:
+        return Runner(session, self._padding, self._inbox.put)
 
     # The end.
 

@@ -10,4 +10,4 @@ def fault() -> str | None:
     """Why nothing can run on a GPU here; None where it can."""
     if ORT_NAMES["cuda"] not in onnxruntime.get_available_providers():
         return "the installed onnxruntime has no CUDA provider: install requirements/gpu.lock"
-    return nvidia.fault(0)
+    return nvidia.fault((0,))

@@ -84,6 +84,16 @@ def submit(
 ) -> Outcome:
     """Submit a job; each row is a length, and the id that it consists of."""
     inputs = [TokenizedInput(np.full(length, first)) for length, first in rows]
+    return submit_inputs(worker, loop, inputs, output)
+
+
+def submit_inputs(
+    worker: BatchWorker,
+    loop: asyncio.AbstractEventLoop,
+    inputs: list[TokenizedInput],
+    output: str,
+) -> Outcome:
+    """Submit a job of these inputs."""
     outcome: Outcome
 
     def done(error: ServiceError | None) -> None:
@@ -104,7 +114,7 @@ def make_bench(
     """A started worker over a steered session."""
     session, metrics = SteeredSession(), Metrics(512)
     limits = BatchLimits(max_tokens, **few)
-    worker = BatchWorker(session, PADDING, limits, metrics, options or RunOptions())
+    worker = BatchWorker([session], PADDING, limits, metrics, options or RunOptions())
     worker.start()
     return Bench(session, worker, metrics, loop)
 

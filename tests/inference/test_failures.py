@@ -50,7 +50,7 @@ def test_the_kind_of_a_failure_is_read_from_its_text(text: str, kind: type[Backe
 def test_a_lost_device_is_told_in_a_few_words() -> None:
     text = f"{NODE}MatMul node.\n{CUDA % (700, 'an illegal memory access was encountered')}"
     assert str(backend_failure(RuntimeError(text))) == (
-        "Backend error: CUDA failure 700: an illegal memory access was encountered"
+        "Backend error: CUDA failure 700: an illegal memory access was encountered ; GPU=0"
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 
 from app.errors import StartupError
-from app.inference.manifest import Task
+from app.inference.manifest import Provider, Task
 from app.inference.providers import (
     ORT_NAMES,
     Choice,
@@ -13,6 +13,7 @@ from app.inference.providers import (
     Plan,
     Wanted,
     candidates,
+    misplaced,
     unusable,
 )
 
@@ -153,8 +154,44 @@ def test_cuda_computes_in_full_float32() -> None:
     assert plan.compute_dtype == "float32"
 
 
-@pytest.mark.parametrize(("device_id", "used"), [(None, "0"), (3, "3")])
-def test_cuda_takes_the_device_that_is_named(device_id: int | None, used: str) -> None:
-    [plan] = candidates(Wanted("cuda", device_id=device_id), GPU, "embedding")
-    assert plan.ort_options["device_id"] == used
-    assert plan.ort_options["arena_extend_strategy"] == "kSameAsRequested"
+@pytest.mark.parametrize(("devices", "used"), [((), ["0"]), ((3,), ["3"]), ((2, 0), ["2", "0"])])
+def test_cuda_has_a_plan_for_each_device_that_is_named(
+    devices: tuple[int, ...], used: list[str]
+) -> None:
+    [plan] = candidates(Wanted("cuda", devices=devices), GPU, "embedding")
+    each = plan.per_device()
+    assert [one.ort_options["device_id"] for one in each] == used
+    assert [one.devices for one in each] == [(int(text),) for text in used]
+    assert all(one.ort_options["arena_extend_strategy"] == "kSameAsRequested" for one in each)
+
+
+def test_the_memory_of_a_gpu_is_bounded_when_asked() -> None:
+    [plan] = candidates(Wanted("cuda"), GPU, "embedding")
+    assert "gpu_mem_limit" not in plan.ort_options
+    [plan] = candidates(Wanted("cuda", gpu_memory_limit=6_000_000_000), GPU, "embedding")
+    assert plan.ort_options["gpu_mem_limit"] == "6000000000"
+
+
+@pytest.mark.parametrize(
+    ("provider", "placed", "fault"),
+    [
+        ("cpu", [(CPU, "MatMul")], None),
+        ("cuda", [(CUDA, "MatMul"), (CPU, "Shape"), (CPU, "Gather")], None),
+        (
+            "cuda",
+            [(CUDA, "MatMul"), (CPU, "SkipLayerNormalization"), (CPU, "MatMul"), (CPU, "Shape")],
+            f"MatMul, SkipLayerNormalization were placed on {CPU}",
+        ),
+        (
+            "cuda",
+            [(CPU, "PackedMultiHeadAttention")],
+            f"PackedMultiHeadAttention were placed on {CPU}",
+        ),
+        ("openvino", [(ORT_NAMES["openvino"], "MatMul")], None),
+        ("openvino", [(CPU, "Shape")], f"Shape were placed on {CPU}"),
+    ],
+)
+def test_what_takes_time_has_to_be_where_it_was_planned(
+    provider: Provider, placed: list[tuple[str, str]], fault: str | None
+) -> None:
+    assert misplaced(Plan(provider, "asked for"), placed) == fault

@@ -100,3 +100,20 @@ def test_a_provider_that_falls_back_to_the_cpu_in_silence_is_noticed(
     monkeypatch.setattr(onnxruntime, "InferenceSession", on_the_cpu)
     with pytest.raises(StartupError, match=r"--provider cuda: .*got CPUExecutionProvider instead"):
         Session.load(tiny_model, manifest, Plan("cuda", "asked for"))
+
+
+def test_a_provider_that_leaves_the_work_to_the_cpu_is_noticed(
+    tiny_model: Path, manifest: Manifest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = onnxruntime.InferenceSession
+
+    class OnTheCpu(real):  # type: ignore[misc,valid-type]  # CUDA is there, and takes no node
+        def __init__(self, *arguments: Any, **_: Any) -> None:
+            super().__init__(*arguments, providers=["CPUExecutionProvider"])
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider", *super().get_providers()]
+
+    monkeypatch.setattr(onnxruntime, "InferenceSession", OnTheCpu)
+    with pytest.raises(StartupError, match=r"\(.*MatMul.* were placed on CPUExecutionProvider\)"):
+        Session.load(tiny_model, manifest, Plan("cuda", "asked for"))

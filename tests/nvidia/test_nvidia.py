@@ -16,10 +16,10 @@ _ASK = "from app.inference import nvidia; nvidia.LIBRARIES = {}; print(nvidia.fa
 PRESENT = ("libc.so.6",)
 
 
-def ask(folder: Path, device_id: int = 0, libraries: tuple[str, ...] = PRESENT) -> str:
+def ask(folder: Path, devices: tuple[int, ...] = (0,), libraries: tuple[str, ...] = PRESENT) -> str:
     """The fault, as found by a process that looks for libraries in the folder first."""
     return subprocess.run(
-        [sys.executable, "-c", _ASK.format(libraries, device_id)],
+        [sys.executable, "-c", _ASK.format(libraries, devices)],
         cwd=ROOT,
         env={**os.environ, "LD_LIBRARY_PATH": str(folder)},
         capture_output=True,
@@ -50,7 +50,7 @@ def test_what_the_driver_says_becomes_a_remedy(
     tmp_path: Path, answers: dict[str, int], fault: str
 ) -> None:
     compile_driver(tmp_path, **answers)
-    assert ask(tmp_path, device_id=1).startswith(fault)
+    assert ask(tmp_path, (0, 1)).startswith(fault)
 
 
 def test_a_file_that_is_no_driver_is_none(tmp_path: Path) -> None:
@@ -60,7 +60,7 @@ def test_a_file_that_is_no_driver_is_none(tmp_path: Path) -> None:
 
 def test_a_device_and_every_library_are_enough(tmp_path: Path) -> None:
     compile_driver(tmp_path, version=13010)
-    assert ask(tmp_path, device_id=1) == ""
+    assert ask(tmp_path, (1, 0)) == ""
 
 
 def test_check_and_bench_fail_where_there_is_none() -> None:
