@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from datetime import datetime
 
 from starlette.applications import Starlette
@@ -58,7 +58,7 @@ def build(settings: Settings) -> Service:
     worker = BatchWorker(
         model.sessions,
         model.manifest.padding,
-        replace(model.limits, max_rows=settings.max_batch_requests),
+        model.limits.capped(settings.max_batch_requests),
         metrics,
         RunOptions(model.session.plan.run_threads, settings.run_timeout_seconds),
     )
@@ -228,6 +228,7 @@ def _wanted(settings: Settings) -> Wanted:
         threads=settings.threads,
         devices=settings.device_id or (),
         gpu_memory_limit=settings.gpu_memory_limit,
+        cache_dir=settings.cache_dir,
     )
 
 

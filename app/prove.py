@@ -78,14 +78,16 @@ def main(arguments: Sequence[str]) -> int:
     """Print the certificates, or one line on stderr and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
-    parser.add_argument("--provider", choices=("cpu", "openvino", "cuda"))
+    parser.add_argument("--provider", choices=("cpu", "openvino", "cuda", "tensorrt"))
     parser.add_argument("--dtype", choices=("float32", "bfloat16", "int8"), default="float32")
+    parser.add_argument("--cache-dir", type=Path, help="where TensorRT engines are kept")
     options = parser.parse_args(arguments)
     try:
         if options.provider is None:
             certificates = prove_every(options.folder)
         else:
-            certificates = [prove(options.folder, Wanted(options.provider, options.dtype))]
+            wanted = Wanted(options.provider, options.dtype, cache_dir=options.cache_dir)
+            certificates = [prove(options.folder, wanted)]
     except (ManifestError, ProbesError, StartupError, ServiceError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1
@@ -105,9 +107,9 @@ def _read(folder: Path) -> tuple[Manifest, Probes]:
 
 
 def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Certificate:
-    session = Session.load(folder, manifest, plan)
     longest = max(map(len, probes.inputs))
     limits = plan.limits(manifest.max_input_length, MAX_BATCH_TOKENS)
+    session = Session.load(folder, manifest, plan, limits)
     output = TASK_OUTPUTS[manifest.task]
     agreement = proof.replay(session, probes, manifest.padding, limits, output)
     return Certificate(

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from app import command_line
 from app.command_line import UsageError, flag_name
 from app.inference.manifest import Pooling
-from app.inference.providers import Choice, DtypeChoice
+from app.inference.providers import GPU_PROVIDERS, Choice, DtypeChoice
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
 
@@ -116,7 +116,7 @@ class Settings:
         Path, None, "the Hub cache to look in and download to; $HF_HOME/hub unless set"
     )
     cache_dir: Path | None = _option(
-        Path, None, "where models prepared from ONNX are kept; a temporary folder unless set"
+        Path, None, "where models prepared from ONNX and TensorRT engines are kept, if set"
     )
     hf_token: str | None = _option(
         str, None, "the token for the Hub; what $HF_HOME/token holds unless set", secret=True
@@ -128,7 +128,9 @@ class Settings:
         str, None, "the name in OpenAI answers and /info; the model id unless set"
     )
     provider: Choice = _option(
-        _one_of(*get_args(Choice)), "auto", "what runs the model: auto, cpu, openvino or cuda"
+        _one_of(*get_args(Choice)),
+        "auto",
+        "what runs the model: auto, cpu, openvino, cuda or tensorrt",
     )
     dtype: DtypeChoice = _option(
         _one_of(*get_args(DtypeChoice)),
@@ -136,7 +138,7 @@ class Settings:
         "the precision: float32, bfloat16, int8, or auto: bfloat16 where fast and proved close",
     )
     device_id: tuple[int, ...] | None = _option(
-        _devices, None, "which of several GPUs, with --provider cuda; 0,1 computes on both"
+        _devices, None, "which of several GPUs; 0,1 computes on both"
     )
     gpu_memory_limit: int | None = _option(
         _positive, None, "bytes of each GPU for weights and batches, with --provider cuda"
@@ -225,12 +227,11 @@ class Settings:
         settings = cls(**values)
         if settings.default_prompt is not None and settings.default_prompt_name is not None:
             raise UsageError("--default-prompt cannot be used with --default-prompt-name")
-        for name, value in (
-            ("--device-id", settings.device_id),
-            ("--gpu-memory-limit", settings.gpu_memory_limit),
-        ):
-            if value is not None and settings.provider != "cuda":
-                raise UsageError(f"{name} needs --provider cuda, not {settings.provider}")
+        if settings.device_id is not None and settings.provider not in GPU_PROVIDERS:
+            needed = f"--provider {' or '.join(GPU_PROVIDERS)}"
+            raise UsageError(f"--device-id needs {needed}, not {settings.provider}")
+        if settings.gpu_memory_limit is not None and settings.provider != "cuda":
+            raise UsageError(f"--gpu-memory-limit needs --provider cuda, not {settings.provider}")
         if settings.hf_token is not None and settings.hf_api_token is not None:
             raise UsageError("--hf-token cannot be used with --hf-api-token, its old name")
         return settings

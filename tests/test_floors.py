@@ -37,7 +37,7 @@ FLOORS = [
     {"app.inference.acceptance", "app.inference.runner", "app.inference.waiting"},
     {"app.inference.session", "app.inference.job"},
     {"app.inference.failures"},
-    {"app.inference.nvidia", "app.inference.openvino"},
+    {"app.inference.nvidia", "app.inference.openvino", "app.inference.tensorrt"},
     {"app.inference.providers", "app.inference.proof", "app.inference.machine"},
     {"app.inference.token_answers"},
     {"app.inference.agreement"},

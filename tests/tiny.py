@@ -196,7 +196,7 @@ def build(folder: Path, task: Task = "embedding", *, whole: bool = False) -> Man
         similarity="cosine",
         prompts=PROMPTS,
         default_prompt_name=None,
-        graphs=(Graph(GRAPH_FILE, "float32", ("cpu", "cuda"), inputs, outputs),),
+        graphs=(Graph(GRAPH_FILE, "float32", ("cpu", "cuda", "tensorrt"), inputs, outputs),),
         files={},
         tools={},
         created="2026-01-01T00:00:00+00:00",

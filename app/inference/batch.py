@@ -2,7 +2,8 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +54,11 @@ class BatchLimits:
     def fits(self, rows: int, longest: int) -> bool:
         """Whether so many rows of that length may be one batch; a single row always may."""
         return rows == 1 or self.padded(longest) * rows <= self.max_tokens
+
+    def capped(self, rows: int | None) -> Self:
+        """The same with at most so many rows; None for no further bound."""
+        counts = [count for count in (self.max_rows, rows) if count is not None]
+        return replace(self, max_rows=min(counts, default=None))
 
     def shapes(self) -> list[tuple[int, int]]:
         """Every (rows, length) within the tokens, fewest rows first; none where any can occur.

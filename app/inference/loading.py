@@ -182,7 +182,7 @@ def _start(
     certificate = certificate_for(manifest, plan)
     if plan.must_qualify and certificate is not None:
         require_quality(plan, certificate)  # before time is spent on loading
-    session = Session.load(exported.folder, manifest, plan)
+    session = Session.load(exported.folder, manifest, plan, limits)
     logger.info("Warming up model")
     try:
         _warm_up(session, manifest, limits, max_length)

@@ -13,7 +13,9 @@ import onnxruntime
 # What the CUDA provider of ONNX Runtime 1.31 is linked with (`readelf -d`), beside the driver.
 LIBRARIES = ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10")
 OLDEST_DRIVER = 13000  # CUDA's version, as the driver says it: 13.0
+_DRIVER = "libcuda.so.1"
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
+_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
 _REMEDY = "pass a device to the container (--gpus all), and see whether nvidia-smi shows it"
 
 
@@ -22,9 +24,33 @@ def fault(devices: Sequence[int]) -> str | None:
     return _driver_fault(max(devices)) or _library_fault()
 
 
+def describe(device_id: int) -> str:
+    """A device's name and compute capability, as the driver says them: NVIDIA L4 sm_89."""
+    driver = ctypes.CDLL(_DRIVER)
+    driver.cuInit(0)
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    driver.cuDeviceGet(ctypes.byref(device), device_id)
+    driver.cuDeviceGetName(name, len(name), device)
+    capability = [ctypes.c_int(), ctypes.c_int()]
+    for found, attribute in zip(capability, _CAPABILITY, strict=True):
+        driver.cuDeviceGetAttribute(ctypes.byref(found), attribute, device)
+    return f"{name.value.decode()} sm_{''.join(str(found.value) for found in capability)}"
+
+
+def cuda_version() -> str:
+    """The version of CUDA's own library, which is not the driver's."""
+    found = ctypes.c_int()
+    ctypes.CDLL(LIBRARIES[0]).cudaRuntimeGetVersion(ctypes.byref(found))
+    return _version(found.value)
+
+
+def _version(number: int) -> str:
+    return f"{number // 1000}.{number % 1000 // 10}"
+
+
 def _driver_fault(last_device: int) -> str | None:
     try:
-        driver = ctypes.CDLL("libcuda.so.1")
+        driver = ctypes.CDLL(_DRIVER)
     except OSError as error:
         return f"there is no NVIDIA driver here ({error}): {_REMEDY}"
     status = driver.cuInit(0)
@@ -39,8 +65,8 @@ def _driver_fault(last_device: int) -> str | None:
     driver.cuDriverGetVersion(ctypes.byref(version))
     if version.value < OLDEST_DRIVER:
         return (
-            f"the NVIDIA driver is for CUDA {version.value // 1000}.{version.value % 1000 // 10}, "
-            "13.0 is needed: update the driver to 580 or newer"
+            f"the NVIDIA driver is for CUDA {_version(version.value)}, {_version(OLDEST_DRIVER)} "
+            "is needed: update the driver to 580 or newer"
         )
     driver.cuDeviceGetCount(ctypes.byref(count))
     if last_device >= count.value:

@@ -10,7 +10,7 @@ import json
 import struct
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, Self
 from zipfile import BadZipFile
@@ -167,7 +167,7 @@ def replay(
     """Run the probes in batches of mixed lengths, some of them also alone, as serving would."""
     inputs = probes.inputs
     outputs = tuple(dict.fromkeys((output, *probes.token_answers)))
-    rows = replace(limits, max_rows=min(limits.max_rows or BATCH_ROWS, BATCH_ROWS))
+    rows = limits.capped(BATCH_ROWS)
 
     def run(batch: Sequence[TokenizedInput]) -> list[_Found]:
         collated = collate(batch, padding, limits.padded(max(map(len, batch))))

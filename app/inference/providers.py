@@ -9,19 +9,22 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Literal, Self
 
 from app.errors import StartupError
 from app.inference.batch import BatchLimits, ladder
 from app.inference.manifest import Dtype, Provider, Task
 
-Choice = Literal["auto", "cpu", "openvino", "cuda"]
+Choice = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
 DtypeChoice = Literal["auto", "float32", "bfloat16", "int8"]
 ORT_NAMES: Mapping[str, str] = {
     "cpu": "CPUExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
     "cuda": "CUDAExecutionProvider",
+    "tensorrt": "TensorrtExecutionProvider",
 }
+GPU_PROVIDERS = ("cuda", "tensorrt")
 VECTOR_TASKS = ("embedding", "splade", "multi_vector")
 # What takes the time of a model. Of the rest a GPU rightly leaves a few to the CPU, which computes
 # with shapes.
@@ -40,6 +43,7 @@ class Wanted:
     threads: int = 0
     devices: tuple[int, ...] = ()  # of several GPUs; () for the first
     gpu_memory_limit: int | None = None  # bytes of each
+    cache_dir: Path | None = None  # for what takes long to make
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +54,7 @@ class Here:
     cores: int
     bfloat16: bool  # whether the processor computes in it
     openvino_fault: str | None = None  # why OpenVINO cannot be used; None where it can
-    cuda_fault: str | None = None  # the same of a CUDA provider that is installed
+    gpu_fault: str | None = None  # the same of the GPU's provider, where it is installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +71,8 @@ class Plan:
     run_threads: int = 1  # that call a session at a time
     run_tokens: int | None = None
     row_counts: tuple[int, ...] = ()  # where a new shape is dear: the only ones; () for any
+    builds_engine: bool = False  # before the first run, for no larger shape than the largest batch
+    cache_dir: Path | None = None  # where that is kept
 
     @property
     def ort_name(self) -> str:
@@ -84,8 +90,9 @@ class Plan:
     def limits(self, longest_input: int, max_batch_tokens: int) -> BatchLimits:
         """What one run may hold, for inputs of up to that many tokens."""
         tokens = min(max_batch_tokens, self.run_tokens or max_batch_tokens)
-        lengths = ladder(longest_input) if self.row_counts else ()
-        return BatchLimits(tokens, lengths=lengths, row_counts=self.row_counts)
+        lengths = ladder(longest_input) if self.row_counts or self.builds_engine else ()
+        limits = BatchLimits(tokens, lengths=lengths, row_counts=self.row_counts)
+        return limits.capped(max(1, tokens // longest_input)) if self.builds_engine else limits
 
 
 def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
@@ -99,7 +106,9 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
         return [_cpu(threads, None, "int8")]
     fault = None if wanted.dtype == "bfloat16" else _why_not_bfloat16(wanted, here, task)
     plans = []
-    usable = ORT_NAMES["cuda"] in here.ort_names and here.cuda_fault is None
+    if wanted.provider == "tensorrt":
+        return [_tensorrt(threads, wanted)]
+    usable = ORT_NAMES["cuda"] in here.ort_names and here.gpu_fault is None
     if usable and wanted.provider in {"auto", "cuda"} and wanted.dtype != "bfloat16":
         plans.append(_cuda(threads, wanted))
     if fault is None:
@@ -109,7 +118,7 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     if wanted.provider == "openvino":
         plans.append(_openvino("float32", threads, wanted, fault))
     elif wanted.provider in {"auto", "cpu"}:
-        skipped = here.cuda_fault if wanted.provider == "auto" else None
+        skipped = here.gpu_fault if wanted.provider == "auto" else None
         plans.append(_cpu(threads, skipped or fault))
     return plans
 
@@ -118,7 +127,7 @@ def unusable(plan: Plan, reason: str) -> StartupError:
     """What to tell an operator whose provider is installed but does not work here."""
     device = (
         "check that a device is passed to the container and that its driver is recent enough, or "
-        if plan.provider == "cuda"
+        if plan.provider in GPU_PROVIDERS
         else ""
     )
     return StartupError(
@@ -147,13 +156,8 @@ def misplaced(plan: Plan, placed: Iterable[tuple[str, str]]) -> str | None:
 
 
 def _require(wanted: Wanted, here: Here) -> None:
-    if wanted.provider == "cuda" and ORT_NAMES["cuda"] not in here.ort_names:
-        raise StartupError(
-            "--provider cuda: the installed onnxruntime has no CUDA provider; install the `gpu` "
-            "extra (onnxruntime-gpu) or use the image built with --target gpu"
-        )
-    if wanted.provider == "cuda" and here.cuda_fault is not None:
-        raise StartupError(f"--provider cuda: {here.cuda_fault}; or use --provider cpu")
+    if wanted.provider in GPU_PROVIDERS:
+        _require_gpu(wanted.provider, here)
     if wanted.provider == "openvino" and here.openvino_fault is not None:
         raise StartupError(f"--provider openvino: {here.openvino_fault}; use --provider cpu")
     if wanted.dtype == "int8" and wanted.provider not in {"auto", "cpu"}:
@@ -163,7 +167,7 @@ def _require(wanted: Wanted, here: Here) -> None:
         )
     if wanted.dtype != "bfloat16":
         return
-    if wanted.provider in {"cpu", "cuda"}:
+    if wanted.provider in {"cpu", *GPU_PROVIDERS}:
         raise StartupError(
             f"--dtype bfloat16: provider {wanted.provider} computes in float32 only; use "
             "--provider openvino or --dtype float32"
@@ -172,6 +176,17 @@ def _require(wanted: Wanted, here: Here) -> None:
         raise StartupError(f"--dtype bfloat16: {here.openvino_fault}; use --dtype float32")
     if not here.bfloat16:
         raise StartupError(f"--dtype bfloat16: {NO_BFLOAT16}; use --dtype float32")
+
+
+def _require_gpu(provider: Choice, here: Here) -> None:
+    if ORT_NAMES[provider] not in here.ort_names:
+        name = {"cuda": "CUDA", "tensorrt": "TensorRT"}[provider]
+        raise StartupError(
+            f"--provider {provider}: the installed onnxruntime has no {name} provider; install the "
+            "`gpu` extra (onnxruntime-gpu) or use the image built with --target gpu"
+        )
+    if here.gpu_fault is not None:
+        raise StartupError(f"--provider {provider}: {here.gpu_fault}; or use --provider cpu")
 
 
 def _why_not_bfloat16(wanted: Wanted, here: Here, task: Task) -> str | None:
@@ -230,3 +245,16 @@ def _cuda(threads: int, wanted: Wanted) -> Plan:
         options["gpu_mem_limit"] = str(wanted.gpu_memory_limit)
     reason = "an NVIDIA device can be used"
     return Plan("cuda", reason, ort_options=options, devices=devices, threads=threads)
+
+
+def _tensorrt(threads: int, wanted: Wanted) -> Plan:
+    devices = wanted.devices or (0,)
+    return Plan(
+        "tensorrt",
+        "it was asked for",
+        ort_options={"device_id": str(devices[0])},
+        devices=devices,
+        threads=threads,
+        builds_engine=True,
+        cache_dir=wanted.cache_dir,
+    )

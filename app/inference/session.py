@@ -1,7 +1,7 @@
 """Session: one exported graph on one execution provider. With `openvino`, onnxruntime's door."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -9,12 +9,13 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from app.errors import StartupError
-from app.inference import machine, nvidia, openvino
-from app.inference.batch import Batch
+from app.errors import BackendFailed, StartupError
+from app.inference import machine, nvidia, openvino, tensorrt
+from app.inference.batch import Batch, BatchLimits
 from app.inference.failures import backend_failure
 from app.inference.manifest import Dtype, Graph, Manifest, Provider, Task
 from app.inference.providers import (
+    GPU_PROVIDERS,
     ORT_NAMES,
     Here,
     Plan,
@@ -30,8 +31,15 @@ logger = logging.getLogger(__name__)
 class Session:
     """A loaded graph. `run` may be called from several threads at a time."""
 
-    def __init__(self, session: onnxruntime.InferenceSession, plan: Plan, graph: Graph) -> None:
+    def __init__(
+        self,
+        session: onnxruntime.InferenceSession,
+        plan: Plan,
+        graph: Graph,
+        profile: tensorrt.Profile | None = None,
+    ) -> None:
         self._session = session
+        self._profile = profile  # of the engine that was built
         self._inputs = frozenset(graph.inputs)
         self._in_flight: set[onnxruntime.RunOptions] = set()
         self.plan = plan
@@ -48,33 +56,38 @@ class Session:
         return self.plan.compute_dtype
 
     @classmethod
-    def load(cls, folder: Path, manifest: Manifest, plan: Plan) -> Self:
+    def load(
+        cls, folder: Path, manifest: Manifest, plan: Plan, limits: BatchLimits | None = None
+    ) -> Self:
         """Load the folder's graph as planned, and check that what comes out is what was planned.
+
+        `limits` is what a run may hold, for a plan that builds an engine.
 
         Raises: StartupError naming the file or the provider, with the remedy.
         """
         graph = manifest.graph_for(plan.provider, plan.compute_dtype)
         if graph is None:
             raise StartupError(_no_graph(manifest, plan))
-        options = _session_options(plan)
-        arguments = {}
-        if plan.provider == "openvino":
-            options.add_provider_for_devices([openvino.find().device], plan.ort_options)
+        path = folder / graph.file
+        profile = None
+        if plan.builds_engine:
+            assert limits is not None
+            profile = tensorrt.Profile.of(limits)
+            session = _with_engine(path, manifest, graph, plan, profile)
         else:
-            arguments["providers"] = [(plan.ort_name, plan.ort_options)]
-        try:
-            session = onnxruntime.InferenceSession(folder / graph.file, options, **arguments)
-        except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
-            raise StartupError(f"{folder / graph.file} cannot be loaded: {error}") from None
+            session = _create(path, plan, plan.ort_options)
         _check_placement(session, plan)
         session.disable_fallback()  # a failing provider must fail, not move to the CPU
-        return cls(session, plan, graph)
+        return cls(session, plan, graph, profile)
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs, each (B, …) float32.
 
         Raises: BackendFailed with ONNX Runtime's own words; OutOfMemory and DeviceLost among them.
         """
+        if self._profile is not None and not self._profile.holds(batch.input_ids.shape):
+            shape = " × ".join(map(str, batch.input_ids.shape))
+            raise BackendFailed(f"Backend error: the engine was not built for {shape} tokens")
         feed = {
             "input_ids": batch.input_ids,
             "attention_mask": batch.attention_mask,
@@ -109,17 +122,19 @@ def plans(wanted: Wanted, task: Task) -> list[Plan]:
     else:
         found = openvino.Found(fault="OpenVINO was not asked for")  # loading it takes memory
     ort_names = frozenset(onnxruntime.get_available_providers())
-    cuda_fault = None
-    if wanted.provider in {"auto", "cuda"} and ORT_NAMES["cuda"] in ort_names:
-        cuda_fault = nvidia.fault(wanted.devices or (0,))
-    if cuda_fault is not None and wanted.provider == "auto":
-        logger.warning("the CUDA provider is not used: %s", cuda_fault)
+    gpu_fault = None
+    if wanted.provider in {"auto", *GPU_PROVIDERS} and ORT_NAMES["cuda"] in ort_names:
+        gpu_fault = nvidia.fault(wanted.devices or (0,))
+    if wanted.provider == "tensorrt" and gpu_fault is None:
+        gpu_fault = tensorrt.fault()
+    if gpu_fault is not None and wanted.provider == "auto":
+        logger.warning("the CUDA provider is not used: %s", gpu_fault)
     here = Here(
         ort_names=ort_names,
         cores=machine.usable_cores(),
         bfloat16=bfloat16 and (found.bfloat16 or found.fault is not None),
         openvino_fault=found.fault,
-        cuda_fault=cuda_fault,
+        gpu_fault=gpu_fault,
     )
     return candidates(wanted, here, task)
 
@@ -131,6 +146,38 @@ def _no_graph(manifest: Manifest, plan: Plan) -> str:
             f"MODEL_ID={manifest.source.id} DTYPE=int8, or use --dtype float32"
         )
     return f"the exported model holds no graph for provider {plan.provider}: export it again"
+
+
+def _create(path: Path, plan: Plan, ort_options: Mapping[str, str]) -> onnxruntime.InferenceSession:
+    options = _session_options(plan)
+    arguments = {}
+    if plan.provider == "openvino":
+        options.add_provider_for_devices([openvino.find().device], ort_options)
+    else:
+        arguments["providers"] = [(plan.ort_name, ort_options)]
+    try:
+        return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
+    except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
+        if plan.provider in GPU_PROVIDERS:
+            raise unusable(plan, str(error)) from None
+        raise StartupError(f"{path} cannot be loaded: {error}") from None
+
+
+def _with_engine(
+    path: Path, manifest: Manifest, graph: Graph, plan: Plan, profile: tensorrt.Profile
+) -> onnxruntime.InferenceSession:
+    """A session over an engine that is built now, or was built before."""
+    [device] = plan.devices
+    platform = (
+        f"{nvidia.describe(device)} onnxruntime{onnxruntime.__version__} "
+        f"tensorrt{tensorrt.version()} cuda{nvidia.cuda_version()}"
+    )
+    chosen = tensorrt.options(graph.inputs, profile, plan.compute_dtype)
+    name = tensorrt.engine_name(manifest.files, graph.file, chosen)
+    tensorrt.keep_float32()
+    with tensorrt.kept(plan.cache_dir, platform, name) as folder:
+        options = plan.ort_options | chosen | tensorrt.caches(folder)
+        return tensorrt.patiently(lambda: _create(path, plan, options))
 
 
 def _session_options(plan: Plan) -> onnxruntime.SessionOptions:

@@ -30,12 +30,13 @@ def main(arguments: Sequence[str]) -> int:
     """Measure one exported model; the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tests.gpu.bench", allow_abbrev=False)
     parser.add_argument("model_id", metavar="MODEL_ID")
-    parser.add_argument("--provider", choices=("cuda", "cpu"), default="cuda")
+    parser.add_argument("--provider", choices=("cuda", "tensorrt", "cpu"), default="cuda")
+    parser.add_argument("--cache-dir", type=Path, help="where TensorRT engines are kept")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--original", type=Path, help="the checkpoint that was exported")
     options = parser.parse_args(arguments)
     folder = repository.find(options.model_id, None, ROOT / "models")
-    fault = device.fault() if options.provider == "cuda" else None
+    fault = None if options.provider == "cpu" else device.fault()
     if fault is not None:
         fault = f"no GPU to measure on: {fault}"
     elif folder is None:
@@ -46,10 +47,12 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"error: {fault}\n")
         return 1
     length = Manifest.read(folder).max_input_length
+    wanted = Wanted(options.provider, "float32", cache_dir=options.cache_dir)
+    torch_device = "cpu" if options.provider == "cpu" else "cuda"
     for line in (
-        *bare(folder, Wanted(options.provider, "float32"), length, options.seconds),
-        *reference(options.original, options.provider, length, options.seconds),
-        *served(folder, options.provider, int(options.seconds)),
+        *bare(folder, wanted, length, options.seconds),
+        *reference(options.original, torch_device, length, options.seconds),
+        *served(folder, wanted, int(options.seconds)),
     ):
         sys.stdout.write(f"{line}\n")
     return 0
@@ -59,7 +62,7 @@ def bare(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[
     """Tokens a second of the session alone."""
     manifest = Manifest.read(folder)
     [plan] = plans(wanted, manifest.task)
-    session = Session.load(folder, manifest, plan)
+    session = Session.load(folder, manifest, plan, plan.limits(length, ROWS * length))
     batch = blank(ROWS, length, manifest.padding)
     outputs = (TASK_OUTPUTS[manifest.task],)
     session.run(batch, outputs)  # the first run allocates
@@ -72,7 +75,7 @@ def bare(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[
     yield f"{name}, bare session, {ROWS} × {length}: {rate:,.0f} tokens a second"
 
 
-def reference(original: Path | None, provider: str, length: int, seconds: float) -> Iterator[str]:
+def reference(original: Path | None, on: str, length: int, seconds: float) -> Iterator[str]:
     """The same of sentence-transformers, tokenization included."""
     if original is None:
         yield "sentence-transformers: not measured, --original names no checkpoint"
@@ -82,12 +85,12 @@ def reference(original: Path | None, provider: str, length: int, seconds: float)
 
     from tests.bench_reference import rate
 
-    if provider == "cuda" and not torch.cuda.is_available():
+    if on == "cuda" and not torch.cuda.is_available():
         yield f"sentence-transformers: not measured, torch {torch.__version__} has no CUDA here"
         return
-    dtype = torch.float16 if provider == "cuda" else torch.float32
+    dtype = torch.float16 if on == "cuda" else torch.float32
     kind = {"dtype": dtype, "attn_implementation": "sdpa"}
-    model = SentenceTransformer(str(original), device=provider, model_kwargs=kind)
+    model = SentenceTransformer(str(original), device=on, model_kwargs=kind)
     model.max_seq_length = length
     texts = ["word " * (2 * length)] * (2 * ROWS)  # each is cut to the full length
     rate(model, texts, ROWS, 0.1)
@@ -96,10 +99,12 @@ def reference(original: Path | None, provider: str, length: int, seconds: float)
     yield f"{name}, {ROWS} × {length}: {tokens:,.0f} tokens a second"
 
 
-def served(folder: Path, provider: str, seconds: int) -> Iterator[str]:
+def served(folder: Path, wanted: Wanted, seconds: int) -> Iterator[str]:
     """Queries a second over HTTP, one a request."""
     queries = passages(400, longest_words=25, seed=1)[:300]
-    flags = ("--provider", provider, "--dtype", "float32", "--log-level", "warn")
+    flags = ["--provider", wanted.provider, "--dtype", wanted.dtype, "--log-level", "warn"]
+    if wanted.cache_dir is not None:
+        flags += ["--cache-dir", str(wanted.cache_dir)]
     server = Server("--model-id", str(folder), *flags)
     try:
         server.wait_ready(300)

@@ -12,9 +12,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.inference import repository
+from app.errors import OutOfMemory
+from app.inference import nvidia, repository, tensorrt
 from app.inference.batch import blank
-from app.inference.manifest import TASK_OUTPUTS, Manifest
+from app.inference.manifest import GRAPH_FILE, TASK_OUTPUTS, Manifest
 from app.inference.providers import Wanted
 from app.inference.session import Session, plans
 from app.prove import prove
@@ -38,9 +39,9 @@ def folder() -> Path:
     return found
 
 
-def embed(folder: Path, provider: str) -> NDArray[np.float32]:
+def embed(folder: Path, provider: str, *flags: str) -> NDArray[np.float32]:
     """Unit vectors over HTTP, from a server that says which provider it runs on."""
-    server = Server("--model-id", str(folder), "--provider", provider, "--dtype", "float32")
+    server = Server("--model-id", str(folder), "--provider", provider, "--dtype", "float32", *flags)
     try:
         server.wait_ready(300)
         with urlopen(f"{server.url}/info", timeout=60) as answer:  # noqa: S310
@@ -67,6 +68,50 @@ def test_the_certificate_is_that_of_float32(folder: Path) -> None:
 def test_served_vectors_are_the_cpu_s(folder: Path) -> None:
     cosines = np.sum(embed(folder, "cuda") * embed(folder, "cpu"), axis=1)
     assert cosines.min() >= 0.99999
+
+
+@pytest.fixture
+def engines(folder: Path, tmp_path: Path) -> Wanted:
+    """TensorRT, with a place for its engines."""
+    assert folder
+    if (fault := tensorrt.fault()) is not None:
+        pytest.skip(fault)
+    return Wanted("tensorrt", "float32", cache_dir=tmp_path)
+
+
+def test_an_engine_is_built_once_and_gives_the_original_s_vectors(
+    folder: Path, engines: Wanted, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    for _ in range(2):
+        certificate = prove(folder, engines)
+        assert certificate.provider == "tensorrt"
+        assert certificate.worst_cosine >= 0.99999
+    begun = [text.partition(" TensorRT engine")[0] for text in caplog.messages]
+    assert [text for text in begun if text in {"Building a", "Taking the"}] == [
+        "Building a",
+        "Taking the",
+    ]
+
+
+def test_two_devices_serve_the_cpu_s_vectors(folder: Path) -> None:
+    if (fault := nvidia.fault((0, 1))) is not None:
+        pytest.skip(fault)
+    cosines = np.sum(embed(folder, "cuda", "--device-id", "0,1") * embed(folder, "cpu"), axis=1)
+    assert cosines.min() >= 0.99999
+
+
+def test_a_batch_beyond_the_limit_of_memory_is_known_as_that(folder: Path) -> None:
+    manifest = Manifest.read(folder)
+    weights = sum(path.stat().st_size for path in folder.glob(f"{GRAPH_FILE}*"))
+    wanted = Wanted("cuda", "float32", gpu_memory_limit=2 * weights + 200_000_000)
+    [plan] = plans(wanted, manifest.task)
+    session = Session.load(folder, manifest, plan)
+    outputs = (TASK_OUTPUTS[manifest.task],)
+    session.run(blank(1, 8, manifest.padding), outputs)
+    with pytest.raises(OutOfMemory):
+        session.run(blank(4000, manifest.max_input_length, manifest.padding), outputs)
+    session.run(blank(1, 8, manifest.padding), outputs)
 
 
 def test_memory_is_flat_over_random_shapes(folder: Path) -> None:

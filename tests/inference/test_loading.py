@@ -124,9 +124,9 @@ def test_what_claims_a_lower_precision_must_compute_in_it(
 def test_the_last_plan_that_fails_stops_the_start(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    missing = replace(PLAIN, provider="tensorrt")
+    missing = replace(PLAIN, provider="openvino")
     monkeypatch.setattr(loading, "plans", lambda *_: [missing])
-    with pytest.raises(StartupError, match="no graph for provider tensorrt"):
+    with pytest.raises(StartupError, match="no graph for provider openvino"):
         load_tiny(folder)
 
 

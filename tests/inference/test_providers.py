@@ -23,7 +23,8 @@ PLUGIN = Here(frozenset({CPU}), 2, bfloat16=False)
 FAST = Here(frozenset({CPU}), 2, bfloat16=True)
 BLOCKED = Here(frozenset({CPU}), 2, bfloat16=True, openvino_fault="no plug-in")
 GPU = Here(frozenset({CPU, CUDA}), 2, bfloat16=False, openvino_fault="no plug-in")
-GPU_IMAGE = replace(GPU, cuda_fault="there is no NVIDIA driver here: pass a device")
+TENSORRT = replace(GPU, ort_names=frozenset({CPU, CUDA, ORT_NAMES["tensorrt"]}))
+GPU_IMAGE = replace(GPU, gpu_fault="there is no NVIDIA driver here: pass a device")
 
 
 @pytest.mark.parametrize(
@@ -52,6 +53,8 @@ GPU_IMAGE = replace(GPU, cuda_fault="there is no NVIDIA driver here: pass a devi
         (FAST, "auto", "int8", "reranker", ["cpu int8"]),
         (FAST, "cpu", "int8", "embedding", ["cpu int8"]),
         (GPU, "cuda", "float32", "embedding", ["cuda float32"]),
+        (TENSORRT, "auto", "auto", "embedding", ["cuda float32", "cpu float32"]),
+        (TENSORRT, "tensorrt", "auto", "reranker", ["tensorrt float32"]),
     ],
 )
 def test_what_is_tried_in_which_order(
@@ -76,6 +79,15 @@ def test_what_is_tried_in_which_order(
         (PLAIN, "auto", "bfloat16", "--dtype bfloat16: no plug-in; use --dtype float32"),
         (FAST, "cpu", "bfloat16", "provider cpu computes in float32 only; use --provider openvino"),
         (GPU, "cuda", "int8", "provider cuda has no graph of that precision; use --provider cpu"),
+        (GPU, "tensorrt", "auto", "no TensorRT provider; install the `gpu` extra"),
+        (
+            replace(TENSORRT, gpu_fault="a library is missing"),
+            "tensorrt",
+            "auto",
+            "--provider tensorrt: a library is missing; or use --provider cpu",
+        ),
+        (TENSORRT, "tensorrt", "bfloat16", "provider tensorrt computes in float32 only"),
+        (TENSORRT, "tensorrt", "int8", "provider tensorrt has no graph of that precision"),
         (PLUGIN, "openvino", "int8", "provider openvino has no graph of that precision"),
         (PLUGIN, "openvino", "bfloat16", "neither amx_bf16 nor avx512_bf16"),
     ],

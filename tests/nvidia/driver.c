@@ -3,6 +3,8 @@
  * For tests only: it shows that each answer of a driver becomes the right line for the operator, on
  * machines that have none.
  */
+#include <string.h>
+
 int cuInit(unsigned flags) {
     (void)flags;
     return STATUS;
@@ -15,5 +17,21 @@ int cuDriverGetVersion(int *version) {
 
 int cuDeviceGetCount(int *count) {
     *count = COUNT;
+    return 0;
+}
+
+int cuDeviceGet(int *device, int ordinal) {
+    *device = 10 + ordinal; /* a handle, not the number it was asked for by */
+    return 0;
+}
+
+int cuDeviceGetName(char *name, int length, int device) {
+    strncpy(name, device == 11 ? "NVIDIA L4" : "NVIDIA H100 80GB HBM3", length);
+    return 0;
+}
+
+int cuDeviceGetAttribute(int *value, int attribute, int device) {
+    int capability = device == 11 ? 89 : 90;
+    *value = attribute == 75 ? capability / 10 : attribute == 76 ? capability % 10 : -1;
     return 0;
 }
