@@ -6,13 +6,15 @@ import fcntl
 import termios
 from collections.abc import Callable, Iterator
 
-from hypercorn.asyncio.tcp_server import TCPServer
+from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.config import Config
-from hypercorn.events import Event, RawData, Updated
+from hypercorn.events import Closed, Event, RawData, Updated
 
 TURN_SECONDS = 0.02
 QUIET_TURNS = 5
 QUIET_LIMIT_SECONDS = 2.0
+LINGER_SECONDS = 2.0  # for which a client that has its last answer may say nothing
+MOST_REFUSED = 16  # connections at a time that are beyond the limit, and heard out
 
 REFUSAL = (
     b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n"
@@ -26,19 +28,31 @@ class Connections:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._open = 0
+        self._refused = 0
         self._idle: dict[PoliteTCPServer, None] = {}  # the first has idled longest
 
     @contextlib.contextmanager
     def admitted(self, connection: "PoliteTCPServer") -> Iterator[bool]:
         """Whether there is room for one more, which lasts as long as the block."""
-        room = self._open < self._limit or self._close_one()
+        if self._open >= self._limit and not self._close_one():
+            yield False
+            return
         self._open += 1
-        self.mark(connection, idle=room)
+        self.mark(connection, idle=True)
         try:
-            yield room
+            yield True
         finally:
             self._open -= 1
             self.mark(connection, idle=False)
+
+    @contextlib.contextmanager
+    def refused(self) -> Iterator[bool]:
+        """Whether a connection without room may stay until it has read so, as long as the block."""
+        self._refused += 1
+        try:
+            yield self._refused <= MOST_REFUSED
+        finally:
+            self._refused -= 1
 
     def mark(self, connection: "PoliteTCPServer", *, idle: bool) -> None:
         """Note whether a connection waits for a request, and may be closed."""
@@ -63,38 +77,82 @@ class ServerConfig(Config):
 
 
 class PoliteTCPServer(TCPServer):
-    """A connection that ends when its client ends it, and not with a request unread.
+    """A connection that ends when its client ends it, with no request and no answer unread.
 
     Hypercorn 0.18 holds an idle connection that its client closed until the keep-alive time is
     over: at 100 clients a second that is 31,000 open files. And at shutdown it closes a connection
     that looks idle at once, although a request may lie unread in its buffer. It also waits without
-    limit for a client to send its first request, or to take an answer.
+    limit for a client to send its first request, or to take an answer. And it closes right behind
+    its last answer: where the client still sends, the kernel then resets the connection, and the
+    client never reads that answer (RFC 9112, section 9.6).
     """
 
     config: ServerConfig
     is_fresh = True  # no request came yet
+    has_answered = False  # for the last time: what still comes is dropped
+    dropped = 0  # times that something came after that
 
     async def run(self) -> None:
         with self.config.connections.admitted(self) as has_room:
             if has_room:
                 await super().run()
             else:
-                self.writer.write(REFUSAL)
-                await self._close()
+                await self._refuse()
 
     async def protocol_send(self, event: Event) -> None:
         if isinstance(event, RawData):
             with self._while_it_flows():
                 await super().protocol_send(event)
-            return
-        if isinstance(event, Updated):
-            self.is_fresh = False
-            self.config.connections.mark(self, idle=event.idle)
-        await super().protocol_send(event)
+        elif isinstance(event, Closed) and not self.reader.at_eof():
+            await self._half_close()
+        else:
+            if isinstance(event, Updated):
+                self.is_fresh = False
+                self.config.connections.mark(self, idle=event.idle)
+            await super().protocol_send(event)
 
     async def _read_data(self) -> None:
-        await super()._read_data()
+        while not self.reader.at_eof():
+            try:
+                data = await self.reader.read(MAX_RECV)
+            except OSError:
+                break
+            if self.has_answered:
+                self.dropped += 1
+            else:
+                await self.protocol.handle(RawData(data))
+        await self.protocol.handle(Closed())
         await self.idle_task.stop()
+
+    async def _refuse(self) -> None:
+        with self.config.connections.refused() as may_stay:
+            self.writer.write(REFUSAL)
+            self.writer.write_eof()
+            with contextlib.suppress(OSError, TimeoutError):
+                async with asyncio.timeout(LINGER_SECONDS if may_stay else 0):
+                    while await self.reader.read(MAX_RECV):
+                        pass
+            await self._close()
+
+    async def _half_close(self) -> None:
+        """Say that this was all, and read on until the client has closed its side too."""
+        if self.has_answered:
+            return
+        self.has_answered = True
+        with contextlib.suppress(OSError, RuntimeError):
+            self.writer.write_eof()
+        self.config.connections.mark(self, idle=True)
+        await self.idle_task.restart(self._task_group, self._linger)
+
+    async def _linger(self) -> None:
+        """Close once the client has been silent for a while, or had time enough to end."""
+        before = -1
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.config.client_timeout_seconds):
+                while before < self.dropped:
+                    before = self.dropped
+                    await asyncio.sleep(LINGER_SECONDS)
+        self._task_group.spawn(self._close)  # which ends this task
 
     async def _idle_timeout(self) -> None:
         config = self.config

@@ -43,6 +43,18 @@ def read_all(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
+def send_and_read(connection: socket.socket, content: bytes) -> bytes:
+    """What comes back to a client that looks for it only when it has sent everything."""
+    connection.settimeout(20)
+    connection.sendall(content)
+    return read_all(connection)
+
+
+def send_for_ever(connection: socket.socket) -> None:
+    while True:
+        connection.sendall(b"x" * 65536)
+
+
 def status_of(connection: socket.socket) -> bytes:
     connection.sendall(GET)
     return connection.recv(65536)[9:12]
@@ -57,6 +69,52 @@ def test_a_body_that_does_not_come_is_408_and_the_end(start: START, sent: bytes)
     assert answer.startswith(b"HTTP/1.1 408")
     assert b"connection: close" in answer
     assert answer.endswith(b"it came too slowly")
+
+
+LARGE = b"x" * 20_000_000  # more than the kernel takes from a client that nobody reads
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (HEAD + b"Content-Length: 20000000\r\n\r\n", b"413"),
+        (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1312d00\r\n", b"413"),
+        (HEAD.replace(b"/json", b"/xml") + b"Content-Length: 20000000\r\n\r\n", b"415"),
+        (HEAD.replace(b"embed", b"none") + b"Content-Length: 20000000\r\n\r\n", b"404"),
+        (b"this is no HTTP\r\n\r\n", b"400"),
+    ],
+    ids=["declared", "chunked", "no JSON", "no path", "no HTTP"],
+)
+def test_an_answer_reaches_a_client_that_still_sends(
+    start: START, head: bytes, status: bytes
+) -> None:
+    server = start()
+    with server.connect() as connection:
+        answer = send_and_read(connection, head + LARGE)
+    assert answer[9:12] == status
+    assert b"connection: close" in answer.lower()
+
+
+def test_a_client_that_sends_on_for_ever_is_cut_off(start: START) -> None:
+    server = start("--client-timeout-seconds", "0.3")
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 100000000000000\r\n\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 413")
+        with pytest.raises(ConnectionError):
+            send_for_ever(connection)
+
+
+def test_a_client_that_stays_after_its_last_answer_is_left(start: START) -> None:
+    server = start()
+    files = Path(f"/proc/{server.process.pid}/fd")
+    with server.connect() as other:
+        assert status_of(other) == b"200"
+        before = len(list(files.iterdir()))
+        with server.connect() as connection:
+            connection.sendall(GET.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"))
+            assert read_all(connection).startswith(b"HTTP/1.1 200")
+            while len(list(files.iterdir())) > before:
+                assert status_of(other) == b"200"
 
 
 @pytest.mark.parametrize("sent", [b"", b"POST /embed HT", HEAD])
@@ -114,9 +172,13 @@ def test_where_all_connections_are_busy_one_more_is_refused(start: START) -> Non
         for connection in (one, other):
             connection.sendall(HEAD + b"Content-Length: 16\r\nExpect: 100-continue\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 100")
+        for _ in range(100):  # as many as come
+            with server.connect() as refused:
+                answer = read_all(refused)
+            assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n")
         with server.connect() as refused:
-            answer = read_all(refused)
-        assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n")
+            answer = send_and_read(refused, HEAD + b"Content-Length: 20000000\r\n\r\n" + LARGE)
+        assert answer.startswith(b"HTTP/1.1 429")
         one.sendall(b'{"inputs":"cat"}')
         assert one.recv(65536).startswith(b"HTTP/1.1 200")
 

@@ -295,13 +295,9 @@ def test_a_large_upload_that_is_refused_leaves_nothing_behind(server: Server) ->
         with server.connect() as connection:
             head = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Length: 100000000\r\n\r\n"
             connection.sendall(head)
-            try:
-                for _ in range(40):
-                    connection.sendall(b"x" * 65536)
-                answer = connection.recv(65536)
-            except (ConnectionResetError, BrokenPipeError):
-                continue  # the server closed while we were still sending
-            assert answer.startswith(b"HTTP/1.1 415")
+            for _ in range(40):
+                connection.sendall(b"x" * 65536)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 415")
     deadline = time.monotonic() + 10
     while len(list(descriptors.iterdir())) > before and time.monotonic() < deadline:
         time.sleep(0.05)
