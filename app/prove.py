@@ -116,7 +116,7 @@ def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Ce
         graph=session.graph.file,
         provider=session.provider,
         compute_dtype=session.compute_dtype,
-        machine=machine.describe(),
+        machine=plan.gpu or machine.describe(),
         reference=manifest.certificates[0].reference if manifest.certificates else "pytorch",
         probes=len(probes),
         longest_input=longest,

@@ -98,7 +98,7 @@ def require_quality(plan: Plan, measured: Measured) -> None:
 
 def certificate_for(manifest: Manifest, plan: Plan) -> Certificate | None:
     """What the folder says of this graph, provider, precision and machine."""
-    key = (plan.provider, plan.compute_dtype, machine.describe())
+    key = (plan.provider, plan.compute_dtype, plan.gpu or machine.describe())
     files = {graph.file for graph in manifest.graphs}
     least = QUALIFYING_PROBES if plan.must_qualify else 1
     for one in manifest.certificates:

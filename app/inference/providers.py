@@ -55,6 +55,7 @@ class Here:
     bfloat16: bool  # whether the processor computes in it
     openvino_fault: str | None = None  # why OpenVINO cannot be used; None where it can
     gpu_fault: str | None = None  # the same of the GPU's provider, where it is installed
+    gpu: str = "an NVIDIA device"  # what would compute
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,7 @@ class Plan:
     must_qualify: bool = False  # nobody asked for this precision: it must show that it costs little
     ort_options: dict[str, str] = field(default_factory=dict)
     devices: tuple[int, ...] = ()  # GPUs that have a session each
+    gpu: str | None = None  # what they are; None of a provider that computes on the processor
     threads: int = 1  # of a session
     run_threads: int = 1  # that call a session at a time
     run_tokens: int | None = None
@@ -107,10 +109,10 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     fault = None if wanted.dtype == "bfloat16" else _why_not_bfloat16(wanted, here, task)
     plans = []
     if wanted.provider == "tensorrt":
-        return [_tensorrt(threads, wanted)]
+        return [_tensorrt(threads, wanted, here.gpu)]
     usable = ORT_NAMES["cuda"] in here.ort_names and here.gpu_fault is None
     if usable and wanted.provider in {"auto", "cuda"} and wanted.dtype != "bfloat16":
-        plans.append(_cuda(threads, wanted))
+        plans.append(_cuda(threads, wanted, here.gpu))
     if fault is None:
         plans.append(_openvino("bfloat16", threads, wanted))
     if wanted.dtype == "bfloat16":
@@ -233,7 +235,7 @@ def _openvino(dtype: Dtype, threads: int, wanted: Wanted, reason: str | None = N
     )
 
 
-def _cuda(threads: int, wanted: Wanted) -> Plan:
+def _cuda(threads: int, wanted: Wanted, gpu: str) -> Plan:
     devices = wanted.devices or (0,)
     options = {
         "device_id": str(devices[0]),
@@ -243,17 +245,24 @@ def _cuda(threads: int, wanted: Wanted) -> Plan:
     }
     if wanted.gpu_memory_limit is not None:
         options["gpu_mem_limit"] = str(wanted.gpu_memory_limit)
-    reason = "an NVIDIA device can be used"
-    return Plan("cuda", reason, ort_options=options, devices=devices, threads=threads)
+    return Plan(
+        "cuda",
+        f"{gpu} can be used",
+        ort_options=options,
+        devices=devices,
+        gpu=gpu,
+        threads=threads,
+    )
 
 
-def _tensorrt(threads: int, wanted: Wanted) -> Plan:
+def _tensorrt(threads: int, wanted: Wanted, gpu: str) -> Plan:
     devices = wanted.devices or (0,)
     return Plan(
         "tensorrt",
         "it was asked for",
         ort_options={"device_id": str(devices[0])},
         devices=devices,
+        gpu=gpu,
         threads=threads,
         builds_engine=True,
         cache_dir=wanted.cache_dir,

@@ -122,21 +122,30 @@ def plans(wanted: Wanted, task: Task) -> list[Plan]:
     else:
         found = openvino.Found(fault="OpenVINO was not asked for")  # loading it takes memory
     ort_names = frozenset(onnxruntime.get_available_providers())
-    gpu_fault = None
+    gpu = {}
     if wanted.provider in {"auto", *GPU_PROVIDERS} and ORT_NAMES["cuda"] in ort_names:
-        gpu_fault = nvidia.fault(wanted.devices or (0,))
-    if wanted.provider == "tensorrt" and gpu_fault is None:
-        gpu_fault = tensorrt.fault()
-    if gpu_fault is not None and wanted.provider == "auto":
-        logger.warning("the CUDA provider is not used: %s", gpu_fault)
+        gpu = _look_for_gpu(wanted)
     here = Here(
         ort_names=ort_names,
         cores=machine.usable_cores(),
         bfloat16=bfloat16 and (found.bfloat16 or found.fault is not None),
         openvino_fault=found.fault,
-        gpu_fault=gpu_fault,
+        **gpu,
     )
     return candidates(wanted, here, task)
+
+
+def _look_for_gpu(wanted: Wanted) -> dict[str, str]:
+    """What `Here` says of the devices: their names, or why they cannot be used."""
+    devices = wanted.devices or (0,)
+    fault = nvidia.fault(devices)
+    if fault is None and wanted.provider == "tensorrt":
+        fault = tensorrt.fault()
+    if fault is None:
+        return {"gpu": ", ".join(sorted(set(map(nvidia.describe, devices))))}
+    if wanted.provider == "auto":
+        logger.warning("the CUDA provider is not used: %s", fault)
+    return {"gpu_fault": fault}
 
 
 def _no_graph(manifest: Manifest, plan: Plan) -> str:

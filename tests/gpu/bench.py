@@ -9,11 +9,16 @@ import argparse
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
 
 from app.inference import repository
-from app.inference.batch import blank
+from app.inference.batch import Batch, blank
 from app.inference.manifest import TASK_OUTPUTS, Manifest
 from app.inference.providers import Wanted
 from app.inference.session import Session, plans
@@ -51,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     torch_device = "cpu" if options.provider == "cpu" else "cuda"
     for line in (
         *bare(folder, wanted, length, options.seconds),
+        *bound(folder, wanted, length, options.seconds / 4),
         *reference(options.original, torch_device, length, options.seconds),
         *served(folder, wanted, int(options.seconds)),
     ):
@@ -73,6 +79,44 @@ def bare(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[
     rate = runs * ROWS * length / (time.perf_counter() - started)
     name = f"{session.provider} {session.compute_dtype}"
     yield f"{name}, bare session, {ROWS} × {length}: {rate:,.0f} tokens a second"
+
+
+def bound(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[str]:
+    """One run as the service makes it, and the same through IOBinding: the smallest and a large."""
+    manifest = Manifest.read(folder)
+    [plan] = plans(wanted, manifest.task)
+    session = Session.load(folder, manifest, plan, plan.limits(length, ROWS * length))
+    output = TASK_OUTPUTS[manifest.task]
+    binding = session._session.io_binding()
+
+    def through_binding(batch: Batch) -> NDArray[np.float32]:
+        binding.clear_binding_inputs()
+        binding.clear_binding_outputs()
+        for name in session.graph.inputs:
+            binding.bind_cpu_input(name, getattr(batch, name))
+        binding.bind_output(output)
+        session._session.run_with_iobinding(binding)
+        [found] = binding.copy_outputs_to_cpu()
+        return cast("NDArray[np.float32]", found)
+
+    for rows, tokens in ((1, 8), (ROWS, length)):
+        batch = blank(rows, tokens, manifest.padding)
+        plain = session.run(batch, (output,))[output]
+        np.testing.assert_allclose(through_binding(batch), plain, atol=1e-5)
+        ways: dict[str, Callable[[], object]] = {
+            "a run": partial(session.run, batch, (output,)),
+            "through IOBinding": partial(through_binding, batch),
+        }
+        found = ", ".join(f"{name} {_milliseconds(way, seconds):.3f}" for name, way in ways.items())
+        yield f"{session.provider} {session.compute_dtype}, {rows} × {tokens}, ms: {found}"
+
+
+def _milliseconds(way: Callable[[], object], seconds: float) -> float:
+    runs, started = 0, time.perf_counter()
+    while time.perf_counter() - started < seconds:
+        way()
+        runs += 1
+    return 1000 * (time.perf_counter() - started) / runs
 
 
 def reference(original: Path | None, on: str, length: int, seconds: float) -> Iterator[str]:

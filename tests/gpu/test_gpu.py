@@ -60,6 +60,7 @@ def embed(folder: Path, provider: str, *flags: str) -> NDArray[np.float32]:
 def test_the_certificate_is_that_of_float32(folder: Path) -> None:
     certificate = prove(folder, Wanted("cuda", "float32"))
     assert certificate.provider == "cuda"
+    assert certificate.machine == nvidia.describe(0)
     assert certificate.worst_cosine >= 0.99999
     assert certificate.batch_cosine is not None
     assert certificate.batch_cosine >= 0.99999

@@ -93,6 +93,15 @@ def test_a_certificate_that_lacks_later_figures_still_fits(folder: Path) -> None
     assert certificate.first_percentile is None
 
 
+def test_a_certificate_of_another_gpu_says_nothing_here(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certify(folder, machine="NVIDIA L4 sm_89")
+    for gpu, found in (("NVIDIA L4 sm_89", True), ("NVIDIA T4 sm_75", False), (None, False)):
+        try_plans(monkeypatch, replace(PLAIN, gpu=gpu))
+        assert (load_tiny(folder).proof.certificate is not None) is found
+
+
 def test_a_precision_that_its_certificate_does_not_allow_is_not_taken(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

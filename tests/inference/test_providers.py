@@ -177,6 +177,13 @@ def test_cuda_has_a_plan_for_each_device_that_is_named(
     assert all(one.ort_options["arena_extend_strategy"] == "kSameAsRequested" for one in each)
 
 
+@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
+def test_a_certificate_of_a_gpu_names_the_gpu(provider: Choice) -> None:
+    [plan] = candidates(Wanted(provider), replace(TENSORRT, gpu="NVIDIA L4 sm_89"), "embedding")
+    assert plan.gpu == "NVIDIA L4 sm_89"
+    assert candidates(Wanted("cpu"), TENSORRT, "embedding")[0].gpu is None
+
+
 def test_the_memory_of_a_gpu_is_bounded_when_asked() -> None:
     [plan] = candidates(Wanted("cuda"), GPU, "embedding")
     assert "gpu_mem_limit" not in plan.ort_options
