@@ -1,11 +1,24 @@
 """Request bodies: bytes to typed fields. Fast when all is well, exact when something is not."""
 
-from typing import Any
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import orjson
 
 from app.api import diagnosis
 from app.api.fields import Misfit, Shape
+
+T = TypeVar("T")
+
+LARGE_BYTES = 128 * 1024  # that take longer than a millisecond or two to read
+
+
+async def in_turns(body: bytes, make: Callable[[bytes], T]) -> T:
+    """What is made of a body; of a large one on a thread, so that others have their turns."""
+    if len(body) <= LARGE_BYTES:
+        return make(body)
+    return await asyncio.to_thread(make, body)
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 Follows TEI 1.9.3 router/src/http/server.rs and core/src/infer.rs.
 """
 
-from collections.abc import Awaitable, Callable
+import contextlib
+from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
 from app.api.spans import RequestSpan
@@ -20,11 +21,8 @@ async def counted(
     method = f'method="{"batch" if request.is_batch else "single"}"'
     metrics.count("te_request_count", method)
     metrics.count(f"te_{verb.counted_as}_count", amount=len(request.inputs))
-    try:
+    with failure_counted(metrics):
         computed = await verb.run(engine, request)
-    except ServiceError as error:
-        _count_failure(metrics, error)
-        raise
     metrics.count("te_request_success", method)
     seconds = span.seconds()
     _record(metrics, verb.counted_as, computed, seconds)
@@ -40,15 +38,18 @@ async def failures_counted(
     _: RequestSpan,
 ) -> bytes:
     """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
-    try:
+    with failure_counted(metrics):
         return await answer(engine, content)
+
+
+@contextlib.contextmanager
+def failure_counted(metrics: Metrics) -> Iterator[None]:
+    """Record the failure of what is done within the block."""
+    try:
+        yield
     except ServiceError as error:
-        _count_failure(metrics, error)
+        metrics.count("te_request_failure", f'err="{error.metric_label}"')
         raise
-
-
-def _count_failure(metrics: Metrics, error: ServiceError) -> None:
-    metrics.count("te_request_failure", f'err="{error.metric_label}"')
 
 
 def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:

@@ -17,7 +17,7 @@ from app.errors import MalformedBody, MistypedBody
 
 MAX_DEPTH = 127  # serde_json allows 128 levels, the body's own object among them
 _BLANK = re.compile(r"[ \t\n\r]*")
-_MARK = re.compile(r'"(?:[^"\\]|\\.)*(?:"|$)|[\[\]{}]', re.DOTALL)
+_MARK = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|$)|[\[\]{}]', re.DOTALL)
 
 _HALF_PAIR = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u)")
 
@@ -42,7 +42,8 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
         if name in values:
             raise MistypedBody(f"duplicate field `{name}` {_position(text, after)}")
         try:
-            _check_content(value, text)
+            if (bad := _misfit(value, text)) is not None:
+                raise bad
             _check_names(value, shape_of(shape.fields[name].read))
             values[name] = shape.read_field(name, _plain(value))
         except Misfit as misfit:
@@ -97,12 +98,13 @@ def _named(found: Any, shape: Shape, text: str, end: int) -> Iterator[tuple[str,
     elif type(found) is list:
         yield from zip(shape.fields, found, strict=False)
     else:
-        misfit = wrong_type(found, f"struct {shape.name}")
-        raise MistypedBody(f"{misfit.message} {_position(text, end)}")
+        misfit = _misfit(found, text) or wrong_type(found, f"struct {shape.name}")
+        error = MalformedBody if misfit.syntax else MistypedBody
+        raise error(f"{misfit.message} {_position(text, end)}")
 
 
 def _plain(value: Any) -> Any:
-    """The value with dictionaries in place of pairs; it is not deep, `_check_content` saw to it."""
+    """The value with dictionaries in place of pairs; it is not deep, `_misfit` saw to it."""
     if type(value) is _Pairs:
         return {name: _plain(inner) for name, inner in value}
     return [_plain(inner) for inner in value] if type(value) is list else value
@@ -121,24 +123,24 @@ def _check_names(value: Any, shape: Shape | None) -> None:
             _check_names(inner, shape_of(shape.fields[name].read))
 
 
-def _check_content(value: Any, text: str) -> None:
-    """Refuse, inside a known field, what the scanner let pass and serde calls bad syntax."""
+def _misfit(value: Any, text: str) -> Misfit | None:
+    """What the scanner let pass and serde calls bad syntax, in a value that is looked at."""
     level: Sequence[Any] = [value]
     for _ in range(MAX_DEPTH):
         deeper: list[Any] = []
         for one in level:
             if isinstance(one, str) and not _is_unicode(one):
-                raise Misfit(f"{_surrogate_words(text)} hex escape", syntax=True)
+                return Misfit(f"{_surrogate_words(text)} hex escape", syntax=True)
             if isinstance(one, float) and math.isinf(one):
-                raise Misfit("number out of range", syntax=True)
+                return Misfit("number out of range", syntax=True)
             if type(one) is _Pairs:
                 deeper.extend(inner for _, inner in one)
             elif type(one) is list:
                 deeper.extend(one)
         if not deeper:
-            return
+            return None
         level = deeper
-    raise Misfit("recursion limit exceeded", syntax=True)
+    return Misfit("recursion limit exceeded", syntax=True)
 
 
 def _surrogate_words(text: str) -> str:

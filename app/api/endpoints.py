@@ -1,18 +1,17 @@
 """Endpoints: what stands behind a path. Read → compute → answer, and count it once."""
 
-import asyncio
 import contextlib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from app.api import body
-from app.api.counting import counted
-from app.api.fields import Shape
+from app.api.counting import counted, failure_counted
 from app.api.spans import RequestSpan
 from app.api.transport import (
     JSON,
@@ -28,7 +27,6 @@ from app.api.verb import Request, Verb, render_error
 from app.errors import (
     ClientGone,
     DeadlineExceeded,
-    Overloaded,
     ServiceError,
     Unhealthy,
     UnreadableRequest,
@@ -41,9 +39,6 @@ from app.metrics import Metrics
 from app.tracing import Tracer
 
 logger = logging.getLogger(__name__)
-
-# A body that takes longer than a millisecond or two to read.
-LARGE_BODY_BYTES = 128 * 1024
 
 Take = Callable[[int], None]  # of bytes, out of what all bodies may hold
 
@@ -99,7 +94,7 @@ class Infer:
             async with _read(self._service, scope, receive, take) as content:
                 verb = self._choose(content)
                 span.name, answer_error = verb.name, verb.render_error
-                request = verb.build(await _fields(content, verb.shape))
+                request = await body.in_turns(content, partial(_request, verb))
                 run = counted(self._service.engine, self._service.metrics, verb, request, span)
                 computed = await unless_gone(receive, run)
         except (UnreadableRequest, ServiceError, ClientGone) as error:
@@ -190,22 +185,16 @@ async def _read(
     """
     try:
         async with deadline(scope):
-            try:
+            with failure_counted(service.metrics):
                 content = await service.bodies.read_json(scope, receive, take)
-            except Overloaded as error:
-                service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
-                raise
             yield content
     except DeadlineExceeded as error:
         service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
         raise
 
 
-async def _fields(content: bytes, shape: Shape) -> dict[str, Any]:
-    """The typed fields of a body; a large one is read while others have their turns."""
-    if len(content) <= LARGE_BODY_BYTES:
-        return body.read(content, shape)
-    return await asyncio.to_thread(body.read, content, shape)
+def _request(verb: Verb, content: bytes) -> Request[Any]:
+    return verb.build(body.read(content, verb.shape))
 
 
 async def _respond_error(

@@ -1,5 +1,7 @@
 """TEI's tokenizer routes: `/tokenize` and `/decode`. They need no model and take no permits."""
 
+from functools import partial
+
 import orjson
 
 from app.api import body
@@ -30,7 +32,7 @@ TEXTS = list_of(TEXT)
 
 async def tokenize(engine: Engine, content: bytes) -> bytes:
     """Answer POST `/tokenize`: for each text, its tokens with their UTF-8 byte offsets."""
-    values = body.read(content, TOKENIZE)
+    values = await body.in_turns(content, partial(body.read, shape=TOKENIZE))
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
     tokenized = await engine.admission.tokenize(
@@ -43,7 +45,7 @@ async def tokenize(engine: Engine, content: bytes) -> bytes:
 
 async def decode(engine: Engine, content: bytes) -> bytes:
     """Answer POST `/decode`: for each list of ids, its text."""
-    values = body.read(content, DECODE)
+    values = await body.in_turns(content, partial(body.read, shape=DECODE))
     texts = await engine.admission.decode(
         values["ids"], skip_special_tokens=values["skip_special_tokens"]
     )

@@ -6,10 +6,11 @@ Follows TEI 1.9.3 router/src/http/server.rs (vertex_compatibility).
 import asyncio
 import contextlib
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from app.api import body
-from app.api.counting import counted
+from app.api.counting import counted, failure_counted
 from app.api.fields import ArrayOf, Field, Misfit, Shape, anything, wrong_type
 from app.api.spans import RequestSpan
 from app.api.verb import Request, Verb
@@ -27,10 +28,12 @@ async def answer(
 
     Each is counted as a request of its own.
 
-    Raises: InvalidInput, before anything is run, for an instance that fits none.
+    Raises, before anything is run: InvalidInput for an instance that fits none of the verbs;
+    Overloaded where there are too few permits for all of them.
     """
-    instances = body.read(content, VERTEX)["instances"]
-    planned = [_plan(verbs, instance) for instance in instances]
+    planned = await body.in_turns(content, partial(_planned, verbs))
+    with failure_counted(metrics):
+        engine.admission.permits.require(sum(len(request.inputs) for _, request in planned))
     rendered = await asyncio.gather(
         *(_run(engine, metrics, verb, request, span) for verb, request in planned),
         return_exceptions=True,
@@ -41,6 +44,10 @@ async def answer(
             raise part
         parts.append(part)
     return b'{"predictions":[%b]}' % b",".join(parts)
+
+
+def _planned(verbs: Sequence[Verb], content: bytes) -> list[tuple[Verb, Request[Any]]]:
+    return [_plan(verbs, instance) for instance in body.read(content, VERTEX)["instances"]]
 
 
 def _plan(verbs: Sequence[Verb], instance: Any) -> tuple[Verb, Request[Any]]:

@@ -61,14 +61,18 @@ class Permits:
         self.total = total
         self.free = total
 
+    def require(self, count: int) -> None:
+        """Raises: Overloaded when fewer than `count` permits are free."""
+        if count > self.free:
+            raise Overloaded
+
     @contextmanager
     def taken(self, count: int) -> Iterator[None]:
         """Hold `count` permits.
 
         Raises: Overloaded when fewer are free.
         """
-        if count > self.free:
-            raise Overloaded
+        self.require(count)
         self.free -= count
         try:
             yield

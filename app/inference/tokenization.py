@@ -159,9 +159,7 @@ class Tokenization:
         """
         if not ids:
             raise EmptyInput("Input validation error: `input_ids` cannot be empty")
-        decoder = self._tokenizers[None]
-        text: str = _guarded(lambda: decoder.decode(ids, skip_special_tokens=skip_special_tokens))
-        return text
+        return self._decoded(ids, skip_special_tokens)
 
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call on the pool; called on the event loop."""
@@ -179,9 +177,16 @@ class Tokenization:
                 )
             return _Text(item, add_special_tokens=True)
         skip_special = options.prompt is not None
-        decoder = self._tokenizers[None]
-        decoded = _guarded(lambda: decoder.decode(item, skip_special_tokens=skip_special))
+        decoded = self._decoded(cast("tuple[int, ...]", item), skip_special)
         return _Text(prompt + decoded, add_special_tokens=skip_special)
+
+    def _decoded(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
+        decoder = self._tokenizers[None]
+        # Only the call for a batch lets other threads run meanwhile.
+        [text] = _guarded(
+            lambda: decoder.decode_batch([ids], skip_special_tokens=skip_special_tokens)
+        )
+        return str(text)
 
     def _bounded(self, item: EncodingInput, options: EncodeOptions) -> EncodingInput:
         """Cut an input that is too long to matter, since tokenizers encode before they truncate."""

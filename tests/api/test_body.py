@@ -42,6 +42,20 @@ def test_the_shapes_of_an_input(content: bytes, inputs: list[Any], is_batch: boo
 
 
 @pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b'"\\ud800"', "unexpected end of hex escape"),
+        (b'"\\udc00"', "lone leading surrogate in hex escape"),
+        (b"1e999", "number out of range"),
+    ],
+)
+def test_bad_syntax_in_place_of_the_object_is_400(content: bytes, words: str) -> None:
+    with pytest.raises(MalformedBody, match=words) as caught:
+        body.read(content, EMBED)
+    str(caught.value).encode()  # it is the answer
+
+
+@pytest.mark.parametrize(
     "content",
     [
         b'[1,"a"]', b'[["a"]]', b"[1.0]", b"[-1]", b"[-0]", b"[true]", b'["a",null]', b"null",

@@ -537,6 +537,20 @@ def test_an_instance_that_fits_nothing_is_422_json(make_kind: MakeKind) -> None:
     assert refused(reply, 422, "Validation", "missing field `inputs`")
 
 
+def test_instances_that_need_more_permits_than_there_are_run_not_at_all(
+    make_kind: MakeKind,
+) -> None:
+    app = make_kind("embedding", max_concurrent_requests=3)
+    reply = post(app, "/vertex", {"instances": [{"inputs": ["a", "b"]}, {"inputs": ["a", "b"]}]})
+    assert refused(reply, 429, "Overloaded", "Model is overloaded")
+    assert reply.headers["retry-after"] == "1"
+    text = request(app, "GET", "/metrics").text
+    assert 'te_request_failure{err="overloaded"} 1' in text
+    assert "te_request_count" not in text
+    assert "te_permits_taken 0" in text
+    assert post(app, "/vertex", {"instances": [{"inputs": ["a", "b"]}, {"inputs": "a"}]}).json
+
+
 def test_vertex_s_own_paths(make_kind: MakeKind) -> None:
     app = make_kind("embedding", aip_predict_route="/p", aip_health_route="/h", api_key="k")
     assert request(app, "GET", "/h", headers={}).status == 200

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 from starlette.types import Message
 
+from app.api import body
+from app.api.fields import Shape
 from app.api.transport import WHOLE_BYTES, respond_in_parts
 from app.api.verb import GROUP_NUMBERS, groups, joined, numpy_json
 from tests.api.conftest import MakeKind
-from tests.asgi import post, request
+from tests.asgi import JSON, make_scope, post, request, send_request
 
 PART = b"x" * (WHOLE_BYTES // 2)
 
@@ -127,3 +130,36 @@ def test_what_is_wrong_with_a_large_body_is_said_as_of_a_small_one(
     assert [answer.status for answer in answers] == [status, status]
     words = [json.dumps(answer.text).split(" at line")[0] for answer in answers]
     assert words[0] == words[1]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/embed", b'{"inputs":"%b"}'),
+        ("/tokenize", b'{"inputs":"%b"}'),
+        ("/decode", b'{"ids":[4],"unknown":"%b"}'),
+        ("/vertex", b'{"instances":[{"inputs":"%b"}]}'),
+    ],
+)
+def test_others_have_their_turns_while_a_large_body_is_read(
+    make_kind: MakeKind, monkeypatch: pytest.MonkeyPatch, path: str, content: bytes
+) -> None:
+    app = make_kind("embedding")
+    begun, go_on = threading.Event(), threading.Event()
+    real_read = body.read
+
+    def read(content: bytes, shape: Shape) -> dict[str, Any]:
+        begun.set()
+        assert go_on.wait(10), "nobody else had a turn"
+        return real_read(content, shape)
+
+    monkeypatch.setattr(body, "read", read)
+    large = content % (b"a" * body.LARGE_BYTES)
+
+    async def scenario() -> int:
+        answer = asyncio.create_task(send_request(app, make_scope("POST", path, JSON), [large]))
+        await asyncio.to_thread(begun.wait, 10)
+        go_on.set()
+        return (await answer).status
+
+    assert asyncio.run(scenario()) in {200, 422}
