@@ -101,7 +101,8 @@ class Infer:
             await _respond_error(send, error, answer_error, span)
         else:
             headers = self._service.headers + _timing_headers(request, computed, span.started)
-            await respond_in_parts(send, verb.render(request, computed), headers)
+            with contextlib.suppress(ClientGone):
+                await respond_in_parts(receive, send, verb.render(request, computed), headers)
 
 
 class Ask:

@@ -150,10 +150,14 @@ async def respond(
     await send({"type": "http.response.body", "body": content})
 
 
-async def respond_in_parts(send: Send, parts: Iterable[bytes], headers: RawHeaders) -> None:
+async def respond_in_parts(
+    receive: Receive, send: Send, parts: Iterable[bytes], headers: RawHeaders
+) -> None:
     """Send a JSON answer; a large one as it is rendered, so that all of it is never in memory.
 
     Others have their turn between two parts, and a client that reads slowly is waited for.
+
+    Raises: ClientGone, after which nothing more is rendered.
     """
     rest = iter(parts)
     first, size = [], 0
@@ -167,10 +171,14 @@ async def respond_in_parts(send: Send, parts: Iterable[bytes], headers: RawHeade
         return
     start = [(b"content-type", JSON), *headers]
     await send({"type": "http.response.start", "status": 200, "headers": start})
-    for part in itertools.chain([b"".join(first)], rest):
+    await unless_gone(receive, _send_parts(send, itertools.chain([b"".join(first)], rest)))
+    await send({"type": "http.response.body", "body": b""})  # its end looks like a client's going
+
+
+async def _send_parts(send: Send, parts: Iterable[bytes]) -> None:
+    for part in parts:
         await send({"type": "http.response.body", "body": part, "more_body": True})
         await asyncio.sleep(0)
-    await send({"type": "http.response.body", "body": b""})
 
 
 async def _cancel_when_gone(receive: Receive, task: "asyncio.Task[Any]") -> None:

@@ -1,33 +1,45 @@
 """A large answer leaves in parts, the same bytes as in one, and others have their turns."""
 
 import asyncio
+import contextlib
 import json
 import threading
 from base64 import b64decode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from starlette.types import Message
+from starlette.types import ASGIApp, Message
 
 from app.api import body
+from app.api.endpoints import Service
 from app.api.fields import Shape
 from app.api.transport import WHOLE_BYTES, respond_in_parts
 from app.api.verb import GROUP_NUMBERS, groups, joined, numpy_json
+from app.errors import ClientGone
 from tests.api.conftest import MakeKind
 from tests.asgi import JSON, make_scope, post, request, send_request
 
 PART = b"x" * (WHOLE_BYTES // 2)
 
 
-async def sent_for(parts: Iterator[bytes]) -> list[Message]:
+async def sent_for(parts: Iterator[bytes], leaves_after: int | None = None) -> list[Message]:
+    """What is sent to a client, which may leave when it has so many messages."""
     sent: list[Message] = []
+    gone = asyncio.Event()
+
+    async def receive() -> Message:
+        await gone.wait()
+        return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
         sent.append(message)
+        if len(sent) == leaves_after:
+            gone.set()
 
-    await respond_in_parts(send, parts, [(b"x-more", b"1")])
+    with contextlib.suppress(ClientGone):
+        await respond_in_parts(receive, send, parts, [(b"x-more", b"1")])
     return sent
 
 
@@ -43,6 +55,20 @@ def test_beyond_it_an_answer_is_sent_as_it_is_rendered() -> None:
     assert b"content-length" not in dict(start["headers"])
     assert b"".join(message["body"] for message in bodies) == PART * 6
     assert [message.get("more_body", False) for message in bodies] == [True] * 4 + [False]
+
+
+def test_nothing_is_rendered_for_a_client_that_left() -> None:
+    rendered = 0
+
+    def parts() -> Iterator[bytes]:
+        nonlocal rendered
+        while rendered < 1000:
+            rendered += 1
+            yield PART
+
+    sent = asyncio.run(sent_for(parts(), leaves_after=3))
+    assert rendered < 10
+    assert sent[-1]["more_body"]
 
 
 def test_others_have_their_turns_between_two_parts() -> None:
@@ -163,3 +189,32 @@ def test_others_have_their_turns_while_a_large_body_is_read(
         return (await answer).status
 
     assert asyncio.run(scenario()) in {200, 422}
+
+
+def test_a_client_that_leaves_within_its_answer_frees_what_it_held(
+    make_service: Callable[..., tuple[Service, ASGIApp]],
+) -> None:
+    service, app = make_service(**LIMITS)
+    content = json.dumps({"inputs": TEXTS}).encode()
+    sent: list[Message] = []
+
+    async def scenario() -> None:
+        whole, gone = [{"type": "http.request", "body": content}], asyncio.Event()
+
+        async def receive() -> Message:
+            if whole:
+                return whole.pop()
+            await gone.wait()
+            return {"type": "http.disconnect"}
+
+        async def send(message: Message) -> None:
+            sent.append(message)
+            gone.set()
+
+        await app(make_scope("POST", "/embed_all", JSON), receive, send)
+        assert service.bodies.free == service.bodies.total
+        assert service.engine.admission.permits.free == service.engine.admission.permits.total
+
+    asyncio.run(scenario())
+    assert sent[0]["status"] == 200
+    assert all(message["more_body"] for message in sent[1:])
