@@ -8,6 +8,7 @@ DTYPE ?=
 TRUST_REMOTE_CODE ?=
 PORT ?= 8000
 MINUTES ?= 10
+SECONDS ?= 60
 # Where pip finds torch; an index of CPU builds saves gigabytes of CUDA libraries.
 TORCH_INDEX_URL ?=
 IMAGE ?= embedding-service:cpu
@@ -34,7 +35,7 @@ newer := .venv-transformers5
 newer_pip = $(newer)/bin/python -m pip install --disable-pip-version-check
 
 .PHONY: help run setup setup-transformers5 export serve test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench soak memory fix lock image clean
+    bench-quality gpu-check gpu-bench soak memory fuzz fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -100,6 +101,10 @@ soak: .venv/development.stamp ## Ask MODEL_ID anything for MINUTES, restart it, 
 memory: .venv/development.stamp ## Watch the memory of a server over 100,000 requests of a tiny model
 	$(bin)/python -m tests.soak.memory
 
+fuzz: .venv/fuzz.stamp ## Make up bodies for SECONDS, then again for the whole service; fail on one that breaks it
+	$(bin)/python -m tests.fuzz reading --seconds '$(SECONDS)'
+	$(bin)/python -m tests.fuzz service --seconds '$(SECONDS)'
+
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
@@ -132,6 +137,10 @@ clean: ## Remove the environment and every exported model
 .venv/development.stamp: .venv/export.stamp requirements/development.lock
 	@echo '== installing what the checks and tests need'
 	$(locked) requirements/development.lock
+	touch $@
+
+.venv/fuzz.stamp: .venv/development.stamp requirements/fuzz.lock
+	$(locked) requirements/fuzz.lock
 	touch $@
 
 $(newer)/export.stamp: requirements/transformers5.lock

@@ -6,12 +6,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import settings
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
 from app.application import build, create_app
 from app.settings import Settings
 from tests import tiny
+
+# A machine that is busy with other work is no fault.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

@@ -1,6 +1,7 @@
 """Request bodies: bytes to typed fields. Fast when all is well, exact when something is not."""
 
 import asyncio
+import re
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -12,6 +13,8 @@ from app.api.fields import Misfit, Shape
 T = TypeVar("T")
 
 LARGE_BYTES = 128 * 1024  # that take longer than a millisecond or two to read
+_MINUS_ZERO = re.compile(rb"-0(?=[\s,\]}])(?<=[\s,\[:]-0)")
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
 async def in_turns(body: bytes, make: Callable[[bytes], T]) -> T:
@@ -28,15 +31,17 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
     """
     try:
         found = orjson.loads(body)
-        if type(found) is dict and not _needs_care(body, found, shape):
+        if type(found) is dict and not _needs_care(body, shape):
             return shape.read(found)
     except (orjson.JSONDecodeError, Misfit):
         pass
     return diagnosis.read(body, shape)
 
 
-def _needs_care(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
-    """Whether orjson may have hidden a fault: a field given twice, or an id written as `-0`."""
-    return any(body.count(b'"%b"' % name.encode()) > 1 for name in shape.names) or (
-        b"-0" in body and any(type(found.get(name)) in {list, int} for name in shape.fields)
+def _needs_care(body: bytes, shape: Shape) -> bool:
+    """Whether orjson may have hidden a fault: a field given twice, or a number written as `-0`."""
+    return (
+        any(body.count(b'"%b"' % name.encode()) > 1 for name in shape.names)
+        or _ESCAPED_LETTER.search(body) is not None  # which a field's name may have
+        or _MINUS_ZERO.search(body) is not None
     )

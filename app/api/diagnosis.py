@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-from app.api.fields import REQUIRED, Misfit, Shape, shape_of, wrong_type
+from app.api.fields import MAX_U64, MIN_I64, REQUIRED, Misfit, Shape, shape_of, wrong_type
 from app.errors import MalformedBody, MistypedBody
 
 MAX_DEPTH = 127  # serde_json allows 128 levels, the body's own object among them
@@ -81,7 +81,9 @@ def _parse(body: bytes) -> tuple[str, Any, int]:
 
 def _integer(text: str) -> int | float:
     # serde reads -0, and what 64 bits cannot hold, as floats; Python bounds an int's digits.
-    return int(text) if len(text) <= 20 and text != "-0" else float(text)
+    if text == "-0" or len(text) > 20 or not MIN_I64 <= int(text) <= MAX_U64:
+        return float(text)
+    return int(text)
 
 
 def _constant(name: str) -> NoReturn:

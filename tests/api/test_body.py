@@ -131,6 +131,8 @@ def test_what_is_accepted(content: bytes, found: dict[str, Any]) -> None:
         ('{"inputs":"a"}'.encode("utf-16"), "invalid unicode code point"),
         (b'{"inputs":"\xff"}', "invalid unicode code point"),
         (b'{"inputs":' + b"[" * 200 + b"]" * 200 + b"}", "inputs: recursion limit exceeded"),
+        (b'"\\ud800"', "unexpected end of hex escape at line 1 column 8"),
+        (b"1e400", "number out of range at line 1 column 5"),
         (b"[" * 100_000, "recursion limit exceeded"),
         (b'{"a":' * 100_000, "recursion limit exceeded"),
         (b'{"inputs":"a","truncation_direction":null}', "truncation_direction: expected value"),
@@ -154,6 +156,7 @@ def test_what_is_no_json_is_400(content: bytes, detail: str) -> None:
         (b"null", "invalid type: null, expected struct EmbedRequest"),
         (b'{"inputs":"a","inputs":"a"}', "duplicate field `inputs` at line 1 column "),
         (b'{"inputs":"a","truncate":true,"truncate":true}', "duplicate field `truncate`"),
+        (b'{"inputs":"a","\\u0069nputs":"b"}', "duplicate field `inputs` at line 1 column "),
         (b'{"inputs":"a","truncate":"true"}', 'truncate: invalid type: string "true", expected a boolean'),
         (b'{"inputs":"a","truncate":1}', "truncate: invalid type: integer `1`, expected a boolean"),
         (b'{"inputs":"a","normalize":null}', "normalize: invalid type: null, expected a boolean"),
@@ -198,6 +201,12 @@ def test_openai_s_body_has_its_own_fields(content: bytes, detail: str) -> None:
 def test_a_null_encoding_format_is_bad_syntax() -> None:
     with pytest.raises(MalformedBody, match="encoding_format: expected value"):
         body.read(b'{"input":"a","encoding_format":null}', EMBEDDINGS)
+
+
+def test_numbers_of_any_field_are_read_as_serde_reads_them() -> None:
+    content = b'{"input":"a","input_type":{"a":-0,"b":99999999999999999999,"c":0}}'
+    found = body.read(content, EMBEDDINGS)["input_type"]
+    assert repr(found) == "{'a': -0.0, 'b': 1e+20, 'c': 0}"
 
 
 def test_text_that_looks_like_a_fault_is_only_text() -> None:

@@ -47,17 +47,19 @@ class Exchange:
     begins: str | None = None
     answer_headers: Mapping[str, str | None] = field(default_factory=dict)
 
+    @property
+    def content(self) -> bytes:
+        if self.hex is not None:
+            return bytes.fromhex(self.hex)
+        if self.raw is not None:
+            return self.raw.encode()
+        return b"" if self.body is None else json.dumps(_repeated(self.body)).encode()
+
     def send(self, app: ASGIApp) -> Reply:
         method, _, path = self.ask.partition(" ")
-        if self.hex is not None:
-            content = bytes.fromhex(self.hex)
-        elif self.raw is not None:
-            content = self.raw.encode()
-        else:
-            content = b"" if self.body is None else json.dumps(_repeated(self.body)).encode()
         default = JSON if method == "POST" else {}
         headers = default if self.headers is None else self.headers
-        return request(app, method, path, content, headers)
+        return request(app, method, path, self.content, headers)
 
 
 def _repeated(value: Any) -> Any:
