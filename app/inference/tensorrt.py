@@ -144,20 +144,29 @@ def kept(cache: Path | None, platform: str, name: str) -> Iterator[Path | None]:
         )
         yield None
         return
-    shelf = cache / "tensorrt" / re.sub(r"[^\w.]+", "-", platform)
-    place = shelf / name
-    if any(place.glob("*.engine")):
-        logger.info("Taking the TensorRT engine in %s", place)
-        try:
-            yield place
-        except StartupError as error:
-            raise StartupError(f"{error}; remove {place} to have it built anew") from None
-        return
+    place = cache / "tensorrt" / re.sub(r"[^\w.]+", "-", platform) / name
+    with _found(place) if any(place.glob("*.engine")) else _made(place) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _found(place: Path) -> Iterator[Path]:
+    logger.info("Taking the TensorRT engine in %s", place)
+    try:
+        yield place
+    except StartupError as error:
+        raise StartupError(f"{error}; remove {place} to have it built anew") from None
+
+
+@contextlib.contextmanager
+def _made(place: Path) -> Iterator[Path]:
+    """A folder to build in, which takes its place when an engine is in it."""
     logger.info("Building a TensorRT engine, which may take minutes, for %s", place)
+    shelf = place.parent
     try:
         shelf.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".building-", dir=shelf) as made:
-            building = Path(made) / name
+            building = Path(made) / place.name
             building.mkdir()
             for timings in shelf.glob("*.timing"):
                 shutil.copy(timings, building)

@@ -2,15 +2,18 @@
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from starlette.types import ASGIApp
 
+from app.api.endpoints import Service
 from app.errors import BackendFailed, DeviceLost
 from app.inference import loading
+from app.inference.admission import InputOptions
 from app.inference.batch import Batch, BatchLimits, TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import SENTENCE_EMBEDDING
@@ -80,6 +83,18 @@ def test_devices_compute_side_by_side_what_waits_in_one_queue(
         np.testing.assert_allclose(row, tiny.reference(ids), atol=1e-6)
     assert all(one.runs for one in sessions)
     worker.close()
+
+
+def test_the_service_has_a_run_thread_for_each_device(
+    make_service: Callable[..., tuple[Service, ASGIApp]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = Plan("cpu", "asked for", devices=(0, 1))
+    monkeypatch.setattr(loading, "plans", lambda *_: [plan])
+    engine = make_service()[0].engine
+    assert len({runner.session for runner in engine._worker._idle}) == 2
+    computed = asyncio.run(engine.embed(["the cat"] * 8, InputOptions(), normalize=False))
+    expected = tiny.reference(tiny.ids_of("the cat"))
+    np.testing.assert_allclose(computed.value, [expected] * 8, atol=1e-6)
 
 
 def two_devices(options: RunOptions) -> tuple[BatchWorker, list[SteeredSession]]:
