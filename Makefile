@@ -35,7 +35,7 @@ newer := .venv-transformers5
 newer_pip = $(newer)/bin/python -m pip install --disable-pip-version-check
 
 .PHONY: help run setup setup-transformers5 export serve test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench soak memory fuzz fix lock image clean
+    bench-quality gpu-check gpu-bench overload soak memory fuzz fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -93,6 +93,10 @@ gpu-check: ## Check an exported MODEL_ID on this machine's NVIDIA GPU, with GPU_
 gpu-bench: ## Measure an exported MODEL_ID on this machine's NVIDIA GPU; ORIGINAL is its checkpoint
 	@$(GPU_PYTHON) -m tests.gpu
 	$(GPU_PYTHON) -m tests.gpu.bench '$(MODEL_ID)' $(if $(ORIGINAL),--original '$(ORIGINAL)')
+
+overload: .venv/development.stamp ## Ask MODEL_ID for up to 4 times what it can answer; the default one into docs/reliability.md
+	$(exporting) --if-missing
+	$(bin)/python -m tests.overload '$(MODEL_ID)'
 
 soak: .venv/development.stamp ## Ask MODEL_ID anything for MINUTES, restart it, draw docs/soak.png, fail on a leak or a loss
 	$(exporting) --if-missing

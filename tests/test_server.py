@@ -252,6 +252,23 @@ def test_an_offer_of_h2c_keeps_its_body(server: Server) -> None:
         assert read_answer(connection).startswith(b"HTTP/1.1 200")
 
 
+def test_a_refused_request_leaves_its_connection_open(tiny_model: Path) -> None:
+    small = Server("--model-id", str(tiny_model), "--max-concurrent-requests", "1")
+    try:
+        small.wait_ready()
+        with client(small) as connection:
+            for texts, status in (("[1]", 200), ('["a","b"]', 429), ('"a"', 200)):
+                content = f'{{"inputs":{texts}}}'
+                connection.request("POST", "/embed", content, {"content-type": "application/json"})
+                if status == 200:
+                    kept = connection.sock
+                answer = connection.getresponse()
+                assert (answer.status, connection.sock) == (status, kept)
+                answer.read()
+    finally:
+        small.stop()
+
+
 def test_http_1_0_is_answered_and_closed(server: Server) -> None:
     with server.connect() as connection:
         connection.sendall(b"POST /embed HTTP/1.0\r\n" + HEAD + b"Content-Length: 14\r\n\r\n")

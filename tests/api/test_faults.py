@@ -1,6 +1,7 @@
 """What clients see when the model, another client or their own patience fails."""
 
 import asyncio
+import json
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -11,9 +12,10 @@ from starlette.types import ASGIApp, Message
 
 from app.api.endpoints import Service
 from tests import tiny
-from tests.asgi import JSON, make_scope, post, request, send_request
+from tests.asgi import JSON, Reply, make_scope, post, request, send_request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
+THE_CAT = tiny.unit(tiny.reference(tiny.ids_of("the cat")))
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, service: Service, text: str, value: float) -> None:
@@ -127,6 +129,62 @@ def test_after_its_deadline_a_request_is_not_computed(
     text = request(app, "GET", "/metrics").text
     assert 'te_request_failure{err="deadline"} 1' in text
     assert 'te_request_failure{err="dropped"} 3' in text
+
+
+@pytest.mark.parametrize("rows", [1, 4])
+def test_at_saturation_the_queue_is_bounded_and_the_rest_refused_at_once(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch, rows: int
+) -> None:
+    service, app = make_service(max_concurrent_requests=8)
+    permits = service.engine.admission.permits
+    begun, go_on, _ = hold_runs(monkeypatch, service)
+    content = json.dumps({"inputs": ["the cat"] * rows}).encode()
+
+    async def ask() -> Reply:
+        return await send_request(app, make_scope("POST", "/embed", JSON), [content])
+
+    async def scenario() -> None:
+        accepted = [asyncio.create_task(ask()) for _ in range(8 // rows)]
+        await asyncio.to_thread(begun.wait, 10)
+        refused = [await ask() for _ in range(20)]  # while the model answers nobody
+        assert [reply.status for reply in refused] == [429] * 20
+        assert {reply.headers["retry-after"] for reply in refused} == {"1"}
+        assert refused[0].json == {"error": "Model is overloaded", "error_type": "Overloaded"}
+        assert permits.free == 0
+        scrape = await send_request(app, make_scope("GET", "/metrics", {}), [])
+        assert "\nte_permits_taken 8\n" in scrape.text
+        go_on.set()
+        for reply in await asyncio.gather(*accepted):
+            np.testing.assert_allclose(reply.json, [THE_CAT] * rows, atol=1e-6)
+        assert permits.free == 8
+        assert (await ask()).status == 200  # the very next
+
+    asyncio.run(scenario())
+    text = request(app, "GET", "/metrics").text
+    assert 'te_request_failure{err="overloaded"} 20' in text
+
+
+def test_what_still_fits_is_accepted_beside_what_does_not(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, app = make_service(max_concurrent_requests=8)
+    begun, go_on, _ = hold_runs(monkeypatch, service)
+
+    async def ask(rows: int) -> int:
+        content = json.dumps({"inputs": ["a"] * rows}).encode()
+        return (await send_request(app, make_scope("POST", "/embed", JSON), [content])).status
+
+    async def scenario() -> None:
+        first = asyncio.create_task(ask(6))
+        await asyncio.to_thread(begun.wait, 10)
+        assert await ask(3) == 429
+        second = asyncio.create_task(ask(2))
+        await asyncio.sleep(0)
+        assert await ask(1) == 429
+        go_on.set()
+        assert [await first, await second] == [200, 200]
+
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize("path", ["/embed", "/tokenize", "/v1/embeddings", "/vertex"])
