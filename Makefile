@@ -88,7 +88,7 @@ bench-quality: .venv/development.stamp ## Compare what is served by default with
 
 gpu-check: ## Check an exported MODEL_ID on this machine's NVIDIA GPU, with GPU_PYTHON
 	@$(GPU_PYTHON) -m tests.gpu
-	MODEL_ID='$(MODEL_ID)' $(GPU_PYTHON) -m pytest -m gpu --timeout 600 tests/gpu
+	MODEL_ID='$(MODEL_ID)' $(GPU_PYTHON) -m pytest -m gpu -rs --timeout 600 tests/gpu
 
 gpu-bench: ## Measure an exported MODEL_ID on this machine's NVIDIA GPU; ORIGINAL is its checkpoint
 	@$(GPU_PYTHON) -m tests.gpu

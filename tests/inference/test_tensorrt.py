@@ -3,6 +3,7 @@
 What builds an engine here is a session on the CPU that claims to be TensorRT's.
 """
 
+import json
 import logging
 import os
 import signal
@@ -18,12 +19,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app import prove
 from app.errors import BackendFailed, StartupError
 from app.inference import loading, nvidia, tensorrt
 from app.inference.batch import BatchLimits, blank, choose
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import SENTENCE_EMBEDDING
 from app.inference.providers import ORT_NAMES, Here, Plan, Wanted, candidates
+from app.settings import Settings
 from tests import tiny
 from tests.process import ROOT
 
@@ -274,6 +277,23 @@ def test_a_second_start_takes_the_engine_unless_the_batches_are_larger(
     assert Claimed.given["trt_engine_cache_path"] == str(first.parent)
     start(monkeypatch, tiny_model, max_batch_tokens=640, cache_dir=tmp_path)
     assert len(list(tmp_path.rglob("*.engine"))) == 2
+
+
+@pytest.mark.usefixtures("claimed")
+def test_an_engine_that_was_proved_ahead_is_the_one_that_a_start_takes(
+    tiny_model: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(prove, "plans", lambda wanted, task: candidates(wanted, HERE, task))
+    flags = ["--provider", "tensorrt", "--cache-dir", str(tmp_path)]
+    assert prove.main([str(tiny_model), *flags]) == 0
+    [certificate] = json.loads(capsys.readouterr().out)
+    assert certificate["provider"] == "tensorrt"
+    [engine] = tmp_path.rglob("*.engine")
+    start(monkeypatch, tiny_model, Settings(model_id="any").max_batch_tokens, cache_dir=tmp_path)
+    assert Claimed.given["trt_engine_cache_path"] == str(engine.parent)
 
 
 @pytest.mark.usefixtures("claimed")
