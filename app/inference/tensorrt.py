@@ -165,7 +165,9 @@ def _made(place: Path) -> Iterator[Path]:
     shelf = place.parent
     try:
         shelf.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".building-", dir=shelf) as made:
+        with tempfile.TemporaryDirectory(
+            prefix=".building-", dir=shelf, ignore_cleanup_errors=True
+        ) as made:
             building = Path(made) / place.name
             building.mkdir()
             for timings in shelf.glob("*.timing"):

@@ -191,6 +191,7 @@ def test_a_build_that_fails_says_why() -> None:
 
 _PROGRAM = """
 import ctypes, signal, sys
+from pathlib import Path
 from app.inference import tensorrt
 
 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -199,17 +200,20 @@ def build():
     print("building", flush=True)
     ctypes.CDLL(None).sleep(600)  # native, as ONNX Runtime is
 
-tensorrt.patiently(build)
+with tensorrt.kept(Path(sys.argv[1]), "GPU", "name"):
+    tensorrt.patiently(build)
 """
 
 
-def test_a_signal_ends_a_build() -> None:
-    command = [sys.executable, "-c", _PROGRAM]
+def test_a_signal_ends_a_build_and_nothing_is_left_of_it(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", _PROGRAM, str(tmp_path)]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "building\n"
+        assert [path.name for path in tmp_path.rglob("name")] == ["name"]
         process.send_signal(signal.SIGTERM)
         assert process.wait(30) == 143
+    assert not list((tmp_path / "tensorrt" / "GPU").iterdir())
 
 
 # A start.
