@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from app.errors import BackendFailed, NotFinite
 
+FLOAT32 = np.finfo(np.float32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SparseVector:
@@ -47,8 +49,16 @@ def finish(
         )
     if not normalize:
         return vectors
-    scale: NDArray[np.float32] = (1 / np.sqrt(squares)).astype(np.float32)
-    return vectors * scale[:, None]
+    return _scaled(vectors, 1 / np.sqrt(squares))
+
+
+def _scaled(vectors: NDArray[np.float32], factors: NDArray[np.float64]) -> NDArray[np.float32]:
+    """Each row times its factor, in float32 unless that cannot hold the factor."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        found: NDArray[np.float32] = vectors * factors.astype(np.float32)[:, None]
+    extreme = (factors < FLOAT32.tiny) | (factors > FLOAT32.max)
+    found[extreme] = vectors[extreme] * factors[extreme, None]
+    return found
 
 
 def require_finite(rows: Iterable[NDArray[np.float32]], what: str = "embedding") -> None:
@@ -90,7 +100,8 @@ def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # a very negative logit is 0, which is right
             found = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
     else:
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+        with np.errstate(invalid="ignore"):  # infinity less infinity, which is refused below
+            powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = powers / powers.sum(axis=1, keepdims=True)
     require_finite(found, "score")
     return found

@@ -1,5 +1,6 @@
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -161,6 +162,49 @@ def test_only_known_shapes_occur(
     assert chosen.start <= anchor < chosen.stop
     rows = lengths[chosen]
     assert (len(rows), limits.padded(rows[-1])) in limits.shapes()
+
+
+@given(
+    longest=st.integers(1, 600),
+    max_tokens=st.integers(1, 4096),
+    max_rows=st.none() | st.integers(1, 20),
+    lengths=st.lists(st.integers(1, 700), min_size=2, max_size=20).map(sorted),
+)
+def test_steps_of_length_and_rows_lose_nothing(
+    longest: int, max_tokens: int, max_rows: int | None, lengths: list[int]
+) -> None:
+    limits = BatchLimits(max_tokens, max_rows, ladder(longest), (1, 2, 4, 8, 16))
+    padded = [limits.padded(length) for length in lengths]
+    assert padded == sorted(padded)
+    for length, to in zip(lengths, padded, strict=True):
+        assert length <= to <= max(longest, length)
+        assert limits.padded(to) == to
+        assert 1 <= limits.rows(length) <= length
+        assert limits.rows(limits.rows(length)) == limits.rows(length)
+    shapes = limits.shapes()
+    assert len(set(shapes)) == len(shapes)
+    for rows, length in shapes:
+        assert limits.fits(rows, length)
+        assert rows * length <= max_tokens
+        assert limits.rows(rows) == rows
+
+
+@given(
+    inputs=st.lists(st.lists(st.integers(0, 99), min_size=1, max_size=9), min_size=1, max_size=9),
+    side=st.sampled_from(["left", "right"]),
+    length=st.none() | st.integers(1, 20),
+)
+def test_what_is_not_padding_is_the_inputs(
+    inputs: list[list[int]], side: Literal["left", "right"], length: int | None
+) -> None:
+    batch = collate([tokens(*ids) for ids in inputs], Padding(7, 3, side), length)
+    assert batch.input_ids.shape[1] == max(length or 0, *map(len, inputs))
+    for row, ids in enumerate(inputs):
+        real = batch.attention_mask[row] == 1
+        assert batch.input_ids[row, real].tolist() == ids
+        assert set(batch.input_ids[row, ~real]) <= {7}
+        assert set(batch.token_type_ids[row, ~real]) <= {3}
+        assert real[-1 if side == "left" else 0]
 
 
 @given(

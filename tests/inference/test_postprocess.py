@@ -1,5 +1,10 @@
+import contextlib
+
 import numpy as np
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from app.errors import BackendFailed, NotFinite
 from app.inference.postprocess import (
@@ -138,3 +143,111 @@ def test_lexical_weights_are_the_largest_of_each_id(
     assert found.values.dtype == np.float32
     assert dict(zip(found.indices.tolist(), found.values.tolist(), strict=True)) == entries
     assert found.indices.tolist() == sorted(entries)
+
+
+# Whatever a model may yield.
+
+FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
+ANY = st.floats(width=32)
+
+
+@st.composite
+def matrices(draw: st.DrawFn, values: st.SearchStrategy[float]) -> NDArray[np.float32]:
+    """A few rows of a few columns."""
+    width = draw(st.integers(1, 6))
+    row = st.lists(values, min_size=width, max_size=width)
+    return np.array(draw(st.lists(row, min_size=1, max_size=4)), np.float32)
+
+
+@given(rows=matrices(FINITE), data=st.data())
+@example(rows=np.array([[1e-45, 0.0]], np.float32), data=None)
+@example(rows=np.array([[3e38, 3e38, 3e38, 3e38]], np.float32), data=None)
+def test_whatever_is_normalized_has_length_one_and_its_direction(
+    rows: NDArray[np.float32], data: st.DataObject | None
+) -> None:
+    width = rows.shape[1]
+    dimensions = data.draw(st.none() | st.integers(1, width)) if data else None
+    cut = rows[:, :dimensions].astype(np.float64)
+    lengths = np.linalg.norm(cut, axis=1)
+    if not lengths.all():
+        with pytest.raises(BackendFailed, match="is zero"):
+            finish(rows, normalize=True, dimensions=dimensions)
+        return
+    found = finish(rows, normalize=True, dimensions=dimensions)
+    np.testing.assert_allclose(np.linalg.norm(found.astype(np.float64), axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(found, cut / lengths[:, None], rtol=1e-5, atol=1e-7)
+    kept = finish(rows, normalize=False, dimensions=dimensions)
+    assert kept.tobytes() == np.ascontiguousarray(rows[:, :dimensions]).tobytes()
+
+
+@given(rows=matrices(ANY), normalize=st.booleans(), raw=st.booleans())
+@example(rows=np.array([[0, np.inf], [-np.inf, -np.inf]], np.float32), normalize=True, raw=False)
+def test_nothing_that_is_not_finite_gets_through(
+    rows: NDArray[np.float32], normalize: bool, raw: bool
+) -> None:
+    bad = ~np.isfinite(rows).all(axis=1)
+    if bad.any():
+        first = int(np.argmax(bad))
+        with pytest.raises(NotFinite, match=f"of input {first} is not finite"):
+            require_finite(rows)
+        with pytest.raises(BackendFailed):
+            finish(rows, normalize=normalize, dimensions=None)
+    with contextlib.suppress(BackendFailed):
+        assert np.isfinite(finish(rows, normalize=normalize, dimensions=None)).all()
+    with contextlib.suppress(BackendFailed):
+        assert np.isfinite(scores(rows, raw=raw)).all()
+
+
+@given(matrices(FINITE))
+def test_scores_are_probabilities_in_the_order_of_their_logits(
+    logits: NDArray[np.float32],
+) -> None:
+    found = scores(logits, raw=False)
+    assert ((found >= 0) & (found <= 1)).all()
+    if logits.shape[1] > 1:
+        np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
+    for row, given_row in zip(found, logits, strict=True):
+        assert (np.diff(row[np.argsort(given_row)]) >= 0).all()
+
+
+@given(st.lists(FINITE, min_size=1, max_size=20))
+def test_a_ranking_names_every_place_once_best_first(values: list[float]) -> None:
+    places = ranking(np.array(values, np.float32))
+    assert sorted(places) == list(range(len(values)))
+    ranked = [(np.float32(values[place]), place) for place in places]
+    assert ranked == sorted(ranked, reverse=True)
+
+
+@given(st.lists(FINITE, max_size=20))
+def test_a_sparse_vector_gives_the_dense_one_back(values: list[float]) -> None:
+    dense = np.array(values, np.float32)
+    found = sparse(dense)
+    back = np.zeros_like(dense)
+    back[found.indices] = found.values
+    assert back.tolist() == dense.tolist()
+    assert found.values.all()
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 5), FINITE), max_size=12),
+    st.sets(st.integers(0, 5), max_size=3),
+)
+def test_lexical_weights_are_those_of_a_plain_loop(
+    tokens: list[tuple[int, float]], ignored: set[int]
+) -> None:
+    expected: dict[int, np.float32] = {}
+    for token, weight in tokens:
+        if token not in ignored and np.float32(weight) > 0:
+            expected[token] = max(expected.get(token, np.float32(0)), np.float32(weight))
+    ids = np.array([token for token, _ in tokens], np.int64)
+    weights = np.array([weight for _, weight in tokens], np.float32)
+    found = lexical(ids, weights, sorted(ignored))
+    assert dict(zip(found.indices.tolist(), found.values, strict=True)) == expected
+
+
+@given(matrices(FINITE))
+def test_a_cosine_is_a_number_from_minus_one_to_one(vectors: NDArray[np.float32]) -> None:
+    found = cosines(vectors)
+    assert found.shape == (len(vectors) - 1,)
+    assert np.isfinite(found).all()
+    assert (np.abs(found) <= 1 + 1e-6).all()

@@ -6,11 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from app.errors import EmptyInput, InvalidInput, StartupError, TokenizationFailed
+from app.errors import (
+    EmptyInput,
+    InvalidInput,
+    ServiceError,
+    StartupError,
+    TokenizationFailed,
+)
 from app.inference.manifest import Manifest
 from app.inference.tokenization import (
     ENCODED_AT_ONCE,
+    Direction,
     EncodeOptions,
     EncodingInput,
     Tokenization,
@@ -203,3 +212,99 @@ def test_of_many_inputs_the_first_at_fault_is_named(tokenization: Tokenization) 
 
     with pytest.raises(InvalidInput, match="Given: 32"):
         asyncio.run(encode())
+
+
+# Whatever a text may hold.
+
+TEXTS = st.one_of(
+    st.lists(st.sampled_from([*tiny.WORDS, "unknown", " ", "\n", "\0"]), max_size=30).map(" ".join),
+    st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
+).filter(bool)
+DIRECTIONS = st.sampled_from(["left", "right"])
+
+
+def whole(found: Tokenization, text: str | tuple[str, str]) -> list[int]:
+    """Every id of a text, however long it is."""
+    tokenizer = found._tokenizers[None]
+    encoding = tokenizer.encode(*((text,) if isinstance(text, str) else text))
+    return [int(one) for one in encoding.ids]
+
+
+@given(text=TEXTS, direction=DIRECTIONS)
+def test_truncation_keeps_what_fits_of_one_end(
+    tokenization: Tokenization, text: str, direction: Direction
+) -> None:
+    first, *words, last = whole(tokenization, text)
+    room = tiny.MAX_LENGTH - 2
+    kept = words[:room] if direction == "right" else words[-room:]
+    assert ids(tokenization, text, direction=direction) == [first, *kept, last]
+    if len(words) > room:
+        with pytest.raises(InvalidInput, match=f"Given: {len(words) + 2}"):
+            ids(tokenization, text, direction=direction, truncate=False)
+    else:
+        assert ids(tokenization, text, truncate=False) == [first, *words, last]
+
+
+@given(left=TEXTS, right=TEXTS, direction=DIRECTIONS)
+def test_a_pair_is_cut_to_what_the_model_takes(
+    tokenization: Tokenization, left: str, right: str, direction: Direction
+) -> None:
+    [found] = tokenization.encode_now([(left, right)], EncodeOptions(direction=direction))
+    size = len(whole(tokenization, (left, right)))
+    assert len(found) == min(size, tiny.MAX_LENGTH)
+    assert found.input_ids[0] == CLS
+    assert found.input_ids[-1] == SEP
+    types = [0] * len(found) if found.token_type_ids is None else found.token_type_ids.tolist()
+    assert types == sorted(types)  # the left text before the right one
+
+
+@given(st.lists(TEXTS | st.tuples(TEXTS, TEXTS), min_size=1, max_size=8), DIRECTIONS)
+def test_an_input_is_the_same_in_any_company(
+    tokenization: Tokenization, inputs: list[EncodingInput], direction: Direction
+) -> None:
+    options = EncodeOptions(direction=direction)
+    together = tokenization.encode_now(inputs, options)
+    for item, found in zip(inputs, together, strict=True):
+        [alone] = tokenization.encode_now([item], options)
+        assert alone.input_ids.tolist() == found.input_ids.tolist()
+
+
+@given(text=TEXTS, special=st.booleans())
+def test_tokens_say_where_they_stand_in_the_bytes(
+    tokenization: Tokenization, text: str, special: bool
+) -> None:
+    content = text.encode()
+    end = 0
+    found = tokenization.tokens_now(text, add_special_tokens=special, prompt=None)
+    for token in found:
+        if token.special:
+            assert (token.start, token.stop) == (None, None)
+            continue
+        assert token.start is not None
+        assert token.stop is not None
+        assert end <= token.start <= token.stop <= len(content)
+        assert content[token.start : token.stop].decode() == token.text
+        end = token.stop
+    assert sum(token.special for token in found) == (2 if special else 0)
+
+
+@given(
+    st.lists(st.integers(0, 2**32 - 1) | st.integers(0, 30), max_size=40).map(tuple),
+    DIRECTIONS,
+    st.booleans(),
+    st.none() | st.just("query: "),
+)
+def test_any_ids_are_encoded_or_refused(
+    tokenization: Tokenization,
+    item: tuple[int, ...],
+    direction: Direction,
+    truncate: bool,
+    prompt: str | None,
+) -> None:
+    try:
+        [found] = tokenization.encode_now([item], EncodeOptions(prompt, truncate, direction))
+    except ServiceError as refusal:
+        str(refusal).encode()  # as the answer is
+    else:
+        assert 1 <= len(found) <= tiny.MAX_LENGTH
+        assert found.input_ids.max() < len(tiny.WORDS)

@@ -2,14 +2,28 @@
 
 import asyncio
 import threading
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from app.errors import BackendFailed
+from app.inference.batch import Batch, BatchLimits
 from app.inference.waiting import OLDEST_EVERY
-from app.inference.worker import RunOptions
-from tests.inference.steering import Bench, Outcome, make_bench
+from app.inference.worker import BatchWorker, RunOptions
+from app.metrics import Metrics
+from tests.inference.steering import (
+    PADDING,
+    Bench,
+    Outcome,
+    loop_in_thread,
+    make_bench,
+    submit,
+)
 
 
 def test_what_arrives_during_a_run_shares_the_next_one(bench: Bench) -> None:
@@ -268,3 +282,56 @@ def test_a_query_behind_a_bulk_request_waits_for_the_runs_in_flight_and_one_a_st
     for _ in range(streams):
         bench.session.finish()
     assert query.wait() == [2]
+
+
+class EchoSession:
+    """Answers at once: for each row its first id, or the negative of it."""
+
+    def __init__(self) -> None:
+        self.shapes: list[tuple[int, int]] = []
+
+    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        rows, length = batch.input_ids.shape
+        self.shapes.append((rows, length))
+        firsts = batch.input_ids[:, :1].astype(np.float32)
+        return {name: firsts * (1 if name == "out" else -1) for name in outputs}
+
+    def terminate(self) -> None:
+        """A run is over before anybody could ask."""
+
+
+@settings(max_examples=50)
+@given(
+    requests=st.lists(
+        st.tuples(
+            st.lists(st.integers(1, 60), min_size=1, max_size=12), st.sampled_from(["out", "other"])
+        ),
+        min_size=1,
+        max_size=12,
+    ),
+    threads=st.integers(1, 3),
+    max_rows=st.none() | st.integers(1, 5),
+    early=st.integers(0, 12),
+)
+def test_every_request_gets_its_own_rows_in_its_own_order(
+    requests: list[tuple[list[int], str]], threads: int, max_rows: int | None, early: int
+) -> None:
+    session, limits = EchoSession(), BatchLimits(100, max_rows)
+    worker = BatchWorker([session], PADDING, limits, Metrics(512), RunOptions(threads))
+    ids = iter(range(1, 1000))
+    rows = [[(length, next(ids)) for length in lengths] for lengths, _ in requests]
+    with loop_in_thread() as loop:
+        outcomes = []
+        for place, (_, output) in enumerate(requests):
+            if place == early:
+                worker.start()
+            outcomes.append(submit(worker, loop, *rows[place], output=output))
+        if early >= len(requests):
+            worker.start()
+        for outcome, asked, (_, output) in zip(outcomes, rows, requests, strict=True):
+            sign = 1 if output == "out" else -1
+            assert outcome.wait() == [sign * first for _, first in asked]
+        worker.close()
+    assert sum(count for count, _ in session.shapes) == sum(map(len, rows))
+    assert all(limits.fits(*shape) for shape in session.shapes)
+    assert all(limits.rows(count) == count for count, _ in session.shapes)

@@ -1,0 +1,82 @@
+"""Vectors as JSON: every number is the float32 that the model gave, in whatever form it is sent."""
+
+import json
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from app.api import verb as verbs
+from app.api.embedding import Embed, EmbedAll
+from app.api.openai import Embeddings
+from app.inference.engine import Computed, Timings
+
+TIMINGS = Timings(0.0, 0.0, 0.0)
+GROUP = 8  # numbers that are written together: of few rows, or of less than one
+
+
+@pytest.fixture(autouse=True, scope="module")
+def small_groups() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verbs, "GROUP_NUMBERS", GROUP)
+        yield
+
+
+def bits(rows: Any) -> list[list[int]]:
+    """Numbers as the bits of float32, in which -0.0 is not 0.0."""
+    return [np.array(row, np.float32).view(np.uint32).tolist() for row in rows]
+
+
+@st.composite
+def vectors(draw: st.DrawFn) -> NDArray[np.float32]:
+    """Rows of any finite float32, in one group of those that are written together, or in several."""
+    width, rows = draw(st.integers(1, GROUP + 1)), draw(st.integers(1, 5))
+    seeds = draw(st.lists(st.integers(0, 2**32 - 1), min_size=1, max_size=20))
+    found = np.resize(np.array(seeds, np.uint32), (rows, width)).view(np.float32).copy()
+    found[~np.isfinite(found)] = 1.5
+    return found
+
+
+def asked(verb: Any, **more: Any) -> Any:
+    """A request of a verb, with more fields than it must have."""
+    defaults = {name: field.default for name, field in verb.shape.fields.items()}
+    return verb.build(defaults | more)
+
+
+@given(vectors())
+def test_floats_and_base64_are_the_same_vectors(rows: NDArray[np.float32]) -> None:
+    verb = Embeddings("model", {})
+    computed = Computed(rows, (2,) * len(rows), TIMINGS)
+    answers = {}
+    for encoding in ("float", "base64"):
+        request = asked(verb, input=(["a"] * len(rows), True), encoding_format=encoding)
+        answers[encoding] = json.loads(b"".join(verb.render(request, computed)))
+    floats, encoded = (answer["data"] for answer in answers.values())
+    assert bits(one["embedding"] for one in floats) == bits(rows)
+    decoded = [np.frombuffer(b64decode(one["embedding"]), "<f4") for one in encoded]
+    assert bits(decoded) == bits(rows)
+    for answer in answers.values():
+        assert [one["index"] for one in answer["data"]] == list(range(len(rows)))
+        assert answer["usage"] == {"prompt_tokens": 2 * len(rows), "total_tokens": 2 * len(rows)}
+
+
+@given(vectors())
+def test_groups_of_rows_make_one_array(rows: NDArray[np.float32]) -> None:
+    verb = Embed()
+    request = asked(verb, inputs=(["a"] * len(rows), True))
+    content = b"".join(verb.render(request, Computed(rows, (2,) * len(rows), TIMINGS)))
+    assert bits(json.loads(content)) == bits(rows)
+
+
+@given(st.lists(vectors(), min_size=1, max_size=3))
+def test_token_vectors_make_one_array_an_input(inputs: list[NDArray[np.float32]]) -> None:
+    verb = EmbedAll()
+    request = asked(verb, inputs=(["a"] * len(inputs), True))
+    content = b"".join(verb.render(request, Computed(inputs, (2,) * len(inputs), TIMINGS)))
+    found = json.loads(content)
+    assert [bits(rows) for rows in found] == [bits(rows) for rows in inputs]

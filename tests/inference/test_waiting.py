@@ -1,0 +1,123 @@
+"""Whatever arrives, leaves or waits: no row is lost or taken twice, and none waits for ever."""
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from itertools import cycle
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.errors import ServiceError
+from app.inference.batch import BatchLimits, TokenizedInput, allowed_padding, ladder
+from app.inference.job import Job
+from app.inference.waiting import OLDEST_EVERY, Waiting
+
+LIMITS = [
+    BatchLimits(64),
+    BatchLimits(200, max_rows=3),
+    BatchLimits(256, lengths=ladder(64), row_counts=(1, 2, 4)),
+]
+# Lengths of the inputs of a job that arrives, TAKE, or the number of a job whose client leaves.
+TAKE = None
+EVENTS = st.lists(
+    st.lists(st.integers(1, 80), min_size=1, max_size=6) | st.just(TAKE) | st.integers(0, 9),
+    max_size=40,
+)
+
+
+@pytest.fixture(scope="module")
+def loop() -> Iterator[asyncio.AbstractEventLoop]:
+    made = asyncio.new_event_loop()
+    yield made
+    made.close()
+
+
+def nobody(error: ServiceError | None) -> None:
+    """Whom the outcome of these jobs is told."""
+
+
+class Queue:
+    """Rows that wait, and what is known of them from outside."""
+
+    def __init__(self, limits: BatchLimits, loop: asyncio.AbstractEventLoop) -> None:
+        self.waiting = Waiting(limits)
+        self.limits = limits
+        self.left: dict[Job, set[int]] = {}  # rows of each job that are still to be taken
+        self.patience: dict[Job, int] = {}  # in how many batches each must be served
+        self._loop = loop
+        self._arrivals = 0
+
+    def add(self, lengths: Sequence[int]) -> None:
+        inputs = [TokenizedInput(np.zeros(length, np.int64)) for length in lengths]
+        job = Job(inputs, "out", self._loop, nobody)
+        job.arrival = self._arrivals
+        self._arrivals += 1
+        self.waiting.add(job)
+        self.left[job] = set(range(len(lengths)))
+        self._be_patient(job)
+
+    def remove(self, number: int) -> None:
+        if self.left:
+            job = list(self.left)[number % len(self.left)]
+            self.waiting.remove(job)
+            del self.left[job]
+
+    def take(self) -> None:
+        if not self.left:
+            return
+        rows = self.waiting.take()
+        lengths = [len(job.inputs[place]) for job, place in rows]
+        assert self.limits.fits(len(rows), max(lengths))
+        assert self.limits.rows(len(rows)) == len(rows)
+        assert max(lengths) - min(lengths) <= allowed_padding(max(lengths))
+        for job in self.left:
+            self.patience[job] -= 1
+        for job, place in rows:
+            self.left[job].remove(place)  # KeyError where it was taken before, or should not be
+        for job in {job for job, _ in rows}:
+            self._be_patient(job)
+        self.left = {job: places for job, places in self.left.items() if places}
+        assert all(self.patience[job] > 0 for job in self.left)
+
+    def _be_patient(self, job: Job) -> None:
+        # Each of those that wait now may be the oldest before this one is.
+        self.patience[job] = OLDEST_EVERY * (len(self.left) + 1)
+
+
+@settings(max_examples=200)
+@given(limits=st.sampled_from(LIMITS), events=EVENTS)
+def test_every_row_is_taken_once_in_a_batch_that_fits(
+    loop: asyncio.AbstractEventLoop, limits: BatchLimits, events: list[list[int] | int | None]
+) -> None:
+    queue = Queue(limits, loop)
+    for event in events:
+        if event is TAKE:
+            queue.take()
+        elif isinstance(event, int):
+            queue.remove(event)
+        else:
+            queue.add(event)
+        assert len(queue.waiting) == sum(map(len, queue.left.values()))
+    while queue.left:
+        queue.take()
+    assert not len(queue.waiting)
+
+
+@settings(max_examples=30)
+@given(
+    bulk=st.lists(st.integers(1, 80), min_size=2, max_size=20),
+    queries=st.lists(st.integers(1, 80), min_size=1, max_size=5),
+)
+def test_queries_that_never_end_do_not_starve_a_bulk_request(
+    loop: asyncio.AbstractEventLoop, bulk: list[int], queries: list[int]
+) -> None:
+    queue = Queue(BatchLimits(80), loop)
+    queue.add(bulk)
+    [first] = queue.left
+    for length in cycle(queries):
+        if first not in queue.left:
+            break
+        queue.add([length])
+        queue.take()  # which fails where the bulk request waits for longer than it may
