@@ -11,9 +11,9 @@ from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self, get_args
-from urllib.parse import urlsplit
 
 from app import command_line
+from app import option_values as values
 from app.command_line import UsageError, flag_name
 from app.inference.manifest import Pooling
 from app.inference.providers import GPU_PROVIDERS, Choice, DtypeChoice
@@ -31,76 +31,6 @@ def _ignored(reason: str, **extra: Any) -> Any:
     """An option of TEI that has no meaning here; a container that sets it must still start."""
     text = f"accepted as TEI does, and not used: {reason}"
     return _option(str, None, text, ignored=True, **extra)
-
-
-def _positive(text: str) -> int:
-    value = _count(text)
-    if value == 0:
-        raise ValueError("must be at least 1")
-    return value
-
-
-def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit()):
-        raise ValueError("must be a whole number")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    value = _count(text)
-    if value > 65535:
-        raise ValueError("must be at most 65535")
-    return value
-
-
-def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < 1e6:
-        raise ValueError("must be between 0 and 1,000,000")
-    return value
-
-
-def _limit_seconds(text: str) -> float:
-    value = _seconds(text)
-    if value == 0:
-        raise ValueError("must be more than 0")
-    return value
-
-
-def _boolean(text: str) -> bool:
-    if text not in {"true", "false"}:
-        raise ValueError("must be true or false")
-    return text == "true"
-
-
-def _devices(text: str) -> tuple[int, ...]:
-    found = tuple(map(_count, text.split(",")))
-    if len(set(found)) < len(found):
-        raise ValueError("must name each device once")
-    return found
-
-
-def _one_of(*values: str) -> Callable[[str], str]:
-    def parse(text: str) -> str:
-        if text not in values:
-            raise ValueError(f"must be one of {', '.join(values)}")
-        return text
-
-    return parse
-
-
-def _collector(text: str) -> str:
-    parts = urlsplit(text)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ValueError("must be http:// or https:// with a host")
-    if parts.username is not None or parts.password is not None:
-        raise UsageError("--otlp-endpoint must hold no credentials: they would stand in the log")
-    return text
-
-
-def _pooling(text: str) -> Pooling:
-    names: dict[str, Pooling] = {name.replace("_", "-"): name for name in get_args(Pooling)}
-    return names[_one_of(*names)(text)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,89 +58,106 @@ class Settings:
         str, None, "the name in OpenAI answers and /info; the model id unless set"
     )
     provider: Choice = _option(
-        _one_of(*get_args(Choice)),
+        values.one_of(*get_args(Choice)),
         "auto",
         "what runs the model: auto, cpu, openvino, cuda or tensorrt",
     )
     dtype: DtypeChoice = _option(
-        _one_of(*get_args(DtypeChoice)),
+        values.one_of(*get_args(DtypeChoice)),
         "auto",
         "the precision: float32, bfloat16, int8, or auto: bfloat16 where fast and proved close",
     )
     device_id: tuple[int, ...] | None = _option(
-        _devices, None, "which of several GPUs; 0,1 computes on both"
+        values.devices, None, "which of several GPUs; 0,1 computes on both"
     )
     gpu_memory_limit: int | None = _option(
-        _positive, None, "bytes of each GPU for weights and batches, with --provider cuda"
+        values.positive, None, "bytes of each GPU for weights and batches, with --provider cuda"
     )
     pooling: Pooling | None = _option(
-        _pooling, None, "cls, mean or last-token in place of the model's own; not proved"
+        values.pooling, None, "cls, mean or last-token in place of the model's own; not proved"
     )
-    threads: int = _option(_count, 0, "threads that compute; 0 means every core of the container")
+    threads: int = _option(
+        values.threads, 0, "threads that compute; 0 means every core of the container"
+    )
     tokenization_workers: int = _option(
-        _count, 0, "threads that tokenize; 0 means one less than the cores, at least 1, at most 64"
+        values.threads,
+        0,
+        "threads that tokenize; 0 means one less than the cores, at least 1, at most 64",
     )
     max_concurrent_requests: int = _option(
-        _positive, 512, "inputs at a time over all requests; more are answered with 429"
+        values.positive, 512, "inputs at a time over all requests; more are answered with 429"
     )
     run_timeout_seconds: float = _option(
-        _limit_seconds, 120.0, "how long one run of the model, or tokenizing a request, may take"
+        values.run_seconds,
+        120.0,
+        "how long one run of the model, or tokenizing a request, may take",
     )
-    max_batch_tokens: int = _option(_positive, 16384, "tokens of one batch, padding included")
-    max_batch_requests: int | None = _option(_positive, None, "inputs of one batch")
-    max_client_batch_size: int = _option(_positive, 32, "inputs of one request")
+    max_batch_tokens: int = _option(values.positive, 16384, "tokens of one batch, padding included")
+    max_batch_requests: int | None = _option(values.positive, None, "inputs of one batch")
+    max_client_batch_size: int = _option(values.positive, 32, "inputs of one request")
     auto_truncate: bool = _option(
-        _boolean, True, "cut inputs that are too long, unless the request says otherwise", bare=True
+        values.boolean,
+        True,
+        "cut inputs that are too long, unless the request says otherwise",
+        bare=True,
     )
     default_prompt_name: str | None = _option(
         str, None, "the model's prompt that goes before every input"
     )
     default_prompt: str | None = _option(str, None, "a text that goes before every input")
     hostname: str = _option(str, DEFAULT_HOST, "the IP address to listen on")
-    port: int = _option(_port, 8000, "the port to listen on", flag="-p")
-    payload_limit: int = _option(_positive, 2_000_000, "bytes of a request body")
+    port: int = _option(values.port, 8000, "the port to listen on", flag="-p")
+    payload_limit: int = _option(values.positive, 2_000_000, "bytes of a request body")
     max_concurrent_bytes: int = _option(
-        _positive, 64_000_000, "bytes of request bodies at a time; more are answered with 429"
+        values.positive, 64_000_000, "bytes of request bodies at a time; more are answered with 429"
     )
     max_connections: int = _option(
-        _positive, 4096, "connections at a time; where all are busy, one more is answered with 429"
+        values.positive,
+        4096,
+        "connections at a time; where all are busy, one more is answered with 429",
     )
     client_timeout_seconds: float = _option(
-        _limit_seconds, 30.0, "how long a client may take over a request, or stop taking an answer"
+        values.limit_seconds,
+        30.0,
+        "how long a client may take over a request, or stop taking an answer",
     )
     api_key: str | None = _option(
-        str, None, "the key that clients send as `Authorization: Bearer <key>`", secret=True
+        values.key, None, "the key that clients send as `Authorization: Bearer <key>`", secret=True
     )
     cors_allow_origin: tuple[str, ...] = _option(
         str, (), "an origin that browsers may call from; repeat for several; any unless set"
     )
-    json_output: bool = _option(_boolean, False, "log one JSON object a line", bare=True)
+    json_output: bool = _option(values.boolean, False, "log one JSON object a line", bare=True)
     log_level: str = _option(
         str, "info", "off, error, warn, info, debug or trace; also as in info,app.inference=debug"
     )
     otlp_endpoint: str | None = _option(
-        _collector, None, "where traces are sent, by OTLP over gRPC: http://HOST:4317"
+        values.collector, None, "where traces are sent, by OTLP over gRPC: http://HOST:4317"
     )
     otlp_service_name: str = _option(
         str, "text-embeddings-inference.server", "the name of the service in traces"
     )
     drain_seconds: float = _option(
-        _seconds, 0.0, "after SIGTERM, how long to go on accepting before the port closes"
+        values.seconds, 0.0, "after SIGTERM, how long to go on accepting before the port closes"
     )
     shutdown_seconds: float = _option(
-        _seconds, 25.0, "after the port closed, how long accepted requests may take to finish"
+        values.seconds, 25.0, "after the port closed, how long accepted requests may take to finish"
     )
 
     task: str | None = _option(
         str, None, "sentence-similarity makes POST / answer as /similarity does"
     )
-    aip_http_port: int | None = _option(_port, None, "Vertex AI's name for the port; it wins")
-    aip_predict_route: str | None = _option(str, None, "one more path that answers as /vertex does")
-    aip_health_route: str | None = _option(str, None, "one more path that answers as /health does")
+    aip_http_port: int | None = _option(values.port, None, "Vertex AI's name for the port; it wins")
+    aip_predict_route: str | None = _option(
+        values.path, None, "one more path that answers as /vertex does"
+    )
+    aip_health_route: str | None = _option(
+        values.path, None, "one more path that answers as /health does"
+    )
 
     dense_path: str | None = _ignored("a Dense layer is part of an export")
     disable_spans: bool = _option(
-        _boolean, False, "leave the span with a request's timings out of JSON logs", bare=True
+        values.boolean, False, "leave the span with a request's timings out of JSON logs", bare=True
     )
     prometheus_port: str | None = _ignored("metrics are at /metrics")
     uds_path: str | None = _ignored("there is no second process")
@@ -221,10 +168,10 @@ class Settings:
 
         Raises: UsageError naming the option and the value; SystemExit for --help and --version.
         """
-        values = command_line.read(fields(cls), _SECTIONS, arguments, environment)
-        if "model_id" not in values:
+        given = command_line.read(fields(cls), _SECTIONS, arguments, environment)
+        if not given.get("model_id"):
             raise UsageError("--model-id is required (environment: MODEL_ID)")
-        settings = cls(**values)
+        settings = cls(**given)
         if settings.default_prompt is not None and settings.default_prompt_name is not None:
             raise UsageError("--default-prompt cannot be used with --default-prompt-name")
         if settings.device_id is not None and settings.provider not in GPU_PROVIDERS:

@@ -16,6 +16,7 @@ FLOORS = [
     {"app.child"},
     {"app.otlp"},
     {"app.connection", "app.settings"},
+    {"app.option_values"},
     {"app.command_line"},
     {"app.api.routes"},
     {"app.api.operations"},

@@ -112,6 +112,13 @@ def test_a_mistyped_secret_is_not_shown(arguments: list[str]) -> None:
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("key", ["hunter2\n", " hunter2", "hunter2\t", "hunter2é", "hunter\0"])
+def test_a_key_that_no_client_can_send_is_refused_and_not_shown(key: str) -> None:
+    with pytest.raises(UsageError, match="is no key that a header can carry") as caught:
+        Settings.read(MODEL, {"API_KEY": key})
+    assert "hunter" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "fault"),
     [
@@ -136,6 +143,14 @@ def test_a_mistyped_secret_is_not_shown(arguments: list[str]) -> None:
         ([*MODEL, "--device-id", "1,0,1"], {"PROVIDER": "cuda"}, "must name each device once"),
         ([*MODEL], {"GPU_MEMORY_LIMIT": "9"}, "--gpu-memory-limit needs --provider cuda, not auto"),
         ([*MODEL, "--drain-seconds", "-1"], {}, "--drain-seconds"),
+        ([*MODEL, "--run-timeout-seconds", "0.01"], {}, "must be at least 0.5"),
+        ([*MODEL, "--threads", "1025"], {}, "must be at most 1024"),
+        ([*MODEL], {"TOKENIZATION_WORKERS": "100000"}, "must be at most 1024"),
+        ([*MODEL, "--max-batch-tokens", "9" * 20], {}, "must be at most 9007199254740991"),
+        ([*MODEL, "--aip-predict-route", "predict"], {}, "must begin with / and hold none of"),
+        ([*MODEL], {"AIP_HEALTH_ROUTE": "/{x:y}"}, "must begin with / and hold none of"),
+        (["--model-id="], {}, "--model-id is required (environment: MODEL_ID)"),
+        ([*MODEL, "--api-key="], {}, "--api-key (environment: API_KEY) is no key"),
         ([*MODEL, "--drain-seconds", "nan"], {}, "must be between 0 and 1,000,000"),
         ([*MODEL], {"API_KEY": ""}, "API_KEY is empty: unset it, or set a key"),
         ([*MODEL, "--otlp-endpoint", "host:4317"], {}, "must be http:// or https:// with a host"),

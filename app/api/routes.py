@@ -47,6 +47,17 @@ class Resource:
         else:
             await endpoint(scope, receive, send)
 
+    def with_methods_of(self, other: "Resource") -> "Resource":
+        """The same path with the methods of another, which win."""
+        taken = {*other.public, *other.protected}
+
+        def kept(methods: Mapping[str, ASGIApp]) -> dict[str, ASGIApp]:
+            return {name: methods[name] for name in methods if name not in taken}
+
+        return Resource(
+            kept(self.public) | dict(other.public), kept(self.protected) | dict(other.protected)
+        )
+
     def endpoint(self, method: str) -> ASGIApp | None:
         """What answers a method; HEAD is a GET whose body the server leaves out."""
         name = "GET" if method == "HEAD" else method
@@ -124,10 +135,9 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
         "/vertex": envelope,
     }
     resources |= {path: Resource(public={"GET": page}) for path, page in swagger.pages().items()}
-    if options.predict_path:
-        resources[options.predict_path] = envelope
-    if options.health_path:
-        resources[options.health_path] = health
+    for path, more in ((options.predict_path, envelope), (options.health_path, health)):
+        if path is not None:
+            resources[path] = resources.get(path, Resource()).with_methods_of(more)
     return resources
 
 

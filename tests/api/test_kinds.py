@@ -560,6 +560,15 @@ def test_vertex_s_own_paths(make_kind: MakeKind) -> None:
     assert request(app, "POST", "/p", body, headers).json == {"predictions": []}
 
 
+def test_paths_of_vertex_that_are_there_already_keep_their_other_methods(
+    make_kind: MakeKind,
+) -> None:
+    app = make_kind("embedding", aip_predict_route="/embed", aip_health_route="/")
+    assert request(app, "GET", "/", headers={}).status == 200
+    assert len(post(app, "/", {"inputs": "a"}).json[0]) == tiny.DIMENSIONS
+    assert post(app, "/embed", {"instances": []}).json == {"predictions": []}
+
+
 # What OpenAI's clients ask for beyond TEI.
 
 
