@@ -4,6 +4,7 @@ Exits with 2 for bad usage, with 1 when the service cannot start, with 0 after a
 3 when it cannot do its work any more and has to be started again.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -25,6 +26,7 @@ logger = logging.getLogger("app")
 
 def main() -> int:
     """Run the service; the exit code."""
+    _open_standard_files()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _leave)
     limit_arenas(os.environ)
@@ -55,9 +57,21 @@ def main() -> int:
 def end(code: int) -> NoReturn:
     """Leave without waiting for threads: one may be stuck in native code."""
     logging.shutdown()
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            stream.flush()
     os._exit(code)
+
+
+def _open_standard_files() -> None:
+    """Put nothing where a supervisor closed them: a socket would take the place, and end there."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123  # as long as we live
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
 
 
 def _leave(number: int, _: FrameType | None) -> None:

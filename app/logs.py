@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import TextIO
 
 import orjson
 
@@ -28,7 +29,7 @@ def configure(level: str, *, json_output: bool, spans: bool) -> None:
     An event may carry a `span`: what was going on, by name, and its fields.
     """
     levels = read_filter(level)
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Output(sys.stdout)
     handler.setFormatter(JsonFormatter(spans=spans) if json_output else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for module, least in (levels or {}).items():
@@ -51,6 +52,14 @@ def read_filter(text: str) -> Mapping[str, int] | None:
             return None
         levels[_logger_name(module)] = least
     return levels
+
+
+class _Output(logging.StreamHandler[TextIO]):
+    """Standard output, of which the reader may be gone: events are lost then, and nothing else."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handleError(record)
 
 
 class TextFormatter(logging.Formatter):

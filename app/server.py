@@ -9,11 +9,13 @@ A service that cannot do its work any more ends too, with exit code 3, after ans
 """
 
 import asyncio
+import contextlib
 import faulthandler
 import logging
 import os
 import resource
 import signal
+import socket
 
 import hypercorn.asyncio.run
 import uvloop
@@ -28,6 +30,7 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+BACKLOG = 2048  # connections that the kernel holds until they are taken
 SPARE_FILES = 64  # open files that are no connections: the model's, the log's, the loop's
 EXIT_SECONDS = 5.0  # from the end of --shutdown-seconds until the process is ended by force
 BEAT_SECONDS = 1.0
@@ -75,16 +78,18 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None
 
     address = _address(settings)
     logger.info("Starting HTTP server: %s", address)
+    try:
+        listening = _listen(settings.bind_host, settings.listen_port)
+    except OSError as error:
+        raise StartupError(f"cannot listen on {address}: {error.strerror or error}") from None
     heartbeat = asyncio.create_task(_beat(HOPELESS * settings.run_timeout_seconds))
     try:
         await serve(
             app,  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
-            _config(address, settings),
+            _config(listening, settings),
             shutdown_trigger=shutdown_trigger,
             mode="asgi",
         )
-    except OSError as error:
-        raise StartupError(f"cannot listen on {address}: {error.strerror or error}") from None
     finally:
         heartbeat.cancel()
 
@@ -99,13 +104,27 @@ async def _beat(limit_seconds: float) -> None:
         faulthandler.cancel_dump_traceback_later()
 
 
-def _config(address: str, settings: Settings) -> ServerConfig:
+def _listen(host: str, port: int) -> int:
+    """The file of a socket that listens: where none can, no part of the server has begun yet.
+
+    Raises: OSError.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        return listening.detach()
+
+
+def _config(listening: int, settings: Settings) -> ServerConfig:
     """Hypercorn as we want it; it accepts misspelt attributes in silence."""
     config = ServerConfig()
     config.connections = Connections(_connection_limit(settings.max_connections))
     config.client_timeout_seconds = settings.client_timeout_seconds
-    config.bind = [address]
-    config.backlog = 2048
+    config.bind = [f"fd://{listening}"]
+    config.backlog = BACKLOG
     config.errorlog = logging.getLogger("hypercorn")
     config.include_server_header = False
     config.keep_alive_timeout = 310.0  # pooled clients keep idle connections for up to 5 minutes

@@ -44,17 +44,7 @@ class Server:
 
     def wait_ready(self, seconds: float = 60) -> None:
         """Return when the port is open."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            if self.process.poll() is not None:
-                raise AssertionError(f"the server ended: {self.output()}")
-            try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
-            except OSError:
-                time.sleep(0.02)
-            else:
-                return
-        raise AssertionError("the server does not listen")
+        wait_open(self.port, self.process, seconds)
 
     def connect(self) -> socket.socket:
         """A fresh connection."""
@@ -72,6 +62,21 @@ class Server:
         if self.process.poll() is None:
             self.process.kill()
             self.process.communicate()
+
+
+def wait_open(port: int, process: subprocess.Popen[str], seconds: float = 60) -> None:
+    """Return when a process has opened its port."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise AssertionError(f"the server ended: {process.communicate()[0]}")
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+        except OSError:
+            time.sleep(0.02)
+        else:
+            return
+    raise AssertionError("the server does not listen")
 
 
 def launch(

@@ -3,9 +3,11 @@
 import contextlib
 import http.client
 import json
+import os
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.process import Server, free_port, launch
+from tests.process import Server, free_port, launch, wait_open
 
 HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
 
@@ -124,7 +126,8 @@ def test_an_occupied_port_exits_with_1(tiny_model: Path, server: Server) -> None
     second = Server("--model-id", str(tiny_model), port=server.port)
     output = second.output()
     assert second.process.returncode == 1
-    assert f"cannot listen on 127.0.0.1:{server.port}" in output
+    [line] = [line for line in output.splitlines() if "INFO" not in line]
+    assert f"ERROR app: Error: cannot listen on 127.0.0.1:{server.port}: Address" in line
 
 
 def test_cuda_that_is_not_there_exits_with_1_and_the_remedy(tiny_model: Path) -> None:
@@ -169,6 +172,45 @@ def test_the_log_has_the_settings_but_no_key(tiny_model: Path) -> None:
         assert line in output
     places = [output.index(line) for line in lines]
     assert places == sorted(places)
+
+
+@pytest.mark.parametrize("missing", ["1", "0 1 2", "full disk", "reader"])
+def test_a_log_that_nobody_reads_changes_nothing(
+    tiny_model: Path, tmp_path: Path, missing: str
+) -> None:
+    closed = [int(number) for number in missing.split() if number.isdigit()]
+    reading, writing = os.pipe()
+    os.close(reading)
+    errors = tmp_path / "errors"
+    port = free_port()
+
+    def close() -> None:
+        for number in closed:
+            os.close(number)
+
+    with (
+        os.fdopen(writing, "w") as no_reader,
+        Path("/dev/full").open("w") as full,
+        errors.open("w") as err,
+    ):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "app", "--model-id", str(tiny_model), "--port", str(port)],
+            stdout=full if missing == "full disk" else no_reader,
+            stderr=err,
+            text=True,
+            preexec_fn=close,
+        )
+    try:
+        wait_open(port, process)
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+            for _ in range(3):
+                embed(connection)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert errors.read_text() == ""
 
 
 def test_a_filter_chooses_what_is_logged(tiny_model: Path) -> None:
