@@ -28,6 +28,7 @@ def wrap(
     app: ASGIApp, lifecycle: Lifecycle, metrics: Metrics, allowed_origins: Sequence[str]
 ) -> ASGIApp:
     """Put every middleware around the application."""
+    app = ExactPath(app)
     app = Cors(app, allowed_origins)
     app = HeaderLimits(app)
     app = DrainBody(app)
@@ -130,6 +131,24 @@ class HeaderLimits:
             if {b"content-length", b"transfer-encoding"} <= names:
                 await respond(send, 400, b"", None, [CLOSE])
                 return
+        await self._app(scope, receive, send)
+
+
+class ExactPath:
+    """Takes a path as it was written: `/%65mbed` is not `/embed`, as in TEI, nor for a proxy.
+
+    Of a target that names the server too (RFC 9112, 3.2.2) it is what follows.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            path = scope["raw_path"].decode("latin-1")
+            if not path.startswith("/"):
+                path = "/" + path.partition("://")[2].partition("/")[2]
+            scope["path"] = path
         await self._app(scope, receive, send)
 
 
