@@ -16,6 +16,7 @@ from typing import Any, Literal, Self
 from app.inference import bounded
 
 SCHEMA = 1
+LARGEST = 2**31 - 1  # that a number of the manifest may be
 FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 GRAPH_FILE = "model.onnx"
@@ -190,6 +191,7 @@ class Manifest:
             assert isinstance(manifest, cls)
             _check_pooling(manifest.pooling)
             _check_created(manifest.created)
+            _check_numbers(manifest)
         except _Misfit as error:
             raise ManifestError(f"{path}: {error}") from None
         _check_paths(manifest, path)
@@ -265,6 +267,21 @@ def _check_created(created: str) -> None:
         datetime.fromisoformat(created)
     except ValueError:
         raise _Misfit(f"created: {created!r} is not a date and a time") from None
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    """Refuse what no model has, and what neither the tokenizer nor an array can hold."""
+    padding, vocabulary = manifest.padding, manifest.vocabulary_size
+    bounds = {
+        "dimensions": (manifest.dimensions, 1, LARGEST),
+        "max_input_length": (manifest.max_input_length, 1, LARGEST),
+        "vocabulary_size": (vocabulary, 1, LARGEST),
+        "padding.id": (padding.id, 0, vocabulary - 1),
+        "padding.type_id": (padding.type_id, 0, vocabulary - 1),
+    }
+    for name, (number, least, most) in bounds.items():
+        if not least <= number <= most:
+            raise _Misfit(f"{name}: {number} is not between {least} and {most}")
 
 
 def _check_pooling(pooling: str | None) -> None:

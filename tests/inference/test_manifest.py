@@ -61,6 +61,12 @@ def test_an_unknown_schema_is_refused(folder: Path, schema: Any) -> None:
         ({"files": {"/etc/passwd": ""}}, "files: '/etc/passwd' leads out of the folder"),
         ({"created": "today"}, "created: 'today' is not a date and a time"),
         ({"files": {}}, "files: 'tokenizer.json' is missing"),
+        ({"max_input_length": 0}, "max_input_length: 0 is not between 1 and 2147483647"),
+        ({"vocabulary_size": 2**31}, "vocabulary_size: 2147483648 is not between 1 and 2147483647"),
+        (
+            {"padding": {"id": -1, "type_id": 0, "side": "right"}},
+            f"padding.id: -1 is not between 0 and {len(tiny.WORDS) - 1}",
+        ),
     ],
 )
 def test_a_misfit_is_named(folder: Path, changes: dict[str, Any], fault: str) -> None:
