@@ -2,7 +2,7 @@ PYTHON ?= python3
 MODEL_ID ?= sentence-transformers/all-MiniLM-L6-v2
 REVISION ?=
 POOLING ?=
-# What is exported beside float32, and what is served: int8.
+# What is exported beside float32, and what is served: float16 or int8.
 DTYPE ?=
 # true lets a model run Python code from its own repository, during the export only.
 TRUST_REMOTE_CODE ?=

@@ -252,6 +252,7 @@ def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> 
         "docker_label": None,
         "provider": model.session.provider,
         "provider_reason": model.reason,
+        "graph": model.session.graph.file,
         "fingerprint": model.fingerprint,
         "proof": asdict(model.proof),
         "vectors": _vectors(model.manifest),

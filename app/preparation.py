@@ -19,6 +19,8 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+_OWN_GRAPHS = frozenset({"float16", "int8"})  # precisions for which the export writes one
+
 
 @contextmanager
 def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[Settings]:
@@ -154,7 +156,7 @@ def _not_there(
 def _key(settings: Settings, source: Path, graph: Path) -> str:
     """A name for everything that decides what a prepared folder holds."""
     parts = [snapshot.digest(source, graph), settings.pooling or "", __version__]
-    if settings.dtype == "int8":  # has a graph of its own
+    if settings.dtype in _OWN_GRAPHS:
         parts.append(settings.dtype)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -162,7 +164,7 @@ def _key(settings: Settings, source: Path, graph: Path) -> str:
 def _arguments(settings: Settings, source: Path, place: Path) -> list[str]:
     arguments = ["--from-onnx", str(source.resolve()), "--models-dir", str(place.parent)]
     arguments += ["--name", place.name, "--id", repository.source_id(settings.model_id)]
-    if settings.dtype == "int8":
+    if settings.dtype in _OWN_GRAPHS:
         arguments += ["--dtype", settings.dtype]
     if settings.pooling is not None:
         arguments += ["--pooling", settings.pooling.replace("_", "-")]

@@ -8,10 +8,11 @@ that serves.
 import argparse
 import json
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,7 @@ from app.inference.manifest import (
     PROBES_FILE,
     TASK_OUTPUTS,
     Certificate,
+    Dtype,
     Manifest,
     ManifestError,
 )
@@ -38,17 +40,22 @@ EVERY = (
     Wanted("openvino", "float32"),
     Wanted("openvino", "bfloat16"),
     Wanted("cuda", "float32"),
+    Wanted("cuda", "float16"),
 )
+# Nothing is served so: it shows, where there is no GPU, that the graph for one is right. What the
+# CPU computes of it is rounded less often.
+HALVES_ON_CPU = Plan("cpu", "to see what the graph computes", "float16", run_tokens=2048)
 
 
-def prove(folder: Path, wanted: Wanted) -> Certificate:
+def prove(folder: Path, wanted: Wanted) -> list[Certificate]:
     """Check every file, tokenize and run every probe, and compare with the stored reference.
+
+    There is one certificate for each graph that this precision has here.
 
     Raises: ManifestError, ProbesError, StartupError or ServiceError with what went wrong.
     """
     manifest, probes = _read(folder)
-    [plan] = plans(wanted, manifest.task)
-    return _measure(folder, manifest, probes, plan)
+    return [_measure(folder, manifest, probes, one) for one in with_graphs(wanted, manifest)]
 
 
 def prove_every(folder: Path) -> list[Certificate]:
@@ -58,20 +65,42 @@ def prove_every(folder: Path) -> list[Certificate]:
     """
     manifest, probes = _read(folder)
     certificates = []
-    for wanted in EVERY:
-        try:
-            [plan] = plans(wanted, manifest.task)
-        except StartupError:
-            continue  # not on this machine
-        if plan.compute_dtype == "int8" and manifest.graph_for(plan.provider, "int8") is None:
-            continue  # it was not asked for
+    for plan in _every(manifest):
         try:
             certificates.append(_measure(folder, manifest, probes, plan))
         except (StartupError, ServiceError) as error:
             if plan.provider == "cpu":
                 raise
-            sys.stderr.write(f"{plan.provider} in {plan.compute_dtype} is left out: {error}\n")
+            sys.stderr.write(f"{plan.name} is left out: {error}\n")
     return certificates
+
+
+def with_graphs(wanted: Wanted, manifest: Manifest) -> list[Plan]:
+    """The plans for what is wanted here that the model has a graph for; or the last of all.
+
+    Raises: StartupError when it cannot be had here.
+    """
+    found = plans(wanted, manifest.task)
+    return [plan for plan in found if _has_graph(manifest, plan)] or found[-1:]
+
+
+def _every(manifest: Manifest) -> Iterator[Plan]:
+    """Every plan of this machine, but for graphs that were not asked for."""
+    for wanted in EVERY:
+        try:
+            found = with_graphs(wanted, manifest)
+        except StartupError:
+            continue  # not on this machine
+        for plan in found:
+            if plan.compute_dtype not in {"float16", "int8"} or _has_graph(manifest, plan):
+                yield plan
+    if _has_graph(manifest, HALVES_ON_CPU):
+        yield HALVES_ON_CPU
+
+
+def _has_graph(manifest: Manifest, plan: Plan) -> bool:
+    graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
+    return graph is not None
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -79,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
     parser.add_argument("--provider", choices=("cpu", "openvino", "cuda", "tensorrt"))
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "int8"), default="float32")
+    parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--cache-dir", type=Path, help="where TensorRT engines are kept")
     options = parser.parse_args(arguments)
     try:
@@ -87,7 +116,7 @@ def main(arguments: Sequence[str]) -> int:
             certificates = prove_every(options.folder)
         else:
             wanted = Wanted(options.provider, options.dtype, cache_dir=options.cache_dir)
-            certificates = [prove(options.folder, wanted)]
+            certificates = prove(options.folder, wanted)
     except (ManifestError, ProbesError, StartupError, ServiceError) as error:
         sys.stderr.write(f"error: {error}\n")
         return 1

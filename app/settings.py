@@ -65,7 +65,7 @@ class Settings:
     dtype: DtypeChoice = _option(
         values.one_of(*get_args(DtypeChoice)),
         "auto",
-        "the precision: float32, bfloat16, int8, or auto: bfloat16 where fast and proved close",
+        "the precision: float32, float16, bfloat16, int8, or auto: a lower one where proved close",
     )
     device_id: tuple[int, ...] | None = _option(
         values.devices, None, "which of several GPUs; 0,1 computes on both"

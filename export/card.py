@@ -61,6 +61,14 @@ def _table(manifest: Manifest) -> Iterator[str]:
         yield f"| {' | '.join(row)} |"
     yield ""
     yield from filter(None, map(_of_tokens, manifest.certificates))
+    halves = [graph.file for graph in manifest.graphs if graph.dtype == "float16"]
+    if halves:
+        yield (
+            f"`--dtype float16` runs {' or '.join(f'`{file}`' for file in halves[::-1])} on NVIDIA "
+            "GPUs, after each start has replayed probes there; the table says what a CPU makes of "
+            "it, which rounds less often."
+        )
+        yield ""
     for graph in manifest.graphs:
         if graph.fingerprint is not None:
             yield (

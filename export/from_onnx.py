@@ -94,7 +94,7 @@ def prepare(wanted: Preparation) -> Path:
             folder,
             _source(wanted, checkpoint),
             checkpoint,
-            graphs=precisions.make(folder, names, wanted.dtypes, checkpoint.padding, digest),
+            graphs=precisions.make(folder, names, wanted.dtypes, checkpoint, digest),
             fingerprint=digest,
             packages=_TOOLS,
         )

@@ -39,7 +39,7 @@ def export(request: Request) -> Path:
     place = request.folder
     with staging(place.parent, place.name) as folder:
         names, tools = _make_files(folder, checkpoint, located.folder, request)
-        graphs = precisions.make(folder, names, request.dtypes, checkpoint.padding, digest)
+        graphs = precisions.make(folder, names, request.dtypes, checkpoint, digest)
         manifest = describe(
             folder,
             Source(located.id, located.revision, checkpoint.architecture, checkpoint.model_type),

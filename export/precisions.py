@@ -5,13 +5,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from app.inference.manifest import PROBES_FILE, Dtype, Graph, Padding
+from app.inference.manifest import PROBES_FILE, Dtype, Graph
 from app.inference.proof import Probes
+from export.checkpoint import Checkpoint
 from export.describe import Names, exact
 from export.fingerprint import lossy
 
-# What may be asked for; of these only int8 has a graph of its own.
-PrecisionChoice = Literal["auto", "float32", "bfloat16", "int8"]
+# What may be asked for; of these only the last two have graphs of their own.
+PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16", "int8"]
+OWN: tuple[Dtype, ...] = ("float16", "int8")
 
 
 def read(values: Iterable[str]) -> tuple[Dtype, ...]:
@@ -24,21 +26,27 @@ def read(values: Iterable[str]) -> tuple[Dtype, ...]:
         if name not in get_args(PrecisionChoice):
             choices = ", ".join(get_args(PrecisionChoice))
             raise ValueError(f"{name!r} is not a precision: choose from {choices}")
-    return ("int8",) if "int8" in names else ()
+    return tuple(dtype for dtype in OWN if dtype in names)
 
 
 def make(
-    folder: Path, names: Names, wanted: Sequence[Dtype], padding: Padding, fingerprint: str
+    folder: Path, names: Names, wanted: Sequence[Dtype], checkpoint: Checkpoint, fingerprint: str
 ) -> tuple[Graph, ...]:
     """Every graph, once the float32 one and the probes are in the folder.
 
     Raises: ExportError where one cannot be made.
     """
     first = exact(names)
-    if "int8" not in wanted:
+    graphs = [first]
+    if not wanted:
         return (first,)
     # onnx takes time to import, and a model that is there already needs none of it.
-    from export import int8
+    from export import float16, int8
 
-    second = int8.quantize(folder, first, Probes.read(folder / PROBES_FILE), padding)
-    return first, replace(second, fingerprint=lossy(fingerprint, int8.SCHEME))
+    padding, probes = checkpoint.padding, Probes.read(folder / PROBES_FILE)
+    if "float16" in wanted:
+        graphs += float16.make(float16.Model(folder, first, padding, checkpoint.task, probes))
+    if "int8" in wanted:
+        lossy_graph = int8.quantize(folder, first, probes, padding)
+        graphs.append(replace(lossy_graph, fingerprint=lossy(fingerprint, int8.SCHEME)))
+    return tuple(graphs)

@@ -109,7 +109,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "--dtype",
         action="append",
         metavar="DTYPE",
-        help="int8 adds a smaller, faster, less exact graph; float32 is always there [env: DTYPE]",
+        help="int8 adds a smaller, faster, less exact graph, float16 one for NVIDIA GPUs; float32 "
+        "is always there [env: DTYPE]",
     )
     parser.add_argument(
         "--if-missing", action="store_true", help="do nothing when the exported folder is there"

@@ -53,7 +53,7 @@ FLOORS = [
 DOORS = {
     "onnxruntime": {
         "app.inference.nvidia", "app.inference.openvino", "app.inference.session",
-        "export.calibration", "export.onnx_reference",
+        "export.cpu_session", "export.onnx_reference",
     },
     "onnxruntime_ep_openvino": {"app.inference.openvino"},
     "tokenizers": {
@@ -77,8 +77,9 @@ DOORS = {
     "transformers": {"export.convert", "export.original", "export.originals"},
     "optimum": {"export.convert"},
     "onnx": {
-        "export.calibration", "export.converted_graph", "export.graph_builder", "export.int8",
-        "export.source_graph",
+        "export.attention", "export.calibration", "export.converted_graph", "export.float16",
+        "export.graph_builder", "export.graph_reading", "export.halves", "export.int8",
+        "export.packing", "export.source_graph",
     },
     "huggingface_hub": {"export.hub"},
 }  # fmt: skip

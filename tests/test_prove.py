@@ -107,7 +107,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_certificate_says_what_ran_and_how_close_it_came(folder: Path) -> None:
-    certificate = prove.prove(folder, Wanted("cpu"))
+    [certificate] = prove.prove(folder, Wanted("cpu"))
     assert (certificate.graph, certificate.provider) == ("model.onnx", "cpu")
     assert (certificate.compute_dtype, certificate.reference) == ("float32", "pytorch")
     assert certificate.probes == len(TEXTS)
@@ -120,7 +120,7 @@ def test_one_wrong_vector_shows_in_the_worst_cosine(folder: Path) -> None:
     vectors = probes().vectors.copy()
     vectors[2] *= -1
     write_probes(folder, replace(probes(), vectors=vectors))
-    certificate = prove.prove(folder, Wanted("cpu"))
+    [certificate] = prove.prove(folder, Wanted("cpu"))
     assert certificate.worst_cosine == pytest.approx(-1)
     assert certificate.mean_cosine == pytest.approx(1 - 2 / len(TEXTS))
 

@@ -225,8 +225,8 @@ def test_the_token_of_the_hub_has_two_names(
 
 
 def test_another_precision_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"'float16' for --dtype .*: must be one of auto, float32"):
-        Settings.read([*MODEL, "--dtype", "float16"], {})
+    with pytest.raises(UsageError, match=r"'float64' for --dtype .*: must be one of auto, float32"):
+        Settings.read([*MODEL, "--dtype", "float64"], {})
 
 
 def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) -> None:

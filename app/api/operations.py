@@ -48,6 +48,7 @@ INFO = record(
     docker_label=OPTIONAL_TEXT,
     provider=TEXT,
     provider_reason=TEXT,
+    graph=TEXT,
     fingerprint=TEXT,
     proof={"type": "object"},
     vectors=list_of(TEXT),

@@ -58,7 +58,7 @@ def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
             f"--dtype {plan.compute_dtype}: {plan.provider} answers as exactly as float32 does, so "
             "it computes in that; use --dtype float32"
         )
-    if plan.compute_dtype == "bfloat16" and not yields_logits(manifest.task):
+    if plan.compute_dtype in {"bfloat16", "float16"} and not yields_logits(manifest.task):
         require_quality(plan, proof.certificate or proof.agreement)
 
 
@@ -98,11 +98,13 @@ def require_quality(plan: Plan, measured: Measured) -> None:
 
 def certificate_for(manifest: Manifest, plan: Plan) -> Certificate | None:
     """What the folder says of this graph, provider, precision and machine."""
-    key = (plan.provider, plan.compute_dtype, plan.gpu or machine.describe())
-    files = {graph.file for graph in manifest.graphs}
+    graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
+    if graph is None:
+        return None
+    key = (graph.file, plan.provider, plan.compute_dtype, plan.gpu or machine.describe())
     least = QUALIFYING_PROBES if plan.must_qualify else 1
     for one in manifest.certificates:
-        found = (one.provider, one.compute_dtype, one.machine)
-        if one.graph in files and found == key and one.probes >= least:
+        found = (one.graph, one.provider, one.compute_dtype, one.machine)
+        if found == key and one.probes >= least:
             return one
     return None

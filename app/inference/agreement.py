@@ -21,20 +21,21 @@ NEIGHBOURS = 10
 # cosine to the reference, of logits the largest error. bfloat16 keeps 8 bits of a mantissa; with
 # sound kernels the worst cosines seen were above 0.9998, and a logit was off by 0.18. What int8
 # costs differs from model to model: of sound ones 0.990 was seen, and a logit was off by 0.24.
+# float16 keeps 11 bits of a mantissa.
 WORST_COSINE: Mapping[Dtype, float] = MappingProxyType(
-    {"float32": 0.99999, "bfloat16": 0.999, "int8": 0.95}
+    {"float32": 0.99999, "bfloat16": 0.999, "float16": 0.999, "int8": 0.95}
 )
 # The worst of thousands of tokens, none of which is averaged out.
 WORST_TOKEN_COSINE: Mapping[Dtype, float] = MappingProxyType({"int8": 0.8})
 LARGEST_LOGIT_ERROR: Mapping[Dtype, float] = MappingProxyType(
-    {"float32": 1e-4, "bfloat16": 0.5, "int8": 1.0}
+    {"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1, "int8": 1.0}
 )
 # A lossy graph has to come as close as was certified, wherever it runs: its error may be this many
 # times as large. Other processors round a sum differently, which moves few values to a neighbour;
 # kernels that saturate are off by far more.
 CERTIFIED_ERRORS = 1.5
 
-# What bfloat16 must show to be taken without being asked for.
+# What bfloat16 and float16 must show to be taken without being asked for.
 AUTO_WORST_COSINE = 0.9995
 AUTO_FIRST_PERCENTILE = 0.9999
 AUTO_NEIGHBOUR_OVERLAP = 0.97

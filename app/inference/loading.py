@@ -151,7 +151,8 @@ def _start_first(exported: _Exported, options: LoadOptions, max_length: int) -> 
 
     Raises: StartupError of the last plan, or when what was asked for by name cannot be had.
     """
-    candidates = plans(options.wanted, exported.manifest.task)
+    every = plans(options.wanted, exported.manifest.task)
+    candidates = [plan for plan in every if _is_worth_trying(plan, exported.manifest)]
     given_up = ""
     for plan in candidates:
         limits = plan.limits(max_length, options.max_batch_tokens)
@@ -161,14 +162,21 @@ def _start_first(exported: _Exported, options: LoadOptions, max_length: int) -> 
             if plan is candidates[-1]:
                 raise
             given_up = str(error)
-            logger.warning("%s in %s is not used: %s", plan.provider, plan.compute_dtype, error)
+            logger.warning("%s is not used: %s", plan.name, error)
         else:
             break
     reason = given_up or plan.reason
-    where = ", ".join((plan.provider, *(f"device {one}" for one in plan.devices)))
-    logger.info("Computing in %s on %s: %s", plan.compute_dtype, where, reason)
+    devices = "".join(f", device {one}" for one in plan.devices)
+    logger.info("Computing on %s%s: %s", plan.name, devices, reason)
     sessions, proofs = zip(*started, strict=True)
     return _Started(sessions, limits, reason, proofs[0])
+
+
+def _is_worth_trying(plan: Plan, manifest: Manifest) -> bool:
+    """What nobody asked for needs a graph; what was asked for gets a remedy where there is none."""
+    unasked = plan.must_qualify or plan.packed
+    graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
+    return graph is not None or not unasked
 
 
 def _start(

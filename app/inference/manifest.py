@@ -29,6 +29,8 @@ Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 Pooling = Literal["cls", "mean", "last_token"]  # what a server may be told to pool by
 # What a checkpoint may pool by, alone or several joined by "+".
 PoolingMode = Literal["cls", "mean", "last_token", "max", "mean_sqrt_len_tokens", "weightedmean"]
+# Of a graph: as converted, one operator each, or the same without padding (its CUDA kernels).
+Attention = Literal["plain", "fused", "packed"]
 Side = Literal["left", "right"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 Reference = Literal["pytorch", "onnx-fp32"]
@@ -92,6 +94,7 @@ class Graph:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     fingerprint: str | None = None  # of its vector space, where that is not the model's
+    attention: Attention = "plain"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,14 +201,17 @@ class Manifest:
         _check_digest(document, path)
         return manifest
 
-    def graph_for(self, provider: Provider, dtype: Dtype) -> Graph | None:
+    def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
         """The graph that a provider computes in a precision, if there is one.
 
         What bfloat16 is computed of is the float32 one, by the provider.
         """
         stored = "float32" if dtype == "bfloat16" else dtype
-        fitting = (one for one in self.graphs if provider in one.providers and one.dtype == stored)
-        return next(fitting, None)
+        for one in self.graphs:
+            fits = provider in one.providers and one.dtype == stored
+            if fits and (one.attention == "packed") == packed:
+                return one
+        return None
 
     def write(self, folder: Path) -> None:
         """Write `folder/manifest.json`."""

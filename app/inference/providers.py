@@ -17,7 +17,7 @@ from app.inference.batch import BatchLimits, ladder
 from app.inference.manifest import Dtype, Provider, Task
 
 Choice = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
-DtypeChoice = Literal["auto", "float32", "bfloat16", "int8"]
+DtypeChoice = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 ORT_NAMES: Mapping[str, str] = {
     "cpu": "CPUExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
@@ -75,6 +75,13 @@ class Plan:
     row_counts: tuple[int, ...] = ()  # where a new shape is dear: the only ones; () for any
     builds_engine: bool = False  # before the first run, for no larger shape than the largest batch
     cache_dir: Path | None = None  # where that is kept
+    packed: bool = False  # by the graph without padding; where that fails there is another
+
+    @property
+    def name(self) -> str:
+        """What it is, for the operator."""
+        padding = ", without padding" if self.packed else ""
+        return f"{self.provider} in {self.compute_dtype}{padding}"
 
     @property
     def ort_name(self) -> str:
@@ -107,15 +114,15 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     if wanted.dtype == "int8":  # never taken unasked, however close it comes
         return [_cpu(threads, None, "int8")]
     fault = None if wanted.dtype == "bfloat16" else _why_not_bfloat16(wanted, here, task)
-    plans = []
+    plans: list[Plan] = []
     if wanted.provider == "tensorrt":
         return [_tensorrt(threads, wanted, here.gpu)]
     usable = ORT_NAMES["cuda"] in here.ort_names and here.gpu_fault is None
     if usable and wanted.provider in {"auto", "cuda"} and wanted.dtype != "bfloat16":
-        plans.append(_cuda(threads, wanted, here.gpu))
+        plans += _on_cuda(_cuda(threads, wanted, here.gpu), wanted, task)
     if fault is None:
         plans.append(_openvino("bfloat16", threads, wanted))
-    if wanted.dtype == "bfloat16":
+    if wanted.dtype in {"bfloat16", "float16"}:
         return plans
     if wanted.provider == "openvino":
         plans.append(_openvino("float32", threads, wanted, fault))
@@ -167,6 +174,8 @@ def _require(wanted: Wanted, here: Here) -> None:
             f"--dtype int8: provider {wanted.provider} has no graph of that precision; use "
             "--provider cpu or --dtype float32"
         )
+    if wanted.dtype == "float16" and (why := _why_not_float16(wanted, here)) is not None:
+        raise StartupError(f"--dtype float16: {why}; use --dtype float32")
     if wanted.dtype != "bfloat16":
         return
     if wanted.provider in {"cpu", *GPU_PROVIDERS}:
@@ -191,10 +200,18 @@ def _require_gpu(provider: Choice, here: Here) -> None:
         raise StartupError(f"--provider {provider}: {here.gpu_fault}; or use --provider cpu")
 
 
+def _why_not_float16(wanted: Wanted, here: Here) -> str | None:
+    if wanted.provider not in {"auto", "cuda"}:
+        return f"it is for CUDA, provider {wanted.provider} gains nothing by it"
+    if ORT_NAMES["cuda"] not in here.ort_names:
+        return "it is for CUDA, and the installed onnxruntime has no CUDA provider"
+    return here.gpu_fault
+
+
 def _why_not_bfloat16(wanted: Wanted, here: Here, task: Task) -> str | None:
     """Why bfloat16 is not tried where the choice is ours; None where it is."""
-    if wanted.dtype == "float32":
-        return "float32 was asked for"
+    if wanted.dtype in {"float32", "float16"}:
+        return f"{wanted.dtype} was asked for"
     if wanted.provider in {"cpu", "cuda"}:
         return f"provider {wanted.provider} was asked for"
     if task not in VECTOR_TASKS:
@@ -233,6 +250,20 @@ def _openvino(dtype: Dtype, threads: int, wanted: Wanted, reason: str | None = N
         run_tokens=1024,
         row_counts=(1, 2, 4, 8, 16),
     )
+
+
+def _on_cuda(exact: Plan, wanted: Wanted, task: Task) -> list[Plan]:
+    """float16 where the model has a graph of it, float32 otherwise; scores only if asked for."""
+    if wanted.dtype == "float32" or (wanted.dtype == "auto" and task not in VECTOR_TASKS):
+        return [exact]
+    auto = wanted.dtype == "auto"
+    half = replace(
+        exact,
+        reason=f"{exact.reason}, in float16 it costs the model little" if auto else "asked for",
+        compute_dtype="float16",
+        must_qualify=auto,
+    )
+    return [replace(half, packed=True), half, *([exact] if auto else [])]
 
 
 def _cuda(threads: int, wanted: Wanted, gpu: str) -> Plan:

@@ -65,7 +65,7 @@ class Session:
 
         Raises: StartupError naming the file or the provider, with the remedy.
         """
-        graph = manifest.graph_for(plan.provider, plan.compute_dtype)
+        graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
         if graph is None:
             raise StartupError(_no_graph(manifest, plan))
         path = folder / graph.file
@@ -149,10 +149,11 @@ def _look_for_gpu(wanted: Wanted) -> dict[str, str]:
 
 
 def _no_graph(manifest: Manifest, plan: Plan) -> str:
-    if plan.compute_dtype == "int8":
+    dtype = plan.compute_dtype
+    if dtype in {"float16", "int8"}:
         return (
-            f"--dtype int8: the exported model holds no int8 graph; run: make export "
-            f"MODEL_ID={manifest.source.id} DTYPE=int8, or use --dtype float32"
+            f"--dtype {dtype}: the exported model holds no {dtype} graph; run: make export "
+            f"MODEL_ID={manifest.source.id} DTYPE={dtype}, or use --dtype float32"
         )
     return f"the exported model holds no graph for provider {plan.provider}: export it again"
 

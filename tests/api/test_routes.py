@@ -637,6 +637,7 @@ def test_info_says_what_computes_and_how_close_it_comes(app: ASGIApp) -> None:
     info = request(app, "GET", "/info").json
     assert (info["model_dtype"], info["provider"]) == ("float32", "cpu")
     assert info["provider_reason"]
+    assert info["graph"] == "model.onnx"
     assert info["proof"]["agreement"]["worst_cosine"] > 0.99999
     assert info["proof"]["probes"] == 7
     assert info["proof"]["certificate"] is None

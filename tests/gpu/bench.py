@@ -18,10 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference import repository
-from app.inference.batch import Batch, blank
+from app.inference.batch import Batch, TokenizedInput, blank, collate
 from app.inference.manifest import TASK_OUTPUTS, Manifest
-from app.inference.providers import Wanted
+from app.inference.providers import DtypeChoice, Wanted
 from app.inference.session import Session, plans
+from app.prove import with_graphs
 from tests.bench_load import get, load
 from tests.gpu import device
 from tests.process import ROOT, Server
@@ -52,33 +53,43 @@ def main(arguments: Sequence[str]) -> int:
         sys.stderr.write(f"error: {fault}\n")
         return 1
     length = Manifest.read(folder).max_input_length
-    wanted = Wanted(options.provider, "float32", cache_dir=options.cache_dir)
     torch_device = "cpu" if options.provider == "cpu" else "cuda"
+    precisions = [
+        Wanted(options.provider, dtype, cache_dir=options.cache_dir)
+        for dtype in precisions_of(folder, options.provider)
+    ]
     for line in (
-        *bare(folder, wanted, length, options.seconds),
-        *bound(folder, wanted, length, options.seconds / 4),
+        *(line for one in precisions for line in bare(folder, one, length, options.seconds)),
+        *bound(folder, precisions[0], length, options.seconds / 4),
         *reference(options.original, torch_device, length, options.seconds),
-        *served(folder, wanted, int(options.seconds)),
+        *(line for one in precisions for line in served(folder, one, int(options.seconds))),
     ):
         sys.stdout.write(f"{line}\n")
     return 0
 
 
+def precisions_of(folder: Path, provider: str) -> tuple[DtypeChoice, ...]:
+    """What is measured: float32, and float16 where the model has a graph that CUDA serves."""
+    halved = any(graph.dtype == "float16" for graph in Manifest.read(folder).graphs)
+    return ("float32", "float16") if halved and provider == "cuda" else ("float32",)
+
+
 def bare(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[str]:
-    """Tokens a second of the session alone."""
+    """Tokens a second of the session alone, by each of its graphs: padding is not counted."""
     manifest = Manifest.read(folder)
-    [plan] = plans(wanted, manifest.task)
-    session = Session.load(folder, manifest, plan, plan.limits(length, ROWS * length))
-    batch = blank(ROWS, length, manifest.padding)
     outputs = (TASK_OUTPUTS[manifest.task],)
-    session.run(batch, outputs)  # the first run allocates
-    runs, started = 0, time.perf_counter()
-    while time.perf_counter() - started < seconds:
-        session.run(batch, outputs)
-        runs += 1
-    rate = runs * ROWS * length / (time.perf_counter() - started)
-    name = f"{session.provider} {session.compute_dtype}"
-    yield f"{name}, bare session, {ROWS} × {length}: {rate:,.0f} tokens a second"
+    mixed = [TokenizedInput(np.zeros(n, np.int64)) for n in np.linspace(1, length, ROWS, dtype=int)]
+    batches = {
+        f"{ROWS} × {length}": blank(ROWS, length, manifest.padding),
+        f"{ROWS} × 1 to {length}": collate(mixed, manifest.padding, length),
+    }
+    for plan in with_graphs(wanted, manifest):
+        session = Session.load(folder, manifest, plan, plan.limits(length, ROWS * length))
+        for shape, batch in batches.items():
+            session.run(batch, outputs)  # the first run allocates
+            took = _milliseconds(partial(session.run, batch, outputs), seconds) / 1000
+            rate = batch.attention_mask.sum() / took
+            yield f"{plan.name}, bare session, {shape}: {rate:,.0f} tokens a second"
 
 
 def bound(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[str]:

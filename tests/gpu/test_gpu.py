@@ -16,9 +16,9 @@ from app.errors import OutOfMemory
 from app.inference import nvidia, repository, tensorrt
 from app.inference.batch import blank
 from app.inference.manifest import GRAPH_FILE, TASK_OUTPUTS, Manifest
-from app.inference.providers import Wanted
+from app.inference.providers import DtypeChoice, Wanted
 from app.inference.session import Session, plans
-from app.prove import prove
+from app.prove import prove, with_graphs
 from tests.gpu import device
 from tests.process import ROOT, Server
 from tests.texts import passages
@@ -39,13 +39,22 @@ def folder() -> Path:
     return found
 
 
-def embed(folder: Path, provider: str, *flags: str) -> NDArray[np.float32]:
-    """Unit vectors over HTTP, from a server that says which provider it runs on."""
-    server = Server("--model-id", str(folder), "--provider", provider, "--dtype", "float32", *flags)
+@pytest.fixture(scope="module")
+def halved(folder: Path) -> Path:
+    """The same, if it was exported in float16 as well."""
+    if all(graph.dtype != "float16" for graph in Manifest.read(folder).graphs):
+        pytest.skip("the model has no float16 graph: make export DTYPE=float16")
+    return folder
+
+
+def embed(folder: Path, provider: str, *flags: str, dtype: str = "float32") -> NDArray[np.float32]:
+    """Unit vectors over HTTP, from a server that says what it runs on and in which precision."""
+    server = Server("--model-id", str(folder), "--provider", provider, "--dtype", dtype, *flags)
     try:
         server.wait_ready(300)
         with urlopen(f"{server.url}/info", timeout=60) as answer:  # noqa: S310
-            assert json.load(answer)["provider"] == provider
+            info = json.load(answer)
+        assert (info["provider"], info["model_dtype"]) == (provider, dtype)
         vectors: list[list[float]] = []
         for start in range(0, len(TEXTS), 16):
             body = json.dumps({"inputs": TEXTS[start : start + 16]}).encode()
@@ -58,12 +67,27 @@ def embed(folder: Path, provider: str, *flags: str) -> NDArray[np.float32]:
 
 
 def test_the_certificate_is_that_of_float32(folder: Path) -> None:
-    certificate = prove(folder, Wanted("cuda", "float32"))
+    [certificate] = prove(folder, Wanted("cuda", "float32"))
     assert certificate.provider == "cuda"
     assert certificate.machine == nvidia.describe(0)
     assert certificate.worst_cosine >= 0.99999
     assert certificate.batch_cosine is not None
     assert certificate.batch_cosine >= 0.99999
+
+
+def test_every_float16_graph_gives_the_original_s_vectors(halved: Path) -> None:
+    graphs = [one for one in Manifest.read(halved).graphs if one.dtype == "float16"]
+    certificates = prove(halved, Wanted("cuda", "float16"))
+    assert {one.graph for one in certificates} == {one.file for one in graphs}
+    for certificate in certificates:
+        assert certificate.worst_cosine >= 0.999, certificate.graph
+        assert certificate.batch_cosine is not None
+        assert certificate.batch_cosine >= 0.999, certificate.graph
+
+
+def test_float16_is_served_close_to_the_cpu_s(halved: Path) -> None:
+    cosines = np.sum(embed(halved, "cuda", dtype="float16") * embed(halved, "cpu"), axis=1)
+    assert cosines.min() >= 0.999
 
 
 def test_served_vectors_are_the_cpu_s(folder: Path) -> None:
@@ -85,7 +109,7 @@ def test_an_engine_is_built_once_and_gives_the_original_s_vectors(
 ) -> None:
     caplog.set_level("INFO")
     for _ in range(2):
-        certificate = prove(folder, engines)
+        [certificate] = prove(folder, engines)
         assert certificate.provider == "tensorrt"
         assert certificate.worst_cosine >= 0.99999
     begun = [text.partition(" TensorRT engine")[0] for text in caplog.messages]
@@ -115,12 +139,17 @@ def test_a_batch_beyond_the_limit_of_memory_is_known_as_that(folder: Path) -> No
     session.run(blank(1, 8, manifest.padding), outputs)
 
 
-def test_memory_is_flat_over_random_shapes(folder: Path) -> None:
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_memory_is_flat_over_random_shapes(
+    folder: Path, dtype: DtypeChoice, request: pytest.FixtureRequest
+) -> None:
+    if dtype == "float16":
+        request.getfixturevalue("halved")
     program = shutil.which("nvidia-smi")
     if program is None:
         pytest.skip("nvidia-smi is needed to read the memory of the device")
     manifest = Manifest.read(folder)
-    [plan] = plans(Wanted("cuda", "float32"), manifest.task)
+    plan = with_graphs(Wanted("cuda", dtype), manifest)[0]
     session = Session.load(folder, manifest, plan)
     limits = plan.limits(manifest.max_input_length, 16384)
     chance = random.Random(1)

@@ -25,6 +25,7 @@ BLOCKED = Here(frozenset({CPU}), 2, bfloat16=True, openvino_fault="no plug-in")
 GPU = Here(frozenset({CPU, CUDA}), 2, bfloat16=False, openvino_fault="no plug-in")
 TENSORRT = replace(GPU, ort_names=frozenset({CPU, CUDA, ORT_NAMES["tensorrt"]}))
 GPU_IMAGE = replace(GPU, gpu_fault="there is no NVIDIA driver here: pass a device")
+HALVES = ["cuda float16, without padding", "cuda float16"]
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,11 @@ GPU_IMAGE = replace(GPU, gpu_fault="there is no NVIDIA driver here: pass a devic
         (FAST, "openvino", "float32", "embedding", ["openvino float32"]),
         (FAST, "openvino", "bfloat16", "embedding", ["openvino bfloat16"]),
         (PLUGIN, "openvino", "auto", "embedding", ["openvino float32"]),
-        (GPU, "auto", "auto", "embedding", ["cuda float32", "cpu float32"]),
+        (GPU, "auto", "auto", "embedding", [*HALVES, "cuda float32", "cpu float32"]),
+        (GPU, "auto", "auto", "reranker", ["cuda float32", "cpu float32"]),
+        (GPU, "cuda", "auto", "splade", [*HALVES, "cuda float32"]),
+        (GPU, "cuda", "float16", "embedding", HALVES),
+        (GPU, "auto", "float16", "classifier", HALVES),
         (GPU, "cpu", "auto", "embedding", ["cpu float32"]),
         (GPU_IMAGE, "auto", "auto", "embedding", ["cpu float32"]),
         (GPU_IMAGE, "cpu", "auto", "embedding", ["cpu float32"]),
@@ -53,7 +58,8 @@ GPU_IMAGE = replace(GPU, gpu_fault="there is no NVIDIA driver here: pass a devic
         (FAST, "auto", "int8", "reranker", ["cpu int8"]),
         (FAST, "cpu", "int8", "embedding", ["cpu int8"]),
         (GPU, "cuda", "float32", "embedding", ["cuda float32"]),
-        (TENSORRT, "auto", "auto", "embedding", ["cuda float32", "cpu float32"]),
+        (TENSORRT, "auto", "auto", "embedding", [*HALVES, "cuda float32", "cpu float32"]),
+        (TENSORRT, "tensorrt", "auto", "embedding", ["tensorrt float32"]),
         (TENSORRT, "tensorrt", "auto", "reranker", ["tensorrt float32"]),
     ],
 )
@@ -61,7 +67,7 @@ def test_what_is_tried_in_which_order(
     here: Here, provider: Choice, dtype: DtypeChoice, task: Task, tried: list[str]
 ) -> None:
     plans = candidates(Wanted(provider, dtype), here, task)
-    assert [f"{plan.provider} {plan.compute_dtype}" for plan in plans] == tried
+    assert [plan.name.replace(" in ", " ") for plan in plans] == tried
     assert all(plan.reason for plan in plans)
 
 
@@ -90,6 +96,10 @@ def test_what_is_tried_in_which_order(
         (TENSORRT, "tensorrt", "int8", "provider tensorrt has no graph of that precision"),
         (PLUGIN, "openvino", "int8", "provider openvino has no graph of that precision"),
         (PLUGIN, "openvino", "bfloat16", "neither amx_bf16 nor avx512_bf16"),
+        (TENSORRT, "tensorrt", "float16", "for CUDA, provider tensorrt gains nothing by it"),
+        (PLAIN, "auto", "float16", "for CUDA, and the installed onnxruntime has no CUDA"),
+        (GPU, "cpu", "float16", "for CUDA, provider cpu gains nothing by it; use --dtype"),
+        (GPU_IMAGE, "auto", "float16", "--dtype float16: there is no NVIDIA driver here: pass"),
     ],
 )
 def test_what_cannot_be_had_says_why_and_what_to_do(
@@ -131,6 +141,10 @@ def test_openvino_is_told_its_precision_and_its_threads(dtype: DtypeChoice, hint
 def test_only_a_precision_that_nobody_asked_for_must_qualify() -> None:
     plans = candidates(Wanted("openvino"), FAST, "embedding")
     assert [plan.must_qualify for plan in plans] == [True, False]
+    plans = candidates(Wanted("cuda"), GPU, "embedding")
+    assert [plan.must_qualify for plan in plans] == [True, True, False]
+    plans = candidates(Wanted("cuda", "float16"), GPU, "embedding")
+    assert [plan.must_qualify for plan in plans] == [False, False]
     assert not candidates(Wanted(dtype="bfloat16"), FAST, "embedding")[0].must_qualify
 
 
@@ -152,7 +166,7 @@ def test_openvino_runs_few_shapes_and_the_cpu_provider_any() -> None:
 
 
 def test_a_provider_that_does_not_work_is_named_with_the_remedy() -> None:
-    [plan] = candidates(Wanted("cuda"), GPU, "embedding")
+    [plan] = candidates(Wanted("cuda", "float32"), GPU, "embedding")
     text = str(unusable(plan, f"got {CPU} instead"))
     assert text.startswith("--provider cuda: ONNX Runtime could not use it (got CPUExecution")
     assert "check that a device is passed" in text
@@ -161,7 +175,7 @@ def test_a_provider_that_does_not_work_is_named_with_the_remedy() -> None:
 
 
 def test_cuda_computes_in_full_float32() -> None:
-    [plan] = candidates(Wanted("cuda"), GPU, "embedding")
+    [plan] = candidates(Wanted("cuda", "float32"), GPU, "embedding")
     assert plan.ort_options["use_tf32"] == "0"
     assert plan.compute_dtype == "float32"
 
@@ -170,7 +184,7 @@ def test_cuda_computes_in_full_float32() -> None:
 def test_cuda_has_a_plan_for_each_device_that_is_named(
     devices: tuple[int, ...], used: list[str]
 ) -> None:
-    [plan] = candidates(Wanted("cuda", devices=devices), GPU, "embedding")
+    [plan] = candidates(Wanted("cuda", "float32", devices=devices), GPU, "embedding")
     each = plan.per_device()
     assert [one.ort_options["device_id"] for one in each] == used
     assert [one.devices for one in each] == [(int(text),) for text in used]
@@ -179,16 +193,16 @@ def test_cuda_has_a_plan_for_each_device_that_is_named(
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_a_certificate_of_a_gpu_names_the_gpu(provider: Choice) -> None:
-    [plan] = candidates(Wanted(provider), replace(TENSORRT, gpu="NVIDIA L4 sm_89"), "embedding")
-    assert plan.gpu == "NVIDIA L4 sm_89"
+    plans = candidates(Wanted(provider), replace(TENSORRT, gpu="NVIDIA L4 sm_89"), "embedding")
+    assert {plan.gpu for plan in plans} == {"NVIDIA L4 sm_89"}
     assert candidates(Wanted("cpu"), TENSORRT, "embedding")[0].gpu is None
 
 
 def test_the_memory_of_a_gpu_is_bounded_when_asked() -> None:
-    [plan] = candidates(Wanted("cuda"), GPU, "embedding")
-    assert "gpu_mem_limit" not in plan.ort_options
-    [plan] = candidates(Wanted("cuda", gpu_memory_limit=6_000_000_000), GPU, "embedding")
-    assert plan.ort_options["gpu_mem_limit"] == "6000000000"
+    for plan in candidates(Wanted("cuda"), GPU, "embedding"):
+        assert "gpu_mem_limit" not in plan.ort_options
+    for plan in candidates(Wanted("cuda", gpu_memory_limit=6_000_000_000), GPU, "embedding"):
+        assert plan.ort_options["gpu_mem_limit"] == "6000000000"
 
 
 @pytest.mark.parametrize(

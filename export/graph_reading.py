@@ -1,0 +1,139 @@
+"""Graph reading: who makes a tensor, what is constant, and what nobody needs."""
+
+from collections.abc import Iterator, Mapping
+
+import onnx
+from numpy.typing import NDArray
+from onnx import AttributeProto, helper, numpy_helper
+
+MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
+
+
+class Reader:
+    """Looks things up in a graph as it was when it was made."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._producers = {name: node for node in graph.node for name in node.output}
+        self._constants = {item.name: item for item in graph.initializer}
+
+    def producer(self, name: str) -> onnx.NodeProto | None:
+        """The node that makes a tensor; None of inputs and constants."""
+        return self._producers.get(name)
+
+    def made_by(self, name: str, operator: str) -> onnx.NodeProto | None:
+        """The node that makes a tensor, if it is of that kind."""
+        node = self._producers.get(name)
+        return node if node is not None and node.op_type == operator else None
+
+    def is_constant(self, name: str) -> bool:
+        """Whether the graph holds the values of a tensor."""
+        return name in self._constants
+
+    def rank(self, name: str) -> int:
+        """Of a constant: how many axes it has."""
+        return len(self._constants[name].dims)
+
+    def small(self, name: str) -> NDArray | None:  # type: ignore[type-arg]  # of any type
+        """The values of a constant that lie in the graph itself, else None."""
+        item = self._constants.get(name)
+        if item is None or item.data_location == onnx.TensorProto.EXTERNAL:
+            return None
+        return numpy_helper.to_array(item)
+
+    def number(self, name: str) -> float | None:
+        """The value of a constant that is one number, else None."""
+        value = self.small(name)
+        return float(value.item()) if value is not None and value.size == 1 else None
+
+    def fed_by(self, name: str) -> frozenset[str]:
+        """The graph's inputs whose values reach a tensor; their shapes do not count."""
+        found, pending, seen = set(), [name], {""}
+        while pending:
+            one = pending.pop()
+            if one in seen or self.is_constant(one):
+                continue
+            seen.add(one)
+            node = self._producers.get(one)
+            if node is None:
+                found.add(one)
+            elif node.op_type != "Shape":
+                pending.extend(needs(node))
+        return frozenset(found)
+
+
+def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object:
+    """The value of a node's attribute."""
+    found = (one for one in node.attribute if one.name == name)
+    return next((helper.get_attribute_value(one) for one in found), default)
+
+
+def lift_constants(graph: onnx.GraphProto) -> None:
+    """Let there be one kind of constants, in place: no `Constant` nodes, no other names for one."""
+    known = {item.name: item.name for item in graph.initializer}
+    outputs = {item.name for item in graph.output}
+    kept = []
+    for node in graph.node:
+        value = attribute(node, "value") if node.op_type == "Constant" else None
+        if isinstance(value, onnx.TensorProto):
+            value.name = node.output[0]
+            graph.initializer.append(value)
+            known[value.name] = value.name
+        elif (
+            node.op_type == "Identity"
+            and node.input[0] in known
+            and outputs.isdisjoint(node.output)
+        ):
+            known[node.output[0]] = known[node.input[0]]
+        else:
+            _rename_inputs(node, known)
+            kept.append(node)
+    replace_nodes(graph, kept)
+
+
+def _rename_inputs(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
+    for i, name in enumerate(node.input):
+        node.input[i] = names.get(name, name)
+    for one in node.attribute:
+        for inner in one.g.node:
+            _rename_inputs(inner, names)
+
+
+def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
+    """Let a graph consist of these nodes."""
+    del graph.node[:]
+    graph.node.extend(nodes)
+
+
+def prune(graph: onnx.GraphProto) -> None:
+    """Leave out nodes and constants that no output needs."""
+    needed = {item.name for item in graph.output}
+    kept = []
+    for node in reversed(graph.node):
+        if needed.intersection(node.output):
+            needed.update(needs(node))
+            kept.append(node)
+    constants = [item for item in graph.initializer if item.name in needed]
+    replace_nodes(graph, kept[::-1])
+    del graph.initializer[:]
+    graph.initializer.extend(constants)
+
+
+def needs(node: onnx.NodeProto) -> Iterator[str]:
+    """Names that a node reads, those of branches and loops inside it among them."""
+    yield from node.input
+    for one in node.attribute:
+        if one.type == AttributeProto.GRAPH:
+            for inner in one.g.node:
+                yield from needs(inner)
+            yield from (item.name for item in one.g.output)  # it may hand out what is outside
+
+
+def import_microsoft(model: onnx.ModelProto) -> None:
+    """Let a model use ONNX Runtime's own operators."""
+    if all(one.domain != MICROSOFT for one in model.opset_import):
+        model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """The version of the standard operators that a model uses."""
+    return int(next(one.version for one in model.opset_import if one.domain == ""))
