@@ -204,9 +204,10 @@ class Manifest:
     def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
         """The graph that a provider computes in a precision, if there is one.
 
-        What bfloat16 is computed of is the float32 one, by the provider.
+        OpenVINO and TensorRT compute a lower precision of the float32 one.
         """
-        stored = "float32" if dtype == "bfloat16" else dtype
+        by_provider = dtype == "bfloat16" or (provider, dtype) == ("tensorrt", "float16")
+        stored = "float32" if by_provider else dtype
         for one in self.graphs:
             fits = provider in one.providers and one.dtype == stored
             if fits and (one.attention == "packed") == packed:

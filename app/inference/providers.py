@@ -113,10 +113,10 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     threads = wanted.threads or here.cores
     if wanted.dtype == "int8":  # never taken unasked, however close it comes
         return [_cpu(threads, None, "int8")]
-    fault = None if wanted.dtype == "bfloat16" else _why_not_bfloat16(wanted, here, task)
-    plans: list[Plan] = []
     if wanted.provider == "tensorrt":
         return [_tensorrt(threads, wanted, here.gpu)]
+    fault = None if wanted.dtype == "bfloat16" else _why_not_bfloat16(wanted, here, task)
+    plans: list[Plan] = []
     usable = ORT_NAMES["cuda"] in here.ort_names and here.gpu_fault is None
     if usable and wanted.provider in {"auto", "cuda"} and wanted.dtype != "bfloat16":
         plans += _on_cuda(_cuda(threads, wanted, here.gpu), wanted, task)
@@ -201,10 +201,10 @@ def _require_gpu(provider: Choice, here: Here) -> None:
 
 
 def _why_not_float16(wanted: Wanted, here: Here) -> str | None:
-    if wanted.provider not in {"auto", "cuda"}:
-        return f"it is for CUDA, provider {wanted.provider} gains nothing by it"
+    if wanted.provider not in {"auto", *GPU_PROVIDERS}:
+        return f"it is for GPUs, provider {wanted.provider} gains nothing by it"
     if ORT_NAMES["cuda"] not in here.ort_names:
-        return "it is for CUDA, and the installed onnxruntime has no CUDA provider"
+        return "it is for GPUs, and the installed onnxruntime has no CUDA provider"
     return here.gpu_fault
 
 
@@ -291,6 +291,7 @@ def _tensorrt(threads: int, wanted: Wanted, gpu: str) -> Plan:
     return Plan(
         "tensorrt",
         "it was asked for",
+        compute_dtype="float16" if wanted.dtype == "float16" else "float32",
         ort_options={"device_id": str(devices[0])},
         devices=devices,
         gpu=gpu,

@@ -5,6 +5,7 @@ import os
 import random
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from urllib.request import Request, urlopen
 
@@ -102,6 +103,11 @@ def engines(folder: Path, tmp_path: Path) -> Wanted:
     if (fault := tensorrt.fault()) is not None:
         pytest.skip(fault)
     return Wanted("tensorrt", "float32", cache_dir=tmp_path)
+
+
+def test_an_engine_in_float16_comes_close(folder: Path, engines: Wanted) -> None:
+    [certificate] = prove(folder, replace(engines, dtype="float16"))
+    assert certificate.worst_cosine >= 0.999
 
 
 def test_an_engine_is_built_once_and_gives_the_original_s_vectors(

@@ -61,6 +61,7 @@ HALVES = ["cuda float16, without padding", "cuda float16"]
         (TENSORRT, "auto", "auto", "embedding", [*HALVES, "cuda float32", "cpu float32"]),
         (TENSORRT, "tensorrt", "auto", "embedding", ["tensorrt float32"]),
         (TENSORRT, "tensorrt", "auto", "reranker", ["tensorrt float32"]),
+        (TENSORRT, "tensorrt", "float16", "embedding", ["tensorrt float16"]),
     ],
 )
 def test_what_is_tried_in_which_order(
@@ -96,9 +97,8 @@ def test_what_is_tried_in_which_order(
         (TENSORRT, "tensorrt", "int8", "provider tensorrt has no graph of that precision"),
         (PLUGIN, "openvino", "int8", "provider openvino has no graph of that precision"),
         (PLUGIN, "openvino", "bfloat16", "neither amx_bf16 nor avx512_bf16"),
-        (TENSORRT, "tensorrt", "float16", "for CUDA, provider tensorrt gains nothing by it"),
-        (PLAIN, "auto", "float16", "for CUDA, and the installed onnxruntime has no CUDA"),
-        (GPU, "cpu", "float16", "for CUDA, provider cpu gains nothing by it; use --dtype"),
+        (PLAIN, "auto", "float16", "for GPUs, and the installed onnxruntime has no CUDA"),
+        (GPU, "cpu", "float16", "for GPUs, provider cpu gains nothing by it; use --dtype"),
         (GPU_IMAGE, "auto", "float16", "--dtype float16: there is no NVIDIA driver here: pass"),
     ],
 )

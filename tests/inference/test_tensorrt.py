@@ -272,6 +272,15 @@ def test_a_start_builds_an_engine_and_proves_it(
 
 
 @pytest.mark.usefixtures("claimed")
+def test_float16_is_computed_of_the_float32_graph(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = start(monkeypatch, tiny_model, dtype="float16")
+    assert (model.session.compute_dtype, model.session.graph.dtype) == ("float16", "float32")
+    assert Claimed.given["trt_fp16_enable"] == "1"
+
+
+@pytest.mark.usefixtures("claimed")
 def test_a_second_start_takes_the_engine_unless_the_batches_are_larger(
     tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
