@@ -60,7 +60,7 @@ def test_every_device_has_a_session_that_was_proved(
     options = LoadOptions(Wanted(), 1, max_batch_tokens=64, auto_truncate=True)
     first, second = load(tiny_model, options).sessions
     assert [one.plan.ort_options["device_id"] for one in (first, second)] == ["1", "0"]
-    assert "Computing in float32 on cpu, device 1, device 0: asked for" in caplog.messages
+    assert "Computing on cpu in float32, device 1, device 0: asked for" in caplog.messages
     assert sum(text.startswith("Proved on cpu in float32") for text in caplog.messages) == 2
 
 
