@@ -15,6 +15,7 @@ QUIET_TURNS = 5
 QUIET_LIMIT_SECONDS = 2.0
 LINGER_SECONDS = 2.0  # for which a client that has its last answer may say nothing
 MOST_REFUSED = 16  # connections at a time that are beyond the limit, and heard out
+TAKEN = 32 * 1024  # bytes that a connection takes at once, whatever its client does
 
 REFUSAL = (
     b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\ncontent-length: 0\r\n"
@@ -84,32 +85,46 @@ class PoliteTCPServer(TCPServer):
     that looks idle at once, although a request may lie unread in its buffer. It also waits without
     limit for a client to send its first request, or to take an answer. And it closes right behind
     its last answer: where the client still sends, the kernel then resets the connection, and the
-    client never reads that answer (RFC 9112, section 9.6).
+    client never reads that answer (RFC 9112, section 9.6). For each request it makes two tasks to
+    watch the idle time, and writes the head of an answer apart from its body.
     """
 
     config: ServerConfig
     is_fresh = True  # no request came yet
+    idle_since: float | None = None  # by the loop's clock; None while a request is answered
+    head = b""  # of an answer: it leaves with what follows it
     has_answered = False  # for the last time: what still comes is dropped
     dropped = 0  # times that something came after that
 
     async def run(self) -> None:
         with self.config.connections.admitted(self) as has_room:
             if has_room:
+                self.idle_since = self.loop.time()
                 await super().run()
             else:
                 await self._refuse()
 
     async def protocol_send(self, event: Event) -> None:
+        data, self.head = self.head, b""
         if isinstance(event, RawData):
-            with self._while_it_flows():
-                await super().protocol_send(event)
-        elif isinstance(event, Closed) and not self.reader.at_eof():
-            await self._half_close()
-        else:
-            if isinstance(event, Updated):
-                self.is_fresh = False
-                self.config.connections.mark(self, idle=event.idle)
-            await super().protocol_send(event)
+            if is_head(event.data):
+                self.head = event.data
+                return
+            data += event.data
+        if data:
+            await self._write(data)
+        if isinstance(event, Updated):
+            self.is_fresh = False
+            self.idle_since = self.loop.time() if event.idle else None
+            self.config.connections.mark(self, idle=event.idle)
+        elif isinstance(event, Closed):
+            await (self._close() if self.reader.at_eof() else self._half_close())
+
+    async def _write(self, data: bytes) -> None:
+        waiting = self.writer.transport.get_write_buffer_size()
+        flows = contextlib.nullcontext() if waiting + len(data) <= TAKEN else self._while_it_flows()
+        with flows:
+            await super().protocol_send(RawData(data))
 
     async def _read_data(self) -> None:
         while not self.reader.at_eof():
@@ -155,14 +170,27 @@ class PoliteTCPServer(TCPServer):
         self._task_group.spawn(self._close)  # which ends this task
 
     async def _idle_timeout(self) -> None:
+        """Close once nothing came for too long, or at the server's end; not with bytes unread.
+
+        One task lasts as long as the connection: a new one for each pause would cost each request.
+        """
+        terminated = self.context.terminated
+        while not (terminated.is_set() and self.idle_since is None):  # Hypercorn closes that one
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(terminated.wait(), self._patience())
+            since = self.idle_since
+            if since is None or not (terminated.is_set() or self._patience() <= 0):
+                continue
+            await quiet(lambda: 0)
+            if self.idle_since == since and not has_unread(self.writer.transport):
+                await asyncio.shield(self._initiate_server_close())
+                return
+
+    def _patience(self) -> float:
+        """For how many seconds more, or at least, nothing needs to come."""
         config = self.config
         limit = config.client_timeout_seconds if self.is_fresh else config.keep_alive_timeout
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.context.terminated.wait(), limit)
-            await quiet(lambda: 0)  # reading a request cancels this
-            while has_unread(self.writer.transport):
-                await quiet(lambda: 0)
-        await asyncio.shield(self._initiate_server_close())
+        return limit if self.idle_since is None else self.idle_since + limit - self.loop.time()
 
     async def _close(self) -> None:
         """Close, but do not wait for ever until the client has taken the last answer."""
@@ -193,6 +221,11 @@ class PoliteTCPServer(TCPServer):
             yield
         finally:
             handle.cancel()
+
+
+def is_head(data: bytes) -> bool:
+    """Whether an answer begins, of which more comes at once; an informational one has no more."""
+    return data.startswith(b"HTTP/1.1 ") and data[9:10] != b"1"
 
 
 def has_unread(transport: asyncio.WriteTransport) -> bool:

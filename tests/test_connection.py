@@ -4,14 +4,18 @@ import asyncio
 import contextlib
 import json
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import hypercorn.asyncio.run
 import pytest
 import uvloop
+from hypercorn.asyncio import serve
+from starlette.types import Receive, Scope, Send
 
-from app.connection import has_unread
-from tests.process import Server
+from app.connection import Connections, PoliteTCPServer, ServerConfig, has_unread
+from tests.process import Server, free_port
 
 HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -204,3 +208,88 @@ def test_a_connection_that_its_client_cut_holds_nothing_unread() -> None:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert not runner.run(scenario())
+
+
+def data_segments(connection: socket.socket) -> int:
+    """How many TCP segments with data have come in."""
+    place = 152  # of tcpi_data_segs_in in Linux's struct tcp_info
+    found = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, place + 4)
+    return int.from_bytes(found[place:], sys.byteorder)
+
+
+def test_the_head_and_the_body_of_an_answer_come_together(start: START) -> None:
+    body = b'{"inputs":"cat"}'
+    head = HEAD + b"Content-Length: %d\r\n" % len(body)
+    with start().connect() as connection:
+        connection.sendall(head + b"\r\n" + body)
+        while b"]]" not in connection.recv(65536):
+            pass
+        assert data_segments(connection) == 1
+        connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")  # that one waits for nothing
+        connection.sendall(body)
+        while b"]]" not in connection.recv(65536):
+            pass
+        assert data_segments(connection) == 3
+
+
+async def ask(port: int, path: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A fresh connection with a request on it."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(GET.replace(b"/livez", path))
+    return reader, writer
+
+
+def test_only_idle_connections_end_after_the_keep_alive_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", PoliteTCPServer)
+    config = ServerConfig()
+    config.connections = Connections(9)
+    config.client_timeout_seconds = config.keep_alive_timeout = 0.3
+    config.keep_alive_max_requests = 1_000_000
+    port = free_port()
+    config.bind = [f"127.0.0.1:{port}"]
+
+    async def scenario() -> None:
+        ready, ending, released = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            if scope["type"] == "lifespan":
+                for stage in ("startup", "shutdown"):
+                    await receive()
+                    await send({"type": f"lifespan.{stage}.complete"})
+                return
+            if scope["path"] == "/slow":
+                await released.wait()
+            headers = [(b"content-length", b"2")]
+            await send({"type": "http.response.start", "status": 200, "headers": headers})
+            await send({"type": "http.response.body", "body": b"ok"})
+
+        async def trigger() -> None:
+            ready.set()
+            await ending.wait()
+
+        serving = asyncio.create_task(
+            serve(app, config, shutdown_trigger=trigger)  # type: ignore[arg-type]
+        )
+        await ready.wait()
+        slow, slow_asking = await ask(port, b"/slow")
+        busy, busy_asking = await ask(port, b"/")
+        idle, idle_asking = await ask(port, b"/")
+        reading = asyncio.create_task(idle.read())
+        while not reading.done():
+            assert (await busy.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+            busy_asking.write(GET)
+        assert (await reading).endswith(b"ok")
+        assert (await busy.readuntil(b"ok")).startswith(b"HTTP/1.1 200")
+        ending.set()
+        assert await busy.read() == b""
+        released.set()
+        assert (await slow.read()).endswith(b"ok")  # asked before the end, answered after it
+        await serving
+        for writer in (slow_asking, busy_asking, idle_asking):
+            writer.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(scenario())
