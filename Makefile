@@ -15,6 +15,10 @@ IMAGE ?= embedding-service:cpu
 # What the checks on a GPU run with: requirements/gpu.lock, pytest and pytest-timeout installed.
 GPU_PYTHON ?= python3
 ORIGINAL ?=
+# The Python of an environment with infinity-emb[server,torch], to be measured beside ours.
+INFINITY ?=
+# any-vendor lets OpenVINO compute on processors that are not Intel's, in the bench only; needs cc.
+OPENVINO ?=
 # Builds the image: podman, or docker with BuildKit. IMAGE_ARGS is for more of its options.
 ENGINE ?= $(shell command -v podman || command -v docker)
 IMAGE_ARGS ?=
@@ -74,9 +78,10 @@ test-models: .venv/development.stamp $(newer)/test.stamp ## Compare models of ev
 	$(bin)/python -m pytest -m models tests/models
 	$(bin)/python -m tests.models
 
-bench: .venv/development.stamp ## Measure MODEL_ID beside the bare session; the default one into docs/performance.md
+bench: .venv/development.stamp ## Measure MODEL_ID beside the bare session and INFINITY; the default one into docs/performance.md
 	$(exporting) --if-missing
-	$(bin)/python -m tests.bench '$(MODEL_ID)'
+	$(if $(filter int8,$(DTYPE)),,$(exporting) --dtype int8 --models-dir .bench-models --if-missing)
+	$(bin)/python -m tests.bench '$(MODEL_ID)' $(if $(INFINITY),--infinity '$(INFINITY)')
 
 bench-quick: .venv/development.stamp ## Measure for a minute, for use after each change
 	$(exporting) --if-missing
@@ -85,6 +90,15 @@ bench-quick: .venv/development.stamp ## Measure for a minute, for use after each
 bench-quality: .venv/development.stamp ## Compare what is served by default with sentence-transformers, over 2,000 texts
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
 	$(bin)/python -m tests.bench_quality
+
+ifeq ($(OPENVINO),any-vendor)
+any_vendor := $(CURDIR)/.venv/any-vendor
+bench bench-quick: export PYTHONPATH = $(any_vendor)
+bench bench-quick: $(any_vendor)/onnxruntime_ep_openvino
+
+$(any_vendor)/onnxruntime_ep_openvino: tests/openvino/any_vendor.c .venv/development.stamp
+	$(bin)/python -m tests.openvino '$(any_vendor)'
+endif
 
 gpu-check: ## Check an exported MODEL_ID on this machine's NVIDIA GPU, with GPU_PYTHON
 	@$(GPU_PYTHON) -m tests.gpu
@@ -123,7 +137,7 @@ image: ## Build the CPU image as IMAGE, with MODEL_ID in it
 	    -t '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean: ## Remove the environment and every exported model
-	rm -rf .venv .venv-clients $(newer) .test-models tests/clients/node_modules models/* models/.[!g]*
+	rm -rf .venv .venv-clients $(newer) .test-models .bench-models tests/clients/node_modules models/* models/.[!g]*
 
 .venv/python-$(version):
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.13")'

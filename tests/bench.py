@@ -1,24 +1,22 @@
-"""`make bench`: the server beside the bare session and sentence-transformers, in one run.
+"""`make bench`: the server beside the bare session and its peers, in one run.
 
 First, that the vectors agree. Then texts a second of wall and of CPU time: short queries one by
 one over 1, 8 and 32 connections, bulk requests of 32 passages over 4, and queries at a fixed rate
 while bulk requests run, as a client sees them (latency counts from when a query was due); and
 requests of 8, 64 and 512 passages, of which a text should cost the same. The bare session is the
-limit: the same graph in this process, fed by a loop in the batches that suit it. The load comes
-from `wrk`, which costs next to nothing. For the default model the report also goes to
+limit: the same graph in this process, fed by a loop in the batches that suit it. Peers are
+sentence-transformers and, where `--infinity` names the Python of its environment, infinity. The
+load comes from `wrk`, which costs next to nothing. For the default model the report also goes to
 `docs/performance.md`, with a picture beside it. `make bench-quick` leaves out what is not needed
 to see whether a change helped.
 """
 
+import argparse
 import json
-import random
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from datetime import date
 from itertools import cycle, islice
 from pathlib import Path
@@ -28,12 +26,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference import machine, repository
-from app.inference.batch import collate, in_order
-from app.inference.manifest import SENTENCE_EMBEDDING, Manifest
-from app.inference.providers import DtypeChoice, Wanted
-from app.inference.session import Session, plans
-from app.inference.tokenization import Tokenization
+from app.inference.manifest import Manifest
 from export.default_model import DEFAULT_MODEL_ID, installed
+from tests.bench_bare import Kind, bare
+from tests.bench_infinity import THEIRS, infinity, missing, version
 from tests.bench_load import (
     BULK_ROWS,
     MANY_ROWS,
@@ -53,24 +49,32 @@ from tests.texts import passages
 SECONDS, QUICK_SECONDS = 8, 3
 PAGE = Path("docs/performance.md")
 PICTURE = PAGE.with_name("bench")
+# Exported models; in the second place, with an int8 graph beside the float32 one.
+MODELS, INT8_MODELS = Path("models"), Path(".bench-models")
+MOST_CONNECTIONS = 32
 
 
 def main(arguments: Sequence[str]) -> int:
     """Measure one exported model; the exit code."""
-    quick = "--quick" in arguments
-    model_id = next(one for one in arguments if not one.startswith("--"))
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", allow_abbrev=False)
+    parser.add_argument("model_id", metavar="MODEL_ID")
+    parser.add_argument("--quick", action="store_true", help="only our server, for a minute")
+    parser.add_argument("--infinity", type=Path, help="the Python of an environment that has it")
+    options = parser.parse_args(arguments)
+    folder = repository.find(options.model_id, None, MODELS)
+    fault = None if options.infinity is None else missing(options.infinity)
     if shutil.which("wrk") is None:
-        print("make bench needs wrk: apt-get install wrk", file=sys.stderr)  # noqa: T201
+        fault = "make bench needs wrk: apt-get install wrk"
+    elif folder is None:
+        fault = f"{options.model_id} is not exported: make export MODEL_ID={options.model_id}"
+    if fault is not None or folder is None:
+        sys.stderr.write(f"error: {fault}\n")
         return 1
-    folder = repository.find(model_id, None, Path("models"))
-    if folder is None:
-        print(f"{model_id} is not exported: make export MODEL_ID={model_id}", file=sys.stderr)  # noqa: T201
-        return 1
-    bench, lines = Bench(model_id, folder, quick), []
-    for line in bench.report():
+    bench, lines = Bench(options.model_id, folder, options.quick), []
+    for line in bench.report(options.infinity):
         print(line, flush=True)  # noqa: T201  # what it is for
         lines.append(line)
-    if model_id == DEFAULT_MODEL_ID and not quick:
+    if options.model_id == DEFAULT_MODEL_ID and not options.quick:
         draw(bench.rows, lines[0].strip(), PICTURE)
         insert(PAGE, [*lines, f"\n![Texts a CPU-second, side by side]({PICTURE.name}.svg)"])
     return 0
@@ -90,27 +94,41 @@ class Bench:
             one for one in passages(900, longest_words=120, seed=2) if one.count(" ") >= 60
         ]
 
-    def report(self) -> Iterator[str]:
+    def report(self, infinity_python: Path | None) -> Iterator[str]:
         """The lines of the report, each as soon as it is measured."""
         here = f"{machine.describe()}, {machine.usable_cores()} cores, {date.today():%d %B %Y}"
         yield f"{self.model_id} on {here}\n"
-        reference = None if self.quick else self.reference()
-        dtypes: tuple[DtypeChoice, ...] = ("auto",) if self.quick else ("auto", "float32")
-        seen = set()
-        for dtype in dtypes:
-            with serving(self.model_id, dtype) as (server, ready_seconds):
+        original = installed() if self.model_id == DEFAULT_MODEL_ID and not self.quick else None
+        reference = None if original is None else self.reference(original)
+        seen = []
+        for kind in self.kinds():
+            with serving(str(kind.folder), kind.dtype) as (server, ready_seconds):
                 info = get(server, "/info")
-                kind = f"{info['provider']} {info['model_dtype']}"
-                if kind in seen:
+                name = f"{info['provider']} {info['model_dtype']}"
+                if name in seen:
                     continue
-                seen.add(kind)
-                yield f"\n**{kind}**: {info['provider_reason']}; ready after {ready_seconds:.2f} s\n"
-                yield from self.serve(server, kind, dtype, reference)
-        if reference is not None:
-            kind = "sentence-transformers, float32"
-            yield f"\n**{kind}**\n\n{HEAD}"
-            yield self.row(kind, "queries one by one", Rate(*reference["queries"]))
-            yield self.row(kind, "passages in batches of 32", Rate(*reference["bulk"]))
+                seen.append(name)
+                yield f"\n**{name}**: {info['provider_reason']}; ready after {ready_seconds:.2f} s\n"
+                yield from self.serve(server, name, kind, reference)
+        if original is not None and reference is not None:
+            name = "sentence-transformers, float32"
+            yield f"\n**{name}**\n\n{HEAD}"
+            yield self.row(name, "queries one by one", Rate(*reference["queries"]))
+            yield self.row(name, "passages in batches of 32", Rate(*reference["bulk"]))
+            if infinity_python is not None:
+                yield from self.beside_infinity(infinity_python, original, reference, seen)
+
+    def kinds(self) -> Iterator[Kind]:
+        """What to serve: what is chosen by default, then the rest."""
+        yield Kind("auto", self.folder)
+        if self.quick:
+            return
+        yield Kind("float32", self.folder)
+        for models in (MODELS, INT8_MODELS):
+            folder = repository.find(self.model_id, None, models)
+            if folder is not None and Manifest.read(folder).graph_for("cpu", "int8") is not None:
+                yield Kind("int8", folder)
+                return
 
     def row(self, kind: str, name: str, rate: Rate, limit: Rate | None = None) -> str:
         """One line of a table; it is kept for the picture."""
@@ -118,33 +136,65 @@ class Bench:
         return str(self.rows[-1])
 
     def serve(
-        self, server: Server, kind: str, dtype: DtypeChoice, reference: dict[str, Any] | None
+        self, server: Server, name: str, kind: Kind, reference: dict[str, Any] | None
     ) -> Iterator[str]:
         """One kind of service and the bare session beside it."""
         if reference is not None:
-            cosine = worst_cosine(server, self.check, np.array(reference["vectors"]))
-            yield f"worst cosine to sentence-transformers over {len(self.check)} texts: {cosine:.7f}"
+            served = [json.loads(post(server, {"inputs": text}))[0] for text in self.check]
+            yield self.agreement(np.array(served), reference)
         started = resident_megabytes(server)
-        single = bare(self.folder, dtype, self.queries, self.seconds, batched=False)
-        batches = bare(self.folder, dtype, self.bulk, self.seconds, batched=True)
+        single = bare(kind, self.queries, self.seconds, batched=False)
+        batches = bare(kind, self.bulk, self.seconds, batched=True)
         yield "\n" + HEAD
-        yield self.row(kind, "bare session, queries one by one", single)
-        yield self.row(kind, "bare session, passages in batches", batches)
-        for connections in (1, 32) if self.quick else (1, 8, 32):
+        yield self.row(name, "bare session, queries one by one", single)
+        yield self.row(name, "bare session, passages in batches", batches)
+        for connections in (1, MOST_CONNECTIONS) if self.quick else (1, 8, MOST_CONNECTIONS):
             found = load(server, self.queries, 1, connections, self.seconds)
-            plural = "" if connections == 1 else "s"
-            yield self.row(
-                kind, f"server, queries, {connections} connection{plural}", found, single
-            )
+            yield self.row(name, over(connections), found, single)
         found = load(server, self.bulk, BULK_ROWS, 4, self.seconds)
-        name = f"server, {BULK_ROWS} passages a request, 4 connections"
-        yield self.row(kind, name, found, batches)
+        yield self.row(
+            name, f"server, {BULK_ROWS} passages a request, 4 connections", found, batches
+        )
         for rows in () if self.quick else MANY_ROWS:
             found = all_of(server, self.many, rows)
-            name = f"server, {rows} passages a request, 2 connections"
-            yield self.row(kind, name, found, batches)
+            yield self.row(
+                name, f"server, {rows} passages a request, 2 connections", found, batches
+            )
         yield f"\n{mixed(server, self.queries, self.bulk, self.seconds)}"
         yield f"resident {started:.0f} MB at the start, {resident_megabytes(server):.0f} MB now"
+
+    def beside_infinity(
+        self, python: Path, original: Path, reference: dict[str, Any], ours: Sequence[str]
+    ) -> Iterator[str]:
+        """The same load on infinity, and how many times as fast ours are."""
+        name = f"infinity {version(python)}, torch, float32"
+        with infinity(python, original) as server:
+            yield f"\n**{name}**\n"
+            yield self.agreement(server.vectors(self.check), reference)
+            yield "\n" + HEAD
+            for connections in (1, 8, MOST_CONNECTIONS):
+                found = load(server, self.queries, 1, connections, self.seconds, THEIRS)
+                yield self.row(name, over(connections), found)
+            found = load(server, self.bulk, BULK_ROWS, 4, self.seconds, THEIRS)
+            yield self.row(name, f"server, {BULK_ROWS} passages a request, 4 connections", found)
+            yield f"\nresident {resident_megabytes(server):.0f} MB now\n"
+        theirs = self.rate(name, over(MOST_CONNECTIONS))
+        for kind in ours:
+            found = self.rate(kind, over(MOST_CONNECTIONS))
+            yield (
+                f"- {kind}, queries over {MOST_CONNECTIONS} connections: "
+                f"{found.wall / theirs.wall:.1f} times as many a second as infinity, "
+                f"{found.cpu / theirs.cpu:.1f} times as many a CPU-second"
+            )
+
+    def rate(self, kind: str, name: str) -> Rate:
+        """What was measured."""
+        return next(row.rate for row in self.rows if (row.kind, row.name) == (kind, name))
+
+    def agreement(self, vectors: NDArray[np.float64], reference: dict[str, Any]) -> str:
+        """How close unit vectors of the texts to check come to sentence-transformers' own."""
+        cosine = np.einsum("nd,nd->n", vectors, np.array(reference["vectors"])).min()
+        return f"worst cosine to sentence-transformers over {len(self.check)} texts: {cosine:.7f}"
 
     @property
     def many(self) -> list[str]:
@@ -156,11 +206,8 @@ class Bench:
         """Texts of which the vectors must agree."""
         return [*self.queries[:100], *self.bulk[:50]]
 
-    def reference(self) -> dict[str, Any] | None:
-        """What sentence-transformers says, where the original checkpoint is at hand."""
-        original = installed() if self.model_id == DEFAULT_MODEL_ID else None
-        if original is None:
-            return None
+    def reference(self, original: Path) -> dict[str, Any]:
+        """What sentence-transformers says of the original checkpoint, and how fast."""
         asked = {
             "folder": str(original),
             "seconds": self.seconds,
@@ -176,46 +223,9 @@ class Bench:
         return found
 
 
-def worst_cosine(server: Server, texts: Sequence[str], expected: NDArray[np.float64]) -> float:
-    """Of what is served, alone, to the reference's unit vectors."""
-    served = [json.loads(post(server, {"inputs": text}))[0] for text in texts]
-    return float(np.einsum("nd,nd->n", np.array(served), expected).min())
-
-
-def bare(
-    folder: Path, dtype: DtypeChoice, texts: Sequence[str], seconds: float, *, batched: bool
-) -> Rate:
-    """Tokenize and run in this process, one by one or in batches of like length, on each core."""
-    manifest = Manifest.read(folder)
-    tokenization = Tokenization.load(folder, manifest)
-    plan = plans(Wanted(dtype=dtype), manifest.task)[0]
-    session = Session.load(folder, manifest, plan)
-    limits = plan.limits(manifest.max_input_length, 16384)
-    ordered = sorted(texts, key=len) if batched else list(texts)
-    lengths = list(map(len, tokenization.encode_now(ordered)))
-    most = replace(limits, max_rows=16 if batched else 1)
-    groups = [ordered[rows] for rows in in_order(lengths, most)]
-
-    def run(group: Sequence[str]) -> int:
-        inputs = tokenization.encode_now(group)
-        length = limits.padded(max(map(len, inputs)))
-        session.run(collate(inputs, manifest.padding, length), (SENTENCE_EMBEDDING,))
-        return len(group)
-
-    def work(first: int) -> int:
-        mine, count = cycle(groups[first :: plan.run_threads]), 0
-        while time.perf_counter() - started < seconds:
-            count += run(next(mine))
-        return count
-
-    for group in groups:  # every shape once
-        run(group)
-    random.Random(3).shuffle(groups)
-    started, cpu_started = time.perf_counter(), time.process_time()
-    with ThreadPoolExecutor(plan.run_threads) as pool:
-        count = sum(pool.map(work, range(plan.run_threads)))
-    wall, cpu = time.perf_counter() - started, time.process_time() - cpu_started
-    return Rate(count / wall, count / cpu)
+def over(connections: int) -> str:
+    """The name of a row."""
+    return f"server, queries, {connections} connection{'' if connections == 1 else 's'}"
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 from urllib.request import Request, urlopen
 
 from app.inference.providers import DtypeChoice
@@ -35,6 +35,25 @@ class Rate:
     median: str = ""
 
 
+class Running(Protocol):
+    """A server under load."""
+
+    process: subprocess.Popen[str]
+
+    @property
+    def url(self) -> str: ...
+
+
+class Dialect(NamedTuple):
+    """How texts are asked about."""
+
+    path: str
+    field: str  # of the body
+
+
+OURS = Dialect("/embed", "inputs")
+
+
 @contextmanager
 def serving(model_id: str, dtype: DtypeChoice) -> Iterator[tuple[Server, float]]:
     """A server of its own, and the seconds it took to open its port."""
@@ -48,11 +67,18 @@ def serving(model_id: str, dtype: DtypeChoice) -> Iterator[tuple[Server, float]]
         server.stop()
 
 
-def load(server: Server, texts: Sequence[str], rows: int, connections: int, seconds: float) -> Rate:
+def load(
+    server: Running,
+    texts: Sequence[str],
+    rows: int,
+    connections: int,
+    seconds: float,
+    dialect: Dialect = OURS,
+) -> Rate:
     """Texts a second that `wrk` gets answered, with so many texts a request."""
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "load.lua"
-        script.write_text(_lua(_bodies(texts, rows)))
+        script.write_text(_lua(dialect.path, _bodies(texts, rows, dialect.field)))
         cpu_before = cpu_seconds(server)
         output = subprocess.run(
             [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{seconds}", "--timeout", "60s", "--latency",
@@ -104,35 +130,35 @@ def mixed(server: Server, queries: Sequence[str], bulk: Sequence[str], seconds: 
     )
 
 
-def post(server: Server, body: object) -> bytes:
-    """The answer of `/embed`."""
+def post(server: Running, body: object, path: str = OURS.path) -> bytes:
+    """The answer of a path."""
     request = Request(  # noqa: S310  # our own server
-        f"{server.url}/embed", json.dumps(body).encode(), {"content-type": "application/json"}
+        server.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
     )
     with urlopen(request, timeout=600) as answer:  # noqa: S310
         content: bytes = answer.read()
     return content
 
 
-def get(server: Server, path: str) -> dict[str, Any]:
+def get(server: Running, path: str) -> dict[str, Any]:
     """The JSON of a path."""
     with urlopen(server.url + path, timeout=60) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)
     return found
 
 
-def _bodies(texts: Sequence[str], rows: int) -> list[str]:
+def _bodies(texts: Sequence[str], rows: int, field: str) -> list[str]:
     groups = [texts[start : start + rows] for start in range(0, len(texts) - rows + 1, rows)]
-    return [json.dumps({"inputs": group[0] if rows == 1 else group}) for group in groups]
+    return [json.dumps({field: group[0] if rows == 1 else group}) for group in groups]
 
 
-def cpu_seconds(server: Server) -> float:
+def cpu_seconds(server: Running) -> float:
     """User and system time of the server's process so far."""
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident_megabytes(server: Server) -> float:
+def resident_megabytes(server: Running) -> float:
     """Resident memory of the server's process."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     return int(_found(r"VmRSS:\s+(\d+) kB", status)) / 1000
@@ -145,12 +171,12 @@ def _found(pattern: str, text: str) -> str:
     return match.group(1)
 
 
-def _lua(bodies: Sequence[str]) -> str:
+def _lua(path: str, bodies: Sequence[str]) -> str:
     """A script for wrk that sends the bodies in turn; long brackets quote JSON as it is."""
     quoted = ",\n".join(f"[==[{body}]==]" for body in bodies)
     return (
         f"local bodies = {{{quoted}}}\nlocal place = 0\n"
         "request = function()\n  place = place % #bodies + 1\n"
-        '  return wrk.format("POST", "/embed", {["content-type"] = "application/json"}, '
+        f'  return wrk.format("POST", "{path}", {{["content-type"] = "application/json"}}, '
         "bodies[place])\nend\n"
     )
