@@ -161,6 +161,20 @@ def test_a_row_that_is_all_padding_spoils_no_other(halved: Path) -> None:
     np.testing.assert_allclose(both[:1], alone, atol=1e-6)
 
 
+def test_a_snapshot_with_onnx_gets_the_same_graphs(bert: Path, tmp_path: Path) -> None:
+    from export import convert, from_onnx
+
+    snapshot = shutil.copytree(bert, tmp_path / "snapshot")
+    convert.convert(bert, tmp_path / "bare")
+    (snapshot / "onnx").mkdir()
+    shutil.copyfile(tmp_path / "bare/model.onnx", snapshot / "onnx/model.onnx")
+    arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
+    folder = from_onnx.prepare(from_onnx.parse([*arguments, "--dtype", "float16"]))
+    manifest = Manifest.read(folder)
+    assert [one.attention for one in manifest.graphs] == ["plain", "fused", "packed"]
+    assert manifest.certificates[-1].worst_cosine > 0.999
+
+
 def source(folder: Path, *, padding: Padding = RIGHT) -> float16.Model:
     graph = Manifest.read(folder).graphs[0]
     return float16.Model(folder, graph, padding, "embedding", Probes.read(folder / "probes.npz"))
