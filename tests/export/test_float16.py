@@ -312,7 +312,7 @@ def load_with(folder: Path, wanted: Wanted) -> LoadedModel:
 
 
 def test_a_cpu_does_not_serve_it(halved: Path) -> None:
-    with pytest.raises(StartupError, match=r"--dtype float16: it is for CUDA, .*--dtype float32"):
+    with pytest.raises(StartupError, match=r"--dtype float16: it is for GPUs, .*--dtype float32"):
         load_with(halved, Wanted("cpu", "float16"))
 
 
