@@ -11,8 +11,10 @@ For the default model the report also goes to `docs/reliability.md`.
 import argparse
 import asyncio
 import json
+import resource
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -85,17 +87,24 @@ def main() -> int:
     parser.add_argument("model_id")
     parser.add_argument("--case", type=int, action="append", help="which of them, from 0; all")
     arguments = parser.parse_args()
+    _allow_many_files()
     lines: list[str] = []
     faults: list[str] = []
     here = f"{machine.describe()}, {machine.usable_cores()} cores, {date.today():%d %B %Y}"
     for line in chain([f"{arguments.model_id} on {here}"], _report(arguments, faults)):
         print(line, flush=True)  # what it is for
         lines.append(line)
-    for fault in faults:
-        print(fault, file=sys.stderr)
+    for fault, times in Counter(faults).items():
+        print(f"{times} times: {fault}", file=sys.stderr)
     if arguments.model_id == DEFAULT_MODEL_ID and not arguments.case and not faults:
         insert(PAGE, lines, COMMAND)
     return int(bool(faults))
+
+
+def _allow_many_files() -> None:
+    """Each client that waits takes a connection."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _report(arguments: argparse.Namespace, faults: list[str]) -> Iterator[str]:

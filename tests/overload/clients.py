@@ -13,7 +13,7 @@ class Answer:
 
     due: float
     finished: float
-    status: int  # 0 where the connection ended instead
+    status: int  # 0 where there was no connection, or it ended instead
     retry_after: str | None
 
     @property
@@ -69,7 +69,7 @@ class Clients:
     async def _timed(self, started: float, due: float) -> Answer:
         try:
             head, _ = await self.ask(next(self._requests))
-        except ConnectionError:
+        except OSError:  # also where this machine has no file left for another connection
             return Answer(due, _now() - started, 0, None)
         return Answer(due, _now() - started, int(head[9:12]), _header(head, b"retry-after"))
 
@@ -98,8 +98,10 @@ class _Connection(asyncio.Protocol):
         self._received += data
         head, end, content = self._received.partition(b"\r\n\r\n")
         length = _header(bytes(head), b"content-length") if end else None
-        if length is None or len(content) < int(length) or self._answer is None:
+        if length is None or len(content) < int(length):
             return
+        if self._answer is None or self._answer.done():
+            return  # nobody waits for it any more
         self._answer.set_result((bytes(head), bytes(content)))
         self._received.clear()
         self._answer = None
