@@ -256,4 +256,5 @@ def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> 
         "fingerprint": model.fingerprint,
         "proof": asdict(model.proof),
         "vectors": _vectors(model.manifest),
+        "vectors_left_out": model.manifest.left_out,
     }

@@ -27,7 +27,7 @@ from app.inference.manifest import (
     Manifest,
     ManifestError,
 )
-from app.inference.proof import Probes, ProbesError, ProbeText
+from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 from app.inference.providers import Plan, Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
@@ -129,7 +129,7 @@ def _read(folder: Path) -> tuple[Manifest, Probes]:
     manifest = Manifest.read(folder)
     manifest.verify_files(folder)
     probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
-    proof.require_width(probes, manifest.dimensions, folder / PROBES_FILE)
+    require_width(probes, manifest.dimensions, folder / PROBES_FILE)
     inputs = {name for graph in manifest.graphs for name in graph.inputs}
     _check_tokens(Tokenization.load(folder, manifest), probes, inputs)
     return manifest, probes
@@ -162,7 +162,7 @@ def _check_tokens(
     for text, expected, actual in zip(probes.texts, probes.inputs, served, strict=True):
         _check_same(text, "is tokenized as", expected.input_ids, actual.input_ids)
         if "token_type_ids" in graph_inputs:  # many tokenizers give types that no model asks for
-            types = proof.type_ids(expected), proof.type_ids(actual)
+            types = type_ids(expected), type_ids(actual)
             _check_same(text, "has the token types", *types)
 
 

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from app.inference.batch import collate
 from app.inference.manifest import Graph, Padding
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from export.cpu_session import CpuSession
 from export.graph_builder import Builder
 

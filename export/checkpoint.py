@@ -139,6 +139,7 @@ def _config(folder: Path) -> Document:
             "transformers.AutoTokenizer, save_pretrained() it beside a copy of the model, export "
             "that folder"
         )
+    Document.read(folder / TOKENIZER_FILE)  # which transformers would not name as damaged
     return config
 
 
@@ -227,7 +228,10 @@ def _max_input_length(
             "may be: the model is not supported"
         )
     if min(limits) < 1:
-        raise ExportError(f"the maximum input length is {min(limits)}: config.json is damaged")
+        raise ExportError(
+            f"the maximum input length is {min(limits)}: config.json, sentence_bert_config.json or "
+            "tokenizer_config.json is damaged"
+        )
     return min(limits)
 
 

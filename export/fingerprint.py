@@ -11,8 +11,13 @@ from export.layers import Head, Layer, Normalize, TokenHeads
 from export.weight_files import of_layer
 
 
-def fingerprint(weights: Sequence[Path], tokenizer: Path, checkpoint: Checkpoint) -> str:
-    """SHA-256 over weights, tokenizer, head, labels, prompts and length; no tool versions."""
+def fingerprint(
+    weights: Sequence[Path], tokenizer: Path, checkpoint: Checkpoint, code: Sequence[str] = ()
+) -> str:
+    """SHA-256 over weights, tokenizer, head, labels, prompts and length; no tool versions.
+
+    `code` are the digests of the files of a model that brings its own implementation.
+    """
     head = checkpoint.head
     space: dict[str, object] = {
         "weights": [file_digest(path) for path in weights],
@@ -22,6 +27,8 @@ def fingerprint(weights: Sequence[Path], tokenizer: Path, checkpoint: Checkpoint
         "default_prompt_name": checkpoint.default_prompt_name,
         "max_input_length": checkpoint.max_input_length,
     }
+    if code:
+        space["code"] = list(code)
     if checkpoint.labels:
         space["labels"] = checkpoint.labels
     if checkpoint.lower_case:

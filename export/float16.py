@@ -13,7 +13,7 @@ import onnx
 from app.inference import agreement, proof
 from app.inference.batch import BatchLimits
 from app.inference.manifest import TASK_OUTPUTS, Graph, Padding, Task
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from export import attention, calibration, converted_graph, halves, packing
 from export.cpu_session import CpuSession
 from export.graph_reading import lift_constants

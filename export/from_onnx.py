@@ -19,6 +19,7 @@ from app.inference.manifest import (
     TOKENIZER_FILE,
     Dtype,
     Source,
+    TokenVectors,
 )
 from export import checkpoint as checkpoints
 from export import precisions, probes
@@ -86,7 +87,8 @@ def prepare(wanted: Preparation) -> Path:
         for warning in checkpoint.warnings:
             logger.warning("warning: %s", warning)
         _refuse_layers(checkpoint)
-        checkpoint = _pooled_only(checkpoint)
+        left_out = _token_vectors(checkpoint.tokens)
+        checkpoint = replace(checkpoint, tokens=TokenHeads())
         weights = sorted(graph_file.parent.glob(f"{GRAPH_FILE}*"))
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
         names = _make_files(folder, wanted.source, graph_file, checkpoint)
@@ -98,6 +100,7 @@ def prepare(wanted: Preparation) -> Path:
             fingerprint=digest,
             packages=_TOOLS,
         )
+        manifest = replace(manifest, left_out=left_out)
         _announce(4, "proving: the serving code replays the probes")
         certificates = certify(folder, manifest, "onnx-fp32")
         _announce(5, f"publishing {place}")
@@ -123,14 +126,10 @@ def _refuse_layers(checkpoint: Checkpoint) -> None:
         )
 
 
-def _pooled_only(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint without its heads for tokens, whose files only PyTorch reads safely."""
-    if checkpoint.tokens.layers:
-        logger.warning(
-            "warning: lexical weights and token vectors are left out: export the model from its "
-            "original weights to have them"
-        )
-    return replace(checkpoint, tokens=TokenHeads())
+def _token_vectors(heads: TokenHeads) -> tuple[TokenVectors, ...]:
+    """What heads for tokens give, whose files only PyTorch reads safely: the server tells."""
+    sparse: tuple[TokenVectors, ...] = ("sparse",) if heads.lexical else ()
+    return (*sparse, "multi_vector") if heads.multi_vector else sparse
 
 
 def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint) -> Names:

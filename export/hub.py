@@ -89,12 +89,6 @@ def download_onnx(model_id: str, revision: str | None, cache: Path) -> Path:
         assert info.sha is not None
         held = [one.rfilename for one in info.siblings or ()]
         names = _wanted(model_id, held)
-        if {token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE}.intersection(held):
-            logger.warning(
-                "warning: its ONNX graph gives dense vectors only; for lexical weights and token "
-                "vectors run: make export MODEL_ID=%s",
-                model_id,
-            )
         for number, name in enumerate(names, 1):
             logger.info("[%d/%d] %s", number, len(names), name)
             graph = _fetch_file(model_id, info.sha, name, cache)
@@ -115,7 +109,8 @@ def _wanted(model_id: str, names: list[str]) -> list[str]:
             f"{model_id} holds no model.onnx and no onnx/model.onnx, {held}; run: make export "
             f"MODEL_ID={model_id}"
         )
-    descriptions = [name for name in names if any(fnmatch(name, one) for one in _DESCRIPTIONS)]
+    described = (*_DESCRIPTIONS, token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE)
+    descriptions = [name for name in names if any(fnmatch(name, one) for one in described)]
     weights = [name for name in names if fnmatch(name, f"{graph}?*")]
     return [*descriptions, *weights, graph]
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from app.inference.manifest import Graph, Padding
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from export import calibration, converted_graph
 from export.errors import ExportError
 from export.graph_builder import Builder

@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import TOKENIZER_FILE, PoolingMode
-from app.inference.proof import Probes, ProbeText
+from app.inference.probes import Probes, ProbeText
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.source_graph import SourceGraph
@@ -74,7 +74,7 @@ def _tokenizer(path: Path, max_length: int) -> Any:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001  # the library raises bare Exception
-        raise ExportError(f"{path} cannot be loaded: {error}") from None
+        raise ExportError(f"{path} cannot be loaded: {_first_line(error)}") from None
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length, direction="right")
     return tokenizer
@@ -90,7 +90,9 @@ def _session(path: Path) -> Any:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     try:
-        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], enable_fallback=0
+        )
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
         raise ExportError(f"{path} cannot be loaded: {_first_line(error)}") from None
 

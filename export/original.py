@@ -3,15 +3,18 @@
 import inspect
 import logging
 import re
+import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 import transformers
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 
-from app.inference.manifest import Task
+from app.inference.manifest import TOKENIZER_FILE, Task, file_digest
+from export import weight_files
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 
@@ -30,6 +33,7 @@ _ENCODERS = MappingProxyType(
     {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 )
 _OF_A_LAYER = re.compile(r"\.\d+\.")
+_CODE = "transformers_modules."  # where transformers imports the code of repositories from
 
 
 def is_native(checkpoint: Checkpoint) -> bool:
@@ -47,6 +51,7 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
     Raises: ExportError when transformers cannot load the model, or not all of it.
     """
     transformers.logging.set_verbosity(logging.ERROR)
+    _check_weights(checkpoint.folder)
     trusted = trust_code and checkpoint.brings_code and not is_native(checkpoint)
     # Code may lie in another repository than the weights.
     where = {"trust_remote_code": trusted, "local_files_only": not trusted}
@@ -54,12 +59,16 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
     auto_tokenizer: Any = transformers.AutoTokenizer
     try:
         tokenizer = auto_tokenizer.from_pretrained(checkpoint.folder, **where)
+    except Exception as error:  # what a damaged file makes of transformers is anything
+        files = f"{TOKENIZER_FILE} and tokenizer_config.json in {checkpoint.folder}"
+        raise _failure(files, error) from error
+    try:
         model, loading = _class(checkpoint).from_pretrained(
             checkpoint.folder, dtype=torch.float32, output_loading_info=True, **where, **attention
         )
-    except (SafetensorError, OSError, ValueError, KeyError, ImportError, RuntimeError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExportError(f"transformers cannot load the model: {reason}") from error
+    except Exception as error:
+        files = f"config.json and the weights in {checkpoint.folder}"
+        raise _failure(files, error) from error
     _check_complete(loading["missing_keys"])
     if checkpoint.brings_code and not trusted:
         _check_used(loading["unexpected_keys"])
@@ -69,6 +78,17 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
     # The server truncates on the right by default, whatever tokenizer_config.json says.
     tokenizer.truncation_side = "right"
     return tokenizer, model
+
+
+def code_of(*loaded: Any) -> tuple[str, ...]:
+    """The SHA-256 of each file of a repository's code that these objects came from."""
+    packages = {type(one).__module__.rpartition(".")[0] for one in loaded}
+    files = {
+        Path(module.__file__)
+        for name, module in sys.modules.items()
+        if name.startswith(_CODE) and name.rpartition(".")[0] in packages and module.__file__
+    }
+    return tuple(sorted(map(file_digest, files)))
 
 
 def takes_types(model: Any) -> bool:
@@ -84,6 +104,22 @@ def _class(checkpoint: Checkpoint) -> Any:
     if name == "AutoModel":
         name = _ENCODERS.get(checkpoint.model_type, name)
     return getattr(transformers, name)
+
+
+def _failure(files: str, error: Exception) -> ExportError:
+    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ExportError(f"transformers cannot load {files}: {reason}")
+
+
+def _check_weights(folder: Path) -> None:
+    """Name the file that is damaged, which transformers does not."""
+    for path in weight_files.of_encoder(folder):
+        if path.suffix == ".safetensors":
+            try:
+                with safe_open(path, "pt"):
+                    pass
+            except SafetensorError as error:
+                raise ExportError(f"{path} cannot be read: {error}") from None
 
 
 def _check_complete(missing: Sequence[str]) -> None:

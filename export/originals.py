@@ -44,10 +44,11 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A bare graph in a folder of its own, and the versions that made it."""
+    """A bare graph in a folder of its own, and what made it."""
 
     graph: Path
-    tools: dict[str, str]
+    tools: dict[str, str]  # their versions
+    code: tuple[str, ...] = ()  # digests of the files, of a model that brings its own
 
 
 def parse(arguments: Sequence[str]) -> tuple[Wanted, Path]:
@@ -86,12 +87,13 @@ def _make_here(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Mad
     tokenizer, model = original.load(checkpoint, trust_code=trust_code)
     found = reference.compute(tokenizer, model, checkpoint, texts, weights)
     found.write(folder / PROBES_FILE)
+    code = original.code_of(model, model.config, tokenizer)
     del model  # before it is loaded again
     announce(4, f"converting {checkpoint.architecture} to ONNX")
     graph = _convert(checkpoint, folder / _BARE, trust_code=trust_code)
     tools = _versions()
     graph.with_name(_TOOLS_FILE).write_text(json.dumps(tools))
-    return Made(graph, tools)
+    return Made(graph, tools, code)
 
 
 def _convert(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Path:

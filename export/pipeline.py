@@ -5,6 +5,7 @@ import shutil
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from app.inference.manifest import TOKENIZER_FILE, Source
 from export import checkpoint as checkpoints
@@ -16,6 +17,9 @@ from export.progress import announce
 from export.prove import certify, quality
 from export.publish import publish, staging
 from export.request import Request
+
+if TYPE_CHECKING:
+    from export.originals import Made
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +39,11 @@ def export(request: Request) -> Path:
     for warning in checkpoint.warnings:
         logger.warning("warning: %s", warning)
     tokenizer = checkpoint.folder / TOKENIZER_FILE
-    digest = fingerprint(weight_files.of_encoder(checkpoint.folder), tokenizer, checkpoint)
+    weights = weight_files.of_encoder(checkpoint.folder)
     place = request.folder
     with staging(place.parent, place.name) as folder:
-        names, tools = _make_files(folder, checkpoint, located.folder, request)
+        names, made = _make_files(folder, checkpoint, located.folder, request)
+        digest = fingerprint(weights, tokenizer, checkpoint, made.code)
         graphs = precisions.make(folder, names, request.dtypes, checkpoint, digest)
         manifest = describe(
             folder,
@@ -48,7 +53,7 @@ def export(request: Request) -> Path:
             fingerprint=digest,
             packages=_TOOLS,
         )
-        manifest = replace(manifest, tools={**manifest.tools, **tools})
+        manifest = replace(manifest, tools={**manifest.tools, **made.tools})
         announce(5, "proving: the serving code replays the probes")
         certificates = certify(folder, manifest, "pytorch")
         size = sum(path.stat().st_size for path in folder.iterdir())
@@ -62,10 +67,10 @@ def export(request: Request) -> Path:
 
 def _make_files(
     folder: Path, checkpoint: Checkpoint, located: Path, request: Request
-) -> tuple[Names, dict[str, str]]:
+) -> tuple[Names, "Made"]:
     """Write graph, weights, tokenizer and probes.
 
-    Returns the graph's inputs and outputs, and the versions that had a hand in it.
+    Returns the graph's inputs and outputs, and what the bare graph was made with.
     """
     # torch takes seconds to import: what the files alone refuse is refused before.
     from export import heads, originals, tensors
@@ -80,4 +85,4 @@ def _make_files(
     tokenizer_file.write(
         checkpoint.folder, folder / TOKENIZER_FILE, lower_case=checkpoint.lower_case
     )
-    return names, made.tools
+    return names, made

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from app.inference.manifest import PROBES_FILE, Dtype, Graph
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from export.checkpoint import Checkpoint
 from export.describe import Names, exact
 from export.fingerprint import lossy

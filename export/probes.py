@@ -9,7 +9,7 @@ at least one of them. Neighbours differ in length: batches of neighbours are pad
 from itertools import cycle, islice, zip_longest
 
 from app.inference.manifest import Task
-from app.inference.proof import ProbeText
+from app.inference.probes import ProbeText
 from export.prose import sample
 
 _SHORT = (
@@ -106,6 +106,9 @@ _OVERLONG = 3
 _MOST_WORDS = 1024
 # With the texts above, more than the 500 that let a server choose bfloat16 by itself.
 PROSE = 420
+# Of a reranker: queries of so many words, each with the text that they come from. What rounding
+# costs shows where a model is in doubt, and of unrelated texts it seldom is.
+RELATED, _QUERY_WORDS = 96, 6
 # How far the two texts of a pair lie apart, and how many of a classifier's probes are pairs.
 _DISTANCE = 17
 _EVERY = 3
@@ -132,14 +135,23 @@ def pairs(max_input_length: int) -> tuple[tuple[str, str], ...]:
     return tuple(zip(every, every[_DISTANCE:] + every[:_DISTANCE], strict=True))
 
 
+def related(count: int) -> tuple[tuple[str, str], ...]:
+    """At most so many texts of prose, each behind a query of its own words."""
+    every = (text.split() for text in sample(3 * count))
+    longer = (words for words in every if len(words) > 2 * _QUERY_WORDS)
+    return tuple(
+        (" ".join(words[-_QUERY_WORDS:]), " ".join(words)) for words in islice(longer, count)
+    )
+
+
 def for_task(task: Task, max_input_length: int, prose: int = PROSE) -> tuple[ProbeText, ...]:
     """What a kind of model is asked: texts, for a reranker pairs, for a classifier some of both.
 
     Those that yield vectors, which may be computed in less than float32, are asked more: so many
-    texts of prose.
+    texts of prose. 0 leaves out whatever only shows what a lower precision costs.
     """
     if task == "reranker":
-        return pairs(max_input_length)
+        return (*pairs(max_input_length), *related(RELATED if prose else 0))
     singles = texts(max_input_length)
     if task != "classifier":
         return tuple(dict.fromkeys((*singles, *sample(prose))))

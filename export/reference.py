@@ -12,7 +12,7 @@ from tokenizers import normalizers
 
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
-from app.inference.proof import Probes, ProbeText
+from app.inference.probes import Probes, ProbeText
 from app.inference.token_answers import kept
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
@@ -40,13 +40,21 @@ def compute(
 ) -> Probes:
     """Run every text or pair by itself in float32; vectors are pooled and not normalized.
 
-    Raises: ExportError when the model yields something else than its configuration says.
+    Raises: ExportError when the model fails, or yields something else than its configuration says.
     """
     if checkpoint.lower_case:
         _lower(tokenizer.backend_tokenizer)
     typed = takes_types(model)
-    inputs = [_encode(tokenizer, text, checkpoint.max_input_length, typed=typed) for text in texts]
-    answers = _answers(model, inputs, checkpoint, weights)
+    try:
+        inputs = [
+            _encode(tokenizer, text, checkpoint.max_input_length, typed=typed) for text in texts
+        ]
+        answers = _answers(model, inputs, checkpoint, weights)
+    except Exception as error:  # what a strange config.json makes of a model is anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ExportError(
+            f"the original model in {checkpoint.folder} cannot be run: {reason}"
+        ) from error
     vectors = np.stack([one.vector for one in answers])
     tokens = {
         name: np.concatenate([one.tokens[name] for one in answers]) for name in answers[0].tokens

@@ -192,7 +192,7 @@ def _modules(entries: Any, path: Path) -> list[_Module]:
                 raise ExportError(f"{path}: {entry!r} is not a module with a type and a path")
         if not _is_supported(module):
             raise ExportError(
-                f"sentence-transformers module {kind} is not supported, only "
+                f"{path}: sentence-transformers module {kind} is not supported, only "
                 f"{', '.join(_SUPPORTED)}: choose another model"
             )
         if PurePosixPath(place).is_absolute() or ".." in PurePosixPath(place).parts:

@@ -4,9 +4,9 @@ Converters name the token embeddings differently, and some pool in the graph as 
 """
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import onnx
 from onnx import TensorProto, helper
@@ -55,7 +55,8 @@ def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
     Raises: ExportError for a file that is no model of this kind, naming what does not fit.
     """
     proto = _load(graph, weights=False).graph
-    if any(item.data_location == TensorProto.EXTERNAL for item in proto.initializer):
+    outside = {_outside(tensor, graph) for tensor in _tensors(proto)} - {None}
+    if outside:
         for path in sorted(graph.parent.glob(f"{GRAPH_FILE}*")):
             shutil.copyfile(path, folder / path.name)
         graph = folder / GRAPH_FILE
@@ -98,6 +99,42 @@ def _load(path: Path, *, weights: bool) -> onnx.ModelProto:
         raise
     except Exception as error:  # noqa: BLE001  # the errors of protobuf and onnx share no narrower base
         raise ExportError(f"{path} cannot be read as ONNX: {_first_line(error)}") from None
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
+    """All constants of a graph, which may stand in its nodes as well."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+
+
+def _outside(tensor: TensorProto, graph: Path) -> Path | None:
+    """The file of a tensor that is not in the graph's own.
+
+    Raises: ExportError for one that is elsewhere, is missing, or holds less than the tensor.
+    """
+    if tensor.data_location != TensorProto.EXTERNAL:
+        return None
+    place: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
+    name = place.get("location", "")
+    if PurePosixPath(name).name != name or not name.startswith(GRAPH_FILE):
+        raise ExportError(
+            f"{graph} keeps weights in {name!r}: only files beside it are read, whose names begin "
+            f"with {GRAPH_FILE}"
+        )
+    path: Path = graph.parent / name
+    if not path.is_file():
+        raise ExportError(f"{path} is missing: fetch the model again")
+    try:
+        end = int(place.get("offset", 0)) + int(place.get("length", 0))
+    except ValueError:
+        raise ExportError(f"{graph} is damaged: it keeps weights at no place in {name}") from None
+    if end > path.stat().st_size:
+        raise ExportError(f"{path} is shorter than {graph.name} says: fetch the model again")
+    return path
 
 
 def _modern(path: Path) -> onnx.ModelProto:

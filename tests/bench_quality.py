@@ -16,7 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference import machine
-from app.inference.agreement import Agreement, Answers, compare_vectors
+from app.inference.agreement import Agreement
+from app.inference.comparison import Answers, compare_vectors
 from export.default_model import DEFAULT_MODEL_ID, installed
 from tests.bench import PAGE
 from tests.bench_load import BULK_ROWS, get, post, serving

@@ -5,14 +5,16 @@ import http.client
 import json
 import logging
 import os
+import re
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from app import preparation
@@ -125,6 +127,48 @@ def test_a_damaged_graph_is_one_line_and_leaves_nothing(folder: Path, tmp_path: 
     assert f"Error: {graph} cannot be read as ONNX: " in output.splitlines()[-1]
     assert "Traceback" not in output
     assert partial(tmp_path / "prepared") == []
+
+
+@pytest.mark.parametrize(
+    ("damage", "fault"),
+    [
+        (lambda graph: truncate(graph.with_name("model.onnx_data")), "is shorter than model.onnx"),
+        (lambda graph: graph.with_name("model.onnx_data").unlink(), "is missing: fetch the model"),
+        (lambda graph: relocate(graph, "../config.json"), "keeps weights in '../config.json'"),
+        (lambda graph: relocate(graph, "weights.bin"), "keeps weights in 'weights.bin'"),
+    ],
+)
+def test_weights_in_a_file_of_their_own_are_whole_and_beside_the_graph(
+    folder: Path, tmp_path: Path, damage: Callable[[Path], None], fault: str
+) -> None:
+    graph = folder / "onnx/model.onnx"
+    settings = settings_for(tmp_path, model_id=str(folder))
+    save_apart(graph, "model.onnx_data")
+    assert Manifest.read(prepare(settings)).certificates
+    damage(graph)
+    with pytest.raises(StartupError, match=re.escape(fault)) as refusal:
+        prepare(settings)
+    assert "\n" not in str(refusal.value)
+
+
+def save_apart(graph: Path, name: str) -> None:
+    """Move the weights of a graph to a file beside it."""
+    model = onnx.load(graph)
+    onnx.save_model(model, graph, save_as_external_data=True, location=name, size_threshold=0)
+
+
+def truncate(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def relocate(graph: Path, name: str) -> None:
+    """Have a graph look for its weights elsewhere."""
+    model = onnx.load(graph, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = name
+    graph.write_bytes(model.SerializeToString())
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from app.inference.manifest import (
     Source,
     file_digest,
 )
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from app.inference.providers import Wanted
 
 TABLE = np.random.default_rng(11).normal(size=(6, 4)).astype(np.float32)

@@ -9,7 +9,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.inference.batch import TokenizedInput
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from tests.soak.client import Answer
 from tests.soak.plot import draw
 from tests.soak.record import Record, Sample, grown

@@ -34,7 +34,7 @@ from app.inference.manifest import (
     Task,
     file_digest,
 )
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from app.inference.token_answers import kept
 from export.heads import graft
 from export.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights

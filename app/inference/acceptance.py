@@ -47,19 +47,38 @@ def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
     )
     if plan.compute_dtype == "int8":
         _require_as_certified(manifest, proof)
-    if not is_proved(manifest.task, plan.compute_dtype, proof.agreement):
-        raise StartupError(
-            f"the model does not give its original's answers here: "
-            f"{found} on {plan.provider} in {plan.compute_dtype}, "
-            f"needed {bound(manifest.task, plan.compute_dtype, proof.agreement)}; export it again"
-        )
+    _require_proved(manifest, plan, proof)
     if plan.compute_dtype == "bfloat16" and proof.agreement.largest_error < EXACT_ERROR:
         raise StartupError(
             f"--dtype {plan.compute_dtype}: {plan.provider} answers as exactly as float32 does, so "
             "it computes in that; use --dtype float32"
         )
-    if plan.compute_dtype in {"bfloat16", "float16"} and not yields_logits(manifest.task):
+    if plan.compute_dtype not in {"bfloat16", "float16"}:
+        return
+    if yields_logits(manifest.task):
+        _tell_cost(manifest, plan, proof)
+    else:
         require_quality(plan, proof.certificate or proof.agreement)
+
+
+def _require_proved(manifest: Manifest, plan: Plan, proof: Proof) -> None:
+    """Ask the same of the few answers of this start, and of the many of the certificate."""
+    task, dtype = manifest.task, plan.compute_dtype
+    for measured in (proof.agreement, proof.certificate):
+        if measured is not None and not is_proved(task, dtype, measured):
+            raise StartupError(
+                f"the model does not give its original's answers here: {figure(task, measured)} "
+                f"on {plan.provider} in {dtype}, needed {bound(task, dtype, measured)}; "
+                + ("export it again" if dtype == "float32" else "use --dtype float32")
+            )
+
+
+def _tell_cost(manifest: Manifest, plan: Plan, proof: Proof) -> None:
+    """Say what a lower precision costs scores, best by the many answers of a certificate."""
+    measured = proof.certificate or proof.agreement
+    probes = proof.certificate.probes if proof.certificate else proof.probes
+    what = cost(manifest.task, measured)
+    logger.warning("%s costs this model: %s, over %d probes", plan.compute_dtype, what, probes)
 
 
 def _require_as_certified(manifest: Manifest, proof: Proof) -> None:

@@ -1,14 +1,15 @@
 """Which inputs share a batch, and how a batch is padded: pure functions over lengths and arrays."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import Padding
+from app.errors import BackendFailed
+from app.inference.manifest import PER_TOKEN_OUTPUTS, Padding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -109,6 +110,23 @@ def collate(inputs: Sequence[TokenizedInput], padding: Padding, length: int | No
 def blank(rows: int, length: int, padding: Padding) -> Batch:
     """A batch of that shape that asks nothing: to warm up with."""
     return collate([TokenizedInput(np.zeros(length, np.int64))] * rows, padding)
+
+
+def require_rows(
+    results: Mapping[str, NDArray[np.float32]], outputs: Sequence[str], batch: Batch
+) -> None:
+    """Raise BackendFailed unless every output has a vector for each row, or for each token."""
+    rows, length = batch.input_ids.shape
+    for name in outputs:
+        shape = results[name].shape
+        if name in PER_TOKEN_OUTPUTS:
+            fits = shape[:2] == (rows, length) and len(shape) in {2, 3}
+        else:
+            fits = shape[:1] == (rows,) and len(shape) == 2
+        if not fits:
+            raise BackendFailed(
+                f"Backend error: {name} has shape {shape} for {rows} inputs of {length} tokens"
+            )
 
 
 def choose(lengths: Sequence[int], anchor: int, limits: BatchLimits) -> slice:

@@ -16,7 +16,8 @@ from app.inference.manifest import (
     ManifestError,
     Pooling,
 )
-from app.inference.proof import Probes, ProbesError, replay, require_width
+from app.inference.probes import Probes, ProbesError, require_width
+from app.inference.proof import replay
 from app.inference.providers import Plan, Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
@@ -92,6 +93,12 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
         require_width(probes, manifest.dimensions, folder / PROBES_FILE)
     except (ManifestError, ProbesError) as error:
         raise StartupError(str(error)) from None
+    if manifest.left_out:
+        logger.warning(
+            "only dense vectors are served: the model also gives %s vectors, which its ONNX graph "
+            "lacks; export it from its original weights to have them",
+            " and ".join(manifest.left_out),
+        )
     exported = _Exported(folder, manifest, probes)
     max_length = _max_input_length(manifest, options)
     logger.info("Maximum number of tokens per request: %d", max_length)
@@ -204,6 +211,8 @@ def _start(
         ) from None
     except BackendFailed as error:
         raise StartupError(f"Model backend is not healthy: {error}") from None
+    except ProbesError as error:
+        raise StartupError(f"{exported.folder}: {error}") from None
     proof = Proof(agreement, len(chosen), certificate)
     judge(manifest, plan, proof)
     return session, proof

@@ -34,6 +34,7 @@ Attention = Literal["plain", "fused", "packed"]
 Side = Literal["left", "right"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 Reference = Literal["pytorch", "onnx-fp32"]
+TokenVectors = Literal["sparse", "multi_vector"]  # as `/info` calls what single tokens give
 
 # Names of the graph's outputs. `sentence_embedding` is the checkpoint's own pooling and head,
 # before any normalization; the pooled ones let a server override the pooling.
@@ -115,7 +116,8 @@ class Certificate:
     first_percentile: float | None = None  # of the cosines
     neighbour_overlap: float | None = None  # share of the ten nearest probes that stay the same
     batch_cosine: float | None = None  # worst, of the same input alone and in a batch
-    largest_score_error: float | None = None  # of classifiers and rerankers
+    largest_score_error: float | None = None  # of classifiers and rerankers, as is the next
+    largest_logit: float | None = None  # of the reference, whatever its sign
     longest_input: int | None = None  # tokens
     # Of embedding models that also have a vector or a lexical weight for each token.
     token_cosine: float | None = None  # worst, of a token's vector
@@ -164,6 +166,7 @@ class Manifest:
     # What the graph yields for single tokens, beside or instead of one vector for all of them.
     lexical: Lexical | None = None
     multi_vector: MultiVector | None = None
+    left_out: tuple[TokenVectors, ...] = ()  # what its source gives, and this folder does not
 
     @property
     def token_outputs(self) -> tuple[str, ...]:

@@ -10,10 +10,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import BackendFailed
-from app.inference.batch import Batch, collate
+from app.inference.batch import Batch, collate, require_rows
 from app.inference.job import Job
-from app.inference.manifest import PER_TOKEN_OUTPUTS, Padding
+from app.inference.manifest import Padding
 
 Results = dict[str, NDArray[np.float32]]
 
@@ -95,7 +94,7 @@ class Runner:
             batch = run.batch or self._collated(run)
             mask = batch.attention_mask
             results = self.session.run(batch, run.outputs)
-            _check(results, run.outputs, batch)
+            require_rows(results, run.outputs, batch)
         except BaseException as caught:  # noqa: BLE001  # whatever it is, its jobs must hear
             error = caught
         return Finished(self, run, results, mask, error, started, time.perf_counter() - started)
@@ -103,18 +102,3 @@ class Runner:
     def _collated(self, run: Run) -> Batch:
         inputs = [job.inputs[index] for job, index in run.rows]
         return collate(inputs, self.padding, run.length)
-
-
-def _check(results: Results, outputs: Sequence[str], batch: Batch) -> None:
-    """Raise BackendFailed unless every output has a vector for each row, or for each token."""
-    rows, length = batch.input_ids.shape
-    for name in outputs:
-        shape = results[name].shape
-        if name in PER_TOKEN_OUTPUTS:
-            fits = shape[:2] == (rows, length) and len(shape) in {2, 3}
-        else:
-            fits = shape[:1] == (rows,) and len(shape) == 2
-        if not fits:
-            raise BackendFailed(
-                f"Backend error: {name} has shape {shape} for {rows} inputs of {length} tokens"
-            )

@@ -168,9 +168,10 @@ def _create(path: Path, plan: Plan, ort_options: Mapping[str, str]) -> onnxrunti
     try:
         return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
+        reason = " ".join(str(error).split())
         if plan.provider in GPU_PROVIDERS:
-            raise unusable(plan, str(error)) from None
-        raise StartupError(f"{path} cannot be loaded: {error}") from None
+            raise unusable(plan, reason) from None
+        raise StartupError(f"{path} cannot be loaded: {reason}") from None
 
 
 def _with_engine(

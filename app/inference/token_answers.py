@@ -6,13 +6,17 @@ of them would take more room than the model.
 
 from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.agreement import Agreement, Answers, compare_logits, compare_vectors
-from app.inference.manifest import LEXICAL_WEIGHTS
+from app.inference.agreement import Agreement
+from app.inference.comparison import Answers, compare_logits, compare_vectors
+from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
 
+# The outputs of which probes keep answers, and the axes of those.
+AXES: Mapping[str, int] = MappingProxyType({LEXICAL_WEIGHTS: 1, MULTI_VECTOR_EMBEDDING: 2})
 VECTORS_EACH = 4  # of a probe's tokens, the first and the last among them
 
 # By output: (T,) of weights or (T, D) of vectors, for the T tokens of all probes that are kept.

@@ -18,6 +18,7 @@ import numpy as np
 from tokenizers import Encoding, Tokenizer
 
 from app.errors import EmptyInput, InvalidInput, ServiceError, StartupError, TokenizationFailed
+from app.inference import bounded
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import TOKENIZER_FILE, Manifest
 
@@ -79,10 +80,7 @@ class Tokenization:
         max_length = max_length or manifest.max_input_length
         tokenizers: dict[Direction | None, Tokenizer] = {}
         for direction in (None, "left", "right"):
-            try:
-                tokenizer = Tokenizer.from_file(str(path))
-            except Exception as error:  # noqa: BLE001  # the library raises bare Exception
-                raise StartupError(f"{path} cannot be loaded: {error}") from None
+            tokenizer = _open(path)
             tokenizer.no_padding()
             tokenizer.no_truncation()
             if direction is not None:
@@ -227,6 +225,14 @@ class Tokenization:
 class _Text:
     text: str | tuple[str, str]
     add_special_tokens: bool
+
+
+def _open(path: Path) -> Tokenizer:
+    try:
+        return Tokenizer.from_buffer(bounded.read(path, bounded.MOST_TOKENIZER))
+    except Exception as error:  # noqa: BLE001  # the library raises bare Exception
+        reason = " ".join(str(error).split())
+        raise StartupError(f"{path} cannot be loaded: {reason}") from None
 
 
 def is_pair(item: EncodingInput) -> TypeGuard[tuple[str, str]]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -95,6 +95,13 @@ def test_each_file_counts(tmp_path: Path, files: dict[str, bytes]) -> None:
     assert of(plain) != of(changed)
 
 
+def test_code_that_a_model_brings_counts(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a")
+    files = of_encoder(folder), folder / "tokenizer.json", CHECKPOINT
+    assert len({fingerprint(*files, code) for code in ((), ("one",), ("two",))}) == 3
+    assert fingerprint(*files, ()) == of(folder)
+
+
 def test_safetensors_come_before_pickles(tmp_path: Path) -> None:
     write(tmp_path)
     (tmp_path / "pytorch_model.bin").touch()

@@ -155,8 +155,21 @@ def test_served_by_name_from_the_graph_in_the_repository(
     with served("--model-id", name, *places, environment=online(hub, home)) as server:
         found = ask(server, "/embed", {"inputs": TEXTS})
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
-        server.signal()
-        hint = "for lexical weights and token vectors run: make export MODEL_ID=BAAI/bge-m3"
-        assert (hint in server.output()) == (name == "BAAI/bge-m3")
+        assert told_apart(server, name)
     assert "onnx/model.onnx" in fetched(home, name)
-    assert not any(one.endswith((".bin", ".safetensors", ".pt")) for one in fetched(home, name))
+    assert not any(one.endswith((".bin", ".safetensors")) for one in fetched(home, name))
+    with served("--model-id", name, *places, environment=online(hub, home)) as server:
+        assert told_apart(server, name)  # though it was prepared before
+
+
+def told_apart(server: Server, name: str) -> bool:
+    """Whether only a model that gives more than dense vectors is said to lack the others."""
+    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        connection.request("GET", "/info")
+        info = json.loads(connection.getresponse().read())
+    assert info["vectors"] == ["dense"]
+    server.signal()
+    hint = "the model also gives sparse and multi_vector vectors, which its ONNX graph lacks"
+    whole = name != "BAAI/bge-m3"
+    assert (hint in server.output()) != whole
+    return bool(info["vectors_left_out"] == ([] if whole else ["sparse", "multi_vector"]))

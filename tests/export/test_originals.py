@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.inference.agreement import LARGEST_LOGIT_ERROR, WORST_COSINE
+from app.inference.agreement import WORST_COSINE, is_proved
 from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from export import original, originals, pipeline
 from export.errors import ExportError
 from export.request import Request
@@ -135,6 +135,17 @@ def test_code_of_a_repository_runs_where_it_is_trusted(
     assert list((tmp_path / "hub").rglob("it-ran")), "the model was not the repository's own"
 
 
+def test_other_code_is_another_vector_space(with_code: Path, tmp_path: Path) -> None:
+    def fingerprint(change: tuple[str, str]) -> str:
+        (with_code / "modeling_tiny.py").write_text(MODEL.replace(*change))
+        wanted = Request(str(with_code), models_dir=tmp_path / "models", trust_code=True)
+        return Manifest.read(pipeline.export(wanted)).fingerprint
+
+    first, other = fingerprint(("", "")), fingerprint(("torch.tanh", "torch.sin"))
+    assert first != other
+    assert fingerprint(("", "")) == first
+
+
 def test_a_class_of_transformers_is_taken_though_the_repository_has_code(
     bert: Path, tmp_path: Path
 ) -> None:
@@ -178,7 +189,7 @@ def test_a_decoder_classifies_by_its_last_token_that_is_no_padding(
     exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
     manifest = Manifest.read(exported)
     assert manifest.padding.side == side
-    assert manifest.certificates[0].largest_error <= LARGEST_LOGIT_ERROR["float32"]
+    assert is_proved("classifier", "float32", manifest.certificates[0])
 
 
 def test_what_is_not_implemented_here_is_handed_to_the_other_environment(

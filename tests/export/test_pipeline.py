@@ -9,7 +9,7 @@ import pytest
 
 from app.inference.agreement import WORST_COSINE
 from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from export import convert, heads, pipeline
 from export.describe import Names
 from export.errors import ExportError
@@ -164,8 +164,38 @@ def test_weights_that_do_not_fit_the_configuration_are_refused(bert: Path, tmp_p
         pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
 
 
-def test_damaged_weights_are_refused(bert: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", b"not safetensors at all"),
+        ("model.safetensors", None),
+        ("config.json", b"{"),
+        ("config.json", b'"num_hidden_layers": "two"'),
+        ("config.json", b'"layer_norm_eps": {}'),
+        ("tokenizer.json", b"\xff"),
+        ("tokenizer.json", b"{}"),
+        ("tokenizer.json", b'"model": {"type": "unheard of"}'),
+        ("tokenizer_config.json", b'"cls_token": 5'),
+        ("modules.json", b"[{]"),
+        ("modules.json", b'[{"type": "sentence_transformers.models.Strange", "path": ""}]'),
+        ("1_Pooling/config.json", None),
+    ],
+)
+def test_damaged_files_are_refused_in_one_line_that_names_them(
+    bert: Path, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    """Cut in half, replaced, or with one value changed."""
     checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
-    (checkpoint / "model.safetensors").write_bytes(b"not safetensors at all")
-    with pytest.raises(ExportError, match="transformers cannot load the model"):
+    path = checkpoint / name
+    whole = path.read_bytes()
+    if content is None:
+        path.write_bytes(whole[: len(whole) // 2])
+    elif content.startswith(b'"'):
+        path.write_text(json.dumps(json.loads(whole) | json.loads(b"{" + content + b"}")))
+    else:
+        path.write_bytes(content)
+    with pytest.raises(ExportError) as refusal:
         pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    assert "\n" not in str(refusal.value)
+    named = name if content != b'"layer_norm_eps": {}' else checkpoint.name
+    assert named in str(refusal.value)

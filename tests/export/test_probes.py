@@ -49,8 +49,16 @@ def test_models_that_yield_vectors_are_asked_enough_to_choose_a_precision() -> N
         every = probes.for_task(task, 256)
         assert len(every) >= 500
         assert len(set(every)) == len(every)
-    assert len(probes.for_task("reranker", 256)) == len(probes.texts(256))
+    assert probes.for_task("reranker", 256, prose=0) == probes.pairs(256)
     assert probes.for_task("embedding", 256, prose=0) == probes.texts(256)
+
+
+def test_rerankers_are_asked_for_texts_that_belong_together() -> None:
+    every = probes.for_task("reranker", 256)
+    assert len(set(every)) == len(every) > 180
+    found = probes.related(90)
+    assert len(found) == 90
+    assert all(query in text and len(text) > 2 * len(query) - 40 for query, text in found)
 
 
 def test_prose_is_made_of_sentences_of_many_lengths() -> None:

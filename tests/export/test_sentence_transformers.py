@@ -14,7 +14,7 @@ from sentence_transformers import SentenceTransformer
 
 from app.inference.agreement import WORST_COSINE
 from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Manifest
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from export import pipeline
 from export.errors import ExportError
 from export.request import Request

@@ -6,16 +6,14 @@ from numpy.typing import NDArray
 
 from app.inference.agreement import (
     Agreement,
-    Answers,
     bound,
-    compare_logits,
-    compare_vectors,
     cost,
     figure,
     is_as_certified,
     is_proved,
     shortfall,
 )
+from app.inference.comparison import Answers, compare_logits, compare_vectors
 from app.inference.manifest import Dtype, Task
 
 Vectors = NDArray[np.float32]
@@ -111,6 +109,7 @@ def test_logits_are_compared_one_by_one_and_as_scores() -> None:
     reference = np.array([[0.0], [4.0]], np.float32)
     found = compare_logits(reference, answers(np.array([[0.0], [4.5]], np.float32)))
     assert found.largest_error == pytest.approx(0.5)
+    assert found.largest_logit == 4
     assert found.largest_score_error == pytest.approx(0.989013 - 0.982014, abs=1e-5)
     assert found.neighbour_overlap is None
 
@@ -120,6 +119,45 @@ def test_a_logit_that_is_not_finite_is_never_proved() -> None:
     found = compare_logits(reference, answers(np.array([[0.0], [np.nan]], np.float32)))
     assert found.largest_score_error == float("inf")
     assert not is_proved("reranker", "bfloat16", found)
+
+
+def test_a_reference_that_is_not_finite_proves_nothing() -> None:
+    reference = np.array([[0.0], [np.inf]], np.float32)
+    found = compare_logits(reference, answers(np.array([[0.0], [4.0]], np.float32)))
+    assert not is_proved("reranker", "float32", found)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "error", "proved"),
+    [("float32", 1.3e-4, True), ("float32", 1.2e-3, False), ("int8", 1.0, True),
+     ("bfloat16", 0.93, True), ("bfloat16", 1.2, False), ("int8", 1.2, False)],
+)  # fmt: skip
+def test_large_logits_may_be_off_by_more(dtype: Dtype, error: float, proved: bool) -> None:
+    measured = replace(GOOD, largest_error=error, largest_logit=11.0)
+    assert is_proved("reranker", dtype, measured) is proved
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "int8"])
+@pytest.mark.parametrize("wrong", ["another", "negated", "half as large", "all the same"])
+def test_logits_of_a_wrong_head_are_never_proved(dtype: Dtype, wrong: str) -> None:
+    random = np.random.default_rng(3)
+    pooled = random.normal(size=(100, 32)).astype(np.float32)
+    head = random.normal(size=(32, 1)).astype(np.float32)
+    heads: dict[str, Vectors] = {
+        "another": random.normal(size=(32, 1)).astype(np.float32),
+        "negated": -head,
+        "half as large": (head / 2).astype(np.float32),
+        "all the same": np.zeros((32, 1), np.float32),
+    }
+    found = compare_logits(pooled @ head, answers(pooled @ heads[wrong]))
+    assert not is_proved("reranker", dtype, found)
+    assert is_proved("reranker", dtype, compare_logits(pooled @ head, answers(pooled @ head)))
+
+
+def test_a_head_without_its_bias_is_not_proved_in_float32() -> None:
+    logits = np.random.default_rng(3).normal(size=(100, 1), scale=4).astype(np.float32)
+    found = compare_logits(logits, answers(logits - np.float32(0.01)))
+    assert not is_proved("reranker", "float32", found)
 
 
 def test_another_shape_is_a_mistake() -> None:
@@ -137,8 +175,8 @@ def test_another_shape_is_a_mistake() -> None:
         ("splade", "bfloat16", 0.998, 0.1, False),
         ("reranker", "float32", 0.5, 1e-4, True),
         ("classifier", "float32", 1.0, 2e-4, False),
-        ("reranker", "bfloat16", 0.5, 0.18, True),
-        ("reranker", "bfloat16", 1.0, 0.6, False),
+        ("reranker", "bfloat16", 0.5, 0.1, True),
+        ("reranker", "bfloat16", 1.0, 0.2, False),
         ("embedding", "bfloat16", float("nan"), 0.1, False),
     ],
 )
@@ -153,7 +191,9 @@ def test_the_words_name_what_is_judged() -> None:
     assert figure("embedding", GOOD) == "worst cosine 0.9999100"
     assert figure("reranker", GOOD) == "largest error 2.0e-03 of a logit"
     assert bound("embedding", "float32", GOOD) == "at least 0.99999"
-    assert bound("reranker", "float32", GOOD) == "at most 1e-04"
+    logits = replace(GOOD, largest_logit=11.0)
+    assert bound("reranker", "float32", logits) == "at most 1.1e-03, 0.0001 of the largest logit"
+    assert bound("reranker", "float32", GOOD) == "at most 1.0e-04, 0.0001 of the largest logit"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,11 @@ import numpy as np
 import pytest
 
 from app.errors import OutOfMemory, StartupError
-from app.inference import loading, machine
+from app.inference import bounded, loading, machine
 from app.inference.batch import TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Certificate, Manifest
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from app.inference.providers import Plan, Wanted
 from app.inference.session import Session
 from tests import tiny
@@ -177,6 +178,50 @@ def test_probes_of_another_width_do_not_start(folder: Path) -> None:
     replace(probes, vectors=probes.vectors[:, :5]).write(folder / "probes.npz")
     tiny.seal(folder, Manifest.read(folder))
     with pytest.raises(StartupError, match=r"probes\.npz holds answers of 5 values, the manifest"):
+        load_tiny(folder)
+
+
+def test_answers_for_tokens_of_another_width_do_not_start(tmp_path: Path) -> None:
+    manifest = tiny.build(tmp_path, whole=True)
+    probes = Probes.read(tmp_path / "probes.npz")
+    answers = {name: np.tile(one, 2) for name, one in probes.token_answers.items() if one.ndim == 2}
+    wide = replace(probes, token_answers={**probes.token_answers, **answers})
+    wide.write(tmp_path / "probes.npz")
+    tiny.seal(tmp_path, manifest)
+    with pytest.raises(StartupError, match=r"probes\.npz holds multi_vector_embedding of shape"):
+        load_tiny(tmp_path)
+
+
+def cut(content: bytes) -> bytes:
+    return content[: len(content) // 2]
+
+
+def of_something_else(content: bytes) -> bytes:
+    del content
+    return b"\x80\x04\n\n\xff" * 10
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.onnx.data", "tokenizer.json", "probes.npz"])
+@pytest.mark.parametrize("damage", [cut, of_something_else])
+def test_files_that_were_exported_damaged_are_one_line(
+    folder: Path, name: str, damage: Callable[[bytes], bytes], capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Whoever wrote the folder wrote its digests, too."""
+    path = folder / name
+    path.write_bytes(damage(path.read_bytes()))
+    tiny.seal(folder, Manifest.read(folder))
+    with pytest.raises(StartupError) as refusal:
+        load_tiny(folder)
+    assert str(refusal.value).startswith(str(folder / name.removesuffix(".data")))
+    assert "\n" not in str(refusal.value)
+    assert capfd.readouterr().out == ""
+
+
+def test_a_tokenizer_larger_than_any_is_not_read(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bounded, "MOST_TOKENIZER", 100)
+    with pytest.raises(StartupError, match=r"tokenizer\.json cannot be loaded: it is larger than"):
         load_tiny(folder)
 
 

@@ -5,11 +5,13 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 
+from app.errors import BackendFailed
 from app.inference import archive
 from app.inference.agreement import is_proved
 from app.inference.batch import Batch, BatchLimits
 from app.inference.manifest import Manifest, Padding
-from app.inference.proof import Probes, ProbesError, replay
+from app.inference.probes import Probes, ProbesError
+from app.inference.proof import replay
 from app.inference.providers import Wanted
 from app.inference.session import Session, plans
 from tests import tiny
@@ -103,7 +105,22 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
         {"input_ids": np.array([1])},
         {"texts": np.frombuffer(b"5", np.uint8)},
         {"texts": np.frombuffer(b"[[[]]]", np.uint8)},
-        {"vectors": np.zeros((1, 2, 3))},
+        {"texts": np.frombuffer(b"[1, 2, 3, 4, 5, 6, 7]", np.uint8)},
+        {"texts": np.frombuffer(b'["a", ["b", 5], 3, 4, 5, 6, 7]', np.uint8)},
+        {"texts": np.frombuffer(b"[" * 100_000, np.uint8)},
+        {"texts": np.zeros(3)},
+        {"token_type_ids": np.zeros(2, np.int64)},
+        {"token_type_ids": np.array(["x"])},
+        {"input_ids": np.array(["x"])},
+        {"lengths": np.array([2**62, 2**62, 2**62, 2**62])},
+        {"vectors": np.zeros((7, 2, 3), np.float32)},
+        {"vectors": np.zeros((7, 16))},
+        {"vectors": np.full((7, 16), "x")},
+        {"vectors": np.zeros((7, 16), np.complex64)},
+        {"vectors": np.float32(1)},
+        {"lexical_weights": np.zeros((3, 4), np.float32)},
+        {"lexical_weights": np.full(39, "x")},
+        {"multi_vector_embedding": np.zeros(26, np.float32)},
     ],
 )
 def test_probes_that_do_not_fit_together_are_named(
@@ -111,6 +128,19 @@ def test_probes_that_do_not_fit_together_are_named(
 ) -> None:
     with np.load(tiny_model / "probes.npz") as stored:
         np.savez(tmp_path / "probes.npz", **{**stored, **changes})
+    with pytest.raises(ProbesError, match=r"probes\.npz") as refusal:
+        Probes.read(tmp_path / "probes.npz")
+    assert "\n" not in str(refusal.value)
+
+
+def test_no_probes_are_too_few(tmp_path: Path) -> None:
+    np.savez(
+        tmp_path / "probes.npz",
+        texts=np.frombuffer(b"[]", np.uint8),
+        lengths=np.zeros(0, np.int64),
+        input_ids=np.zeros(0, np.int64),
+        vectors=np.zeros((0, 16), np.float32),
+    )
     with pytest.raises(ProbesError, match=r"probes\.npz"):
         Probes.read(tmp_path / "probes.npz")
 
@@ -195,6 +225,30 @@ def test_probes_that_lack_answers_for_tokens_are_named(tiny_model: Path, whole: 
     replace(probes, token_answers=short).write(whole / "probes.npz")
     with pytest.raises(ProbesError, match=r"holds lexical_weights of \d+ tokens, not of \d+"):
         Probes.read(whole / "probes.npz")
+
+
+def test_answers_for_tokens_of_another_width_are_named(whole: Path) -> None:
+    probes = Probes.read(whole / "probes.npz")
+    vectors = probes.token_answers["multi_vector_embedding"]
+    wide = {**probes.token_answers, "multi_vector_embedding": np.tile(vectors, 2)}
+    shapes = r"multi_vector_embedding of shape \(\d+, 12\), the model yields \(\d+, 6\)"
+    with pytest.raises(ProbesError, match=rf"probes\.npz holds {shapes}"):
+        replay(
+            session_of(whole),
+            replace(probes, token_answers=wide),
+            Manifest.read(whole).padding,
+            ANY,
+        )
+
+
+def test_a_graph_whose_answers_have_no_row_for_each_input_fails(probes: Probes) -> None:
+    class Flat:
+        def run(self, batch: Batch, outputs: object) -> dict[str, np.ndarray]:
+            del batch, outputs
+            return {"sentence_embedding": np.zeros(16, np.float32)}
+
+    with pytest.raises(BackendFailed, match=r"sentence_embedding has shape \(16,\) for 7 inputs"):
+        replay(Flat(), probes, Padding(0, 0, "right"), ANY)
 
 
 def test_probes_run_in_the_shapes_that_are_served(probes: Probes) -> None:

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from tests.export.conftest import ROOT, write_bert, write_json
 from tests.process import Server
 

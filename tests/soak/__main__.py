@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 from app.inference.manifest import PROBES_FILE
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from app.inference.repository import find
 from tests.process import ROOT
 from tests.soak.plot import draw

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from app.inference.manifest import PROBES_FILE
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from tests import tiny
 from tests.soak.client import Client, NoAnswer
 from tests.soak.replica import Replica

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.agreement import WORST_COSINE
-from app.inference.proof import Probes
+from app.inference.probes import Probes
 from tests.soak.client import Answer
 from tests.texts import passages
 
