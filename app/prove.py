@@ -30,7 +30,7 @@ from app.inference.manifest import (
 from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 from app.inference.providers import Plan, Wanted
 from app.inference.session import Session, plans
-from app.inference.tokenization import Tokenization
+from app.inference.tokenization import EncodeOptions, Tokenization
 
 MAX_BATCH_TOKENS = 16384  # as the server's own default; a provider's plan may hold less
 # Everything that might run somewhere; what cannot be had on this machine is left out.
@@ -158,9 +158,15 @@ def _check_tokens(
     tokenization: Tokenization, probes: Probes, graph_inputs: Collection[str]
 ) -> None:
     """Raise StartupError naming the first text that serving tokenizes differently."""
-    served = tokenization.encode_now(probes.texts)
-    for text, expected, actual in zip(probes.texts, probes.inputs, served, strict=True):
+    prompts = probes.prompts or ("",) * len(probes)
+    for text, prompt, expected in zip(probes.texts, prompts, probes.inputs, strict=True):
+        [actual] = tokenization.encode_now([text], EncodeOptions(prompt or None))
         _check_same(text, "is tokenized as", expected.input_ids, actual.input_ids)
+        if expected.prompt_length != actual.prompt_length:
+            raise StartupError(
+                f"the prompt {prompt[:60]!r} has {actual.prompt_length} tokens, by the original "
+                f"tokenizer {expected.prompt_length}"
+            )
         if "token_type_ids" in graph_inputs:  # many tokenizers give types that no model asks for
             types = type_ids(expected), type_ids(actual)
             _check_same(text, "has the token types", *types)

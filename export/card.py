@@ -25,7 +25,9 @@ def _facts(manifest: Manifest) -> Iterator[str]:
     yield f"| architecture | {source.architecture} |"
     yield f"| task | {manifest.task} |"
     if manifest.pooling is not None:
-        yield f"| pooling | {manifest.pooling}{', normalized' if manifest.normalize else ''} |"
+        without = ", without the prompt" if manifest.leaves_out_prompts else ""
+        normalized = ", normalized" if manifest.normalize else ""
+        yield f"| pooling | {manifest.pooling}{without}{normalized} |"
     yield f"| dimensions | {manifest.dimensions} |"
     if manifest.token_outputs:
         yield f"| for each token | {', '.join(manifest.token_outputs)} |"

@@ -66,6 +66,11 @@ class Checkpoint:
         return (*(self.head.layers if self.head else ()), *self.tokens.layers)
 
     @property
+    def leaves_out_prompts(self) -> bool:
+        """Whether the tokens of a prompt are attended to, and not pooled."""
+        return self.head is not None and not self.head.include_prompt
+
+    @property
     def pooling(self) -> str | None:
         """The pooling of an embedding model in one word."""
         return None if self.head is None else self.head.pooling
@@ -86,11 +91,6 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
     tokenizer = Document.read(encoder / "tokenizer_config.json")
     sentence = _sentence_config(encoder)
     settings = sentence_settings.read(folder)
-    if not modules.include_prompt and any(settings.prompts.values()):
-        raise ExportError(
-            "pooling with include_prompt = false is not supported for a model with prompts: "
-            "choose another model"
-        )
     compares = task == "multi_vector"
     stated = settings.document_length if compares else None
     stated = stated or sentence.value("max_seq_length", int)
@@ -151,7 +151,11 @@ def _head(modules: SentenceModules, choice: PoolingChoice | None, model_type: st
                 f"--pooling {choice} is not possible: the model has layers behind its own pooling"
             )
         poolings = (choice,)
-    return Head(poolings or _usual_pooling(model_type), modules.layers)
+    return Head(
+        poolings or _usual_pooling(model_type),
+        modules.layers,
+        include_prompt=modules.include_prompt,
+    )
 
 
 def _tokens(task: Task, modules: SentenceModules, folder: Path, config: Document) -> TokenHeads:

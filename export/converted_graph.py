@@ -1,6 +1,6 @@
 """Converted graph: a model as a converter wrote it, extended by a head and saved for the server."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import onnx
@@ -21,8 +21,12 @@ Outputs = Mapping[str, tuple[Dimension, ...]]
 AddHead = Callable[[Builder, Dimension], Outputs]
 
 
-def extend(source: Path, folder: Path, output: str, add_head: AddHead) -> Names:
+def extend(
+    source: Path, folder: Path, output: str, add_head: AddHead, masks: Sequence[str] = ()
+) -> Names:
     """Write `source` with a head on its `output` to `folder`, weights in a file beside it.
+
+    `masks` are inputs (B, S) that the head asks for.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
@@ -39,6 +43,7 @@ def extend(source: Path, folder: Path, output: str, add_head: AddHead) -> Names:
     if unknown:
         raise ExportError(f"the converted graph asks for {', '.join(unknown)}: not supported")
     _rename(graph, ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
+    graph.input.extend(map(_mask, masks))
     shapes = add_head(after, _width(graph, output))
     _assemble(graph, before, after, shapes)
     _name_axes(graph)
@@ -75,9 +80,11 @@ def _provide_position_ids(graph: onnx.GraphProto, builder: Builder) -> None:
 def _ask_for_mask(graph: onnx.GraphProto) -> None:
     """Heads leave out padding, also behind a model that looks at each token by itself."""
     if not any(item.name == "attention_mask" for item in graph.input):
-        axes = (BATCH, SEQUENCE)
-        mask = helper.make_tensor_value_info("attention_mask", TensorProto.INT64, axes)
-        graph.input.insert(1, mask)
+        graph.input.insert(1, _mask("attention_mask"))
+
+
+def _mask(name: str) -> onnx.ValueInfoProto:
+    return helper.make_tensor_value_info(name, TensorProto.INT64, (BATCH, SEQUENCE))
 
 
 def _assemble(graph: onnx.GraphProto, before: Builder, after: Builder, outputs: Outputs) -> None:

@@ -28,10 +28,6 @@ class CpuSession:
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs, each (B, …) float32."""
-        every = {
-            "input_ids": batch.input_ids,
-            "attention_mask": batch.attention_mask,
-            "token_type_ids": batch.token_type_ids,
-        }
-        fed = {name: every[name] for name in self._inputs}
-        return dict(zip(outputs, self._session.run(list(outputs), fed), strict=True))
+        return dict(
+            zip(outputs, self._session.run(list(outputs), batch.feed(self._inputs)), strict=True)
+        )

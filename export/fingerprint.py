@@ -52,6 +52,8 @@ def _beyond_pooling(head: Head) -> dict[str, object]:
         found["layers"] = [_layer(layer) for layer in head.layers]
     if head.cut is not None:
         found["cut"] = head.cut
+    if not head.include_prompt:
+        found["include_prompt"] = False
     return found
 
 

@@ -10,9 +10,12 @@ from app.inference.manifest import PoolingMode
 from export.layers import Activation, Dense, Head, Layer, LayerNorm, Linear, Tensors, Weights
 
 
-def vector(head: Head, weights: Weights, tokens: torch.Tensor) -> torch.Tensor:
-    """What a head makes of the token embeddings of one text: (S, H) to (D,)."""
-    value = torch.cat([_POOLINGS[mode](tokens) for mode in head.poolings])
+def vector(
+    head: Head, weights: Weights, tokens: torch.Tensor, prompt_length: int = 0
+) -> torch.Tensor:
+    """What a head makes of the token embeddings of one text, (S, H) to (D,), but for its prompt."""
+    pooled = tokens[prompt_length:]
+    value = torch.cat([_POOLINGS[mode](pooled, prompt_length) for mode in head.poolings])
     return through(head.layers, weights, value)[: head.cut]
 
 
@@ -43,20 +46,21 @@ def _apply(layer: Layer, tensors: Tensors, value: torch.Tensor) -> torch.Tensor:
             return functional.normalize(value, dim=-1)
 
 
-def _weighted_mean(tokens: torch.Tensor) -> torch.Tensor:
-    """The mean, the n-th token weighing n."""
-    weights = torch.arange(1, len(tokens) + 1, dtype=tokens.dtype)
+def _weighted_mean(tokens: torch.Tensor, before: int) -> torch.Tensor:
+    """The mean, the n-th token of the text weighing n."""
+    weights = torch.arange(1, len(tokens) + 1, dtype=tokens.dtype) + before
     return (tokens * weights[:, None]).sum(dim=0) / weights.sum()
 
 
-# One text at a time, so there is no padding to leave out: (S, H) to (H,).
-_POOLINGS: Mapping[PoolingMode, Callable[[torch.Tensor], torch.Tensor]] = MappingProxyType(
+# One text at a time, so there is no padding to leave out: (S, H) to (H,), with the number of tokens
+# before these.
+_POOLINGS: Mapping[PoolingMode, Callable[[torch.Tensor, int], torch.Tensor]] = MappingProxyType(
     {
-        "cls": lambda tokens: tokens[0],
-        "mean": lambda tokens: tokens.mean(dim=0),
-        "last_token": lambda tokens: tokens[-1],
-        "max": lambda tokens: tokens.amax(dim=0),
-        "mean_sqrt_len_tokens": lambda tokens: tokens.sum(dim=0) / len(tokens) ** 0.5,
+        "cls": lambda tokens, _: tokens[0],
+        "mean": lambda tokens, _: tokens.mean(dim=0),
+        "last_token": lambda tokens, _: tokens[-1],
+        "max": lambda tokens, _: tokens.amax(dim=0),
+        "mean_sqrt_len_tokens": lambda tokens, _: tokens.sum(dim=0) / len(tokens) ** 0.5,
         "weightedmean": _weighted_mean,
     }
 )

@@ -12,6 +12,7 @@ from app.inference.manifest import (
     LOGITS,
     MULTI_VECTOR_EMBEDDING,
     POOLED_OUTPUTS,
+    POOLING_MASK,
     SENTENCE_EMBEDDING,
     SPARSE_EMBEDDING,
     TOKEN_EMBEDDINGS,
@@ -23,6 +24,7 @@ from export.converted_graph import BATCH, ENCODER_OUTPUT, SEQUENCE, Dimension, O
 from export.describe import Names
 from export.graph_builder import Builder
 from export.layers import Head, Layer, Linear, TokenHeads, Weights, width_behind
+from export.poolings import Mask
 
 _NO_WEIGHTS: Weights = {}
 _NO_TOKEN_HEADS = TokenHeads()
@@ -63,12 +65,14 @@ def graft(
         each = _for_each_token(tokens, weights, builder, width)
         return {TOKEN_EMBEDDINGS: (BATCH, SEQUENCE, width), **pooled, **each}
 
-    return converted_graph.extend(source, folder, ENCODER_OUTPUT, embed)
+    masks = () if head is None or head.include_prompt else (POOLING_MASK,)
+    return converted_graph.extend(source, folder, ENCODER_OUTPUT, embed, masks)
 
 
 def _pooled(head: Head, weights: Weights, builder: Builder, width: Dimension) -> Outputs:
     """The vector that the checkpoint means, and if it is plain one for each pooling."""
-    mask = builder.floats("attention_mask")
+    real = builder.floats("attention_mask")
+    mask = Mask(real, real if head.include_prompt else builder.floats(POOLING_MASK))
     named: dict[PoolingMode, str] = dict(POOLED_OUTPUTS.items()) if head.is_plain else {}
     for mode, output in named.items():
         poolings.pool(builder, mode, mask, output)

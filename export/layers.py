@@ -114,6 +114,7 @@ class Head:
     poolings: tuple[PoolingMode, ...]  # more than one: concatenated in this order
     layers: tuple[Layer, ...] = ()  # behind the pooling
     cut: int | None = None  # how many of the values are the vector, unless all
+    include_prompt: bool = True  # whether the tokens of a prompt are pooled as well
 
     @property
     def pooling(self) -> str:

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import TOKENIZER_FILE, PoolingMode
 from app.inference.probes import Probes, ProbeText
+from export import probes
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.source_graph import SourceGraph
@@ -23,21 +24,22 @@ from export.source_graph import SourceGraph
 Vector = NDArray[np.float32]
 
 
-def _weighted_mean(tokens: Vector) -> Vector:
-    """The mean, the n-th token weighing n."""
-    weights = np.arange(1, len(tokens) + 1, dtype=np.float32)
+def _weighted_mean(tokens: Vector, before: int) -> Vector:
+    """The mean, the n-th token of the text weighing n."""
+    weights = np.arange(1, len(tokens) + 1, dtype=np.float32) + np.float32(before)
     mean: Vector = weights @ tokens / weights.sum()
     return mean
 
 
-# One text at a time, so there is no padding to leave out: (S, H) → (H,).
-_POOLINGS: Mapping[PoolingMode, Callable[[Vector], Vector]] = MappingProxyType(
+# One text at a time, so there is no padding to leave out: (S, H) → (H,), with the number of tokens
+# before these.
+_POOLINGS: Mapping[PoolingMode, Callable[[Vector, int], Vector]] = MappingProxyType(
     {
-        "cls": lambda tokens: tokens[0],
-        "mean": lambda tokens: tokens.mean(axis=0, dtype=np.float32),
-        "last_token": lambda tokens: tokens[-1],
-        "max": lambda tokens: tokens.max(axis=0),
-        "mean_sqrt_len_tokens": lambda tokens: (
+        "cls": lambda tokens, _: tokens[0],
+        "mean": lambda tokens, _: tokens.mean(axis=0, dtype=np.float32),
+        "last_token": lambda tokens, _: tokens[-1],
+        "max": lambda tokens, _: tokens.max(axis=0),
+        "mean_sqrt_len_tokens": lambda tokens, _: (
             tokens.sum(axis=0) / np.sqrt(np.float32(len(tokens)))
         ),
         "weightedmean": _weighted_mean,
@@ -54,16 +56,19 @@ def compute(
     """
     tokenizer = _tokenizer(folder / TOKENIZER_FILE, checkpoint.max_input_length)
     session = _session(graph.path)
-    inputs = tuple(_tokenize(tokenizer, text) for text in texts)
-    answers = [_answer(_run(session, graph, one, checkpoint), checkpoint) for one in inputs]
-    return Probes(tuple(texts), inputs, np.stack(answers))
+    prompts = probes.prompts(checkpoint, len(texts))
+    before = prompts or ("",) * len(texts)
+    inputs = tuple(_tokenize(tokenizer, *one) for one in zip(texts, before, strict=True))
+    answers = [_answer(_run(session, graph, one, checkpoint), checkpoint, one) for one in inputs]
+    return Probes(tuple(texts), inputs, np.stack(answers), prompts=prompts)
 
 
-def _answer(output: Vector, checkpoint: Checkpoint) -> Vector:
+def _answer(output: Vector, checkpoint: Checkpoint, tokens: TokenizedInput) -> Vector:
     """What the model says of one text: (S, H) token embeddings or (S, V) logits to a vector."""
     if checkpoint.head is not None:
         [mode] = checkpoint.head.poolings
-        return _POOLINGS[mode](output)
+        before = tokens.prompt_length
+        return _POOLINGS[mode](output[before:], before)
     if checkpoint.task == "splade":
         sparse: Vector = np.log1p(np.maximum(output, 0)).max(axis=0)
         return sparse
@@ -80,10 +85,21 @@ def _tokenizer(path: Path, max_length: int) -> Any:
     return tokenizer
 
 
-def _tokenize(tokenizer: Any, text: ProbeText) -> TokenizedInput:
-    encoding = tokenizer.encode(text) if isinstance(text, str) else tokenizer.encode(*text)
+def _tokenize(tokenizer: Any, text: ProbeText, prompt: str) -> TokenizedInput:
+    texts = (prompt + text,) if isinstance(text, str) else text
+    encoding = tokenizer.encode(*texts)
     types = np.array(encoding.type_ids, np.int64)
-    return TokenizedInput(np.array(encoding.ids, np.int64), types if types.any() else None)
+    before = _prompt_length(tokenizer, prompt) if prompt else 0
+    if before >= len(encoding.ids):
+        raise ExportError(f"the prompt {prompt!r} leaves no token of a text")
+    return TokenizedInput(np.array(encoding.ids, np.int64), types if types.any() else None, before)
+
+
+def _prompt_length(tokenizer: Any, prompt: str) -> int:
+    """Tokens of a prompt by sentence-transformers' rule: without a special one at its end."""
+    ids = tokenizer.encode(prompt).ids
+    added = tokenizer.get_added_tokens_decoder()
+    return len(ids) - (bool(ids) and ids[-1] in added and added[ids[-1]].special)
 
 
 def _session(path: Path) -> Any:

@@ -6,6 +6,7 @@ unlike gathering by index this needs no operator that a provider leaves to the C
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
@@ -16,13 +17,23 @@ from export.graph_builder import Builder
 _LEAST = float(np.finfo(np.float32).min)
 
 
-def pool(builder: Builder, mode: PoolingMode, mask: str, output: str = "") -> str:
-    """Add a pooling over the tokens where the (B, S) float mask is 1; the name of its output."""
-    return _POOLINGS[mode](builder, mask, output)
+@dataclass(frozen=True, slots=True)
+class Mask:
+    """Names of (B, S) floats that are 1 for what is no padding, and for what of it is pooled."""
+
+    real: str
+    pooled: str
+
+
+def pool(builder: Builder, mode: PoolingMode, mask: Mask, output: str = "") -> str:
+    """Add a pooling; the name of its output."""
+    if mode == "weightedmean":
+        return _weighted_mean(builder, mask, output)
+    return _POOLINGS[mode](builder, mask.pooled, output)
 
 
 def _cls(builder: Builder, mask: str, output: str) -> str:
-    """The first real token: it has a 1, and the column before it a 0."""
+    """The first token that is pooled: it has a 1, and the column before it a 0."""
     padded = builder.node("Pad", mask, builder.integers(0, 1, 0, 0))
     before = builder.node(
         "Slice", padded, builder.integers(0), builder.integers(-1), builder.integers(1)
@@ -32,7 +43,7 @@ def _cls(builder: Builder, mask: str, output: str) -> str:
 
 
 def _last_token(builder: Builder, mask: str, output: str) -> str:
-    """The last real token: it has a 1, and the column after it a 0."""
+    """The last token that is pooled: it has a 1, and the column after it a 0."""
     padded = builder.node("Pad", mask, builder.integers(0, 0, 0, 1))
     end = builder.integers(np.iinfo(np.int64).max)
     after = builder.node("Slice", padded, builder.integers(1), end, builder.integers(1))
@@ -41,24 +52,24 @@ def _last_token(builder: Builder, mask: str, output: str) -> str:
 
 
 def _mean(builder: Builder, mask: str, output: str) -> str:
-    """The mean over real tokens; 0 for a row that has none."""
+    """The mean over pooled tokens; 0 for a row that has none."""
     return _divided(builder, mask, _total(builder, mask), output)
 
 
 def _mean_sqrt_len(builder: Builder, mask: str, output: str) -> str:
-    """The sum over real tokens, divided by the square root of their number."""
+    """The sum over pooled tokens, divided by the square root of their number."""
     return _divided(builder, mask, builder.node("Sqrt", _total(builder, mask)), output)
 
 
-def _weighted_mean(builder: Builder, mask: str, output: str) -> str:
-    """The mean over real tokens, the n-th of them weighing n."""
-    places = builder.node("CumSum", mask, builder.integers(1))
-    weights = builder.node("Mul", places, mask)
+def _weighted_mean(builder: Builder, mask: Mask, output: str) -> str:
+    """The mean over pooled tokens; the n-th real one weighs n, whether or not all are pooled."""
+    places = builder.node("CumSum", mask.real, builder.integers(1))
+    weights = builder.node("Mul", places, mask.pooled)
     return _divided(builder, weights, _total(builder, weights), output)
 
 
 def _max(builder: Builder, mask: str, output: str) -> str:
-    """The largest value of each component over real tokens."""
+    """The largest value of each component over pooled tokens."""
     column = builder.node("Unsqueeze", mask, builder.integers(2))
     is_real = builder.node("Greater", column, builder.number(0))
     real = builder.node("Where", is_real, TOKEN_EMBEDDINGS, builder.number(_LEAST))
@@ -72,7 +83,6 @@ _POOLINGS: Mapping[PoolingMode, Callable[[Builder, str, str], str]] = MappingPro
         "last_token": _last_token,
         "max": _max,
         "mean_sqrt_len_tokens": _mean_sqrt_len,
-        "weightedmean": _weighted_mean,
     }
 )
 

@@ -10,6 +10,7 @@ from itertools import cycle, islice, zip_longest
 
 from app.inference.manifest import Task
 from app.inference.probes import ProbeText
+from export.checkpoint import Checkpoint
 from export.prose import sample
 
 _SHORT = (
@@ -100,6 +101,7 @@ _MEDIUM = (
     "[CLS] and [SEP] and </s> are written out here as plain words.",
     "combining: e\u0301 a\u0308 o\u0302 n\u0303, joined: é ä ô ñ",
 )
+_PROMPT = "Represent this sentence: "  # for a model that has none and lets an operator name one
 _LONG, _LONG_WORDS = 14, 60
 _OVERLONG = 3
 # A text of more tokens than this costs minutes on a large model and proves nothing new.
@@ -157,6 +159,17 @@ def for_task(task: Task, max_input_length: int, prose: int = PROSE) -> tuple[Pro
         return tuple(dict.fromkeys((*singles, *sample(prose))))
     both = zip(singles, pairs(max_input_length), strict=True)
     return tuple(pair if i % _EVERY == 0 else text for i, (text, pair) in enumerate(both))
+
+
+def prompts(checkpoint: Checkpoint, count: int) -> tuple[str, ...]:
+    """A prompt for each of so many texts, or none, by turns; of most models no prompt is asked.
+
+    What is pooled of a model may depend on the prompt; of others it is part of the text.
+    """
+    if not checkpoint.leaves_out_prompts:
+        return ()
+    own = [text for text in checkpoint.prompts.values() if text] or [_PROMPT]
+    return tuple(islice(cycle(("", *own)), count))
 
 
 def _from_sentence(first: int, words: int) -> str:

@@ -14,6 +14,7 @@ from app.inference.batch import TokenizedInput
 from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
 from app.inference.probes import Probes, ProbeText
 from app.inference.token_answers import kept
+from export import probes
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.head_reference import through, vector
@@ -45,11 +46,15 @@ def compute(
     if checkpoint.lower_case:
         _lower(tokenizer.backend_tokenizer)
     typed = takes_types(model)
+    prompts = probes.prompts(checkpoint, len(texts))
     try:
         inputs = [
-            _encode(tokenizer, text, checkpoint.max_input_length, typed=typed) for text in texts
+            _encode(tokenizer, text, prompt, checkpoint.max_input_length, typed=typed)
+            for text, prompt in zip(texts, prompts or ("",) * len(texts), strict=True)
         ]
         answers = _answers(model, inputs, checkpoint, weights)
+    except ExportError:
+        raise
     except Exception as error:  # what a strange config.json makes of a model is anything
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExportError(
@@ -64,14 +69,26 @@ def compute(
             f"the model yields {vectors.shape[1]} values where config.json states "
             f"{checkpoint.dimensions}: it does not belong to these weights"
         )
-    return Probes(tuple(texts), tuple(inputs), vectors, tokens)
+    return Probes(tuple(texts), tuple(inputs), vectors, tokens, prompts)
 
 
-def _encode(tokenizer: Any, text: ProbeText, max_length: int, *, typed: bool) -> TokenizedInput:
-    texts = (text,) if isinstance(text, str) else text
+def _encode(
+    tokenizer: Any, text: ProbeText, prompt: str, max_length: int, *, typed: bool
+) -> TokenizedInput:
+    texts = (prompt + text,) if isinstance(text, str) else text
     encoding = tokenizer(*texts, truncation=True, max_length=max_length)
+    ids = np.array(encoding["input_ids"], np.int64)
     types = np.array(encoding.get("token_type_ids", []) if typed else [], np.int64)
-    return TokenizedInput(np.array(encoding["input_ids"], np.int64), types if types.any() else None)
+    before = _prompt_length(tokenizer, prompt, max_length) if prompt else 0
+    if before >= len(ids):
+        raise ExportError(f"the prompt {prompt!r} leaves no token of a text")
+    return TokenizedInput(ids, types if types.any() else None, before)
+
+
+def _prompt_length(tokenizer: Any, prompt: str, max_length: int) -> int:
+    """Tokens of a prompt by sentence-transformers' rule: without a special one at its end."""
+    ids = tokenizer(prompt, truncation=True, max_length=max_length)["input_ids"]
+    return len(ids) - (bool(ids) and ids[-1] in tokenizer.all_special_ids)
 
 
 def _lower(tokenizer: Any) -> None:
@@ -108,14 +125,17 @@ def _answer(
     with torch.inference_mode():
         outputs = model(**feed)
         if checkpoint.task in {"embedding", "multi_vector"}:
-            return _embedded(checkpoint, weights, outputs.last_hidden_state[0])
+            states = outputs.last_hidden_state[0]
+            return _embedded(checkpoint, weights, states, tokens.prompt_length)
         logits = outputs.logits[0]
         if checkpoint.task == "splade":
             logits = torch.log1p(torch.relu(logits)).amax(dim=0)
     return _Answer(logits.numpy(), {})
 
 
-def _embedded(checkpoint: Checkpoint, weights: Weights, tokens: torch.Tensor) -> _Answer:
+def _embedded(
+    checkpoint: Checkpoint, weights: Weights, tokens: torch.Tensor, prompt_length: int
+) -> _Answer:
     """What a checkpoint makes of the token embeddings of one text, (S, H)."""
     heads = checkpoint.tokens
     found = {}
@@ -126,4 +146,4 @@ def _embedded(checkpoint: Checkpoint, weights: Weights, tokens: torch.Tensor) ->
     each = {name: values.numpy()[kept(name, len(tokens))] for name, values in found.items()}
     if checkpoint.head is None:  # there are vectors for tokens only
         return _Answer(np.empty(0, np.float32), each)
-    return _Answer(vector(checkpoint.head, weights, tokens).numpy(), each)
+    return _Answer(vector(checkpoint.head, weights, tokens, prompt_length).numpy(), each)

@@ -15,6 +15,7 @@ from app.inference.manifest import (
     GRAPH_FILE,
     LOGITS,
     POOLED_OUTPUTS,
+    POOLING_MASK,
     SENTENCE_EMBEDDING,
     SPARSE_EMBEDDING,
     TOKEN_EMBEDDINGS,
@@ -31,6 +32,7 @@ _OUR_NAMES = (
     TOKEN_EMBEDDINGS,
     SENTENCE_EMBEDDING,
     SPARSE_EMBEDDING,
+    POOLING_MASK,
     *POOLED_OUTPUTS.values(),
 )
 _OPSET = 13  # from here on axes are inputs, as the heads have them

@@ -94,6 +94,7 @@ SHARED_WITH_EXPORT = {
     "app.inference.bounded",
     "app.inference.manifest",
     "app.inference.probes",
+    "app.inference.proof",
     "app.inference.repository",
     "app.inference.snapshot",
     "app.inference.token_answers",

@@ -1,7 +1,7 @@
 """Which inputs share a batch, and how a batch is padded: pure functions over lengths and arrays."""
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed
-from app.inference.manifest import PER_TOKEN_OUTPUTS, Padding
+from app.inference.manifest import PER_TOKEN_OUTPUTS, POOLING_MASK, Padding
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,6 +18,7 @@ class TokenizedInput:
 
     input_ids: NDArray[np.int64]  # (S,)
     token_type_ids: NDArray[np.int64] | None = None  # (S,); None where all are 0
+    prompt_length: int = 0  # tokens at the start that are not pooled
 
     def __len__(self) -> int:
         return len(self.input_ids)
@@ -30,6 +31,17 @@ class Batch:
     input_ids: NDArray[np.int64]  # (B, S)
     attention_mask: NDArray[np.int64]  # (B, S)
     token_type_ids: NDArray[np.int64]  # (B, S)
+    pooling_mask: NDArray[np.int64]  # (B, S)
+
+    def feed(self, names: Collection[str]) -> dict[str, NDArray[np.int64]]:
+        """What a graph is given whose inputs have these names."""
+        every = {
+            "input_ids": self.input_ids,
+            "attention_mask": self.attention_mask,
+            "token_type_ids": self.token_type_ids,
+            POOLING_MASK: self.pooling_mask,
+        }
+        return {name: array for name, array in every.items() if name in names}
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +116,13 @@ def collate(inputs: Sequence[TokenizedInput], padding: Padding, length: int | No
         input_ids[row, place] = tokens.input_ids
         attention_mask[row, place] = 1
         token_type_ids[row, place] = 0 if tokens.token_type_ids is None else tokens.token_type_ids
-    return Batch(input_ids, attention_mask, token_type_ids)
+    pooling_mask = attention_mask
+    if any(tokens.prompt_length for tokens in inputs):
+        pooling_mask = attention_mask.copy()
+        for row, tokens in enumerate(inputs):
+            start = 0 if padding.side == "right" else longest - len(tokens)
+            pooling_mask[row, start : start + tokens.prompt_length] = 0
+    return Batch(input_ids, attention_mask, token_type_ids, pooling_mask)
 
 
 def blank(rows: int, length: int, padding: Padding) -> Batch:

@@ -36,6 +36,9 @@ Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 Reference = Literal["pytorch", "onnx-fp32"]
 TokenVectors = Literal["sparse", "multi_vector"]  # as `/info` calls what single tokens give
 
+# The input (B, S) int64 that is 1 where a token is pooled, of graphs that leave out a prompt's.
+POOLING_MASK = "pooling_mask"
+
 # Names of the graph's outputs. `sentence_embedding` is the checkpoint's own pooling and head,
 # before any normalization; the pooled ones let a server override the pooling.
 TOKEN_EMBEDDINGS = "token_embeddings"  # noqa: S105  # no password: (B, S, H) float32
@@ -173,6 +176,11 @@ class Manifest:
         """The graph's outputs that say something of single tokens, and have to be proved."""
         lexical = (LEXICAL_WEIGHTS,) if self.lexical else ()
         return (*lexical, *((MULTI_VECTOR_EMBEDDING,) if self.multi_vector else ()))
+
+    @property
+    def leaves_out_prompts(self) -> bool:
+        """Whether the tokens of a prompt are attended to, and not pooled."""
+        return any(POOLING_MASK in graph.inputs for graph in self.graphs)
 
     @classmethod
     def read(cls, folder: Path) -> Self:

@@ -31,12 +31,16 @@ class ProbesError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probes:
-    """P texts or pairs with the reference's token ids and what it yields, before normalization."""
+    """P texts or pairs with the reference's token ids and what it yields, before normalization.
+
+    Of a model that leaves prompts out of its pooling, each has the prompt that goes before it.
+    """
 
     texts: tuple[ProbeText, ...]
     inputs: tuple[TokenizedInput, ...]
     vectors: NDArray[np.float32]  # (P, D), (P, V) of sparse vectors or (P, L) of logits
     token_answers: TokenAnswers = field(default_factory=dict)  # what it says of single tokens
+    prompts: tuple[str, ...] = ()  # P, where there are any; "" for none
 
     def __len__(self) -> int:
         return len(self.texts)
@@ -52,6 +56,7 @@ class Probes:
                 name: np.concatenate([values[place] for place in self._places(name, chosen)])
                 for name, values in self.token_answers.items()
             },
+            tuple(self.prompts[i] for i in chosen) if self.prompts else (),
         )
 
     def write(self, path: Path) -> None:
@@ -67,7 +72,16 @@ class Probes:
             vectors=self.vectors,
             allow_pickle=False,
             **self.token_answers,
+            **self._stored_prompts(),
         )
+
+    def _stored_prompts(self) -> dict[str, NDArray[np.generic]]:
+        if not self.prompts:
+            return {}
+        return {
+            "prompts": np.frombuffer(json.dumps(self.prompts).encode(), np.uint8),
+            "prompt_lengths": np.array([one.prompt_length for one in self.inputs], np.int64),
+        }
 
     @classmethod
     def read(cls, path: Path, token_outputs: Sequence[str] = ()) -> Self:
@@ -81,6 +95,7 @@ class Probes:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 texts = tuple(map(_text, json.loads(stored["texts"].tobytes())))
                 inputs = tuple(_inputs(stored))
+                prompts = _prompts(stored, len(inputs))
                 vectors = _floats(stored, "vectors", 2)
                 token_answers = {
                     name: _floats(stored, name, axes)
@@ -102,7 +117,7 @@ class Probes:
             tokens = sum(len(kept(name, len(one))) for one in inputs)
             if len(values) != tokens:
                 raise ProbesError(f"{path} holds {name} of {len(values)} tokens, not of {tokens}")
-        return cls(texts, inputs, vectors, token_answers)
+        return cls(texts, inputs, vectors, token_answers, prompts)
 
     def _places(self, output: str, chosen: Sequence[int]) -> Iterator[slice]:
         """Where the answers for the tokens of the chosen probes stand."""
@@ -161,8 +176,23 @@ def _inputs(stored: _Stored) -> Iterator[TokenizedInput]:
         if len(all_types) != len(every):
             raise ValueError("there are not as many token types as token ids")
         types = np.split(all_types, ends)
+    before = np.zeros(len(lengths), np.int64)
+    if "prompt_lengths" in stored:
+        before = _integers(stored, "prompt_lengths")
+        if len(before) != len(lengths) or (before < 0).any() or (before >= lengths).any():
+            raise ValueError("the lengths of the prompts are not those of parts of the texts")
     for i, one in enumerate(np.split(every, ends)):
-        yield TokenizedInput(one, types[i] if types and types[i].any() else None)
+        yield TokenizedInput(one, types[i] if types and types[i].any() else None, int(before[i]))
+
+
+def _prompts(stored: _Stored, count: int) -> tuple[str, ...]:
+    if "prompts" not in stored:
+        return ()
+    found = json.loads(stored["prompts"].tobytes())
+    match found:
+        case list() if len(found) == count and all(isinstance(one, str) for one in found):
+            return tuple(found)
+    raise ValueError("its prompts are not one text for each probe")
 
 
 def spread(total: int, count: int) -> list[int]:

@@ -88,12 +88,7 @@ class Session:
         if self._profile is not None and not self._profile.holds(batch.input_ids.shape):
             shape = " × ".join(map(str, batch.input_ids.shape))
             raise BackendFailed(f"Backend error: the engine was not built for {shape} tokens")
-        feed = {
-            "input_ids": batch.input_ids,
-            "attention_mask": batch.attention_mask,
-            "token_type_ids": batch.token_type_ids,
-        }
-        feed = {name: array for name, array in feed.items() if name in self._inputs}
+        feed = batch.feed(self._inputs)
         options = onnxruntime.RunOptions()
         self._in_flight.add(options)
         try:

@@ -60,9 +60,16 @@ class Tokenization:
     """Encodes inputs; every method but `encode` may be called from any thread."""
 
     def __init__(
-        self, tokenizers: dict[Direction | None, Tokenizer], max_length: int, workers: int
+        self,
+        tokenizers: dict[Direction | None, Tokenizer],
+        max_length: int,
+        workers: int,
+        *,
+        leaves_out_prompts: bool = False,
     ) -> None:
         self._tokenizers = tokenizers
+        self._leaves_out_prompts = leaves_out_prompts
+        self._prompt_lengths: dict[str, int] = {}  # prompts are the model's or the operator's: few
         self._max_length = max_length
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tokenize")
 
@@ -92,7 +99,7 @@ class Tokenization:
                 f"{path} has {size} tokens, the model only {manifest.vocabulary_size}: "
                 "they do not belong together"
             )
-        return cls(tokenizers, max_length, workers)
+        return cls(tokenizers, max_length, workers, leaves_out_prompts=manifest.leaves_out_prompts)
 
     async def encode(
         self, inputs: Sequence[EncodingInput], options: EncodeOptions
@@ -126,7 +133,8 @@ class Tokenization:
                 fault = error  # a text before this one may still turn out to be too long
                 break
         tokenizer = self._tokenizers[options.direction if options.truncate else None]
-        tokenized = [self._check(encoding) for encoding in _encode(tokenizer, texts)]
+        prompt_length = self._prompt_length(options.prompt)
+        tokenized = [self._check(encoding, prompt_length) for encoding in _encode(tokenizer, texts)]
         if fault is not None:
             raise fault
         return tokenized
@@ -208,7 +216,24 @@ class Tokenization:
         ids = cast("tuple[int, ...]", item)
         return ids[:limit] if options.direction == "right" else ids[-limit:]
 
-    def _check(self, encoding: Encoding) -> TokenizedInput:
+    def _prompt_length(self, prompt: str | None) -> int:
+        """How many tokens at the start of an input are its prompt's, if those are not pooled.
+
+        By sentence-transformers' rule: as many as it has by itself, the special ones before it
+        among them, and a special one behind it not.
+        """
+        if not prompt or not self._leaves_out_prompts:
+            return 0
+        if prompt not in self._prompt_lengths:
+            tokenizer = self._tokenizers["right"]
+            [encoding] = _guarded(lambda: tokenizer.encode_batch_fast([prompt]))
+            ids = encoding.ids
+            added = tokenizer.get_added_tokens_decoder()
+            ends = bool(ids) and ids[-1] in added and added[ids[-1]].special
+            self._prompt_lengths[prompt] = len(ids) - ends
+        return self._prompt_lengths[prompt]
+
+    def _check(self, encoding: Encoding, prompt_length: int) -> TokenizedInput:
         ids = encoding.ids
         if not ids:
             raise InvalidInput("Input validation error: `inputs` has no tokens")
@@ -217,8 +242,15 @@ class Tokenization:
                 f"Input validation error: `inputs` must have less than {self._max_length} tokens. "
                 f"Given: {len(ids)}"
             )
+        if prompt_length >= len(ids):
+            raise InvalidInput(
+                f"Input validation error: the prompt takes all {len(ids)} tokens that the model "
+                "has, and leaves none of `inputs`"
+            )
         types = np.array(encoding.type_ids, np.int64)
-        return TokenizedInput(np.array(ids, np.int64), types if types.any() else None)
+        return TokenizedInput(
+            np.array(ids, np.int64), types if types.any() else None, prompt_length
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -281,14 +281,6 @@ def test_length_of_a_model_without_positions_is_the_tokenizers(write: Write) -> 
         ({}, {"sentence": {"max_seq_length": 0}}, "maximum input length is 0"),
         ({}, {"tokenizer": {"padding_side": "top"}}, "padding_side: 'top' is not left or right"),
         ({}, {"pooling": {"pooling_mode": "median"}}, "pooling median is not supported"),
-        (
-            {},
-            {
-                "pooling": {"pooling_mode": "mean", "include_prompt": False},
-                "sentence_transformers": {"prompts": {"query": "q: "}},
-            },
-            "include_prompt = false is not supported",
-        ),
         ({}, {"sentence_transformers": {"prompts": {"query": 1}}}, "every prompt must be a string"),
         (
             {},
@@ -310,12 +302,11 @@ def test_refusals(
     assert "\n" not in str(refusal.value)
 
 
-def test_prompts_that_are_all_empty_do_not_matter_to_the_pooling(write: Write) -> None:
-    folder = write(
-        pooling={"pooling_mode": "mean", "include_prompt": False},
-        sentence_transformers={"prompts": {"query": "", "document": ""}},
-    )
-    assert checkpoint.read(folder).pooling == "mean"
+def test_prompts_are_left_out_of_the_pooling_where_it_says_so(write: Write) -> None:
+    assert not checkpoint.read(write()).leaves_out_prompts
+    folder = write(pooling={"pooling_mode": "mean", "include_prompt": False})
+    assert checkpoint.read(folder).leaves_out_prompts
+    assert checkpoint.read(folder, "cls").leaves_out_prompts
 
 
 def test_folder_without_config_is_refused(tmp_path: Path) -> None:

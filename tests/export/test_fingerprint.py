@@ -55,6 +55,7 @@ def test_same_files_elsewhere_have_the_same_fingerprint(tmp_path: Path) -> None:
         {"head": Head(("mean", "cls"))},
         {"head": Head(("mean",), (Normalize(),))},
         {"head": Head(("mean",), cut=4)},
+        {"head": Head(("mean",), include_prompt=False)},
         {"lower_case": True},
         {"max_input_length": 15},
         {"prompts": {"query": "Q: ", "document": "d: "}},

@@ -2,7 +2,6 @@
 
 import logging
 import shutil
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -43,10 +42,6 @@ def batches(padding: Padding = RIGHT) -> list[Batch]:
         collate([TokenizedInput(chance.integers(5, 90, length)) for length in lengths], padding)
         for lengths in LENGTHS
     ]
-
-
-def feed(batch: Batch, inputs: Sequence[str]) -> dict[str, NDArray[np.int64]]:
-    return {name: getattr(batch, name) for name in inputs}
 
 
 def worst(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
@@ -126,7 +121,7 @@ def test_without_padding_the_same_is_computed(exported: Path) -> None:
         found = dict(
             zip(
                 graph.outputs,
-                packed.run(list(graph.outputs), feed(batch, graph.inputs)),
+                packed.run(list(graph.outputs), batch.feed(graph.inputs)),
                 strict=True,
             )
         )
@@ -142,7 +137,7 @@ def test_in_float16_it_is_close_and_finite(halved: Path) -> None:
     exact = CpuSession(halved / graph.file, graph.inputs)
     packed = evaluator(onnx.load(halved / float16.PACKED_FILE))
     for batch in batches():
-        [found] = packed.run(["sentence_embedding"], feed(batch, graph.inputs))
+        [found] = packed.run(["sentence_embedding"], batch.feed(graph.inputs))
         expected = exact.run(batch, ["sentence_embedding"])["sentence_embedding"]
         assert found.dtype == np.float32
         assert worst(found, expected) > 0.9999
@@ -152,9 +147,8 @@ def test_a_row_that_is_all_padding_spoils_no_other(halved: Path) -> None:
     _, fused, _ = Manifest.read(halved).graphs
     session = CpuSession(halved / fused.file, fused.inputs)
     one = batches()[0]
-    empty = Batch(
-        *(np.vstack([values, np.zeros_like(values)]) for values in feed(one, fused.inputs).values())
-    )
+    arrays = (one.input_ids, one.attention_mask, one.token_type_ids, one.pooling_mask)
+    empty = Batch(*(np.vstack([values, np.zeros_like(values)]) for values in arrays))
     alone = session.run(one, ["sentence_embedding"])["sentence_embedding"]
     both = session.run(empty, ["sentence_embedding"])["sentence_embedding"]
     assert np.isfinite(both).all()

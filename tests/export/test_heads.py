@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
@@ -22,6 +24,7 @@ from app.inference.manifest import (
 )
 from export import heads
 from export.errors import ExportError
+from export.head_reference import vector
 from export.layers import (
     ACTIVATIONS,
     Activation,
@@ -111,6 +114,26 @@ def test_pooled_output_equals_numpy(
         assert outputs[output].dtype == np.float32
     np.testing.assert_array_equal(outputs[SENTENCE_EMBEDDING], outputs[POOLED_OUTPUTS[mode]])
     np.testing.assert_array_equal(outputs[TOKEN_EMBEDDINGS], TABLE[ids])
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("mode", get_args(PoolingMode))
+def test_what_is_not_pooled_does_not_count(tmp_path: Path, mode: PoolingMode, side: str) -> None:
+    names = heads.graft(encoder(tmp_path), tmp_path, Head((mode,), include_prompt=False))
+    assert names[0] == ("input_ids", "attention_mask", "pooling_mask")
+    ids, mask = pad([5, 3, 2], side)
+    prompts = [2, 0, 1]
+    pooled = mask.copy()
+    for row, count in enumerate(prompts):
+        pooled[row, np.flatnonzero(mask[row])[:count]] = 0
+    session = onnxruntime.InferenceSession(tmp_path / GRAPH_FILE)
+    feed = {"input_ids": ids, "attention_mask": mask, "pooling_mask": pooled}
+    [found] = session.run([SENTENCE_EMBEDDING], feed)
+    expected = [
+        vector(Head((mode,)), {}, torch.from_numpy(TABLE[ids[i][mask[i] == 1]]), count).numpy()
+        for i, count in enumerate(prompts)
+    ]
+    np.testing.assert_allclose(found, np.stack(expected), rtol=0, atol=1e-6)
 
 
 def test_cls_and_last_token_are_picked_exactly(tmp_path: Path) -> None:

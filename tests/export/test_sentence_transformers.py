@@ -1,9 +1,13 @@
 """Whole exports against the real SentenceTransformer: what it says of a model is what is served."""
 
+import http.client
+import json
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import pytest
@@ -13,12 +17,15 @@ from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 
 from app.inference.agreement import WORST_COSINE
-from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Manifest
+from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Manifest, PoolingMode
 from app.inference.probes import Probes
 from export import pipeline
 from export.errors import ExportError
 from export.request import Request
 from tests.export.conftest import make_tokenizer, write_json
+from tests.models import checkpoints
+from tests.models.tiny_models import TINY_MODELS
+from tests.process import Server
 
 OLD = "sentence_transformers.models."
 Change = Callable[[Path], None]
@@ -101,6 +108,72 @@ def test_export_equals_sentence_transformers(bert: Path, tmp_path: Path, change:
     expected = original.encode(list(probes.texts), batch_size=1)
     assert expected.shape == (len(probes), manifest.dimensions)
     np.testing.assert_allclose(unit(probes.vectors), unit(expected), rtol=0, atol=1e-5)
+
+
+PROMPTS = {"query": "find texts about: ", "passage": "", "title": "a title: "}
+
+
+@pytest.fixture(scope="module")
+def left_padded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A decoder, whose positions are right on whichever side it is padded."""
+    [model] = [one for one in TINY_MODELS if one.name == "qwen3-lasttoken"]
+    return checkpoints.write(model, tmp_path_factory.mktemp("decoder") / "tiny-qwen", "left")
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+def test_a_prompt_that_is_not_pooled_is_attended_to(
+    bert: Path, left_padded: Path, tmp_path: Path, side: str
+) -> None:
+    """Every pooling at once, each judged by itself."""
+    folder = shutil.copytree(bert if side == "right" else left_padded, tmp_path / "checkpoint")
+    modes = [one.replace("last_token", "lasttoken") for one in get_args(PoolingMode)]
+    config = {"word_embedding_dimension": 32, "pooling_mode": modes, "include_prompt": False}
+    write_json(folder / "1_Pooling/config.json", config)
+    write_json(folder / "config_sentence_transformers.json", {"prompts": PROMPTS})
+    exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
+    manifest = Manifest.read(exported)
+    assert manifest.leaves_out_prompts
+    assert manifest.padding.side == side
+    probes = Probes.read(exported / PROBES_FILE)
+    assert set(probes.prompts) == {"", PROMPTS["query"], PROMPTS["title"]}
+    original = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    for prompt in set(probes.prompts):
+        places = [i for i, one in enumerate(probes.prompts) if one == prompt][::4]
+        expected = original.encode([probes.texts[i] for i in places], prompt=prompt, batch_size=1)
+        found = probes.vectors[places].reshape(-1, 32)
+        np.testing.assert_allclose(unit(found), unit(expected.reshape(-1, 32)), rtol=0, atol=1e-5)
+
+
+def test_requests_with_different_prompts_share_batches(bert: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(bert, tmp_path / "checkpoint")
+    config = {"word_embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": False}
+    write_json(folder / "1_Pooling/config.json", config)
+    write_json(folder / "config_sentence_transformers.json", {"prompts": PROMPTS})
+    exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
+    original = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+    names = (None, "query", "passage", "title") * 6
+    texts = ["rain and music in the old city of paris" * (1 + i % 3) for i in range(len(names))]
+    flags = ("--dtype", "float32", "--default-prompt-name", "title", "--log-level", "error")
+    server = Server("--model-id", str(exported), *flags)
+
+    def embed(text: str, name: str | None, path: str = "/embed") -> Any:
+        with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+            body = {"inputs": text, "prompt_name": name}
+            connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+            return json.loads(connection.getresponse().read())[0]
+
+    try:
+        server.wait_ready()
+        with ThreadPoolExecutor(len(names)) as pool:
+            found = np.array(list(pool.map(embed, texts, names)), np.float32)
+        tokens = embed(texts[0], "query", "/embed_all")
+    finally:
+        server.stop()
+    for row, text, name in zip(found, texts, names, strict=True):
+        expected = original.encode(text, prompt=PROMPTS[name or "title"])
+        np.testing.assert_allclose(row, expected, rtol=0, atol=1e-5)
+    expected = original.encode(texts[0], prompt_name="query", output_value="token_embeddings")
+    np.testing.assert_allclose(tokens, expected, rtol=0, atol=1e-4)
 
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:

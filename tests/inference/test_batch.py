@@ -17,7 +17,7 @@ from app.inference.batch import (
     in_order,
     ladder,
 )
-from app.inference.manifest import Padding
+from app.inference.manifest import Padding, Side
 
 
 def tokens(*ids: int) -> TokenizedInput:
@@ -54,6 +54,22 @@ def test_a_blank_batch_has_the_shape_asked_for() -> None:
 def test_an_empty_batch_is_a_mistake() -> None:
     with pytest.raises(ValueError, match="empty"):
         collate([], Padding(0, 0, "right"))
+
+
+@pytest.mark.parametrize(
+    ("side", "expected"),
+    [("right", [[0, 0, 1, 1], [1, 1, 0, 0]]), ("left", [[0, 0, 1, 1], [0, 0, 1, 1]])],
+)
+def test_tokens_of_a_prompt_are_attended_to_and_not_pooled(
+    side: Side, expected: list[list[int]]
+) -> None:
+    rows = [replace(tokens(5, 6, 7, 8), prompt_length=2), tokens(9, 10)]
+    batch = collate(rows, Padding(0, 0, side))
+    assert batch.pooling_mask.tolist() == expected
+    assert batch.attention_mask.sum() == 6
+    assert batch.feed(("input_ids", "pooling_mask")).keys() == {"input_ids", "pooling_mask"}
+    plain = collate(rows[1:], Padding(0, 0, side))
+    assert plain.pooling_mask is plain.attention_mask
 
 
 @pytest.mark.parametrize(

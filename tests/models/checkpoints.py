@@ -54,7 +54,8 @@ def _write_modules(model: TinyModel, folder: Path) -> None:
         write_json(folder / "config_sentence_transformers.json", {"model_type": "SparseEncoder"})
     else:
         width = {"word_embedding_dimension": 32}
-        write_json(folder / "1_Pooling/config.json", {**width, "pooling_mode": model.pooling})
+        pooling = {"pooling_mode": model.pooling, "include_prompt": model.include_prompt}
+        write_json(folder / "1_Pooling/config.json", width | pooling)
         write_json(folder / "config_sentence_transformers.json", {"prompts": dict(model.prompts)})
     entries = [
         {"idx": i, "name": str(i), "path": f"{i}_{kind}" if i else "", "type": types + kind}

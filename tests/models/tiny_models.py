@@ -50,6 +50,7 @@ class TinyModel:
     sides: tuple[Side, ...] = ("right",)  # on which a batch may be padded
     dense: int = 0  # outputs of a Dense layer behind the pooling; 0 for none
     prompts: Mapping[str, str] = field(default_factory=dict)
+    include_prompt: bool = True  # whether the tokens of a prompt are pooled
     environment: Environment = "transformers4"
 
 
@@ -170,6 +171,14 @@ TINY_MODELS: tuple[TinyModel, ...] = (
     TinyModel("bert-mean", "BertModel", "bert", _ENCODER),
     TinyModel("bert-cls", "BertModel", "bert", _ENCODER, pooling="cls", prompts=_QUERY),
     TinyModel("bert-max", "BertModel", "bert", _ENCODER, pooling="max"),
+    TinyModel(
+        "bert-mean-without-prompt",
+        "BertModel",
+        "bert",
+        _ENCODER,
+        prompts=_QUERY,
+        include_prompt=False,
+    ),
     *_headed("bert", "Bert", _ENCODER),
     TinyModel("roberta-mean", "RobertaModel", "roberta", _OFFSET),
     *_headed("roberta", "Roberta", _OFFSET),
@@ -209,6 +218,16 @@ TINY_MODELS: tuple[TinyModel, ...] = (
         pooling="lasttoken",
         sides=_BOTH,
         prompts=_INSTRUCTION,
+    ),
+    TinyModel(
+        "qwen3-weightedmean-without-prompt",
+        "Qwen3ForCausalLM",
+        "qwen",
+        _QWEN3,
+        pooling="weightedmean",
+        sides=_BOTH,
+        prompts=_INSTRUCTION,
+        include_prompt=False,
     ),
     TinyModel(
         "mistral-lasttoken", "MistralModel", "llama", _MISTRAL, pooling="lasttoken", sides=_BOTH
