@@ -99,6 +99,16 @@ def test_an_answer_reaches_a_client_that_still_sends(
     assert b"connection: close" in answer.lower()
 
 
+@pytest.mark.parametrize("path", [b"/health", b"/info", b"/nowhere"])
+def test_a_client_that_left_before_its_answer_is_left(start: START, path: bytes) -> None:
+    server = start()
+    for _ in range(20):
+        with server.connect() as connection:
+            connection.sendall(GET.replace(b"/livez", path))
+            connection.shutdown(socket.SHUT_WR)
+            read_all(connection)  # which ends, and not with the time of keep-alive
+
+
 def test_a_client_that_sends_on_for_ever_is_cut_off(start: START) -> None:
     server = start("--client-timeout-seconds", "0.3")
     with server.connect() as connection:
