@@ -16,9 +16,10 @@ from app.allocator import limit_arenas
 from app.application import build, create_app
 from app.command_line import UsageError
 from app.errors import StartupError
+from app.heartbeat import FAILED
 from app.logs import configure
 from app.preparation import prepared
-from app.server import FAILED, run
+from app.server import run
 from app.settings import Settings
 
 logger = logging.getLogger("app")

@@ -34,6 +34,8 @@ from app.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
+CLOSE_SECONDS = 1.0  # for threads to end, when whoever waited for them has an answer or is gone
+
 
 def build(settings: Settings) -> Service:
     """Load the model, prove it, and start its threads. Nothing listens yet.
@@ -101,7 +103,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
         watch = asyncio.create_task(_watch(service))
         yield
         watch.cancel()
-        await service.engine.close()
+        await service.engine.close(CLOSE_SECONDS)
 
     app = Starlette(
         routes=routes(service, _route_options(settings)),

@@ -3,12 +3,17 @@
 import asyncio
 import contextlib
 import fcntl
+import logging
 import termios
 from collections.abc import Callable, Iterator
 
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
-from hypercorn.config import Config
 from hypercorn.events import Closed, Event, RawData, Updated
+
+from app.patience import while_it_flows
+from app.protocols import PatientConfig, PoliteHTTP2, Unasked
+
+logger = logging.getLogger(__name__)
 
 TURN_SECONDS = 0.02
 QUIET_TURNS = 5
@@ -70,11 +75,10 @@ class Connections:
         return True
 
 
-class ServerConfig(Config):
+class ServerConfig(PatientConfig):
     """Hypercorn's options and ours."""
 
     connections: Connections
-    client_timeout_seconds: float
 
 
 class PoliteTCPServer(TCPServer):
@@ -83,10 +87,11 @@ class PoliteTCPServer(TCPServer):
     Hypercorn 0.18 holds an idle connection that its client closed until the keep-alive time is
     over: at 100 clients a second that is 31,000 open files. And at shutdown it closes a connection
     that looks idle at once, although a request may lie unread in its buffer. It also waits without
-    limit for a client to send its first request, or to take an answer. And it closes right behind
-    its last answer: where the client still sends, the kernel then resets the connection, and the
+    limit for a client to send its first request, or to take an answer. It closes right behind its
+    last answer: where the client still sends, the kernel then resets the connection, and the
     client never reads that answer (RFC 9112, section 9.6). For each request it makes two tasks to
-    watch the idle time, and writes the head of an answer apart from its body.
+    watch the idle time, and writes the head of an answer apart from its body. And an error in one
+    connection while it shuts down ends the process as if it had failed.
     """
 
     config: ServerConfig
@@ -98,11 +103,18 @@ class PoliteTCPServer(TCPServer):
 
     async def run(self) -> None:
         with self.config.connections.admitted(self) as has_room:
-            if has_room:
-                self.idle_since = self.loop.time()
-                await super().run()
-            else:
-                await self._refuse()
+            try:
+                if has_room:
+                    self.idle_since = self.loop.time()
+                    await super().run()
+                else:
+                    await self._refuse()
+            except OSError:
+                pass  # its client is gone
+            except asyncio.CancelledError:
+                pass  # it outlasted the shutdown, which says what was lost
+            except Exception:
+                logger.exception("a connection ended with an error")
 
     async def protocol_send(self, event: Event) -> None:
         data, self.head = self.head, b""
@@ -114,15 +126,18 @@ class PoliteTCPServer(TCPServer):
         if data:
             await self._write(data)
         if isinstance(event, Updated):
-            self.is_fresh = False
+            self.is_fresh = isinstance(event, Unasked)
             self.idle_since = self.loop.time() if event.idle else None
             self.config.connections.mark(self, idle=event.idle)
         elif isinstance(event, Closed):
             await (self._close() if self.reader.at_eof() else self._half_close())
 
     async def _write(self, data: bytes) -> None:
-        waiting = self.writer.transport.get_write_buffer_size()
-        flows = contextlib.nullcontext() if waiting + len(data) <= TAKEN else self._while_it_flows()
+        transport = self.writer.transport
+        flows: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if transport.get_write_buffer_size() + len(data) > TAKEN:
+            patience = self.config.client_timeout_seconds
+            flows = while_it_flows(patience, transport.get_write_buffer_size, transport.abort)
         with flows:
             await super().protocol_send(RawData(data))
 
@@ -192,6 +207,11 @@ class PoliteTCPServer(TCPServer):
         limit = config.client_timeout_seconds if self.is_fresh else config.keep_alive_timeout
         return limit if self.idle_since is None else self.idle_since + limit - self.loop.time()
 
+    async def _initiate_server_close(self) -> None:
+        if isinstance(self.protocol.protocol, PoliteHTTP2):
+            await self.protocol.protocol.say_goodbye()
+        await super()._initiate_server_close()
+
     async def _close(self) -> None:
         """Close, but do not wait for ever until the client has taken the last answer."""
         abort = self.loop.call_later(
@@ -201,26 +221,6 @@ class PoliteTCPServer(TCPServer):
             await super()._close()
         finally:
             abort.cancel()
-
-    @contextlib.contextmanager
-    def _while_it_flows(self) -> Iterator[None]:
-        """Cut the connection once its client takes nothing of what waits for it."""
-        transport = self.writer.transport
-        left: int | None = None
-        handle = self.loop.call_later(self.config.client_timeout_seconds, lambda: look())
-
-        def look() -> None:
-            nonlocal handle, left
-            before, left = left, transport.get_write_buffer_size()
-            if before is not None and left >= before:
-                transport.abort()
-            else:
-                handle = self.loop.call_later(self.config.client_timeout_seconds, look)
-
-        try:
-            yield
-        finally:
-            handle.cancel()
 
 
 def is_head(data: bytes) -> bool:

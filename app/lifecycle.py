@@ -12,7 +12,7 @@ class Lifecycle:
     failure: str | None = None  # why the process has to be replaced
     ending: asyncio.Event = field(default_factory=asyncio.Event)  # the server is to stop
     accepted: int = 0  # requests since the start
-    in_flight: int = 0  # requests accepted and not yet answered
+    in_flight: int = 0  # requests that came whole and are not answered; at the end, those lost
 
     def end(self) -> None:
         """Begin to shut down; whoever asks for our health learns it first."""

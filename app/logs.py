@@ -19,6 +19,7 @@ LEVELS = {
     "debug": logging.DEBUG,
     "trace": logging.DEBUG,
 }
+_INDISCREET = ("hpack",)  # below warnings it writes out the headers of HTTP/2, keys and all
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::)\w+)*")
 _CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
 
@@ -26,7 +27,8 @@ _CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 
 def configure(level: str, *, json_output: bool, spans: bool) -> None:
     """Send to stdout what a filter lets through; what is no filter counts as `info`.
 
-    An event may carry a `span`: what was going on, by name, and its fields.
+    Modules that would tell secrets have no say. An event may carry a `span`: what was going on,
+    by name, and its fields.
     """
     levels = read_filter(level)
     handler = _Output(sys.stdout)
@@ -34,6 +36,8 @@ def configure(level: str, *, json_output: bool, spans: bool) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for module, least in (levels or {}).items():
         logging.getLogger(module).setLevel(least)
+    for module in _INDISCREET:
+        logging.getLogger(module).setLevel(logging.WARNING)
     if levels is None:
         logger.warning("the log level %r is no filter; it counts as info", level)
 

@@ -10,7 +10,6 @@ A service that cannot do its work any more ends too, with exit code 3, after ans
 
 import asyncio
 import contextlib
-import faulthandler
 import logging
 import os
 import resource
@@ -18,14 +17,17 @@ import signal
 import socket
 
 import hypercorn.asyncio.run
+import hypercorn.protocol
 import uvloop
 from hypercorn.asyncio import serve
 from starlette.types import ASGIApp
 
 from app.connection import Connections, PoliteTCPServer, ServerConfig, quiet
 from app.errors import StartupError
+from app.heartbeat import FAILED, heartbeat
 from app.inference.health import HOPELESS
 from app.lifecycle import Lifecycle
+from app.protocols import PlainHTTP1, PoliteHTTP2
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -33,12 +35,13 @@ logger = logging.getLogger(__name__)
 BACKLOG = 2048  # connections that the kernel holds until they are taken
 SPARE_FILES = 64  # open files that are no connections: the model's, the log's, the loop's
 EXIT_SECONDS = 5.0  # from the end of --shutdown-seconds until the process is ended by force
-BEAT_SECONDS = 1.0
-FAILED = 3  # the exit code that asks a supervisor for a fresh process
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
-hypercorn.asyncio.run.TCPServer = PoliteTCPServer  # type: ignore[attr-defined]  # its only seam
+# Its only seams.
+hypercorn.asyncio.run.TCPServer = PoliteTCPServer  # type: ignore[attr-defined]
+hypercorn.protocol.H11Protocol = PlainHTTP1  # type: ignore[attr-defined]
+hypercorn.protocol.H2Protocol = PoliteHTTP2  # type: ignore[attr-defined]
 
 
 def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> int:
@@ -48,8 +51,6 @@ def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> int:
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(app, settings, lifecycle))
-    if lifecycle.failure is not None:
-        logger.critical("exiting with code %d: %s", FAILED, lifecycle.failure)
     return _exit_code(lifecycle)
 
 
@@ -82,26 +83,13 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None
         listening = _listen(settings.bind_host, settings.listen_port)
     except OSError as error:
         raise StartupError(f"cannot listen on {address}: {error.strerror or error}") from None
-    heartbeat = asyncio.create_task(_beat(HOPELESS * settings.run_timeout_seconds))
-    try:
+    async with heartbeat(HOPELESS * settings.run_timeout_seconds):
         await serve(
             app,  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
             _config(listening, settings),
             shutdown_trigger=shutdown_trigger,
             mode="asgi",
         )
-    finally:
-        heartbeat.cancel()
-
-
-async def _beat(limit_seconds: float) -> None:
-    """Let the C library end the process, with every thread's stack, once the loop stands still."""
-    try:
-        while True:
-            faulthandler.dump_traceback_later(limit_seconds, exit=True)
-            await asyncio.sleep(BEAT_SECONDS)
-    finally:
-        faulthandler.cancel_dump_traceback_later()
 
 
 def _listen(host: str, port: int) -> int:
@@ -130,7 +118,7 @@ def _config(listening: int, settings: Settings) -> ServerConfig:
     config.keep_alive_timeout = 310.0  # pooled clients keep idle connections for up to 5 minutes
     config.keep_alive_max_requests = 1_000_000
     config.graceful_timeout = settings.shutdown_seconds
-    config.shutdown_timeout = settings.shutdown_seconds
+    config.shutdown_timeout = EXIT_SECONDS
     return config
 
 
@@ -154,11 +142,14 @@ def _address(settings: Settings) -> str:
 
 def _force_exit(lifecycle: Lifecycle) -> None:
     """End a shutdown that is held up; Hypercorn waits without limit on Python >= 3.12."""
-    logger.warning("shutdown took too long: %d requests lost", lifecycle.in_flight)
-    if lifecycle.failure is not None:
-        logger.critical("exiting with code %d: %s", FAILED, lifecycle.failure)
-    os._exit(_exit_code(lifecycle) or min(lifecycle.in_flight, 1))
+    os._exit(_exit_code(lifecycle))
 
 
 def _exit_code(lifecycle: Lifecycle) -> int:
-    return 0 if lifecycle.failure is None else FAILED
+    """The exit code, once the log says what led to it."""
+    if lifecycle.in_flight:
+        logger.warning("shutdown took too long: %d requests lost", lifecycle.in_flight)
+    if lifecycle.failure is not None:
+        logger.critical("exiting with code %d: %s", FAILED, lifecycle.failure)
+        return FAILED
+    return min(lifecycle.in_flight, 1)

@@ -1,9 +1,10 @@
 """`python -m tests.faulty FAULT …`: the service with a fault in it, which the word `query` sets off.
 
-`leaks` alone needs no word.
+`leaks` and `connection-breaks` need no word.
 """
 # ruff: noqa: B010  # types do not allow for sabotage
 
+import ctypes
 import sys
 import threading
 import time
@@ -13,6 +14,7 @@ import onnxruntime
 
 from app import __main__ as program
 from app.api import body
+from app.connection import PoliteTCPServer
 from app.inference.session import Session
 from app.inference.tokenization import Tokenization
 from app.inference.waiting import Waiting
@@ -119,6 +121,27 @@ def loop_hangs() -> None:
     setattr(body, "read", read)
 
 
+def interpreter_hangs() -> None:
+    """As native code does that neither returns nor lets other threads run."""
+    real = body.read
+
+    def read(content: bytes, shape: Any) -> Any:
+        if is_set_off(content):
+            ctypes.PyDLL(None).sleep(1000)
+        return real(content, shape)
+
+    setattr(body, "read", read)
+
+
+def connection_breaks() -> None:
+    """When the server closes it, as it does with idle ones at its end."""
+
+    async def close(_: PoliteTCPServer) -> None:
+        raise RuntimeError("injected")
+
+    setattr(PoliteTCPServer, "_initiate_server_close", close)
+
+
 if __name__ == "__main__":
     {
         "run-hangs": run_hangs,
@@ -128,6 +151,8 @@ if __name__ == "__main__":
         "tokenizer-raises": tokenizer_raises,
         "worker-dies": worker_dies,
         "loop-hangs": loop_hangs,
+        "interpreter-hangs": interpreter_hangs,
+        "connection-breaks": connection_breaks,
         "leaks": leaks,
     }[sys.argv.pop(1)]()
     program.end(program.main())

@@ -46,6 +46,12 @@ def get(server: Server, path: str) -> int:
         return connection.getresponse().status
 
 
+def metrics(server: Server) -> str:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        connection.request("GET", "/metrics")
+        return connection.getresponse().read().decode()
+
+
 def test_a_run_that_hangs_is_survived_once(start: START) -> None:
     server = start("run-hangs")
     status, text = post(server, "query")
@@ -131,6 +137,46 @@ def test_an_event_loop_that_stands_still_ends_the_process(start: START) -> None:
     with pytest.raises(http.client.RemoteDisconnected):
         post(server, "query")
     output = server.output()
-    assert server.process.returncode == 1
+    assert server.process.returncode == 3
     assert "most recent call first" in output
     assert "tests/faulty.py" in output
+    assert output.splitlines()[-1].endswith("exiting with code 3: the event loop stood still")
+
+
+@pytest.mark.slow
+def test_native_code_that_lets_nobody_run_ends_the_process(start: START) -> None:
+    server = start("interpreter-hangs")
+    with pytest.raises(http.client.RemoteDisconnected):
+        post(server, "query")
+    output = server.output()
+    assert server.process.returncode == 1
+    assert "tests/faulty.py" in output
+
+
+def test_a_request_that_outlasts_the_shutdown_is_lost_and_the_exit_code_says_so(
+    start: START,
+) -> None:
+    server = start("run-hangs", "--run-timeout-seconds", "60", "--shutdown-seconds", "0.5")
+    with server.connect() as connection:
+        connection.sendall(
+            b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b'Content-Length: 18\r\n\r\n{"inputs":"query"}'
+        )
+        while "te_permits_taken 1" not in metrics(server):
+            pass
+        server.signal()
+        output = server.output()
+    assert server.process.returncode == 1
+    assert "shutdown took too long: 1 requests lost" in output
+    assert "Traceback" not in output
+
+
+def test_an_error_in_a_connection_at_the_end_spoils_no_exit_code(start: START) -> None:
+    server = start("connection-breaks")
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as resting:
+        resting.request("GET", "/livez")
+        assert resting.getresponse().status == 200
+        server.signal()
+        output = server.output()
+    assert server.process.returncode == 0
+    assert "a connection ended with an error" in output

@@ -56,7 +56,10 @@ class Responses:
 
 
 class InFlight:
-    """Counts requests in flight; while draining, tells each client to close its connection."""
+    """Counts requests in flight; while draining, tells each client to close its connection.
+
+    A request that is cut off at the end of a shutdown stays in the count: it is lost.
+    """
 
     def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
         self._app = app
@@ -67,17 +70,31 @@ class InFlight:
             await self._app(scope, receive, send)
             return
 
+        is_whole = not _may_have_body(scope)
+
+        async def count_and_receive() -> Message:
+            nonlocal is_whole
+            message = await receive()
+            if not is_whole and message["type"] == "http.request":
+                is_whole = not message.get("more_body", False)
+                self._lifecycle.in_flight += is_whole
+            return message
+
         async def send_closing(message: Message) -> None:
             if message["type"] == "http.response.start" and self._lifecycle.draining:
                 message["headers"] = _closing(message["headers"])
             await send(message)
 
         self._lifecycle.accepted += 1
-        self._lifecycle.in_flight += 1
+        self._lifecycle.in_flight += is_whole
+        is_lost = False
         try:
-            await self._app(scope, receive, send_closing)
+            await self._app(scope, count_and_receive, send_closing)
+        except asyncio.CancelledError:
+            is_lost = self._lifecycle.draining
+            raise
         finally:
-            self._lifecycle.in_flight -= 1
+            self._lifecycle.in_flight -= is_whole and not is_lost
 
 
 class DrainBody:
@@ -104,7 +121,7 @@ class DrainBody:
             return message
 
         async def close_if_unread(message: Message) -> None:
-            if message["type"] == "http.response.start" and not is_read and _has_body(scope):
+            if message["type"] == "http.response.start" and not is_read and _may_have_body(scope):
                 message["headers"] = _closing(message["headers"])
                 drain = asyncio.create_task(_drain(receive))
                 self._drains.add(drain)
@@ -189,7 +206,9 @@ def _closing(headers: RawHeaders) -> RawHeaders:
     return headers if CLOSE in headers else [*headers, CLOSE]
 
 
-def _has_body(scope: Scope) -> bool:
+def _may_have_body(scope: Scope) -> bool:
+    if scope["http_version"] == "2" and scope["method"] == "POST":
+        return True  # which needs no header that says so
     return any(
         (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
         for name, value in scope["headers"]

@@ -231,9 +231,9 @@ class Engine:
         """Prepare for every shape of a batch, in the time that requests leave."""
         self._worker.warm_up(self._options.output)
 
-    async def close(self) -> None:
-        """Answer what was admitted, then end the threads."""
-        await asyncio.to_thread(self._worker.close)
+    async def close(self, seconds: float | None = None) -> None:
+        """Answer what was admitted, then end the threads; return after so many seconds at most."""
+        await asyncio.to_thread(self._worker.close, seconds)
         self.admission.close()
 
     async def _compute(

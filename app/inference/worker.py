@@ -117,11 +117,14 @@ class BatchWorker:
         """Run each shape once on every runner, where shapes are few, whenever nothing waits."""
         self._inbox.put(_WarmUp(output))
 
-    def close(self) -> None:
-        """Compute what was submitted, refuse what comes after, and end the threads."""
+    def close(self, seconds: float | None = None) -> None:
+        """Compute what was submitted, refuse what comes after, and end the threads.
+
+        Returns after so many seconds at most, though a run may hang.
+        """
         self._refuse("the service is shutting down")
         self._inbox.put(_Close())
-        self._thread.join()
+        self._thread.join(seconds)
 
     # All that follows runs on the worker's thread.
 

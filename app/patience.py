@@ -1,0 +1,28 @@
+"""Patience: how long a client that takes nothing of its answer is waited for."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+
+
+@contextlib.contextmanager
+def while_it_flows(
+    seconds: float, left: Callable[[], int], cut: Callable[[], None]
+) -> Iterator[None]:
+    """Call `cut` once what is `left` has not become less for `seconds` within the block."""
+    loop = asyncio.get_running_loop()
+    seen: int | None = None
+    handle = loop.call_later(seconds, lambda: look())
+
+    def look() -> None:
+        nonlocal handle, seen
+        before, seen = seen, left()
+        if before is not None and seen >= before:
+            cut()
+        else:
+            handle = loop.call_later(seconds, look)
+
+    try:
+        yield
+    finally:
+        handle.cancel()

@@ -1,0 +1,183 @@
+"""HTTP/2 over real sockets: what it gives, and what a client cannot do with it."""
+
+import contextlib
+import http.client
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from h2.errors import ErrorCodes
+
+from app.protocols import RESETS
+from tests import tiny
+from tests.http2 import Client
+from tests.process import Server
+
+PATIENCE = ("--client-timeout-seconds", "0.5")
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+
+
+@pytest.fixture(scope="module")
+def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that is soon out of patience; whatever it is sent, it logs no error of its own."""
+    log = tmp_path_factory.mktemp("http2") / "log"
+    running = Server("--model-id", str(tiny_model), *PATIENCE, log=log)
+    running.wait_ready()
+    yield running
+    running.signal()
+    running.process.wait(30)
+    running.stop()
+    assert running.process.returncode == 0
+    assert "Traceback" not in log.read_text()
+
+
+@pytest.fixture
+def own_server(tiny_model: Path) -> Iterator[Server]:
+    """A server that the test ends."""
+    running = Server("--model-id", str(tiny_model))
+    running.wait_ready()
+    yield running
+    running.stop()
+
+
+def held(server: Server) -> set[str]:
+    """What requests hold: permits, and bytes of bodies."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        connection.request("GET", "/metrics")
+        lines = connection.getresponse().read().decode().splitlines()
+    return {one for one in lines if one.startswith(("te_permits_taken", "te_body_bytes_held"))}
+
+
+NOTHING = {"te_permits_taken 0", "te_body_bytes_held 0"}
+
+
+def test_requests_share_a_connection_and_get_their_own_vectors(server: Server) -> None:
+    texts = ["the cat", "dog", "the cat sat on the mat"]
+    with Client(server) as client:
+        streams = [client.post(text) for text in texts]
+        answers = [client.answer(stream) for stream in reversed(streams)]
+    for text, (status, vectors) in zip(reversed(texts), answers, strict=True):
+        assert status == 200
+        np.testing.assert_allclose(
+            vectors, [tiny.unit(tiny.reference(tiny.ids_of(text)))], atol=1e-6
+        )
+
+
+def test_an_answer_that_is_not_taken_is_given_up_and_the_others_are_not(server: Server) -> None:
+    with Client(server, window=0) as client:
+        stalled = client.post("the cat")
+        assert client.reset(stalled) == ErrorCodes.CANCEL
+        other = client.post("the cat")
+        client.protocol.increment_flow_control_window(10_000, other)
+        client.send()
+        assert client.answer(other)[0] == 200
+        assert held(server) == NOTHING
+
+
+@pytest.mark.parametrize("way", ["takes it back", "vanishes"])
+def test_a_client_that_takes_nothing_and_goes_leaves_nothing_behind(
+    server: Server, way: str
+) -> None:
+    with Client(server, window=0) as client:
+        stream = client.post("the cat")
+        while held(server) == NOTHING:
+            pass  # it has not come yet
+        if way == "takes it back":
+            client.protocol.reset_stream(stream)
+            client.send()
+        else:
+            client.socket.close()
+        while held(server) != NOTHING:
+            pass
+
+
+def test_what_follows_an_early_answer_harms_no_other_request(server: Server) -> None:
+    with Client(server) as client:
+        waiting = client.open()
+        refused = client.open(content_type=b"text/plain")
+        assert client.answer(refused) == (415, None)
+        client.protocol.send_data(refused, b"x" * 10_000)
+        client.end(waiting, b'{"inputs":"cat"}')
+        assert client.answer(waiting)[0] == 200
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {"path": b"/\xff\xfe"},
+        {"method": b"G\xff"},
+        {"method": b"CONNECT", "protocol": b"websocket"},
+    ],
+)
+def test_a_head_that_makes_no_sense_costs_one_request(
+    server: Server, head: dict[str, bytes]
+) -> None:
+    with Client(server) as client:
+        waiting = client.open()
+        senseless = client.open(**head)
+        assert client.reset(senseless) == ErrorCodes.PROTOCOL_ERROR
+        client.end(waiting, b'{"inputs":"cat"}')
+        assert client.answer(waiting)[0] == 200
+
+
+def test_a_client_that_takes_back_what_it_asks_for_has_to_go(server: Server) -> None:
+    with Client(server) as client:
+        for _ in range(RESETS + 1):
+            client.protocol.reset_stream(client.open())
+        client.send()
+        assert client.goodbye() == ErrorCodes.ENHANCE_YOUR_CALM
+    while held(server) != NOTHING:
+        pass
+
+
+def test_priorities_are_not_kept(server: Server) -> None:
+    with Client(server) as client:
+        for stream in range(1, 4_001, 2):
+            client.protocol.prioritize(stream, depends_on=stream + 2)
+        client.send()
+        assert client.answer(client.post("cat"))[0] == 200
+
+
+@pytest.mark.parametrize("sent", [b"", b"\xff" * 100, b"\0\0\xff\1"])
+def test_a_connection_without_a_request_is_closed(server: Server, sent: bytes) -> None:
+    with server.connect() as connection:
+        connection.sendall(PREFACE + sent)
+        while connection.recv(65_536):
+            pass
+
+
+def test_not_even_a_trace_tells_the_key(tiny_model: Path) -> None:
+    environment = {"API_KEY": "hunter2", "LOG_LEVEL": "trace,hpack=trace"}
+    server = Server("--model-id", str(tiny_model), environment=environment)
+    server.wait_ready()
+    with Client(server) as client:
+        for key, status in ((b"Bearer hunter2", 200), (b"Bearer hunter3", 401)):
+            stream = client.open(authorization=key)
+            client.end(stream, b'{"inputs":"cat"}')
+            assert client.answer(stream)[0] == status
+    server.signal()
+    output = server.output()
+    assert server.process.returncode == 0
+    assert "hunter" not in output
+
+
+def test_at_the_end_what_has_begun_is_answered_and_the_rest_refused(own_server: Server) -> None:
+    with Client(own_server) as client, Client(own_server) as idle:
+        assert idle.answer(idle.post("cat"))[0] == 200
+        begun = client.open()
+        client.protocol.ping(b"is it in")
+        client.send()
+        client.wait(lambda event: type(event).__name__ == "PingAckReceived")
+        own_server.signal(signal.SIGTERM)
+        assert idle.goodbye() == ErrorCodes.NO_ERROR
+        late = client.post("dog")
+        assert client.reset(late) == ErrorCodes.REFUSED_STREAM
+        client.end(begun, json.dumps({"inputs": "cat"}).encode())
+        assert client.answer(begun)[0] == 200
+        assert client.goodbye() == ErrorCodes.NO_ERROR
+        output = own_server.output()
+    assert own_server.process.returncode == 0
+    assert "Traceback" not in output
