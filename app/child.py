@@ -4,7 +4,9 @@ The step needs libraries that the service does not import, and its memory goes b
 before the model is loaded.
 """
 
+import ctypes
 import logging
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -15,11 +17,15 @@ from app.errors import StartupError
 logger = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parent.parent
+_LIBC = ctypes.CDLL(None)
+_PR_SET_PDEATHSIG = 1
 _FAULT = "error: "  # how the child begins the line that says why it failed
 
 
 def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run `python -m export` to its end; it never outlives us.
+    """Run `python -m export` to its end; it never outlives us, not even where we are killed.
+
+    There must be no other thread yet.
 
     Raises: StartupError with the child's own last line.
     """
@@ -32,6 +38,7 @@ def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) 
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        preexec_fn=_end_with_parent,
     ) as child:
         assert child.stdout is not None
         try:
@@ -47,3 +54,8 @@ def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) 
         raise StartupError(last.removeprefix(_FAULT))
     if status != 0:
         raise StartupError(f"{purpose} ended with exit code {status}: {last}")
+
+
+def _end_with_parent() -> None:
+    if sys.platform == "linux":
+        _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

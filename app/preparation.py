@@ -5,7 +5,6 @@ It is looked for in folders and Hub caches, and then on the Hub.
 
 import hashlib
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -16,6 +15,7 @@ from app.download import download, is_offline, is_possible
 from app.errors import StartupError
 from app.inference import repository, snapshot
 from app.settings import Settings
+from app.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[Set
     """
     with ExitStack() as stack:
         try:
-            ready = _ready(settings, environment, _Workspace(settings.cache_dir, stack))
+            ready = _ready(settings, environment, Workspace(settings.cache_dir, stack))
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
             raise StartupError(
@@ -41,49 +41,7 @@ def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[Set
         yield ready
 
 
-class _Workspace:
-    """The folder that may be written to: the one configured, or a temporary one when needed."""
-
-    def __init__(self, cache_dir: Path | None, stack: ExitStack) -> None:
-        self._cache_dir = cache_dir
-        self._stack = stack
-        self._made: Path | None = None
-
-    def folder(self) -> Path:
-        """The folder, made when first asked for.
-
-        Raises: StartupError naming the option.
-        """
-        if self._made is None:
-            self._made = self._temporary() if self._cache_dir is None else self._kept()
-        return self._made
-
-    def _kept(self) -> Path:
-        assert self._cache_dir is not None
-        try:
-            self._cache_dir.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StartupError(
-                f"{error.strerror} ({self._cache_dir}): see that --cache-dir can be written"
-            ) from None
-        return self._cache_dir.resolve()
-
-    def _temporary(self) -> Path:
-        logger.warning(
-            "the model is prepared in a temporary folder, and again at the next start: name a "
-            "folder to keep it in with --cache-dir"
-        )
-        try:
-            folder = tempfile.TemporaryDirectory(prefix="embedding-service-")
-        except OSError as error:
-            raise StartupError(
-                f"there is no temporary folder to prepare the model in ({error.strerror}): name a "
-                "folder that can be written with --cache-dir"
-            ) from None
-        return Path(self._stack.enter_context(folder))
-
-
-def _ready(settings: Settings, environment: Mapping[str, str], workspace: _Workspace) -> Settings:
+def _ready(settings: Settings, environment: Mapping[str, str], workspace: Workspace) -> Settings:
     if repository.find(settings.model_id, settings.revision, settings.models_dir) is not None:
         return settings
     source, graph = _find(settings, environment, workspace)
@@ -98,7 +56,7 @@ def _ready(settings: Settings, environment: Mapping[str, str], workspace: _Works
 
 
 def _find(
-    settings: Settings, environment: Mapping[str, str], workspace: _Workspace
+    settings: Settings, environment: Mapping[str, str], workspace: Workspace
 ) -> tuple[Path, Path]:
     """The folder to prepare from and the graph in it, downloaded where no cache has it."""
     places = _places(settings, environment)

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = [
     {"app.__main__", "app.healthcheck", "app.prove"},
     {"app.application", "app.preparation", "app.server"},
-    {"app.download", "app.exposition"},
+    {"app.download", "app.exposition", "app.workspace"},
     {"app.child"},
     {"app.otlp"},
     {"app.connection", "app.settings"},

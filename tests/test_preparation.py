@@ -23,6 +23,7 @@ from app.inference import repository
 from app.inference.manifest import Manifest
 from app.inference.snapshot import candidates, graph_file, is_whole, roots
 from app.settings import Settings
+from app.workspace import temporary_folder
 from tests import tiny
 from tests.process import Server
 from tests.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
@@ -210,6 +211,49 @@ def test_a_preparation_that_is_killed_is_one_line(folder: Path, tmp_path: Path) 
         output = server.output()
         assert server.process.returncode == 1
         assert "Error: preparing the model ended with exit code -9: waiting" in output
+
+
+def test_a_preparation_does_not_outlive_a_server_that_is_killed(
+    folder: Path, tmp_path: Path
+) -> None:
+    with blocked(settings_for(tmp_path, model_id=str(folder)), folder) as (server, child):
+        server.signal(signal.SIGKILL)
+        server.output()
+        while Path(f"/proc/{child}/fd/0").exists():
+            pass
+
+
+def test_what_a_killed_start_leaves_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    environment = {"TMPDIR": str(temporary)}
+    killed = Server("--model-id", str(folder), environment=environment)
+    while not list(temporary.iterdir()):
+        assert killed.process.poll() is None
+    killed.signal(signal.SIGKILL)
+    killed.output()
+    assert len(list(temporary.iterdir())) == 1
+    server = Server("--model-id", str(folder), environment=environment)
+    server.wait_ready()
+    np.testing.assert_allclose(served(server), expected(), atol=1e-6)
+    assert list(temporary.iterdir()) == []
+    server.signal()
+    assert "which a start that was killed has left" in server.output()
+
+
+def test_a_temporary_folder_in_use_or_of_others_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "embedding-service-link").symlink_to("elsewhere")
+    (tmp_path / "embedding-service-file").touch()
+    with temporary_folder() as first, temporary_folder() as second:
+        assert first != second
+        assert first.is_dir()
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "elsewhere", "embedding-service-link", "embedding-service-file"
+    }  # fmt: skip
 
 
 def test_without_onnx_the_remedy_is_named(folder: Path, tmp_path: Path) -> None:

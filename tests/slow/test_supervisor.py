@@ -1,0 +1,210 @@
+"""A real supervisor: it starts again what can be started again, and nothing else."""
+
+import contextlib
+import http.client
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests import tiny
+from tests.process import ROOT, free_port
+from tests.snapshot import write_folder
+
+pytestmark = pytest.mark.slow
+
+KILLS = 10
+# Codes 1 and 2 mean never; 3 and every signal mean again.
+CONFIGURATION = """
+[unix_http_server]
+file={folder}/supervisor.sock
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+[supervisorctl]
+serverurl=unix://{folder}/supervisor.sock
+[supervisord]
+nodaemon=true
+user={user}
+logfile={folder}/supervisord.log
+pidfile={folder}/supervisord.pid
+[program:service]
+command={command}
+directory={root}
+environment=TMPDIR="{folder}/tmp",HF_HUB_OFFLINE="1"
+autorestart=unexpected
+exitcodes=0,1,2
+startsecs=0
+stopwaitsecs=30
+redirect_stderr=true
+stdout_logfile={folder}/service.log
+"""
+
+
+class Supervisor:
+    """A supervisord that runs one service."""
+
+    def __init__(self, folder: Path, *command: str) -> None:
+        self.port = free_port()
+        self.temporary = folder / "tmp"
+        self.temporary.mkdir()
+        self._configuration = folder / "supervisord.conf"
+        whole = [sys.executable, "-m", *command, "--hostname", "127.0.0.1"]
+        self._configuration.write_text(
+            CONFIGURATION.format(
+                folder=folder,
+                root=ROOT,
+                user=os.getuid(),
+                command=" ".join([*whole, "--port", str(self.port)]),
+            )
+        )
+        program = shutil.which("supervisord")
+        assert program is not None, "install supervisor"
+        self._process = subprocess.Popen(
+            [program, "-c", str(self._configuration)], stdout=subprocess.DEVNULL
+        )
+
+    def control(self, *words: str) -> str:
+        """What supervisorctl answers."""
+        command = ["supervisorctl", "-c", str(self._configuration), *words]
+        return subprocess.run(command, capture_output=True, text=True).stdout
+
+    def pid(self) -> int:
+        """Of the service; 0 while there is none."""
+        words = self.control("status", "service").replace(",", "").split()
+        return int(words[3]) if words[1:3] == ["RUNNING", "pid"] else 0
+
+    def await_another(self, before: int) -> int:
+        """The service's pid, once it is another one."""
+        end = time.monotonic() + 60
+        while (now := self.pid()) in {0, before}:
+            assert time.monotonic() < end, self.control("status")
+            time.sleep(0.02)
+        return now
+
+    def await_port(self) -> None:
+        end = time.monotonic() + 60
+        while ask(self.port, "cat") != "right":
+            assert time.monotonic() < end, self.control("tail", "service")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        self._process.terminate()
+        self._process.wait(60)
+
+
+@contextlib.contextmanager
+def supervised(folder: Path, *command: str) -> Iterator[Supervisor]:
+    supervisor = Supervisor(folder, *command)
+    try:
+        yield supervisor
+    finally:
+        supervisor.stop()
+
+
+def ask(port: int, text: str) -> str:
+    """What became of one request."""
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    with contextlib.closing(connection):
+        try:
+            body = json.dumps({"inputs": text})
+            connection.request("POST", "/embed", body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            content = answer.read()
+        except (OSError, http.client.HTTPException):
+            return "nobody answered"
+    if answer.status != 200:
+        return f"{answer.status}"
+    expected = tiny.unit(tiny.reference(tiny.ids_of(text)))
+    return "right" if np.allclose(json.loads(content), [expected], atol=1e-6) else "wrong"
+
+
+@contextlib.contextmanager
+def load(port: int, answers: Counter[str]) -> Iterator[None]:
+    """Four clients that ask without a pause, but while nobody answers."""
+    stop = threading.Event()
+
+    def one(text: str) -> None:
+        while not stop.is_set():
+            answer = ask(port, text)
+            answers[answer] += 1
+            if answer == "nobody answered":
+                stop.wait(0.05)
+
+    texts = ("the cat", "dog", "the cat sat on the mat", "hello world")
+    threads = [threading.Thread(target=one, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def test_a_killed_service_comes_back_and_nothing_piles_up(tmp_path: Path) -> None:
+    model = write_folder(tmp_path / "small")  # it is prepared in a temporary folder at each start
+    dice = random.Random(5)
+    answers: Counter[str] = Counter()
+    arguments = ("app", "--model-id", str(model), "--log-level", "warn")
+    with supervised(tmp_path, *arguments) as supervisor:
+        supervisor.await_port()
+        with load(supervisor.port, answers):
+            pid = supervisor.pid()
+            for _ in range(KILLS):
+                # At any moment of a start, of the preparation, or of serving.
+                time.sleep(dice.uniform(0, 4))
+                os.kill(pid, signal.SIGKILL)
+                pid = supervisor.await_another(pid)
+            supervisor.await_port()
+            before = answers["right"]
+            while answers["right"] < before + 100:
+                time.sleep(0.01)
+        assert list(supervisor.temporary.iterdir()) == []
+        assert supervisor.control("stop", "service") == "service: stopped\n"
+    log = (tmp_path / "supervisord.log").read_text()
+    assert log.count("terminated by SIGKILL; not expected") == KILLS
+    assert "stopped: service (exit status 0)" in log
+    assert set(answers) == {"right", "nobody answered"}
+    print(f"{KILLS} kills: {answers}")  # noqa: T201  # a figure to keep
+
+
+def test_a_service_that_cannot_work_any_more_is_started_again(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    with supervised(tmp_path, "tests.faulty", "worker-dies", "--model-id", str(tiny_model)) as one:
+        one.await_port()
+        pid = one.pid()
+        assert ask(one.port, "query") == "424"
+        one.await_another(pid)
+        one.await_port()
+    assert "exited: service (exit status 3; not expected)" in (
+        (tmp_path / "supervisord.log").read_text()
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [(("--model-id", "no/such"), 1), (("--no-such-flag", "1"), 2)]
+)
+def test_a_service_that_can_never_start_is_left_alone(
+    tmp_path: Path, arguments: tuple[str, ...], code: int
+) -> None:
+    with supervised(tmp_path, "app", *arguments) as supervisor:
+        end = time.monotonic() + 60
+        while "EXITED" not in supervisor.control("status", "service"):
+            assert time.monotonic() < end
+            time.sleep(0.05)
+        log = (tmp_path / "supervisord.log").read_text()
+        assert log.count("spawned: 'service'") == 1
+        assert f"exited: service (exit status {code}; expected)" in log
