@@ -35,6 +35,8 @@ class Connections:
         self._limit = limit
         self._open = 0
         self._refused = 0
+        self._none_open = asyncio.Event()
+        self._none_open.set()
         self._idle: dict[PoliteTCPServer, None] = {}  # the first has idled longest
 
     @contextlib.contextmanager
@@ -44,11 +46,14 @@ class Connections:
             yield False
             return
         self._open += 1
+        self._none_open.clear()
         self.mark(connection, idle=True)
         try:
             yield True
         finally:
             self._open -= 1
+            if self._open == 0:
+                self._none_open.set()
             self.mark(connection, idle=False)
 
     @contextlib.contextmanager
@@ -59,6 +64,11 @@ class Connections:
             yield self._refused <= MOST_REFUSED
         finally:
             self._refused -= 1
+
+    async def all_closed(self) -> None:
+        """Return when none is open any more; the port must be closed."""
+        await asyncio.sleep(TURN_SECONDS)  # one may have been taken just before, and not begun
+        await self._none_open.wait()
 
     def mark(self, connection: "PoliteTCPServer", *, idle: bool) -> None:
         """Note whether a connection waits for a request, and may be closed."""

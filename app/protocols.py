@@ -123,6 +123,7 @@ class PoliteHTTP2(H2Protocol):
         if self.taken_back > RESETS + self.answered:
             self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             await self._flush()
+            await self.handle(Closed())
             await self.send(Closed())
 
     async def _close_stream(self, stream_id: int) -> None:

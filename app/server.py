@@ -20,7 +20,7 @@ import hypercorn.asyncio.run
 import hypercorn.protocol
 import uvloop
 from hypercorn.asyncio import serve
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.connection import Connections, PoliteTCPServer, ServerConfig, quiet
 from app.errors import StartupError
@@ -84,9 +84,10 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None
     except OSError as error:
         raise StartupError(f"cannot listen on {address}: {error.strerror or error}") from None
     async with heartbeat(HOPELESS * settings.run_timeout_seconds):
+        config = _config(listening, settings)
         await serve(
-            app,  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
-            _config(listening, settings),
+            _until_closed(app, config.connections),  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
+            config,
             shutdown_trigger=shutdown_trigger,
             mode="asgi",
         )
@@ -106,6 +107,25 @@ def _listen(host: str, port: int) -> int:
         return listening.detach()
 
 
+def _until_closed(app: ASGIApp, connections: Connections) -> ASGIApp:
+    """Let the application work until the last connection is closed.
+
+    Hypercorn 0.18 waits for the connections that it knows of when it closes the port, and not for
+    one that it took in that moment.
+    """
+
+    async def run(scope: Scope, receive: Receive, send: Send) -> None:
+        async def receive_last() -> Message:
+            message = await receive()
+            if message["type"] == "lifespan.shutdown":
+                await connections.all_closed()
+            return message
+
+        await app(scope, receive_last if scope["type"] == "lifespan" else receive, send)
+
+    return run
+
+
 def _config(listening: int, settings: Settings) -> ServerConfig:
     """Hypercorn as we want it; it accepts misspelt attributes in silence."""
     config = ServerConfig()
@@ -118,7 +138,7 @@ def _config(listening: int, settings: Settings) -> ServerConfig:
     config.keep_alive_timeout = 310.0  # pooled clients keep idle connections for up to 5 minutes
     config.keep_alive_max_requests = 1_000_000
     config.graceful_timeout = settings.shutdown_seconds
-    config.shutdown_timeout = EXIT_SECONDS
+    config.shutdown_timeout = settings.shutdown_seconds + EXIT_SECONDS
     return config
 
 

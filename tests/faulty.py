@@ -12,7 +12,7 @@ from typing import Any
 
 import onnxruntime
 
-from app import __main__ as program
+from app import program
 from app.api import body
 from app.connection import PoliteTCPServer
 from app.inference.session import Session

@@ -11,6 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Modules on one floor never import each other, unless a floor says that they stand in order.
 FLOORS = [
     {"app.__main__", "app.healthcheck", "app.prove"},
+    {"app.program"},
     {"app.application", "app.preparation", "app.server"},
     {"app.download", "app.exposition", "app.workspace"},
     {"app.child"},

@@ -8,6 +8,8 @@ import os
 import re
 import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -25,7 +27,7 @@ from app.inference.snapshot import candidates, graph_file, is_whole, roots
 from app.settings import Settings
 from app.workspace import temporary_folder
 from tests import tiny
-from tests.process import Server
+from tests.process import ROOT, Server
 from tests.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
 
 MODEL = "tests/small"
@@ -227,11 +229,14 @@ def test_what_a_killed_start_leaves_is_removed_by_the_next(folder: Path, tmp_pat
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = {"TMPDIR": str(temporary)}
-    killed = Server("--model-id", str(folder), environment=environment)
-    while not list(temporary.iterdir()):
-        assert killed.process.poll() is None
-    killed.signal(signal.SIGKILL)
-    killed.output()
+    script = "from app.workspace import temporary_folder as t\nwith t(): print(), input()"
+    with subprocess.Popen(
+        [sys.executable, "-u", "-c", script], cwd=ROOT, env={**os.environ, **environment},
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+    ) as killed:  # fmt: skip
+        assert killed.stdout is not None
+        killed.stdout.readline()
+        killed.kill()
     assert len(list(temporary.iterdir())) == 1
     server = Server("--model-id", str(folder), environment=environment)
     server.wait_ready()

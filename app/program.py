@@ -1,0 +1,68 @@
+"""The program: read the settings, prepare and load the model, serve.
+
+Exits with 2 for bad usage, with 1 when the service cannot start, with 0 after a signal, and with
+3 when it cannot do its work any more and has to be started again.
+"""
+
+import contextlib
+import logging
+import os
+import signal
+import sys
+from types import FrameType
+from typing import NoReturn
+
+from app.allocator import limit_arenas
+from app.application import build, create_app
+from app.command_line import UsageError
+from app.errors import StartupError
+from app.heartbeat import FAILED
+from app.logs import configure
+from app.preparation import prepared
+from app.server import run
+from app.settings import Settings
+
+logger = logging.getLogger("app")
+
+
+def main() -> int:
+    """Run the service; the exit code."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _leave)
+    limit_arenas(os.environ)
+    try:
+        settings = Settings.read(sys.argv[1:], os.environ)
+    except UsageError as error:
+        print(f"error: {error}\nFor more information, try '--help'.", file=sys.stderr)  # noqa: T201  # usage goes to the terminal, before there is a log
+        return 2
+    configure(
+        settings.log_level, json_output=settings.json_output, spans=not settings.disable_spans
+    )
+    logger.info("%s", settings.redacted())
+    try:
+        with prepared(settings, os.environ) as ready:
+            service = build(ready)
+        code = run(create_app(service, settings), settings, service.lifecycle)
+        if service.tracer is not None:
+            service.tracer.close()
+    except StartupError as error:
+        logger.error("Error: %s", error)
+        return 1
+    except Exception:  # whatever it is, a supervisor must see it in the code and the last line
+        logger.critical("exiting with code %d: the server ended", FAILED, exc_info=True)
+        return FAILED
+    return code
+
+
+def end(code: int) -> NoReturn:
+    """Leave without waiting for threads: one may be stuck in native code."""
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):  # nobody reads it any more
+            stream.flush()
+    os._exit(code)
+
+
+def _leave(number: int, _: FrameType | None) -> None:
+    """A signal before the server is up; what is half done is removed on the way out."""
+    sys.exit(128 + number)
