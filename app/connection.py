@@ -181,6 +181,10 @@ class PoliteTCPServer(TCPServer):
         self.has_answered = True
         with contextlib.suppress(OSError, RuntimeError):
             self.writer.write_eof()
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():  # it outlasted the shutdown
+            self.writer.close()
+            return
         self.config.connections.mark(self, idle=True)
         await self.idle_task.restart(self._task_group, self._linger)
 
