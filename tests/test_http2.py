@@ -160,7 +160,7 @@ def test_not_even_a_trace_tells_the_key(tiny_model: Path) -> None:
             assert client.answer(stream)[0] == status
     server.signal()
     output = server.output()
-    assert server.process.returncode == 0
+    assert server.process.returncode == 0, output
     assert "hunter" not in output
 
 

@@ -71,11 +71,12 @@ class InFlight:
             return
 
         is_whole = not _may_have_body(scope)
+        is_answered = False  # what is left of its body is read all the same
 
         async def count_and_receive() -> Message:
             nonlocal is_whole
             message = await receive()
-            if not is_whole and message["type"] == "http.request":
+            if not (is_whole or is_answered) and message["type"] == "http.request":
                 is_whole = not message.get("more_body", False)
                 self._lifecycle.in_flight += is_whole
             return message
@@ -94,6 +95,7 @@ class InFlight:
             is_lost = self._lifecycle.draining
             raise
         finally:
+            is_answered = True
             self._lifecycle.in_flight -= is_whole and not is_lost
 
 

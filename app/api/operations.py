@@ -52,6 +52,7 @@ INFO = record(
     fingerprint=TEXT,
     proof={"type": "object"},
     vectors=list_of(TEXT),
+    vectors_left_out=list_of(TEXT),
 )
 
 

@@ -77,6 +77,20 @@ def test_a_request_with_two_lengths_is_400() -> None:
     assert (reply.status, reply.headers["connection"]) == (400, "close")
 
 
+def test_a_body_read_after_the_answer_is_no_request_in_flight() -> None:
+    lifecycle = Lifecycle()
+    refusing = wrap(refuse, lifecycle, Metrics(512), ())
+
+    async def scenario() -> int:
+        scope = make_scope("POST", "/embed", {"content-length": "4"})
+        await send_request(refusing, scope, [b"late"])
+        while others := asyncio.all_tasks() - {asyncio.current_task()}:
+            await asyncio.wait(others)
+        return lifecycle.in_flight
+
+    assert asyncio.run(scenario()) == 0
+
+
 def test_requests_in_flight_are_counted_until_they_end() -> None:
     lifecycle = Lifecycle()
     seen: list[int] = []
