@@ -85,9 +85,11 @@ class PoliteHTTP2(H2Protocol):
             ):
                 await super().stream_send(event)
             return
+        await super().stream_send(event)
         if isinstance(event, StreamClosed):
             self.answered += 1
-        await super().stream_send(event)
+            if self.idle and self.context.terminated.is_set():
+                await self.send(Closed())
 
     async def _handle_events(self, events: Sequence[H2Event]) -> None:
         for event in events:

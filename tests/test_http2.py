@@ -178,6 +178,6 @@ def test_at_the_end_what_has_begun_is_answered_and_the_rest_refused(own_server: 
         client.end(begun, json.dumps({"inputs": "cat"}).encode())
         assert client.answer(begun)[0] == 200
         assert client.goodbye() == ErrorCodes.NO_ERROR
-        output = own_server.output()
+        output = own_server.output(15)  # though the client stays: sooner than --shutdown-seconds
     assert own_server.process.returncode == 0
     assert "Traceback" not in output
