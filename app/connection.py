@@ -123,7 +123,7 @@ class PoliteTCPServer(TCPServer):
                 pass  # its client is gone
             except asyncio.CancelledError:
                 pass  # it outlasted the shutdown, which says what was lost
-            except Exception:
+            except Exception:  # else it would end the whole server at its shutdown
                 logger.exception("a connection ended with an error")
 
     async def protocol_send(self, event: Event) -> None:
