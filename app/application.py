@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import AsyncIterator
-from dataclasses import asdict
 from datetime import datetime
 
 from starlette.applications import Starlette
@@ -12,7 +11,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from app import __version__
 from app.api.endpoints import Limits, Service
 from app.api.middleware import wrap
 from app.api.routes import RouteOptions, not_found, routes
@@ -23,10 +21,11 @@ from app.inference import machine, repository
 from app.inference.admission import Admission, AdmissionOptions, find_prompt
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
-from app.inference.loading import LoadedModel, LoadOptions, load, output_for
+from app.inference.loading import LoadOptions, load, output_for
 from app.inference.manifest import Manifest
-from app.inference.providers import Wanted
+from app.inference.plan import Wanted
 from app.inference.worker import BatchWorker, RunOptions
+from app.info import info
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
 from app.settings import Settings
@@ -76,7 +75,7 @@ def build(settings: Settings) -> Service:
         labels=model.manifest.labels,
         prompts=model.manifest.prompts,
         created=int(datetime.fromisoformat(model.manifest.created).timestamp()),
-        info=_info(settings, model, workers),
+        info=info(settings, model, workers),
         bodies=Bodies(_body_limits(settings)),
         limits=Limits(
             inputs=settings.max_client_batch_size,
@@ -190,29 +189,6 @@ def _route_options(settings: Settings) -> RouteOptions:
     )
 
 
-def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:
-    """What `/info` calls the kind of model."""
-    if manifest.task == "embedding":
-        return {"embedding": {"pooling": settings.pooling or manifest.pooling}}
-    if manifest.task == "splade":
-        return {"embedding": {"pooling": "splade"}}
-    if manifest.task == "multi_vector":
-        return {"embedding": {"pooling": "none"}}
-    names = {str(i): label for i, label in enumerate(manifest.labels)}
-    places = {label: i for i, label in enumerate(manifest.labels)}
-    return {manifest.task: {"id2label": names, "label2id": places}}
-
-
-def _vectors(manifest: Manifest) -> list[str]:
-    """The kinds of vectors that are answered: by `/embed`, `/embed_sparse` and `/embed_all`."""
-    answered = {
-        "dense": manifest.task == "embedding",
-        "sparse": manifest.task == "splade" or manifest.lexical is not None,
-        "multi_vector": manifest.multi_vector is not None,
-    }
-    return [kind for kind, is_there in answered.items() if is_there]
-
-
 def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
     """As in TEI, the checkpoint's own `default_prompt_name` counts only if it is asked for."""
     if settings.default_prompt_name is None:
@@ -232,31 +208,3 @@ def _wanted(settings: Settings) -> Wanted:
         gpu_memory_limit=settings.gpu_memory_limit,
         cache_dir=settings.cache_dir,
     )
-
-
-def _info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> dict[str, object]:
-    """TEI's keys in TEI's order, then ours."""
-    return {
-        "model_id": settings.model_id,
-        "model_sha": settings.revision,
-        "model_dtype": model.session.compute_dtype,
-        "served_model_name": settings.model_name,
-        "model_type": _model_type(settings, model.manifest),
-        "max_concurrent_requests": settings.max_concurrent_requests,
-        "max_input_length": model.max_input_length,
-        "max_batch_tokens": settings.max_batch_tokens,
-        "max_batch_requests": settings.max_batch_requests,
-        "max_client_batch_size": settings.max_client_batch_size,
-        "auto_truncate": settings.auto_truncate,
-        "tokenization_workers": tokenization_workers,
-        "version": __version__,
-        "sha": None,
-        "docker_label": None,
-        "provider": model.session.provider,
-        "provider_reason": model.reason,
-        "graph": model.session.graph.file,
-        "fingerprint": model.fingerprint,
-        "proof": asdict(model.proof),
-        "vectors": _vectors(model.manifest),
-        "vectors_left_out": model.manifest.left_out,
-    }

@@ -27,8 +27,8 @@ from app.inference.manifest import (
     Manifest,
     ManifestError,
 )
+from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
-from app.inference.providers import Plan, Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import EncodeOptions, Tokenization
 

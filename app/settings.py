@@ -16,7 +16,7 @@ from app import command_line
 from app import option_values as values
 from app.command_line import UsageError, flag_name
 from app.inference.manifest import Pooling
-from app.inference.providers import GPU_PROVIDERS, Choice, DtypeChoice
+from app.inference.plan import GPU_PROVIDERS, Choice, DtypeChoice
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from app.inference.batch import collate, in_order
 from app.inference.manifest import SENTENCE_EMBEDDING, Manifest
-from app.inference.providers import DtypeChoice, Wanted
+from app.inference.plan import DtypeChoice, Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
 from tests.bench_load import Rate

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.request import Request, urlopen
 
-from app.inference.providers import DtypeChoice
+from app.inference.plan import DtypeChoice
 from tests.process import Server
 
 BULK_ROWS = 32

@@ -23,8 +23,8 @@ from app.inference.manifest import (
     Source,
     file_digest,
 )
+from app.inference.plan import Wanted
 from app.inference.probes import Probes
-from app.inference.providers import Wanted
 
 TABLE = np.random.default_rng(11).normal(size=(6, 4)).astype(np.float32)
 WORDS = {"[UNK]": 0, "sea": 1, "rain": 2, "train": 3, "song": 4, "old": 5}

@@ -18,7 +18,7 @@ from app.inference.agreement import (
     yields_logits,
 )
 from app.inference.manifest import Certificate, Manifest
-from app.inference.providers import Plan
+from app.inference.plan import Plan
 
 logger = logging.getLogger(__name__)
 

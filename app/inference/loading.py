@@ -16,9 +16,9 @@ from app.inference.manifest import (
     ManifestError,
     Pooling,
 )
+from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, require_width
 from app.inference.proof import replay
-from app.inference.providers import Plan, Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
 

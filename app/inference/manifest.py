@@ -6,14 +6,14 @@ Only the standard library is needed here, so that the export can share this one 
 import hashlib
 import json
 import types
-import typing
 from collections.abc import Mapping
-from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal, Self
 
 from app.inference import bounded
+from app.inference.declared import Misfit, build
 
 SCHEMA = 1
 LARGEST = 2**31 - 1  # that a number of the manifest may be
@@ -201,12 +201,12 @@ class Manifest:
                 f"{path} has schema {found!r}, this version reads {SCHEMA}: export the model again"
             )
         try:
-            manifest = _build(cls, document, "")
+            manifest = build(cls, document, "")
             assert isinstance(manifest, cls)
             _check_pooling(manifest.pooling)
             _check_created(manifest.created)
             _check_numbers(manifest)
-        except _Misfit as error:
+        except Misfit as error:
             raise ManifestError(f"{path}: {error}") from None
         _check_paths(manifest, path)
         _check_digest(document, path)
@@ -284,7 +284,7 @@ def _check_created(created: str) -> None:
     try:
         datetime.fromisoformat(created)
     except ValueError:
-        raise _Misfit(f"created: {created!r} is not a date and a time") from None
+        raise Misfit(f"created: {created!r} is not a date and a time") from None
 
 
 def _check_numbers(manifest: Manifest) -> None:
@@ -299,51 +299,9 @@ def _check_numbers(manifest: Manifest) -> None:
     }
     for name, (number, least, most) in bounds.items():
         if not least <= number <= most:
-            raise _Misfit(f"{name}: {number} is not between {least} and {most}")
+            raise Misfit(f"{name}: {number} is not between {least} and {most}")
 
 
 def _check_pooling(pooling: str | None) -> None:
     for mode in pooling.split("+") if pooling is not None else ():
-        _build(PoolingMode, mode, "pooling")
-
-
-class _Misfit(Exception):
-    """A value of another type than the manifest declares; the message starts with its path."""
-
-
-def _build(kind: Any, value: Any, path: str) -> Any:
-    """Turn parsed JSON into the declared type, or raise _Misfit with the path of the fault."""
-    if is_dataclass(kind):
-        return _build_dataclass(kind, value, path)
-    origin = typing.get_origin(kind)
-    arguments = typing.get_args(kind)
-    if origin in {types.UnionType, typing.Union}:
-        return None if value is None else _build(arguments[0], value, path)
-    if origin is Literal:
-        if value not in arguments:
-            raise _Misfit(f"{path}: {value!r} is not one of {', '.join(map(repr, arguments))}")
-        return value
-    if origin is tuple and isinstance(value, list):
-        return tuple(_build(arguments[0], item, f"{path}[{i}]") for i, item in enumerate(value))
-    if origin is dict and isinstance(value, dict):
-        return {key: _build(arguments[1], item, f"{path}.{key}") for key, item in value.items()}
-    expected = origin or kind
-    if expected is float and type(value) is int:
-        return float(value)
-    if type(value) is not expected:
-        raise _Misfit(f"{path}: {value!r} is not of type {expected.__name__}")
-    return value
-
-
-def _build_dataclass(kind: Any, value: Any, path: str) -> Any:
-    if not isinstance(value, dict):
-        raise _Misfit(f"{path}: {value!r} is not an object")
-    hints = typing.get_type_hints(kind)
-    found = {}
-    for declared in fields(kind):
-        where = f"{path}.{declared.name}" if path else declared.name
-        if declared.name in value:
-            found[declared.name] = _build(hints[declared.name], value[declared.name], where)
-        elif declared.default is MISSING:
-            raise _Misfit(f"{where} is missing")
-    return kind(**found)
+        build(PoolingMode, mode, "pooling")

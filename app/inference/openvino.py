@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import onnxruntime
 
-from app.inference.providers import ORT_NAMES
+from app.inference.plan import ORT_NAMES
 
 PACKAGE = "onnxruntime_ep_openvino"
 _NAME = "openvino"  # under which the plug-in is registered

@@ -14,16 +14,8 @@ from app.inference import machine, nvidia, openvino, tensorrt
 from app.inference.batch import Batch, BatchLimits
 from app.inference.failures import backend_failure
 from app.inference.manifest import Dtype, Graph, Manifest, Provider, Task
-from app.inference.providers import (
-    GPU_PROVIDERS,
-    ORT_NAMES,
-    Here,
-    Plan,
-    Wanted,
-    candidates,
-    misplaced,
-    unusable,
-)
+from app.inference.plan import GPU_PROVIDERS, ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
+from app.inference.providers import candidates
 
 logger = logging.getLogger(__name__)
 

@@ -17,8 +17,8 @@ from app.inference import loading
 from app.inference.batch import Batch, TokenizedInput, collate
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import Graph, Manifest, Padding
+from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes
-from app.inference.providers import Plan, Wanted
 from export import attention, card, float16, halves, packing, pipeline
 from export.cpu_session import CpuSession
 from export.graph_reading import lift_constants

@@ -20,8 +20,8 @@ from app.inference.admission import InputOptions
 from app.inference.batch import TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import Graph, Manifest, Padding
+from app.inference.plan import Wanted
 from app.inference.probes import Probes
-from app.inference.providers import Wanted
 from export import card, check, int8, pipeline
 from export.errors import ExportError
 from export.fingerprint import lossy

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from app.inference import repository
 from app.inference.batch import Batch, TokenizedInput, blank, collate
 from app.inference.manifest import TASK_OUTPUTS, Manifest
-from app.inference.providers import DtypeChoice, Wanted
+from app.inference.plan import DtypeChoice, Wanted
 from app.inference.session import Session, plans
 from app.prove import with_graphs
 from tests.bench_load import get, load

@@ -3,7 +3,7 @@
 import onnxruntime
 
 from app.inference import nvidia
-from app.inference.providers import ORT_NAMES
+from app.inference.plan import ORT_NAMES
 
 
 def fault() -> str | None:

@@ -17,7 +17,7 @@ from app.errors import OutOfMemory
 from app.inference import nvidia, repository, tensorrt
 from app.inference.batch import blank
 from app.inference.manifest import GRAPH_FILE, TASK_OUTPUTS, Manifest
-from app.inference.providers import DtypeChoice, Wanted
+from app.inference.plan import DtypeChoice, Wanted
 from app.inference.session import Session, plans
 from app.prove import prove, with_graphs
 from tests.gpu import device

@@ -10,7 +10,7 @@ from app.errors import StartupError
 from app.inference.acceptance import Proof, judge
 from app.inference.agreement import Agreement
 from app.inference.manifest import Certificate, Manifest
-from app.inference.providers import Plan
+from app.inference.plan import Plan
 from tests import tiny
 
 BFLOAT16 = Plan("openvino", "bfloat16 was asked for", compute_dtype="bfloat16")

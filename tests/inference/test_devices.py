@@ -17,7 +17,7 @@ from app.inference.admission import InputOptions
 from app.inference.batch import Batch, BatchLimits, TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import SENTENCE_EMBEDDING
-from app.inference.providers import Plan, Wanted
+from app.inference.plan import Plan, Wanted
 from app.inference.session import Session
 from app.inference.worker import BatchWorker, RunOptions
 from app.metrics import Metrics

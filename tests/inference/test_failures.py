@@ -61,7 +61,7 @@ from pathlib import Path
 from app.errors import OutOfMemory
 from app.inference.batch import blank
 from app.inference.manifest import Manifest
-from app.inference.providers import Plan
+from app.inference.plan import Plan
 from app.inference.session import Session
 
 folder = Path(sys.argv[1])

@@ -13,8 +13,8 @@ from app.inference import bounded, loading, machine
 from app.inference.batch import TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Certificate, Manifest
+from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes
-from app.inference.providers import Plan, Wanted
 from app.inference.session import Session
 from tests import tiny
 

@@ -10,9 +10,9 @@ from app.inference import archive
 from app.inference.agreement import is_proved
 from app.inference.batch import Batch, BatchLimits
 from app.inference.manifest import Manifest, Padding
+from app.inference.plan import Wanted
 from app.inference.probes import Probes, ProbesError
 from app.inference.proof import replay
-from app.inference.providers import Wanted
 from app.inference.session import Session, plans
 from tests import tiny
 

@@ -5,17 +5,17 @@ import pytest
 
 from app.errors import StartupError
 from app.inference.manifest import Provider, Task
-from app.inference.providers import (
+from app.inference.plan import (
     ORT_NAMES,
     Choice,
     DtypeChoice,
     Here,
     Plan,
     Wanted,
-    candidates,
     misplaced,
     unusable,
 )
+from app.inference.providers import candidates
 
 CPU, CUDA = ORT_NAMES["cpu"], ORT_NAMES["cuda"]
 PLAIN = Here(frozenset({CPU}), 2, bfloat16=False, openvino_fault="no plug-in")

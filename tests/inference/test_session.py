@@ -10,7 +10,7 @@ import pytest
 from app.errors import BackendFailed, StartupError
 from app.inference.batch import TokenizedInput, collate
 from app.inference.manifest import Manifest
-from app.inference.providers import Plan
+from app.inference.plan import Plan
 from app.inference.session import Session
 from tests import tiny
 

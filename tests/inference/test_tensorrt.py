@@ -25,7 +25,8 @@ from app.inference import loading, nvidia, tensorrt
 from app.inference.batch import BatchLimits, blank, choose
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import SENTENCE_EMBEDDING
-from app.inference.providers import ORT_NAMES, Here, Plan, Wanted, candidates
+from app.inference.plan import ORT_NAMES, Here, Plan, Wanted
+from app.inference.providers import candidates
 from app.settings import Settings
 from tests import tiny
 from tests.process import ROOT
