@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -54,6 +55,13 @@ def test_growth_is_that_after_the_warm_up() -> None:
 
 def test_a_small_server_may_grow_by_a_little() -> None:
     assert record(np.linspace(50 * MB, 55 * MB, 100)).verdict() == []
+
+
+@pytest.mark.parametrize(("made", "faults"), [(3, []), (4, ["threads leak: 8 became 12"])])
+def test_a_pool_may_make_its_threads_late_but_only_so_many(made: int, faults: list[str]) -> None:
+    found = record([MB] * 8)
+    found.samples[-1] = replace(found.samples[-1], threads=8 + made)
+    assert found.verdict() == faults
 
 
 def test_files_that_stay_open_are_a_leak() -> None:

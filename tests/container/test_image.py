@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import select
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,15 @@ pytestmark = pytest.mark.container
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 IN_FLIGHT = 200
+ASK_INSIDE = """
+from urllib.request import urlopen
+while True:
+    try:
+        print(urlopen("http://127.0.0.1:8000/info").status)
+        break
+    except OSError:  # not ready yet
+        pass
+"""
 # As many tokens as the model takes, so that the requests cannot all be answered before the signal.
 LONG_TEXT = "the quick brown fox jumps over the lazy dog " * 30
 
@@ -117,6 +128,33 @@ def test_requests_in_flight_are_answered_after_the_signal(image: str) -> None:
         for connection in connections:
             connection.close()
         assert found.exit_code() == 0
+
+
+def test_half_a_gigabyte_is_enough_for_any_user(image: str) -> None:
+    """Also for requests of every size that the defaults allow, over several connections."""
+    options = (*HARDENED, "--user=12345", "--memory=512m", "--memory-swap=512m")
+    bodies = [
+        "a short query",
+        LONG_TEXT,
+        [LONG_TEXT] * 32,
+        [LONG_TEXT[: 40 * n] for n in range(1, 33)],
+    ]
+    with running(image, options=options) as found, ThreadPoolExecutor(4) as pool:
+        answers = pool.map(lambda inputs: found.post("/embed", {"inputs": inputs}), bodies * 8)
+        assert [len(vectors) for vectors in answers] == [1, 1, 32, 32] * 8
+        status = podman("exec", found.name, "cat", "/proc/1/status")
+        assert "Uid:\t12345" in status
+        print(re.findall("VmHWM.*", status))  # noqa: T201  # a figure to keep
+        podman("stop", "--time", "10", found.name)
+        assert found.exit_code() == 0  # 137 where the limit ended it
+
+
+def test_no_network_is_needed(image: str) -> None:
+    name = podman("run", "--detach", *HARDENED, "--network=none", image)
+    try:
+        assert podman("exec", name, "python", "-c", ASK_INSIDE) == "200"
+    finally:
+        podman("rm", "--force", "--time", "0", name)
 
 
 # Other models than the one inside: a mounted Hub cache, or the Hub.

@@ -11,6 +11,7 @@ WARM_UP = 0.4  # of the time: until then memory may grow
 BLOCKS = 60  # that the rest is cut into; each counts with its median
 GROWTH = 0.05  # of memory over the rest of the time, that is no leak
 GROWTH_BYTES = 8_000_000  # what a small server may grow by
+SPARE_THREADS = 3  # of pools, which make a thread when they first need one more
 SHOWN = 20  # faults that are told in full
 
 
@@ -54,7 +55,7 @@ class Record:
             found.append(f"memory leaks: it grew by {growth / 1e6:.0f} MB after the warm-up")
         threads = [sample.threads for sample in self.samples]
         late = len(threads) * 3 // 4
-        if late and max(threads[late:]) > max(threads[:late]):
+        if late and max(threads[late:]) > max(threads[:late]) + SPARE_THREADS:
             found.append(f"threads leak: {max(threads[:late])} became {max(threads[late:])}")
         if self.left_files > self.idle_files:
             found.append(f"files leak: {self.idle_files} became {self.left_files}")
