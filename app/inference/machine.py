@@ -9,7 +9,10 @@ from pathlib import Path, PurePosixPath
 
 _CPUINFO = Path("/proc/cpuinfo")
 # Instruction sets that change which kernels run, and so the last digits of a vector.
-_FEATURES = ("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx512f", "avx2", "bf16", "sve")
+_FEATURES = (
+    *("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2"),
+    *("bf16", "sve"),
+)
 
 
 def describe(cpuinfo: Path = _CPUINFO) -> str:
@@ -23,6 +26,14 @@ def describe(cpuinfo: Path = _CPUINFO) -> str:
 def computes_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
     """Whether an x86 processor has instructions for bfloat16."""
     return not _flags(cpuinfo).isdisjoint({"amx_bf16", "avx512_bf16"})
+
+
+def sums_bytes_exactly(cpuinfo: Path = _CPUINFO) -> bool:
+    """Whether an x86 processor has instructions that add products of bytes up in 32 bits.
+
+    Without them two such products are added in 16 bits, and cut off where they do not fit.
+    """
+    return not _flags(cpuinfo).isdisjoint({"avx512_vnni", "avx_vnni"})
 
 
 def _flags(cpuinfo: Path) -> set[str]:

@@ -186,6 +186,8 @@ def _session_options(plan: Plan) -> onnxruntime.SessionOptions:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if plan.compute_dtype == "int8" and not machine.sums_bytes_exactly():
+        options.add_session_config_entry("session.x64quantprecision", "1")  # slower, and right
     return options
 
 

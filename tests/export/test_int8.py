@@ -17,15 +17,17 @@ from onnx import TensorProto, helper, numpy_helper
 from app.api.endpoints import Service
 from app.errors import StartupError
 from app.inference.admission import InputOptions
-from app.inference.batch import TokenizedInput
+from app.inference.batch import TokenizedInput, collate
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import Graph, Manifest, Padding
-from app.inference.plan import Wanted
+from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes
+from app.inference.session import Session
 from export import card, check, int8, pipeline
 from export.errors import ExportError
 from export.fingerprint import lossy
 from export.request import Request
+from tests import tiny
 
 PADDING = Padding(0, 0, "right")
 TEXTS = ["the rain", "a guitar on the old stage in paris", "market", "water is at rest"]
@@ -198,16 +200,22 @@ def write_product(folder: Path, weights: NDArray[np.float32]) -> Graph:
     return Graph("model.onnx", "float32", ("cpu",), ("input_ids",), ("token_embeddings",))
 
 
-def test_products_are_of_integers_with_a_scale_for_each_token_and_channel(tmp_path: Path) -> None:
-    import onnxruntime
+def served(folder: Path, graph: Graph, inputs: list[TokenizedInput]) -> NDArray[np.float32]:
+    """What serving gets of the first output of a graph, which stands alone in a folder."""
+    manifest = replace(tiny.build(folder / "manifest"), graphs=(replace(graph, dtype="int8"),))
+    plan = Plan("cpu", "asked for", compute_dtype="int8")
+    output = graph.outputs[0]
+    session = Session.load(folder, manifest, plan)
+    return session.run(collate(inputs, PADDING), [output])[output]
 
+
+def test_products_are_of_integers_with_a_scale_for_each_token_and_channel(tmp_path: Path) -> None:
     weights = np.random.default_rng(3).normal(size=(4, 5)).astype(np.float32)
     exact = write_product(tmp_path, weights)
     ids = TokenizedInput(np.array([0, 1, 2], np.int64))
     probes = Probes(("x",), (ids,), np.zeros((1, 5), np.float32))
     made = int8.quantize(tmp_path, exact, probes, PADDING)
-    session = onnxruntime.InferenceSession(tmp_path / made.file, providers=["CPUExecutionProvider"])
-    [[found]] = session.run(None, {"input_ids": ids.input_ids[np.newaxis]})
+    [found] = served(tmp_path, made, [ids])
 
     rows = np.array([[1, -2, 0.5, 0], [0, 0, 0, 0], [3, 1, 1e-3, -8]])
     factors = np.sqrt(np.abs(rows).max(axis=0) / np.abs(weights).max(axis=1))
@@ -228,3 +236,26 @@ def test_layers_behind_the_encoder_stay_exact(tmp_path: Path) -> None:
     onnx.save(model, tmp_path / exact.file)
     with pytest.raises(ExportError, match="--dtype int8: the model multiplies nothing by weights"):
         int8.quantize(tmp_path, exact, Probes((), (), np.zeros((0, 5), np.float32)), PADDING)
+
+
+@pytest.mark.parametrize("columns", [1, 16, 300])
+def test_products_of_the_largest_bytes_are_exact(tmp_path: Path, columns: int) -> None:
+    """Processors without VNNI add two products up in 16 bits, unless they are told not to."""
+    weights = np.full((64, columns), 127, np.int8)
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["bytes"], to=TensorProto.UINT8),
+        helper.make_node("MatMulInteger", ["bytes", "weights"], ["sums"]),
+        helper.make_node("Cast", ["sums"], ["sentence_embedding"], to=TensorProto.FLOAT),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "products",
+        [helper.make_tensor_value_info("input_ids", TensorProto.INT64, ["rows", "tokens"])],
+        [helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, None)],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=9), tmp_path / "model.onnx")
+    one = Graph("model.onnx", "int8", ("cpu",), ("input_ids",), ("sentence_embedding",))
+    sums = served(tmp_path, one, [TokenizedInput(np.full(64, 255))] * 3)
+    np.testing.assert_array_equal(sums, np.full((3, columns), 64 * 255 * 127, np.float32))

@@ -88,5 +88,20 @@ def test_what_computes_in_bfloat16(tmp_path: Path, flags: str, computes: bool) -
     assert not machine.computes_bfloat16(tmp_path / "none")
 
 
+@pytest.mark.parametrize(
+    ("flags", "exactly"),
+    [
+        ("fpu avx2", False),
+        ("avx512f avx512bw", False),
+        ("avx512f avx512_vnni", True),
+        ("avx2 avx_vnni", True),
+    ],
+)
+def test_what_sums_bytes_exactly(tmp_path: Path, flags: str, exactly: bool) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
+    assert machine.sums_bytes_exactly(cpuinfo) is exactly
+
+
 def test_a_machine_without_cpuinfo_has_a_description(tmp_path: Path) -> None:
     assert machine.describe(tmp_path / "none")
