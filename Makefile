@@ -89,12 +89,12 @@ bench-quick: .venv/development.stamp ## Measure for a minute, for use after each
 
 bench-quality: .venv/development.stamp ## Compare what is served by default with sentence-transformers, over 2,000 texts
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
-	$(bin)/python -m tests.bench_quality
+	$(bin)/python -m tests.bench.quality
 
 ifeq ($(OPENVINO),any-vendor)
 any_vendor := $(CURDIR)/.venv/any-vendor
-bench bench-quick: export PYTHONPATH = $(any_vendor)
-bench bench-quick: $(any_vendor)/onnxruntime_ep_openvino
+bench bench-quick bench-quality: export PYTHONPATH = $(any_vendor)
+bench bench-quick bench-quality: $(any_vendor)/onnxruntime_ep_openvino
 
 $(any_vendor)/onnxruntime_ep_openvino: tests/openvino/any_vendor.c .venv/development.stamp
 	$(bin)/python -m tests.openvino '$(any_vendor)'

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench_report import markers
+from tests.bench.report import markers
 from tests.overload.__main__ import COMMAND, PAGE
 from tests.overload.clients import Answer, Clients, get, post
 from tests.overload.stage import Stage, Watch

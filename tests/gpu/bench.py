@@ -23,7 +23,7 @@ from app.inference.manifest import TASK_OUTPUTS, Manifest
 from app.inference.plan import DtypeChoice, Wanted
 from app.inference.session import Session, plans
 from app.prove import with_graphs
-from tests.bench_load import get, load
+from tests.bench.load import get, load
 from tests.gpu import device
 from tests.process import ROOT, Server
 from tests.texts import passages
@@ -138,7 +138,7 @@ def reference(original: Path | None, on: str, length: int, seconds: float) -> It
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from tests.bench_reference import rate
+    from tests.bench.reference import rate
 
     if on == "cuda" and not torch.cuda.is_available():
         yield f"sentence-transformers: not measured, torch {torch.__version__} has no CUDA here"
@@ -149,7 +149,8 @@ def reference(original: Path | None, on: str, length: int, seconds: float) -> It
     model.max_seq_length = length
     texts = ["word " * (2 * length)] * (2 * ROWS)  # each is cut to the full length
     rate(model, texts, ROWS, 0.1)
-    tokens = rate(model, texts, ROWS, seconds)[0] * length
+    count, taken, _ = rate(model, texts, ROWS, seconds)
+    tokens = count * length / taken
     name = f"sentence-transformers {dtype} sdpa"
     yield f"{name}, {ROWS} × {length}: {tokens:,.0f} tokens a second"
 
@@ -165,8 +166,8 @@ def served(folder: Path, wanted: Wanted, seconds: int) -> Iterator[str]:
         server.wait_ready(300)
         info = get(server, "/info")
         for connections in CONNECTIONS:
-            found = load(server, queries, 1, connections, seconds)
-            rate = f"{found.wall:,.0f} queries a second, median {found.median}"
+            found = load(server, queries, connections, seconds)
+            rate = f"{found.wall:,.0f} queries a second, median {found.latency}"
             yield f"{info['provider']} {info['model_dtype']}, {connections} connections: {rate}"
     finally:
         server.stop()

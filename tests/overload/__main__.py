@@ -28,8 +28,8 @@ from numpy.typing import NDArray
 
 from app.inference import machine
 from export.default_model import DEFAULT_MODEL_ID
-from tests.bench_load import BULK_ROWS
-from tests.bench_report import insert
+from tests.bench.load import BULK_ROWS
+from tests.bench.report import insert
 from tests.overload.clients import Clients, post
 from tests.overload.stage import Stage, Watch
 from tests.process import Server

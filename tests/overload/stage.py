@@ -5,7 +5,7 @@ import re
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 
-from tests.bench_load import cpu_seconds
+from tests.bench.load import cpu_seconds
 from tests.overload.clients import Answer, Clients, get
 from tests.process import Server
 

@@ -1,23 +1,11 @@
-"""`make bench`: the server beside the bare session and its peers, in one run.
+"""One run of the bench over one model: what is measured, beside what, and the lines that say so."""
 
-First, that the vectors agree. Then texts a second of wall and of CPU time: short queries one by
-one over 1, 8 and 32 connections, bulk requests of 32 passages over 4, and queries at a fixed rate
-while bulk requests run, as a client sees them (latency counts from when a query was due); and
-requests of 8, 64 and 512 passages, of which a text should cost the same. The bare session is the
-limit: the same graph in this process, fed by a loop in the batches that suit it. Peers are
-sentence-transformers and, where `--infinity` names the Python of its environment, infinity. The
-load comes from `wrk`, which costs next to nothing. For the default model the report also goes to
-`docs/performance.md`, with a picture beside it. `make bench-quick` leaves out what is not needed
-to see whether a change helped.
-"""
-
-import argparse
 import json
-import shutil
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import date
+from functools import partial
 from itertools import cycle, islice
 from pathlib import Path
 from typing import Any
@@ -28,12 +16,12 @@ from numpy.typing import NDArray
 from app.inference import machine, repository
 from app.inference.manifest import Manifest
 from export.default_model import DEFAULT_MODEL_ID, installed
-from tests.bench_bare import Kind, bare
-from tests.bench_infinity import THEIRS, infinity, missing, version
-from tests.bench_load import (
+from tests.bench.bare import Bare, Kind
+from tests.bench.infinity import THEIRS, infinity, version
+from tests.bench.load import (
+    BULK_CONNECTIONS,
     BULK_ROWS,
     MANY_ROWS,
-    Rate,
     all_of,
     get,
     load,
@@ -42,42 +30,16 @@ from tests.bench_load import (
     resident_megabytes,
     serving,
 )
-from tests.bench_report import HEAD, Row, draw, insert
+from tests.bench.rate import Rate, together
+from tests.bench.report import HEAD, Row
 from tests.process import Server
 from tests.texts import passages
 
-SECONDS, QUICK_SECONDS = 8, 3
-PAGE = Path("docs/performance.md")
-PICTURE = PAGE.with_name("bench")
+SECONDS, QUICK_SECONDS = 8, 4
 # Exported models; in the second place, with an int8 graph beside the float32 one.
 MODELS, INT8_MODELS = Path("models"), Path(".bench-models")
-MOST_CONNECTIONS = 32
-
-
-def main(arguments: Sequence[str]) -> int:
-    """Measure one exported model; the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m tests.bench", allow_abbrev=False)
-    parser.add_argument("model_id", metavar="MODEL_ID")
-    parser.add_argument("--quick", action="store_true", help="only our server, for a minute")
-    parser.add_argument("--infinity", type=Path, help="the Python of an environment that has it")
-    options = parser.parse_args(arguments)
-    folder = repository.find(options.model_id, None, MODELS)
-    fault = None if options.infinity is None else missing(options.infinity)
-    if shutil.which("wrk") is None:
-        fault = "make bench needs wrk: apt-get install wrk"
-    elif folder is None:
-        fault = f"{options.model_id} is not exported: make export MODEL_ID={options.model_id}"
-    if fault is not None or folder is None:
-        sys.stderr.write(f"error: {fault}\n")
-        return 1
-    bench, lines = Bench(options.model_id, folder, options.quick), []
-    for line in bench.report(options.infinity):
-        print(line, flush=True)  # noqa: T201  # what it is for
-        lines.append(line)
-    if options.model_id == DEFAULT_MODEL_ID and not options.quick:
-        draw(bench.rows, lines[0].strip(), PICTURE)
-        insert(PAGE, [*lines, f"\n![Texts a CPU-second, side by side]({PICTURE.name}.svg)"])
-    return 0
+CONNECTIONS = (1, 8, 32)
+ALONE, QUERIES, PASSAGES = "queries, one caller", "queries one by one", "passages in batches"
 
 
 class Bench:
@@ -138,28 +100,28 @@ class Bench:
     def serve(
         self, server: Server, name: str, kind: Kind, reference: dict[str, Any] | None
     ) -> Iterator[str]:
-        """One kind of service and the bare session beside it."""
+        """One kind of service, taking turns with the bare session."""
         if reference is not None:
             served = [json.loads(post(server, {"inputs": text}))[0] for text in self.check]
             yield self.agreement(np.array(served), reference)
         started = resident_megabytes(server)
-        single = bare(kind, self.queries, self.seconds, batched=False)
-        batches = bare(kind, self.bulk, self.seconds, batched=True)
+        turns = Turns(Bare(kind), self.queries, self.bulk, self.seconds / 4)
         yield "\n" + HEAD
-        yield self.row(name, "bare session, queries one by one", single)
-        yield self.row(name, "bare session, passages in batches", batches)
-        for connections in (1, MOST_CONNECTIONS) if self.quick else (1, 8, MOST_CONNECTIONS):
-            found = load(server, self.queries, 1, connections, self.seconds)
-            yield self.row(name, over(connections), found, single)
-        found = load(server, self.bulk, BULK_ROWS, 4, self.seconds)
-        yield self.row(
-            name, f"server, {BULK_ROWS} passages a request, 4 connections", found, batches
-        )
-        for rows in () if self.quick else MANY_ROWS:
-            found = all_of(server, self.many, rows)
-            yield self.row(
-                name, f"server, {rows} passages a request, 2 connections", found, batches
-            )
+        for connections in CONNECTIONS[:: 2 if self.quick else 1]:
+            part = partial(load, server, self.queries, connections, self.seconds / 2)
+            found, limit = turns.take(ALONE if connections == 1 else QUERIES, part, part)
+            yield self.row(name, over(connections), found, limit)
+        for rows in (BULK_ROWS,) if self.quick else (BULK_ROWS, *MANY_ROWS):
+            connections = BULK_CONNECTIONS if rows == BULK_ROWS else 2
+            texts = self.many(rows * connections * max(1, 64 // rows))
+            found, limit = turns.take(PASSAGES, partial(all_of, server, texts, rows, connections))
+            yield self.row(name, in_bulk(rows, connections), found, limit)
+        for what, limit in turns.limits().items():
+            yield self.row(name, f"bare session, {what}", limit)
+        lone = self.rate(name, over(1)).median, turns.limits()[ALONE].median
+        assert lone[0] is not None
+        assert lone[1] is not None
+        yield f"\na lone query takes {1000 * (lone[0] - lone[1]):.2f} ms longer than the bare session"
         yield f"\n{mixed(server, self.queries, self.bulk, self.seconds)}"
         yield f"resident {started:.0f} MB at the start, {resident_megabytes(server):.0f} MB now"
 
@@ -172,17 +134,18 @@ class Bench:
             yield f"\n**{name}**\n"
             yield self.agreement(server.vectors(self.check), reference)
             yield "\n" + HEAD
-            for connections in (1, 8, MOST_CONNECTIONS):
-                found = load(server, self.queries, 1, connections, self.seconds, THEIRS)
+            for connections in CONNECTIONS:
+                found = load(server, self.queries, connections, self.seconds, THEIRS)
                 yield self.row(name, over(connections), found)
-            found = load(server, self.bulk, BULK_ROWS, 4, self.seconds, THEIRS)
-            yield self.row(name, f"server, {BULK_ROWS} passages a request, 4 connections", found)
+            texts = self.many(BULK_ROWS * BULK_CONNECTIONS * 2)
+            found = all_of(server, texts, BULK_ROWS, BULK_CONNECTIONS, THEIRS)
+            yield self.row(name, in_bulk(BULK_ROWS, BULK_CONNECTIONS), found)
             yield f"\nresident {resident_megabytes(server):.0f} MB now\n"
-        theirs = self.rate(name, over(MOST_CONNECTIONS))
+        theirs = self.rate(name, over(CONNECTIONS[-1]))
         for kind in ours:
-            found = self.rate(kind, over(MOST_CONNECTIONS))
+            found = self.rate(kind, over(CONNECTIONS[-1]))
             yield (
-                f"- {kind}, queries over {MOST_CONNECTIONS} connections: "
+                f"- {kind}, queries over {CONNECTIONS[-1]} connections: "
                 f"{found.wall / theirs.wall:.1f} times as many a second as infinity, "
                 f"{found.cpu / theirs.cpu:.1f} times as many a CPU-second"
             )
@@ -196,10 +159,9 @@ class Bench:
         cosine = np.einsum("nd,nd->n", vectors, np.array(reference["vectors"])).min()
         return f"worst cosine to sentence-transformers over {len(self.check)} texts: {cosine:.7f}"
 
-    @property
-    def many(self) -> list[str]:
-        """As many passages as the largest request and another one hold."""
-        return list(islice(cycle(self.bulk), 2 * MANY_ROWS[-1]))
+    def many(self, count: int) -> list[str]:
+        """So many passages."""
+        return list(islice(cycle(self.bulk), count))
 
     @property
     def check(self) -> list[str]:
@@ -223,10 +185,39 @@ class Bench:
         return found
 
 
+class Turns:
+    """The bare session, measured before and after each part of what it is the limit of."""
+
+    def __init__(
+        self, bare: Bare, queries: Sequence[str], bulk: Sequence[str], seconds: float
+    ) -> None:
+        lone = [[text] for text in queries]
+        self._measure: dict[str, Callable[[], Rate]] = {
+            ALONE: partial(bare.rate, lone, seconds, callers=1),
+            QUERIES: partial(bare.rate, lone, seconds),
+            PASSAGES: partial(bare.rate, bare.batches(bulk), seconds),
+        }
+        self._found: dict[str, list[Rate]] = {what: [] for what in self._measure}
+
+    def take(self, what: str, *parts: Callable[[], Rate]) -> tuple[Rate, Rate]:
+        """The rate over all parts, and the limit's meanwhile."""
+        limits, found = [self._measure[what]()], []
+        for part in parts:
+            found.append(part())
+            limits.append(self._measure[what]())
+        self._found[what] += limits
+        return together(found), together(limits)
+
+    def limits(self) -> dict[str, Rate]:
+        """What the bare session did all in all."""
+        return {what: together(rates) for what, rates in self._found.items() if rates}
+
+
 def over(connections: int) -> str:
     """The name of a row."""
     return f"server, queries, {connections} connection{'' if connections == 1 else 's'}"
 
 
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+def in_bulk(rows: int, connections: int) -> str:
+    """The name of a row."""
+    return f"server, {rows} passages a request, {connections} connections"

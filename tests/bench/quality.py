@@ -19,9 +19,8 @@ from app.inference import machine
 from app.inference.agreement import Agreement
 from app.inference.comparison import Answers, compare_vectors
 from export.default_model import DEFAULT_MODEL_ID, installed
-from tests.bench import PAGE
-from tests.bench_load import BULK_ROWS, get, post, serving
-from tests.bench_report import insert
+from tests.bench.load import BULK_ROWS, get, post, serving
+from tests.bench.report import PAGE, insert
 from tests.process import Server
 from tests.texts import passages
 
@@ -46,7 +45,7 @@ def reference(texts: Sequence[str]) -> NDArray[np.float32]:
     """The unit vectors of sentence-transformers, from the original weights, (N, D)."""
     asked: dict[str, Any] = {"folder": str(installed()), "seconds": 0, "check": texts}
     child = subprocess.run(
-        [sys.executable, "-m", "tests.bench_reference"],
+        [sys.executable, "-m", "tests.bench.reference"],
         input=json.dumps({**asked, "queries": [], "bulk": []}),
         capture_output=True, text=True, check=True,
     )  # fmt: skip

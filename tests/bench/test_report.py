@@ -4,20 +4,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench_load import Rate
-from tests.bench_report import BENCH, Row, draw, insert, markers
+from tests.bench.rate import Rate
+from tests.bench.report import BENCH, Row, draw, insert, markers
 
 BEGIN, END = markers(BENCH)
-BARE = Rate(100, 50)
+BARE = Rate(100, 1, 2)
 ROWS = [
     Row("cpu float32", "bare session", BARE),
-    Row("cpu float32", "server, 8 connections", Rate(90, 45, "1.5ms"), BARE),
-    Row("sentence-transformers", "one by one", Rate(1234.4, 25)),
+    Row("cpu float32", "server, 8 connections", Rate(180, 2, 4, 0.0015), BARE),
+    Row("sentence-transformers", "one by one", Rate(12344, 10, 493.76)),
 ]
 
 
 def test_a_row_beside_its_limit_says_how_close_it_comes() -> None:
-    assert str(ROWS[1]) == "| server, 8 connections | 90 | 45 | 0.90 | 1.5ms |"
+    assert str(ROWS[1]) == "| server, 8 connections | 90 | 45 | 0.90 | 1.50 ms |"
     assert str(ROWS[2]) == "| one by one | 1,234 | 25 |  |  |"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench_infinity import infinity, missing
+from tests.bench.infinity import infinity, missing
 
 
 @pytest.mark.parametrize("python", [Path(sys.executable), Path("no/such/python")])

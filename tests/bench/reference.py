@@ -1,7 +1,7 @@
 """sentence-transformers over the bench's texts, in a process of its own: vectors, and how fast.
 
 Reads `{"folder", "seconds", "check", "queries", "bulk"}` from stdin, all but the first two lists
-of texts; prints `{"vectors", "queries", "bulk"}`, the last two as texts a second of wall and CPU.
+of texts; prints `{"vectors", "queries", "bulk"}`, the last two as texts, seconds and CPU-seconds.
 """
 
 import json
@@ -14,8 +14,8 @@ from sentence_transformers import SentenceTransformer
 
 def rate(
     model: SentenceTransformer, texts: Sequence[str], rows: int, seconds: float
-) -> tuple[float, float]:
-    """Texts a second of wall and of CPU time, so many at a call."""
+) -> tuple[int, float, float]:
+    """Texts, and the seconds of wall and of CPU time they took, so many at a call."""
     count, place = 0, 0
     started, cpu_started = time.perf_counter(), time.process_time()
     while time.perf_counter() - started < seconds:
@@ -24,7 +24,7 @@ def rate(
         count += len(group)
         place = place + rows if place + 2 * rows <= len(texts) else 0
     wall, cpu = time.perf_counter() - started, time.process_time() - cpu_started
-    return count / wall, count / cpu
+    return count, wall, cpu
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ from urllib.error import URLError
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench_load import Dialect, get, post
+from tests.bench.load import Dialect, get, post
 from tests.process import free_port
 
 THEIRS = Dialect("/embeddings", "input")
