@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -25,7 +26,7 @@ class Infinity:
     Its engine for ONNX loads no local folder.
     """
 
-    def __init__(self, python: Path, checkpoint: Path) -> None:
+    def __init__(self, python: Path, checkpoint: Path, scratch: str) -> None:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
@@ -36,6 +37,7 @@ class Infinity:
                 "--host", "127.0.0.1", "--port", str(port), "--log-level", "error",
             ],
             env={**environment, "HF_HUB_OFFLINE": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"},
+            cwd=scratch,  # where it leaves an empty folder
             stdout=subprocess.DEVNULL,
             text=True,
         )  # fmt: skip
@@ -61,13 +63,14 @@ class Infinity:
 @contextmanager
 def infinity(python: Path, checkpoint: Path) -> Iterator[Infinity]:
     """A running one, ended with the block."""
-    server = Infinity(python, checkpoint)
-    try:
-        server.wait_ready()
-        yield server
-    finally:
-        server.process.kill()
-        server.process.wait()
+    with tempfile.TemporaryDirectory() as scratch:
+        server = Infinity(python.absolute(), checkpoint.absolute(), scratch)
+        try:
+            server.wait_ready()
+            yield server
+        finally:
+            server.process.kill()
+            server.process.wait()
 
 
 def missing(python: Path) -> str | None:
