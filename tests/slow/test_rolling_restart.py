@@ -7,74 +7,22 @@ it may ask again; nginx has to be told that asking twice for an embedding does n
 import contextlib
 import http.client
 import json
-import os
-import pwd
-import shutil
-import subprocess
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.process import Server, free_port
+from tests.process import Server
+from tests.proxies import proxied
 
 pytestmark = pytest.mark.slow
 
 CLIENTS = 8
 ROUNDS = 2
 BODY = json.dumps({"inputs": ["the cat sat on the mat", "dog"]})
-
-HAPROXY = """
-defaults
-  mode http
-  timeout connect 2s
-  timeout client 60s
-  timeout server 60s
-frontend clients
-  bind 127.0.0.1:{port}
-  stats enable
-  stats uri /stats
-  default_backend replicas
-backend replicas
-  balance leastconn
-  option httpchk GET /readyz
-  default-server check inter 200ms fall 1 rise 1
-  server one 127.0.0.1:{one}
-  server two 127.0.0.1:{two}
-"""
-NGINX = """
-daemon off;
-{user}
-worker_processes 1;
-pid {folder}/nginx.pid;
-error_log stderr crit;
-events {{ worker_connections 512; }}
-http {{
-  access_log off;
-  client_body_temp_path {folder}/body;
-  proxy_temp_path {folder}/proxy;
-  fastcgi_temp_path {folder}/fastcgi;
-  uwsgi_temp_path {folder}/uwsgi;
-  scgi_temp_path {folder}/scgi;
-  upstream replicas {{
-    server 127.0.0.1:{one} max_fails=0;
-    server 127.0.0.1:{two} max_fails=0;
-    keepalive 16;
-  }}
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{
-      proxy_pass http://replicas;
-      proxy_http_version 1.1;
-      proxy_set_header Connection "";
-      proxy_next_upstream error timeout non_idempotent;
-    }}
-  }}
-}}
-"""
 
 
 class Load:
@@ -119,16 +67,6 @@ class Load:
                     connection.close()
 
 
-@contextlib.contextmanager
-def running(*command: str) -> Iterator[None]:
-    process = subprocess.Popen(command)
-    try:
-        yield
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
-
-
 def get(port: int, path: str) -> str:
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
         connection.request("GET", path)
@@ -166,22 +104,14 @@ def listens(port: int) -> bool:
 
 @pytest.mark.parametrize("proxy", ["haproxy", "nginx"])
 def test_a_rolling_restart_loses_no_request(proxy: str, tiny_model: Path, tmp_path: Path) -> None:
-    program = shutil.which(proxy, path="/usr/sbin:/usr/bin:/sbin:/bin")
-    assert program is not None, f"install {proxy}"
     arguments = ("--model-id", str(tiny_model), "--drain-seconds", "1", "--log-level", "error")
     replicas = [Server(*arguments), Server(*arguments)]
-    port = free_port()
     one, two = (replica.port for replica in replicas)
-    template = HAPROXY if proxy == "haproxy" else NGINX
-    settings = tmp_path / "proxy.conf"
-    user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
-    settings.write_text(template.format(port=port, one=one, two=two, folder=tmp_path, user=user))
-    flags = ["-db", "-f", str(settings)] if proxy == "haproxy" else ["-c", str(settings)]
     ready = both_up if proxy == "haproxy" else listens
     try:
         for replica in replicas:
             replica.wait_ready()
-        with running(program, *flags):
+        with proxied(proxy, one, two, tmp_path) as port:
             await_steady(lambda: ready(port))
             with Load(port) as load:
                 load.await_more()

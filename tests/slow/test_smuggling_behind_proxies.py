@@ -1,0 +1,75 @@
+"""No message makes a proxy and the server disagree about where a request ends.
+
+A proxy may take what is hidden in a message for a request of its own, and then its client gets one
+answer more. Where it does not, neither may the server.
+"""
+
+import contextlib
+import http.client
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.framing import LAST, READ, REFUSED, statuses
+from tests.process import Server
+from tests.proxies import proxied
+
+pytestmark = pytest.mark.slow
+
+MESSAGES = {name: message for name, (message, _) in REFUSED.items()} | dict(READ)
+
+
+@pytest.fixture(scope="module", params=["haproxy", "nginx"])
+def behind(
+    request: pytest.FixtureRequest, tiny_model: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[int, Server]]:
+    """A proxy's port, and the server behind it."""
+    server = Server("--model-id", str(tiny_model), "--log-level", "error,app.api.spans=off")
+    folder = tmp_path_factory.mktemp("proxy")
+    try:
+        server.wait_ready()
+        with proxied(request.param, server.port, server.port, folder) as port:
+            while not answered(port):
+                pass
+            yield port, server
+    finally:
+        server.stop()
+
+
+def get(port: int, path: str) -> tuple[int, bytes]:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as one:
+        one.request("GET", path)
+        answer = one.getresponse()
+        return answer.status, answer.read()
+
+
+def answered(port: int) -> bool:
+    with contextlib.suppress(OSError):
+        return get(port, "/livez")[0] == 200
+    return False
+
+
+def served(server: Server) -> int:
+    """Requests of these messages that the server itself has answered with 200."""
+    content = get(server.port, "/metrics")[1].decode()
+    found = re.findall(r'path="/(?:embed|info|livez)",status="200"} (\d+)', content)
+    return sum(map(int, found))
+
+
+@pytest.mark.parametrize("message", MESSAGES.values(), ids=MESSAGES)
+def test_the_server_answers_as_many_requests_as_the_proxy_asked(
+    behind: tuple[int, Server], message: bytes
+) -> None:
+    port, server = behind
+    before = served(server)
+    answers = statuses(port, message + LAST)
+    assert served(server) - before == answers.count(200)
+    for _ in range(3):  # over the connections that the proxy keeps
+        assert get(port, "/livez") == (200, b"")
+
+
+def test_what_can_be_read_in_one_way_comes_through(behind: tuple[int, Server]) -> None:
+    port, _ = behind
+    assert statuses(port, READ["chunked"] + LAST) == [200, 200]
