@@ -99,6 +99,58 @@ def test_an_answer_reaches_a_client_that_still_sends(
     assert b"connection: close" in answer.lower()
 
 
+FITS = b'{"inputs":"cat"}'.ljust(30)
+CLOSE = HEAD + b"Connection: close\r\n"
+
+
+def in_chunks(size: int, body: bytes) -> bytes:
+    """A body in chunks of so many bytes."""
+    parts = [body[start : start + size] for start in range(0, len(body), size)]
+    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
+
+
+@pytest.mark.parametrize(("body", "status"), [(FITS, b"200"), (FITS + b" ", b"413")])
+def test_one_byte_over_the_limit_is_413_however_it_comes(
+    start: START, body: bytes, status: bytes
+) -> None:
+    server = start("--payload-limit", str(len(FITS)))
+    length = b"Content-Length: %d\r\n" % len(body)
+    coming = b"Expect: 100-continue\r\n"
+    for head, content in (
+        (CLOSE + length, body),
+        (CLOSE + b"Transfer-Encoding: chunked\r\n", in_chunks(100, body)),
+        (CLOSE + b"Transfer-Encoding: chunked\r\n", in_chunks(1, body)),
+        (CLOSE + coming + length, body),
+        (CLOSE + coming + b"Transfer-Encoding: chunked\r\n", in_chunks(7, body)),
+    ):
+        with server.connect() as connection:
+            connection.sendall(head + b"\r\n")
+            if coming in head:
+                assert connection.recv(65536).startswith(b"HTTP/1.1 100")
+            answer = send_and_read(connection, content)
+        assert answer.rpartition(b"HTTP/1.1 ")[2][:3] == status
+
+
+def test_without_the_key_the_body_is_not_waited_for(start: START) -> None:
+    server = start("--api-key", "secret")
+    with server.connect() as connection:
+        connection.sendall(HEAD + b"Content-Length: 1000000000\r\n\r\n")
+        answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 401")
+    assert b"connection: close" in answer
+
+
+def test_a_thousand_idle_connections_keep_nobody_waiting(start: START) -> None:
+    server = start()
+    with contextlib.ExitStack() as stack:
+        idle = [stack.enter_context(server.connect()) for _ in range(1_000)]
+        assert [status_of(connection) for connection in idle] == [b"200"] * 1_000
+        with server.connect() as other:
+            body = b'{"inputs":"cat"}'
+            other.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert other.recv(65536).startswith(b"HTTP/1.1 200")
+
+
 @pytest.mark.parametrize("path", [b"/health", b"/info", b"/nowhere"])
 def test_a_client_that_left_before_its_answer_is_left(start: START, path: bytes) -> None:
     server = start()

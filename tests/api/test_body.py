@@ -135,6 +135,7 @@ def test_what_is_accepted(content: bytes, found: dict[str, Any]) -> None:
         (b"1e400", "number out of range at line 1 column 5"),
         (b"[" * 100_000, "recursion limit exceeded"),
         (b'{"a":' * 100_000, "recursion limit exceeded"),
+        (b'{"inputs":' + b"9" * 10_000 + b"}", "inputs: number out of range"),
         (b'{"inputs":"a","truncation_direction":null}', "truncation_direction: expected value"),
         (b'{"inputs":"a","truncation_direction":1}', "truncation_direction: expected value"),
     ],
@@ -218,6 +219,14 @@ def test_a_large_malformed_body_is_refused_without_delay() -> None:
     numbers = b",".join(b"%d" % random.randrange(30_000) for _ in range(300_000))
     with pytest.raises(MalformedBody, match="EOF while parsing a list"):
         body.read(b'{"inputs":[' + numbers, EMBED)
+
+
+def test_a_hundred_thousand_fields_that_nobody_knows_are_passed_over() -> None:
+    fields = b"".join(b'"%x":%d,' % (number, number) for number in range(100_000))
+    assert body.read(b"{%b}" % (fields + b'"inputs":"a"'), EMBED)["inputs"] == (["a"], False)
+    twice = b'{"inputs":"a",%b"inputs":"b"}' % fields
+    with pytest.raises(MistypedBody, match="duplicate field `inputs`"):
+        body.read(twice, EMBED)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import gzip
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,7 +17,7 @@ from app.api.endpoints import Service
 from app.api.verb import numpy_json
 from app.errors import BackendFailed, StartupError
 from tests import tiny
-from tests.asgi import make_scope, post, request, send_request
+from tests.asgi import JSON, make_scope, post, request, send_request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 
@@ -368,6 +369,13 @@ def test_other_types_are_415_before_anything_is_parsed(
     assert reply.headers["content-type"] == "text/plain; charset=utf-8"
 
 
+def test_a_compressed_body_is_read_as_it_comes(app: ASGIApp) -> None:
+    content = gzip.compress(b'{"inputs":"' + b"a" * 10_000_000 + b'"}')  # nothing inflates it
+    reply = request(app, "POST", "/embed", content, JSON | {"content-encoding": "gzip"})
+    assert reply.status == 400
+    assert reply.text.startswith("Failed to parse the request body as JSON: ")
+
+
 def test_a_body_of_the_limit_is_read_and_one_byte_more_is_413(make_service: MakeService) -> None:
     _, app = make_service(payload_limit=20)
     fits = b'{"inputs":"a"}'.ljust(20)
@@ -443,6 +451,9 @@ KEY = {"authorization": "Bearer secret", "content-type": "application/json"}
         None,
         "secret",
         "bearer secret",
+        "",
+        "Bearer",
+        "Bearer ",
         "Bearer  secret",
         "Bearer secret ",
         "Bearer wrong",

@@ -28,6 +28,14 @@ def test_docs_without_a_slash_leads_to_the_page(app: ASGIApp) -> None:
     assert (reply.status, reply.headers["location"], reply.content) == (303, "/docs/", b"")
 
 
+def test_no_answer_follows_the_host_that_a_client_names(app: ASGIApp) -> None:
+    named = {"host": "evil.example", "x-forwarded-host": "evil.example", "forwarded": "host=evil"}
+    for path in ("/docs", "/docs/", "/api-doc/openapi.json", "/info", "/nowhere"):
+        plain, other = (request(app, "GET", path, headers=one) for one in ({"host": "x"}, named))
+        assert (other.status, other.content) == (plain.status, plain.content)
+        assert "evil" not in str(other.headers)
+
+
 @pytest.mark.parametrize(("path", "media_type"), FILES.items())
 def test_every_file_is_served_with_its_type_and_its_guards(
     app: ASGIApp, path: str, media_type: str

@@ -192,7 +192,18 @@ def test_a_lone_surrogate_is_an_error_of_the_tokenizer(tokenization: Tokenizatio
 
 
 @pytest.mark.parametrize(
-    "text", ["\x00", "\ufeff", "\u200b", "\ue000", "😀👩‍👩‍👧", "a\u0300" * 50, "\U0010ffff", "‮abc"]
+    "text",
+    [
+        "\x00",
+        "\ufeff",
+        "\u200b",
+        "\ue000",
+        "😀👩‍👩‍👧",
+        "a\u0300" * 50,
+        "\U0010ffff",
+        "‮abc",
+        "x" * 1_000_000,
+    ],
 )
 def test_odd_text_gets_tokens(tokenization: Tokenization, text: str) -> None:
     found = ids(tokenization, text)
