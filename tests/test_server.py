@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.process import Server, free_port, launch, wait_open
+from tests.process import ROOT, Server, free_port, launch, wait_open
 
 HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
 
@@ -119,6 +119,35 @@ def test_a_damaged_model_exits_with_1_and_names_the_file(tmp_path: Path) -> None
     output = failed.output()
     assert failed.process.returncode == 1
     assert "model.onnx.data is not the file that was exported" in output
+    assert "Traceback" not in output
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("manifest.json", "Permission denied"),
+        ("tokenizer.json", "Permission denied"),
+        ("model.onnx.data", "Permission denied"),
+        ("tokenizer.json", "No such file or directory"),
+        ("model.onnx.data", "No such file or directory"),
+    ],
+)
+def test_a_file_that_cannot_be_read_exits_with_1_and_is_named(
+    tmp_path: Path, name: str, fault: str
+) -> None:
+    tiny.build(tmp_path)
+    path = tmp_path / name
+    path.chmod(0) if fault == "Permission denied" else path.unlink()
+    # Root may read everything, unless that right is taken from it.
+    plain = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] * (os.geteuid() == 0)
+    port = free_port()
+    program = [sys.executable, "-m", "app", "--model-id", str(tmp_path), "--port", str(port)]
+    ended = subprocess.run([*plain, *program], cwd=ROOT, capture_output=True, text=True)
+    assert ended.returncode == 1
+    output = ended.stdout + ended.stderr
+    last = output.splitlines()[-1]
+    assert f"Error: {path} cannot be read: " in last
+    assert fault in last
     assert "Traceback" not in output
 
 

@@ -1,11 +1,13 @@
 import json
 import logging
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 
 from app.errors import OutOfMemory, StartupError
@@ -215,6 +217,55 @@ def test_files_that_were_exported_damaged_are_one_line(
     assert str(refusal.value).startswith(str(folder / name.removesuffix(".data")))
     assert "\n" not in str(refusal.value)
     assert capfd.readouterr().out == ""
+
+
+def of_opset_99(model: onnx.ModelProto) -> None:
+    model.opset_import[0].version = 99
+
+
+def with_an_operator_of_its_own(model: onnx.ModelProto) -> None:
+    model.opset_import.append(onnx.helper.make_opsetid("of.nobody", 1))
+    model.graph.node[0].domain = "of.nobody"
+
+
+def with_weights_in(location: str) -> Callable[[onnx.ModelProto], None]:
+    def change(model: onnx.ModelProto) -> None:
+        for tensor in model.graph.initializer:
+            for entry in tensor.external_data:
+                if entry.key == "location":
+                    entry.value = location
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (of_opset_99, "Opset 99 is under development"),
+        (with_an_operator_of_its_own, "is not a registered function/op"),
+        (with_weights_in("absent.bin"), "path does not exist"),
+        (with_weights_in("../secret"), "escapes model directory"),
+        (with_weights_in("link"), "escapes model directory"),
+        (with_weights_in("/proc/self/mem"), "Absolute path not allowed"),
+    ],
+)
+def test_a_graph_that_asks_for_too_much_is_one_line(
+    tmp_path: Path, change: Callable[[onnx.ModelProto], None], fault: str
+) -> None:
+    """Whoever wrote the folder wrote its digests, too; its weights would fit."""
+    folder = tmp_path / "model"
+    manifest = tiny.build(folder)
+    shutil.copy(folder / "model.onnx.data", tmp_path / "secret")
+    (folder / "link").symlink_to("../secret")
+    model = onnx.load(folder / "model.onnx", load_external_data=False)
+    change(model)
+    (folder / "model.onnx").write_bytes(model.SerializeToString())
+    tiny.seal(folder, manifest)
+    with pytest.raises(StartupError) as refusal:
+        load_tiny(folder)
+    assert str(refusal.value).startswith(f"{folder / 'model.onnx'} cannot be loaded: ")
+    assert fault in str(refusal.value)
+    assert "\n" not in str(refusal.value)
 
 
 def test_a_tokenizer_larger_than_any_is_not_read(
