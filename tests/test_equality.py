@@ -1,7 +1,7 @@
 """What is served is what sentence-transformers gives: the real model, over HTTP, in any order."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -29,11 +29,12 @@ TEXTS = [
 ]
 
 
+EXACT = ("--model-id", DEFAULT_MODEL_ID, "--models-dir", str(ROOT / "models"), "--dtype", "float32")
+
+
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    running = Server(
-        "--model-id", DEFAULT_MODEL_ID, "--models-dir", str(ROOT / "models"), "--dtype", "float32"
-    )
+    running = Server(*EXACT)
     running.wait_ready()
     yield running
     running.stop()
@@ -53,8 +54,8 @@ def client(server: Server) -> Iterator[openai.OpenAI]:
         yield made
 
 
-def embed(client: openai.OpenAI, texts: list[str]) -> NDArray[np.float32]:
-    answer = client.embeddings.create(model="any", input=texts)
+def embed(client: openai.OpenAI, texts: Sequence[str]) -> NDArray[np.float32]:
+    answer = client.embeddings.create(model="any", input=list(texts))
     return np.array([item.embedding for item in answer.data], np.float32)
 
 
@@ -81,6 +82,29 @@ def test_batches_in_any_order_at_once_equal_sentence_transformers(
     served[order] = np.concatenate(parts)
     assert worst_cosine(served, reference) >= 0.99999
     np.testing.assert_allclose(served, reference, atol=1e-5)
+
+
+@pytest.mark.parametrize("threads", [0, 1, 3])
+def test_a_vector_is_the_same_in_any_company_after_any_start_on_any_threads(
+    client: openai.OpenAI, threads: int
+) -> None:
+    some = TEXTS[::5]
+    before = np.concatenate([embed(client, [text]) for text in some])
+    other = Server(*EXACT, "--threads", str(threads))
+    dice = random.Random(threads)
+    try:
+        other.wait_ready()
+        with openai.OpenAI(base_url=f"{other.url}/v1", api_key="none", max_retries=0) as asking:
+            alone = np.concatenate([embed(asking, [text]) for text in some])
+            assert worst_cosine(alone, before) >= 0.999999
+            for _ in range(3):
+                company = dice.sample(TEXTS, 16)
+                order = dice.sample(range(16 + len(some)), 16 + len(some))
+                mixed = np.empty((len(order), alone.shape[1]), np.float32)
+                mixed[order] = embed(asking, [[*some, *company][place] for place in order])
+                assert worst_cosine(mixed[: len(some)], before) >= 0.999999
+    finally:
+        other.stop()
 
 
 def test_the_openai_client_gets_the_same_vector_in_either_format(client: openai.OpenAI) -> None:
