@@ -1,11 +1,14 @@
-"""A wall clock that jumps, and a process that stands still for a while."""
+"""A clock that jumps, a process that stands still for a while, one that gets less of its time."""
 
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,7 +19,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.process import Server
+from tests.process import ROOT, Server
 
 pytestmark = pytest.mark.slow
 
@@ -132,8 +135,9 @@ def steady(claim: Callable[[], bool], seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def test_a_process_that_stood_still_goes_on(tiny_model: Path, tmp_path: Path) -> None:
-    server = Server("--model-id", str(tiny_model), log=tmp_path / "log")
+@contextlib.contextmanager
+def under_load(server: Server) -> Iterator[Counter[int]]:
+    """Four clients that ask without a pause; the statuses that they got, which must be 200."""
     answers: Counter[int] = Counter()
     stop = threading.Event()
 
@@ -142,27 +146,107 @@ def test_a_process_that_stood_still_goes_on(tiny_model: Path, tmp_path: Path) ->
             while not stop.is_set():
                 answers[embed(connection).status] += 1
 
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
     try:
-        server.wait_ready()
-        threads = [threading.Thread(target=ask) for _ in range(4)]
-        for thread in threads:
-            thread.start()
         steady(lambda: answers[200] > 50)
-        server.signal(signal.SIGSTOP)
-        time.sleep(10)  # the fault itself
-        server.signal(signal.SIGCONT)
-        seen = answers[200]
-        steady(lambda: answers[200] > seen + 100)
-        with connected(server) as connection:
-            assert get(connection, "/readyz") == 200
+        yield answers
+    finally:
         stop.set()
         for thread in threads:
             thread.join()
-        assert set(answers) == {200}
+    assert set(answers) == {200}
+
+
+def await_more(answers: Counter[int], server: Server) -> None:
+    """Return when a hundred more were answered, and the server is ready."""
+    seen = answers[200]
+    steady(lambda: answers[200] > seen + 100)
+    with connected(server) as connection:
+        assert get(connection, "/readyz") == 200
+
+
+def test_a_process_that_stood_still_goes_on(tiny_model: Path, tmp_path: Path) -> None:
+    server = Server("--model-id", str(tiny_model), log=tmp_path / "log")
+    try:
+        server.wait_ready()
+        with under_load(server) as answers:
+            server.signal(signal.SIGSTOP)
+            time.sleep(10)  # the fault itself
+            server.signal(signal.SIGCONT)
+            await_more(answers, server)
         server.signal()
         assert server.process.wait(30) == 0
         assert "WARN" not in (tmp_path / "log").read_text()
     finally:
-        stop.set()
         server.signal(signal.SIGCONT)
         server.stop()
+
+
+class ControlGroup:
+    """A control group of the processor, of either version; needs root."""
+
+    def __init__(self) -> None:
+        first, second = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+        self._folder = (first if first.is_dir() else second) / f"test-{os.getpid()}"
+        self._folder.mkdir()
+        self.members = self._folder / "cgroup.procs"
+
+    def allow(self, cores: float) -> None:
+        """Let its processes have so much time together; 0 sets no limit."""
+        quota = round(cores * 100_000)
+        first, second = self._folder / "cpu.cfs_quota_us", self._folder / "cpu.max"
+        if first.exists():
+            first.write_text(str(quota or -1))
+        else:
+            second.write_text(f"{quota or 'max'} 100000")
+
+    def throttled(self) -> int:
+        """In how many periods its processes were held up."""
+        lines = (self._folder / "cpu.stat").read_text().splitlines()
+        return int(dict(line.split() for line in lines)["nr_throttled"])
+
+    def remove(self) -> None:
+        self._folder.rmdir()
+
+
+@pytest.fixture
+def group() -> Iterator[ControlGroup]:
+    made = ControlGroup()
+    yield made
+    made.remove()
+
+
+def test_a_quota_that_changes_while_it_serves_loses_nothing(
+    tiny_model: Path, tmp_path: Path, group: ControlGroup
+) -> None:
+    server = Server("--model-id", str(tiny_model), log=tmp_path / "log")
+    try:
+        server.wait_ready()
+        group.members.write_text(str(server.process.pid))
+        with under_load(server) as answers:
+            assert group.throttled() == 0
+            group.allow(0.2)
+            await_more(answers, server)
+            assert group.throttled() > 0
+            group.allow(0)
+            await_more(answers, server)
+        server.signal()
+        assert server.process.wait(30) == 0
+        assert "WARN" not in (tmp_path / "log").read_text()
+    finally:
+        server.stop()
+
+
+@pytest.mark.parametrize(("quota", "cores"), [(0.5, 1), (1.0, 1), (1.5, 2)])
+def test_a_quota_is_how_many_cores_are_used(group: ControlGroup, quota: float, cores: int) -> None:
+    if len(os.sched_getaffinity(0)) < cores:
+        pytest.skip("this machine has fewer")
+    group.allow(quota)
+    program = "from app.inference.machine import usable_cores; print(usable_cores())"
+    command = f'echo $$ > {group.members}; exec "$0" -c "{program}"'
+    done = subprocess.run(
+        ["/bin/sh", "-c", command, sys.executable], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.stdout, done.stderr) == (f"{cores}\n", "")
