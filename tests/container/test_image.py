@@ -246,7 +246,8 @@ def test_a_hardened_container_prepares_in_a_tmpfs_or_a_volume(
     (tmp_path / "kept").chmod(0o777)
     options = (*HARDENED, "--volume", f"{data}:/data:ro")
     kept = ("--volume", f"{tmp_path / 'kept'}:/cache", "--env", "CACHE_DIR=/cache")
-    for more in (("--tmpfs", "/tmp"), kept, kept):  # noqa: S108  # of the container
+    temporary = ("--tmpfs", "/tmp:rw,noexec,nosuid,nodev,size=64m", "--shm-size", "64m")  # noqa: S108  # of the container
+    for more in (temporary, kept, kept):
         with running(image, "--model-id", "tests/small", options=(*options, *more)) as found:
             assert len(found.post("/embed", {"inputs": "the cat"})[0]) == tiny.DIMENSIONS
             log = podman("logs", found.name)
