@@ -62,3 +62,13 @@ def test_every_make_target_named_exists(name: str) -> None:
 def test_every_link_leads_somewhere(name: str) -> None:
     for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
         assert target.startswith("https://") or (ROOT / target).exists()
+
+
+def test_every_test_that_shows_a_promise_exists() -> None:
+    promises = (ROOT / "docs/reliability.md").read_text().partition("## Overload")[0]
+    named = re.findall(r"`(\S+\.py)(?: -k (?:\"([^\"]+)\"|(\w+)))?`", promises)
+    assert len(named) > 50
+    for file, words, word in named:
+        tests = re.findall(r"^def (test_\w+)", (ROOT / "tests" / file).read_text(), re.MULTILINE)
+        for part in (words or word or "test_").split(" or "):
+            assert any(part in test for test in tests), (file, part)
