@@ -130,6 +130,28 @@ def blank(rows: int, length: int, padding: Padding) -> Batch:
     return collate([TokenizedInput(np.zeros(length, np.int64))] * rows, padding)
 
 
+def uneven(rows: int, length: int, padding: Padding) -> Batch:
+    """The same with a token of padding, where there is a row beside the padded one."""
+    if rows == 1 or length == 1:
+        return blank(rows, length, padding)
+    inputs = [TokenizedInput(np.zeros(length - (row == 0), np.int64)) for row in range(rows)]
+    return collate(inputs, padding)
+
+
+def largest(limits: BatchLimits, longest: int) -> list[tuple[int, int]]:
+    """The (rows, length) that take most memory, for inputs of up to `longest` tokens.
+
+    Attention takes most where rows are long. A single row has no padding, which takes some graphs
+    more memory: so there are two rows as well, where every shape can occur.
+    """
+    rows = limits.rows(max(1, limits.max_tokens // longest))
+    shapes = [(rows, limits.padded(longest))]
+    half = limits.max_tokens // 2
+    if rows == 1 and 1 < half < longest and limits.rows(2) == 2 and not limits.lengths:
+        shapes.append((2, half))
+    return shapes
+
+
 def require_rows(
     results: Mapping[str, NDArray[np.float32]], outputs: Sequence[str], batch: Batch
 ) -> None:

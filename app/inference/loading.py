@@ -6,7 +6,7 @@ from pathlib import Path
 
 from app.errors import BackendFailed, OutOfMemory, StartupError
 from app.inference.acceptance import Proof, certificate_for, judge, require_quality
-from app.inference.batch import BatchLimits, blank
+from app.inference.batch import BatchLimits, largest, uneven
 from app.inference.manifest import (
     POOLED_OUTPUTS,
     PROBES_FILE,
@@ -204,11 +204,6 @@ def _start(
         chosen = exported.probes.take(CERTIFIED_PROBES if certificate else UNCERTIFIED_PROBES)
         output = TASK_OUTPUTS[manifest.task]
         agreement = replay(session, chosen, manifest.padding, limits, output)
-    except OutOfMemory as error:
-        raise StartupError(
-            f"a batch of {limits.max_tokens} tokens does not fit into memory: lower "
-            f"--max-batch-tokens ({error})"
-        ) from None
     except BackendFailed as error:
         raise StartupError(f"Model backend is not healthy: {error}") from None
     except ProbesError as error:
@@ -219,8 +214,16 @@ def _start(
 
 
 def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_length: int) -> None:
-    """Run one token, then the largest batch, after which memory has reached its plateau."""
-    most = limits.rows(max(1, limits.max_tokens // max_length))
-    for rows, length in ((1, 1), (most, max_length)):
-        batch = blank(rows, limits.padded(length), manifest.padding)
-        session.run(batch, (TASK_OUTPUTS[manifest.task],))
+    """Run one token, then the largest batches, after which memory has reached its plateau.
+
+    Raises: StartupError naming the batch that does not fit into memory; BackendFailed.
+    """
+    for rows, length in ((1, limits.padded(1)), *largest(limits, max_length)):
+        batch = uneven(rows, length, manifest.padding)
+        try:
+            session.run(batch, (TASK_OUTPUTS[manifest.task],))
+        except OutOfMemory as error:
+            raise StartupError(
+                f"a batch of {rows} × {length} tokens does not fit into memory: lower "
+                f"--max-batch-tokens, which inputs are cut to ({error})"
+            ) from None

@@ -16,6 +16,8 @@ from app.inference.batch import (
     collate,
     in_order,
     ladder,
+    largest,
+    uneven,
 )
 from app.inference.manifest import Padding, Side
 
@@ -49,6 +51,31 @@ def test_a_batch_may_be_longer_than_its_longest_row() -> None:
 def test_a_blank_batch_has_the_shape_asked_for() -> None:
     batch = blank(2, 3, Padding(id=1, type_id=0, side="right"))
     assert batch.attention_mask.tolist() == [[1, 1, 1], [1, 1, 1]]
+
+
+def test_an_uneven_batch_has_a_padded_row_if_another_is_not() -> None:
+    padding = Padding(id=1, type_id=0, side="right")
+    assert uneven(2, 3, padding).attention_mask.tolist() == [[1, 1, 0], [1, 1, 1]]
+    assert uneven(1, 3, padding).attention_mask.tolist() == [[1, 1, 1]]
+    assert uneven(2, 1, padding).attention_mask.tolist() == [[1], [1]]
+
+
+@pytest.mark.parametrize(
+    ("limits", "longest", "expected"),
+    [
+        (BatchLimits(2048), 256, [(8, 256)]),
+        (BatchLimits(2048), 1024, [(2, 1024)]),
+        (BatchLimits(2048), 1100, [(1, 1100), (2, 1024)]),
+        (BatchLimits(2048), 8192, [(1, 8192), (2, 1024)]),
+        (BatchLimits(2048, max_rows=1), 8192, [(1, 8192)]),
+        (BatchLimits(2048, lengths=ladder(8192), row_counts=(1, 2)), 8192, [(1, 8192)]),
+        (BatchLimits(2), 8, [(1, 8)]),
+    ],
+)
+def test_the_largest_batches_are_long_and_one_of_them_may_be_padded(
+    limits: BatchLimits, longest: int, expected: list[tuple[int, int]]
+) -> None:
+    assert largest(limits, longest) == expected
 
 
 def test_an_empty_batch_is_a_mistake() -> None:

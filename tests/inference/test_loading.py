@@ -12,7 +12,7 @@ import pytest
 
 from app.errors import OutOfMemory, StartupError
 from app.inference import bounded, loading, machine
-from app.inference.batch import TokenizedInput
+from app.inference.batch import Batch, TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Certificate, Manifest
 from app.inference.plan import Plan, Wanted
@@ -299,8 +299,23 @@ def test_a_batch_that_does_not_fit_into_memory_names_its_option(
         raise OutOfMemory("Backend error: Failed to allocate memory")
 
     monkeypatch.setattr(Session, "run", run)
-    with pytest.raises(StartupError, match=r"a batch of 2048 tokens .* lower --max-batch-tokens"):
+    with pytest.raises(StartupError, match=r"a batch of 1 × 1 tokens .* lower --max-batch-tokens"):
         load_tiny(folder)
+
+
+def test_the_largest_batches_are_run_before_anyone_asks(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    masks: list[Any] = []
+    run = Session.run
+
+    def recorded(session: Session, batch: Batch, outputs: Any) -> Any:
+        masks.append(batch.attention_mask.sum(axis=1).tolist())
+        return run(session, batch, outputs)
+
+    monkeypatch.setattr(Session, "run", recorded)
+    load_tiny(folder, max_batch_tokens=20)
+    assert masks[:3] == [[1], [12], [9, 10]]
 
 
 def test_without_truncation_too_small_a_batch_does_not_start(folder: Path) -> None:
