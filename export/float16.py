@@ -5,38 +5,21 @@ float32, and what a probe drives out of float16's range stays in float32.
 """
 
 import logging
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import onnx
 
-from app.inference import agreement, proof
-from app.inference.batch import BatchLimits
-from app.inference.manifest import TASK_OUTPUTS, Graph, Padding, Task
-from app.inference.probes import Probes
-from export import attention, calibration, converted_graph, halves, packing
-from export.cpu_session import CpuSession
+from app.inference.manifest import Graph
+from export import attention, calibration, converted_graph, halves, packing, trial
 from export.graph_reading import lift_constants
+from export.trial import Model
 
 logger = logging.getLogger(__name__)
 
 FILE = "model.float16.onnx"
 PACKED_FILE = "model.float16.packed.onnx"
 
-_TRIAL = "trial.onnx"
-_TRIAL_LIMITS = BatchLimits(2048)
 _MARGIN = 4  # other texts than the probes drive values further
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What a float16 graph is made from: the float32 one, how it is padded, and its probes."""
-
-    folder: Path
-    exact: Graph
-    padding: Padding
-    task: Task
-    probes: Probes
 
 
 def make(source: Model) -> tuple[Graph, ...]:
@@ -49,7 +32,7 @@ def make(source: Model) -> tuple[Graph, ...]:
         obstacle = _fuse(model, source)
         wide = _wide(model, types, source)
     finally:
-        (folder / _TRIAL).unlink(missing_ok=True)
+        (folder / trial.FILE).unlink(missing_ok=True)
     halves.rewrite(model.graph, types, halves.decide(model.graph, types, wide))
     converted_graph.save(model, folder, FILE)
     plain = Graph(FILE, "float16", ("cuda", "cpu"), exact.inputs, exact.outputs)
@@ -74,16 +57,11 @@ def _fuse(model: onnx.ModelProto, source: Model) -> str | None:
         obstacle = "padding is on the left"
     elif not attention.fuse(model):
         obstacle = "it is of another kind than BERT's"
-    onnx.save_model(model, source.folder / _TRIAL)  # beside the weights, which it shares
-    if obstacle is None:
-        session = CpuSession(source.folder / _TRIAL, source.exact.inputs)
-        output = TASK_OUTPUTS[source.task]
-        found = proof.replay(session, source.probes, source.padding, _TRIAL_LIMITS, output)
-        if agreement.is_proved(source.task, "float32", found):
-            return None
-        obstacle = f"fused it is another model: {agreement.figure(source.task, found)}"
+    elif (fault := trial.fault(model, source)) is not None:
+        obstacle = f"fused it is another model: {fault}"
         model.CopyFrom(plain)
-        onnx.save_model(model, source.folder / _TRIAL)
+    if obstacle is not None:
+        onnx.save_model(model, source.folder / trial.FILE)  # beside the weights, which it shares
     return obstacle
 
 
@@ -91,8 +69,8 @@ def _wide(model: onnx.ModelProto, types: halves.Types, source: Model) -> frozens
     """Load the weights, and name the tensors whose values do not fit into float16."""
     onnx.load_external_data_for_model(model, str(source.folder))
     names = sorted(halves.decide(model.graph, types) - types.single)
-    trial = replace(source.exact, file=_TRIAL)
-    largest = calibration.peaks(source.folder, trial, names, source.probes, source.padding)
+    tried = replace(source.exact, file=trial.FILE)
+    largest = calibration.peaks(source.folder, tried, names, source.probes, source.padding)
     most = halves.LARGEST / _MARGIN
     wide = frozenset(name for name in names if not largest[name] <= most)
     if wide:

@@ -36,16 +36,15 @@ def make(
 
     Raises: ExportError where one cannot be made.
     """
-    first = exact(names)
-    graphs = [first]
-    if not wanted:
-        return (first,)
     # onnx takes time to import, and a model that is there already needs none of it.
-    from export import float16, int8
+    from export import float16, int8, trial, unpadded
 
+    first = exact(names)
     padding, probes = checkpoint.padding, Probes.read(folder / PROBES_FILE)
+    source = trial.Model(folder, first, padding, checkpoint.task, probes)
+    graphs = [first, *filter(None, [unpadded.make(source)])]
     if "float16" in wanted:
-        graphs += float16.make(float16.Model(folder, first, padding, checkpoint.task, probes))
+        graphs += float16.make(source)
     if "int8" in wanted:
         lossy_graph = int8.quantize(folder, first, probes, padding)
         graphs.append(replace(lossy_graph, fingerprint=lossy(fingerprint, int8.SCHEME)))

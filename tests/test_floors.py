@@ -84,7 +84,7 @@ DOORS = {
     "onnx": {
         "export.attention", "export.calibration", "export.converted_graph", "export.float16",
         "export.graph_builder", "export.graph_reading", "export.halves", "export.int8",
-        "export.packing", "export.source_graph",
+        "export.packing", "export.source_graph", "export.trial", "export.unpadded",
     },
     "huggingface_hub": {"export.hub"},
 }  # fmt: skip

@@ -215,15 +215,19 @@ class Manifest:
     def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
         """The graph that a provider computes in a precision, if there is one.
 
-        OpenVINO and TensorRT compute a lower precision of the float32 one.
+        OpenVINO and TensorRT compute a lower precision of the float32 one. Fused attention goes
+        before plain.
         """
         by_provider = dtype == "bfloat16" or (provider, dtype) == ("tensorrt", "float16")
         stored = "float32" if by_provider else dtype
-        for one in self.graphs:
-            fits = provider in one.providers and one.dtype == stored
-            if fits and (one.attention == "packed") == packed:
-                return one
-        return None
+        fitting = [
+            one
+            for one in self.graphs
+            if provider in one.providers
+            and one.dtype == stored
+            and (one.attention == "packed") == packed
+        ]
+        return min(fitting, key=lambda one: one.attention == "plain", default=None)
 
     def write(self, folder: Path) -> None:
         """Write `folder/manifest.json`."""

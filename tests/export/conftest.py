@@ -59,8 +59,8 @@ def write_modules(folder: Path, pooling: str, *, normalize: bool = True) -> None
     write_json(folder / "1_Pooling/config.json", {f"pooling_mode_{pooling}": True})
 
 
-def write_bert(folder: Path, seed: int = 0) -> Path:
-    """BERT of two layers, mean pooling, 32 of its 64 positions in use, one prompt."""
+def write_bert(folder: Path, seed: int = 0, positions: int = 64) -> Path:
+    """BERT of two layers, mean pooling, 32 of its positions in use, one prompt."""
     # Not at the top: the tests that need no weights must not wait for torch.
     import torch
     import transformers
@@ -75,7 +75,7 @@ def write_bert(folder: Path, seed: int = 0) -> Path:
         num_hidden_layers=2,
         num_attention_heads=4,
         intermediate_size=64,
-        max_position_embeddings=64,
+        max_position_embeddings=positions,
         initializer_range=0.5,  # wide, so that different texts differ clearly
     )
     library.BertModel(config, add_pooling_layer=False).save_pretrained(folder)

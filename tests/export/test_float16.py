@@ -19,7 +19,7 @@ from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import Graph, Manifest, Padding
 from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes
-from export import attention, card, float16, halves, packing, pipeline
+from export import attention, card, float16, halves, packing, pipeline, trial
 from export.cpu_session import CpuSession
 from export.graph_reading import lift_constants
 from export.request import Request
@@ -60,7 +60,7 @@ def packed_in_float32(folder: Path) -> onnx.ModelProto:
 def test_two_graphs_are_published_that_share_their_weights(halved: Path, exported: Path) -> None:
     manifest, plain = Manifest.read(halved), Manifest.read(exported)
     manifest.verify_files(halved)
-    exact, fused, packed = manifest.graphs
+    exact, _, fused, packed = manifest.graphs
     assert exact == plain.graphs[0]
     assert manifest.fingerprint == plain.fingerprint
     names = (exact.inputs, exact.outputs)
@@ -144,7 +144,7 @@ def test_in_float16_it_is_close_and_finite(halved: Path) -> None:
 
 
 def test_a_row_that_is_all_padding_spoils_no_other(halved: Path) -> None:
-    _, fused, _ = Manifest.read(halved).graphs
+    _, _, fused, _ = Manifest.read(halved).graphs
     session = CpuSession(halved / fused.file, fused.inputs)
     one = batches()[0]
     arrays = (one.input_ids, one.attention_mask, one.token_type_ids, one.pooling_mask)
@@ -165,13 +165,13 @@ def test_a_snapshot_with_onnx_gets_the_same_graphs(bert: Path, tmp_path: Path) -
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
     folder = from_onnx.prepare(from_onnx.parse([*arguments, "--dtype", "float16"]))
     manifest = Manifest.read(folder)
-    assert [one.attention for one in manifest.graphs] == ["plain", "fused", "packed"]
+    assert [one.attention for one in manifest.graphs] == ["plain", "fused", "fused", "packed"]
     assert manifest.certificates[-1].worst_cosine > 0.999
 
 
-def source(folder: Path, *, padding: Padding = RIGHT) -> float16.Model:
+def source(folder: Path, *, padding: Padding = RIGHT) -> trial.Model:
     graph = Manifest.read(folder).graphs[0]
-    return float16.Model(folder, graph, padding, "embedding", Probes.read(folder / "probes.npz"))
+    return trial.Model(folder, graph, padding, "embedding", Probes.read(folder / "probes.npz"))
 
 
 def test_padding_on_the_left_is_kept(
@@ -268,7 +268,7 @@ def test_what_float16_cannot_hold_stays_in_float32(
     exact = Graph("model.onnx", "float32", ("cpu",), ("input_ids",), ("token_embeddings",))
     ids = TokenizedInput(np.array([0, 1], np.int64))
     probes = Probes(("x",), (ids,), np.zeros((1, 2), np.float32))
-    [made] = float16.make(float16.Model(tmp_path, exact, RIGHT, "embedding", probes))
+    [made] = float16.make(trial.Model(tmp_path, exact, RIGHT, "embedding", probes))
     assert "float16: 1 of 2 tensors stay in float32" in caplog.messages
     stored = onnx.load(tmp_path / made.file).graph.initializer
     assert {one.name for one in stored if one.data_type == TensorProto.FLOAT} == {"large"}
@@ -314,7 +314,7 @@ def on_cpu(halved: Path, folder: Path) -> Path:
     """A copy whose packed graph the CPU provider may run, which has no kernels for it."""
     shutil.copytree(halved, folder)
     manifest = Manifest.read(folder)
-    exact, fused, packed = manifest.graphs
+    exact, _, fused, packed = manifest.graphs
     graphs = (exact, fused, replace(packed, providers=("cpu",)))
     replace(manifest, graphs=graphs).write(folder)
     return folder

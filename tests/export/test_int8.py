@@ -47,7 +47,7 @@ def load_int8(folder: Path) -> LoadedModel:
 def test_a_second_graph_is_published_beside_the_first(both: Path, exported: Path) -> None:
     manifest = Manifest.read(both)
     manifest.verify_files(both)
-    exact, second = manifest.graphs
+    exact, _, second = manifest.graphs
     assert (exact, second.dtype, second.providers) == (
         Manifest.read(exported).graphs[0],
         "int8",
@@ -71,7 +71,7 @@ def test_a_vector_does_not_depend_on_its_batch(both: Path) -> None:
 def test_only_the_lossy_graph_is_another_vector_space(both: Path, exported: Path) -> None:
     manifest = Manifest.read(both)
     assert manifest.fingerprint == Manifest.read(exported).fingerprint
-    exact, second = manifest.graphs
+    exact, _, second = manifest.graphs
     assert exact.fingerprint is None
     assert second.fingerprint == lossy(manifest.fingerprint, int8.SCHEME)
 
@@ -93,7 +93,7 @@ def test_it_is_served_under_its_own_name_and_fingerprint(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     service, _ = make_service(model_id=str(both), dtype="int8", threads=1)
-    fingerprint = Manifest.read(both).graphs[1].fingerprint
+    fingerprint = Manifest.read(both).graphs[-1].fingerprint
     assert (service.info["model_dtype"], service.info["fingerprint"]) == ("int8", fingerprint)
     assert dict(service.headers) == {
         b"x-model-fingerprint": str(fingerprint).encode(),
@@ -176,7 +176,7 @@ def test_a_snapshot_with_onnx_is_prepared_in_both_precisions(bert: Path, tmp_pat
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
     folder = from_onnx.prepare(from_onnx.parse([*arguments, "--dtype", "int8"]))
     manifest = Manifest.read(folder)
-    assert [graph.dtype for graph in manifest.graphs] == ["float32", "int8"]
+    assert [graph.dtype for graph in manifest.graphs] == ["float32", "float32", "int8"]
     assert {one.reference for one in manifest.certificates} == {"onnx-fp32"}
     assert load_int8(folder).session.compute_dtype == "int8"
 

@@ -27,7 +27,8 @@ def test_folder_is_complete_and_unchanged(exported: Path) -> None:
     manifest.verify_files(exported)
     names = {path.name for path in exported.iterdir()}
     assert names == {*manifest.files, "manifest.json", "README.md"}
-    assert set(manifest.files) == {"model.onnx", "model.onnx.data", "tokenizer.json", "probes.npz"}
+    graphs = {"model.onnx", "model.cpu.onnx", "model.onnx.data"}
+    assert set(manifest.files) == {*graphs, "tokenizer.json", "probes.npz"}
     assert hidden_names(exported.parent) == []
 
 
@@ -39,7 +40,7 @@ def test_manifest_states_what_the_checkpoint_says(exported: Path, bert: Path) ->
     assert (manifest.normalize, manifest.similarity) == (True, "cosine")
     assert manifest.prompts == {"query": "q: "}
     assert manifest.vocabulary_size == json.loads((bert / "config.json").read_text())["vocab_size"]
-    (graph,) = manifest.graphs
+    graph, _ = manifest.graphs
     assert (graph.file, graph.dtype) == ("model.onnx", "float32")
     assert graph.providers == ("cpu", "openvino", "cuda", "tensorrt")
     assert graph.inputs == ("input_ids", "attention_mask", "token_type_ids")
@@ -51,7 +52,8 @@ def test_certificate_proves_the_graph_on_the_cpu(exported: Path) -> None:
     assert (certificate.reference, certificate.provider) == ("pytorch", "cpu")
     assert certificate.compute_dtype == "float32"
     assert certificate.probes >= 500
-    assert certificate.neighbour_overlap == 1
+    assert certificate.neighbour_overlap is not None
+    assert certificate.neighbour_overlap >= 0.999  # like texts may change places in the last digit
     assert certificate.longest_input == 32
 
 

@@ -1,0 +1,41 @@
+"""Trial: whether a graph that was rewritten still gives the answers of the one it was made from."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from app.inference import agreement, proof
+from app.inference.batch import BatchLimits
+from app.inference.manifest import TASK_OUTPUTS, Graph, Padding, Task
+from app.inference.probes import Probes
+from export.cpu_session import CpuSession
+
+FILE = "trial.onnx"
+
+_LIMITS = BatchLimits(2048)
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What other graphs are made from: the float32 one, how it is padded, and its probes."""
+
+    folder: Path
+    exact: Graph
+    padding: Padding
+    task: Task
+    probes: Probes
+
+
+def fault(model: onnx.ModelProto, source: Model) -> str | None:
+    """How far a float32 graph is from the probes' answers; None where it is as close as it must be.
+
+    It is left beside the weights, which it shares, as the trial.
+    """
+    onnx.save_model(model, source.folder / FILE)
+    session = CpuSession(source.folder / FILE, source.exact.inputs)
+    output = TASK_OUTPUTS[source.task]
+    found = proof.replay(session, source.probes, source.padding, _LIMITS, output)
+    if agreement.is_proved(source.task, "float32", found):
+        return None
+    return agreement.figure(source.task, found)
