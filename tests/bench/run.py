@@ -178,7 +178,7 @@ class Bench:
             "bulk": self.bulk,
         }
         child = subprocess.run(
-            [sys.executable, "-m", "tests.bench_reference"],
+            [sys.executable, "-m", "tests.bench.reference"],
             input=json.dumps(asked), capture_output=True, text=True, check=True,
         )  # fmt: skip
         found: dict[str, Any] = json.loads(child.stdout)
