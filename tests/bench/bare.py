@@ -1,9 +1,8 @@
 """The bare session of the bench: the same graph in a process that serves nobody."""
 
-import random
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import cycle
@@ -19,6 +18,7 @@ from tests.bench.rate import Rate
 
 Group = Sequence[str]
 _ROWS = 16  # of a batch: more bring nothing on a CPU
+_GOLDEN = 0.618034  # multiples of it, without their integers, lie evenly wherever one stops
 
 
 class Kind(NamedTuple):
@@ -41,39 +41,43 @@ class Bare:
 
     def batches(self, texts: Sequence[str]) -> list[Group]:
         """Texts in groups of like length."""
-        ordered = sorted(texts, key=len)
-        lengths = list(map(len, self._tokenization.encode_now(ordered)))
+        lengths = dict(zip(texts, map(len, self._encoded(texts)), strict=True))  # in tokens
+        ordered = sorted(texts, key=lambda text: lengths[text])
         most = replace(self._limits, max_rows=_ROWS)
-        return [ordered[rows] for rows in in_order(lengths, most)]
+        found = in_order([lengths[text] for text in ordered], most)
+        return [ordered[rows] for rows in found]
 
-    def rate(self, groups: Sequence[Group], seconds: float, callers: int | None = None) -> Rate:
-        """Run groups in turn for a while; by as many callers as suit the provider, if not told."""
+    def in_turn(self, groups: Sequence[Group]) -> Iterator[Group]:
+        """The groups again and again, such that a few in a row are like all; each shape once before.
 
-        def work(first: int) -> list[tuple[int, float]]:
-            mine, found = cycle(shuffled[first::callers]), []
+        A new shape costs some providers time.
+        """
+        for inputs in map(self._encoded, groups):
+            shape = len(inputs), self._padded(inputs)
+            if shape not in self._seen:
+                self._seen.add(shape)
+                self._run(inputs)
+        spread = sorted(range(len(groups)), key=lambda place: place * _GOLDEN % 1)
+        return cycle([groups[place] for place in spread])
+
+    def rate(self, groups: Iterator[Group], seconds: float, callers: int | None = None) -> Rate:
+        """Run what comes for a while; by as many callers as suit the provider, if not told."""
+
+        def work(_: int) -> list[tuple[int, float]]:
+            found = []
             while (begun := time.perf_counter()) - started < seconds:
-                group = next(mine)
+                group = next(groups)
                 self._run(self._encoded(group))
                 found.append((len(group), time.perf_counter() - begun))
             return found
 
         callers = callers or self._plan.run_threads
-        self._warm(groups)
-        shuffled = random.Random(3).sample(groups, len(groups))
         started, cpu_started = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(callers) as pool:
             runs = [run for found in pool.map(work, range(callers)) for run in found]
         wall, cpu = time.perf_counter() - started, time.process_time() - cpu_started
         median = statistics.median(latency for _, latency in runs)
         return Rate(sum(rows for rows, _ in runs), wall, cpu, median)
-
-    def _warm(self, groups: Sequence[Group]) -> None:
-        """Run each shape once: a new one costs some providers time."""
-        for inputs in map(self._encoded, groups):
-            shape = len(inputs), self._padded(inputs)
-            if shape not in self._seen:
-                self._seen.add(shape)
-                self._run(inputs)
 
     def _encoded(self, group: Group) -> Sequence[TokenizedInput]:
         return self._tokenization.encode_now(group)

@@ -69,7 +69,7 @@ def draw(rows: Sequence[Row], title: str, place: Path) -> None:
         panel.set_title(kind, loc="left", fontsize="medium")
         panel.invert_yaxis()
         panel.margins(x=0.1)
-    panels[-1].set_xlabel("texts a CPU-second; gray: no server in between")
+    panels[-1].set_xlabel("texts a CPU-second; blue: our server")
     for suffix in (".png", ".svg"):
         metadata = {"Date": None} if suffix == ".svg" else {}
         figure.savefig(place.with_suffix(suffix), dpi=90, metadata=metadata)

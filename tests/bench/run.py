@@ -193,9 +193,11 @@ class Turns:
     ) -> None:
         lone = [[text] for text in queries]
         self._measure: dict[str, Callable[[], Rate]] = {
-            ALONE: partial(bare.rate, lone, seconds, callers=1),
-            QUERIES: partial(bare.rate, lone, seconds),
-            PASSAGES: partial(bare.rate, bare.batches(bulk), seconds),
+            ALONE: partial(bare.rate, bare.in_turn(lone), seconds, callers=1),
+            QUERIES: partial(bare.rate, bare.in_turn(lone), seconds),
+            PASSAGES: partial(
+                bare.rate, bare.in_turn(bare.batches(bulk)), 2 * seconds
+            ),  # which differ more
         }
         self._found: dict[str, list[Rate]] = {what: [] for what in self._measure}
 
