@@ -86,6 +86,7 @@ def test_missing_package_is_named(bert: Path, tmp_path: Path) -> None:
     assert child.stderr.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_killed_export_leaves_nothing_to_load_and_the_next_one_cleans_up(
     start_export: Start, bert: Path, tmp_path: Path
 ) -> None:
@@ -101,6 +102,7 @@ def test_killed_export_leaves_nothing_to_load_and_the_next_one_cleans_up(
     assert sorted(path.name for path in tmp_path.iterdir()) == [".tiny-bert.lock", "tiny-bert"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
 )
@@ -116,6 +118,7 @@ def test_ended_export_cleans_up_itself(
     assert [path.name for path in tmp_path.iterdir()] == [".tiny-bert.lock"]
 
 
+@pytest.mark.slow
 def test_two_exports_at_once_both_succeed(start_export: Start, bert: Path, tmp_path: Path) -> None:
     children = [start_export(bert, "--models-dir", tmp_path) for _ in range(2)]
     outputs = [child.communicate(timeout=90) for child in children]
@@ -125,6 +128,7 @@ def test_two_exports_at_once_both_succeed(start_export: Start, bert: Path, tmp_p
     assert sorted(path.name for path in tmp_path.iterdir()) == [".tiny-bert.lock", "tiny-bert"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit_bytes", [4_000, 100_000])
 def test_full_disk_is_one_line_and_keeps_the_old_folder(
     exported: Path, bert: Path, tmp_path: Path, limit_bytes: int
