@@ -67,6 +67,7 @@ def convert(checkpoint: Path, folder: Path, task: Task = "embedding") -> Path:
                 local_files_only=True,
                 do_validation=False,  # the proof compares more, and with the serving code
             )
+        # What optimum and torch's exporter raise for a model that they cannot convert.
         except (ValueError, KeyError, NotImplementedError, ImportError, RuntimeError) as error:
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise ExportError(f"the conversion to ONNX failed: {reason}") from error

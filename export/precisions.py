@@ -42,7 +42,9 @@ def make(
     first = exact(names)
     padding, probes = checkpoint.padding, Probes.read(folder / PROBES_FILE)
     source = trial.Model(folder, first, padding, checkpoint.task, probes)
-    graphs = [first, *filter(None, [unpadded.make(source)])]
+    graphs = [first]
+    if (fused := unpadded.make(source)) is not None:
+        graphs.append(fused)
     if "float16" in wanted:
         graphs += float16.make(source)
     if "int8" in wanted:

@@ -10,9 +10,9 @@ from pathlib import Path, PurePosixPath
 _CPUINFO = Path("/proc/cpuinfo")
 # Instruction sets that change which kernels run, and so the last digits of a vector.
 _FEATURES = (
-    *("amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2"),
-    *("bf16", "sve"),
-)
+    "amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2",
+    "bf16", "sve",
+)  # fmt: skip
 
 
 def describe(cpuinfo: Path = _CPUINFO) -> str:

@@ -195,9 +195,8 @@ class Turns:
         self._measure: dict[str, Callable[[], Rate]] = {
             ALONE: partial(bare.rate, bare.in_turn(lone), seconds, callers=1),
             QUERIES: partial(bare.rate, bare.in_turn(lone), seconds),
-            PASSAGES: partial(
-                bare.rate, bare.in_turn(bare.batches(bulk)), 2 * seconds
-            ),  # which differ more
+            # Batches differ more, so it takes longer to have seen enough of them.
+            PASSAGES: partial(bare.rate, bare.in_turn(bare.batches(bulk)), 2 * seconds),
         }
         self._found: dict[str, list[Rate]] = {what: [] for what in self._measure}
 
