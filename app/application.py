@@ -23,7 +23,7 @@ from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadOptions, load, output_for
 from app.inference.manifest import Manifest
-from app.inference.plan import Wanted
+from app.inference.plan import Plan, Wanted
 from app.inference.worker import BatchWorker, RunOptions
 from app.info import info
 from app.lifecycle import Lifecycle
@@ -61,7 +61,7 @@ def build(settings: Settings) -> Service:
         model.manifest.padding,
         model.limits.capped(settings.max_batch_requests),
         metrics,
-        RunOptions(model.session.plan.run_threads, settings.run_timeout_seconds),
+        _run_options(model.session.plan, settings),
     )
     admission = Admission(_admission_options(settings, model.manifest), model.tokenization)
     engine = Engine(_engine_options(settings, model.manifest), admission, worker)
@@ -150,6 +150,12 @@ def _tracer(settings: Settings) -> Tracer | None:
             f"--otlp-endpoint needs the extra otlp, pip install 'embedding-service[otlp]': {error}"
         ) from None
     return OtlpTracer(settings.otlp_endpoint, settings.otlp_service_name)
+
+
+def _run_options(plan: Plan, settings: Settings) -> RunOptions:
+    return RunOptions(
+        plan.run_threads, plan.lone_threads, plan.one_long, settings.run_timeout_seconds
+    )
 
 
 def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:

@@ -27,7 +27,7 @@ from app.inference.manifest import (
     Manifest,
     ManifestError,
 )
-from app.inference.plan import Plan, Wanted
+from app.inference.plan import CPU_RUN_TOKENS, Plan, Wanted
 from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 from app.inference.session import Session, plans
 from app.inference.tokenization import EncodeOptions, Tokenization
@@ -44,7 +44,7 @@ EVERY = (
 )
 # Nothing is served so: it shows, where there is no GPU, that the graph for one is right. What the
 # CPU computes of it is rounded less often.
-HALVES_ON_CPU = Plan("cpu", "to see what the graph computes", "float16", run_tokens=2048)
+HALVES_ON_CPU = Plan("cpu", "to see what the graph computes", "float16", run_tokens=CPU_RUN_TOKENS)
 
 
 def prove(folder: Path, wanted: Wanted) -> list[Certificate]:

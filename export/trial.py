@@ -8,12 +8,13 @@ import onnx
 from app.inference import agreement, proof
 from app.inference.batch import BatchLimits
 from app.inference.manifest import TASK_OUTPUTS, Graph, Padding, Task
+from app.inference.plan import CPU_RUN_TOKENS
 from app.inference.probes import Probes
 from export.cpu_session import CpuSession
 
 FILE = "trial.onnx"
 
-_LIMITS = BatchLimits(2048)
+_LIMITS = BatchLimits(CPU_RUN_TOKENS)
 
 
 @dataclass(frozen=True, slots=True)

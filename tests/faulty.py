@@ -90,8 +90,8 @@ def tokenizer_raises() -> None:
 def worker_dies() -> None:
     real = Waiting.take
 
-    def take(self: Waiting) -> Any:
-        rows = real(self)
+    def take(self: Waiting, *arguments: Any, **options: Any) -> Any:
+        rows = real(self, *arguments, **options)
         if any(WORD in job.inputs[index].input_ids for job, index in rows):
             raise MemoryError("injected")
         return rows

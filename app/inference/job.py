@@ -43,6 +43,11 @@ class Job:
     missing: int = 0  # rows not yet computed
     last_batch: int = 0  # number of the batch that last took a row, or that preceded its arrival
 
+    @property
+    def is_lone(self) -> bool:
+        """Whether it has one input, as a query has."""
+        return len(self.inputs) == 1
+
 
 def deliver(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:
     """Tell each event loop of its jobs with one call; from any thread."""

@@ -1,6 +1,7 @@
 """Loading: an exported folder becomes a warm session and a tokenizer, proved on this machine."""
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -214,11 +215,13 @@ def _start(
 
 
 def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_length: int) -> None:
-    """Run one token, then the largest batches, after which memory has reached its plateau.
+    """Run one token, then what takes most memory at a time, which has then reached its plateau.
 
     Raises: StartupError naming the batch that does not fit into memory; BackendFailed.
     """
-    for rows, length in ((1, limits.padded(1)), *largest(limits, max_length)):
+
+    def run(shape: tuple[int, int]) -> None:
+        rows, length = shape
         batch = uneven(rows, length, manifest.padding)
         try:
             session.run(batch, (TASK_OUTPUTS[manifest.task],))
@@ -227,3 +230,11 @@ def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_leng
                 f"a batch of {rows} × {length} tokens does not fit into memory: lower "
                 f"--max-batch-tokens, which inputs are cut to ({error})"
             ) from None
+
+    plan = session.plan
+    *_, usual = largest(limits, min(max_length, limits.max_tokens))
+    beside = [usual] * (plan.run_threads + plan.lone_threads - 1)
+    run((1, limits.padded(1)))
+    with ThreadPoolExecutor(1 + len(beside)) as pool:
+        for shape in largest(limits, max_length):
+            list(pool.map(run, (shape, *beside)))

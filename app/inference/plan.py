@@ -23,6 +23,9 @@ ORT_NAMES: Mapping[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 GPU_PROVIDERS = ("cuda", "tensorrt")
+# Of one run on a processor. Past what the caches hold, larger batches cost more per token: on two
+# cores 8×128 tokens moved as many a second as 32×32, a tenth more than 32×128.
+CPU_RUN_TOKENS = 1024
 # What takes the time of a model. Of the rest a GPU rightly leaves a few to the CPU, which computes
 # with shapes.
 _COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")
@@ -65,6 +68,8 @@ class Plan:
     gpu: str | None = None  # what they are; None of a provider that computes on the processor
     threads: int = 1  # of a session
     run_threads: int = 1  # that call a session at a time
+    lone_threads: int = 0  # more of them, for inputs that came alone
+    one_long: bool = False  # one input at a time that is longer than a batch, for its memory
     run_tokens: int | None = None
     row_counts: tuple[int, ...] = ()  # where a new shape is dear: the only ones; () for any
     builds_engine: bool = False  # before the first run, for no larger shape than the largest batch

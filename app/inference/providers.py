@@ -8,8 +8,17 @@ from dataclasses import replace
 
 from app.errors import StartupError
 from app.inference.manifest import Dtype, Task
-from app.inference.plan import GPU_PROVIDERS, ORT_NAMES, Choice, Here, Plan, Wanted
+from app.inference.plan import (
+    CPU_RUN_TOKENS,
+    GPU_PROVIDERS,
+    ORT_NAMES,
+    Choice,
+    Here,
+    Plan,
+    Wanted,
+)
 
+MOST_RUNS = 8  # side by side on the CPU provider: each takes memory
 VECTOR_TASKS = ("embedding", "splade", "multi_vector")
 NO_BFLOAT16 = (
     "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
@@ -102,10 +111,18 @@ def _why_not_bfloat16(wanted: Wanted, here: Here, task: Task) -> str | None:
 
 
 def _cpu(threads: int, reason: str | None, dtype: Dtype = "float32") -> Plan:
-    # Past what the caches hold, larger batches cost more per token: on two cores of a server CPU
-    # 8×128 tokens moved as many a second as 32×32 and a tenth more than 32×128.
+    """Runs side by side on one pool of threads: what one leaves idle, another takes."""
     usual = "the provider that is always there" if dtype == "float32" else f"{dtype} was asked for"
-    return Plan("cpu", reason or usual, dtype, threads=threads, run_tokens=2048)
+    return Plan(
+        "cpu",
+        reason or usual,
+        dtype,
+        threads=threads,
+        run_threads=min(threads, max(2, threads // 2), MOST_RUNS),
+        lone_threads=1,
+        one_long=True,
+        run_tokens=CPU_RUN_TOKENS,
+    )
 
 
 def _openvino(dtype: Dtype, threads: int, wanted: Wanted, reason: str | None = None) -> Plan:
@@ -127,7 +144,7 @@ def _openvino(dtype: Dtype, threads: int, wanted: Wanted, reason: str | None = N
         must_qualify=auto,
         ort_options={"load_config": json.dumps({"CPU": properties})},
         run_threads=threads,
-        run_tokens=1024,
+        run_tokens=CPU_RUN_TOKENS,
         row_counts=(1, 2, 4, 8, 16),
     )
 

@@ -22,8 +22,8 @@ class Runs(Protocol):
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> Results: ...
 
-    def terminate(self) -> None:
-        """Let every run in flight fail soon; from any thread."""
+    def terminate(self, thread: int) -> None:
+        """Let the run that this thread waits for fail soon; from any thread."""
 
 
 @dataclass(slots=True)
@@ -45,6 +45,11 @@ class Run:
     batch: Batch | None = None  # in place of rows: what nobody asked for
     deadline: float = 0.0  # by time.monotonic()
     overdue: bool = False  # its deadline passed, its jobs failed, and it was told to end
+
+    @property
+    def is_lone(self) -> bool:
+        """Whether it holds nothing but inputs that came alone."""
+        return all(job.is_lone for job, _ in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +73,21 @@ class Runner:
     padding: Padding
     report: Callable[[Finished], None]
     _runs: "SimpleQueue[Run | None]" = field(default_factory=SimpleQueue)
+    _thread: threading.Thread | None = None
 
     def start(self, name: str) -> None:
         """Start the thread; once."""
-        threading.Thread(target=self._work, name=name, daemon=True).start()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
 
     def compute(self, run: Run) -> None:
         """Take a run; one at a time."""
         self._runs.put(run)
+
+    def terminate(self) -> None:
+        """Let the run that it computes fail soon."""
+        if self._thread is not None and self._thread.ident is not None:
+            self.session.terminate(self._thread.ident)
 
     def end(self) -> None:
         """End the thread, after what it was handed."""

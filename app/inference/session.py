@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from threading import get_ident
 from typing import Self
 
 import numpy as np
@@ -33,7 +34,7 @@ class Session:
         self._session = session
         self._profile = profile  # of the engine that was built
         self._inputs = frozenset(graph.inputs)
-        self._in_flight: set[onnxruntime.RunOptions] = set()
+        self._in_flight: dict[int, onnxruntime.RunOptions] = {}  # by the thread that waits
         self.plan = plan
         self.graph = graph
 
@@ -81,19 +82,18 @@ class Session:
             shape = " × ".join(map(str, batch.input_ids.shape))
             raise BackendFailed(f"Backend error: the engine was not built for {shape} tokens")
         feed = batch.feed(self._inputs)
-        options = onnxruntime.RunOptions()
-        self._in_flight.add(options)
+        options = self._in_flight[get_ident()] = onnxruntime.RunOptions()
         try:
             results = self._session.run(list(outputs), feed, options)
         except Exception as error:  # onnxruntime's errors share no narrower base
             raise backend_failure(error) from error
         finally:
-            self._in_flight.discard(options)
+            del self._in_flight[get_ident()]
         return dict(zip(outputs, results, strict=True))
 
-    def terminate(self) -> None:
-        """Let every run in flight fail at its next node; from any thread."""
-        for options in tuple(self._in_flight):
+    def terminate(self, thread: int) -> None:
+        """Let the run that this thread waits for fail at its next node; from any thread."""
+        if (options := self._in_flight.get(thread)) is not None:
             options.terminate = True
 
 

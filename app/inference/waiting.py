@@ -1,7 +1,7 @@
 """Waiting: the rows that no batch has taken yet, and which of them go next."""
 
-from bisect import bisect
-from collections.abc import Iterator
+from bisect import bisect, bisect_right
+from collections.abc import Collection, Iterator, Sequence
 from typing import NamedTuple
 
 from app.inference.batch import BatchLimits, choose
@@ -28,6 +28,7 @@ class Waiting:
         self._lengths: list[int] = []  # of the rows
         self._jobs: dict[int, Job] = {}  # by arrival; those with rows here
         self._batches = 0
+        self._since_oldest = 0  # batches, since the job that waits longest had one
 
     def __len__(self) -> int:
         return len(self._rows)
@@ -54,11 +55,21 @@ class Waiting:
         """Jobs that nobody waits for any more."""
         return (job for job in tuple(self._jobs.values()) if job.abandoned)
 
-    def take(self) -> list[tuple[Job, int]]:
-        """The rows of the next batch, each with its position in its job."""
-        chosen = choose(self._lengths, self._anchor(), self.limits)
-        taken = self._rows[chosen]
-        del self._rows[chosen], self._lengths[chosen]
+    def take(self, longest: int | None = None, *, lone: bool = False) -> list[tuple[Job, int]]:
+        """The rows of the next batch, each with its position in its job.
+
+        None of more than `longest` tokens is among them, and with `lone` only inputs that came
+        alone: so there may be none.
+        """
+        places = self._places(longest, lone=lone)
+        if not places:
+            return []
+        job = self._first(places, lone=lone)
+        anchor = next(i for i, at in enumerate(places) if self._rows[at].arrival == job.arrival)
+        chosen = places[choose([self._lengths[at] for at in places], anchor, self.limits)]
+        taken = [self._rows[at] for at in chosen]
+        for at in reversed(chosen):
+            del self._rows[at], self._lengths[at]
         self._batches += 1
         rows = [(self._jobs[row.arrival], row.position) for row in taken]
         for job, _ in rows:
@@ -72,14 +83,32 @@ class Waiting:
         self._rows = rows
         self._lengths = [row.length for row in rows]
 
-    def _anchor(self) -> int:
-        """The place of the row that must go into the next batch.
+    def _places(self, longest: int | None, *, lone: bool) -> Sequence[int]:
+        """Where the rows are that may go now, in their order."""
+        end = len(self._rows) if longest is None else bisect_right(self._lengths, longest)
+        if not lone:
+            return range(end)
+        return [at for at in range(end) if self._jobs[self._rows[at].arrival].is_lone]
 
-        It belongs to the job with the fewest rows left, so that a query does not wait behind a
-        bulk request; but now and then to the job not served for longest, so that none starves.
+    def _first(self, places: Sequence[int], *, lone: bool) -> Job:
+        """The job of which a row must go into the next batch.
+
+        It is the one with the fewest rows left, so that a query does not wait behind a bulk
+        request; but now and then the one not served for longest, so that none starves.
         """
-        if self._batches % OLDEST_EVERY == OLDEST_EVERY - 1:
-            job = min(self._jobs.values(), key=lambda job: (job.last_batch, job.arrival))
-        else:
-            job = min(self._jobs.values(), key=lambda job: (job.queued, job.arrival))
-        return next(i for i, row in enumerate(self._rows) if row.arrival == job.arrival)
+        everyone = self._jobs.values()
+        jobs: Collection[Job] = everyone
+        if len(places) < len(self._rows):
+            jobs = [self._jobs[arrival] for arrival in {self._rows[at].arrival for at in places}]
+        self._since_oldest += not lone
+        if lone or self._since_oldest < OLDEST_EVERY:
+            return min(jobs, key=lambda job: (job.queued, job.arrival))
+        oldest = min(jobs, key=_served)
+        if oldest is min(everyone, key=_served):
+            self._since_oldest = 0
+        return oldest
+
+
+def _served(job: Job) -> tuple[int, int]:
+    """Sorts by who was served longest ago."""
+    return job.last_batch, job.arrival

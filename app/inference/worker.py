@@ -6,8 +6,10 @@
 
 A runner belongs to one session; where there are several GPUs, each has a session, and all of them
 take from the same waiting rows. Batches are greedy: whenever a runner is idle, what waits is cut
-into its next batch; there is no timer. Threads share nothing but queues: the worker alone touches
-jobs and rows, and hands results to the event loop of each job with one call per batch.
+into its next batch; there is no timer. Some runners may be kept for inputs that came alone: a
+query is then computed beside the batches of a bulk request, not behind them. Threads share nothing
+but queues: the worker alone touches jobs and rows, and hands results to the event loop of each job
+with one call per batch.
 
 No job waits for ever:
 - a batch whose run fails is halved until each input at fault is alone, and only its job fails;
@@ -49,6 +51,8 @@ class RunOptions:
     """How batches are computed."""
 
     threads: int = 1  # runs at a time in each session
+    lone_threads: int = 0  # more of them, for inputs that came alone
+    one_long: bool = False  # one input at a time that is longer than a batch
     timeout_seconds: float = 120.0  # that one run may take
     grace_seconds: float = GRACE_SECONDS
 
@@ -85,7 +89,9 @@ class BatchWorker:
         self._options = options
         self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[Job | Finished | _WarmUp | _Close] = SimpleQueue()
-        self._idle = [self._runner(one) for _ in range(options.threads) for one in sessions]
+        runners = options.threads + options.lone_threads
+        self._idle = [self._runner(one) for _ in range(runners) for one in sessions]
+        self._most = options.threads * len(sessions)  # runs at a time that hold more than queries
         self._running: dict[Runner, Run] = {}
         self._stuck: set[Runner] = set()  # replaced; may still come back
         self._spare: deque[Run] = deque()  # runs for times when nothing waits
@@ -199,13 +205,23 @@ class BatchWorker:
                 return self._run(rows[:count], part.search)
         return self._form() if self._pending.waiting else None
 
-    def _form(self) -> Run:
-        rows = self._pending.waiting.take()
+    def _form(self) -> Run | None:
+        """The next batch; None where nothing that waits may go now."""
+        lone = sum(not run.is_lone for run in self._running.values()) >= self._most
+        longest = self._limits.max_tokens if lone or self._long_one_runs() else None
+        rows = self._pending.waiting.take(longest, lone=lone)
+        if not rows:
+            return None
         # An input at fault fails once at every halving; twice as often, it may be the session.
         run = self._run(rows, Search(limit=2 * len(rows).bit_length()))
         self._metrics.observe("te_batch_next_size", len(rows))
         self._metrics.observe("te_batch_next_tokens", run.length * len(rows))
         return run
+
+    def _long_one_runs(self) -> bool:
+        """Whether another input that exceeds a batch has to wait."""
+        most = self._limits.max_tokens
+        return self._options.one_long and any(run.length > most for run in self._running.values())
 
     def _run(self, rows: Sequence[tuple[Job, int]], search: Search) -> Run:
         """A run of the union of what its rows need, padded to a length that the provider knows."""
@@ -283,7 +299,7 @@ class BatchWorker:
                     self._replace(runner)
                 else:
                     self._give_up(run)
-                    runner.session.terminate()
+                    runner.terminate()
 
     def _give_up(self, run: Run) -> None:
         """Fail the jobs of a run that takes too long; it is told to end."""

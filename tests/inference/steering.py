@@ -26,10 +26,12 @@ class SteeredSession:
 
     def __init__(self) -> None:
         self.started: queue.Queue[Batch] = queue.Queue()
-        self.terminated = threading.Event()
+        self.threads: queue.Queue[int] = queue.Queue()  # of the runs that started
+        self.terminated: queue.Queue[int] = queue.Queue()  # threads whose run was to end
         self._go: queue.Queue[BaseException | None] = queue.Queue()
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+        self.threads.put(threading.get_ident())
         self.started.put(batch)
         outcome = self._go.get(timeout=10)
         if outcome is not None:
@@ -37,8 +39,8 @@ class SteeredSession:
         firsts = batch.input_ids[:, :1].astype(np.float32)
         return {name: firsts * (1 if name == "out" else -1) for name in outputs}
 
-    def terminate(self) -> None:
-        self.terminated.set()
+    def terminate(self, thread: int) -> None:
+        self.terminated.put(thread)
 
     def next_batch(self) -> list[int]:
         """Wait for a run to start; the first id of each of its rows."""

@@ -47,8 +47,8 @@ class Together:
             self._everyone.wait(10)
         return self._session.run(batch, outputs)
 
-    def terminate(self) -> None:
-        self._session.terminate()
+    def terminate(self, thread: int) -> None:
+        self._session.terminate(thread)
 
 
 def test_every_device_has_a_session_that_was_proved(
@@ -125,8 +125,8 @@ def test_a_run_that_does_not_end_harms_only_its_own_device(
     other = next(one for one in sessions if one is not stuck)
     with pytest.raises(BackendFailed, match="a run took longer"):
         doomed.wait()
-    assert stuck.terminated.wait(10)
-    assert not other.terminated.is_set()
+    assert stuck.terminated.get(timeout=10) == stuck.threads.get()
+    assert other.terminated.empty()
     worker._options = RunOptions()
     short, long = submit(worker, loop, (3, 2)), submit(worker, loop, (90, 3))
     for one in sessions:  # a fresh thread has taken the place of the one that is stuck

@@ -155,10 +155,19 @@ def test_threads_are_the_cores_unless_they_are_named() -> None:
     assert candidates(Wanted(), eight, "embedding")[0].run_threads == 8
 
 
+@pytest.mark.parametrize(
+    ("cores", "runs"), [(1, 1), (2, 2), (3, 2), (4, 2), (6, 3), (8, 4), (16, 8), (64, 8)]
+)
+def test_the_cpu_provider_computes_some_runs_side_by_side(cores: int, runs: int) -> None:
+    [plan] = candidates(Wanted("cpu"), replace(PLAIN, cores=cores), "embedding")
+    assert (plan.threads, plan.run_threads, plan.lone_threads) == (cores, runs, 1)
+    assert plan.one_long
+
+
 def test_openvino_runs_few_shapes_and_the_cpu_provider_any() -> None:
     openvino, cpu = candidates(Wanted(), FAST, "embedding")
     assert cpu.limits(512, 16384).shapes() == []
-    assert cpu.limits(512, 16384).max_tokens == 2048
+    assert cpu.limits(512, 16384).max_tokens == 1024
     limits = openvino.limits(512, 16384)
     assert 50 < len(limits.shapes()) < 100
     assert limits.max_tokens == 1024

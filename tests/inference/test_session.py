@@ -1,4 +1,5 @@
 import threading
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,41 @@ def test_threads_may_share_a_session(session: Session, manifest: Manifest) -> No
         thread.join()
     for place, vectors in enumerate(alone):
         np.testing.assert_array_equal(vectors, together[place])
+
+
+def test_only_the_run_that_is_told_to_ends(session: Session, manifest: Manifest) -> None:
+    inputs = [TokenizedInput(tiny.ids_of("the cat"))] * 2000
+    batch = collate(inputs, manifest.padding)
+    failure, over = threading.Event(), threading.Event()
+    disturbed: list[BackendFailed] = []
+
+    def doomed() -> None:
+        try:
+            while not over.is_set():
+                session.run(batch, ["pooled_mean"])
+        except BackendFailed as error:
+            assert "terminate" in str(error)  # noqa: PT017  # in a thread of its own
+            failure.set()
+
+    def other() -> None:
+        try:
+            while not over.is_set():
+                session.run(batch, ["pooled_mean"])
+        except BackendFailed as error:
+            disturbed.append(error)
+
+    threads = [threading.Thread(target=doomed), threading.Thread(target=other)]
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + 20
+    while not failure.wait(0.001) and time.monotonic() < end:
+        assert threads[0].ident is not None
+        session.terminate(threads[0].ident)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert failure.is_set()
+    assert not disturbed
 
 
 def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:

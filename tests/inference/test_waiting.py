@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator, Sequence
 from itertools import cycle
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -19,10 +20,22 @@ LIMITS = [
     BatchLimits(200, max_rows=3),
     BatchLimits(256, lengths=ladder(64), row_counts=(1, 2, 4)),
 ]
-# Lengths of the inputs of a job that arrives, TAKE, or the number of a job whose client leaves.
-TAKE = None
+
+
+class Take(NamedTuple):
+    """A batch is taken, by these rules."""
+
+    longest: int | None
+    lone: bool
+
+
+ANY = Take(None, lone=False)
+# Lengths of the inputs of a job that arrives, a batch, or the number of a job whose client leaves.
 EVENTS = st.lists(
-    st.lists(st.integers(1, 80), min_size=1, max_size=6) | st.just(TAKE) | st.integers(0, 9),
+    st.lists(st.integers(1, 80), min_size=1, max_size=6)
+    | st.just(ANY)
+    | st.builds(Take, st.none() | st.integers(1, 90), st.booleans())
+    | st.integers(0, 9),
     max_size=40,
 )
 
@@ -64,16 +77,26 @@ class Queue:
             self.waiting.remove(job)
             del self.left[job]
 
-    def take(self) -> None:
-        if not self.left:
+    def take(self, longest: int | None = None, *, lone: bool = False) -> None:
+        rows = self.waiting.take(longest, lone=lone)
+        eligible = [
+            len(job.inputs[place])
+            for job, places in self.left.items()
+            for place in places
+            if len(job.inputs) == 1 or not lone
+        ]
+        assert bool(rows) == any(length <= (longest or length) for length in eligible)
+        if not rows:
             return
-        rows = self.waiting.take()
+        assert all(len(job.inputs[place]) in eligible for job, place in rows)
         lengths = [len(job.inputs[place]) for job, place in rows]
         assert self.limits.fits(len(rows), max(lengths))
         assert self.limits.rows(len(rows)) == len(rows)
         assert max(lengths) - min(lengths) <= allowed_padding(max(lengths))
-        for job in self.left:
-            self.patience[job] -= 1
+        assert max(lengths) <= (longest or max(lengths))
+        assert not lone or all(len(job.inputs) == 1 for job, _ in rows)
+        for job in self.left:  # of batches that not everyone may be in, none is promised
+            self.patience[job] -= (longest, lone) == (None, False)
         for job, place in rows:
             self.left[job].remove(place)  # KeyError where it was taken before, or should not be
         for job in {job for job, _ in rows}:
@@ -89,12 +112,12 @@ class Queue:
 @settings(max_examples=200)
 @given(limits=st.sampled_from(LIMITS), events=EVENTS)
 def test_every_row_is_taken_once_in_a_batch_that_fits(
-    loop: asyncio.AbstractEventLoop, limits: BatchLimits, events: list[list[int] | int | None]
+    loop: asyncio.AbstractEventLoop, limits: BatchLimits, events: list[list[int] | int | Take]
 ) -> None:
     queue = Queue(limits, loop)
     for event in events:
-        if event is TAKE:
-            queue.take()
+        if isinstance(event, Take):
+            queue.take(event.longest, lone=event.lone)
         elif isinstance(event, int):
             queue.remove(event)
         else:
