@@ -11,6 +11,9 @@ from numpy.typing import NDArray
 from app.errors import BackendFailed
 from app.inference.manifest import PER_TOKEN_OUTPUTS, POOLING_MASK, Padding
 
+# Of all-MiniLM-L6-v2 on an AMD EPYC with AVX2: 13 tokens on one thread, 16 on two.
+RUN_COST = 16
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TokenizedInput:
@@ -53,6 +56,7 @@ class BatchLimits:
     # For a provider that prepares itself for each new shape: the only ones it is given.
     lengths: tuple[int, ...] = ()  # ascending; empty: every length
     row_counts: tuple[int, ...] = ()  # ascending, from 1; empty: every number
+    run_cost: int = RUN_COST  # in tokens: what a run costs before its first one
 
     def padded(self, length: int) -> int:
         """How long a row becomes whose batch has `length` tokens at most."""
@@ -172,32 +176,32 @@ def require_rows(
 def choose(lengths: Sequence[int], anchor: int, limits: BatchLimits) -> slice:
     """The rows that share a run with row `anchor`: a slice of `lengths`, which is ascending.
 
-    The slice grows from the anchor towards whichever neighbour is nearer in length, as long as
-    the padded tokens fit and no row is padded by more than `allowed_padding`. The anchor is
-    always in it, even where it alone exceeds the limits.
+    The slice grows from the anchor, by the neighbour that costs less padding, as long as the padded
+    tokens fit. Of all these slices the one is taken in which a row costs fewest tokens that are
+    nobody's: padding, and its share of the run's own cost. The anchor alone is always allowed.
     """
-    first, last = anchor, anchor
     most = limits.rows(len(lengths))
-
-    def fits(low: int, high: int) -> bool:
-        longest, rows = lengths[high], high - low + 1
-        return (
-            rows <= most
-            and limits.fits(rows, longest)
-            and longest - lengths[low] <= allowed_padding(longest)
-        )
-
+    first = last = anchor
+    real = lengths[anchor]  # tokens of the slice, without padding
+    best, least = slice(anchor, anchor + 1), float("inf")
     while True:
-        below = first > 0 and fits(first - 1, last)
-        above = last + 1 < len(lengths) and fits(first, last + 1)
+        rows = last - first + 1
+        wasted = limits.run_cost + rows * limits.padded(lengths[last]) - real
+        if limits.rows(rows) == rows and wasted <= least * rows:
+            best, least = slice(first, last + 1), wasted / rows
+        below = first > 0 and limits.fits(rows + 1, lengths[last])
+        above = last + 1 < len(lengths) and limits.fits(rows + 1, lengths[last + 1])
+        if rows == most or not (below or above):
+            return best
         if below and above:
-            below = lengths[last] - lengths[first - 1] <= lengths[last + 1] - lengths[first]
+            gap = lengths[last + 1] - lengths[last]
+            below = lengths[last] - lengths[first - 1] <= rows * gap
         if below:
             first -= 1
-        elif above:
-            last += 1
+            real += lengths[first]
         else:
-            return _counted(slice(first, last + 1), anchor, limits)
+            last += 1
+            real += lengths[last]
 
 
 def in_order(lengths: Sequence[int], limits: BatchLimits) -> Iterator[slice]:
@@ -209,19 +213,3 @@ def in_order(lengths: Sequence[int], limits: BatchLimits) -> Iterator[slice]:
             rows = limits.rows(rows - 1)
         yield slice(start, start + rows)
         start += rows
-
-
-def _counted(chosen: slice, anchor: int, limits: BatchLimits) -> slice:
-    """As many of the chosen rows as a batch may count, the anchor among them."""
-    rows = limits.rows(chosen.stop - chosen.start)
-    first = min(anchor, chosen.stop - rows)
-    return slice(first, first + rows)
-
-
-def allowed_padding(longest: int) -> int:
-    """How many padding tokens a row may carry beside one of `longest` tokens.
-
-    A run costs about as much as 16 tokens before its first one, so padding a row by less is
-    cheaper than a run of its own; beyond that an eighth of the length bounds the waste.
-    """
-    return max(16, longest // 8)

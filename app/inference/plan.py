@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal, Self
 
 from app.errors import StartupError
-from app.inference.batch import BatchLimits, ladder
+from app.inference.batch import RUN_COST, BatchLimits, ladder
 from app.inference.manifest import Dtype, Provider
 
 Choice = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
@@ -71,6 +71,7 @@ class Plan:
     lone_threads: int = 0  # more of them, for inputs that came alone
     one_long: bool = False  # one input at a time that is longer than a batch, for its memory
     run_tokens: int | None = None
+    run_cost: int = RUN_COST  # in tokens
     row_counts: tuple[int, ...] = ()  # where a new shape is dear: the only ones; () for any
     builds_engine: bool = False  # before the first run, for no larger shape than the largest batch
     cache_dir: Path | None = None  # where that is kept
@@ -99,7 +100,7 @@ class Plan:
         """What one run may hold, for inputs of up to that many tokens."""
         tokens = min(max_batch_tokens, self.run_tokens or max_batch_tokens)
         lengths = ladder(longest_input) if self.row_counts or self.builds_engine else ()
-        limits = BatchLimits(tokens, lengths=lengths, row_counts=self.row_counts)
+        limits = BatchLimits(tokens, None, lengths, self.row_counts, self.run_cost)
         return limits.capped(max(1, tokens // longest_input)) if self.builds_engine else limits
 
 

@@ -19,6 +19,8 @@ from app.inference.plan import (
 )
 
 MOST_RUNS = 8  # side by side on the CPU provider: each takes memory
+# In tokens, and not measured: launching a graph's kernels takes as long as some hundred.
+GPU_RUN_COST = 512
 VECTOR_TASKS = ("embedding", "splade", "multi_vector")
 NO_BFLOAT16 = (
     "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
@@ -118,7 +120,7 @@ def _cpu(threads: int, reason: str | None, dtype: Dtype = "float32") -> Plan:
         reason or usual,
         dtype,
         threads=threads,
-        run_threads=min(threads, max(2, threads // 2), MOST_RUNS),
+        run_threads=max(1, min(threads // 2, MOST_RUNS)),
         lone_threads=1,
         one_long=True,
         run_tokens=CPU_RUN_TOKENS,
@@ -180,6 +182,7 @@ def _cuda(threads: int, wanted: Wanted, gpu: str) -> Plan:
         devices=devices,
         gpu=gpu,
         threads=threads,
+        run_cost=GPU_RUN_COST,
     )
 
 
@@ -193,6 +196,7 @@ def _tensorrt(threads: int, wanted: Wanted, gpu: str) -> Plan:
         devices=devices,
         gpu=gpu,
         threads=threads,
+        run_cost=GPU_RUN_COST,
         builds_engine=True,
         cache_dir=wanted.cache_dir,
     )

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.inference.batch import (
+    RUN_COST,
     BatchLimits,
     TokenizedInput,
-    allowed_padding,
     blank,
     choose,
     collate,
@@ -107,6 +107,10 @@ def test_tokens_of_a_prompt_are_attended_to_and_not_pooled(
         ([5, 6, 7], 0, BatchLimits(100), [5, 6, 7]),
         ([5, 6, 7], 1, BatchLimits(14), [5, 6]),  # equally near: the shorter one; 3 x 7 > 14
         ([5, 8, 9], 1, BatchLimits(20), [8, 9]),  # the nearer one
+        ([20, 20, 20, 22], 0, BatchLimits(80), [20, 20, 20]),
+        ([20, 20, 20, 22], 3, BatchLimits(1000), [20, 20, 20, 22]),
+        ([8, 16, 24, 32], 1, BatchLimits(1000), [8, 16]),  # 8 tokens of padding, not 24 or 48
+        ([8, 16, 24, 32], 1, BatchLimits(1000, run_cost=500), [8, 16, 24, 32]),
         ([5, 6, 7], 2, BatchLimits(100, max_rows=2), [6, 7]),
         ([5, 300, 301], 1, BatchLimits(10_000), [300, 301]),  # 5 beside 301 would be padding
         ([5, 300, 301], 0, BatchLimits(10_000), [5]),
@@ -117,6 +121,36 @@ def test_which_rows_share_a_run(
     lengths: list[int], anchor: int, limits: BatchLimits, chosen: list[int]
 ) -> None:
     assert lengths[choose(lengths, anchor, limits)] == chosen
+
+
+def padding(rows: Sequence[int]) -> int:
+    return len(rows) * rows[-1] - sum(rows)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 60), min_size=1, max_size=12).map(sorted),
+    run_cost=st.integers(0, 200),
+    data=st.data(),
+)
+def test_no_more_and_no_fewer_of_the_chosen_rows_would_waste_less(
+    lengths: Sequence[int], run_cost: int, data: st.DataObject
+) -> None:
+    anchor = data.draw(st.integers(0, len(lengths) - 1))
+    chosen = choose(lengths, anchor, BatchLimits(10_000, run_cost=run_cost))
+
+    def waste(first: int, stop: int) -> float:
+        rows = lengths[first:stop]
+        return (run_cost + padding(rows)) / len(rows)
+
+    least = waste(chosen.start, chosen.stop)
+    assert all(
+        least <= waste(first, stop) + 1e-9
+        for first, stop in (
+            (anchor, anchor + 1),
+            (max(chosen.start - 1, 0), chosen.stop),
+            (chosen.start, min(chosen.stop + 1, len(lengths))),
+        )
+    )
 
 
 @given(
@@ -134,7 +168,7 @@ def test_a_run_keeps_every_limit(
     rows = lengths[chosen]
     if len(rows) > 1:
         assert rows[-1] * len(rows) <= max_tokens
-        assert rows[-1] - rows[0] <= allowed_padding(rows[-1])
+        assert padding(rows) <= RUN_COST * (len(rows) - 1)  # less than runs of their own cost
         assert max_rows is None or len(rows) <= max_rows
 
 

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ServiceError
-from app.inference.batch import BatchLimits, TokenizedInput, allowed_padding, ladder
+from app.inference.batch import RUN_COST, BatchLimits, TokenizedInput, ladder
 from app.inference.job import Job
 from app.inference.waiting import OLDEST_EVERY, Waiting
 
@@ -92,7 +92,9 @@ class Queue:
         lengths = [len(job.inputs[place]) for job, place in rows]
         assert self.limits.fits(len(rows), max(lengths))
         assert self.limits.rows(len(rows)) == len(rows)
-        assert max(lengths) - min(lengths) <= allowed_padding(max(lengths))
+        padding = len(lengths) * self.limits.padded(max(lengths)) - sum(lengths)
+        alone = max(self.limits.padded(length) - length for length in lengths)
+        assert RUN_COST + padding <= (RUN_COST + alone) * len(lengths)  # not worse than by itself
         assert max(lengths) <= (longest or max(lengths))
         assert not lone or all(len(job.inputs) == 1 for job, _ in rows)
         for job in self.left:  # of batches that not everyone may be in, none is promised
