@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from app.errors import ServiceError, StartupError
 from app.inference import machine, proof
+from app.inference.batch import CPU_RUN_TOKENS
 from app.inference.manifest import (
     PROBES_FILE,
     TASK_OUTPUTS,
@@ -27,7 +28,7 @@ from app.inference.manifest import (
     Manifest,
     ManifestError,
 )
-from app.inference.plan import CPU_RUN_TOKENS, Plan, Wanted
+from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 from app.inference.session import Session, plans
 from app.inference.tokenization import EncodeOptions, Tokenization

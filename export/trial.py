@@ -6,9 +6,8 @@ from pathlib import Path
 import onnx
 
 from app.inference import agreement, proof
-from app.inference.batch import BatchLimits
+from app.inference.batch import CPU_RUN_TOKENS, BatchLimits
 from app.inference.manifest import TASK_OUTPUTS, Graph, Padding, Task
-from app.inference.plan import CPU_RUN_TOKENS
 from app.inference.probes import Probes
 from export.cpu_session import CpuSession
 

@@ -23,9 +23,6 @@ ORT_NAMES: Mapping[str, str] = {
     "tensorrt": "TensorrtExecutionProvider",
 }
 GPU_PROVIDERS = ("cuda", "tensorrt")
-# Of one run on a processor. Past what the caches hold, larger batches cost more per token: on two
-# cores 8×128 tokens moved as many a second as 32×32, a tenth more than 32×128.
-CPU_RUN_TOKENS = 1024
 # What takes the time of a model. Of the rest a GPU rightly leaves a few to the CPU, which computes
 # with shapes.
 _COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")

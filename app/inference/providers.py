@@ -7,16 +7,9 @@ import json
 from dataclasses import replace
 
 from app.errors import StartupError
+from app.inference.batch import CPU_RUN_TOKENS
 from app.inference.manifest import Dtype, Task
-from app.inference.plan import (
-    CPU_RUN_TOKENS,
-    GPU_PROVIDERS,
-    ORT_NAMES,
-    Choice,
-    Here,
-    Plan,
-    Wanted,
-)
+from app.inference.plan import GPU_PROVIDERS, ORT_NAMES, Choice, Here, Plan, Wanted
 
 MOST_RUNS = 8  # side by side on the CPU provider: each takes memory
 # In tokens, and not measured: launching a graph's kernels takes as long as some hundred.

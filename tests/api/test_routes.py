@@ -535,7 +535,7 @@ def test_listed_origins_are_echoed_and_others_are_not(make_service: MakeService)
 def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service, app = make_service(max_concurrent_requests=8)
+    service, app = make_service(max_concurrent_requests=8, threads=1)
     session = service.engine._worker._idle[0].session
     real_run = type(session).run
     rows: list[int] = []
@@ -554,22 +554,22 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
         monkeypatch.setattr(type(session), "run", slow_run)
         scope = make_scope("POST", "/embed", {"content-type": "application/json"})
         gone = asyncio.Event()
-        first = asyncio.create_task(send_request(app, dict(scope), [b'{"inputs":"a"}']))
+        first = asyncio.create_task(send_request(app, dict(scope), [b'{"inputs":["a","b"]}']))
         await asyncio.to_thread(running.wait, 10)
         body = b'{"inputs":["a","b","c"]}'
         second = asyncio.create_task(send_request(app, dict(scope), [body], gone))
         while "te_queue_size 3" not in service.metrics.render():  # noqa: ASYNC110  # set by a thread
             await asyncio.sleep(0)
-        assert service.engine.admission.permits.free == 4
+        assert service.engine.admission.permits.free == 3
         gone.set()
         assert (await second).status == 0
-        assert service.engine.admission.permits.free == 7
+        assert service.engine.admission.permits.free == 6
         go_on.set()
         assert (await first).status == 200
         assert service.engine.admission.permits.free == 8
 
     asyncio.run(scenario())
-    assert rows == [1]
+    assert rows == [2]
     assert post(app, "/embed", {"inputs": "a"}).status == 200
     assert 'te_request_failure{err="dropped"} 3' in request(app, "GET", "/metrics").text
 
