@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from app.inference import priority
 from app.inference.batch import Batch, collate, require_rows
 from app.inference.job import Job
 from app.inference.manifest import Padding
@@ -94,6 +95,7 @@ class Runner:
         self._runs.put(None)
 
     def _work(self) -> None:
+        priority.give_way()
         while (run := self._runs.get()) is not None:
             self.report(self._outcome(run))
 

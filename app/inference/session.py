@@ -11,7 +11,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, StartupError
-from app.inference import machine, nvidia, openvino, tensorrt
+from app.inference import machine, nvidia, openvino, priority, tensorrt
 from app.inference.batch import Batch, BatchLimits
 from app.inference.failures import backend_failure
 from app.inference.manifest import Dtype, Graph, Manifest, Provider, Task
@@ -153,7 +153,8 @@ def _create(path: Path, plan: Plan, ort_options: Mapping[str, str]) -> onnxrunti
     else:
         arguments["providers"] = [(plan.ort_name, ort_options)]
     try:
-        return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
+        with priority.giving_way():
+            return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
         reason = " ".join(str(error).split())
         if plan.provider in GPU_PROVIDERS:

@@ -111,10 +111,11 @@ def make_bench(
     loop: asyncio.AbstractEventLoop,
     max_tokens: int = 100,
     options: RunOptions | None = None,
+    session: SteeredSession | None = None,
     **few: Any,
 ) -> Bench:
     """A started worker over a steered session."""
-    session, metrics = SteeredSession(), Metrics(512)
+    session, metrics = session or SteeredSession(), Metrics(512)
     limits = BatchLimits(max_tokens, **few)
     worker = BatchWorker([session], PADDING, limits, metrics, options or RunOptions())
     worker.start()
