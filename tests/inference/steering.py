@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import itertools
 import queue
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,18 +24,26 @@ PADDING = Padding(id=0, type_id=0, side="right")
 
 
 class SteeredSession:
-    """Each run waits for the test; its answer for a row is the row's first id."""
+    """Each run waits for the test; its answer for a row is the row's first id.
+
+    The test lets runs go in the order in which they started.
+    """
 
     def __init__(self) -> None:
         self.started: queue.Queue[Batch] = queue.Queue()
         self.threads: queue.Queue[int] = queue.Queue()  # of the runs that started
         self.terminated: queue.Queue[int] = queue.Queue()  # threads whose run was to end
-        self._go: queue.Queue[BaseException | None] = queue.Queue()
+        self._outcomes: defaultdict[int, queue.Queue[BaseException | None]]
+        self._outcomes = defaultdict(queue.Queue)  # of each run, by its place among all
+        self._runs, self._finished = itertools.count(), itertools.count()
+        self._lock = threading.Lock()
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        self.threads.put(threading.get_ident())
-        self.started.put(batch)
-        outcome = self._go.get(timeout=10)
+        with self._lock:
+            outcomes = self._outcomes[next(self._runs)]
+            self.threads.put(threading.get_ident())
+            self.started.put(batch)
+        outcome = outcomes.get(timeout=10)
         if outcome is not None:
             raise outcome
         firsts = batch.input_ids[:, :1].astype(np.float32)
@@ -47,7 +57,9 @@ class SteeredSession:
         return sorted(self.started.get(timeout=10).input_ids[:, 0].tolist())
 
     def finish(self, outcome: BaseException | None = None) -> None:
-        self._go.put(outcome)
+        """Let the first run that was not yet let go end so; it may not have started."""
+        with self._lock:
+            self._outcomes[next(self._finished)].put(outcome)
 
 
 @dataclass

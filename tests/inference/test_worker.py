@@ -316,10 +316,10 @@ def test_queries_leave_a_bulk_request_its_run(loop: asyncio.AbstractEventLoop) -
 
 def test_queries_beside_a_bulk_request_share_a_batch(loop: asyncio.AbstractEventLoop) -> None:
     bench = make_bench(loop, options=RunOptions(threads=1, lone_threads=1))
-    bench.submit(*[(50, 1)] * 2)
-    assert bench.session.next_batch() == [1, 1]
     queries = [bench.submit((20, 2))]
     assert bench.session.next_batch() == [2]
+    bench.submit(*[(50, 1)] * 2)
+    assert bench.session.next_batch() == [1, 1]
     queries += [bench.submit((20, one)) for one in (3, 4)]
     bench.session.finish()
     assert bench.session.next_batch() == [3, 4]
