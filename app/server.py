@@ -68,7 +68,8 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None
         loop.add_signal_handler(number, on_signal)
 
     async def shutdown_trigger() -> None:
-        logger.info("Ready")  # Hypercorn asks for the trigger once the port is open
+        if not lifecycle.ending.is_set():  # Hypercorn asks for the trigger once it accepts
+            logger.info("Ready")
         await lifecycle.ending.wait()
         patience = 0.0
         if lifecycle.failure is None:

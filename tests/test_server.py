@@ -49,6 +49,13 @@ def embed(connection: http.client.HTTPConnection, text: str = "the cat") -> list
     return vectors
 
 
+def wait_taken(server: Server) -> None:
+    """Return when connections are taken, and not only open in the kernel."""
+    with client(server) as connection:
+        connection.request("GET", "/livez")
+        assert connection.getresponse().status == 200
+
+
 def client(server: Server) -> contextlib.closing[http.client.HTTPConnection]:
     """A connection of an ordinary client, closed at the end of the block."""
     return contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port))
@@ -184,6 +191,7 @@ def test_the_log_has_the_settings_but_no_key(tiny_model: Path) -> None:
         "--model-id", str(tiny_model), "--tokenization-workers", "2", environment=environment
     )
     running.wait_ready()
+    wait_taken(running)
     running.signal()
     output = running.output()
     assert "api_key=***" in output
@@ -255,6 +263,7 @@ def test_a_filter_chooses_what_is_logged(tiny_model: Path) -> None:
 def test_a_log_level_that_is_none_counts_as_info(tiny_model: Path) -> None:
     running = Server("--model-id", str(tiny_model), environment={"LOG_LEVEL": "loud"})
     running.wait_ready()
+    wait_taken(running)
     running.signal()
     output = running.output()
     assert "WARN app.logs: the log level 'loud' is no filter; it counts as info" in output
@@ -264,6 +273,7 @@ def test_a_log_level_that_is_none_counts_as_info(tiny_model: Path) -> None:
 def test_json_logs_are_one_object_a_line(tiny_model: Path) -> None:
     running = Server("--model-id", str(tiny_model), "--json-output")
     running.wait_ready()
+    wait_taken(running)
     running.signal()
     events = [json.loads(line) for line in running.output().splitlines()]
     assert {"Ready", "signal received, starting graceful shutdown"} <= {
@@ -489,12 +499,13 @@ def test_a_client_that_never_sends_its_body_cannot_hold_up_the_end(tiny_model: P
     assert "Traceback" not in output
 
 
-def test_a_second_signal_ends_at_once(tiny_model: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_at_once(tiny_model: Path, number: signal.Signals) -> None:
     running = Server("--model-id", str(tiny_model), "--drain-seconds", "30")
     running.wait_ready()
-    running.signal()
+    running.signal(number)
     time.sleep(0.3)
-    running.signal()
+    running.signal(number)
     assert "second signal" in running.output(seconds=5)
     assert running.process.returncode == 1
 
