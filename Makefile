@@ -25,7 +25,9 @@ IMAGE_ARGS ?=
 
 bin := .venv/bin
 version := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-pip = $(bin)/python -m pip install --disable-pip-version-check
+# Python compiles a module when it is first imported: most of what comes along never is.
+install = -m pip install --disable-pip-version-check --no-compile
+pip = $(bin)/python $(install)
 locked = $(pip) --require-hashes --no-deps -r
 revision = $(if $(REVISION),--revision '$(REVISION)')
 # The clients under test talk to this machine, and to nobody else.
@@ -36,7 +38,7 @@ exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--
     $(if $(filter true 1,$(TRUST_REMOTE_CODE)),--trust-remote-code)
 # An environment of its own for transformers 5: docs/decisions/0015-transformers-5.md.
 newer := .venv-transformers5
-newer_pip = $(newer)/bin/python -m pip install --disable-pip-version-check
+newer_pip = $(newer)/bin/python $(install)
 
 .PHONY: help run setup setup-transformers5 export serve test test-slow test-clients test-models bench bench-quick \
     bench-quality gpu-check gpu-bench overload soak memory fuzz fix lock image clean
@@ -177,7 +179,7 @@ $(newer)/test.stamp: $(newer)/export.stamp requirements/transformers5-test.lock
 	@echo '== installing Python clients: about 900 MB, a minute or more'
 	rm -rf .venv-clients
 	$(PYTHON) -m venv .venv-clients
-	.venv-clients/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $<
+	.venv-clients/bin/python $(install) --require-hashes --no-deps -r $<
 	touch $@
 
 tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json
