@@ -1,6 +1,6 @@
 """`python -m tests.faulty FAULT …`: the service with a fault in it, which the word `query` sets off.
 
-`leaks` and `connection-breaks` need no word.
+`leaks` and `connection-breaks` need no word. Health is asked for more often than elsewhere.
 """
 # ruff: noqa: B010  # types do not allow for sabotage
 
@@ -15,6 +15,7 @@ import onnxruntime
 from app import program
 from app.api import body
 from app.connection import PoliteTCPServer
+from app.inference import health
 from app.inference.session import Session
 from app.inference.tokenization import Tokenization
 from app.inference.waiting import Waiting
@@ -143,6 +144,7 @@ def connection_breaks() -> None:
 
 
 if __name__ == "__main__":
+    setattr(health, "PROBE_INTERVAL_SECONDS", 2.0)
     {
         "run-hangs": run_hangs,
         "run-raises": run_raises,

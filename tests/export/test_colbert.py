@@ -49,10 +49,9 @@ def write_modules(folder: Path, *kinds: str) -> None:
     write_json(folder / "modules.json", entries)
 
 
-@pytest.fixture
-def colbert(bert: Path, tmp_path: Path) -> Path:
+def write_colbert(bert: Path, folder: Path) -> Path:
     """The tiny BERT as PyLate saves it, with the tokens before queries and documents."""
-    folder = shutil.copytree(bert, tmp_path / "tiny-colbert")
+    shutil.copytree(bert, folder)
     shutil.rmtree(folder / "1_Pooling")
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     model = library.BertModel.from_pretrained(folder, add_pooling_layer=False)
@@ -76,6 +75,22 @@ def colbert(bert: Path, tmp_path: Path) -> Path:
     }
     write_json(folder / "config_sentence_transformers.json", settings)
     return folder
+
+
+@pytest.fixture
+def colbert(bert: Path, tmp_path: Path) -> Path:
+    return write_colbert(bert, tmp_path / "tiny-colbert")
+
+
+@pytest.fixture(scope="module")
+def original(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same, and the source of `exported`; neither is to be written to."""
+    return write_colbert(bert, tmp_path_factory.mktemp("colbert") / "tiny-colbert")
+
+
+@pytest.fixture(scope="module")
+def exported(original: Path) -> Path:
+    return export(original)
 
 
 def export(folder: Path, **options: Any) -> Path:
@@ -105,30 +120,30 @@ def weights(folder: Path, layer: str, name: str) -> torch.Tensor:
     ("prompt", "prefix"), [(None, None), ("query", "[Q] "), ("document", "[D] ")]
 )
 def test_every_token_has_its_projected_vector(
-    colbert: Path, prompt: str | None, prefix: str | None
+    original: Path, exported: Path, prompt: str | None, prefix: str | None
 ) -> None:
-    folder = export(colbert)
-    answers = ask(folder, "/embed_all", {"inputs": TEXTS, "prompt_name": prompt})
+    answers = ask(exported, "/embed_all", {"inputs": TEXTS, "prompt_name": prompt})
     for text, rows in zip(TEXTS, answers, strict=True):
         projected = (
-            embeddings(colbert, text, prefix) @ weights(colbert, "1_Dense", "linear.weight").T
+            embeddings(original, text, prefix) @ weights(original, "1_Dense", "linear.weight").T
         )
         expected = torch.nn.functional.normalize(projected, dim=-1)
         np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
 
 
-def test_the_folder_says_what_the_model_is(colbert: Path, caplog: pytest.LogCaptureFixture) -> None:
-    manifest = Manifest.read(export(colbert))
+def test_the_folder_says_what_the_model_is(original: Path, exported: Path) -> None:
+    manifest = Manifest.read(exported)
     assert (manifest.task, manifest.pooling, manifest.dimensions) == ("multi_vector", None, 8)
     assert (manifest.similarity, manifest.max_input_length) == ("MaxSim", 24)
     assert manifest.prompts == {"query": "[Q] ", "document": "[D] "}
     assert manifest.graphs[0].outputs == ("token_embeddings", "multi_vector_embedding")
     assert manifest.certificates[0].worst_cosine > 0.99999
-    assert "queries are not filled up with mask tokens" in caplog.text
+    [warning] = checkpoint.read(original).warnings
+    assert "queries are not filled up with mask tokens" in warning
 
 
-def test_a_whole_text_has_no_vector(colbert: Path) -> None:
-    settings = Settings(model_id=str(export(colbert)))
+def test_a_whole_text_has_no_vector(exported: Path) -> None:
+    settings = Settings(model_id=str(exported))
     app = create_app(build(settings), settings)
     for path, body in (("/embed", {"inputs": "a"}), ("/v1/embeddings", {"input": "a"})):
         reply = post(app, path, body)
@@ -136,6 +151,7 @@ def test_a_whole_text_has_no_vector(colbert: Path) -> None:
         assert "/embed_all gives those of its tokens" in reply.text
 
 
+@pytest.mark.slow
 def test_int8_is_exported_of_vectors_for_tokens_too(colbert: Path) -> None:
     [exact, second] = Manifest.read(export(colbert, dtypes=("int8",))).certificates[:2]
     assert (exact.compute_dtype, second.compute_dtype) == ("float32", "int8")

@@ -72,6 +72,7 @@ def test_place_that_cannot_be_written_is_named(
     assert errors.count("\n") == 1
 
 
+@pytest.mark.slow
 def test_missing_package_is_named(bert: Path, tmp_path: Path) -> None:
     script = (
         "import sys; sys.modules['optimum'] = None; from export.__main__ import main; "

@@ -19,6 +19,7 @@ def hub(bert: Path) -> Iterator[str]:
         yield server.url
 
 
+@pytest.mark.slow
 def test_model_of_the_hub_is_exported_with_its_commit(
     hub: str, start_export: Start, tmp_path: Path
 ) -> None:

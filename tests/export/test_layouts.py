@@ -32,8 +32,7 @@ TEXTS = [
 ]
 # What each export fetches beside config.json, tokenizer.json and the like.
 WEIGHTS = {"BAAI/bge-m3": {"pytorch_model.bin", "sparse_linear.pt", "colbert_linear.pt"}}
-# They differ from bge-small in their width alone.
-TWINS = {"BAAI/bge-base-en-v1.5", "BAAI/bge-large-en-v1.5"}
+SLOW = {name for name in LAYOUTS if name != "sentence-transformers/all-MiniLM-L6-v2"}
 LIMITS = {"BAAI/bge-m3": 8192, "sentence-transformers/all-MiniLM-L6-v2": 256}
 
 
@@ -77,7 +76,7 @@ def fetched(home: Path, name: str) -> set[str]:
 
 @pytest.mark.parametrize(
     "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in TWINS else ()) for name in LAYOUTS],
+    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in LAYOUTS],
 )
 def test_exported_and_served_by_name(
     hub: Hub, start_export: Start, tmp_path: Path, name: str
@@ -144,7 +143,9 @@ def load(path: Path) -> torch.nn.Linear:
     return linear
 
 
-@pytest.mark.parametrize("name", ["BAAI/bge-small-en-v1.5", "BAAI/bge-m3"])
+@pytest.mark.parametrize(
+    "name", ["BAAI/bge-small-en-v1.5", pytest.param("BAAI/bge-m3", marks=pytest.mark.slow)]
+)
 def test_served_by_name_from_the_graph_in_the_repository(
     hub: Hub, tmp_path: Path, name: str
 ) -> None:

@@ -208,6 +208,7 @@ def test_what_is_not_implemented_here_is_handed_to_the_other_environment(
     assert not (exported / "bare").exists()
 
 
+@pytest.mark.slow
 def test_what_the_other_environment_refuses_is_told_in_its_words(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
