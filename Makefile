@@ -67,7 +67,7 @@ test: .venv/development.stamp ## Check format, lint and types, and run the tests
 	$(bin)/ruff check .
 	$(bin)/mypy
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
-	$(bin)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/development.stamp ## Run the slow tests: generated requests, a browser, the container image
 	$(bin)/python -m pytest -m 'slow or container' --timeout 1500
