@@ -24,7 +24,8 @@ from app.inference.health import Health
 from app.inference.loading import LoadOptions, load, output_for
 from app.inference.manifest import Manifest
 from app.inference.plan import Plan, Wanted
-from app.inference.worker import BatchWorker, RunOptions
+from app.inference.runner_pool import RunOptions
+from app.inference.worker import BatchWorker
 from app.info import info
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics

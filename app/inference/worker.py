@@ -37,24 +37,11 @@ from app.inference.batch import BatchLimits, blank
 from app.inference.job import Job
 from app.inference.manifest import Padding
 from app.inference.pending import Pending
-from app.inference.runner import Finished, Run, Runner, Runs, Search
+from app.inference.runner import Finished, Run, Runs, Search
+from app.inference.runner_pool import Lost, RunnerPool, RunOptions
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-
-# How long a run that was told to end may take to do so; it ends between two nodes of its graph.
-GRACE_SECONDS = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class RunOptions:
-    """How batches are computed."""
-
-    threads: int = 1  # runs at a time in each session
-    lone_threads: int = 0  # more of them, for inputs that came alone
-    one_long: bool = False  # one input at a time that is longer than a batch
-    timeout_seconds: float = 120.0  # that one run may take
-    grace_seconds: float = GRACE_SECONDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +53,6 @@ class _WarmUp:
 
 class _Close:
     """Finish what waits, then end."""
-
-
-class _Lost(Exception):
-    """The session cannot be trusted with another run; the process has to be replaced."""
 
 
 class BatchWorker:
@@ -89,11 +72,8 @@ class BatchWorker:
         self._options = options
         self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[Job | Finished | _WarmUp | _Close] = SimpleQueue()
-        runners = options.threads + options.lone_threads
-        self._idle = [self._runner(one) for _ in range(runners) for one in sessions]
+        self._runners = RunnerPool(sessions, padding, options, self._inbox.put)
         self._most = options.threads * len(sessions)  # runs at a time that hold more than queries
-        self._running: dict[Runner, Run] = {}
-        self._stuck: set[Runner] = set()  # replaced; may still come back
         self._spare: deque[Run] = deque()  # runs for times when nothing waits
         self._parts: list[Run] = []  # of failed batches; the last goes first
         self._refusal: str | None = None
@@ -105,8 +85,7 @@ class BatchWorker:
 
     def start(self) -> None:
         """Start the threads; once."""
-        for place, runner in enumerate(self._idle):
-            runner.start(f"run-{place}")
+        self._runners.start()
         self._thread.start()
 
     def submit(self, job: Job) -> None:
@@ -138,14 +117,15 @@ class BatchWorker:
         reason = "the service is shutting down"
         try:
             closing = False
-            while not closing or self._pending or self._running:
+            while not closing or self._pending or self._runners.running:
                 for message in self._messages():
                     closing = self._take(message) or closing
-                self._check_runs()
+                for run in self._runners.overdue():
+                    self._give_up(run)
                 self._pending.drop_abandoned()
                 self._start_runs()
         except BaseException as error:  # everyone who waits must hear of it
-            expected = isinstance(error, _Lost)
+            expected = isinstance(error, Lost)
             reason = f"the batching worker ended: {error if expected else repr(error)}"
             self.failure = reason
             logger.critical("%s", reason, exc_info=not expected)
@@ -154,10 +134,8 @@ class BatchWorker:
 
     def _messages(self) -> Iterator[Job | Finished | _WarmUp | _Close]:
         """Wait for a message or the next deadline; what has come, each taken out when it is due."""
-        deadline = min((run.deadline for run in self._running.values()), default=None)
-        patience = None if deadline is None else max(0.0, deadline - time.monotonic())
         with contextlib.suppress(Empty):
-            yield self._inbox.get(timeout=patience)
+            yield self._inbox.get(timeout=self._runners.patience())
             while True:
                 yield self._inbox.get_nowait()
 
@@ -177,19 +155,13 @@ class BatchWorker:
         return isinstance(message, _Close)
 
     def _start_runs(self) -> None:
-        while self._idle and (run := self._next()) is not None:
-            self._launch(run)
-        if self._spare and not self._running:
+        while self._runners.has_idle and (run := self._next()) is not None:
+            self._runners.launch(run)
+        if self._spare and not self._runners.running:
             run = self._spare.popleft()
-            while self._idle:  # each stream of a provider learns a shape for itself
-                self._launch(replace(run))
+            while self._runners.has_idle:  # each stream of a provider learns a shape for itself
+                self._runners.launch(replace(run))
         self._metrics.set("te_queue_size", len(self._pending.waiting))
-
-    def _launch(self, run: Run) -> None:
-        runner = self._idle.pop()
-        run.deadline = time.monotonic() + self._options.timeout_seconds
-        self._running[runner] = run
-        runner.compute(run)
 
     def _next(self) -> Run | None:
         """What is to be computed next: parts of failed batches have waited longest."""
@@ -207,7 +179,7 @@ class BatchWorker:
 
     def _form(self) -> Run | None:
         """The next batch; None where nothing that waits may go now."""
-        lone = sum(not run.is_lone for run in self._running.values()) >= self._most
+        lone = sum(not run.is_lone for run in self._runners.running) >= self._most
         longest = self._limits.max_tokens if lone or self._long_one_runs() else None
         rows = self._pending.waiting.take(longest, lone=lone)
         if not rows:
@@ -221,7 +193,7 @@ class BatchWorker:
     def _long_one_runs(self) -> bool:
         """Whether another input that exceeds a batch has to wait."""
         most = self._limits.max_tokens
-        return self._options.one_long and any(run.length > most for run in self._running.values())
+        return self._options.one_long and any(run.length > most for run in self._runners.running)
 
     def _run(self, rows: Sequence[tuple[Job, int]], search: Search) -> Run:
         """A run of the union of what its rows need, padded to a length that the provider knows."""
@@ -229,13 +201,8 @@ class BatchWorker:
         return Run(rows, tuple(dict.fromkeys(job.output for job, _ in rows)), search, length)
 
     def _finish(self, finished: Finished) -> None:
-        if finished.runner in self._stuck:
-            self._stuck.discard(finished.runner)
-            finished.runner.end()
-            logger.warning("a run that had been given up ended after %.0f s", finished.seconds)
+        if not self._runners.take_back(finished):
             return
-        del self._running[finished.runner]
-        self._idle.append(finished.runner)
         if finished.error is None:
             self.healthy = all(np.isfinite(one).any() for one in finished.results.values())
             if self.healthy:
@@ -249,10 +216,10 @@ class BatchWorker:
     def _look_for_fault(self, run: Run, error: BaseException) -> None:
         """Halve what failed; of a single input, or where none is at fault, fail the jobs.
 
-        Raises: _Lost when no later run can succeed.
+        Raises: Lost when no later run can succeed.
         """
         if isinstance(error, DeviceLost):
-            raise _Lost(str(error).removeprefix("Backend error: "))
+            raise Lost(str(error).removeprefix("Backend error: "))
         if isinstance(error, OutOfMemory | MemoryError):
             self._lower_limit(run)
         search = run.search
@@ -289,41 +256,13 @@ class BatchWorker:
             self._metrics.set("te_batch_max_tokens", tokens)
             logger.warning("out of memory: from now on a batch holds at most %d tokens", tokens)
 
-    # Runs that do not end.
-
-    def _check_runs(self) -> None:
-        now = time.monotonic()
-        for runner, run in list(self._running.items()):
-            if now >= run.deadline:
-                if run.overdue:
-                    self._replace(runner)
-                else:
-                    self._give_up(run)
-                    runner.terminate()
-
     def _give_up(self, run: Run) -> None:
-        """Fail the jobs of a run that takes too long; it is told to end."""
+        """Fail the jobs of a run that takes too long."""
         reason = f"a run took longer than {self._options.timeout_seconds:g} seconds"
         logger.error("%s", reason)
         self.healthy = False
         self._metrics.count("te_run_timeouts")
         self._pending.fail(self._pending.wanted(run), BackendFailed(f"Backend error: {reason}"))
-        run.overdue = True
-        run.deadline = time.monotonic() + self._options.grace_seconds
-
-    def _replace(self, runner: Runner) -> None:
-        """Put a fresh runner in the place of one that does not come back."""
-        if self._stuck:
-            raise _Lost("two runs did not end when they were told to")
-        logger.error("a run did not end when it was told to; a fresh thread takes over")
-        del self._running[runner]
-        self._stuck.add(runner)
-        fresh = self._runner(runner.session)
-        fresh.start("run-again")
-        self._idle.append(fresh)
-
-    def _runner(self, session: Runs) -> Runner:
-        return Runner(session, self._padding, self._inbox.put)
 
     # The end.
 
@@ -341,8 +280,7 @@ class BatchWorker:
             if isinstance(message, Job):
                 late.append(message)
         self._pending.end(late, BackendFailed(f"Backend error: {reason}"))
-        for runner in (*self._idle, *self._running, *self._stuck):
-            runner.end()
+        self._runners.end()
 
 
 def _as_service_error(error: BaseException) -> ServiceError:

@@ -20,7 +20,7 @@ THE_CAT = tiny.unit(tiny.reference(tiny.ids_of("the cat")))
 
 def spoil(monkeypatch: pytest.MonkeyPatch, service: Service, text: str, value: float) -> None:
     """Let the model yield `value` for one text."""
-    session = service.engine._worker._idle[0].session
+    session = service.engine._worker._runners._idle[0].session
     real_run = type(session).run
     word = tiny.ids_of(text)[1]
 
@@ -86,7 +86,7 @@ def test_a_model_that_yields_nothing_finite_is_not_ready(
 
 def hold_runs(monkeypatch: pytest.MonkeyPatch, service: Service) -> tuple[Any, Any, list[int]]:
     """Let runs wait: an event that one has begun, one that lets them go, and their sizes."""
-    session = service.engine._worker._idle[0].session
+    session = service.engine._worker._runners._idle[0].session
     real_run = type(session).run
     begun, go_on = threading.Event(), threading.Event()
     sizes: list[int] = []

@@ -287,7 +287,7 @@ def test_health_follows_the_last_run_and_recovers(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service()
-    session = service.engine._worker._idle[0].session
+    session = service.engine._worker._runners._idle[0].session
 
     def fail(*_: object) -> None:
         raise BackendFailed("Backend error: gone")
@@ -536,7 +536,7 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=8, threads=1)
-    session = service.engine._worker._idle[0].session
+    session = service.engine._worker._runners._idle[0].session
     real_run = type(session).run
     rows: list[int] = []
 

@@ -17,7 +17,8 @@ from app.errors import ServiceError
 from app.inference.batch import Batch, BatchLimits, TokenizedInput
 from app.inference.job import Job
 from app.inference.manifest import Padding
-from app.inference.worker import BatchWorker, RunOptions
+from app.inference.runner_pool import RunOptions
+from app.inference.worker import BatchWorker
 from app.metrics import Metrics
 
 PADDING = Padding(id=0, type_id=0, side="right")

@@ -18,8 +18,9 @@ from app.inference.batch import Batch, BatchLimits, TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.manifest import SENTENCE_EMBEDDING
 from app.inference.plan import Plan, Wanted
+from app.inference.runner_pool import RunOptions
 from app.inference.session import Session
-from app.inference.worker import BatchWorker, RunOptions
+from app.inference.worker import BatchWorker
 from app.metrics import Metrics
 from tests import tiny
 from tests.inference.steering import PADDING, SteeredSession, submit, submit_inputs
@@ -91,7 +92,7 @@ def test_the_service_has_a_run_thread_for_each_device(
     plan = Plan("cpu", "asked for", devices=(0, 1))
     monkeypatch.setattr(loading, "plans", lambda *_: [plan])
     engine = make_service()[0].engine
-    assert len({runner.session for runner in engine._worker._idle}) == 2
+    assert len({runner.session for runner in engine._worker._runners._idle}) == 2
     computed = asyncio.run(engine.embed(["the cat"] * 8, InputOptions(), normalize=False))
     expected = tiny.reference(tiny.ids_of("the cat"))
     np.testing.assert_allclose(computed.value, [expected] * 8, atol=1e-6)
@@ -127,7 +128,7 @@ def test_a_run_that_does_not_end_harms_only_its_own_device(
         doomed.wait()
     assert stuck.terminated.get(timeout=10) == stuck.threads.get()
     assert other.terminated.empty()
-    worker._options = RunOptions()
+    worker._runners._options = RunOptions()
     short, long = submit(worker, loop, (3, 2)), submit(worker, loop, (90, 3))
     for one in sessions:  # a fresh thread has taken the place of the one that is stuck
         assert one.started.get(timeout=10).input_ids[0, 0] in {2, 3}

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from app.errors import BackendFailed, DeviceLost, OutOfMemory
 from app.inference.batch import Batch, BatchLimits, TokenizedInput
-from app.inference.worker import BatchWorker, RunOptions
+from app.inference.runner_pool import RunOptions
+from app.inference.worker import BatchWorker
 from app.metrics import Metrics
 from tests.inference.steering import (
     PADDING,

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from app.errors import BackendFailed
 from app.inference.batch import Batch, BatchLimits
+from app.inference.runner_pool import RunOptions
 from app.inference.waiting import OLDEST_EVERY
-from app.inference.worker import BatchWorker, RunOptions
+from app.inference.worker import BatchWorker
 from app.metrics import Metrics
 from tests.inference.steering import (
     PADDING,
