@@ -40,7 +40,7 @@ exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--
 newer := .venv-transformers5
 newer_pip = $(newer)/bin/python $(install)
 
-.PHONY: help run setup setup-transformers5 export serve test test-slow test-clients test-models bench bench-quick \
+.PHONY: help run setup setup-transformers5 export serve lint default-model test test-slow test-clients test-models bench bench-quick \
     bench-quality gpu-check gpu-bench overload soak memory fuzz fix lock image clean
 
 help: ## Show what there is
@@ -62,18 +62,22 @@ serve: setup ## Serve an exported MODEL_ID on PORT
 	@echo '== serving $(MODEL_ID) on port $(PORT)'
 	$(bin)/python -m app --model-id '$(MODEL_ID)' $(revision) $(if $(DTYPE),--dtype '$(DTYPE)') --port $(PORT)
 
-test: .venv/development.stamp ## Check format, lint and types, and run the tests
+lint: .venv/development.stamp ## Check format, lint and types
 	$(bin)/ruff format --check .
 	$(bin)/ruff check .
 	$(bin)/mypy
+
+default-model: .venv/export.stamp
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
+
+test: .venv/development.stamp ## Lint, and run the tests
+	@$(MAKE) --no-print-directory --jobs 2 lint default-model
 	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/development.stamp ## Run the slow tests: generated requests, a browser, the container image
 	$(bin)/python -m pytest -m 'slow or container' --timeout 1500
 
-test-clients: setup .venv-clients/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
-	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
+test-clients: default-model .venv-clients/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
 	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
 
 test-models: .venv/development.stamp $(newer)/test.stamp ## Compare models of every architecture, and write docs/models.md
@@ -89,8 +93,7 @@ bench-quick: .venv/development.stamp ## Measure for a minute, for use after each
 	$(exporting) --if-missing
 	$(bin)/python -m tests.bench '$(MODEL_ID)' --quick
 
-bench-quality: .venv/development.stamp ## Compare what is served by default with sentence-transformers, over 2,000 texts
-	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
+bench-quality: .venv/development.stamp default-model ## Compare what is served by default with sentence-transformers, over 2,000 texts
 	$(bin)/python -m tests.bench.quality
 
 ifeq ($(OPENVINO),any-vendor)

@@ -192,6 +192,7 @@ def test_a_decoder_classifies_by_its_last_token_that_is_no_padding(
     assert is_proved("classifier", "float32", manifest.certificates[0])
 
 
+@pytest.mark.slow
 def test_what_is_not_implemented_here_is_handed_to_the_other_environment(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -125,6 +125,7 @@ def test_bfloat16_is_taken_by_itself_where_it_is_proved_close(bfloat16: dict[str
     assert np.einsum("nd,nd->n", found, alone).min() >= 0.9999
 
 
+@pytest.mark.slow
 def test_float32_served_by_openvino_is_exact_alone_and_in_batches(
     environment: dict[str, str],
 ) -> None:
@@ -135,9 +136,9 @@ def test_float32_served_by_openvino_is_exact_alone_and_in_batches(
     ):
         assert ask(one, "/info")[0]["provider"] == "openvino"
         together, expected = embed(one, TEXTS), embed(other, TEXTS)
-        alone = np.concatenate([embed(one, [text]) for text in TEXTS])
+        alone = np.concatenate([embed(one, [text]) for text in TEXTS[::3]])
     np.testing.assert_allclose(together, expected, atol=1e-5)
-    np.testing.assert_allclose(alone, expected, atol=1e-5)
+    np.testing.assert_allclose(alone, expected[::3], atol=1e-5)
 
 
 def test_scores_stay_in_float32(bfloat16: dict[str, str], tmp_path: Path) -> None:
