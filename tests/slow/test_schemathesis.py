@@ -26,7 +26,7 @@ def test_no_generated_request_contradicts_the_description(task: Task, tmp_path: 
         server.wait_ready()
         url = f"{server.url}/api-doc/openapi.json"
         run = subprocess.run(
-            [program, "run", url, "-c", CHECKS, "--max-examples", "150", "--no-color"],
+            [program, "run", url, "-c", CHECKS, "--max-examples", "100", "--no-color"],
             cwd=tmp_path,
             capture_output=True,
             text=True,

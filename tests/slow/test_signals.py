@@ -17,7 +17,7 @@ from tests.process import Server, free_port, launch
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 100
+ROUNDS = 60
 CLIENTS = 6
 BODY = json.dumps({"inputs": ["the cat sat on the mat", "dog"]})
 
