@@ -74,9 +74,9 @@ test: .venv/development.stamp ## Lint, and run the tests
 	@$(MAKE) --no-print-directory --jobs 2 lint default-model
 	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/development.stamp default-model ## Run the slow tests: generated requests, a browser, the container image
-	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
-	    -m 'slow or container' --timeout 1500 tests/slow tests
+test-slow: .venv/slow.stamp default-model ## Run the slow tests: generated requests, a browser, the container image
+	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
+	    -m 'slow or container' --timeout 1500
 
 test-clients: default-model .venv-clients/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
 	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
@@ -161,6 +161,10 @@ clean: ## Remove the environment and every exported model
 .venv/development.stamp: .venv/export.stamp requirements/development.lock
 	@echo '== installing what the checks and tests need'
 	$(locked) requirements/development.lock
+	touch $@
+
+.venv/slow.stamp: .venv/development.stamp requirements/slow.lock
+	$(locked) requirements/slow.lock
 	touch $@
 
 .venv/fuzz.stamp: .venv/development.stamp requirements/fuzz.lock

@@ -19,6 +19,15 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process have all that uses Podman, and else whole files; begin with the longest."""
+    items.sort(key=lambda item: item.path.parent.name != "slow")
+    for item in items:
+        podman = item.get_closest_marker("container") is not None
+        group = "podman" if podman else item.nodeid.partition("::")[0]
+        item.add_marker(pytest.mark.xdist_group(group))
+
+
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of the tiny exported model; not to be written to."""

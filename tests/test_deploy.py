@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 import yaml
 
@@ -23,8 +22,11 @@ def seconds_to_stop(arguments: list[str]) -> float:
     return settings.drain_seconds + settings.shutdown_seconds + FORCED_END_SECONDS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resource", KUBERNETES, ids=[one["kind"] for one in KUBERNETES])
 def test_each_resource_has_the_shape_that_kubernetes_wants(resource: dict[str, Any]) -> None:
+    import kubernetes_validate
+
     kubernetes_validate.validate(resource, "1.37", strict=True)
 
 

@@ -84,7 +84,9 @@ def test_batches_in_any_order_at_once_equal_sentence_transformers(
     np.testing.assert_allclose(served, reference, atol=1e-5)
 
 
-@pytest.mark.parametrize("threads", [0, pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.parametrize(
+    "threads", [*(pytest.param(few, marks=pytest.mark.slow) for few in (0, 1)), 3]
+)
 def test_a_vector_is_the_same_in_any_company_after_any_start_on_any_threads(
     client: openai.OpenAI, threads: int
 ) -> None:

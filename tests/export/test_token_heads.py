@@ -125,6 +125,7 @@ def test_the_graph_says_of_each_token_what_torch_says(tmp_path: Path, side: str)
     assert shapes[MULTI_VECTOR_EMBEDDING] == ["batch", "sequence", 5]
 
 
+@pytest.mark.slow
 def test_int8_keeps_both_heads_and_says_what_tokens_lose(m3: Path) -> None:
     models_dir = m3.parent / "models"
     folder = pipeline.export(Request(str(m3), models_dir=models_dir, dtypes=("int8",)))

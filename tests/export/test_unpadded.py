@@ -105,6 +105,7 @@ def peak(graph: Path, tokens: int) -> float:
     return int(re.findall(r"VmHWM:\s+(\d+)", ran.stdout)[0]) / 1000
 
 
+@pytest.mark.slow
 def test_a_long_text_alone_takes_no_memory_for_its_scores(tmp_path: Path) -> None:
     """All scores of 4 heads are 268 MB; as converted they are held twice."""
     folder = write_bert(tmp_path / "bert", positions=4096)
