@@ -75,8 +75,9 @@ test: .venv/development.stamp ## Lint, and run the tests
 	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
 test-slow: .venv/slow.stamp default-model ## Run the slow tests: generated requests, a browser, the container image
-	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadgroup --no-loadscope-reorder \
-	    -m 'slow or container' --timeout 1500
+	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+	    -m 'slow and not container' --timeout 1500
+	$(bin)/python -m pytest -m container --timeout 1500
 
 test-clients: default-model .venv-clients/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
 	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients

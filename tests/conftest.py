@@ -20,12 +20,8 @@ settings.load_profile("patient")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let one process have all that uses Podman, and else whole files; begin with the longest."""
+    """Begin with the longest, so that two processes end at about the same time."""
     items.sort(key=lambda item: item.path.parent.name != "slow")
-    for item in items:
-        podman = item.get_closest_marker("container") is not None
-        group = "podman" if podman else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
 
 
 @pytest.fixture(scope="session")

@@ -82,7 +82,7 @@ def test_kubernetes_pods_are_hardened_and_drain(image: str, tmp_path: Path) -> N
         text = text.replace(old, new)
     manifest = tmp_path / "kubernetes.yaml"
     manifest.write_text(text)
-    podman("kube", "play", str(manifest))
+    podman("kube", "play", "--replace", str(manifest))
     try:
         found = Container("embedding-service-pod-0-embedding-service", port)
         found.wait_healthy()

@@ -136,6 +136,7 @@ def test_code_of_a_repository_runs_where_it_is_trusted(
     assert list((tmp_path / "hub").rglob("it-ran")), "the model was not the repository's own"
 
 
+@pytest.mark.slow
 def test_other_code_is_another_vector_space(with_code: Path, tmp_path: Path) -> None:
     def fingerprint(change: tuple[str, str]) -> str:
         (with_code / "modeling_tiny.py").write_text(MODEL.replace(*change))
@@ -163,7 +164,9 @@ def test_another_model_under_the_name_of_one_of_transformers_is_refused(
         pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
 
 
-@pytest.mark.parametrize("name", ["t5-mean-dense", "t5-whole-mean"])
+@pytest.mark.parametrize(
+    "name", ["t5-mean-dense", pytest.param("t5-whole-mean", marks=pytest.mark.slow)]
+)
 def test_the_encoder_of_an_encoder_decoder_equals_sentence_transformers(
     tmp_path: Path, name: str
 ) -> None:

@@ -94,7 +94,13 @@ def encoder_in_a_folder(folder: Path) -> None:
     write_json(folder / "1_Pooling/config.json", pooling)
 
 
-@pytest.mark.parametrize("change", [many_layers, cased, encoder_in_a_folder])
+@pytest.mark.parametrize(
+    "change",
+    [
+        many_layers,
+        *(pytest.param(one, marks=pytest.mark.slow) for one in (cased, encoder_in_a_folder)),
+    ],
+)
 def test_export_equals_sentence_transformers(bert: Path, tmp_path: Path, change: Change) -> None:
     source = shutil.copytree(bert, tmp_path / "tiny-bert")
     pooling = {"word_embedding_dimension": 32, "pooling_mode_mean_tokens": True}
@@ -120,7 +126,7 @@ def left_padded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.write(model, tmp_path_factory.mktemp("decoder") / "tiny-qwen", "left")
 
 
-@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("side", [pytest.param("right", marks=pytest.mark.slow), "left"])
 def test_a_prompt_that_is_not_pooled_is_attended_to(
     bert: Path, left_padded: Path, tmp_path: Path, side: str
 ) -> None:
