@@ -83,7 +83,10 @@ def test_no_bytes_upset_the_server(tiny_model: Path, tmp_path: Path) -> None:
 
     try:
         server.wait_ready()
-        before = len(list(files.iterdir()))
+        with server.connect() as connection:  # the port opens before all else of the server does
+            connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200")
+            before = len(list(files.iterdir())) - 1
         send()
         while len(list(files.iterdir())) > before:  # each connection has to end
             pass
