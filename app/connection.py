@@ -5,7 +5,10 @@ import contextlib
 import fcntl
 import logging
 import termios
+import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
+from functools import lru_cache
 
 from hypercorn.asyncio.tcp_server import MAX_RECV, TCPServer
 from hypercorn.events import Closed, Event, RawData, Updated
@@ -89,6 +92,11 @@ class ServerConfig(PatientConfig):
     """Hypercorn's options and ours."""
 
     connections: Connections
+
+    def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
+        """The date alone: whose server this is is nobody's business."""
+        del protocol
+        return [(b"date", _date(int(time.time())))]
 
 
 class PoliteTCPServer(TCPServer):
@@ -235,6 +243,12 @@ class PoliteTCPServer(TCPServer):
             await super()._close()
         finally:
             abort.cancel()
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> bytes:
+    """As HTTP writes it (RFC 9110, section 5.6.7)."""
+    return formatdate(seconds, usegmt=True).encode()
 
 
 def is_head(data: bytes) -> bool:

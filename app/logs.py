@@ -3,8 +3,9 @@
 import logging
 import re
 import sys
+import time
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from functools import lru_cache
 from typing import TextIO
 
 import orjson
@@ -19,6 +20,7 @@ LEVELS = {
     "debug": logging.DEBUG,
     "trace": logging.DEBUG,
 }
+_SHOWN_AS = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
 _INDISCREET = ("hpack",)  # below warnings it writes out the headers of HTTP/2, keys and all
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::)\w+)*")
 _CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
@@ -31,6 +33,8 @@ def configure(level: str, *, json_output: bool, spans: bool) -> None:
     by name, and its fields.
     """
     levels = read_filter(level)
+    # What no formatter here prints is not looked up for each event.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = _Output(sys.stdout)
     handler.setFormatter(JsonFormatter(spans=spans) if json_output else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
@@ -126,10 +130,14 @@ def _span_text(record: logging.LogRecord) -> str:
 
 
 def _timestamp(record: logging.LogRecord) -> str:
-    moment = datetime.fromtimestamp(record.created, UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    seconds, microseconds = divmod(round(record.created * 1e6), 1_000_000)
+    return f"{_second(seconds)}.{microseconds:06}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _level(record: logging.LogRecord) -> str:
-    names = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
-    return names.get(record.levelno, record.levelname)
+    return _SHOWN_AS.get(record.levelno, record.levelname)

@@ -135,7 +135,6 @@ def _config(listening: int, settings: Settings) -> ServerConfig:
     config.bind = [f"fd://{listening}"]
     config.backlog = BACKLOG
     config.errorlog = logging.getLogger("hypercorn")
-    config.include_server_header = False
     config.keep_alive_timeout = 310.0  # pooled clients keep idle connections for up to 5 minutes
     config.keep_alive_max_requests = 1_000_000
     config.graceful_timeout = settings.shutdown_seconds

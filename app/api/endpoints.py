@@ -95,8 +95,11 @@ class Infer:
                 verb = self._choose(content)
                 span.name, answer_error = verb.name, verb.render_error
                 request = await body.in_turns(content, partial(_request, verb))
-                run = counted(self._service.engine, self._service.metrics, verb, request, span)
-                computed = await unless_gone(receive, run)
+                engine = self._service.engine
+                run = counted(engine, self._service.metrics, verb, request, span)
+                if engine.admission.has_room(len(request.inputs)):  # else it is refused at once
+                    run = unless_gone(receive, run)
+                computed = await run
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error, span)
         else:

@@ -107,17 +107,13 @@ class Bodies:
         return b"".join(parts)
 
 
-@contextlib.asynccontextmanager
-async def deadline(scope: Scope) -> AsyncIterator[None]:
-    """Let the block take as long as the request's headers allow.
+def deadline(scope: Scope) -> contextlib.AbstractAsyncContextManager[None]:
+    """Let a block take as long as the request's headers allow; it raises DeadlineExceeded.
 
-    Raises: BadTimeout; DeadlineExceeded.
+    Raises: BadTimeout.
     """
-    try:
-        async with asyncio.timeout(_seconds_allowed(scope)):
-            yield
-    except TimeoutError:
-        raise DeadlineExceeded from None
+    seconds = _seconds_allowed(scope)
+    return contextlib.nullcontext() if seconds is None else _within(seconds)
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
@@ -173,6 +169,15 @@ async def respond_in_parts(
     await send({"type": "http.response.start", "status": 200, "headers": start})
     await unless_gone(receive, _send_parts(send, itertools.chain([b"".join(first)], rest)))
     await send({"type": "http.response.body", "body": b""})  # its end looks like a client's going
+
+
+@contextlib.asynccontextmanager
+async def _within(seconds: float) -> AsyncIterator[None]:
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded from None
 
 
 async def _send_parts(send: Send, parts: Iterable[bytes]) -> None:

@@ -98,6 +98,10 @@ class Admission:
         with self.permits.taken(size):
             yield
 
+    def has_room(self, size: int) -> bool:
+        """Whether a request of `size` inputs would be admitted now."""
+        return size <= min(self._options.max_client_batch_size, self.permits.free)
+
     async def encode(
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> list[TokenizedInput]:

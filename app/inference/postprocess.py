@@ -54,6 +54,8 @@ def finish(
 
 def _scaled(vectors: NDArray[np.float32], factors: NDArray[np.float64]) -> NDArray[np.float32]:
     """Each row times its factor, in float32 unless that cannot hold the factor."""
+    if FLOAT32.tiny <= factors.min(initial=1) and factors.max(initial=1) <= FLOAT32.max:
+        return vectors * factors.astype(np.float32)[:, None]
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         found: NDArray[np.float32] = vectors * factors.astype(np.float32)[:, None]
     extreme = (factors < FLOAT32.tiny) | (factors > FLOAT32.max)
