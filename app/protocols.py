@@ -13,12 +13,14 @@ from h2.events import DataReceived, PriorityUpdated, RequestReceived, StreamRese
 from h2.events import Event as H2Event
 from hypercorn.config import Config
 from hypercorn.events import Closed, Updated
-from hypercorn.protocol.events import Body, EndBody, Event, StreamClosed
+from hypercorn.protocol.events import Body, EndBody, Event, Request, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import H11Protocol
+from hypercorn.protocol.h11 import STREAM_ID, H2ProtocolAssumedError, H11Protocol
+from hypercorn.protocol.http_stream import HTTPStream
 
 from app.patience import while_it_flows
 
+HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"  # what HTTP/1.1 takes for a request's head
 RESETS = 100  # so many requests more than were answered may be taken back
 
 
@@ -39,14 +41,38 @@ class PlainHTTP1(H11Protocol):
     """HTTP/1.1 that stays what it is.
 
     Hypercorn 0.18 changes to h2c or to WebSockets where a client offers that: a proxy that passes
-    the offer on would no longer see the requests, and nothing here needs either.
+    the offer on would no longer see the requests, and nothing here needs either. To find such an
+    offer it decodes the name of every header twice.
     """
 
     async def _check_protocol(self, event: h11.Request) -> None:
-        await super()._check_protocol(_without_upgrade(event))
+        if (event.method, event.target, event.http_version) == (b"PRI", b"*", b"2.0"):
+            raise H2ProtocolAssumedError(HTTP2_PREFACE + self.connection.trailing_data[0])
 
     async def _create_stream(self, request: h11.Request) -> None:
-        await super()._create_stream(_without_upgrade(request))
+        self.stream = HTTPStream(
+            self.app,
+            self.config,
+            self.context,
+            self.task_group,
+            self.ssl,
+            self.client,
+            self.server,
+            self.stream_send,
+            STREAM_ID,
+        )
+        await self.stream.handle(
+            Request(
+                stream_id=STREAM_ID,
+                headers=list(request.headers),
+                http_version=request.http_version.decode(),
+                method=request.method.decode().upper(),
+                raw_path=request.target,
+                state=self.connection_state,
+            )
+        )
+        self.keep_alive_requests += 1
+        await self.context.mark_request()
 
 
 class PoliteHTTP2(H2Protocol):
@@ -146,14 +172,3 @@ class PoliteHTTP2(H2Protocol):
         await self._flush()
         await self._close_stream(stream)
         await self._window_updated(stream)
-
-
-def _without_upgrade(request: h11.Request) -> h11.Request:
-    if not any(name == b"upgrade" for name, _ in request.headers):
-        return request
-    return h11.Request(
-        method=request.method,
-        target=request.target,
-        headers=[one for one in request.headers if one[0] != b"upgrade"],
-        http_version=request.http_version,
-    )
