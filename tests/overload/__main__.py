@@ -39,7 +39,7 @@ COMMAND = "make overload"
 PAGE = Path("docs/reliability.md")
 TIMES = (1, 2, 4)
 SHORTEST_SECONDS = 20.0  # of a load
-QUEUES = 2  # so many full queues are worked off while it lasts, at least
+QUEUES = 2  # so many full queues are worked off while it lasts, at least; more give steadier rates
 HEAD = (
     "| load | texts a second | of the peak | of its texts a CPU-second | 429 | median, 99th "
     "percentile of 200 | of 429 | permits taken, at most | resident, at most |\n"
@@ -86,6 +86,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.overload", description=__doc__)
     parser.add_argument("model_id")
     parser.add_argument("--case", type=int, action="append", help="which of them, from 0; all")
+    parser.add_argument("--queues", type=int, default=QUEUES, help="worked off by each load")
     arguments = parser.parse_args()
     _allow_many_files()
     lines: list[str] = []
@@ -96,7 +97,7 @@ def main() -> int:
         lines.append(line)
     for fault, times in Counter(faults).items():
         print(f"{times} times: {fault}", file=sys.stderr)
-    if arguments.model_id == DEFAULT_MODEL_ID and not arguments.case and not faults:
+    if arguments.model_id == DEFAULT_MODEL_ID and not (arguments.case or faults):
         insert(PAGE, lines, COMMAND)
     return int(bool(faults))
 
@@ -113,19 +114,21 @@ def _report(arguments: argparse.Namespace, faults: list[str]) -> Iterator[str]:
         with _serving(arguments.model_id, case.permits) as server:
             for times in TIMES:
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                    peak, load, wrong = runner.run(_overload(server, case, times))
+                    peak, load, wrong = runner.run(_overload(server, case, times, arguments.queues))
                 yield _row(f"peak: {case.clients} clients", peak, peak)
                 yield _row(f"{times} × the peak", load, peak)
                 faults += [f"{case.name}, {times} ×: {one}" for one in wrong]
         yield f"\n{case.permits} texts at that rate: {case.permits / load.goodput:.1f} s"
 
 
-async def _overload(server: Server, case: Case, times: int) -> tuple[Stage, Stage, list[str]]:
+async def _overload(
+    server: Server, case: Case, times: int, queues: int
+) -> tuple[Stage, Stage, list[str]]:
     """The peak, what became of so many times the peak, and what was wrong after it."""
     requests = case.requests()
     clients, scraper = Clients(server.port, requests), Clients(server.port, [])
     before = await _vectors(scraper, requests[0])
-    seconds = max(SHORTEST_SECONDS, QUEUES * case.permits / await _pace(clients, case))
+    seconds = max(SHORTEST_SECONDS, queues * case.permits / await _pace(clients, case))
     peak = await Watch(server, scraper).over(
         clients.saturate(case.clients, seconds / 2), case.rows, seconds / 2
     )

@@ -1,4 +1,4 @@
-"""A short soak of the real model; and one of a server that leaks, which the soak must find."""
+"""A soak of the real model; and one of a server that leaks, which the soak must find."""
 
 import subprocess
 import sys
@@ -16,7 +16,7 @@ def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_the_server_stands_a_soak() -> None:
-    done = soak("--minutes", "6")
+    done = soak("--minutes", "10")
     print(done.stdout)  # noqa: T201  # figures to keep
     assert done.returncode == 0, done.stdout + done.stderr
 
