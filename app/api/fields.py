@@ -48,16 +48,17 @@ class Field:
 class Shape:
     """The fields of a request body, in the order of TEI's struct; others are ignored.
 
-    `quoted_names` are those of all fields as JSON has them, the ones inside of fields too.
+    `names` are those of all fields, the ones inside of fields too; `quoted_names` as JSON has them.
     """
 
     def __init__(self, name: str, *fields: Field) -> None:
         self.name = name
         self.fields: Mapping[str, Field] = {field.name: field for field in fields}
         inner = (shape_of(field.read) for field in fields)
-        self.quoted_names: frozenset[bytes] = frozenset(
-            b'"%b"' % name.encode() for name in self.fields
-        ).union(*(one.quoted_names for one in inner if one is not None))
+        self.names: frozenset[str] = frozenset(self.fields).union(
+            *(one.names for one in inner if one is not None)
+        )
+        self.quoted_names = [b'"%b"' % name.encode() for name in self.names]
 
     def read(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Every field's typed value.
