@@ -19,7 +19,9 @@ logger = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parent.parent
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
-_FAULT = "error: "  # how the child begins the line that says why it failed
+# How the child begins lines that warn, and the last one, which says why it failed.
+_WARNING = "warning: "
+_FAULT = "error: "
 
 
 def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -45,7 +47,7 @@ def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) 
             for line in child.stdout:
                 last = line.strip() or last  # a progress bar begins with an empty one
                 if line.strip() and not last.startswith(_FAULT):
-                    logger.info("%s", last)
+                    _tell(last)
             status = child.wait()
         except BaseException:  # a signal: the child removes what is half done
             child.terminate()
@@ -54,6 +56,14 @@ def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) 
         raise StartupError(last.removeprefix(_FAULT))
     if status != 0:
         raise StartupError(f"{purpose} ended with exit code {status}: {last}")
+
+
+def _tell(line: str) -> None:
+    """Log a line of the child at the level that it had there."""
+    if line.startswith(_WARNING):
+        logger.warning("%s", line.removeprefix(_WARNING))
+    else:
+        logger.info("%s", line)
 
 
 def _end_with_parent() -> None:

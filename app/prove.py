@@ -1,8 +1,8 @@
 """python -m app.prove FOLDER: replay the stored probes through the serving code.
 
 Prints one JSON array of certificates, for each provider and precision of this machine unless one
-is named. The export runs this before it publishes a folder; an operator may run it on the machine
-that serves.
+is named; on standard error what is being done, and what is left out. The export runs this before
+it publishes a folder; an operator may run it on the machine that serves.
 """
 
 import argparse
@@ -43,6 +43,7 @@ EVERY = (
     Wanted("cuda", "float32"),
     Wanted("cuda", "float16"),
 )
+LEFT_OUT = "warning: "  # how a line on standard error begins that tells of it
 # Nothing is served so: it shows, where there is no GPU, that the graph for one is right. What the
 # CPU computes of it is rounded less often.
 HALVES_ON_CPU = Plan("cpu", "to see what the graph computes", "float16", run_tokens=CPU_RUN_TOKENS)
@@ -64,15 +65,18 @@ def prove_every(folder: Path) -> list[Certificate]:
 
     Raises: as `prove` does; but of any other provider than the CPU, a failure is only told.
     """
+    _tell(f"checking the files of {folder}, and how its probes are tokenized")
     manifest, probes = _read(folder)
     certificates = []
-    for plan in _every(manifest):
+    every = list(_every(manifest))
+    for number, plan in enumerate(every, 1):
+        _tell(f"[{number}/{len(every)}] {plan.name}: running {len(probes)} probes")
         try:
             certificates.append(_measure(folder, manifest, probes, plan))
         except (StartupError, ServiceError) as error:
             if plan.provider == "cpu":
                 raise
-            sys.stderr.write(f"{plan.name} is left out: {error}\n")
+            _tell(f"{LEFT_OUT}{plan.name} is left out: {error}")
     return certificates
 
 
@@ -123,6 +127,11 @@ def main(arguments: Sequence[str]) -> int:
         return 1
     sys.stdout.write(json.dumps([asdict(one) for one in certificates]) + "\n")
     return 0
+
+
+def _tell(line: str) -> None:
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def _read(folder: Path) -> tuple[Manifest, Probes]:

@@ -13,6 +13,7 @@ from types import FrameType
 from typing import NoReturn
 
 from export.errors import ExportError
+from export.progress import print_lines
 from export.request import already_exported, parse
 
 logger = logging.getLogger("export")
@@ -22,8 +23,7 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 def main(arguments: Sequence[str]) -> int:
     """Export one model; the exit status is 0, 1 for a failure, 2 for wrong usage."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s", stream=sys.stdout)
-    logger.setLevel(logging.INFO)
+    print_lines()
     signal.signal(signal.SIGTERM, _terminate)
     try:
         _work(arguments)

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.inference import agreement, repository
-from app.inference.manifest import Certificate, Manifest, ManifestError
+from app.inference.manifest import Certificate, Dtype, Manifest, ManifestError, Task
 from export import prove
 from export.errors import ExportError
 
 logger = logging.getLogger(__name__)
+
+AUTO = "--dtype auto takes it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Checked:
 
 
 def check(wanted: Checked) -> None:
-    """Tell a line for each provider and precision that this machine has.
+    """Tell a line for each provider and precision that this machine has, and what is going on.
 
-    Raises: ExportError when the folder is damaged, or answers differ from the original model's.
+    Raises: ExportError when the folder is damaged, or answers differ from the original model's
+    where the export promised that they do not.
     """
     folder = repository.find(wanted.model, wanted.revision, wanted.models_dir)
     if folder is None:
@@ -55,24 +58,46 @@ def check(wanted: Checked) -> None:
         manifest = Manifest.read(folder)
     except ManifestError as error:
         raise ExportError(str(error)) from None
-    measured = prove.replay(folder)
+    measured = prove.replay(folder, logger.info)
     missed = sum(not _tell(manifest, one) for one in measured.certificates)
     for line in measured.left_out:
-        logger.warning("not run  %s", line)
+        logger.warning("%s", line)
     if missed:
         raise ExportError(f"{folder} does not give its original's answers here: export it again")
 
 
 def _tell(manifest: Manifest, certificate: Certificate) -> bool:
-    """Tell how close one precision comes; whether that is enough."""
+    """Tell how close one precision comes; whether that is as close as was promised."""
     task, dtype = manifest.task, certificate.compute_dtype
+    [line] = prove.quality(task, [certificate])
+    if not _is_promised(manifest, dtype):
+        fault = _why_left(manifest.task, certificate)
+        verdict = "unused " if fault else "proved "
+        logger.info("%s  %s (%s)", verdict, line, f"not taken by auto: {fault}" if fault else AUTO)
+        return True
     proved = agreement.is_proved(task, dtype, certificate)
     needed = agreement.bound(task, dtype, certificate)
     stored = [one for one in manifest.certificates if one.compute_dtype == dtype]
     if dtype == "int8" and stored:
         proved = proved and agreement.is_as_certified(task, certificate, stored[0])
         needed = f"about as close as certified, {agreement.figure(task, stored[0])}"
-    [line] = prove.quality(task, [certificate])
-    verdict = "proved " if proved else "MISSED "
-    logger.info("%s  %s (needed: %s)", verdict, line, needed)
+    logger.info("%s  %s (needed: %s)", "proved " if proved else "MISSED ", line, needed)
     return proved
+
+
+def _is_promised(manifest: Manifest, dtype: Dtype) -> bool:
+    """Whether the export vouches for a precision: it is exact, or has a graph made on request.
+
+    What a provider computes of the exact graph in fewer digits, a server may take or leave.
+    """
+    return dtype == "float32" or any(graph.dtype == dtype for graph in manifest.graphs)
+
+
+def _why_left(task: Task, measured: Certificate) -> str | None:
+    """Why a server does not take such a precision unasked, in words; None where it does."""
+    if agreement.yields_logits(task):
+        return "scores are computed in float32"
+    if not agreement.is_proved(task, measured.compute_dtype, measured):
+        needed = agreement.bound(task, measured.compute_dtype, measured)
+        return f"{agreement.figure(task, measured)}, needed {needed}"
+    return agreement.shortfall(measured)

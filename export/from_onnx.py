@@ -85,7 +85,7 @@ def prepare(wanted: Preparation) -> Path:
             raise ExportError(f"{wanted.source} holds no model.onnx and no onnx/model.onnx")
         checkpoint = checkpoints.read(wanted.source, wanted.pooling)
         for warning in checkpoint.warnings:
-            logger.warning("warning: %s", warning)
+            logger.warning("%s", warning)
         _refuse_layers(checkpoint)
         left_out = _token_vectors(checkpoint.tokens)
         checkpoint = replace(checkpoint, tokens=TokenHeads())

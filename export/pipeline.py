@@ -37,7 +37,7 @@ def export(request: Request) -> Path:
     announce(2, f"reading {located.folder}")
     checkpoint = checkpoints.read(located.folder, request.pooling)
     for warning in checkpoint.warnings:
-        logger.warning("warning: %s", warning)
+        logger.warning("%s", warning)
     tokenizer = checkpoint.folder / TOKENIZER_FILE
     weights = weight_files.of_encoder(checkpoint.folder)
     place = request.folder

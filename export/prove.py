@@ -4,7 +4,7 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +16,9 @@ from export.errors import ExportError
 logger = logging.getLogger(__name__)
 
 _ROOT = Path(__file__).resolve().parent.parent
+# How the program that replays begins lines on standard error that are more than progress.
+_LEFT_OUT = "warning: "
+_FAULT = "error: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +37,9 @@ def certify(folder: Path, manifest: Manifest, reference: Reference) -> tuple[Cer
     Raises: ExportError when serving fails there or does not reproduce the reference.
     """
     manifest.write(folder)
-    measured = replay(folder)
+    measured = replay(folder, logger.debug)
     for line in measured.left_out:
-        logger.warning("warning: %s", line)
+        logger.warning("%s", line)
     certificates = tuple(replace(one, reference=reference) for one in measured.certificates)
     _require_equal(manifest.task, certificates)
     proved = replace(manifest, certificates=certificates)
@@ -45,26 +48,40 @@ def certify(folder: Path, manifest: Manifest, reference: Reference) -> tuple[Cer
     return certificates
 
 
-def replay(folder: Path) -> Replayed:
+def replay(folder: Path, tell: Callable[[str], None]) -> Replayed:
     """Run `python -m app.prove` over a folder; the environment needs what a server needs.
+
+    What it is doing is told while it does it.
 
     Raises: ExportError when serving fails there.
     """
-    child = subprocess.run(  # noqa: S603  # our own interpreter and module
+    left_out: list[str] = []
+    last = ""
+    with subprocess.Popen(  # noqa: S603  # our own interpreter and module
         [sys.executable, "-m", "app.prove", str(folder.resolve())],
         cwd=_ROOT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        check=False,
-    )
-    told = tuple(child.stderr.strip().splitlines())
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        try:
+            for line in map(str.strip, child.stderr):
+                last = line or last
+                if line.startswith(_LEFT_OUT):
+                    left_out.append(line.removeprefix(_LEFT_OUT))
+                elif line and not line.startswith(_FAULT):
+                    tell(line)
+            found = child.stdout.read()  # a few lines, which the pipe holds until then
+        except BaseException:  # a signal
+            child.terminate()
+            raise
     if child.returncode != 0:
-        cause = told[-1] if told else f"it exited with {child.returncode}"
-        raise ExportError(
-            f"the serving code cannot serve the export: {cause.removeprefix('error: ')}"
-        )
-    certificates = tuple(Certificate(**one) for one in json.loads(child.stdout))
-    return Replayed(certificates, told)
+        cause = last.removeprefix(_FAULT) or f"it exited with {child.returncode}"
+        raise ExportError(f"the serving code cannot serve the export: {cause}")
+    certificates = tuple(Certificate(**one) for one in json.loads(found))
+    return Replayed(certificates, tuple(left_out))
 
 
 def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:

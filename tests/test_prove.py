@@ -148,9 +148,10 @@ def test_command_prints_the_certificate_as_json(
     assert set(printed) >= {"graph", "provider", "compute_dtype", "machine", "probes", "created"}
 
 
-def test_command_fails_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_says_what_it_does_and_fails_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert prove.main([str(tmp_path)]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""
-    assert printed.err.startswith("error: ")
-    assert printed.err.count("\n") == 1
+    [doing, fault] = printed.err.splitlines()
+    assert doing.startswith(f"checking the files of {tmp_path}")
+    assert fault.startswith("error: ")
