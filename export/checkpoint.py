@@ -16,6 +16,7 @@ from export.kinds import PoolingChoice
 from export.layers import Head, Layer, TokenHeads, width_behind
 from export.sentence_modules import SentenceModules
 from export.sentence_settings import SentenceSettings
+from export.splade import USUAL, Splade
 from export.tokenizer_file import keeps_case
 
 # Families that count positions from pad_token_id + 1. TEI lists the first three.
@@ -58,6 +59,7 @@ class Checkpoint:
     lower_case: bool = False  # whether texts are to be lower-cased before the tokenizer sees them
     labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
     tokens: TokenHeads = field(default_factory=TokenHeads)
+    splade: Splade | None = None  # of SPLADE models
     warnings: tuple[str, ...] = ()
 
     @property
@@ -112,6 +114,7 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
         lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(encoder),
         labels=labels,
         tokens=_tokens(task, modules, encoder, config),
+        splade=(modules.splade or USUAL) if task == "splade" else None,
         warnings=tuple(
             colbert.warnings(encoder, settings) if compares else _warnings(task, modules, choice)
         ),

@@ -33,6 +33,8 @@ def fingerprint(
         space["labels"] = checkpoint.labels
     if checkpoint.lower_case:
         space["lower_case"] = True
+    if checkpoint.splade is not None and checkpoint.splade.facts:
+        space["splade"] = checkpoint.splade.facts
     if head is not None:
         space |= _beyond_pooling(head)
     if checkpoint.tokens.layers:

@@ -152,7 +152,7 @@ def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkp
     _announce(3, "adding the outputs that are served")
     source_graph.bare(found, checkpoint.dimensions, scratch / "bare.onnx")
     bare = scratch / "bare.onnx"
-    names = heads.finish(bare, folder, checkpoint.task, checkpoint.head)
+    names = heads.finish(bare, folder, checkpoint.task, checkpoint.head or checkpoint.splade)
     shutil.rmtree(scratch)
     shutil.copyfile(source / TOKENIZER_FILE, folder / TOKENIZER_FILE)
     return names

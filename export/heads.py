@@ -5,6 +5,7 @@ masked language model gets its sparse vector;
 what a classifier yields is in its graph already.
 """
 
+from functools import partial
 from pathlib import Path
 
 from app.inference.manifest import (
@@ -19,12 +20,13 @@ from app.inference.manifest import (
     PoolingMode,
     Task,
 )
-from export import converted_graph, head_layers, poolings
+from export import converted_graph, head_layers, poolings, splade
 from export.converted_graph import BATCH, ENCODER_OUTPUT, SEQUENCE, Dimension, Outputs
 from export.describe import Names
 from export.graph_builder import Builder
 from export.layers import Head, Layer, Linear, TokenHeads, Weights, width_behind
 from export.poolings import Mask
+from export.splade import Splade
 
 _NO_WEIGHTS: Weights = {}
 _NO_TOKEN_HEADS = TokenHeads()
@@ -34,7 +36,7 @@ def finish(
     source: Path,
     folder: Path,
     task: Task,
-    head: Head | None,
+    head: Head | Splade | None,
     weights: Weights = _NO_WEIGHTS,
     tokens: TokenHeads = _NO_TOKEN_HEADS,
 ) -> Names:
@@ -42,10 +44,11 @@ def finish(
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
+    if isinstance(head, Splade):
+        return converted_graph.extend(source, folder, LOGITS, partial(_sparse, head))
     if task in {"embedding", "multi_vector"}:
         return graft(source, folder, head, weights, tokens)
-    outputs = _sparse if task == "splade" else _classify
-    return converted_graph.extend(source, folder, LOGITS, outputs)
+    return converted_graph.extend(source, folder, LOGITS, _classify)
 
 
 def graft(
@@ -125,13 +128,9 @@ def _vector_width(head: Head, width: Dimension) -> Dimension:
     return head.cut or width_behind(head.layers, width * len(head.poolings))
 
 
-def _sparse(builder: Builder, width: Dimension) -> Outputs:
-    """SPLADE: the largest of ln(1 + relu(logit)) over the real tokens, (B, V)."""
-    column = builder.node("Unsqueeze", builder.floats("attention_mask"), builder.integers(2))
-    positive = builder.node("Mul", builder.node("Relu", LOGITS), column)
-    # The logarithm last: it grows with its argument, and this way it is taken S times less often.
-    largest = builder.reduced("ReduceMax", positive, 1, keepdims=0)
-    builder.node("Log", builder.node("Add", largest, builder.number(1)), output=SPARSE_EMBEDDING)
+def _sparse(how: Splade, builder: Builder, width: Dimension) -> Outputs:
+    """What a SPLADE model makes of the logits of the real tokens, (B, V)."""
+    splade.add(builder, how, SPARSE_EMBEDDING)
     return {SPARSE_EMBEDDING: (BATCH, width)}
 
 

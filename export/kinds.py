@@ -71,7 +71,7 @@ def task(
             "the model with PyLate, which gives it a module of its own, and export that folder"
         )
     if pooling == "splade" or (pooling is None and modules.splade is not None):
-        return _splade(architecture, modules)
+        return _splade(architecture)
     if architecture.endswith("MaskedLM") and not (pooling or modules.poolings):
         raise ExportError(
             f"architecture {architecture}: the checkpoint does not say how to pool; name splade, "
@@ -102,11 +102,10 @@ def labels(architecture: str, config: Document) -> tuple[str, ...]:
     return found
 
 
-def _splade(architecture: str, modules: SentenceModules) -> Task:
+def _splade(architecture: str) -> Task:
     if not architecture.endswith("MaskedLM"):
         raise ExportError(
             f"splade pooling is not supported: {architecture} is not a ForMaskedLM model; choose "
             "another pooling with --pooling (POOLING=)"
         )
-    modules.check_splade()
     return "splade"

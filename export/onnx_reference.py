@@ -16,7 +16,7 @@ from tokenizers import Tokenizer
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import TOKENIZER_FILE, PoolingMode
 from app.inference.probes import Probes, ProbeText
-from export import probes
+from export import probes, splade
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.source_graph import SourceGraph
@@ -69,9 +69,8 @@ def _answer(output: Vector, checkpoint: Checkpoint, tokens: TokenizedInput) -> V
         [mode] = checkpoint.head.poolings
         before = tokens.prompt_length
         return _POOLINGS[mode](output[before:], before)
-    if checkpoint.task == "splade":
-        sparse: Vector = np.log1p(np.maximum(output, 0)).max(axis=0)
-        return sparse
+    if checkpoint.splade is not None:
+        return splade.vector(output, checkpoint.splade)
     return output
 
 

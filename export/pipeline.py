@@ -79,7 +79,12 @@ def _make_files(
     made = originals.make(wanted, folder)
     weights = tensors.load(checkpoint.layers)
     names = heads.finish(
-        made.graph, folder, checkpoint.task, checkpoint.head, weights, checkpoint.tokens
+        made.graph,
+        folder,
+        checkpoint.task,
+        checkpoint.head or checkpoint.splade,
+        weights,
+        checkpoint.tokens,
     )
     shutil.rmtree(made.graph.parent)
     tokenizer_file.write(

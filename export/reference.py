@@ -14,7 +14,7 @@ from app.inference.batch import TokenizedInput
 from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
 from app.inference.probes import Probes, ProbeText
 from app.inference.token_answers import kept
-from export import probes
+from export import probes, splade
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.head_reference import through, vector
@@ -127,10 +127,10 @@ def _answer(
         if checkpoint.task in {"embedding", "multi_vector"}:
             states = outputs.last_hidden_state[0]
             return _embedded(checkpoint, weights, states, tokens.prompt_length)
-        logits = outputs.logits[0]
-        if checkpoint.task == "splade":
-            logits = torch.log1p(torch.relu(logits)).amax(dim=0)
-    return _Answer(logits.numpy(), {})
+        logits = outputs.logits[0].numpy()
+    if checkpoint.splade is not None:
+        logits = splade.vector(logits, checkpoint.splade)
+    return _Answer(logits, {})
 
 
 def _embedded(

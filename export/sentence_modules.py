@@ -12,10 +12,12 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from app.inference.manifest import PoolingMode
+from export import splade
 from export.documents import Document, read_json
 from export.errors import ExportError
 from export.layer_configs import ANYWHERE, KINDS, OF_TOKENS, read_layer
 from export.layers import POOLING_MODES, Layer, Normalize
+from export.splade import Splade
 
 _ENCODERS = frozenset({"Transformer", "MLMTransformer"})  # the second keeps the masked words' head
 _PYLATE = "pylate.models."  # saves ColBERT models in sentence-transformers' layout
@@ -32,14 +34,6 @@ _FLAGS: Mapping[str, PoolingMode] = MappingProxyType(
         "pooling_mode_lasttoken": "last_token",
     }
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Splade:
-    """How a SpladePooling makes one sparse vector of the logits, in the checkpoint's words."""
-
-    strategy: str
-    activation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,24 +54,6 @@ class SentenceModules:
     def silent(cls) -> Self:
         """What a checkpoint without any modules says."""
         return cls((), include_prompt=True, normalize=False)
-
-    def check_splade(self) -> None:
-        """Refuse a SpladePooling that cannot be exported; none at all means the usual one.
-
-        Raises: ExportError naming the strategy or the activation.
-        """
-        if self.splade is None:
-            return
-        if self.splade.strategy != "max":
-            raise ExportError(
-                f"SpladePooling with pooling_strategy {self.splade.strategy} is not supported, "
-                "only max: choose another model"
-            )
-        if self.splade.activation != "relu":
-            raise ExportError(
-                f"SpladePooling with activation_function {self.splade.activation} is not "
-                "supported, only relu: choose another model"
-            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +86,8 @@ def read(folder: Path) -> SentenceModules:
     match [module.name for module in rest]:
         case []:
             return start
-        case ["SpladePooling"]:
-            return replace(start, splade=_read_splade(folder / rest[0].path))
+        case ["SpladePooling", *others] if set(others) <= {"Normalize"}:
+            return replace(start, splade=splade.read(folder / rest[0].path, normalize=bool(others)))
         case ["Pooling", *_]:
             return _pooled(folder, rest, start)
         case ["Dense", *others] if set(others) <= set(KINDS):
@@ -216,12 +192,4 @@ def _misplaced(module: _Module, path: Path) -> ExportError:
         f"{path}: module {module.kind} is not supported in its place; modules must be a "
         f"Transformer, then a Pooling or (of ColBERT models) a Dense, then any of "
         f"{', '.join(KINDS)}: choose another model"
-    )
-
-
-def _read_splade(folder: Path) -> Splade:
-    config = Document.read(folder / "config.json")
-    return Splade(
-        strategy=config.value("pooling_strategy", str) or "max",
-        activation=config.value("activation_function", str) or "relu",
     )

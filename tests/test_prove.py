@@ -148,7 +148,9 @@ def test_command_prints_the_certificate_as_json(
     assert set(printed) >= {"graph", "provider", "compute_dtype", "machine", "probes", "created"}
 
 
-def test_command_says_what_it_does_and_fails_with_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_command_says_what_it_does_and_fails_with_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert prove.main([str(tmp_path)]) == 1
     printed = capsys.readouterr()
     assert printed.out == ""

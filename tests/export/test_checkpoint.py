@@ -11,6 +11,7 @@ from app.inference.manifest import Padding
 from export import checkpoint
 from export.errors import ExportError
 from export.layers import Head
+from export.splade import Splade
 
 CONFIG: dict[str, Any] = {
     "architectures": ["BertModel"],
@@ -192,7 +193,7 @@ SPLADE_MODULES = [
 MASKED = {"architectures": ["BertForMaskedLM"]}
 
 
-def write_splade(write: Write, pooling: dict[str, str]) -> Path:
+def write_splade(write: Write, pooling: dict[str, Any]) -> Path:
     folder = write(MASKED, modules=SPLADE_MODULES)
     (folder / "1_SpladePooling").mkdir()
     (folder / "1_SpladePooling/config.json").write_text(json.dumps(pooling))
@@ -213,10 +214,10 @@ def test_a_masked_language_model_becomes_a_splade_model_on_request(write: Write)
 @pytest.mark.parametrize(
     ("pooling", "reason"),
     [
-        ({"pooling_strategy": "sum"}, "pooling_strategy sum is not supported, only max"),
+        ({"pooling_strategy": "mean"}, "config.json: pooling_strategy mean is not max or sum"),
         (
-            {"activation_function": "log1p_relu"},
-            "activation_function log1p_relu is not supported, only relu",
+            {"activation_function": "gelu"},
+            "config.json: activation_function gelu is not relu or log1p_relu",
         ),
     ],
 )
@@ -225,6 +226,42 @@ def test_another_splade_pooling_is_refused(
 ) -> None:
     with pytest.raises(ExportError, match=reason):
         checkpoint.read(write_splade(write, pooling))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "splade"),
+    [
+        ({}, Splade("max", "relu")),
+        ({"pooling_strategy": None, "activation_function": None}, Splade("max", "relu")),
+        ({"pooling_strategy": "sum"}, Splade("sum", "relu")),
+        ({"activation_function": "log1p_relu"}, Splade("max", "log1p_relu")),
+        # What only bounds memory, and what the logits say by themselves.
+        ({"chunk_size": 8, "embedding_dimension": 7}, Splade("max", "relu")),
+        ({"word_embedding_dimension": 7}, Splade("max", "relu")),
+    ],
+)
+def test_a_splade_pooling_is_read(write: Write, pooling: dict[str, Any], splade: Splade) -> None:
+    assert checkpoint.read(write_splade(write, pooling)).splade == splade
+
+
+def test_a_normalize_may_stand_behind_a_splade_pooling(write: Write) -> None:
+    folder = write_splade(write, {})
+    normalize = {"type": "sentence_transformers.models.Normalize", "path": "2_Normalize"}
+    (folder / "modules.json").write_text(json.dumps([*SPLADE_MODULES, normalize]))
+    found = checkpoint.read(folder)
+    assert (found.splade, found.normalize) == (Splade(normalize=True), False)
+
+
+@pytest.mark.parametrize(
+    "kinds", [("Pooling", "SparseAutoEncoder"), ("SpladePooling", "SparseAutoEncoder")]
+)
+def test_a_sparse_autoencoder_is_refused_by_name(write: Write, kinds: tuple[str, str]) -> None:
+    modules = [
+        {"type": f"sentence_transformers.sparse_encoder.modules.{kind}", "path": kind}
+        for kind in ("Transformer", *kinds)
+    ]
+    with pytest.raises(ExportError, match=r"modules\.SparseAutoEncoder is not supported"):
+        checkpoint.read(write(MASKED, modules=[{**modules[0], "path": ""}, *modules[1:]]))
 
 
 def test_lower_case_is_asked_for_only_where_the_tokenizer_keeps_case(write: Write) -> None:

@@ -12,6 +12,7 @@ from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.layers import Dense, Head, Normalize
+from export.splade import Splade
 from export.weight_files import of_encoder
 
 CHECKPOINT = Checkpoint(
@@ -60,7 +61,8 @@ def test_same_files_elsewhere_have_the_same_fingerprint(tmp_path: Path) -> None:
         {"max_input_length": 15},
         {"prompts": {"query": "Q: ", "document": "d: "}},
         {"default_prompt_name": "query"},
-        {"head": None, "task": "splade"},
+        {"head": None, "task": "splade", "splade": Splade()},
+        {"head": None, "task": "splade", "splade": Splade(normalize=True)},
         {"head": None, "task": "classifier", "labels": ("a", "b")},
     ],
 )

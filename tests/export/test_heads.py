@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 import onnx
@@ -11,6 +11,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from sentence_transformers.sparse_encoder import modules as sparse_modules
 
 from app.inference.manifest import (
     GRAPH_FILE,
@@ -22,7 +23,7 @@ from app.inference.manifest import (
     Pooling,
     PoolingMode,
 )
-from export import heads
+from export import heads, splade
 from export.errors import ExportError
 from export.head_reference import vector
 from export.layers import (
@@ -34,6 +35,7 @@ from export.layers import (
     Normalize,
     Weights,
 )
+from export.splade import Splade
 
 TABLE = np.random.default_rng(3).normal(size=(50, 8)).astype(np.float32)
 LENGTHS = {"ragged": [3, 1, 5], "equal": [4, 4], "one row": [5], "one token": [1]}
@@ -240,18 +242,38 @@ def test_layers_equal_torch(tmp_path: Path, activation: Activation) -> None:
 
 @pytest.mark.parametrize("lengths", LENGTHS.values(), ids=LENGTHS.keys())
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_sparse_is_the_largest_over_the_real_tokens(
-    tmp_path: Path, lengths: list[int], side: str
+@pytest.mark.parametrize("strategy", splade.STRATEGIES)
+@pytest.mark.parametrize("activation", splade.ACTIVATIONS)
+@pytest.mark.parametrize("normalize", [False, True])
+def test_sparse_is_what_splade_pooling_makes_of_the_real_tokens(
+    tmp_path: Path, lengths: list[int], side: str, strategy: Any, activation: Any, normalize: bool
 ) -> None:
-    names = heads.finish(encoder(tmp_path, output="logits"), tmp_path, "splade", None)
+    head = Splade(strategy, activation, normalize)
+    names = heads.finish(encoder(tmp_path, output="logits"), tmp_path, "splade", head)
     assert names == (("input_ids", "attention_mask"), (SPARSE_EMBEDDING,))
     ids, mask = pad(lengths, side)
     [actual] = run(tmp_path, ids, mask).values()
-    expected = [
-        np.log1p(np.maximum(TABLE[row[real == 1]], 0)).max(axis=0)
-        for row, real in zip(ids, mask, strict=True)
-    ]
+    expected = [library_s(head, TABLE[row[real == 1]]) for row, real in zip(ids, mask, strict=True)]
     np.testing.assert_allclose(actual, expected, atol=1e-6)
+    alone = [
+        splade.vector(TABLE[row[real == 1]], head) for row, real in zip(ids, mask, strict=True)
+    ]
+    np.testing.assert_allclose(alone, expected, atol=1e-6)
+
+
+def library_s(head: Splade, logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What sentence-transformers makes of the logits of one text, two tokens at a time."""
+    library: Any = sparse_modules
+    pooling = library.SpladePooling(head.strategy, head.activation, chunk_size=2).eval()
+    features = {
+        "token_embeddings": torch.from_numpy(logits)[None],
+        "attention_mask": torch.ones((1, len(logits)), dtype=torch.int64),
+    }
+    found = pooling(features)["sentence_embedding"][0]
+    vector: NDArray[np.float32] = (
+        torch.nn.functional.normalize(found, dim=0) if head.normalize else found
+    ).numpy()
+    return vector
 
 
 def test_logits_of_a_classifier_are_left_as_they_are(tmp_path: Path) -> None:
