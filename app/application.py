@@ -74,6 +74,7 @@ def build(settings: Settings) -> Service:
         health=Health(engine, settings.run_timeout_seconds),
         model_name=settings.model_name,
         labels=model.manifest.labels,
+        activation=model.manifest.scored_by,
         prompts=model.manifest.prompts,
         created=int(datetime.fromisoformat(model.manifest.created).timestamp()),
         info=info(settings, model, workers),

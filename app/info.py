@@ -33,6 +33,7 @@ def info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> d
         "proof": asdict(model.proof),
         "vectors": _vectors(model.manifest),
         "vectors_left_out": model.manifest.left_out,
+        "activation": model.manifest.scored_by if model.manifest.labels else None,
     }
 
 

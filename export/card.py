@@ -1,12 +1,21 @@
 """Card: the README of an exported folder, which says what the model is and how it was proved."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from app.inference.agreement import yields_logits
-from app.inference.manifest import Certificate, Manifest
+from app.inference.manifest import Activation, Certificate, Manifest
 
 FILE_NAME = "README.md"
+
+_SCORES: Mapping[Activation, str] = MappingProxyType(
+    {
+        "sigmoid": "a sigmoid of each logit",
+        "softmax": "a softmax over the logits",
+        "none": "the logits as they are",
+    }
+)
 
 
 def write(folder: Path, manifest: Manifest) -> None:
@@ -29,6 +38,8 @@ def _facts(manifest: Manifest) -> Iterator[str]:
         normalized = ", normalized" if manifest.normalize else ""
         yield f"| pooling | {manifest.pooling}{without}{normalized} |"
     yield f"| dimensions | {manifest.dimensions} |"
+    if manifest.labels:
+        yield f"| scores | {_SCORES[manifest.scored_by]} |"
     if manifest.token_outputs:
         yield f"| for each token | {', '.join(manifest.token_outputs)} |"
     yield f"| maximum length | {manifest.max_input_length} tokens |"

@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.inference.manifest import TOKENIZER_FILE, Padding, PoolingMode, Similarity, Task
+from app.inference.manifest import (
+    TOKENIZER_FILE,
+    Activation,
+    Padding,
+    PoolingMode,
+    Similarity,
+    Task,
+)
 from export import colbert, kinds, sentence_modules, sentence_settings, token_heads
 from export.documents import Document
 from export.errors import ExportError
@@ -58,6 +65,7 @@ class Checkpoint:
     brings_code: bool = False  # whether its repository holds an implementation of its own
     lower_case: bool = False  # whether texts are to be lower-cased before the tokenizer sees them
     labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
+    activation: Activation | None = None  # of classifiers and rerankers: makes scores of logits
     tokens: TokenHeads = field(default_factory=TokenHeads)
     splade: Splade | None = None  # of SPLADE models
     warnings: tuple[str, ...] = ()
@@ -113,6 +121,7 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
         brings_code=kinds.brings_code(config),
         lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(encoder),
         labels=labels,
+        activation=kinds.activation(config, labels),
         tokens=_tokens(task, modules, encoder, config),
         splade=(modules.splade or USUAL) if task == "splade" else None,
         warnings=tuple(

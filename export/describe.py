@@ -57,6 +57,7 @@ def describe(
         tools={name: importlib.metadata.version(name) for name in packages},
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         labels=checkpoint.labels,
+        activation=checkpoint.activation,
         lexical=Lexical(checkpoint.tokens.ignored_ids) if checkpoint.tokens.lexical else None,
         multi_vector=(
             MultiVector(checkpoint.tokens.skipped_id) if checkpoint.tokens.multi_vector else None

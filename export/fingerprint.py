@@ -5,7 +5,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.inference.manifest import file_digest
+from app.inference.manifest import file_digest, usual_activation
 from export.checkpoint import Checkpoint
 from export.layers import Head, Layer, Normalize, TokenHeads
 from export.weight_files import of_layer
@@ -31,6 +31,8 @@ def fingerprint(
         space["code"] = list(code)
     if checkpoint.labels:
         space["labels"] = checkpoint.labels
+    if checkpoint.activation not in {None, usual_activation(len(checkpoint.labels))}:
+        space["activation"] = checkpoint.activation
     if checkpoint.lower_case:
         space["lower_case"] = True
     if checkpoint.splade is not None and checkpoint.splade.facts:

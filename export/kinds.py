@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal, get_args
 
-from app.inference.manifest import Task
+from app.inference.manifest import Activation, Task, usual_activation
 from export.documents import Document
 from export.errors import ExportError
 from export.sentence_modules import SentenceModules
@@ -100,6 +100,30 @@ def labels(architecture: str, config: Document) -> tuple[str, ...]:
         if not isinstance(name, str):
             raise ExportError(f"config.json: id2label: {name!r} is not a string")
     return found
+
+
+def activation(config: Document, labels: Sequence[str]) -> Activation | None:
+    """What makes scores of a classifier's logits; None for other models.
+
+    The rule is that of transformers 4.57 (pipelines/text_classification.py); `function_to_apply`
+    of config.json, which stands there too, is never reached where a model has labels.
+
+    Raises: ExportError for a problem that transformers does not know.
+    """
+    if not labels:
+        return None
+    match config.value("problem_type", str):
+        case "regression":
+            return "none"
+        case "multi_label_classification":
+            return "sigmoid"
+        case None | "single_label_classification":
+            return usual_activation(len(labels))
+        case other:
+            raise ExportError(
+                f"config.json: problem_type: {other!r} is none of regression, "
+                "single_label_classification and multi_label_classification"
+            )
 
 
 def _splade(architecture: str) -> Task:

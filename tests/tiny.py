@@ -86,6 +86,7 @@ HEADS: Mapping[Task, NDArray[np.float32]] = {
 LEXICAL = _random.normal(size=(DIMENSIONS, 1)).astype(np.float32)
 LEXICAL_BIAS = np.float32(3)  # about half of the words have a weight then
 SPECIAL_IDS = (0, 1, 2, 3)
+GAIN = 4  # of logits
 
 
 def token_vectors(
@@ -107,10 +108,10 @@ def reference(
 
 
 def logits(
-    task: Task, ids: NDArray[np.int64], types: NDArray[np.int64] | None
+    task: Task, ids: NDArray[np.int64], types: NDArray[np.int64] | None, gain: int = GAIN
 ) -> NDArray[np.float32]:
     """What a classifier or reranker says of one input, (L,)."""
-    found: NDArray[np.float32] = 4 * reference(ids, types) @ HEADS[task]
+    found: NDArray[np.float32] = gain * reference(ids, types) @ HEADS[task]
     return found
 
 
@@ -172,15 +173,18 @@ def ids_of(text: str) -> NDArray[np.int64]:
     return encoded(text).input_ids
 
 
-def build(folder: Path, task: Task = "embedding", *, whole: bool = False) -> Manifest:
+def build(
+    folder: Path, task: Task = "embedding", *, whole: bool = False, gain: int = GAIN
+) -> Manifest:
     """Write a complete exported model to `folder`.
 
-    A whole embedder also has weights and vectors for tokens, as BGE-M3 has.
+    A whole embedder also has weights and vectors for tokens, as BGE-M3 has. With a large gain all
+    logits are so large that a score is 0 or 1.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    inputs, outputs = _write_graph(folder, task, whole=whole)
+    inputs, outputs = _write_graph(folder, task, whole=whole, gain=gain)
     tokenizer().save(str(folder / TOKENIZER_FILE))
-    _probes(task, whole=whole).write(folder / PROBES_FILE)
+    _probes(task, whole=whole, gain=gain).write(folder / PROBES_FILE)
     width = {"embedding": DIMENSIONS} | {kind: head.shape[1] for kind, head in HEADS.items()}
     manifest = Manifest(
         schema=SCHEMA,
@@ -222,12 +226,12 @@ def seal(folder: Path, manifest: Manifest) -> Manifest:
     return sealed
 
 
-def _probes(task: Task, *, whole: bool) -> Probes:
+def _probes(task: Task, *, whole: bool, gain: int) -> Probes:
     answers: Mapping[Task, Callable[[TokenizedInput], NDArray[np.float32]]] = {
         "embedding": lambda one: reference(one.input_ids, one.token_type_ids),
         "splade": lambda one: sparse(one.input_ids, one.token_type_ids),
-        "classifier": lambda one: logits("classifier", one.input_ids, one.token_type_ids),
-        "reranker": lambda one: logits("reranker", one.input_ids, one.token_type_ids),
+        "classifier": lambda one: logits("classifier", one.input_ids, one.token_type_ids, gain),
+        "reranker": lambda one: logits("reranker", one.input_ids, one.token_type_ids, gain),
         "multi_vector": lambda _: np.empty(0, np.float32),
     }
     inputs = tuple(encoded(text) for text in PROBE_TEXTS)
@@ -263,10 +267,10 @@ def _token_heads(task: Task, *, whole: bool) -> tuple[TokenHeads, Weights]:
 
 
 def _write_graph(
-    folder: Path, task: Task, *, whole: bool
+    folder: Path, task: Task, *, whole: bool, gain: int
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if task not in {"embedding", "multi_vector"}:
-        onnx.save(_with_head(task), folder / GRAPH_FILE)
+        onnx.save(_with_head(task, gain), folder / GRAPH_FILE)
         return INPUTS, (TASK_OUTPUTS[task],)
     bare = folder / "bare.onnx"
     onnx.save(_encoder(), bare)
@@ -294,7 +298,7 @@ def _encoder_nodes() -> list[onnx.NodeProto]:
     ]
 
 
-def _with_head(task: Task) -> onnx.ModelProto:
+def _with_head(task: Task, gain: int) -> onnx.ModelProto:
     """The encoder with the output of another kind of model; padding counts for nothing."""
     width = HEADS[task].shape[1]
     nodes = [
@@ -317,7 +321,7 @@ def _with_head(task: Task) -> onnx.ModelProto:
             helper.make_node("ReduceSum", ["real", "one"], ["total"], keepdims=0),
             helper.make_node("ReduceSum", ["column", "one"], ["count"], keepdims=0),
             helper.make_node("Div", ["total", "count"], ["mean"]),
-            helper.make_node("Mul", ["mean", "four"], [LOGITS]),
+            helper.make_node("Mul", ["mean", "gain"], [LOGITS]),
         ]
     output = helper.make_tensor_value_info(TASK_OUTPUTS[task], TensorProto.FLOAT, ("b", width))
     constants = {
@@ -327,7 +331,7 @@ def _with_head(task: Task) -> onnx.ModelProto:
         "one": np.array([1]),
         "two": np.array([2]),
         "unity": np.array(1, np.float32),
-        "four": np.array(4, np.float32),
+        "gain": np.array(gain, np.float32),
     }
     return _model(nodes, [output], constants)
 

@@ -23,7 +23,7 @@ from app.api.verb import (
     render_error,
 )
 from app.errors import EmptyInput
-from app.inference.engine import Engine, Vectors
+from app.inference.engine import Engine, Predictions
 from app.inference.postprocess import ranking
 
 
@@ -80,19 +80,19 @@ class RerankDocuments:
         extra = RankOptions(values["top_n"], values["return_documents"] is True)
         return Request(pairs, True, input_options(values), extra)
 
-    async def run(self, engine: Engine, request: Request[RankOptions]) -> Vectors:
+    async def run(self, engine: Engine, request: Request[RankOptions]) -> Predictions:
         if not request.inputs:
             raise EmptyInput("`documents` cannot be empty")
         engine.require_reranker()
-        return await engine.predict(request.inputs, request.options, raw_scores=False)
+        return await engine.predict(request.inputs, request.options, "sigmoid")
 
-    def render(self, request: Request[RankOptions], computed: Vectors) -> Iterable[bytes]:
-        scores = computed.value[:, 0]
+    def render(self, request: Request[RankOptions], computed: Predictions) -> Iterable[bytes]:
+        printed = computed.value.printed[:, 0]
         results: list[dict[str, Any]] = []
-        for index in ranking(scores)[: request.extra.top_n]:
+        for index in ranking(computed.value.logits[:, 0])[: request.extra.top_n]:
             text = {"document": {"text": request.inputs[index][1]}}
             shown = text if request.extra.return_documents else {}
-            results.append({"index": index, "relevance_score": scores[index], **shown})
+            results.append({"index": index, "relevance_score": printed[index], **shown})
         tokens = sum(computed.token_counts)
         yield numpy_json(
             {

@@ -33,6 +33,7 @@ from app.errors import (
 )
 from app.inference.engine import Computed, Engine
 from app.inference.health import Health
+from app.inference.manifest import Activation
 from app.inference.tokenization import characters
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
@@ -63,6 +64,7 @@ class Service:
     health: Health
     model_name: str
     labels: Sequence[str]  # of a classifier or reranker
+    activation: Activation  # which makes scores of its logits
     prompts: dict[str, str]
     info: Mapping[str, object]  # the answer of GET `/info`
     created: int  # when the model was exported, in seconds since 1970

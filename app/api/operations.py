@@ -53,6 +53,7 @@ INFO = record(
     proof={"type": "object"},
     vectors=list_of(TEXT),
     vectors_left_out=list_of(TEXT),
+    activation=OPTIONAL_TEXT,
 )
 
 

@@ -160,7 +160,7 @@ def _verbs(service: Service) -> dict[str, Verb]:
         "/embed_all": EmbedAll(),
         "/embed_sparse": EmbedSparse(),
         "/embeddings": embeddings,
-        "/predict": Predict(service.labels),
+        "/predict": Predict(service.labels, service.activation),
         "/rerank": Rerank(),
         "/similarity": Similarity(),
         "/v1/embeddings": embeddings,

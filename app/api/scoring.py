@@ -7,9 +7,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app.api.fields import ArrayOf, Field, Shape, boolean, string
 from app.api.inputs import predict_input
 from app.api.verb import (
@@ -28,8 +25,9 @@ from app.api.verb import (
     render_error,
 )
 from app.errors import EmptyInput
-from app.inference.engine import Engine, Vectors
-from app.inference.postprocess import ranking
+from app.inference.engine import Engine, Predictions
+from app.inference.manifest import Activation
+from app.inference.postprocess import Scores, ranking
 
 PREDICT = Shape(
     "PredictRequest",
@@ -53,7 +51,7 @@ PREDICTIONS: Schema = {"oneOf": [LABELLED, list_of(LABELLED)]}
 
 
 class Predict:
-    """POST `/predict`: the score of every label, best first."""
+    """POST `/predict`: the score of every label, best first, as the model's own library has it."""
 
     name = "predict"
     shape = PREDICT
@@ -61,22 +59,27 @@ class Predict:
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)
 
-    def __init__(self, labels: Sequence[str]) -> None:
+    def __init__(self, labels: Sequence[str], activation: Activation) -> None:
         self._labels = labels
+        self._activation = activation
 
     def build(self, values: dict[str, Any]) -> Request[bool]:
         inputs, is_batch = values["inputs"]
         return Request(inputs, is_batch, input_options(values), values["raw_scores"])
 
-    async def run(self, engine: Engine, request: Request[bool]) -> Vectors:
-        return await engine.predict(request.inputs, request.options, raw_scores=request.extra)
+    async def run(self, engine: Engine, request: Request[bool]) -> Predictions:
+        activation = "none" if request.extra else self._activation
+        return await engine.predict(request.inputs, request.options, activation)
 
-    def render(self, request: Request[bool], computed: Vectors) -> Iterable[bytes]:
-        answers = [self._labelled(row) for row in computed.value]
+    def render(self, request: Request[bool], computed: Predictions) -> Iterable[bytes]:
+        answers = [self._labelled(computed.value, row) for row in range(len(request.inputs))]
         yield numpy_json(answers if request.is_batch else answers[0])
 
-    def _labelled(self, scores: NDArray[np.float32]) -> list[dict[str, Any]]:
-        return [{"score": scores[i], "label": self._labels[i]} for i in ranking(scores)]
+    def _labelled(self, scores: Scores, row: int) -> list[dict[str, Any]]:
+        printed = scores.printed[row]
+        return [
+            {"score": printed[i], "label": self._labels[i]} for i in ranking(scores.logits[row])
+        ]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class RankOptions:
 
 
 class Rerank:
-    """POST `/rerank`: texts by their score for a query, best first."""
+    """POST `/rerank`: texts by their score for a query, best first; from 0 to 1 unless raw."""
 
     name = "rerank"
     shape = RERANK
@@ -107,17 +110,17 @@ class Rerank:
         extra = RankOptions(values["raw_scores"], values["return_text"])
         return Request(pairs, True, input_options(values), extra)
 
-    async def run(self, engine: Engine, request: Request[RankOptions]) -> Vectors:
+    async def run(self, engine: Engine, request: Request[RankOptions]) -> Predictions:
         if not request.inputs:
             raise EmptyInput("`texts` cannot be empty")
         engine.require_reranker()
-        raw_scores = request.extra.raw_scores
-        return await engine.predict(request.inputs, request.options, raw_scores=raw_scores)
+        activation: Activation = "none" if request.extra.raw_scores else "sigmoid"
+        return await engine.predict(request.inputs, request.options, activation)
 
-    def render(self, request: Request[RankOptions], computed: Vectors) -> Iterable[bytes]:
-        scores = computed.value[:, 0]
+    def render(self, request: Request[RankOptions], computed: Predictions) -> Iterable[bytes]:
+        printed = computed.value.printed[:, 0]
         ranks: list[dict[str, Any]] = []
-        for index in ranking(scores):
+        for index in ranking(computed.value.logits[:, 0]):
             text = {"text": request.inputs[index][1]} if request.extra.return_text else {}
-            ranks.append({"index": index, **text, "score": scores[index]})
+            ranks.append({"index": index, **text, "score": printed[index]})
         yield numpy_json(ranks)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.agreement import Agreement
+from app.inference.manifest import usual_activation
 from app.inference.postprocess import scores
 
 NEIGHBOURS = 10
@@ -59,6 +60,7 @@ def compare_logits(reference: NDArray[np.float32], answers: Answers) -> Agreemen
     cosine, _ = _compare_row(expected.ravel(), actual.ravel())
     together, _ = _compare_row(answers.batched[answers.places].ravel(), answers.alone.ravel())
     finite = bool(np.isfinite(actual).all())
+    activation = usual_activation(reference.shape[1])
     return Agreement(
         worst_cosine=cosine,
         mean_cosine=cosine,
@@ -66,7 +68,7 @@ def compare_logits(reference: NDArray[np.float32], answers: Answers) -> Agreemen
         largest_logit=float(np.abs(reference).max()),
         batch_cosine=together,
         largest_score_error=(
-            _largest_difference(scores(expected, raw=False), scores(actual, raw=False))
+            _largest_difference(scores(expected, activation), scores(actual, activation))
             if finite
             else float("inf")
         ),

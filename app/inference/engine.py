@@ -23,11 +23,13 @@ from app.inference.manifest import (
     MULTI_VECTOR_EMBEDDING,
     SPARSE_EMBEDDING,
     TOKEN_EMBEDDINGS,
+    Activation,
     Lexical,
     MultiVector,
     Task,
 )
 from app.inference.postprocess import (
+    Scores,
     SparseVector,
     finish,
     lexical,
@@ -77,7 +79,8 @@ class Computed(Generic[T]):
     timings: Timings
 
 
-Vectors = Computed[NDArray[np.float32]]  # (N, D), or scores (N, L)
+Vectors = Computed[NDArray[np.float32]]  # (N, D)
+Predictions = Computed[Scores]  # (N, L)
 SparseVectors = Computed[list[SparseVector]]  # N
 TokenVectors = Computed[list[NDArray[np.float32]]]  # N × (Sᵢ, H)
 
@@ -190,8 +193,8 @@ class Engine:
         return rows.answer(vectors)
 
     async def predict(
-        self, inputs: Sequence[EncodingInput], options: InputOptions, *, raw_scores: bool
-    ) -> Vectors:
+        self, inputs: Sequence[EncodingInput], options: InputOptions, activation: Activation
+    ) -> Predictions:
         """The scores of every label for each text or pair, (N, L)."""
 
         def check() -> None:
@@ -199,7 +202,8 @@ class Engine:
                 raise ModelMismatch("Backend error: Model is not a classifier model")
 
         rows = await self._compute(inputs, options, LOGITS, check)
-        return rows.answer(scores(np.stack(rows.values), raw=raw_scores))
+        logits = np.stack(rows.values)
+        return rows.answer(Scores(logits, scores(logits, activation)))
 
     def require_reranker(self) -> None:
         """Refuse to rank with another kind of model, before anything else is looked at."""

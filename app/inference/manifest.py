@@ -34,6 +34,7 @@ Attention = Literal["plain", "fused", "packed"]
 Side = Literal["left", "right"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 Reference = Literal["pytorch", "onnx-fp32"]
+Activation = Literal["sigmoid", "softmax", "none"]  # what makes scores of logits
 TokenVectors = Literal["sparse", "multi_vector"]  # as `/info` calls what single tokens give
 
 # The input (B, S) int64 that is 1 where a token is pooled, of graphs that leave out a prompt's.
@@ -170,6 +171,13 @@ class Manifest:
     lexical: Lexical | None = None
     multi_vector: MultiVector | None = None
     left_out: tuple[TokenVectors, ...] = ()  # what its source gives, and this folder does not
+    # Of classifiers and rerankers; folders from before it was recorded lack it.
+    activation: Activation | None = None
+
+    @property
+    def scored_by(self) -> Activation:
+        """What makes scores of logits: as recorded, or as TEI has it for so many labels."""
+        return self.activation or usual_activation(len(self.labels))
 
     @property
     def token_outputs(self) -> tuple[str, ...]:
@@ -255,6 +263,11 @@ class Manifest:
                     f"{path} is not the file that was exported (SHA-256 {actual[:12]}…, expected "
                     f"{expected[:12]}…): export the model again"
                 )
+
+
+def usual_activation(labels: int) -> Activation:
+    """What makes scores of so many logits, where the checkpoint says nothing."""
+    return "softmax" if labels > 1 else "sigmoid"
 
 
 def file_digest(path: Path) -> str:

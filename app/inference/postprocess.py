@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, NotFinite
+from app.inference.manifest import Activation
 
 FLOAT32 = np.finfo(np.float32)
 
@@ -21,6 +22,17 @@ class SparseVector:
 
     indices: NDArray[np.int64]  # (n,), ascending
     values: NDArray[np.float32]  # (n,)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scores:
+    """What a model says of N inputs, for each of its L labels.
+
+    Logits that differ may have become one and the same number to print: they rank.
+    """
+
+    logits: NDArray[np.float32]  # (N, L), as computed
+    printed: NDArray[np.float32]  # (N, L), as asked for
 
 
 def finish(
@@ -90,15 +102,16 @@ def lexical(
     return SparseVector(indices, values)
 
 
-def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:
-    """(N, L) logits to scores: sigmoid for a single label, softmax over several, or as they are.
+def scores(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
+    """(N, L) logits to scores: a sigmoid of each, a softmax over each row, or as they are.
 
     TEI subtracts the logit of largest magnitude before it exponentiates, which overflows where
-    that one is negative; the largest is subtracted here. Raises: NotFinite, also for raw infinity.
+    that one is negative; the largest is subtracted here. Raises: NotFinite, also for an infinite
+    logit that is left as it is.
     """
-    if raw:
+    if activation == "none":
         found = logits
-    elif logits.shape[1] == 1:
+    elif activation == "sigmoid":
         with np.errstate(over="ignore"):  # a very negative logit is 0, which is right
             found = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
     else:
@@ -110,7 +123,7 @@ def scores(logits: NDArray[np.float32], *, raw: bool) -> NDArray[np.float32]:
 
 
 def ranking(values: NDArray[np.float32]) -> list[int]:
-    """Positions by descending score; equal ones come with the higher position first, as in TEI."""
+    """Positions by descending value; equal ones come with the higher position first, as in TEI."""
     return [int(place) for place in np.argsort(values, kind="stable")[::-1]]
 
 

@@ -36,6 +36,7 @@ def test_an_embedder_is_described_by_its_cosines(tmp_path: Path) -> None:
     lines = read(tmp_path, replace(manifest, certificates=(MEASURED, lower)))
     assert lines[0] == "# tests/tiny"
     assert "| pooling | mean, normalized |" in lines
+    assert not any(line.startswith("| scores |") for line in lines)
     assert f"| maximum length | {tiny.MAX_LENGTH} tokens |" in lines
     assert f"| vector space | `{manifest.fingerprint}` |" in lines
     expected = (
@@ -52,6 +53,7 @@ def test_a_reranker_is_described_by_its_errors(tmp_path: Path) -> None:
     one = replace(MEASURED, neighbour_overlap=None, largest_score_error=3e-8, longest_input=None)
     lines = read(tmp_path, replace(manifest, certificates=(one,)))
     assert "| float32 | cpu | 2.5e-07 | 3.0e-08 | 1.0000000 | 520 |  |" in lines
+    assert "| scores | a sigmoid of each logit |" in lines
     assert not any("pooling" in line for line in lines)
 
 

@@ -53,6 +53,7 @@ def test_plain_bert(write: Write) -> None:
     assert (found.pooling, found.dimensions, found.vocabulary_size) == ("mean", 32, 100)
     assert found.padding == Padding(id=0, type_id=0, side="right")
     assert (found.prompts, found.default_prompt_name, found.similarity) == ({}, None, "cosine")
+    assert found.activation is None
     assert found.warnings == ()
 
 
@@ -167,6 +168,28 @@ def test_labels_make_a_classifier_or_a_reranker(
     found = checkpoint.read(write(CLASSIFIER | labels))
     assert (found.task, found.labels, found.dimensions) == (task, expected, len(expected))
     assert (found.pooling, found.normalize) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem", "expected"),
+    [
+        (1, None, "sigmoid"),
+        (2, None, "softmax"),
+        (2, "single_label_classification", "softmax"),
+        (1, "single_label_classification", "sigmoid"),
+        (3, "multi_label_classification", "sigmoid"),
+        (1, "multi_label_classification", "sigmoid"),
+        (1, "regression", "none"),
+        (3, "regression", "none"),
+    ],
+)
+def test_the_problem_says_what_makes_scores_of_logits(
+    write: Write, labels: int, problem: str | None, expected: str
+) -> None:
+    names = {str(place): f"label {place}" for place in range(labels)}
+    # `function_to_apply` is what transformers' pipeline never comes to.
+    config = {"id2label": names, "problem_type": problem, "function_to_apply": "tanh"}
+    assert checkpoint.read(write(CLASSIFIER | config)).activation == expected
 
 
 def test_the_architecture_that_classifies_counts_wherever_it_stands(write: Write) -> None:
@@ -304,6 +327,11 @@ def test_length_of_a_model_without_positions_is_the_tokenizers(write: Write) -> 
             {"architectures": ["BertForSequenceClassification"], "id2label": {"0": 3}},
             {},
             "id2label: 3 is not a string",
+        ),
+        (
+            CLASSIFIER | {"id2label": {"0": "a", "1": "b"}, "problem_type": "ranking"},
+            {},
+            "problem_type: 'ranking' is none of regression, single_label_classification and",
         ),
         (
             {"architectures": ["BertForMaskedLM"]},

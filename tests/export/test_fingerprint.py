@@ -64,11 +64,21 @@ def test_same_files_elsewhere_have_the_same_fingerprint(tmp_path: Path) -> None:
         {"head": None, "task": "splade", "splade": Splade()},
         {"head": None, "task": "splade", "splade": Splade(normalize=True)},
         {"head": None, "task": "classifier", "labels": ("a", "b")},
+        {"activation": "none"},
     ],
 )
 def test_each_part_of_the_vector_space_counts(tmp_path: Path, change: dict[str, Any]) -> None:
     folder = write(tmp_path / "a")
     assert of(folder, replace(CHECKPOINT, **change)) != of(folder)
+
+
+def test_an_activation_counts_where_it_is_not_the_usual_one(tmp_path: Path) -> None:
+    folder = write(tmp_path / "a")
+    labelled = replace(CHECKPOINT, head=None, task="classifier", labels=("a", "b"))
+    usual = of(folder, labelled)  # of a folder from before it was recorded, too
+    assert of(folder, replace(labelled, activation="softmax")) == usual
+    others = {of(folder, replace(labelled, activation=one)) for one in ("sigmoid", "none")}
+    assert len(others | {usual}) == 3
 
 
 def test_a_layer_counts_with_its_weights_and_its_activation(tmp_path: Path) -> None:

@@ -101,6 +101,29 @@ def test_a_classifier(tmp_path: Path, load: Load, export: Export) -> None:
         np.testing.assert_allclose([scores[name] for name in labels.values()], expected, atol=1e-4)
 
 
+def test_a_classifier_of_several_labels_at_once_scores_each_by_itself(tmp_path: Path) -> None:
+    import transformers
+
+    labels = {0: "sad", 1: "glad", 2: "tired"}
+    checkpoint = write_headed(
+        tmp_path / "m",
+        "BertForSequenceClassification",
+        id2label=labels,
+        problem_type="multi_label_classification",
+    )
+    folder = from_checkpoint(checkpoint)
+    assert Manifest.read(folder).activation == "sigmoid"
+    library: Any = transformers
+    classify = library.pipeline(
+        "text-classification", str(checkpoint), top_k=None, truncation=True, max_length=32
+    )
+    answers = ask(folder, "/predict", {"inputs": [[text] for text in TEXTS]})
+    for answer, expected in zip(answers, classify(TEXTS), strict=True):
+        assert [one["label"] for one in answer] == [one["label"] for one in expected]
+        found, wanted = ([one["score"] for one in scores] for scores in (answer, expected))
+        np.testing.assert_allclose(found, wanted, atol=1e-5)
+
+
 def test_a_reranker(tmp_path: Path, load: Load, export: Export) -> None:
     checkpoint = write_headed(
         tmp_path / "r", "BertForSequenceClassification", id2label={0: "LABEL_0"}

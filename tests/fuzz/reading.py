@@ -22,7 +22,7 @@ VERBS: Sequence[Verb] = (
     EmbedSparse(),
     Similarity(),
     Embeddings("tiny", dict(tiny.PROMPTS)),
-    Predict(tiny.LABELS["classifier"]),
+    Predict(tiny.LABELS["classifier"], "softmax"),
     Rerank(),
     RerankDocuments("tiny"),
 )

@@ -1,4 +1,5 @@
 import contextlib
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, NotFinite
+from app.inference.manifest import Activation
 from app.inference.postprocess import (
     cosines,
     finish,
@@ -70,39 +72,41 @@ def test_a_zero_vector_is_fine_where_nothing_is_normalized() -> None:
     assert vectors.tolist() == [[0.0, 0.0]]
 
 
-def test_one_logit_is_a_sigmoid_and_several_a_softmax() -> None:
-    one = scores(np.array([[0.0], [np.log(3)], [-1000.0]], np.float32), raw=False)
-    np.testing.assert_allclose(one, [[0.5], [0.75], [0.0]], atol=1e-7)
-    several = scores(np.log(np.array([[1, 2, 5]], np.float32)), raw=False)
+def test_a_sigmoid_is_of_each_logit_and_a_softmax_over_all_of_an_input() -> None:
+    one = scores(np.array([[0.0, -1000.0], [np.log(3), 0.0]], np.float32), "sigmoid")
+    np.testing.assert_allclose(one, [[0.5, 0.0], [0.75, 0.5]], atol=1e-7)
+    several = scores(np.log(np.array([[1, 2, 5]], np.float32)), "softmax")
     np.testing.assert_allclose(several, [[0.125, 0.25, 0.625]], atol=1e-7)
 
 
 def test_a_very_negative_logit_does_not_overflow() -> None:
-    found = scores(np.array([[-1000.0, 1.0, 1.0]], np.float32), raw=False)
+    found = scores(np.array([[-1000.0, 1.0, 1.0]], np.float32), "softmax")
     np.testing.assert_allclose(found, [[0.0, 0.5, 0.5]], atol=1e-7)
 
 
 def test_raw_scores_are_the_logits() -> None:
     logits = np.array([[-3.5, 1e6]], np.float32)
-    assert scores(logits, raw=True).tolist() == logits.tolist()
+    assert scores(logits, "none").tolist() == logits.tolist()
 
 
-@pytest.mark.parametrize("raw", [True, False])
-def test_a_score_that_is_no_number_names_its_input(raw: bool) -> None:
+@pytest.mark.parametrize("activation", get_args(Activation))
+def test_a_score_that_is_no_number_names_its_input(activation: Activation) -> None:
     logits = np.array([[1.0, 2.0], [np.nan, 0.0]], np.float32)
     with pytest.raises(NotFinite, match=r"^Backend error: the score of input 1 is not finite$"):
-        scores(logits, raw=raw)
+        scores(logits, activation)
 
 
 @pytest.mark.parametrize("infinite", [np.inf, -np.inf])
 def test_an_infinite_raw_score_is_an_error(infinite: float) -> None:
     with pytest.raises(NotFinite, match="the score of input 0 is not finite"):
-        scores(np.array([[infinite], [0.5]], np.float32), raw=True)
+        scores(np.array([[infinite], [0.5]], np.float32), "none")
 
 
 def test_a_label_that_the_model_rules_out_has_a_score_of_zero() -> None:
-    found = scores(np.array([[-np.inf, 0.0, 0.0]], np.float32), raw=False)
+    found = scores(np.array([[-np.inf, 0.0, 0.0]], np.float32), "softmax")
     assert found.tolist() == [[0.0, 0.5, 0.5]]
+    found = scores(np.array([[-np.inf, 0.0]], np.float32), "sigmoid")
+    assert found.tolist() == [[0.0, 0.5]]
 
 
 def test_vectors_of_tokens_are_checked_input_by_input() -> None:
@@ -180,10 +184,18 @@ def test_whatever_is_normalized_has_length_one_and_its_direction(
     assert kept.tobytes() == np.ascontiguousarray(rows[:, :dimensions]).tobytes()
 
 
-@given(rows=matrices(ANY), normalize=st.booleans(), raw=st.booleans())
-@example(rows=np.array([[0, np.inf], [-np.inf, -np.inf]], np.float32), normalize=True, raw=False)
+@given(
+    rows=matrices(ANY),
+    normalize=st.booleans(),
+    activation=st.sampled_from(get_args(Activation)),
+)
+@example(
+    rows=np.array([[0, np.inf], [-np.inf, -np.inf]], np.float32),
+    normalize=True,
+    activation="softmax",
+)
 def test_nothing_that_is_not_finite_gets_through(
-    rows: NDArray[np.float32], normalize: bool, raw: bool
+    rows: NDArray[np.float32], normalize: bool, activation: Activation
 ) -> None:
     bad = ~np.isfinite(rows).all(axis=1)
     if bad.any():
@@ -195,16 +207,16 @@ def test_nothing_that_is_not_finite_gets_through(
     with contextlib.suppress(BackendFailed):
         assert np.isfinite(finish(rows, normalize=normalize, dimensions=None)).all()
     with contextlib.suppress(BackendFailed):
-        assert np.isfinite(scores(rows, raw=raw)).all()
+        assert np.isfinite(scores(rows, activation)).all()
 
 
-@given(matrices(FINITE))
+@given(logits=matrices(FINITE), activation=st.sampled_from(["sigmoid", "softmax"]))
 def test_scores_are_probabilities_in_the_order_of_their_logits(
-    logits: NDArray[np.float32],
+    logits: NDArray[np.float32], activation: Activation
 ) -> None:
-    found = scores(logits, raw=False)
+    found = scores(logits, activation)
     assert ((found >= 0) & (found <= 1)).all()
-    if logits.shape[1] > 1:
+    if activation == "softmax":
         np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-5)
     for row, given_row in zip(found, logits, strict=True):
         assert (np.diff(row[np.argsort(given_row)]) >= 0).all()
