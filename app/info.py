@@ -34,6 +34,7 @@ def info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> d
         "vectors": _vectors(model.manifest),
         "vectors_left_out": model.manifest.left_out,
         "activation": model.manifest.scored_by if model.manifest.labels else None,
+        "pooling_source": "--pooling" if settings.pooling else model.manifest.pooling_source,
     }
 
 

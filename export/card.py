@@ -25,18 +25,19 @@ def write(folder: Path, manifest: Manifest) -> None:
 
 
 def _facts(manifest: Manifest) -> Iterator[str]:
-    source = manifest.source
-    yield f"# {source.id}"
+    model = manifest.source
+    yield f"# {model.id}"
     yield ""
     yield "| | |"
     yield "|---|---|"
-    yield f"| source | {source.id}, revision {source.revision or 'not known'} |"
-    yield f"| architecture | {source.architecture} |"
+    yield f"| source | {model.id}, revision {model.revision or 'not known'} |"
+    yield f"| architecture | {model.architecture} |"
     yield f"| task | {manifest.task} |"
     if manifest.pooling is not None:
         without = ", without the prompt" if manifest.leaves_out_prompts else ""
         normalized = ", normalized" if manifest.normalize else ""
-        yield f"| pooling | {manifest.pooling}{without}{normalized} |"
+        source = f" (by {manifest.pooling_source})" if manifest.pooling_source else ""
+        yield f"| pooling | {manifest.pooling}{without}{normalized}{source} |"
     yield f"| dimensions | {manifest.dimensions} |"
     if manifest.labels:
         yield f"| scores | {_SCORES[manifest.scored_by]} |"

@@ -8,19 +8,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.inference.manifest import (
-    TOKENIZER_FILE,
-    Activation,
-    Padding,
-    PoolingMode,
-    Similarity,
-    Task,
+from app.inference.manifest import TOKENIZER_FILE, Activation, Padding, Similarity, Task
+from export import (
+    colbert,
+    kinds,
+    pooling_source,
+    sentence_modules,
+    sentence_settings,
+    token_heads,
 )
-from export import colbert, kinds, sentence_modules, sentence_settings, token_heads
 from export.documents import Document
 from export.errors import ExportError
 from export.kinds import PoolingChoice
 from export.layers import Head, Layer, TokenHeads, width_behind
+from export.pooling_source import Decision
 from export.sentence_modules import SentenceModules
 from export.sentence_settings import SentenceSettings
 from export.splade import USUAL, Splade
@@ -68,6 +69,7 @@ class Checkpoint:
     activation: Activation | None = None  # of classifiers and rerankers: makes scores of logits
     tokens: TokenHeads = field(default_factory=TokenHeads)
     splade: Splade | None = None  # of SPLADE models
+    decision: Decision | None = None  # how it is pooled, of embedding models
     warnings: tuple[str, ...] = ()
 
     @property
@@ -81,13 +83,38 @@ class Checkpoint:
         return self.head is not None and not self.head.include_prompt
 
     @property
+    def pooling_source(self) -> str | None:
+        """Who says how an embedding model is pooled: an option, a file, or a publication."""
+        return self.decision.source if self.decision and self.head else None
+
+    @property
+    def choice(self) -> PoolingChoice | None:
+        """What replaces the pooling of the checkpoint's own files, if anything."""
+        return self.decision.choice if self.decision else None
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is worth a line before the model is made."""
+        source = self.pooling_source
+        return () if source is None else (f"pooling: {self.pooling} (by {source})",)
+
+    @property
     def pooling(self) -> str | None:
         """The pooling of an embedding model in one word."""
         return None if self.head is None else self.head.pooling
 
 
-def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
+def read(
+    folder: Path,
+    choice: PoolingChoice | None = None,
+    model_id: str = "",
+    *,
+    may_be_silent: bool = False,
+) -> Checkpoint:
     """Read the checkpoint in `folder`; `choice` overrides its own pooling.
+
+    Where its files do not say how to pool, what is published under its id on the Hub counts; where
+    nobody says it, one that may be silent has a head without poolings, and a doubt.
 
     Raises: ExportError for a model that cannot be exported, with the reason.
     """
@@ -96,7 +123,12 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
     config = _config(encoder)
     architecture = kinds.architecture(config)
     labels = kinds.labels(architecture, config)
-    task = kinds.task(architecture, labels, modules, choice)
+    decision = pooling_source.decide(
+        choice, modules, "" if labels else model_id, architecture, folder
+    )
+    task = kinds.task(architecture, labels, modules, decision.choice)
+    if task == "embedding" and decision.doubt is not None and not may_be_silent:
+        raise ExportError(decision.doubt)
     model_type = config.value("model_type", str) or ""
     tokenizer = Document.read(encoder / "tokenizer_config.json")
     sentence = _sentence_config(encoder)
@@ -109,7 +141,7 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
         architecture=architecture,
         model_type=model_type,
         task=task,
-        head=_head(modules, choice, model_type) if task == "embedding" else None,
+        head=_head(modules, decision.choice) if task == "embedding" else None,
         dimensions=_dimensions(task, config, labels),
         max_input_length=_max_input_length(config, stated, tokenizer, model_type),
         vocabulary_size=_required(config, "vocab_size"),
@@ -125,8 +157,9 @@ def read(folder: Path, choice: PoolingChoice | None = None) -> Checkpoint:
         tokens=_tokens(task, modules, encoder, config),
         splade=(modules.splade or USUAL) if task == "splade" else None,
         warnings=tuple(
-            colbert.warnings(encoder, settings) if compares else _warnings(task, modules, choice)
+            colbert.warnings(encoder, settings) if compares else _warnings(task, choice)
         ),
+        decision=decision,
     )
     if compares:
         return _projected(found, settings)
@@ -155,7 +188,7 @@ def _config(folder: Path) -> Document:
     return config
 
 
-def _head(modules: SentenceModules, choice: PoolingChoice | None, model_type: str) -> Head:
+def _head(modules: SentenceModules, choice: PoolingChoice | None) -> Head:
     poolings = modules.poolings
     if choice is not None and choice != "splade":
         if modules.layers:
@@ -163,11 +196,7 @@ def _head(modules: SentenceModules, choice: PoolingChoice | None, model_type: st
                 f"--pooling {choice} is not possible: the model has layers behind its own pooling"
             )
         poolings = (choice,)
-    return Head(
-        poolings or _usual_pooling(model_type),
-        modules.layers,
-        include_prompt=modules.include_prompt,
-    )
+    return Head(poolings, modules.layers, include_prompt=modules.include_prompt)
 
 
 def _tokens(task: Task, modules: SentenceModules, folder: Path, config: Document) -> TokenHeads:
@@ -179,18 +208,9 @@ def _tokens(task: Task, modules: SentenceModules, folder: Path, config: Document
     return TokenHeads()
 
 
-def _usual_pooling(model_type: str) -> tuple[PoolingMode]:
-    if "bert" in model_type.lower():
-        return ("cls",)  # TEI 1.9.3 router/src/lib.rs, since 1.5.1
-    raise ExportError(
-        f"the checkpoint does not say how to pool, and {model_type or 'its model type'} has no "
-        "usual way: name one with --pooling (POOLING=)"
-    )
-
-
 def _headed(found: Checkpoint, head: Head, settings: SentenceSettings) -> Checkpoint:
     """The checkpoint with the width of its vectors behind all layers."""
-    width = _width_behind(head.layers, found.dimensions * len(head.poolings))
+    width = _width_behind(head.layers, found.dimensions * max(1, len(head.poolings)))
     cut = settings.truncate_dim
     if cut is None or cut >= width:
         return replace(found, dimensions=width)
@@ -268,11 +288,6 @@ def _sentence_config(folder: Path) -> Document:
     return Document(folder, {})
 
 
-def _warnings(task: Task, modules: SentenceModules, choice: PoolingChoice | None) -> Iterator[str]:
-    if task == "embedding" and choice is None and not modules.poolings:
-        yield (
-            "the checkpoint does not say how to pool; using cls, as is usual for BERT: name "
-            "another with --pooling (POOLING=)"
-        )
+def _warnings(task: Task, choice: PoolingChoice | None) -> Iterator[str]:
     if task in {"classifier", "reranker"} and choice is not None:
         yield f"--pooling is ignored: the model is a {task}, which does not pool by it"

@@ -44,6 +44,7 @@ def describe(
         fingerprint=fingerprint,
         task=checkpoint.task,
         pooling=checkpoint.pooling,
+        pooling_source=checkpoint.pooling_source,
         dimensions=checkpoint.dimensions,
         max_input_length=checkpoint.max_input_length,
         vocabulary_size=checkpoint.vocabulary_size,

@@ -83,9 +83,13 @@ def prepare(wanted: Preparation) -> Path:
         graph_file = snapshot.graph_file(wanted.source)
         if graph_file is None:
             raise ExportError(f"{wanted.source} holds no model.onnx and no onnx/model.onnx")
-        checkpoint = checkpoints.read(wanted.source, wanted.pooling)
+        checkpoint = checkpoints.read(
+            wanted.source, wanted.pooling, snapshot.hub_id(wanted.source) or wanted.id
+        )
         for warning in checkpoint.warnings:
             logger.warning("%s", warning)
+        for note in checkpoint.notes:
+            logger.info("%s", note)
         _refuse_layers(checkpoint)
         left_out = _token_vectors(checkpoint.tokens)
         checkpoint = replace(checkpoint, tokens=TokenHeads())

@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 )
 
 from app.inference import snapshot
-from export import token_heads
+from export import model_card, token_heads
 from export.errors import ExportError
 
 logger = logging.getLogger(__name__)
@@ -66,7 +66,7 @@ def download(model_id: str, revision: str | None, *, code: bool = False) -> Path
 
     Raises: ExportError for a model that is unknown, locked or out of reach, with the remedy.
     """
-    always = (*_DESCRIPTIONS, *(["*.py"] if code else []))
+    always = (*_DESCRIPTIONS, model_card.FILE_NAME, *(["*.py"] if code else []))
     with _explained(model_id, revision, Path(constants.HF_HUB_CACHE)):
         folder = _fetch(model_id, revision, (*always, *_SAFETENSORS))
         if not any(folder.glob("*.safetensors")):
@@ -109,7 +109,9 @@ def _wanted(model_id: str, names: list[str]) -> list[str]:
             f"{model_id} holds no model.onnx and no onnx/model.onnx, {held}; run: make export "
             f"MODEL_ID={model_id}"
         )
-    described = (*_DESCRIPTIONS, token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE)
+    described = [*_DESCRIPTIONS, token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE]
+    if snapshot.MODULES_FILE not in names:  # then the card may say what the model is
+        described.append(model_card.FILE_NAME)
     descriptions = [name for name in names if any(fnmatch(name, one) for one in described)]
     weights = [name for name in names if fnmatch(name, f"{graph}?*")]
     return [*descriptions, *weights, graph]

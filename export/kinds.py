@@ -18,6 +18,19 @@ _BY_OPTION: Mapping[str, PoolingChoice] = MappingProxyType(
     {choice.replace("_", "-"): choice for choice in get_args(PoolingChoice)}
 )
 CHOICES = tuple(_BY_OPTION)  # as an option of the command line has them
+_GENERATORS = ("ForCausalLM", "LMHeadModel")
+_EMBEDDER_TAGS = frozenset({"feature-extraction", "sentence-similarity"})
+# What a model card calls models of another kind, which no pooling makes an embedding model of.
+_OTHER_TAGS = frozenset(
+    {
+        "text-ranking",
+        "text-classification",
+        "token-classification",
+        "zero-shot-classification",
+        "question-answering",
+        "text-generation",
+    }
+)
 
 
 def chosen(option: str | None) -> PoolingChoice | None:
@@ -72,12 +85,24 @@ def task(
         )
     if pooling == "splade" or (pooling is None and modules.splade is not None):
         return _splade(architecture)
-    if architecture.endswith("MaskedLM") and not (pooling or modules.poolings):
-        raise ExportError(
-            f"architecture {architecture}: the checkpoint does not say how to pool; name splade, "
-            "or a pooling of its encoder, with --pooling (POOLING=)"
-        )
     return "embedding"
+
+
+def why_no_embedder(architecture: str, tag: str | None) -> str | None:
+    """What says that a model is something else; `tag` is the model card's word for it.
+
+    It is for models whose own files do not describe an embedding model.
+    """
+    if tag in _OTHER_TAGS:
+        what = f"the model card (README.md) calls it a model for {tag}"
+    elif architecture.endswith(_GENERATORS) and tag not in _EMBEDDER_TAGS:
+        what = f"{architecture} predicts the next token"
+    else:
+        return None
+    return (
+        f"{what}, and no modules.json says that it was trained to embed: pooled, its vectors would "
+        "mean nothing; if it was, fetch its modules.json and 1_Pooling too"
+    )
 
 
 def labels(architecture: str, config: Document) -> tuple[str, ...]:

@@ -35,9 +35,11 @@ def export(request: Request) -> Path:
     announce(1, f"finding {request.model}")
     located = source.locate(request.model, request.revision, code=request.trust_code)
     announce(2, f"reading {located.folder}")
-    checkpoint = checkpoints.read(located.folder, request.pooling)
+    checkpoint = checkpoints.read(located.folder, request.pooling, located.id)
     for warning in checkpoint.warnings:
         logger.warning("%s", warning)
+    for note in checkpoint.notes:
+        logger.info("%s", note)
     tokenizer = checkpoint.folder / TOKENIZER_FILE
     weights = weight_files.of_encoder(checkpoint.folder)
     place = request.folder
@@ -75,7 +77,7 @@ def _make_files(
     # torch takes seconds to import: what the files alone refuse is refused before.
     from export import heads, originals, tensors
 
-    wanted = originals.Wanted(located, request.pooling, request.trust_code)
+    wanted = originals.Wanted(located, checkpoint.choice, request.trust_code)
     made = originals.make(wanted, folder)
     weights = tensors.load(checkpoint.layers)
     names = heads.finish(

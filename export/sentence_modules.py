@@ -49,11 +49,17 @@ class SentenceModules:
     token_layers: tuple[
         Layer, ...
     ] = ()  # of a model that has a vector for each token, and no other
+    pooling_file: str = ""  # what of the checkpoint says how to pool, if anything does
 
     @classmethod
     def silent(cls) -> Self:
         """What a checkpoint without any modules says."""
         return cls((), include_prompt=True, normalize=False)
+
+    @property
+    def says_how_to_pool(self) -> bool:
+        """Whether the checkpoint itself tells how tokens become what is answered."""
+        return bool(self.poolings or self.token_layers or self.splade)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +83,13 @@ def read(folder: Path) -> SentenceModules:
     entries = read_json(path)
     if entries is None:
         config = Document.read(folder / "1_Pooling" / "config.json")
-        return _with_pooling(config, _silent()) if config else _silent()
+        alone = replace(_silent(), pooling_file="1_Pooling/config.json")
+        return _with_pooling(config, alone) if config else _silent()
     first, *rest = _modules(entries, path)
     if first.name not in _ENCODERS:
         raise ExportError(f"{path}: modules must begin with a Transformer, not {first.kind}")
     rest = [module for module in rest if module.name not in _IGNORED]
-    start = replace(_silent(), encoder=first.path)
+    start = replace(_silent(), encoder=first.path, pooling_file="modules.json")
     match [module.name for module in rest]:
         case []:
             return start
@@ -115,7 +122,8 @@ def _pooled(folder: Path, modules: Sequence[_Module], start: SentenceModules) ->
     normalize = bool(layers) and isinstance(layers[-1], Normalize)
     if normalize:
         layers.pop()
-    found = replace(start, layers=tuple(layers), normalize=normalize)
+    file = f"{pooling.path}/config.json"
+    found = replace(start, layers=tuple(layers), normalize=normalize, pooling_file=file)
     return _with_pooling(config, found)
 
 

@@ -179,7 +179,9 @@ def test_a_snapshot_that_does_not_say_how_to_pool_is_completed(
     environment: dict[str, str], hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     unreachable = {**environment, "HF_ENDPOINT": "http://127.0.0.1:9"}
-    assert prepare(settings_for(tmp_path), unreachable).pooling == "cls"
+    assert "--pooling cls (TEI's for BERT), --pooling mean" in fault(
+        settings_for(tmp_path), unreachable
+    )
     assert "http://127.0.0.1:9 cannot be reached" in caplog.text
     assert prepare(settings_for(tmp_path), environment).pooling == "mean"
     assert not hub.sent(GRAPH)
@@ -192,11 +194,14 @@ def test_a_model_without_modules_is_asked_about_once(
     environment: dict[str, str], hub: Hub, tmp_path: Path, without_pooling: Path
 ) -> None:
     hub.repositories = {MODEL: without_pooling}
-    assert prepare(settings_for(tmp_path), environment).pooling == "cls"
+    assert "to say how to pool" in fault(settings_for(tmp_path), environment)
     asked = len(hub.requests)
     assert asked > 0
-    assert prepare(settings_for(tmp_path), environment).pooling == "cls"
+    assert "to say how to pool" in fault(settings_for(tmp_path), environment)
+    told = settings_for(tmp_path, pooling="cls")
+    assert prepare(told, environment).pooling_source == "--pooling"
     assert len(hub.requests) == asked
+    assert "README.md" in cached(tmp_path / "data")  # which may say what the model is
 
 
 @pytest.mark.parametrize(

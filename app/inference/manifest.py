@@ -171,6 +171,7 @@ class Manifest:
     lexical: Lexical | None = None
     multi_vector: MultiVector | None = None
     left_out: tuple[TokenVectors, ...] = ()  # what its source gives, and this folder does not
+    pooling_source: str | None = None  # who says that it is pooled so; older folders do not tell
     # Of classifiers and rerankers; folders from before it was recorded lack it.
     activation: Activation | None = None
 

@@ -43,6 +43,14 @@ def cache_name(model_id: str) -> str:
     return "models--" + model_id.replace("/", "--")
 
 
+def hub_id(folder: Path) -> str | None:
+    """The id of the model that a snapshot in a Hub cache is of; None of other folders."""
+    name = folder.resolve().parent.parent.name
+    if folder.resolve().parent.name != "snapshots" or not name.startswith("models--"):
+        return None
+    return name.removeprefix("models--").replace("--", "/", 1)
+
+
 def graph_file(folder: Path) -> Path | None:
     """The float32 ONNX graph of a snapshot, if it has one."""
     name = graph_name(name for name in _GRAPHS if (folder / name).is_file())

@@ -1,6 +1,7 @@
 """Checkpoint: what is read from the files of a Hugging Face folder, and what is refused."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -128,11 +129,89 @@ def test_override_of_the_pooling_wins_over_an_unsupported_one(write: Write) -> N
     assert found.pooling == "last_token"
 
 
-def test_bert_that_is_silent_about_pooling_takes_cls_with_a_warning(write: Write) -> None:
-    found = checkpoint.read(write({"model_type": "distilbert"}, pooling={}))
-    assert found.pooling == "cls"
-    assert "does not say how to pool; using cls" in found.warnings[0]
-    assert "--pooling" in found.warnings[0]
+@pytest.mark.parametrize(
+    ("model_id", "pooling", "original"),
+    [
+        ("Xenova/all-MiniLM-L6-v2", "mean", "sentence-transformers/all-MiniLM-L6-v2"),
+        ("Xenova/bge-small-en-v1.5", "cls", "BAAI/bge-small-en-v1.5"),
+        ("Qdrant/bge-small-en-v1.5-onnx-Q", "cls", "BAAI/bge-small-en-v1.5"),
+        ("qdrant/all-MiniLM-L6-v2-onnx", "mean", "sentence-transformers/all-MiniLM-L6-v2"),
+        (
+            "onnx-community/Qwen3-Embedding-0.6B-ONNX",
+            "last_token",
+            "Qwen/Qwen3-Embedding-0.6B",
+        ),
+        ("BAAI/bge-m3", "cls", "BAAI/bge-m3"),
+    ],
+)
+def test_what_is_published_under_a_well_known_name_decides(
+    write: Write, model_id: str, pooling: str, original: str
+) -> None:
+    found = checkpoint.read(write(pooling={}), None, model_id)
+    assert (found.pooling, found.choice) == (pooling, pooling)
+    assert found.pooling_source == f"published with {original}"
+    assert found.notes == (f"pooling: {pooling} (by published with {original})",)
+
+
+@pytest.mark.parametrize(
+    "model_id",
+    ["", "bge-m3", "someone/bge-m3", "Xenova/bge-unheard-of", "sentence-transformers/bge-m3"],
+)
+def test_another_name_decides_nothing(write: Write, model_id: str) -> None:
+    with pytest.raises(ExportError, match=r"--pooling cls .*--pooling mean"):
+        checkpoint.read(write(pooling={}), None, model_id)
+
+
+def test_a_published_splade_model_is_one(write: Write) -> None:
+    folder = write({"architectures": ["BertForMaskedLM"]}, pooling={})
+    assert checkpoint.read(folder, None, "Qdrant/Splade_PP_en_v1").task == "splade"
+
+
+def test_what_the_files_or_the_user_say_goes_before_what_is_published(write: Write) -> None:
+    found = checkpoint.read(write(), None, "BAAI/bge-m3")
+    assert (found.pooling, found.pooling_source) == ("mean", "1_Pooling/config.json")
+    found = checkpoint.read(write(), "last_token", "BAAI/bge-m3")
+    assert (found.pooling, found.pooling_source) == ("last_token", "--pooling")
+
+
+CAUSAL: dict[str, Any] = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
+CARD = "---\nlanguage: en\npipeline_tag: {}\n---\n# A model\npipeline_tag: nothing\n"
+
+
+@pytest.mark.parametrize("pooling", [None, "last_token"])
+@pytest.mark.parametrize(
+    ("config", "card", "message"),
+    [
+        (CAUSAL, "", "Qwen3ForCausalLM predicts the next token, and no modules.json says"),
+        (CAUSAL, CARD.format("text-ranking"), "calls it a model for text-ranking"),
+        ({}, CARD.format("text-classification"), "calls it a model for text-classification"),
+        ({}, CARD.format('"text-ranking"'), "calls it a model for text-ranking"),
+    ],
+)
+def test_what_is_no_embedding_model_is_neither_offered_a_pooling_nor_given_one(
+    write: Write, config: dict[str, Any], card: str, message: str, pooling: Any
+) -> None:
+    folder = write(config, pooling={})
+    (folder / "README.md").write_text(card)
+    with pytest.raises(ExportError, match=re.escape(message)) as refusal:
+        checkpoint.read(folder, pooling)
+    assert "--pooling" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    ("card", "documents"),
+    [
+        (CARD.format("feature-extraction"), {"pooling": {}}),
+        (CARD.format("text-ranking"), {}),  # the files describe an embedding model
+        ("pipeline_tag: text-ranking\n", {}),
+    ],
+)
+def test_a_decoder_that_is_said_to_embed_is_pooled(
+    write: Write, card: str, documents: dict[str, Any]
+) -> None:
+    folder = write(CAUSAL, **documents)
+    (folder / "README.md").write_text(card)
+    assert checkpoint.read(folder, "last_token").pooling == "last_token"
 
 
 def test_masked_language_model_with_stated_pooling_is_an_encoder(write: Write) -> None:
@@ -336,9 +415,9 @@ def test_length_of_a_model_without_positions_is_the_tokenizers(write: Write) -> 
         (
             {"architectures": ["BertForMaskedLM"]},
             {"pooling": {}},
-            "BertForMaskedLM: the checkpoint does not say how to pool; name splade, .* --pooling",
+            "to say how to pool: .*--pooling splade, --pooling cls .*--pooling mean",
         ),
-        ({"model_type": "qwen3"}, {"pooling": {}}, "qwen3 has no usual way: .*--pooling"),
+        ({"model_type": "qwen3"}, {"pooling": {}}, "to say how to pool: .*--pooling last-token"),
         ({"hidden_size": None}, {}, "no usable `hidden_size`"),
         ({"vocab_size": 0}, {}, "no usable `vocab_size`"),
         ({"max_position_embeddings": None}, {}, "says how long an input may be"),

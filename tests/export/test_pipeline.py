@@ -1,6 +1,7 @@
 """Pipeline: real exports of tiny checkpoints, and what they refuse to publish."""
 
 import json
+import logging
 import shutil
 from pathlib import Path
 
@@ -83,15 +84,22 @@ def test_xlm_roberta_counts_positions_from_its_padding_id(
     assert manifest.certificates[0].worst_cosine >= WORST_COSINE["float32"]
 
 
-def test_silent_bert_is_pooled_by_cls_with_a_warning(
+def test_nobody_s_pooling_is_guessed(
     bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO)
     checkpoint = shutil.copytree(bert, tmp_path / "tiny-bert")
     (checkpoint / "modules.json").unlink()
     shutil.rmtree(checkpoint / "1_Pooling")
-    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
-    assert Manifest.read(folder).pooling == "cls"
-    assert "the checkpoint does not say how to pool; using cls" in caplog.text
+    models = tmp_path / "models"
+    with pytest.raises(ExportError, match=r"--pooling cls .*--pooling mean"):
+        pipeline.export(Request(str(checkpoint), models_dir=models))
+    assert not models.exists()
+    manifest = Manifest.read(
+        pipeline.export(Request(str(checkpoint), pooling="cls", models_dir=models))
+    )
+    assert (manifest.pooling, manifest.pooling_source) == ("cls", "--pooling")
+    assert "pooling: cls (by --pooling)" in caplog.messages
 
 
 def test_weights_may_be_a_pickle(bert: Path, tmp_path: Path) -> None:
