@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from app.api.fields import ArrayOf, Field, Misfit, Nullable, Shape, anything, string, unsigned
+from app.api.fields import ArrayOf, Field, Misfit, Shape, anything, string, unsigned
 from app.api.verb import (
     COUNT,
     NUMBER,
@@ -44,8 +44,8 @@ RERANK = Shape(
     "RerankDocumentsRequest",
     Field("query", string),
     Field("documents", ArrayOf(document)),
-    Field("model", Nullable(string), None),
-    Field("top_n", Nullable(unsigned), None),
+    Field("model", string, None),
+    Field("top_n", unsigned, None),
     Field("return_documents", anything, None),
     TRUNCATE,
 )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.api.fields import ArrayOf, Field, Nullable, Shape, Struct, boolean, string, unsigned
+from app.api.fields import ArrayOf, Field, Shape, Struct, boolean, string, unsigned
 from app.api.inputs import embed_input
 from app.api.verb import (
     COUNT,
@@ -39,7 +39,7 @@ EMBED = Shape(
     TRUNCATION_DIRECTION,
     PROMPT_NAME,
     Field("normalize", boolean, True),
-    Field("dimensions", Nullable(unsigned), None),
+    Field("dimensions", unsigned, None),
 )
 EMBED_ALL = Shape(
     "EmbedAllRequest",
@@ -63,9 +63,7 @@ SIMILARITY = Shape(
     ),
     Field(
         "parameters",
-        Nullable(
-            Struct(Shape("SimilarityParameters", TRUNCATE, TRUNCATION_DIRECTION, PROMPT_NAME))
-        ),
+        Struct(Shape("SimilarityParameters", TRUNCATE, TRUNCATION_DIRECTION, PROMPT_NAME)),
         None,
     ),
 )

@@ -38,7 +38,11 @@ REQUIRED: Final = _Required()
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One field of a request body: how to read it, and its value when it is absent."""
+    """One field of a request body: how to read it, and its value when it is absent.
+
+    Where a field has such a value, `null` means absent as well: clients write what they leave unset
+    so. (TEI refuses that in fields with another default than `null`.)
+    """
 
     name: str
     read: Reader
@@ -80,21 +84,14 @@ class Shape:
 
         Raises: Misfit whose path begins with the field.
         """
+        field = self.fields[name]
+        if value is None and field.default is not REQUIRED:
+            return field.default
         try:
-            return self.fields[name].read(value)
+            return field.read(value)
         except Misfit as misfit:
             misfit.path = f"{name}{misfit.path}"
             raise
-
-
-@dataclass(frozen=True, slots=True)
-class Nullable:
-    """`null` counts as absent."""
-
-    read: Reader
-
-    def __call__(self, value: Any) -> Any:
-        return None if value is None else self.read(value)
 
 
 def boolean(value: Any) -> bool:
@@ -153,8 +150,7 @@ class Struct:
 
 def shape_of(read: Reader) -> Shape | None:
     """The fields of the object that a reader reads, if it reads one."""
-    inner = read.read if isinstance(read, Nullable) else read
-    return inner.shape if isinstance(inner, Struct) else None
+    return read.shape if isinstance(read, Struct) else None
 
 
 @dataclass(frozen=True, slots=True)

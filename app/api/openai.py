@@ -15,7 +15,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.api.fields import Field, Nullable, Shape, Variant, anything, boolean, string, unsigned
+from app.api.fields import Field, Shape, Variant, anything, boolean, string, unsigned
 from app.api.inputs import embed_input
 from app.api.verb import (
     COUNT,
@@ -40,14 +40,14 @@ ENCODING_FORMAT = Variant("`float` or `base64`", {"float": "float", "base64": "b
 EMBEDDINGS = Shape(
     "OpenAICompatRequest",
     Field("input", embed_input),
-    Field("model", Nullable(string), None),
-    Field("user", Nullable(string), None),
+    Field("model", string, None),
+    Field("user", string, None),
     Field("encoding_format", ENCODING_FORMAT, "float"),
-    Field("dimensions", Nullable(unsigned), None),
+    Field("dimensions", unsigned, None),
     TRUNCATE,
     PROMPT_NAME,
     Field("input_type", anything, None),
-    Field("normalize", Nullable(boolean), None),
+    Field("normalize", boolean, None),
 )
 
 

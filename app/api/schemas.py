@@ -4,6 +4,7 @@ Only what the service holds to is stated: a value outside of it gets 400 or 422.
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from app.api.cohere import document
 from app.api.endpoints import Limits
@@ -13,7 +14,6 @@ from app.api.fields import (
     REQUIRED,
     ArrayOf,
     Field,
-    Nullable,
     Reader,
     Shape,
     Struct,
@@ -49,14 +49,21 @@ def _field(field: Field, limits: Limits) -> Schema:
     elif field.name == "dimensions":
         schema = {**schema, "minimum": 1, "maximum": limits.dimensions}
     elif field.name == "prompt_name":
-        schema = {**schema, "enum": [*limits.prompts, None]}
-    return schema if field.default in {REQUIRED, None} else {**schema, "default": field.default}
+        schema = {**schema, "enum": limits.prompts}
+    return schema if field.default is REQUIRED else _optional(schema, field.default)
+
+
+def _optional(schema: Schema, default: Any) -> Schema:
+    """The schema of a field that may be left out, or be null, which is the same."""
+    if "type" in schema:  # without one, null is allowed as it is
+        schema = {**schema, "nullable": True}
+    if "enum" in schema:  # which has to name null, too
+        schema = {**schema, "enum": [*schema["enum"], None]}
+    return schema if default is None else {**schema, "default": default}
 
 
 def _schema(read: Reader, limits: Limits) -> Schema:
     match read:
-        case Nullable():
-            return {**_schema(read.read, limits), "nullable": True}
         case ArrayOf():
             return list_of(_schema(read.read, limits))
         case Struct():

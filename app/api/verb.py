@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 from numpy.typing import NDArray
 
-from app.api.fields import Field, Nullable, Shape, Variant, boolean, string
+from app.api.fields import Field, Shape, Variant, boolean, string
 from app.errors import ServiceError
 from app.inference.admission import InputOptions
 from app.inference.engine import Computed, Engine
@@ -59,9 +59,9 @@ class Verb(Protocol):
 DIRECTION = Variant(
     "`Left` or `Right`", {"Left": "left", "left": "left", "Right": "right", "right": "right"}
 )
-TRUNCATE = Field("truncate", Nullable(boolean), None)
+TRUNCATE = Field("truncate", boolean, None)
 TRUNCATION_DIRECTION = Field("truncation_direction", DIRECTION, "right")
-PROMPT_NAME = Field("prompt_name", Nullable(string), None)
+PROMPT_NAME = Field("prompt_name", string, None)
 
 
 NUMBER: Schema = {"type": "number"}

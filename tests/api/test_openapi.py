@@ -47,10 +47,15 @@ def test_bodies_are_what_the_readers_read(document: Any) -> None:
     embed = body_of(document, "/embed")
     assert embed["required"] == ["inputs"]
     assert embed["properties"]["truncate"] == {"type": "boolean", "nullable": True}
-    assert embed["properties"]["normalize"] == {"type": "boolean", "default": True}
+    assert embed["properties"]["normalize"] == {
+        "type": "boolean",
+        "nullable": True,
+        "default": True,
+    }
     assert embed["properties"]["truncation_direction"] == {
         "type": "string",
-        "enum": ["Left", "left", "Right", "right"],
+        "enum": ["Left", "left", "Right", "right", None],
+        "nullable": True,
         "default": "right",
     }
     assert rows(embed["properties"]["inputs"]) == [{"minItems": 1}, {"minItems": 1, "maxItems": 32}]
@@ -58,6 +63,16 @@ def test_bodies_are_what_the_readers_read(document: Any) -> None:
     assert similarity["inputs"]["required"] == ["source_sentence", "sentences"]
     assert similarity["parameters"]["nullable"] is True
     assert body_of(document, "/v1/embeddings")["required"] == ["input"]
+
+
+def test_what_may_be_left_out_may_be_null_and_nothing_else(document: Any) -> None:
+    shapes = list(document["components"]["schemas"].values())
+    shapes.append(body_of(document, "/similarity")["properties"]["parameters"])
+    for shape in shapes:
+        for name, field in shape["properties"].items():
+            is_optional = name not in shape.get("required", [])
+            takes_null = field.get("nullable", field == {}) and None in field.get("enum", [None])
+            assert takes_null is is_optional, name
 
 
 def rows(schema: Any) -> list[dict[str, int]]:
