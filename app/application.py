@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Limits, Service
-from app.api.middleware import wrap
+from app.api.middleware import Browsers, wrap
 from app.api.routes import RouteOptions, not_found, routes
 from app.api.transport import Bodies, BodyLimits
 from app.errors import InvalidInput, StartupError
@@ -113,7 +113,8 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.router.default = not_found
-    return wrap(app, service.lifecycle, service.metrics, settings.cors_allow_origin)
+    browsers = Browsers(settings.cors_allow_origin, send_key=service.api_key is not None)
+    return wrap(app, service.lifecycle, service.metrics, browsers)
 
 
 async def _watch(service: Service) -> None:

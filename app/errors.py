@@ -143,7 +143,9 @@ class PayloadTooLarge(UnreadableRequest):
     status = 413
 
     def __init__(self) -> None:
-        super().__init__("Failed to buffer the request body: length limit exceeded")
+        super().__init__(
+            "Failed to buffer the request body: length limit exceeded; --payload-limit raises it"
+        )
 
 
 class BodyTimeout(UnreadableRequest):

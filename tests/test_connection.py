@@ -109,6 +109,15 @@ def in_chunks(size: int, body: bytes) -> bytes:
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
+def test_slashes_too_many_of_a_base_url_come_through(start: START) -> None:
+    server = start()
+    for target in (b"//v1/embeddings", b"/v1//embeddings/", b"http://a//v1/embeddings/"):
+        head = CLOSE.replace(b"/embed", target) + b"Content-Length: 13\r\n\r\n"
+        with server.connect() as connection:
+            connection.sendall(head + b'{"input":"a"}')
+            assert read_all(connection).startswith(b"HTTP/1.1 200"), target
+
+
 @pytest.mark.parametrize(("body", "status"), [(FITS, b"200"), (FITS + b" ", b"413")])
 def test_one_byte_over_the_limit_is_413_however_it_comes(
     start: START, body: bytes, status: bytes

@@ -2,10 +2,12 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.correlation import Correlation
+from app.api.paths import path_of
 from app.api.transport import RawHeaders, header, respond
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics, labels
@@ -18,18 +20,20 @@ _VARY = (
     b"vary",
     b"origin, access-control-request-method, access-control-request-headers",
 )
-_PREFLIGHT: RawHeaders = [
-    (b"access-control-allow-methods", b"GET,POST"),
-    (b"access-control-allow-headers", b"content-type"),
-]
 
 
-def wrap(
-    app: ASGIApp, lifecycle: Lifecycle, metrics: Metrics, allowed_origins: Sequence[str]
-) -> ASGIApp:
+@dataclass(frozen=True, slots=True)
+class Browsers:
+    """What web pages are told that they may do."""
+
+    origins: Sequence[str] = ()  # that may call; any unless some are named
+    send_key: bool = False  # whether calls carry a key
+
+
+def wrap(app: ASGIApp, lifecycle: Lifecycle, metrics: Metrics, browsers: Browsers) -> ASGIApp:
     """Put every middleware around the application."""
     app = ExactPath(app)
-    app = Cors(app, allowed_origins)
+    app = Cors(app, browsers)
     app = HeaderLimits(app)
     app = DrainBody(app)
     app = InFlight(app, lifecycle)
@@ -154,30 +158,32 @@ class HeaderLimits:
 
 
 class ExactPath:
-    """Takes a path as it was written: `/%65mbed` is not `/embed`, as in TEI, nor for a proxy.
-
-    Of a target that names the server too (RFC 9112, 3.2.2) it is what follows.
-    """
+    """Takes a path as it was written: `/%65mbed` is not `/embed`, as in TEI, nor for a proxy."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
-            path = scope["raw_path"].decode("latin-1")
-            if not path.startswith("/"):
-                path = "/" + path.partition("://")[2].partition("/")[2]
-            scope["path"] = path
+            scope["path"] = path_of(scope["raw_path"].decode("latin-1"))
         await self._app(scope, receive, send)
 
 
 class Cors:
-    """CORS as TEI has it: on every response, and for OPTIONS on any path, known or not."""
+    """CORS as TEI has it: on every response, and for OPTIONS on any path, known or not.
 
-    def __init__(self, app: ASGIApp, allowed_origins: Sequence[str]) -> None:
+    Where a key is needed, pages may send it, which TEI forgets to say.
+    """
+
+    def __init__(self, app: ASGIApp, browsers: Browsers) -> None:
         self._app = app
-        self._origins = frozenset(origin.encode() for origin in allowed_origins)
+        self._origins = frozenset(origin.encode() for origin in browsers.origins)
         self._any = not self._origins or b"*" in self._origins
+        headers = b"content-type,authorization" if browsers.send_key else b"content-type"
+        self._preflight: RawHeaders = [
+            (b"access-control-allow-methods", b"GET,POST"),
+            (b"access-control-allow-headers", headers),
+        ]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -185,7 +191,7 @@ class Cors:
             return
         common = self._headers(scope)
         if scope["method"] == "OPTIONS":
-            await respond(send, 200, b"", None, [*common, *_PREFLIGHT])
+            await respond(send, 200, b"", None, [*common, *self._preflight])
             return
 
         async def send_with_headers(message: Message) -> None:

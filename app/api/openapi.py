@@ -109,7 +109,7 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
         found |= {
             "400": _response("no JSON, or nothing in it", either),
             "408": _response("the body came too slowly", in_text()),
-            "413": _response("the body is too large", in_text()),
+            "413": _response("the body is too large; --payload-limit says how large", in_text()),
             "415": _response("the body is not declared as JSON", in_text()),
             "422": _response("a value that cannot be taken", either),
             "429": _response("too much at a time; try again", operation.error),

@@ -16,6 +16,7 @@ from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe, Service
 from app.api.openapi import describe
 from app.api.operations import operations
+from app.api.paths import without_spare_slashes
 from app.api.scoring import Predict, Rerank
 from app.api.transport import header, respond
 from app.api.verb import Verb
@@ -137,6 +138,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     resources |= {path: Resource(public={"GET": page}) for path, page in swagger.pages().items()}
     for path, more in ((options.predict_path, envelope), (options.health_path, health)):
         if path is not None:
+            path = without_spare_slashes(path)
             resources[path] = resources.get(path, Resource()).with_methods_of(more)
     return resources
 

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.api.endpoints import Service
-from app.api.middleware import MAX_HEADER_BYTES, MAX_HEADERS, wrap
+from app.api.middleware import MAX_HEADER_BYTES, MAX_HEADERS, Browsers, wrap
 from app.api.transport import respond
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
@@ -23,7 +23,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, b"early", None, [])
 
 
-app = wrap(refuse, Lifecycle(), Metrics(512), ())
+app = wrap(refuse, Lifecycle(), Metrics(512), Browsers())
 
 
 def test_an_early_answer_closes_the_connection_and_reads_the_rest() -> None:
@@ -79,7 +79,7 @@ def test_a_request_with_two_lengths_is_400() -> None:
 
 def test_a_body_read_after_the_answer_is_no_request_in_flight() -> None:
     lifecycle = Lifecycle()
-    refusing = wrap(refuse, lifecycle, Metrics(512), ())
+    refusing = wrap(refuse, lifecycle, Metrics(512), Browsers())
 
     async def scenario() -> int:
         scope = make_scope("POST", "/embed", {"content-length": "4"})
@@ -101,7 +101,7 @@ def test_requests_in_flight_are_counted_until_they_end() -> None:
             raise ZeroDivisionError
         await refuse(scope, receive, send)
 
-    counted = wrap(look, lifecycle, Metrics(512), ())
+    counted = wrap(look, lifecycle, Metrics(512), Browsers())
     request(counted, "GET", "/")
     with pytest.raises(ZeroDivisionError):
         request(counted, "GET", "/fail")
@@ -118,7 +118,8 @@ def test_a_lifespan_passes_through() -> None:
     async def nothing(*_: Any) -> Any:
         return {}
 
-    asyncio.run(wrap(note, Lifecycle(), Metrics(512), ())({"type": "lifespan"}, nothing, nothing))  # type: ignore[arg-type]
+    wrapped = wrap(note, Lifecycle(), Metrics(512), Browsers())
+    asyncio.run(wrapped({"type": "lifespan"}, nothing, nothing))  # type: ignore[arg-type]
     assert scopes == ["lifespan"]
 
 

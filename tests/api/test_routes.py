@@ -383,7 +383,9 @@ def test_a_body_of_the_limit_is_read_and_one_byte_more_is_413(make_service: Make
     for chunks in ([fits + b" "], [fits, b" "], [b" "] * 21):
         reply = request(app, "POST", "/embed", chunks)
         assert reply.status == 413
-        assert reply.text == "Failed to buffer the request body: length limit exceeded"
+        assert reply.text == (
+            "Failed to buffer the request body: length limit exceeded; --payload-limit raises it"
+        )
         assert reply.headers["content-type"] == "text/plain; charset=utf-8"
 
 
@@ -411,13 +413,43 @@ def test_malformed_and_mistyped_bodies_are_text_on_every_route(app: ASGIApp) -> 
         assert mistyped.text.startswith("Failed to deserialize the JSON body into the target type:")
 
 
-@pytest.mark.parametrize("path", ["/nope", "/embed/", "//embed", "/v1", "/embed/x", "/%2e%2e"])
+@pytest.mark.parametrize("path", ["/nope", "/embed/", "//embed", "//embeddings", "/v1", "/v1/", "//v1", "/v1/embed/", "/embed/x", "/%2e%2e", "/v3//embeddings", "/v1/../embed", "/%76%31/embeddings/"])  # fmt: skip
 def test_unknown_paths_are_404_and_empty(app: ASGIApp, path: str) -> None:
     for method in ("GET", "POST"):
         reply = request(app, method, path, b"{}")
         assert (reply.status, reply.content) == (404, b"")
         assert "location" not in reply.headers
         assert "content-type" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/embeddings/", "//v1/embeddings", "/v1//embeddings", "///v1/embeddings//?a=//"]
+)
+def test_a_base_url_may_end_in_a_slash(app: ASGIApp, path: str) -> None:
+    plain = post(app, "/v1/embeddings", {"input": "a"})
+    assert post(app, path, {"input": "a"}).content == plain.content
+    assert request(app, "GET", path).headers["allow"] == "POST"
+    answers = [
+        line
+        for line in request(app, "GET", "/metrics").text.splitlines()
+        if line.startswith('te_http_response_count{path="') and "v1" in line
+    ]
+    assert answers == [
+        'te_http_response_count{path="/v1/embeddings",status="200"} 2',
+        'te_http_response_count{path="/v1/embeddings",status="405"} 1',
+    ]
+
+
+def test_so_may_that_of_every_route_of_such_a_dialect(make_service: MakeService) -> None:
+    _, app = make_service(api_key="k", aip_predict_route="/v1//mine/", aip_health_route="/v1/")
+    for path in ("/v1/rerank/", "//v2/rerank", "//v1/models", "/v1/mine"):
+        assert request(app, "POST", path, b"{}").status in {401, 405}
+    key = {"authorization": "Bearer k"}
+    assert request(app, "GET", "//v1/models/", headers=key).json["object"] == "list"
+    body = b'{"instances":[]}'
+    assert request(app, "POST", "/v1/mine/", body, JSON | key).json == {"predictions": []}
+    assert request(app, "POST", "/v1//mine/", body, JSON | key).json == {"predictions": []}
+    assert request(app, "GET", "/v1/", headers={}).status == 200
 
 
 @pytest.mark.parametrize(
@@ -516,6 +548,21 @@ def test_options_is_a_preflight_on_every_path(app: ASGIApp, path: str) -> None:
     assert (reply.status, reply.content) == (200, b"")
     assert reply.headers["access-control-allow-methods"] == "GET,POST"
     assert reply.headers["access-control-allow-headers"] == "content-type"
+
+
+@pytest.mark.parametrize("origins", [(), ("https://a.example",)])
+def test_a_page_may_send_the_key_that_is_needed(
+    make_service: MakeService, origins: tuple[str, ...]
+) -> None:
+    _, app = make_service(api_key="k", cors_allow_origin=origins)
+    asking = {
+        "origin": "https://a.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type",
+    }
+    reply = request(app, "OPTIONS", "/embed", headers=asking)
+    assert reply.headers["access-control-allow-headers"] == "content-type,authorization"
+    assert reply.headers["access-control-allow-origin"] == (origins[0] if origins else "*")
 
 
 def test_listed_origins_are_echoed_and_others_are_not(make_service: MakeService) -> None:
