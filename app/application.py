@@ -5,25 +5,27 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator
 from datetime import datetime
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from app import preflight
 from app.api.endpoints import Limits, Service
 from app.api.middleware import Browsers, wrap
 from app.api.routes import RouteOptions, not_found, routes
 from app.api.transport import Bodies, BodyLimits
-from app.errors import InvalidInput, StartupError
+from app.errors import StartupError
 from app.exposition import declare_series
 from app.inference import machine, repository
-from app.inference.admission import Admission, AdmissionOptions, find_prompt
+from app.inference.admission import Admission, AdmissionOptions
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadOptions, load, output_for
-from app.inference.manifest import Manifest
-from app.inference.plan import Plan, Wanted
+from app.inference.manifest import Manifest, ManifestError
+from app.inference.plan import Plan
 from app.inference.runner_pool import RunOptions
 from app.inference.worker import BatchWorker
 from app.info import info
@@ -50,12 +52,16 @@ def build(settings: Settings) -> Service:
     tracer = _tracer(settings)
     workers = settings.tokenization_workers or min(max(machine.usable_cores() - 1, 1), 64)
     options = LoadOptions(
-        wanted=_wanted(settings),
+        wanted=preflight.wanted(settings),
         tokenization_workers=workers,
         max_batch_tokens=settings.max_batch_tokens,
         auto_truncate=settings.auto_truncate,
     )
-    model = load(folder, options)
+    manifest = _manifest(folder)
+    admitted = _admission_options(settings, manifest)
+    preflight.require_pooling(settings, manifest)
+    engine_options = _engine_options(settings, manifest)
+    model = load(folder, options)  # which takes long: what the options ask of it is refused before
     metrics = Metrics(model.max_input_length)
     worker = BatchWorker(
         model.sessions,
@@ -64,8 +70,7 @@ def build(settings: Settings) -> Service:
         metrics,
         _run_options(model.session.plan, settings),
     )
-    admission = Admission(_admission_options(settings, model.manifest), model.tokenization)
-    engine = Engine(_engine_options(settings, model.manifest), admission, worker)
+    engine = Engine(engine_options, Admission(admitted, model.tokenization), worker)
     worker.start()
     return Service(
         engine=engine,
@@ -117,6 +122,13 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     return wrap(app, service.lifecycle, service.metrics, browsers)
 
 
+def _manifest(folder: Path) -> Manifest:
+    try:
+        return Manifest.read(folder)
+    except ManifestError as error:
+        raise StartupError(str(error)) from None
+
+
 async def _watch(service: Service) -> None:
     """End the process when its health has become hopeless; a supervisor starts another."""
     try:
@@ -134,11 +146,10 @@ async def _internal_error(_: Request, __: Exception) -> Response:
 
 
 def _not_exported(settings: Settings) -> str:
-    revision = f" REVISION={settings.revision}" if settings.revision else ""
     place = settings.models_dir / repository.folder_name(settings.model_id, settings.revision)
     return (
         f"{settings.model_id} is not exported: neither it nor {place} holds a manifest.json; "
-        f"run: make export MODEL_ID={settings.model_id}{revision}"
+        f"run: {settings.export_command()}"
     )
 
 
@@ -202,18 +213,4 @@ def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
     """As in TEI, the checkpoint's own `default_prompt_name` counts only if it is asked for."""
     if settings.default_prompt_name is None:
         return settings.default_prompt
-    try:
-        return find_prompt(manifest.prompts, settings.default_prompt_name)
-    except InvalidInput as error:
-        raise StartupError(str(error)) from None
-
-
-def _wanted(settings: Settings) -> Wanted:
-    return Wanted(
-        provider=settings.provider,
-        dtype=settings.dtype,
-        threads=settings.threads,
-        devices=settings.device_id or (),
-        gpu_memory_limit=settings.gpu_memory_limit,
-        cache_dir=settings.cache_dir,
-    )
+    return preflight.default_prompt(manifest.prompts, settings.default_prompt_name)

@@ -5,6 +5,7 @@ flag beats the environment, the environment beats the default.
 """
 
 import argparse
+import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, Field
 from typing import Any
@@ -39,17 +40,31 @@ def read(
     known, unknown = _parser(options, sections).parse_known_args(arguments)
     if unknown:  # what stands behind a mistyped option may be a secret
         option = unknown[0].partition("=")[0]
-        name = option if option.startswith("--") else "without an option's name"
-        raise UsageError(f"unrecognized argument {name}")
+        if not option.startswith("--"):
+            raise UsageError("unrecognized argument without an option's name")
+        raise UsageError(f"unrecognized argument {option}{_near(option, options)}")
     given = vars(known)
     values: dict[str, Any] = {}
     for declared in options:
         text = given[declared.name]
         if text is None:
             text = _from_environment(declared, environment)
+            if text is not None and (final := _of_the_environment(declared, text)) is not None:
+                values[declared.name] = final
+                continue
         if text is not None:
             values[declared.name] = _parse(declared, text)
     return values
+
+
+def _near(option: str, options: Sequence["Field[Any]"]) -> str:
+    """The option that was probably meant, if one is near."""
+    names = [flag_name(one) for one in options if not one.metadata.get("hidden")]
+    wanted = option.lower().replace("_", "-")
+    found = [one for one in names if one.startswith(wanted)] or difflib.get_close_matches(
+        wanted, names, n=1, cutoff=0.75
+    )
+    return f": did you mean {' or '.join(found)}?" if found else ""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -94,6 +109,12 @@ def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) ->
     if text and declared.default == ():
         return [text]
     return text or None
+
+
+def _of_the_environment(declared: "Field[Any]", text: Any) -> Any:
+    """What only a variable can mean, if it does; such a value is read no further."""
+    read_variable = declared.metadata.get("variable")
+    return read_variable(text) if read_variable is not None else None
 
 
 def _parse(declared: "Field[Any]", text: Any) -> Any:

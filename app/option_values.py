@@ -4,12 +4,12 @@ Each function raises ValueError with what the text must be, or UsageError where 
 not to be shown.
 """
 
+import socket
 from collections.abc import Callable
-from typing import get_args
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from app.command_line import UsageError
-from app.inference.manifest import Pooling
 
 MOST = 2**53 - 1  # readers of JSON lose digits beyond it
 MOST_THREADS = 1024
@@ -118,10 +118,34 @@ def collector(text: str) -> str:
     return text
 
 
-def pooling(text: str) -> Pooling:
-    """A pooling mode, spelt as TEI spells it on the command line."""
-    names: dict[str, Pooling] = {name.replace("_", "-"): name for name in get_args(Pooling)}
-    return names[one_of(*names)(text)]
+def folder(text: str) -> Path:
+    """A folder; a variable's `~` is the home of the user, as a shell would have it."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as error:  # a user without home
+        raise ValueError(str(error)) from None
+
+
+def host(text: str) -> str:
+    """An address, or a name that is resolved when the port is opened."""
+    if not text.strip():
+        raise ValueError("must be an address or a name")
+    return text.strip("[]") if ":" in text else text
+
+
+def own_name(text: str) -> str | None:
+    """Nothing to listen on, where a variable holds what container runtimes put there."""
+    return "" if text == socket.gethostname() else None
+
+
+def origin(text: str) -> str:
+    """What browsers send as `Origin`, or `*`; it never ends in a slash or a path."""
+    if text in {"*", "null"}:
+        return text
+    parts = urlsplit(text)
+    if not parts.scheme or not parts.netloc or parts.path.strip("/") or parts.query:
+        raise ValueError("must be *, or a scheme and a host, as https://example.org")
+    return f"{parts.scheme}://{parts.netloc}".lower()
 
 
 def _at_most(limit: int, value: int) -> int:

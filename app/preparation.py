@@ -13,13 +13,14 @@ from pathlib import Path
 from app import __version__, child
 from app.download import download, is_offline, is_possible
 from app.errors import StartupError
-from app.inference import repository, snapshot
-from app.settings import Settings
+from app.inference import bounded, repository, snapshot
+from app.preflight import default_prompt, require_writable
+from app.settings import OWN_GRAPHS, Settings
 from app.workspace import Workspace
 
 logger = logging.getLogger(__name__)
 
-_OWN_GRAPHS = frozenset({"float16", "int8"})  # precisions for which the export writes one
+_PROMPTS_FILE = "config_sentence_transformers.json"
 
 
 @contextmanager
@@ -45,6 +46,7 @@ def _ready(settings: Settings, environment: Mapping[str, str], workspace: Worksp
     if repository.find(settings.model_id, settings.revision, settings.models_dir) is not None:
         return settings
     source, graph = _find(settings, environment, workspace)
+    _require_prompt(settings, source)
     models_dir = workspace.folder() / _key(settings, source, graph)
     place = models_dir / repository.folder_name(settings.model_id, settings.revision)
     if repository.is_complete(place):
@@ -66,6 +68,8 @@ def _find(
         return found
     offline = is_offline(environment)
     if is_possible(settings.model_id) and not offline:
+        if settings.cache_dir is not None:
+            require_writable(settings.cache_dir)
         try:
             cache = download(settings, environment, lambda: workspace.folder() / "hub")
         except StartupError as error:
@@ -78,6 +82,21 @@ def _find(
     if found is None:
         raise StartupError(_not_there(settings, folders, places, offline=offline))
     return found
+
+
+def _require_prompt(settings: Settings, source: Path) -> None:
+    """Say before the preparation that a snapshot lacks the prompt that is asked for."""
+    name = settings.default_prompt_name
+    if name is None:
+        return
+    try:
+        prompts = bounded.read_json(source / _PROMPTS_FILE).get("prompts") or {}
+    except FileNotFoundError:
+        prompts = {}
+    except (OSError, ValueError, AttributeError):  # the export says what is wrong with it
+        return
+    if isinstance(prompts, dict):
+        default_prompt(prompts, name)
 
 
 def _places(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, ...]:
@@ -97,8 +116,7 @@ def _with_graph(folders: list[Path]) -> tuple[Path, Path] | None:
 def _not_there(
     settings: Settings, folders: list[Path], places: tuple[Path, ...], *, offline: bool
 ) -> str:
-    revision = f" REVISION={settings.revision}" if settings.revision else ""
-    remedy = f"run: make export MODEL_ID={settings.model_id}{revision}"
+    remedy = f"run: {settings.export_command()}"
     if folders:
         held = snapshot.held(path.name for path in folders[0].iterdir())
         return f"{folders[0]} holds no model.onnx and no onnx/model.onnx, {held}; {remedy}"
@@ -114,7 +132,7 @@ def _not_there(
 def _key(settings: Settings, source: Path, graph: Path) -> str:
     """A name for everything that decides what a prepared folder holds."""
     parts = [snapshot.digest(source, graph), settings.pooling or "", __version__]
-    if settings.dtype in _OWN_GRAPHS:
+    if settings.dtype in OWN_GRAPHS:
         parts.append(settings.dtype)
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
@@ -122,7 +140,7 @@ def _key(settings: Settings, source: Path, graph: Path) -> str:
 def _arguments(settings: Settings, source: Path, place: Path) -> list[str]:
     arguments = ["--from-onnx", str(source.resolve()), "--models-dir", str(place.parent)]
     arguments += ["--name", place.name, "--id", repository.source_id(settings.model_id)]
-    if settings.dtype in _OWN_GRAPHS:
+    if settings.dtype in OWN_GRAPHS:
         arguments += ["--dtype", settings.dtype]
     if settings.pooling is not None:
         arguments += ["--pooling", settings.pooling.replace("_", "-")]

@@ -12,11 +12,13 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
+from app import preflight
 from app.allocator import limit_arenas
 from app.application import build, create_app
 from app.command_line import UsageError
 from app.errors import StartupError
 from app.heartbeat import FAILED
+from app.listening import taken
 from app.logs import configure
 from app.preparation import prepared
 from app.server import run
@@ -39,10 +41,14 @@ def main() -> int:
         settings.log_level, json_output=settings.json_output, spans=not settings.disable_spans
     )
     logger.info("%s", settings.redacted())
+    if not settings.hostname:
+        logger.info("HOSTNAME is this machine's own name: listening on %s", settings.bind_host)
     try:
-        with prepared(settings, os.environ) as ready:
-            service = build(ready)
-        code = run(create_app(service, settings), settings, service.lifecycle)
+        with taken(settings.bind_host, settings.listen_port) as port:
+            preflight.check(settings)
+            with prepared(settings, os.environ) as ready:
+                service = build(ready)
+            code = run(create_app(service, settings), settings, service.lifecycle, port)
         if service.tracer is not None:
             service.tracer.close()
     except StartupError as error:

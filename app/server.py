@@ -9,12 +9,11 @@ A service that cannot do its work any more ends too, with exit code 3, after ans
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import resource
 import signal
-import socket
+from collections.abc import Sequence
 
 import hypercorn.asyncio.run
 import hypercorn.protocol
@@ -23,16 +22,15 @@ from hypercorn.asyncio import serve
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.connection import Connections, PoliteTCPServer, ServerConfig, quiet
-from app.errors import StartupError
 from app.heartbeat import FAILED, heartbeat
 from app.inference.health import HOPELESS
 from app.lifecycle import Lifecycle
+from app.listening import BACKLOG, Port
 from app.protocols import PlainHTTP1, PoliteHTTP2
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-BACKLOG = 2048  # connections that the kernel holds until they are taken
 SPARE_FILES = 64  # open files that are no connections: the model's, the log's, the loop's
 EXIT_SECONDS = 5.0  # from the end of --shutdown-seconds until the process is ended by force
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -44,17 +42,17 @@ hypercorn.protocol.H11Protocol = PlainHTTP1  # type: ignore[attr-defined]
 hypercorn.protocol.H2Protocol = PoliteHTTP2  # type: ignore[attr-defined]
 
 
-def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> int:
-    """Serve until a signal comes or the service fails, then drain; the exit code.
+def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: Port) -> int:
+    """Open the port and serve until a signal comes or the service fails, then drain; the exit code.
 
     Raises: StartupError when the port cannot be opened.
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_serve(app, settings, lifecycle))
+        runner.run(_serve(app, settings, lifecycle, port))
     return _exit_code(lifecycle)
 
 
-async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None:
+async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: Port) -> None:
     loop = asyncio.get_running_loop()
 
     def on_signal() -> None:
@@ -78,12 +76,8 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None
             patience = settings.shutdown_seconds
         loop.call_later(patience + EXIT_SECONDS, _force_exit, lifecycle)
 
-    address = _address(settings)
-    logger.info("Starting HTTP server: %s", address)
-    try:
-        listening = _listen(settings.bind_host, settings.listen_port)
-    except OSError as error:
-        raise StartupError(f"cannot listen on {address}: {error.strerror or error}") from None
+    logger.info("Starting HTTP server: %s", port)
+    listening = port.open()  # where it cannot, no part of the server has begun yet
     async with heartbeat(HOPELESS * settings.run_timeout_seconds):
         config = _config(listening, settings)
         await serve(
@@ -92,20 +86,6 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle) -> None
             shutdown_trigger=shutdown_trigger,
             mode="asgi",
         )
-
-
-def _listen(host: str, port: int) -> int:
-    """The file of a socket that listens: where none can, no part of the server has begun yet.
-
-    Raises: OSError.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with contextlib.closing(socket.socket(family, socket.SOCK_STREAM)) as listening:
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listening.bind((host, port))
-        listening.listen(BACKLOG)
-        return listening.detach()
 
 
 def _until_closed(app: ASGIApp, connections: Connections) -> ASGIApp:
@@ -127,12 +107,12 @@ def _until_closed(app: ASGIApp, connections: Connections) -> ASGIApp:
     return run
 
 
-def _config(listening: int, settings: Settings) -> ServerConfig:
+def _config(listening: Sequence[int], settings: Settings) -> ServerConfig:
     """Hypercorn as we want it; it accepts misspelt attributes in silence."""
     config = ServerConfig()
     config.connections = Connections(_connection_limit(settings.max_connections))
     config.client_timeout_seconds = settings.client_timeout_seconds
-    config.bind = [f"fd://{listening}"]
+    config.bind = [f"fd://{one}" for one in listening]
     config.backlog = BACKLOG
     config.errorlog = logging.getLogger("hypercorn")
     config.keep_alive_timeout = 310.0  # pooled clients keep idle connections for up to 5 minutes
@@ -153,11 +133,6 @@ def _connection_limit(wanted: int) -> int:
     if soft < needed:
         logger.warning("the limit of open files allows %d connections", soft - SPARE_FILES)
     return max(1, soft - SPARE_FILES)
-
-
-def _address(settings: Settings) -> str:
-    host = settings.bind_host
-    return f"[{host}]:{settings.listen_port}" if ":" in host else f"{host}:{settings.listen_port}"
 
 
 def _force_exit(lifecycle: Lifecycle) -> None:

@@ -5,7 +5,6 @@ set, except that an empty API key is refused. Names and defaults follow TEI 1.9.
 (docs/source/en/cli_arguments.md) wherever TEI has the option.
 """
 
-import ipaddress
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
 from pathlib import Path
@@ -15,10 +14,13 @@ from typing import Any, Self, get_args
 from app import command_line
 from app import option_values as values
 from app.command_line import UsageError, flag_name
-from app.inference.manifest import Pooling
+from app.inference import spellings
 from app.inference.plan import GPU_PROVIDERS, Choice, DtypeChoice
+from app.inference.spellings import PoolingChoice
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
+DEFAULT_PORT = 8000
+OWN_GRAPHS = frozenset({"float16", "int8"})  # precisions for which the export writes a graph
 
 
 def _option(
@@ -41,12 +43,14 @@ class Settings:
         str, MISSING, "a model's folder, or its id in the models folder, a Hub cache or the Hub"
     )
     revision: str | None = _option(str, None, "the branch, tag or commit of the model")
-    models_dir: Path = _option(Path, Path("models"), "where exported models lie")
+    models_dir: Path = _option(values.folder, Path("models"), "where exported models lie")
     huggingface_hub_cache: Path | None = _option(
-        Path, None, "the Hub cache to look in and download to; $HF_HOME/hub unless set"
+        values.folder, None, "the Hub cache to look in and download to; $HF_HOME/hub unless set"
     )
     cache_dir: Path | None = _option(
-        Path, None, "where models prepared from ONNX and TensorRT engines are kept, if set"
+        values.folder,
+        None,
+        "where models prepared from ONNX and TensorRT engines are kept, if set",
     )
     hf_token: str | None = _option(
         str, None, "the token for the Hub; what $HF_HOME/token holds unless set", secret=True
@@ -73,8 +77,10 @@ class Settings:
     gpu_memory_limit: int | None = _option(
         values.positive, None, "bytes of each GPU for weights and batches, with --provider cuda"
     )
-    pooling: Pooling | None = _option(
-        values.pooling, None, "cls, mean or last-token in place of the model's own; not proved"
+    pooling: PoolingChoice | None = _option(
+        spellings.pooling,
+        None,
+        "cls, mean or last-token in place of the model's own, not proved; splade only of its own",
     )
     threads: int = _option(
         values.threads, 0, "threads that compute; 0 means every core of the container"
@@ -105,8 +111,13 @@ class Settings:
         str, None, "the model's prompt that goes before every input"
     )
     default_prompt: str | None = _option(str, None, "a text that goes before every input")
-    hostname: str = _option(str, DEFAULT_HOST, "the IP address to listen on")
-    port: int = _option(values.port, 8000, "the port to listen on", flag="-p")
+    hostname: str = _option(
+        values.host,
+        DEFAULT_HOST,
+        "the address to listen on, or a name that has one",
+        variable=values.own_name,
+    )
+    port: int = _option(values.port, DEFAULT_PORT, "the port to listen on", flag="-p")
     payload_limit: int = _option(values.positive, 2_000_000, "bytes of a request body")
     max_concurrent_bytes: int = _option(
         values.positive, 64_000_000, "bytes of request bodies at a time; more are answered with 429"
@@ -125,7 +136,9 @@ class Settings:
         values.key, None, "the key that clients send as `Authorization: Bearer <key>`", secret=True
     )
     cors_allow_origin: tuple[str, ...] = _option(
-        str, (), "an origin that browsers may call from; repeat for several; any unless set"
+        values.origin,
+        (),
+        "an origin that browsers may call from; repeat for several; any unless set",
     )
     json_output: bool = _option(values.boolean, False, "log one JSON object a line", bare=True)
     log_level: str = _option(
@@ -172,24 +185,29 @@ class Settings:
         if not given.get("model_id"):
             raise UsageError("--model-id is required (environment: MODEL_ID)")
         settings = cls(**given)
-        if settings.default_prompt is not None and settings.default_prompt_name is not None:
-            raise UsageError("--default-prompt cannot be used with --default-prompt-name")
-        if settings.device_id is not None and settings.provider not in GPU_PROVIDERS:
-            needed = f"--provider {' or '.join(GPU_PROVIDERS)}"
-            raise UsageError(f"--device-id needs {needed}, not {settings.provider}")
-        if settings.gpu_memory_limit is not None and settings.provider != "cuda":
-            raise UsageError(f"--gpu-memory-limit needs --provider cuda, not {settings.provider}")
-        if settings.hf_token is not None and settings.hf_api_token is not None:
-            raise UsageError("--hf-token cannot be used with --hf-api-token, its old name")
+        settings._refuse_contradictions()
         return settings
+
+    def _refuse_contradictions(self) -> None:
+        """Pairs of which one would be without effect: docs/operations.md has every pair."""
+        if self.default_prompt is not None and self.default_prompt_name is not None:
+            raise UsageError(
+                "--default-prompt cannot be used with --default-prompt-name: leave one out"
+            )
+        if self.device_id is not None and self.provider not in GPU_PROVIDERS:
+            needed = f"--provider {' or '.join(GPU_PROVIDERS)}"
+            raise UsageError(f"--device-id needs {needed}, not {self.provider}")
+        if self.gpu_memory_limit is not None and self.provider != "cuda":
+            raise UsageError(f"--gpu-memory-limit needs --provider cuda, not {self.provider}")
+        if self.hf_token is not None and self.hf_api_token is not None:
+            raise UsageError(
+                "--hf-token cannot be used with --hf-api-token, its old name: leave that out"
+            )
 
     @property
     def bind_host(self) -> str:
-        """The address to listen on. Containers set HOSTNAME to a name, which is no address."""
-        try:
-            return str(ipaddress.ip_address(self.hostname))
-        except ValueError:
-            return DEFAULT_HOST
+        """The address or name to listen on; what a container's runtime sets is neither."""
+        return self.hostname or DEFAULT_HOST
 
     @property
     def listen_port(self) -> int:
@@ -201,6 +219,14 @@ class Settings:
         """What answers call the model."""
         return self.served_model_name or self.model_id
 
+    def export_command(self, model_id: str | None = None) -> str:
+        """What exports the model as it is asked for here; under another name, if one is given."""
+        pooling = self.pooling and self.pooling.replace("_", "-")
+        own = self.dtype if self.dtype in OWN_GRAPHS else None
+        asked = {"REVISION": self.revision, "POOLING": pooling, "DTYPE": own}
+        more = "".join(f" {name}={value}" for name, value in asked.items() if value)
+        return f"make export MODEL_ID={model_id or self.model_id}{more}"
+
     @property
     def hub_token(self) -> str | None:
         """The token for the Hub, by either of its names."""
@@ -208,12 +234,23 @@ class Settings:
 
     def warnings(self) -> list[str]:
         """A sentence for each option that was given and is old, or that nothing comes of."""
-        old = "--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)"
-        return ([old] if self.hf_api_token is not None else []) + [
+        found = [
             f"{flag_name(one)} is {one.metadata['help']}"
             for one in fields(self)
             if one.metadata.get("ignored") and getattr(self, one.name) is not None
         ]
+        if self.hf_api_token is not None:
+            found.insert(
+                0, "--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)"
+            )
+        if self.aip_http_port is not None and self.port not in {DEFAULT_PORT, self.aip_http_port}:
+            found.append(f"--aip-http-port {self.aip_http_port} goes before --port {self.port}")
+        if self.max_concurrent_bytes < self.payload_limit:
+            found.append(
+                f"--max-concurrent-bytes {self.max_concurrent_bytes} is less than --payload-limit "
+                f"{self.payload_limit}, which one request may have: that counts"
+            )
+        return found
 
     def redacted(self) -> str:
         """All settings on one line for the log, without secrets."""

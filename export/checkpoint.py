@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.inference.manifest import TOKENIZER_FILE, Activation, Padding, Similarity, Task
+from app.inference.spellings import PoolingChoice
 from export import (
     colbert,
     kinds,
@@ -19,7 +20,6 @@ from export import (
 )
 from export.documents import Document
 from export.errors import ExportError
-from export.kinds import PoolingChoice
 from export.layers import Head, Layer, TokenHeads, width_behind
 from export.pooling_source import Decision
 from export.sentence_modules import SentenceModules

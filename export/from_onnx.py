@@ -21,13 +21,14 @@ from app.inference.manifest import (
     Source,
     TokenVectors,
 )
+from app.inference.spellings import PoolingChoice
 from export import checkpoint as checkpoints
 from export import precisions, probes
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.errors import ExportError
 from export.fingerprint import fingerprint
-from export.kinds import CHOICES, PoolingChoice, chosen
+from export.kinds import CHOICES, chosen
 from export.layers import TokenHeads
 from export.prove import certify, quality
 from export.publish import publish, staging

@@ -3,21 +3,17 @@
 Rules follow TEI 1.9.3 (router/src/lib.rs) where it has one.
 """
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Literal, get_args
+from collections.abc import Sequence
+from typing import Any
 
+from app.inference import spellings
 from app.inference.manifest import Activation, Task, usual_activation
+from app.inference.spellings import PoolingChoice
 from export.documents import Document
 from export.errors import ExportError
 from export.sentence_modules import SentenceModules
 
-# What a request may ask for in place of the checkpoint's own pooling.
-PoolingChoice = Literal["cls", "mean", "last_token", "splade"]
-_BY_OPTION: Mapping[str, PoolingChoice] = MappingProxyType(
-    {choice.replace("_", "-"): choice for choice in get_args(PoolingChoice)}
-)
-CHOICES = tuple(_BY_OPTION)  # as an option of the command line has them
+CHOICES = tuple(spellings.POOLINGS)  # as an option of the command line has them
 _GENERATORS = ("ForCausalLM", "LMHeadModel")
 _EMBEDDER_TAGS = frozenset({"feature-extraction", "sentence-similarity"})
 # What a model card calls models of another kind, which no pooling makes an embedding model of.
@@ -34,8 +30,11 @@ _OTHER_TAGS = frozenset(
 
 
 def chosen(option: str | None) -> PoolingChoice | None:
-    """The pooling that an option of the command line asks for; an empty one asks for none."""
-    return _BY_OPTION[option] if option else None
+    """The pooling that an option of the command line asks for; an empty one asks for none.
+
+    Raises: ValueError with what the option must be.
+    """
+    return spellings.pooling(option) if option else None
 
 
 def architecture(config: Document) -> str:

@@ -17,11 +17,12 @@ from typing import NoReturn
 import transformers
 
 from app.inference.manifest import PROBES_FILE
+from app.inference.spellings import PoolingChoice
 from export import checkpoint as checkpoints
 from export import original, probes, reference, tensors, trace
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
-from export.kinds import CHOICES, PoolingChoice, chosen
+from export.kinds import CHOICES, chosen
 from export.progress import announce
 
 _ROOT = Path(__file__).resolve().parent.parent

@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.inference.spellings import PoolingChoice
 from export import kinds, model_card, published
-from export.kinds import PoolingChoice
 from export.sentence_modules import SentenceModules
 
 OPTION = "--pooling"

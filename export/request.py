@@ -7,8 +7,9 @@ from pathlib import Path
 
 from app.inference import repository
 from app.inference.manifest import Dtype, Manifest, ManifestError
+from app.inference.spellings import PoolingChoice
 from export import precisions
-from export.kinds import CHOICES, PoolingChoice, chosen
+from export.kinds import CHOICES, chosen
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,21 +43,26 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
         dtypes = precisions.read(found.dtype or [environment.get("DTYPE") or ""])
     except ValueError as error:
         parser.error(f"--dtype: {error}")
-    if found.pooling and found.pooling not in CHOICES:  # argparse does not check defaults
-        parser.error(f"POOLING={found.pooling}: choose from {', '.join(CHOICES)}")
+    try:
+        pooling = chosen(found.pooling)
+    except ValueError as error:
+        parser.error(f"--pooling {found.pooling} (environment: POOLING): {error}")
     return Request(
         model=found.model,
         revision=found.revision or None,
-        pooling=chosen(found.pooling),
+        pooling=pooling,
         models_dir=Path(found.models_dir or "models"),
         if_missing=found.if_missing,
         dtypes=dtypes,
-        trust_code=found.trust_remote_code or _is_set(environment.get("TRUST_REMOTE_CODE")),
+        trust_code=found.trust_remote_code or _is_set(parser, environment),
     )
 
 
-def _is_set(value: str | None) -> bool:
-    return (value or "").lower() in {"1", "true"}
+def _is_set(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> bool:
+    value = environment.get("TRUST_REMOTE_CODE", "").lower()
+    if value not in {"", "0", "1", "true", "false"}:
+        parser.error(f"TRUST_REMOTE_CODE={value}: must be true or false")
+    return value in {"1", "true"}
 
 
 def already_exported(request: Request) -> Path | None:
@@ -100,7 +106,6 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--pooling",
-        choices=["", *CHOICES],
         metavar=f"{{{','.join(CHOICES)}}}",
         default=environment.get("POOLING"),
         help="pool this way instead of the checkpoint's own [env: POOLING]",

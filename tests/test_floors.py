@@ -13,6 +13,7 @@ FLOORS = [
     {"app.__main__", "app.healthcheck", "app.prove"},
     {"app.program"},
     {"app.application", "app.preparation", "app.server"},
+    {"app.listening", "app.preflight"},
     {"app.download", "app.exposition", "app.info", "app.workspace"},
     {"app.child"},
     {"app.otlp"},
@@ -47,7 +48,8 @@ FLOORS = [
     {"app.inference.token_answers"},
     {"app.inference.comparison"},
     {"app.inference.agreement", "app.inference.postprocess"},
-    {"app.inference.batch", "app.inference.repository", "app.inference.snapshot"},
+    {"app.inference.batch", "app.inference.repository", "app.inference.snapshot",
+     "app.inference.spellings"},
     {"app.inference.manifest"},
     {"app.inference.archive", "app.inference.bounded", "app.inference.declared"},
     {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
@@ -102,6 +104,7 @@ SHARED_WITH_EXPORT = {
     "app.inference.proof",
     "app.inference.repository",
     "app.inference.snapshot",
+    "app.inference.spellings",
     "app.inference.token_answers",
 }
 

@@ -165,6 +165,7 @@ def test_an_occupied_port_exits_with_1(tiny_model: Path, server: Server) -> None
     assert second.process.returncode == 1
     [line] = [line for line in output.splitlines() if "INFO" not in line]
     assert f"ERROR app: Error: cannot listen on 127.0.0.1:{server.port}: Address" in line
+    assert "Maximum number of tokens" not in output  # which is the first that loading says
 
 
 def test_cuda_that_is_not_there_exits_with_1_and_the_remedy(tiny_model: Path) -> None:

@@ -131,7 +131,7 @@ def test_a_key_that_no_client_can_send_is_refused_and_not_shown(key: str) -> Non
         ([*MODEL], {"MAX_BATCH_TOKENS": "0"}, "must be at least 1"),
         ([*MODEL], {"JSON_OUTPUT": "1"}, "must be true or false"),
         ([*MODEL, "--auto-truncate", "no"], {}, "must be true or false"),
-        ([*MODEL, "--pooling", "last_token"], {}, "must be one of cls, mean, last-token"),
+        ([*MODEL, "--pooling", "max"], {}, "must be one of cls, mean, last-token, splade"),
         ([*MODEL, "--provider", "tpu"], {}, "must be one of auto, cpu, openvino, cuda, tensorrt"),
         (
             [*MODEL, "--device-id", "0"],
@@ -177,9 +177,71 @@ def test_what_cannot_be_taken_is_refused_by_name(
     assert fault in str(caught.value)
 
 
-def test_a_container_s_host_name_does_not_break_the_bind() -> None:
-    assert Settings.read(MODEL, {"HOSTNAME": "3f2a9c"}).bind_host == "0.0.0.0"  # noqa: S104  # the default
+def test_a_container_s_own_name_does_not_break_the_bind(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("socket.gethostname", lambda: "3f2a9c")
+    injected = Settings.read(MODEL, {"HOSTNAME": "3f2a9c"})
+    assert (injected.hostname, injected.bind_host) == ("", "0.0.0.0")  # noqa: S104  # the default
     assert Settings.read(MODEL, {"HOSTNAME": "::1"}).bind_host == "::1"
+    assert Settings.read(MODEL, {"HOSTNAME": "another"}).bind_host == "another"
+    asked = Settings.read([*MODEL, "--hostname", "3f2a9c"], {"HOSTNAME": "3f2a9c"})
+    assert asked.bind_host == "3f2a9c"
+
+
+@pytest.mark.parametrize(
+    ("given", "near"),
+    [
+        ("--max-batch-request", ": did you mean --max-batch-requests?"),
+        ("--max-batch", ": did you mean --max-batch-tokens or --max-batch-requests?"),
+        ("--max_client_batch_size=64", ": did you mean --max-client-batch-size?"),
+        ("--modelid", ": did you mean --model-id?"),
+        ("--host", ": did you mean --hostname?"),
+        ("--quantize-everything", ""),
+    ],
+)
+def test_an_option_that_is_nearly_right_is_named(given: str, near: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.read([*MODEL, given], {})
+    assert str(caught.value) == f"unrecognized argument {given.partition('=')[0]}{near}"
+
+
+@pytest.mark.parametrize("text", ["last-token", "lasttoken", "last_token", "Last-Token"])
+def test_a_pooling_is_understood_however_it_is_spelt(text: str) -> None:
+    assert Settings.read([*MODEL, "--pooling", text], {}).pooling == "last_token"
+
+
+def test_a_folder_in_a_variable_may_begin_at_home() -> None:
+    settings = Settings.read(MODEL, {"MODELS_DIR": "~/models", "CACHE_DIR": "/cache"})
+    assert settings.models_dir == Path.home() / "models"
+    assert settings.cache_dir == Path("/cache")
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("*", "*"),
+        ("null", "null"),
+        ("https://A.example/", "https://a.example"),
+        ("http://localhost:3000", "http://localhost:3000"),
+    ],
+)
+def test_an_origin_is_what_browsers_send(given: str, origin: str) -> None:
+    assert Settings.read([*MODEL, "--cors-allow-origin", given], {}).cors_allow_origin == (origin,)
+
+
+@pytest.mark.parametrize("origin", ["a.example", "https://a.example/app", "https://", ""])
+def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match=r"must be \*, or a scheme and a host"):
+        Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
+
+
+def test_what_counts_of_two_options_is_said() -> None:
+    given = {"PORT": "80", "AIP_HTTP_PORT": "8080", "MAX_CONCURRENT_BYTES": "1000"}
+    assert Settings.read(MODEL, given).warnings() == [
+        "--aip-http-port 8080 goes before --port 80",
+        "--max-concurrent-bytes 1000 is less than --payload-limit 2000000, which one request may "
+        "have: that counts",
+    ]
+    assert Settings.read(MODEL, {"PORT": "8080", "AIP_HTTP_PORT": "8080"}).warnings() == []
 
 
 def test_the_log_line_has_every_option_and_no_secret() -> None:

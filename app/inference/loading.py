@@ -15,12 +15,12 @@ from app.inference.manifest import (
     TASK_OUTPUTS,
     Manifest,
     ManifestError,
-    Pooling,
 )
 from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, require_width
 from app.inference.proof import replay
-from app.inference.session import Session, plans
+from app.inference.session import Session, find_graph, plans
+from app.inference.spellings import PoolingChoice
 from app.inference.tokenization import Tokenization
 
 logger = logging.getLogger(__name__)
@@ -89,6 +89,8 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     """
     try:
         manifest = Manifest.read(folder)
+        max_length = _max_input_length(manifest, options)
+        candidates = _candidates(manifest, options.wanted)
         manifest.verify_files(folder)
         probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
         require_width(probes, manifest.dimensions, folder / PROBES_FILE)
@@ -101,12 +103,11 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
             " and ".join(manifest.left_out),
         )
     exported = _Exported(folder, manifest, probes)
-    max_length = _max_input_length(manifest, options)
     logger.info("Maximum number of tokens per request: %d", max_length)
     logger.info("Starting %d tokenization workers", options.tokenization_workers)
     tokenization = Tokenization.load(folder, manifest, options.tokenization_workers, max_length)
     logger.info("Starting model backend")
-    started = _start_first(exported, options, max_length)
+    started = _start_first(exported, candidates, max_length, options.max_batch_tokens)
     return LoadedModel(
         manifest=manifest,
         sessions=started.sessions,
@@ -118,15 +119,15 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     )
 
 
-def output_for(manifest: Manifest, pooling: Pooling | None) -> str:
+def output_for(manifest: Manifest, pooling: PoolingChoice | None) -> str:
     """The graph output to read embeddings from, for a pooling asked for at start."""
     if manifest.task != "embedding":
-        if pooling is not None:
+        if pooling not in {None, manifest.task}:
             logger.warning("--pooling %s: a %s has none of its own", pooling, manifest.task)
         return TASK_OUTPUTS[manifest.task]
     if pooling is None or pooling == manifest.pooling:
         return SENTENCE_EMBEDDING
-    output = POOLED_OUTPUTS[pooling]
+    output = POOLED_OUTPUTS[pooling] if pooling != "splade" else TASK_OUTPUTS[pooling]
     if all(output not in graph.outputs for graph in manifest.graphs):
         raise StartupError(
             f"--pooling {pooling} is not possible: the model's vectors are more than one pooling "
@@ -154,16 +155,26 @@ def _max_input_length(manifest: Manifest, options: LoadOptions) -> int:
     return options.max_batch_tokens
 
 
-def _start_first(exported: _Exported, options: LoadOptions, max_length: int) -> _Started:
+def _candidates(manifest: Manifest, wanted: Wanted) -> list[Plan]:
+    """The plans to try in order; the last one has a graph to compute.
+
+    Raises: StartupError when what was asked for by name cannot be had.
+    """
+    found = [one for one in plans(wanted, manifest.task) if _is_worth_trying(one, manifest)]
+    find_graph(manifest, found[-1])
+    return found
+
+
+def _start_first(
+    exported: _Exported, candidates: list[Plan], max_length: int, max_batch_tokens: int
+) -> _Started:
     """Sessions by the first plan that can be followed here.
 
-    Raises: StartupError of the last plan, or when what was asked for by name cannot be had.
+    Raises: StartupError of the last plan.
     """
-    every = plans(options.wanted, exported.manifest.task)
-    candidates = [plan for plan in every if _is_worth_trying(plan, exported.manifest)]
     given_up = ""
     for plan in candidates:
-        limits = plan.limits(max_length, options.max_batch_tokens)
+        limits = plan.limits(max_length, max_batch_tokens)
         try:
             started = [_start(exported, one, limits, max_length) for one in plan.per_device()]
         except StartupError as error:

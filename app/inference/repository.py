@@ -12,9 +12,12 @@ from app.inference.manifest import FILE_NAME, Manifest, ManifestError
 def folder_name(model_id: str, revision: str | None = None) -> str:
     """The name of a model's folder: `org/name` at a revision becomes `org--name@revision`.
 
-    A path counts by its last part. Characters that a file name cannot safely hold become `_`.
+    A path counts by its last part, and has no revisions but in a Hub cache. Characters that a file
+    name cannot safely hold become `_`.
     """
     source = source_id(model_id)
+    path = Path(model_id)
+    revision = None if path.is_dir() and not (path / "snapshots").is_dir() else revision
     name = source.replace("/", "--") + (f"@{revision}" if revision else "")
     return re.sub(r"[^\w.@-]", "_", name).lstrip(".")
 

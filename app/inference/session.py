@@ -58,9 +58,7 @@ class Session:
 
         Raises: StartupError naming the file or the provider, with the remedy.
         """
-        graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
-        if graph is None:
-            raise StartupError(_no_graph(manifest, plan))
+        graph = find_graph(manifest, plan)
         path = folder / graph.file
         profile = None
         if plan.builds_engine:
@@ -133,6 +131,17 @@ def _look_for_gpu(wanted: Wanted) -> dict[str, str]:
     if wanted.provider == "auto":
         logger.warning("the CUDA provider is not used: %s", fault)
     return {"gpu_fault": fault}
+
+
+def find_graph(manifest: Manifest, plan: Plan) -> Graph:
+    """The graph that a plan computes.
+
+    Raises: StartupError with the remedy where the model has none.
+    """
+    graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
+    if graph is None:
+        raise StartupError(_no_graph(manifest, plan))
+    return graph
 
 
 def _no_graph(manifest: Manifest, plan: Plan) -> str:

@@ -35,8 +35,13 @@ def test_empty_counts_as_unset() -> None:
     [
         ([], {}, "the following arguments are required: MODEL"),
         ([""], {}, "MODEL is empty"),
-        (["x", "--pooling", "max"], {}, "invalid choice: 'max'"),
-        (["x"], {"POOLING": "max"}, "POOLING=max: choose from cls, mean, last-token"),
+        (
+            ["x", "--pooling", "max"],
+            {},
+            "--pooling max (environment: POOLING): must be one of cls,",
+        ),
+        (["x"], {"POOLING": "max"}, "--pooling max (environment: POOLING): must be one of cls,"),
+        (["x"], {"TRUST_REMOTE_CODE": "on"}, "TRUST_REMOTE_CODE=on: must be true or false"),
         (["x", "--dtype", "int4"], {}, "--dtype: 'int4' is not a precision: choose from auto,"),
         (["x"], {"DTYPE": "half"}, "--dtype: 'half' is not a precision"),
         (["x", "--nonsense"], {}, "unrecognized arguments: --nonsense"),

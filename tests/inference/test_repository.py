@@ -37,6 +37,14 @@ def test_an_exported_folder_is_found_itself(tmp_path: Path) -> None:
     assert repository.find(str(tmp_path / "any"), None, tmp_path / "none") == tmp_path / "any"
 
 
+def test_a_folder_has_no_revisions_but_a_cache_s(tmp_path: Path) -> None:
+    (tmp_path / "models--org--name/snapshots").mkdir(parents=True)
+    (tmp_path / "checkpoint").mkdir()
+    assert repository.folder_name(f"{tmp_path}/checkpoint", "v2") == "checkpoint"
+    cached = repository.folder_name(f"{tmp_path}/models--org--name", "v2")
+    assert cached == "models--org--name@v2"
+
+
 def test_an_id_and_a_revision_are_found_in_the_models_folder(tmp_path: Path) -> None:
     tiny.build(tmp_path / "org--name")
     tiny.build(tmp_path / "org--name@v2")

@@ -1,0 +1,30 @@
+"""Spellings: a pooling as people write it, understood alike by the server and the export.
+
+Only the standard library is needed here.
+"""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+# What may be asked for in place of a checkpoint's own pooling.
+PoolingChoice = Literal["cls", "mean", "last_token", "splade"]
+
+POOLINGS: Mapping[str, PoolingChoice] = MappingProxyType(
+    {"cls": "cls", "mean": "mean", "last-token": "last_token", "splade": "splade"}
+)
+"""As TEI's command line has them, and our own help."""
+
+# `/info` has an underscore, sentence-transformers' files and users leave the hyphen out.
+_LETTERS = {name.replace("-", ""): choice for name, choice in POOLINGS.items()}
+
+
+def pooling(text: str) -> PoolingChoice:
+    """The pooling that is meant, with hyphen, underscore or neither, in any case.
+
+    Raises: ValueError with what the text must be.
+    """
+    found = _LETTERS.get(text.strip().lower().replace("-", "").replace("_", ""))
+    if found is None:
+        raise ValueError(f"must be one of {', '.join(POOLINGS)}")
+    return found
