@@ -65,6 +65,11 @@ def _work(arguments: Sequence[str]) -> None:
 
         originals.make(*originals.parse(arguments))
         return
+    if _has(arguments, "--tokenizer"):
+        from export import settled_tokenizer
+
+        settled_tokenizer.settle(*settled_tokenizer.parse(arguments))
+        return
     request = parse(arguments, os.environ)
     if request.if_missing and (folder := already_exported(request)):
         logger.info("%s is there already", folder)

@@ -51,6 +51,7 @@ class Checkpoint:
     """The facts of a checkpoint that the manifest and the conversion need."""
 
     folder: Path  # of the encoder's files
+    tokenizer: Path  # its own file, or one that was made of the others
     architecture: str
     model_type: str
     task: Task
@@ -110,8 +111,9 @@ def read(
     model_id: str = "",
     *,
     may_be_silent: bool = False,
+    tokenizer: Path | None = None,
 ) -> Checkpoint:
-    """Read the checkpoint in `folder`; `choice` overrides its own pooling.
+    """Read the checkpoint in `folder`; `choice` overrides its pooling, `tokenizer` that file.
 
     Where its files do not say how to pool, what is published under its id on the Hub counts; where
     nobody says it, one that may be silent has a head without poolings, and a doubt.
@@ -130,7 +132,8 @@ def read(
     if task == "embedding" and decision.doubt is not None and not may_be_silent:
         raise ExportError(decision.doubt)
     model_type = config.value("model_type", str) or ""
-    tokenizer = Document.read(encoder / "tokenizer_config.json")
+    tokenizer = tokenizer or encoder / TOKENIZER_FILE
+    settings_of_tokenizer = Document.read(encoder / "tokenizer_config.json")
     sentence = _sentence_config(encoder)
     settings = sentence_settings.read(folder)
     compares = task == "multi_vector"
@@ -138,26 +141,27 @@ def read(
     stated = stated or sentence.value("max_seq_length", int)
     found = Checkpoint(
         folder=encoder,
+        tokenizer=tokenizer,
         architecture=architecture,
         model_type=model_type,
         task=task,
         head=_head(modules, decision.choice) if task == "embedding" else None,
         dimensions=_dimensions(task, config, labels),
-        max_input_length=_max_input_length(config, stated, tokenizer, model_type),
+        max_input_length=_max_input_length(config, stated, settings_of_tokenizer, model_type),
         vocabulary_size=_required(config, "vocab_size"),
-        padding=_padding(config, tokenizer),
+        padding=_padding(config, settings_of_tokenizer),
         normalize=modules.normalize,
         similarity=settings.similarity,
-        prompts=colbert.prompts(encoder, settings) if compares else settings.prompts,
+        prompts=colbert.prompts(tokenizer, settings) if compares else settings.prompts,
         default_prompt_name=settings.default_prompt_name,
         brings_code=kinds.brings_code(config),
-        lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(encoder),
+        lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(tokenizer),
         labels=labels,
         activation=kinds.activation(config, labels),
-        tokens=_tokens(task, modules, encoder, config),
+        tokens=_tokens(task, modules, config, encoder, tokenizer),
         splade=(modules.splade or USUAL) if task == "splade" else None,
         warnings=tuple(
-            colbert.warnings(encoder, settings) if compares else _warnings(task, choice)
+            colbert.warnings(tokenizer, settings) if compares else _warnings(task, choice)
         ),
         decision=decision,
     )
@@ -178,12 +182,6 @@ def _config(folder: Path) -> Document:
     config = Document.read(folder / "config.json")
     if not config:
         raise ExportError(f"{folder} has no config.json: it is not a Hugging Face model")
-    if not (folder / TOKENIZER_FILE).is_file():
-        raise ExportError(
-            f"{folder} has no {TOKENIZER_FILE}: the model needs a fast tokenizer; load it with "
-            "transformers.AutoTokenizer, save_pretrained() it beside a copy of the model, export "
-            "that folder"
-        )
     Document.read(folder / TOKENIZER_FILE)  # which transformers would not name as damaged
     return config
 
@@ -199,12 +197,14 @@ def _head(modules: SentenceModules, choice: PoolingChoice | None) -> Head:
     return Head(poolings, modules.layers, include_prompt=modules.include_prompt)
 
 
-def _tokens(task: Task, modules: SentenceModules, folder: Path, config: Document) -> TokenHeads:
+def _tokens(
+    task: Task, modules: SentenceModules, config: Document, folder: Path, tokenizer: Path
+) -> TokenHeads:
     """What an embedder makes of each token by itself."""
     if task == "multi_vector":
         return TokenHeads(multi_vector=modules.token_layers)
     if task == "embedding":
-        return token_heads.read(folder, _dimensions(task, config, ()))
+        return token_heads.read(folder, _dimensions(task, config, ()), tokenizer)
     return TokenHeads()
 
 

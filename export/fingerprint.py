@@ -8,6 +8,7 @@ from pathlib import Path
 from app.inference.manifest import file_digest, usual_activation
 from export.checkpoint import Checkpoint
 from export.layers import Head, Layer, Normalize, TokenHeads
+from export.tokenizer_file import sources
 from export.weight_files import of_layer
 
 
@@ -21,7 +22,7 @@ def fingerprint(
     head = checkpoint.head
     space: dict[str, object] = {
         "weights": [file_digest(path) for path in weights],
-        "tokenizer": file_digest(tokenizer),
+        "tokenizer": _of_tokenizer(tokenizer, checkpoint),
         "pooling": head.pooling if head else checkpoint.task,
         "prompts": checkpoint.prompts,
         "default_prompt_name": checkpoint.default_prompt_name,
@@ -68,6 +69,13 @@ def _of_tokens(heads: TokenHeads) -> dict[str, object]:
         "multi_vector": [_layer(layer) for layer in heads.multi_vector],
         "skipped": heads.skipped_id,
     }
+
+
+def _of_tokenizer(tokenizer: Path, checkpoint: Checkpoint) -> object:
+    """The checkpoint's own file, or where one was made what it was made of."""
+    if checkpoint.tokenizer.parent == checkpoint.folder:
+        return file_digest(tokenizer)
+    return [file_digest(path) for path in sources(checkpoint.folder)]
 
 
 def _layer(layer: Layer) -> list[object]:

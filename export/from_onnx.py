@@ -91,7 +91,7 @@ def prepare(wanted: Preparation) -> Path:
             logger.warning("%s", warning)
         for note in checkpoint.notes:
             logger.info("%s", note)
-        _refuse_layers(checkpoint)
+        _refuse_what_needs_more(checkpoint)
         left_out = _token_vectors(checkpoint.tokens)
         checkpoint = replace(checkpoint, tokens=TokenHeads())
         weights = sorted(graph_file.parent.glob(f"{GRAPH_FILE}*"))
@@ -120,8 +120,13 @@ def _announce(step: int, sentence: str) -> None:
     logger.info("[%d/%d] %s", step, _STEPS, sentence)
 
 
-def _refuse_layers(checkpoint: Checkpoint) -> None:
-    """What stands behind the pooling is computed in PyTorch to be proved, which is not at hand."""
+def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
+    """Some models take PyTorch to be proved, or transformers to be read, and neither is at hand."""
+    if not checkpoint.tokenizer.is_file():
+        raise ExportError(
+            f"{checkpoint.folder} has no {TOKENIZER_FILE}, which transformers makes of other "
+            "files, and is not here to do: export the model from its original weights (make export)"
+        )
     head = checkpoint.head
     layered = checkpoint.task == "multi_vector" or (head is not None and not head.is_plain)
     if checkpoint.lower_case or layered:

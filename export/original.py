@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from app.inference.manifest import TOKENIZER_FILE, Task, file_digest
 from export import weight_files
 from export.checkpoint import Checkpoint
+from export.documents import Document
 from export.errors import ExportError
 
 # Attributes of `transformers`, since its classes carry no types.
@@ -50,18 +51,11 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
 
     Raises: ExportError when transformers cannot load the model, or not all of it.
     """
-    transformers.logging.set_verbosity(logging.ERROR)
     _check_weights(checkpoint.folder)
-    trusted = trust_code and checkpoint.brings_code and not is_native(checkpoint)
-    # Code may lie in another repository than the weights.
-    where = {"trust_remote_code": trusted, "local_files_only": not trusted}
+    loaded = tokenizer(checkpoint, trust_code=trust_code)
+    where = _where(checkpoint, trust_code=trust_code)
+    trusted = where["trust_remote_code"]
     attention = {"attn_implementation": "eager"} if eager else {}
-    auto_tokenizer: Any = transformers.AutoTokenizer
-    try:
-        tokenizer = auto_tokenizer.from_pretrained(checkpoint.folder, **where)
-    except Exception as error:  # what a damaged file makes of transformers is anything
-        files = f"{TOKENIZER_FILE} and tokenizer_config.json in {checkpoint.folder}"
-        raise _failure(files, error) from error
     try:
         model, loading = _class(checkpoint).from_pretrained(
             checkpoint.folder, dtype=torch.float32, output_loading_info=True, **where, **attention
@@ -76,8 +70,36 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
     # ModernBERT would compile itself anew for each length, half a minute for a tiny model.
     model.config.reference_compile = False
     # The server truncates on the right by default, whatever tokenizer_config.json says.
-    tokenizer.truncation_side = "right"
-    return tokenizer, model
+    loaded.truncation_side = "right"
+    return loaded, model
+
+
+def tokenizer(checkpoint: Checkpoint, *, trust_code: bool) -> Any:
+    """The tokenizer alone, made of whatever files there are.
+
+    Raises: ExportError when transformers cannot load it.
+    """
+    transformers.logging.set_verbosity(logging.ERROR)
+    auto_tokenizer: Any = transformers.AutoTokenizer
+    try:
+        return auto_tokenizer.from_pretrained(
+            checkpoint.folder, **_where(checkpoint, trust_code=trust_code)
+        )
+    except Exception as error:  # what a damaged file makes of transformers is anything
+        files = f"{TOKENIZER_FILE} and tokenizer_config.json in {checkpoint.folder}"
+        if not (checkpoint.folder / TOKENIZER_FILE).is_file():
+            files = f"the tokenizer of {checkpoint.folder}, which has no {TOKENIZER_FILE}"
+        raise _failure(files, error) from error
+
+
+def python_tokenizer(folder: Path) -> str | None:
+    """The name of the tokenizer's class where transformers has it in Python alone."""
+    name = Document.read(folder / "tokenizer_config.json").value("tokenizer_class", str)
+    library: Any = transformers
+    found = getattr(library, name or "", None)
+    if not isinstance(found, type) or hasattr(library, f"{name}Fast"):
+        return None
+    return None if issubclass(found, library.PreTrainedTokenizerFast) else name
 
 
 def code_of(*loaded: Any) -> tuple[str, ...]:
@@ -97,6 +119,12 @@ def takes_types(model: Any) -> bool:
         getattr(model.config, "type_vocab_size", 0) > 1
         and "token_type_ids" in inspect.signature(model.forward).parameters
     )
+
+
+def _where(checkpoint: Checkpoint, *, trust_code: bool) -> dict[str, bool]:
+    """Where transformers may look; code may lie in another repository than the weights."""
+    trusted = trust_code and checkpoint.brings_code and not is_native(checkpoint)
+    return {"trust_remote_code": trusted, "local_files_only": not trusted}
 
 
 def _class(checkpoint: Checkpoint) -> Any:

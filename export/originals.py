@@ -36,11 +36,12 @@ _TOOLS_FILE = "tools.json"
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A checkpoint, what overrides its pooling, and whether code that it brings may run."""
+    """A checkpoint, what overrides its pooling and tokenizer, and whether its code may run."""
 
     checkpoint: Path
     pooling: PoolingChoice | None = None
     trust_code: bool = False
+    tokenizer: Path | None = None  # in place of its own file
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +62,10 @@ def parse(arguments: Sequence[str]) -> tuple[Wanted, Path]:
     parser.add_argument("--originals", type=Path, required=True, metavar="CHECKPOINT")
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--pooling", choices=CHOICES)
+    parser.add_argument("--with-tokenizer", type=Path, metavar="FILE")
     found = parser.parse_args(arguments)
-    return Wanted(found.originals, chosen(found.pooling)), found.into
+    wanted = Wanted(found.originals, chosen(found.pooling), tokenizer=found.with_tokenizer)
+    return wanted, found.into
 
 
 def make(wanted: Wanted, folder: Path) -> Made:
@@ -70,15 +73,28 @@ def make(wanted: Wanted, folder: Path) -> Made:
 
     Raises: ExportError for a model that no environment at hand implements, with the remedy.
     """
-    checkpoint = checkpoints.read(wanted.checkpoint, wanted.pooling)
-    trusted = wanted.trust_code and checkpoint.brings_code
-    if trusted or original.is_native(checkpoint):
+    checkpoint = checkpoints.read(wanted.checkpoint, wanted.pooling, tokenizer=wanted.tokenizer)
+    if runs_here(checkpoint, trust_code=wanted.trust_code):
+        trusted = wanted.trust_code and checkpoint.brings_code
         return _make_here(checkpoint, folder, trust_code=trusted)
-    if not _HAS_OPTIMUM or not OTHER_PYTHON.is_file():
-        _refuse(checkpoint)
-    _hand_over(wanted, folder)
+    arguments = ["--originals", str(wanted.checkpoint.resolve()), "--into", str(folder.resolve())]
+    if wanted.tokenizer is not None:
+        arguments += ["--with-tokenizer", str(wanted.tokenizer.resolve())]
+    hand_over(arguments, wanted.pooling)
     graph = folder / _BARE / "model.onnx"
     return Made(graph, json.loads(graph.with_name(_TOOLS_FILE).read_bytes()))
+
+
+def runs_here(checkpoint: Checkpoint, *, trust_code: bool) -> bool:
+    """Whether the model is implemented in this environment; else it is in the other one.
+
+    Raises: ExportError for a model that no environment at hand implements, with the remedy.
+    """
+    if (trust_code and checkpoint.brings_code) or original.is_native(checkpoint):
+        return True
+    if not _HAS_OPTIMUM or not OTHER_PYTHON.is_file():
+        _refuse(checkpoint)
+    return False
 
 
 def _make_here(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Made:
@@ -114,15 +130,14 @@ def _versions() -> dict[str, str]:
     return {name: here[name] for name in _TOOLS if name in here}
 
 
-def _hand_over(wanted: Wanted, folder: Path) -> None:
-    """Have the other environment do the step.
+def hand_over(arguments: Sequence[str], pooling: PoolingChoice | None) -> None:
+    """Have the other environment do a step of the export, which the arguments name.
 
     Raises: ExportError with its last line when it cannot.
     """
-    command = [str(OTHER_PYTHON), "-m", "export", "--originals", str(wanted.checkpoint.resolve())]
-    command += ["--into", str(folder.resolve())]
-    if wanted.pooling is not None:
-        command += ["--pooling", wanted.pooling.replace("_", "-")]
+    command = [str(OTHER_PYTHON), "-m", "export", *arguments]
+    if pooling is not None:
+        command += ["--pooling", pooling.replace("_", "-")]
     child = subprocess.run(  # noqa: S603  # an interpreter of this project, and its own module
         command, cwd=_ROOT, stderr=subprocess.PIPE, text=True, check=False
     )

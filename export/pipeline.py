@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.inference.manifest import TOKENIZER_FILE, Source
-from export import checkpoint as checkpoints
-from export import precisions, source, tokenizer_file, weight_files
+from app.inference.manifest import TOKENIZER_FILE, Certificate, Source
+from export import precisions, reading, source, tokenizer_file, weight_files
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.fingerprint import fingerprint
@@ -17,6 +16,7 @@ from export.progress import announce
 from export.prove import certify, quality
 from export.publish import publish, staging
 from export.request import Request
+from export.source import Located
 
 if TYPE_CHECKING:
     from export.originals import Made
@@ -35,17 +35,28 @@ def export(request: Request) -> Path:
     announce(1, f"finding {request.model}")
     located = source.locate(request.model, request.revision, code=request.trust_code)
     announce(2, f"reading {located.folder}")
-    checkpoint = checkpoints.read(located.folder, request.pooling, located.id)
-    for warning in checkpoint.warnings:
-        logger.warning("%s", warning)
-    for note in checkpoint.notes:
-        logger.info("%s", note)
-    tokenizer = checkpoint.folder / TOKENIZER_FILE
-    weights = weight_files.of_encoder(checkpoint.folder)
+    with reading.settled(located, request.pooling, trust_code=request.trust_code) as checkpoint:
+        for warning in checkpoint.warnings:
+            logger.warning("%s", warning)
+        for note in checkpoint.notes:
+            logger.info("%s", note)
+        certificates, size = _publish(request, located, checkpoint)
+        for line in quality(checkpoint.task, certificates):
+            logger.info("%s", line)
+    took = time.perf_counter() - started
+    logger.info("%s: %.1f MB in %.1f s", request.folder, size / 1e6, took)
+    return request.folder
+
+
+def _publish(
+    request: Request, located: Located, checkpoint: Checkpoint
+) -> tuple[tuple[Certificate, ...], int]:
+    """Make, prove and publish the folder of a checkpoint; its certificates and size in bytes."""
     place = request.folder
+    weights = weight_files.of_encoder(checkpoint.folder)
     with staging(place.parent, place.name) as folder:
         names, made = _make_files(folder, checkpoint, located.folder, request)
-        digest = fingerprint(weights, tokenizer, checkpoint, made.code)
+        digest = fingerprint(weights, checkpoint.tokenizer, checkpoint, made.code)
         graphs = precisions.make(folder, names, request.dtypes, checkpoint, digest)
         manifest = describe(
             folder,
@@ -61,10 +72,7 @@ def export(request: Request) -> Path:
         size = sum(path.stat().st_size for path in folder.iterdir())
         announce(6, f"publishing {place}")
         publish(folder, place)
-    for line in quality(checkpoint.task, certificates):
-        logger.info("%s", line)
-    logger.info("%s: %.1f MB in %.1f s", place, size / 1e6, time.perf_counter() - started)
-    return place
+    return certificates, size
 
 
 def _make_files(
@@ -77,7 +85,7 @@ def _make_files(
     # torch takes seconds to import: what the files alone refuse is refused before.
     from export import heads, originals, tensors
 
-    wanted = originals.Wanted(located, checkpoint.choice, request.trust_code)
+    wanted = originals.Wanted(located, checkpoint.choice, request.trust_code, checkpoint.tokenizer)
     made = originals.make(wanted, folder)
     weights = tensors.load(checkpoint.layers)
     names = heads.finish(
@@ -90,6 +98,6 @@ def _make_files(
     )
     shutil.rmtree(made.graph.parent)
     tokenizer_file.write(
-        checkpoint.folder, folder / TOKENIZER_FILE, lower_case=checkpoint.lower_case
+        checkpoint.tokenizer, folder / TOKENIZER_FILE, lower_case=checkpoint.lower_case
     )
     return names, made

@@ -6,7 +6,6 @@ of each a vector to compare. The rules for both are those of its M3Embedder.
 
 from pathlib import Path
 
-from app.inference.manifest import TOKENIZER_FILE
 from export.documents import Document
 from export.layers import Linear, Normalize, TokenHeads
 
@@ -16,8 +15,10 @@ MULTI_VECTOR_FILE = "colbert_linear.pt"
 _SPECIAL = ("cls_token", "eos_token", "pad_token", "unk_token")
 
 
-def read(folder: Path, width: int) -> TokenHeads:
+def read(folder: Path, width: int, tokenizer: Path) -> TokenHeads:
     """The heads in an encoder's folder, whose token embeddings are that wide; there may be none.
+
+    `tokenizer` is the file of the tokenizer that is served.
 
     Raises: ExportError for descriptions of the tokenizer that cannot be read.
     """
@@ -25,7 +26,7 @@ def read(folder: Path, width: int) -> TokenHeads:
     weighs, compares = sparse.is_file(), vectors.is_file()
     if not weighs and not compares:
         return TokenHeads()
-    special = _special_ids(folder)
+    special = _special_ids(folder, tokenizer)
     return TokenHeads(
         lexical=(Linear(sparse, width, 1, "ReLU"),) if weighs else (),
         multi_vector=(Linear(vectors, width), Normalize()) if compares else (),
@@ -34,9 +35,9 @@ def read(folder: Path, width: int) -> TokenHeads:
     )
 
 
-def _special_ids(folder: Path) -> dict[str, int]:
+def _special_ids(folder: Path, tokenizer: Path) -> dict[str, int]:
     """The ids of the special tokens that the tokenizer has, by their roles."""
-    ids = _ids(Document.read(folder / TOKENIZER_FILE))
+    ids = _ids(Document.read(tokenizer))
     found = {}
     for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the latter has the last say
         document = Document.read(folder / name)

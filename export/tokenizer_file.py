@@ -9,20 +9,35 @@ from app.inference.manifest import TOKENIZER_FILE
 from export.documents import Document, read_json
 from export.errors import ExportError
 
+# Whatever transformers may make a tokenizer of.
+_SOURCES = (
+    TOKENIZER_FILE,
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "*.model",
+)
 
-def keeps_case(folder: Path) -> bool:
-    """Whether the tokenizer of a checkpoint leaves upper-case letters as they are.
+
+def sources(folder: Path) -> list[Path]:
+    """The files of a checkpoint that its tokenizer is made of, where it has to be made."""
+    return [path for pattern in _SOURCES for path in sorted(folder.glob(pattern))]
+
+
+def keeps_case(path: Path) -> bool:
+    """Whether a tokenizer leaves upper-case letters as they are.
 
     Raises: ExportError for a file that is no tokenizer.
     """
-    path = folder / TOKENIZER_FILE
     normalizer = Document.read(path).value("normalizer", dict)
     return not any(_lowers(one) for one in _steps(normalizer, path))
 
 
-def write(folder: Path, target: Path, *, lower_case: bool) -> None:
-    """Copy the tokenizer of a checkpoint to `target`, and have it lower-case first if need be."""
-    path = folder / TOKENIZER_FILE
+def write(path: Path, target: Path, *, lower_case: bool) -> None:
+    """Copy a tokenizer to `target`, and have it lower-case first if need be."""
     if not lower_case:
         shutil.copyfile(path, target)
         return

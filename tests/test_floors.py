@@ -64,6 +64,7 @@ DOORS = {
     "onnxruntime_ep_openvino": {"app.inference.openvino"},
     "tokenizers": {
         "app.inference.tokenization", "export.onnx_reference", "export.reference",
+        "export.settled_tokenizer",
     },
     "orjson": {
         "app.api.body", "app.api.openai", "app.api.routes", "app.api.tokens", "app.api.verb",

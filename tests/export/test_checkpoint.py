@@ -458,13 +458,6 @@ def test_folder_without_config_is_refused(tmp_path: Path) -> None:
         checkpoint.read(tmp_path)
 
 
-def test_checkpoint_without_fast_tokenizer_is_refused_with_the_remedy(write: Write) -> None:
-    folder = write()
-    (folder / "tokenizer.json").unlink()
-    with pytest.raises(ExportError, match=r"needs a fast tokenizer; .* save_pretrained\(\)"):
-        checkpoint.read(folder)
-
-
 @pytest.mark.parametrize("content", [b"[]", b"{", b"\xff"])
 def test_damaged_config_is_refused_by_name(write: Write, content: bytes) -> None:
     folder = write()

@@ -17,6 +17,7 @@ from export.weight_files import of_encoder
 
 CHECKPOINT = Checkpoint(
     folder=Path(),
+    tokenizer=Path("tokenizer.json"),
     architecture="BertModel",
     model_type="bert",
     task="embedding",
