@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.process import end, start
+
 LOUD = {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}
 # Chromium reads commands from descriptor 3 and writes to 4.
 LAUNCH = 'exec "${@:3}" 3<&"$1" 4>&"$2"'
@@ -111,7 +113,7 @@ def chromium(folder: Path) -> Iterator[Page]:
     flags += ["--disable-background-networking", "--disable-component-update", "--no-proxy-server"]
     read_command, write_command = os.pipe()
     read_answer, write_answer = os.pipe()
-    process = subprocess.Popen(
+    process = start(
         ["/bin/bash", "-c", LAUNCH, "bash", str(read_command), str(write_answer), program, *flags],
         pass_fds=[read_command, write_answer],
         stdout=subprocess.DEVNULL,
@@ -122,7 +124,6 @@ def chromium(folder: Path) -> Iterator[Page]:
     try:
         yield Page(write_command, read_answer)
     finally:
-        process.kill()
-        process.wait()
+        end(process)
         os.close(write_command)
         os.close(read_answer)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from starlette.types import ASGIApp
 from app.api.endpoints import Service
 from app.application import build, create_app
 from app.settings import Settings
-from tests import tiny
+from tests import process, tiny
 
 # A machine that is busy with other work is no fault.
 settings.register_profile("patient", deadline=None)
@@ -22,6 +23,13 @@ settings.load_profile("patient")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with the longest, so that two processes end at about the same time."""
     items.sort(key=lambda item: item.path.parent.name != "slow")
+
+
+@pytest.fixture(autouse=True)
+def no_process_outlives_its_test() -> Iterator[None]:
+    """What a test starts ends with it, also where the test fails."""
+    with process.all_ended():
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -35,17 +43,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def make_service(tiny_model: Path) -> Iterator[Callable[..., tuple[Service, ASGIApp]]]:
     """Builds services over the tiny model with the settings given, and closes them."""
-    services: list[Service] = []
+    closing = ExitStack()
 
     def make(**changes: Any) -> tuple[Service, ASGIApp]:
         settings = Settings(**{"model_id": str(tiny_model), **changes})
         service = build(settings)
-        services.append(service)
+        closing.callback(lambda: asyncio.run(service.engine.close()))
         return service, create_app(service, settings)
 
-    yield make
-    for service in services:
-        asyncio.run(service.engine.close())
+    with closing:
+        yield make
 
 
 @pytest.fixture

@@ -125,7 +125,9 @@ def serve(repositories: Mapping[str, Path]) -> Iterator[Hub]:
         hub.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
-        yield hub
-        hub.release.set()
-        server.shutdown()
-        thread.join()
+        try:
+            yield hub
+        finally:
+            hub.release.set()
+            server.shutdown()
+            thread.join()

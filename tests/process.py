@@ -1,4 +1,4 @@
-"""A server in a process of its own, as an operator runs it."""
+"""Processes of tests: none outlives the test that started it. A server as an operator runs it."""
 
 import os
 import signal
@@ -6,12 +6,56 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, Self
 
 ROOT = Path(__file__).resolve().parent.parent
+_started: list[subprocess.Popen[Any]] = []
+
+
+def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any]:
+    """Start a process, with `subprocess.Popen`'s options; `all_ended` ends it if nothing else does.
+
+    Nothing else in the tests starts one that runs beside them.
+    """
+    process = subprocess.Popen(command, **options)
+    _started.append(process)
+    return process
+
+
+def end(process: subprocess.Popen[Any]) -> None:
+    """End a process by force, if it has not ended, and let go of its pipes."""
+    process.kill()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe is not None:
+            pipe.close()
+    process.wait()
+
+
+@contextmanager
+def all_ended() -> Iterator[None]:
+    """End what was started in the block, however the block ends."""
+    before = list(_started)
+    try:
+        yield
+    finally:
+        for process in _started:
+            if process not in before:
+                end(process)
+        _started[:] = before
+
+
+def variables(changes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of a process that a test starts: our own with changes, and without a Hub.
+
+    Our PYTHONPATH is kept behind another: it says which processor is seen.
+    """
+    changes = changes or {}
+    paths = [one["PYTHONPATH"] for one in (changes, os.environ) if "PYTHONPATH" in one]
+    kept = {"PYTHONPATH": os.pathsep.join(paths)} if paths else {}
+    return {**os.environ, "HF_HUB_OFFLINE": "1", **changes, **kept}
 
 
 def free_port() -> int:
@@ -22,7 +66,10 @@ def free_port() -> int:
 
 
 class Server:
-    """`python -m app` on a free port of the loopback interface."""
+    """`python -m app` on a free port of the loopback interface.
+
+    It ends with the test that started it; a fixture for several tests ends it: `with Server(…)`.
+    """
 
     def __init__(
         self,
@@ -37,6 +84,12 @@ class Server:
         flags = [*arguments, "--hostname", "127.0.0.1", "--port", str(self.port)]
         with nullcontext(subprocess.PIPE) if log is None else log.open("w") as output:
             self.process = launch(flags, environment or {}, module, output)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     @property
     def url(self) -> str:
@@ -59,9 +112,7 @@ class Server:
 
     def stop(self) -> None:
         """End it by force, if it has not ended."""
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
+        end(self.process)
 
 
 def wait_open(port: int, process: subprocess.Popen[str], seconds: float = 60) -> None:
@@ -89,10 +140,10 @@ def launch(
 
     No Hub is asked unless one is named.
     """
-    return subprocess.Popen(
+    return start(
         [sys.executable, "-m", module, *arguments],
         cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", **environment},
+        env=variables(environment),
         stdout=output,
         stderr=subprocess.STDOUT,
         pipesize=1 << 20,

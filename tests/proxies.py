@@ -4,11 +4,10 @@ import contextlib
 import os
 import pwd
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.process import free_port
+from tests.process import end, free_port, start
 
 HAPROXY = """
 defaults
@@ -71,9 +70,10 @@ def proxied(proxy: str, one: int, two: int, folder: Path) -> Iterator[int]:
     user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
     settings.write_text(template.format(port=port, one=one, two=two, folder=folder, user=user))
     flags = ["-db", "-f", str(settings)] if proxy == "haproxy" else ["-c", str(settings)]
-    process = subprocess.Popen([program, *flags])
+    process = start([program, *flags])
     try:
         yield port
-    finally:
         process.terminate()
         process.wait(timeout=30)
+    finally:
+        end(process)

@@ -28,15 +28,12 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     """A server that logs nothing of it."""
     log = tmp_path_factory.mktemp("aborts") / "log"
     level = ("--log-level", "warn,app.api.spans=off")
-    running = Server("--model-id", str(tiny_model), *level, log=log)
-    running.wait_ready()
-    yield running
-    running.signal()
-    try:
+    with Server("--model-id", str(tiny_model), *level, log=log) as running:
+        running.wait_ready()
+        yield running
+        running.signal()
         assert running.process.wait(30) == 0
         assert log.read_text() == ""
-    finally:
-        running.stop()
 
 
 @contextlib.contextmanager

@@ -5,7 +5,7 @@ import contextlib
 import json
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import hypercorn.asyncio.run
@@ -23,19 +23,15 @@ START = Callable[..., Server]
 
 
 @pytest.fixture
-def start(tiny_model: Path) -> Iterator[START]:
-    """Starts servers, and ends them."""
-    started: list[Server] = []
+def start(tiny_model: Path) -> START:
+    """Starts servers."""
 
     def one(*arguments: str) -> Server:
         server = Server("--model-id", str(tiny_model), *arguments)
-        started.append(server)
         server.wait_ready()
         return server
 
-    yield one
-    for server in started:
-        server.stop()
+    return one
 
 
 def read_all(connection: socket.socket) -> bytes:

@@ -114,10 +114,9 @@ def shown(server: Server) -> dict[str, int]:
 @pytest.fixture
 def server(tiny_model: Path) -> Iterator[Server]:
     limits = ("--max-concurrent-requests", str(PERMITS), "--max-client-batch-size", str(PERMITS))
-    running = Server("--model-id", str(tiny_model), *limits, "--log-level", "off")
-    running.wait_ready()
-    yield running
-    running.stop()
+    with Server("--model-id", str(tiny_model), *limits, "--log-level", "off") as running:
+        running.wait_ready()
+        yield running
 
 
 def test_the_metrics_are_what_the_clients_counted(server: Server) -> None:

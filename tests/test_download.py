@@ -102,8 +102,9 @@ def test_a_model_of_the_hub_is_downloaded_and_served_and_then_needs_no_network(
     hub: Hub, environment: dict[str, str], tmp_path: Path
 ) -> None:
     data = tmp_path / "data"
-    places = ["--huggingface-hub-cache", str(data), "--cache-dir", str(tmp_path / "prepared")]
-    server = Server("--model-id", MODEL, *places, environment=environment)
+    flags = ["--huggingface-hub-cache", str(data), "--cache-dir", str(tmp_path / "prepared")]
+    flags += ["--dtype", "float32"]
+    server = Server("--model-id", MODEL, *flags, environment=environment)
     server.wait_ready()
     with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
         connection.request(
@@ -123,7 +124,7 @@ def test_a_model_of_the_hub_is_downloaded_and_served_and_then_needs_no_network(
     before, asked = contents(data), len(hub.requests)
     offline = {**environment, "HF_HUB_OFFLINE": "1"}
     for again in (environment, offline):
-        server = Server("--model-id", MODEL, *places, environment=again)
+        server = Server("--model-id", MODEL, *flags, environment=again)
         server.wait_ready()
         server.signal()
         assert "was prepared before" in server.output()

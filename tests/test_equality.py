@@ -34,10 +34,9 @@ EXACT = ("--model-id", DEFAULT_MODEL_ID, "--models-dir", str(ROOT / "models"), "
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    running = Server(*EXACT)
-    running.wait_ready()
-    yield running
-    running.stop()
+    with Server(*EXACT) as running:
+        running.wait_ready()
+        yield running
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,7 @@
 import contextlib
 import http.client
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,20 +16,16 @@ START = Callable[..., Server]
 
 
 @pytest.fixture
-def start(tiny_model: Path) -> Iterator[START]:
-    """Starts servers with a fault, and ends them."""
-    started: list[Server] = []
+def start(tiny_model: Path) -> START:
+    """Starts servers with a fault."""
 
     def one(fault: str, *flags: str) -> Server:
         arguments = (fault, "--model-id", str(tiny_model), *IMPATIENT, *flags)
         server = Server(*arguments, module="tests.faulty")
-        started.append(server)
         server.wait_ready()
         return server
 
-    yield one
-    for server in started:
-        server.stop()
+    return one
 
 
 def post(server: Server, text: str) -> tuple[int, str]:

@@ -170,3 +170,15 @@ def test_each_library_has_its_doors(library: str) -> None:
 @pytest.mark.parametrize("module", [*APP, *EXPORT])
 def test_nothing_lives_in_a_drawer(module: str) -> None:
     assert module.rsplit(".", 1)[-1] not in {"utils", "helpers", "common", "misc"}
+
+
+def test_what_tests_start_ends_with_them() -> None:
+    """Only one module starts processes, and ends them where a test fails."""
+    starting = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "tests").rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Popen")
+    }
+    elsewhere = {"tests/bench/infinity.py", "tests/clients/service.py"}  # programs of their own
+    assert starting - elsewhere == {"tests/process.py"}

@@ -24,23 +24,20 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server that is soon out of patience; whatever it is sent, it logs no error of its own."""
     log = tmp_path_factory.mktemp("http2") / "log"
-    running = Server("--model-id", str(tiny_model), *PATIENCE, log=log)
-    running.wait_ready()
-    yield running
-    running.signal()
-    running.process.wait(30)
-    running.stop()
-    assert running.process.returncode == 0
+    with Server("--model-id", str(tiny_model), *PATIENCE, log=log) as running:
+        running.wait_ready()
+        yield running
+        running.signal()
+        assert running.process.wait(30) == 0
     assert "Traceback" not in log.read_text()
 
 
 @pytest.fixture
 def own_server(tiny_model: Path) -> Iterator[Server]:
     """A server that the test ends."""
-    running = Server("--model-id", str(tiny_model))
-    running.wait_ready()
-    yield running
-    running.stop()
+    with Server("--model-id", str(tiny_model)) as running:
+        running.wait_ready()
+        yield running
 
 
 def held(server: Server) -> set[str]:

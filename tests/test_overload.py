@@ -50,10 +50,9 @@ def test_the_projects_page_has_a_place_for_the_report() -> None:
 
 @pytest.fixture
 def server(tiny_model: Path) -> Iterator[Server]:
-    running = Server("--model-id", str(tiny_model), "--max-concurrent-requests", "3")
-    running.wait_ready()
-    yield running
-    running.stop()
+    with Server("--model-id", str(tiny_model), "--max-concurrent-requests", "3") as running:
+        running.wait_ready()
+        yield running
 
 
 def test_clients_that_do_not_wait_get_answers_and_refusals(server: Server) -> None:

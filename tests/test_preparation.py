@@ -27,10 +27,11 @@ from app.inference.snapshot import candidates, graph_file, is_whole, roots
 from app.settings import Settings
 from app.workspace import temporary_folder
 from tests import tiny
-from tests.process import ROOT, Server
+from tests.process import ROOT, Server, end, start, variables
 from tests.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
 
 MODEL = "tests/small"
+EXACT = ("--dtype", "float32")
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 
 
@@ -96,7 +97,7 @@ def test_a_model_of_the_hub_s_cache_is_served(
     write_cache(data / layout, folder)
     before = contents(data)
     server = Server(
-        "--model-id", MODEL, "--cache-dir", str(tmp_path / "prepared"),
+        "--model-id", MODEL, "--cache-dir", str(tmp_path / "prepared"), *EXACT,
         environment={**without_torch, "HUGGINGFACE_HUB_CACHE": str(data)},
     )  # fmt: skip
     server.wait_ready()
@@ -111,9 +112,8 @@ def test_a_folder_is_served_from_a_temporary_one_that_is_gone_once_it_is_loaded(
     folder: Path, tmp_path: Path, without_torch: dict[str, str]
 ) -> None:
     (tmp_path / "tmp").mkdir()
-    server = Server(
-        "--model-id", str(folder), environment={**without_torch, "TMPDIR": str(tmp_path / "tmp")}
-    )
+    environment = {**without_torch, "TMPDIR": str(tmp_path / "tmp")}
+    server = Server("--model-id", str(folder), *EXACT, environment=environment)
     server.wait_ready()
     np.testing.assert_allclose(served(server), expected(), atol=1e-6)
     assert list((tmp_path / "tmp").iterdir()) == []
@@ -184,7 +184,8 @@ def blocked(settings: Settings, folder: Path) -> Iterator[tuple[Server, int]]:
     place.mkdir(parents=True)
     with (place / f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        server = Server("--model-id", str(folder), "--cache-dir", str(settings.cache_dir))
+        command = ("--model-id", str(folder), "--cache-dir", str(settings.cache_dir))
+        server = Server(*command, *EXACT)
         assert server.process.stdout is not None
         for line in server.process.stdout:
             if "waiting for another export" in line:
@@ -192,7 +193,6 @@ def blocked(settings: Settings, folder: Path) -> Iterator[tuple[Server, int]]:
         number = server.process.pid
         [child] = Path(f"/proc/{number}/task/{number}/children").read_text().split()
         yield server, int(child)
-        server.stop()
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
@@ -230,15 +230,15 @@ def test_what_a_killed_start_leaves_is_removed_by_the_next(folder: Path, tmp_pat
     temporary.mkdir()
     environment = {"TMPDIR": str(temporary)}
     script = "from app.workspace import temporary_folder as t\nwith t(): print(), input()"
-    with subprocess.Popen(
-        [sys.executable, "-u", "-c", script], cwd=ROOT, env={**os.environ, **environment},
+    killed = start(
+        [sys.executable, "-u", "-c", script], cwd=ROOT, env=variables(environment),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    ) as killed:  # fmt: skip
-        assert killed.stdout is not None
-        killed.stdout.readline()
-        killed.kill()
+    )  # fmt: skip
+    assert killed.stdout is not None
+    killed.stdout.readline()
+    end(killed)
     assert len(list(temporary.iterdir())) == 1
-    server = Server("--model-id", str(folder), environment=environment)
+    server = Server("--model-id", str(folder), *EXACT, environment=environment)
     server.wait_ready()
     np.testing.assert_allclose(served(server), expected(), atol=1e-6)
     assert list(temporary.iterdir()) == []

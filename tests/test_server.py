@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.process import ROOT, Server, free_port, launch, wait_open
+from tests.process import ROOT, Server, free_port, launch, start, wait_open
 
 HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
 
@@ -26,19 +26,17 @@ HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
 @pytest.fixture(scope="module")
 def server(tiny_model: Path) -> Iterator[Server]:
     """A server that tests only send requests to."""
-    running = Server("--model-id", str(tiny_model))
-    running.wait_ready()
-    yield running
-    running.stop()
+    with Server("--model-id", str(tiny_model)) as running:
+        running.wait_ready()
+        yield running
 
 
 @pytest.fixture
 def own_server(tiny_model: Path) -> Iterator[Server]:
     """A server that the test may end."""
-    running = Server("--model-id", str(tiny_model))
-    running.wait_ready()
-    yield running
-    running.stop()
+    with Server("--model-id", str(tiny_model)) as running:
+        running.wait_ready()
+        yield running
 
 
 def embed(connection: http.client.HTTPConnection, text: str = "the cat") -> list[list[float]]:
@@ -232,23 +230,19 @@ def test_a_log_that_nobody_reads_changes_nothing(
         Path("/dev/full").open("w") as full,
         errors.open("w") as err,
     ):
-        process = subprocess.Popen(
+        process = start(
             [sys.executable, "-m", "app", "--model-id", str(tiny_model), "--port", str(port)],
             stdout=full if missing == "full disk" else no_reader,
             stderr=err,
             text=True,
             preexec_fn=close,
         )
-    try:
-        wait_open(port, process)
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
-            for _ in range(3):
-                embed(connection)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-    finally:
-        process.kill()
-        process.wait()
+    wait_open(port, process)
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
+        for _ in range(3):
+            embed(connection)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0
     assert errors.read_text() == ""
 
 
@@ -520,11 +514,7 @@ def test_a_signal_during_the_start_ends_the_process(tiny_model: Path) -> None:
     assert starting.stdout is not None
     starting.stdout.readline()  # the settings: the model is loaded next
     starting.send_signal(signal.SIGTERM)
-    try:
-        starting.communicate(timeout=20)
-    except subprocess.TimeoutExpired:
-        starting.kill()
-        raise
+    starting.communicate(timeout=20)
     assert starting.returncode in {0, 143}
 
 

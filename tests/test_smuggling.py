@@ -15,14 +15,11 @@ from tests.process import Server
 @pytest.fixture(scope="module")
 def server(tiny_model: Path) -> Iterator[Server]:
     """At its end it has answered no request that was hidden in another."""
-    running = Server("--model-id", str(tiny_model))
-    running.wait_ready()
-    yield running
-    try:
+    with Server("--model-id", str(tiny_model)) as running:
+        running.wait_ready()
+        yield running
         assert b'path="/livez"' in metrics(running)
         assert b'path="/info"' not in metrics(running)
-    finally:
-        running.stop()
 
 
 def metrics(server: Server) -> bytes:

@@ -37,10 +37,11 @@ def serve(model: str = MODEL, **environment: str) -> Iterator[str]:
     try:
         _wait_ready(server, url)
         yield url
-    finally:
         server.terminate()
-        server.wait(60)
-    assert server.returncode == 0
+        assert server.wait(60) == 0
+    finally:
+        server.kill()
+        server.wait()
 
 
 def build_reranker(folder: Path) -> None:

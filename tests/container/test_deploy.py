@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import process
 from tests.container.podman import Container, podman
 from tests.process import ROOT, free_port
 
@@ -25,7 +26,7 @@ def engine(folder: Path) -> Iterator[str]:
     """Podman behind Docker's API, on a socket of its own."""
     socket = folder / "podman.sock"
     command = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    service = process.start(command, stderr=subprocess.DEVNULL)
     try:
         end = time.monotonic() + 30
         while not socket.exists():
@@ -33,8 +34,7 @@ def engine(folder: Path) -> Iterator[str]:
             time.sleep(0.05)
         yield f"unix://{socket}"
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        process.end(service)
 
 
 def test_compose_runs_it_hardened_and_stops_it_politely(image: str, tmp_path: Path) -> None:

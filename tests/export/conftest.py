@@ -1,7 +1,6 @@
 """Tiny checkpoints with random weights, and one real export of them for the whole session."""
 
 import json
-import os
 import shutil
 import signal
 import subprocess
@@ -15,6 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from export import pipeline
 from export.request import Request
+from tests import process
 
 ROOT = Path(__file__).resolve().parents[2]
 _WORDS = (
@@ -167,11 +167,12 @@ def start_export() -> Callable[..., subprocess.Popen[str]]:
     """Start `python -m export` with the given arguments in a process of its own."""
 
     def start(*arguments: object, **environment: str) -> subprocess.Popen[str]:
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("HF_", "COV"))}
-        return subprocess.Popen(  # our own module
+        variables = process.variables(environment)
+        left_out = {k for k in variables if k.startswith(("HF_", "COV"))} - environment.keys()
+        return process.start(
             [sys.executable, "-m", "export", *map(str, arguments)],
             cwd=ROOT,
-            env=kept | {"HF_HUB_OFFLINE": "1"} | environment,
+            env={"HF_HUB_OFFLINE": "1"} | {k: variables[k] for k in variables.keys() - left_out},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

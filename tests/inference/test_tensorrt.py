@@ -28,7 +28,7 @@ from app.inference.manifest import SENTENCE_EMBEDDING
 from app.inference.plan import ORT_NAMES, Here, Plan, Wanted
 from app.inference.providers import candidates
 from app.settings import Settings
-from tests import tiny
+from tests import process, tiny
 from tests.process import ROOT
 
 HERE = Here(frozenset(ORT_NAMES.values()), 2, bfloat16=False)
@@ -208,12 +208,12 @@ with tensorrt.kept(Path(sys.argv[1]), "GPU", "name"):
 
 def test_a_signal_ends_a_build_and_nothing_is_left_of_it(tmp_path: Path) -> None:
     command = [sys.executable, "-c", _PROGRAM, str(tmp_path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == "building\n"
-        assert [path.name for path in tmp_path.rglob("name")] == ["name"]
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 143
+    building = process.start(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    assert building.stdout is not None
+    assert building.stdout.readline() == "building\n"
+    assert [path.name for path in tmp_path.rglob("name")] == ["name"]
+    building.send_signal(signal.SIGTERM)
+    assert building.wait(30) == 143
     assert not list((tmp_path / "tensorrt" / "GPU").iterdir())
 
 

@@ -57,12 +57,11 @@ def clock(tmp_path: Path) -> Clock:
 @pytest.fixture
 def server(tiny_model: Path, tmp_path: Path, clock: Clock) -> Iterator[Server]:
     flags = ("--client-timeout-seconds", "3", "--run-timeout-seconds", "5")
-    running = Server(
+    with Server(
         "--model-id", str(tiny_model), *flags, environment=clock.environment, log=tmp_path / "log"
-    )
-    running.wait_ready()
-    yield running
-    running.stop()
+    ) as running:
+        running.wait_ready()
+        yield running
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 import contextlib
 import http.client
 import json
-import os
 import random
 import shutil
 import signal
@@ -19,6 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.inference.manifest import Manifest
+from tests import process
 from tests.export.conftest import write_bert
 from tests.process import ROOT, Server
 
@@ -43,10 +43,10 @@ def exported(checkpoints: tuple[Path, Path], tmp_path_factory: pytest.TempPathFa
 
 
 def start(checkpoint: Path, models: Path) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
+    return process.start(
         [sys.executable, "-B", "-m", "export", str(checkpoint), "--models-dir", str(models)],
         cwd=ROOT,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        env=process.variables(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,

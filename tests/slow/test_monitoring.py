@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests import process
 from tests.process import ROOT, Server, free_port
 
 pytestmark = pytest.mark.slow
@@ -116,11 +117,11 @@ def prometheus(server: Server, folder: Path) -> Iterator[Prometheus]:
     command = [program("prometheus"), f"--config.file={folder / 'prometheus.yml'}"]
     command += [f"--storage.tsdb.path={folder / 'data'}", "--log.level=error"]
     command += [f"--web.listen-address=127.0.0.1:{port}"]
-    process = subprocess.Popen(command, cwd=folder)
+    monitor = process.start(command, cwd=folder)
     try:
         end = time.monotonic() + 60
         while True:
-            assert process.poll() is None, "Prometheus ended"
+            assert monitor.poll() is None, "Prometheus ended"
             assert time.monotonic() < end, "Prometheus does not listen"
             with contextlib.suppress(OSError, ValueError):
                 if get(port, "/api/v1/targets")["data"]["activeTargets"]:
@@ -128,8 +129,7 @@ def prometheus(server: Server, folder: Path) -> Iterator[Prometheus]:
             time.sleep(0.05)
         yield Prometheus(port)
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        process.end(monitor)
 
 
 def ask(server: Server) -> None:

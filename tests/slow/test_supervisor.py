@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import tiny
+from tests import process, tiny
 from tests.process import ROOT, free_port
 from tests.snapshot import write_folder
 
@@ -70,7 +70,7 @@ class Supervisor:
         )
         program = shutil.which("supervisord")
         assert program is not None, "install supervisor"
-        self._process = subprocess.Popen(
+        self._process = process.start(
             [program, "-c", str(self._configuration)], stdout=subprocess.DEVNULL
         )
 
@@ -99,8 +99,11 @@ class Supervisor:
             time.sleep(0.02)
 
     def stop(self) -> None:
-        self._process.terminate()
-        self._process.wait(60)
+        self._process.terminate()  # by force, it would leave the service behind
+        try:
+            self._process.wait(60)
+        finally:
+            process.end(self._process)
 
 
 @contextlib.contextmanager
