@@ -67,6 +67,7 @@ class Checkpoint:
     brings_code: bool = False  # whether its repository holds an implementation of its own
     lower_case: bool = False  # whether texts are to be lower-cased before the tokenizer sees them
     labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
+    counts_labels: bool = False  # whether transformers must be told how many there are
     activation: Activation | None = None  # of classifiers and rerankers: makes scores of logits
     tokens: TokenHeads = field(default_factory=TokenHeads)
     splade: Splade | None = None  # of SPLADE models
@@ -124,7 +125,7 @@ def read(
     encoder = folder / modules.encoder
     config = _config(encoder)
     architecture = kinds.architecture(config)
-    labels = kinds.labels(architecture, config)
+    labels = kinds.labels(architecture, config, encoder)
     decision = pooling_source.decide(
         choice, modules, "" if labels else model_id, architecture, folder
     )
@@ -157,6 +158,7 @@ def read(
         brings_code=kinds.brings_code(config),
         lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(tokenizer),
         labels=labels,
+        counts_labels=bool(labels) and not kinds.names_labels(config),
         activation=kinds.activation(config, labels),
         tokens=_tokens(task, modules, config, encoder, tokenizer),
         splade=(modules.splade or USUAL) if task == "splade" else None,

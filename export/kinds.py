@@ -4,16 +4,19 @@ Rules follow TEI 1.9.3 (router/src/lib.rs) where it has one.
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from app.inference import spellings
 from app.inference.manifest import Activation, Task, usual_activation
 from app.inference.spellings import PoolingChoice
+from export import label_rows
 from export.documents import Document
 from export.errors import ExportError
 from export.sentence_modules import SentenceModules
 
 CHOICES = tuple(spellings.POOLINGS)  # as an option of the command line has them
+_LABELS = 2  # of a classifier whose config.json does not say how many, by transformers' rule
 _GENERATORS = ("ForCausalLM", "LMHeadModel")
 _EMBEDDER_TAGS = frozenset({"feature-extraction", "sentence-similarity"})
 # What a model card calls models of another kind, which no pooling makes an embedding model of.
@@ -104,22 +107,26 @@ def why_no_embedder(architecture: str, tag: str | None) -> str | None:
     )
 
 
-def labels(architecture: str, config: Document) -> tuple[str, ...]:
+def names_labels(config: Document) -> bool:
+    """Whether config.json says what transformers makes labels of; else it counts on two."""
+    return bool(config.value("id2label", dict))
+
+
+def labels(architecture: str, config: Document, folder: Path) -> tuple[str, ...]:
     """A classifier's labels, by position in its logits; none for other models.
 
-    Raises: ExportError when config.json does not say them.
+    Where config.json does not name them, the weights in `folder` say how many there are, and they
+    are called as transformers calls them.
+
+    Raises: ExportError for labels or weights that cannot be read.
     """
     if not architecture.endswith("Classification"):
         return ()
     names: dict[str, Any] = config.value("id2label", dict) or {
         str(number): name for name, number in (config.value("label2id", dict) or {}).items()
     }
-    if not names:
-        raise ExportError(
-            "config.json does not contain `id2label`: write each label of the classifier there, "
-            'as {"0": "first", …}'
-        )
-    found = tuple(names.get(str(i), f"LABEL_{i}") for i in range(len(names)))
+    count = len(names) or label_rows.count(folder) or config.value("num_labels", int) or _LABELS
+    found = tuple(names.get(str(i), f"LABEL_{i}") for i in range(count))
     for name in found:
         if not isinstance(name, str):
             raise ExportError(f"config.json: id2label: {name!r} is not a string")

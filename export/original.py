@@ -55,10 +55,12 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
     loaded = tokenizer(checkpoint, trust_code=trust_code)
     where = _where(checkpoint, trust_code=trust_code)
     trusted = where["trust_remote_code"]
-    attention = {"attn_implementation": "eager"} if eager else {}
+    options: dict[str, Any] = {"attn_implementation": "eager"} if eager else {}
+    if checkpoint.counts_labels:
+        options["num_labels"] = len(checkpoint.labels)
     try:
         model, loading = _class(checkpoint).from_pretrained(
-            checkpoint.folder, dtype=torch.float32, output_loading_info=True, **where, **attention
+            checkpoint.folder, dtype=torch.float32, output_loading_info=True, **where, **options
         )
     except Exception as error:
         files = f"config.json and the weights in {checkpoint.folder}"

@@ -115,7 +115,8 @@ def _make_here(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Mad
 
 def _convert(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Path:
     """The bare graph, by optimum where it knows the architecture."""
-    if _HAS_OPTIMUM and original.is_native(checkpoint):
+    # Optimum reads config.json by itself, and counts two labels where it names none.
+    if _HAS_OPTIMUM and original.is_native(checkpoint) and not checkpoint.counts_labels:
         from export import convert
 
         if convert.knows(checkpoint):

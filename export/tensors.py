@@ -4,7 +4,7 @@ Pickles are loaded with `weights_only`, which builds tensors and runs nothing.
 """
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -26,6 +26,16 @@ def load(layers: Sequence[Layer]) -> Weights:
     Raises: ExportError naming the file that is missing, damaged or of another shape.
     """
     return {layer: _load_layer(layer) for layer in layers}
+
+
+def shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """The name and shape of each tensor in a file.
+
+    Raises: ExportError for a file that is damaged.
+    """
+    found = _open(path)
+    for name, tensor in found.items() if isinstance(found, Mapping) else ():
+        yield name, tuple(getattr(tensor, "shape", ()))
 
 
 def _load_layer(layer: Layer) -> Tensors:

@@ -239,6 +239,8 @@ CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
         ({"label2id": {"glad": 1, "sad": 0}}, "classifier", ("sad", "glad")),
         ({"id2label": {"0": "sad", "2": "glad"}}, "classifier", ("sad", "LABEL_1")),
         ({"id2label": {"0": "LABEL_0"}}, "reranker", ("LABEL_0",)),
+        ({}, "classifier", ("LABEL_0", "LABEL_1")),  # as transformers counts
+        ({"num_labels": 1}, "reranker", ("LABEL_0",)),
     ],
 )
 def test_labels_make_a_classifier_or_a_reranker(
@@ -396,11 +398,6 @@ def test_length_of_a_model_without_positions_is_the_tokenizers(write: Write) -> 
             {"architectures": ["BertForTokenClassification"], "id2label": {"0": "O", "1": "I"}},
             {},
             "BertForTokenClassification: classifiers of tokens are not supported",
-        ),
-        (
-            {"architectures": ["BertForSequenceClassification"]},
-            {},
-            "config.json does not contain `id2label`: write each label",
         ),
         (
             {"architectures": ["BertForSequenceClassification"], "id2label": {"0": 3}},

@@ -1,23 +1,28 @@
 """Kinds: classifiers, rerankers and SPLADE models, exported, served, and equal to transformers."""
 
 import asyncio
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
+from safetensors.torch import load_file
+from sentence_transformers import CrossEncoder
 
 from app.application import build, create_app
 from app.inference.manifest import Manifest, Task
 from app.settings import Settings
+from export import checkpoint as checkpoints
 from export import convert, from_onnx, pipeline
 from export.errors import ExportError
 from export.from_onnx import Preparation
 from export.request import Request
 from tests.asgi import post
-from tests.export.conftest import write_headed
+from tests.export.conftest import write_headed, write_json
 
 TEXTS = ["water", "music in the city on a monday", "x" * 90, "a python song"]
 PAIRS = [("water", text) for text in TEXTS]
@@ -27,7 +32,6 @@ Load = Callable[[Path, str], Callable[..., NDArray[np.float32]]]
 @pytest.fixture(scope="module")
 def load() -> Load:
     """Loads transformers' own model as a function from texts to logits."""
-    import torch
     import transformers
 
     library: Any = transformers
@@ -99,6 +103,44 @@ def test_a_classifier(tmp_path: Path, load: Load, export: Export) -> None:
         scores = {item["label"]: item["score"] for item in answer}
         expected = original(*texts)
         np.testing.assert_allclose([scores[name] for name in labels.values()], expected, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["safetensors", "pickle"])
+@pytest.mark.parametrize(("rows", "task"), [(1, "reranker"), (3, "classifier")])
+def test_the_weights_count_labels_that_nothing_names(
+    tmp_path: Path, kind: str, rows: int, task: Task
+) -> None:
+    folder = unnamed(write_headed(tmp_path / "c", "BertForSequenceClassification", num_labels=rows))
+    if kind == "pickle":
+        weights = folder / "model.safetensors"
+        torch.save(load_file(weights), folder / "pytorch_model.bin")
+        weights.unlink()
+    found = checkpoints.read(folder)
+    assert (found.task, found.labels) == (task, tuple(f"LABEL_{row}" for row in range(rows)))
+
+
+def test_a_cross_encoder_without_labels_scores_as_the_library_does(tmp_path: Path) -> None:
+    folder = unnamed(write_headed(tmp_path / "c", "BertForSequenceClassification", num_labels=1))
+    exported = from_checkpoint(folder)
+    manifest = Manifest.read(exported)
+    assert (manifest.task, manifest.labels) == ("reranker", ("LABEL_0",))
+    with pytest.raises(RuntimeError, match="size mismatch"):  # it counts on two
+        CrossEncoder(str(folder), device="cpu", local_files_only=True)
+    library = CrossEncoder(str(folder), num_labels=1, device="cpu", local_files_only=True)
+    query, texts = PAIRS[0][0], [text for _, text in PAIRS]
+    answers = ask(exported, "/rerank", {"query": query, "texts": texts})
+    scores = {answer["index"]: answer["score"] for answer in answers}
+    expected = library.predict([(query, text) for text in texts])
+    np.testing.assert_allclose([scores[i] for i in range(len(texts))], expected, atol=1e-5)
+
+
+def unnamed(folder: Path) -> Path:
+    """The checkpoint without the names of its labels, as older ones are."""
+    config = json.loads((folder / "config.json").read_text())
+    kept = {key: value for key, value in config.items() if key not in {"id2label", "label2id"}}
+    write_json(folder / "config.json", kept)
+    (folder / "sentence_bert_config.json").unlink()  # which no cross-encoder is loaded with
+    return folder
 
 
 def test_a_classifier_of_several_labels_at_once_scores_each_by_itself(tmp_path: Path) -> None:
