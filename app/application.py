@@ -26,6 +26,7 @@ from app.inference.health import Health
 from app.inference.loading import LoadOptions, load, output_for
 from app.inference.manifest import Manifest, ManifestError
 from app.inference.plan import Plan
+from app.inference.routing import Routing
 from app.inference.runner_pool import RunOptions
 from app.inference.worker import BatchWorker
 from app.info import info
@@ -80,14 +81,14 @@ def build(settings: Settings) -> Service:
         model_name=settings.model_name,
         labels=model.manifest.labels,
         activation=model.manifest.scored_by,
-        prompts=model.manifest.prompts,
+        prompt_names=_prompt_names(model.manifest),
         created=int(datetime.fromisoformat(model.manifest.created).timestamp()),
         info=info(settings, model, workers),
         bodies=Bodies(_body_limits(settings)),
         limits=Limits(
             inputs=settings.max_client_batch_size,
             dimensions=model.manifest.dimensions,
-            prompts=tuple(model.manifest.prompts),
+            prompts=_prompt_names(model.manifest),
             body_bytes=settings.payload_limit,
         ),
         api_key=settings.api_key,
@@ -190,7 +191,14 @@ def _admission_options(settings: Settings, manifest: Manifest) -> AdmissionOptio
         max_concurrent_requests=settings.max_concurrent_requests,
         max_client_batch_size=settings.max_client_batch_size,
         tokenization_timeout_seconds=settings.run_timeout_seconds,
+        routing=Routing.of(manifest),
+        default_prompt_name=settings.default_prompt_name,
     )
+
+
+def _prompt_names(manifest: Manifest) -> tuple[str, ...]:
+    """What a request may ask for: the model's prompts, and the names that choose a route."""
+    return tuple(dict.fromkeys((*manifest.prompts, *Routing.of(manifest).names)))
 
 
 def _body_limits(settings: Settings) -> BodyLimits:
@@ -213,4 +221,7 @@ def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
     """As in TEI, the checkpoint's own `default_prompt_name` counts only if it is asked for."""
     if settings.default_prompt_name is None:
         return settings.default_prompt
+    routing = Routing.of(manifest)
+    if routing.knows(settings.default_prompt_name):
+        return routing.prompt(settings.default_prompt_name)
     return preflight.default_prompt(manifest.prompts, settings.default_prompt_name)

@@ -35,7 +35,19 @@ def info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> d
         "vectors_left_out": model.manifest.left_out,
         "activation": model.manifest.scored_by if model.manifest.labels else None,
         "pooling_source": "--pooling" if settings.pooling else model.manifest.pooling_source,
+        **_routes(model.manifest),
     }
+
+
+def _routes(manifest: Manifest) -> dict[str, object]:
+    """How queries and documents take different ways, of models in which they do."""
+    if not manifest.routes:
+        return {}
+    routes = {
+        route.name: {"prompt_names": route.asked_as, "max_input_length": route.max_input_length}
+        for route in manifest.routes
+    }
+    return {"routes": routes, "default_route": manifest.default_route}
 
 
 def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:

@@ -22,7 +22,6 @@ from app.inference import machine, proof
 from app.inference.batch import CPU_RUN_TOKENS
 from app.inference.manifest import (
     PROBES_FILE,
-    TASK_OUTPUTS,
     Certificate,
     Dtype,
     Manifest,
@@ -30,6 +29,7 @@ from app.inference.manifest import (
 )
 from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
+from app.inference.routing import Routing
 from app.inference.session import Session, plans
 from app.inference.tokenization import EncodeOptions, Tokenization
 
@@ -97,6 +97,8 @@ def _every(manifest: Manifest) -> Iterator[Plan]:
         except StartupError:
             continue  # not on this machine
         for plan in found:
+            if manifest.routes and not _has_graph(manifest, plan):
+                continue  # which the CPU alone computes
             if plan.compute_dtype not in {"float16", "int8"} or _has_graph(manifest, plan):
                 yield plan
     if _has_graph(manifest, HALVES_ON_CPU):
@@ -141,7 +143,8 @@ def _read(folder: Path) -> tuple[Manifest, Probes]:
     probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
     require_width(probes, manifest.dimensions, folder / PROBES_FILE)
     inputs = {name for graph in manifest.graphs for name in graph.inputs}
-    _check_tokens(Tokenization.load(folder, manifest), probes, inputs)
+    routing = Routing.of(manifest)
+    _check_tokens(Tokenization.load(folder, manifest), routing, probes, inputs)
     return manifest, probes
 
 
@@ -149,8 +152,7 @@ def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Ce
     longest = max(map(len, probes.inputs))
     limits = plan.limits(manifest.max_input_length, MAX_BATCH_TOKENS)
     session = Session.load(folder, manifest, plan, limits)
-    output = TASK_OUTPUTS[manifest.task]
-    agreement = proof.replay(session, probes, manifest.padding, limits, output)
+    agreement = proof.replay_model(session, manifest, probes, limits)
     return Certificate(
         graph=session.graph.file,
         provider=session.provider,
@@ -165,12 +167,17 @@ def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Ce
 
 
 def _check_tokens(
-    tokenization: Tokenization, probes: Probes, graph_inputs: Collection[str]
+    tokenization: Tokenization, routing: Routing, probes: Probes, graph_inputs: Collection[str]
 ) -> None:
     """Raise StartupError naming the first text that serving tokenizes differently."""
     prompts = probes.prompts or ("",) * len(probes)
-    for text, prompt, expected in zip(probes.texts, prompts, probes.inputs, strict=True):
-        [actual] = tokenization.encode_now([text], EncodeOptions(prompt or None))
+    names = probes.names or ("",) * len(probes)
+    for text, prompt, name, expected in zip(
+        probes.texts, prompts, names, probes.inputs, strict=True
+    ):
+        before = routing.prompt(name) if name else prompt
+        options = EncodeOptions(before or None, route=routing.route(name or None))
+        [actual] = tokenization.encode_now([text], options)
         _check_same(text, "is tokenized as", expected.input_ids, actual.input_ids)
         if expected.prompt_length != actual.prompt_length:
             raise StartupError(

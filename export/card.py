@@ -43,6 +43,13 @@ def _facts(manifest: Manifest) -> Iterator[str]:
         yield f"| scores | {_SCORES[manifest.scored_by]} |"
     if manifest.token_outputs:
         yield f"| for each token | {', '.join(manifest.token_outputs)} |"
+    for route in manifest.routes:
+        asked = ", ".join(f"`{name}`" for name in route.asked_as)
+        default = ", the default" if route.name == manifest.default_route else ""
+        yield (
+            f"| route {route.name}{default} | prompt names {asked}; "
+            f"{route.max_input_length} tokens |"
+        )
     yield f"| maximum length | {manifest.max_input_length} tokens |"
     yield f"| prompts | {', '.join(manifest.prompts) or 'none'} |"
     yield f"| vector space | `{manifest.fingerprint}` |"

@@ -23,7 +23,7 @@ from app.inference.manifest import (
 )
 from app.inference.spellings import PoolingChoice
 from export import checkpoint as checkpoints
-from export import precisions, probes
+from export import precisions, probes, routers
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.errors import ExportError
@@ -84,6 +84,11 @@ def prepare(wanted: Preparation) -> Path:
         graph_file = snapshot.graph_file(wanted.source)
         if graph_file is None:
             raise ExportError(f"{wanted.source} holds no model.onnx and no onnx/model.onnx")
+        if routers.read(wanted.source) is not None:
+            raise ExportError(
+                "the model embeds queries and documents in different ways, or is static: export "
+                "it from its original weights"
+            )
         checkpoint = checkpoints.read(
             wanted.source, wanted.pooling, snapshot.hub_id(wanted.source) or wanted.id
         )

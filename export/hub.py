@@ -22,7 +22,7 @@ from huggingface_hub.errors import (
 )
 
 from app.inference import snapshot
-from export import model_card, token_heads
+from export import model_card, routers, token_heads
 from export.errors import ExportError
 
 logger = logging.getLogger(__name__)
@@ -33,6 +33,7 @@ _DESCRIPTIONS = (
     "sentence_*_config.json",
     "config_sentence_transformers.json",
     "[0-9]*_*/config.json",
+    *routers.DESCRIPTIONS,
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -48,6 +49,7 @@ _LAYERS = (
     "[0-9]*_*/pytorch_model.bin",
     token_heads.SPARSE_FILE,
     token_heads.MULTI_VECTOR_FILE,
+    *routers.WEIGHTS,
 )
 _SAFETENSORS = (
     "model.safetensors",

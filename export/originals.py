@@ -113,6 +113,16 @@ def _make_here(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Mad
     return Made(graph, tools, code)
 
 
+def bare(checkpoint: Checkpoint, folder: Path) -> Path:
+    """The bare graph of a checkpoint that transformers implements here, in a new folder.
+
+    Raises: ExportError for any other, with the remedy.
+    """
+    if not original.is_native(checkpoint):
+        _refuse(checkpoint)
+    return _convert(checkpoint, folder, trust_code=False)
+
+
 def _convert(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Path:
     """The bare graph, by optimum where it knows the architecture."""
     # Optimum reads config.json by itself, and counts two labels where it names none.

@@ -8,7 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.inference.manifest import TOKENIZER_FILE, Certificate, Source
-from export import precisions, reading, source, tokenizer_file, weight_files
+from export import (
+    precisions,
+    reading,
+    routed_pipeline,
+    routers,
+    source,
+    tokenizer_file,
+    weight_files,
+)
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe
 from export.fingerprint import fingerprint
@@ -35,6 +43,8 @@ def export(request: Request) -> Path:
     announce(1, f"finding {request.model}")
     located = source.locate(request.model, request.revision, code=request.trust_code)
     announce(2, f"reading {located.folder}")
+    if (router := routers.read(located.folder)) is not None:
+        return routed_pipeline.export(request, located, router)
     with reading.settled(located, request.pooling, trust_code=request.trust_code) as checkpoint:
         for warning in checkpoint.warnings:
             logger.warning("%s", warning)

@@ -39,14 +39,20 @@ def shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _load_layer(layer: Layer) -> Tensors:
-    return {} if isinstance(layer, Normalize) else _read(of_layer(layer.weights), layer.shapes)
+    return {} if isinstance(layer, Normalize) else read(of_layer(layer.weights), layer.shapes)
 
 
-def _read(path: Path, shapes: Shapes) -> Tensors:
+def read(path: Path, *layouts: Shapes) -> Tensors:
+    """The tensors of a file, in float32, which must be those of one of the layouts, no others.
+
+    Raises: ExportError naming the file that is missing, damaged or of another shape.
+    """
     found = _open(path)
-    if not isinstance(found, Mapping) or found.keys() != shapes.keys():
-        names = ", ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
-        raise ExportError(f"{path} holds {names} instead of {', '.join(shapes)}")
+    names = found.keys() if isinstance(found, Mapping) else set()
+    shapes = next((one for one in layouts if names == one.keys()), None)
+    if shapes is None:
+        held = ", ".join(map(str, found)) if isinstance(found, Mapping) else type(found).__name__
+        raise ExportError(f"{path} holds {held} instead of {', '.join(layouts[0])}")
     return {name: _array(found[name], shape, f"{path}: {name}") for name, shape in shapes.items()}
 
 

@@ -48,8 +48,8 @@ FLOORS = [
     {"app.inference.token_answers"},
     {"app.inference.comparison"},
     {"app.inference.agreement", "app.inference.postprocess"},
-    {"app.inference.batch", "app.inference.repository", "app.inference.snapshot",
-     "app.inference.spellings"},
+    {"app.inference.batch", "app.inference.repository", "app.inference.routing",
+     "app.inference.snapshot", "app.inference.spellings"},
     {"app.inference.manifest"},
     {"app.inference.archive", "app.inference.bounded", "app.inference.declared"},
     {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
@@ -80,7 +80,8 @@ DOORS = {
     "uvloop": {"app.server"},
     "opentelemetry": {"app.otlp"},
     "torch": {
-        "export.head_reference", "export.original", "export.reference", "export.tensors",
+        "export.head_reference", "export.original", "export.reference",
+        "export.route_reference", "export.tensors",
         "export.trace",
     },
     "transformers": {"export.convert", "export.original", "export.originals"},
@@ -88,7 +89,8 @@ DOORS = {
     "onnx": {
         "export.attention", "export.calibration", "export.converted_graph", "export.float16",
         "export.graph_builder", "export.graph_reading", "export.halves", "export.int8",
-        "export.packing", "export.source_graph", "export.trial", "export.unpadded",
+        "export.packing", "export.routed", "export.source_graph", "export.static_models",
+        "export.trial", "export.unpadded",
     },
     "huggingface_hub": {"export.hub"},
 }  # fmt: skip

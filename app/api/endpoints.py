@@ -65,7 +65,7 @@ class Service:
     model_name: str
     labels: Sequence[str]  # of a classifier or reranker
     activation: Activation  # which makes scores of its logits
-    prompts: dict[str, str]
+    prompt_names: Sequence[str]  # that choose a prompt, or a way through the model
     info: Mapping[str, object]  # the answer of GET `/info`
     created: int  # when the model was exported, in seconds since 1970
     bodies: Bodies

@@ -6,7 +6,7 @@ fields; the list of models.
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, Literal
@@ -63,8 +63,8 @@ class Output:
 class Embeddings:
     """POST `/v1/embeddings` and its alias; answers call the model `model_name`.
 
-    Whatever `model` is asked for, there is only one. `input_type` names a prompt if the model has
-    one of that name.
+    Whatever `model` is asked for, there is only one. `input_type` names a prompt, or a side of
+    a model that has an encoder for queries and one for documents, if there is one of that name.
     """
 
     name = "openai_embed"
@@ -79,13 +79,13 @@ class Embeddings:
     )
     counted_as: Counted = "embed"
 
-    def __init__(self, model_name: str, prompts: dict[str, str]) -> None:
+    def __init__(self, model_name: str, prompt_names: Collection[str]) -> None:
         self._model_name = model_name
-        self._prompts = prompts
+        self._prompt_names = prompt_names
 
     def build(self, values: dict[str, Any]) -> Request[Output]:
         inputs, is_batch = values["input"]
-        if values["prompt_name"] is None and values["input_type"] in list(self._prompts):
+        if values["prompt_name"] is None and values["input_type"] in list(self._prompt_names):
             values["prompt_name"] = values["input_type"]
         output = Output(
             values["encoding_format"], values["dimensions"], values["normalize"] is not False

@@ -155,7 +155,7 @@ def _single(task: Task, verbs: Mapping[str, Verb]) -> Verb:
 
 def _verbs(service: Service) -> dict[str, Verb]:
     """The verb behind each path that has one of its own."""
-    embeddings = openai.Embeddings(service.model_name, service.prompts)
+    embeddings = openai.Embeddings(service.model_name, service.prompt_names)
     documents = RerankDocuments(service.model_name)
     return {
         "/embed": Embed(),

@@ -18,6 +18,8 @@ from app.errors import (
     TokenizationFailed,
 )
 from app.inference.batch import TokenizedInput
+from app.inference.manifest import Route
+from app.inference.routing import Routing
 from app.inference.tokenization import (
     Direction,
     EncodeOptions,
@@ -52,6 +54,8 @@ class AdmissionOptions:
     max_concurrent_requests: int  # inputs at a time, over all requests
     max_client_batch_size: int  # inputs of one request
     tokenization_timeout_seconds: float  # of one request
+    routing: Routing = Routing()
+    default_prompt_name: str | None = None  # that an operator chose for inputs without one
 
 
 class Permits:
@@ -98,6 +102,22 @@ class Admission:
         with self.permits.taken(size):
             yield
 
+    @property
+    def has_routes(self) -> bool:
+        """Whether inputs may take different ways through the model."""
+        return bool(self._options.routing.routes)
+
+    def route(self, options: InputOptions) -> Route | None:
+        """The way that a request's inputs take; None where there is only one.
+
+        Raises: InvalidInput where the request has to choose.
+        """
+        with _counted_as_tokenization():
+            name = options.prompt_name
+            return self._options.routing.route(
+                self._options.default_prompt_name if name is None else name
+            )
+
     def has_room(self, size: int) -> bool:
         """Whether a request of `size` inputs would be admitted now."""
         return size <= min(self._options.max_client_batch_size, self.permits.free)
@@ -109,14 +129,15 @@ class Admission:
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         with _counted_as_tokenization():
             prompt = self._prompt(options.prompt_name)
-            encode_options = EncodeOptions(prompt, truncate, options.direction)
+            encode_options = EncodeOptions(prompt, truncate, options.direction, self.route(options))
             if self._is_alone(inputs):
                 return self._tokenization.encode_now(inputs, encode_options)
             return await self._in_time(self._tokenization.encode(inputs, encode_options))
 
     async def encode_anyway(self, text: str) -> list[TokenizedInput]:
         """Token ids of one text, past all bounds but that on time."""
-        return await self._in_time(self._tokenization.encode([text], EncodeOptions()))
+        options = EncodeOptions(route=self._options.routing.primary)
+        return await self._in_time(self._tokenization.encode([text], options))
 
     async def tokenize(
         self, texts: Sequence[str], *, add_special_tokens: bool, prompt_name: str | None
@@ -125,6 +146,8 @@ class Admission:
         self._check_batch_size(len(texts))
         with _counted_as_tokenization():
             prompt = self._prompt(prompt_name)
+            route = None if prompt_name is None else self._options.routing.route(prompt_name)
+            add_special_tokens = add_special_tokens and (route is None or route.special_tokens)
             tokens = partial(
                 self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
             )
@@ -156,6 +179,8 @@ class Admission:
     def _prompt(self, name: str | None) -> str | None:
         if name is None:
             return self._options.default_prompt
+        if self._options.routing.knows(name):
+            return self._options.routing.prompt(name)
         return find_prompt(self._options.prompts, name)
 
     def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:

@@ -4,7 +4,7 @@ Only the standard library is needed here; `comparison` measures.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
@@ -88,6 +88,18 @@ class Agreement:
     token_cosine: float | None = None  # worst, of a token's vector
     lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
     lexical_error: float | None = None  # largest, of a lexical weight
+
+
+def worst(parts: Sequence[Agreement]) -> Agreement:
+    """The worst of each figure, of vectors that were compared in several parts."""
+    return Agreement(
+        worst_cosine=min(one.worst_cosine for one in parts),
+        mean_cosine=min(one.mean_cosine for one in parts),
+        largest_error=max(one.largest_error for one in parts),
+        batch_cosine=min(one.batch_cosine for one in parts),
+        first_percentile=min(one.first_percentile or 0 for one in parts),
+        neighbour_overlap=min(one.neighbour_overlap or 0 for one in parts),
+    )
 
 
 def is_proved(task: Task, compute_dtype: Dtype, measured: Measured) -> bool:

@@ -159,6 +159,11 @@ class Engine:
                 raise ModelMismatch("Backend error: `embed_all` is not available for SPLADE models")
             if self.task not in {"embedding", "multi_vector"}:
                 raise ModelMismatch(NOT_AN_EMBEDDER)
+            if self.admission.has_routes:
+                raise ModelMismatch(
+                    "Backend error: `embed_all` is not available for static models, and for models "
+                    "that embed queries and documents in different ways"
+                )
 
         made = self._options.multi_vector
         output = TOKEN_EMBEDDINGS if made is None else MULTI_VECTOR_EMBEDDING
@@ -249,10 +254,14 @@ class Engine:
     ) -> _Rows:
         with self.admission.admitted(len(inputs)):
             check()
+            route = self.admission.route(options)
             started = time.perf_counter()
             tokenized = await self.admission.encode(inputs, options)
             tokenization_seconds = time.perf_counter() - started
-            job = await self._run(tokenized, output)
+            if route is None:
+                job = await self._run(tokenized, output)
+            else:
+                job = await self._run(tokenized, route.output, route.name)
         return _Rows(
             inputs=tokenized,
             values=[row for row in job.rows if row is not None],
@@ -263,7 +272,7 @@ class Engine:
             ),
         )
 
-    async def _run(self, inputs: Sequence[TokenizedInput], output: str) -> Job:
+    async def _run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
 
@@ -275,7 +284,7 @@ class Engine:
             else:
                 answer.set_exception(error)
 
-        job = Job(inputs, output, loop, done)
+        job = Job(inputs, output, loop, done, route=route)
         self._worker.submit(job)
         try:
             await answer

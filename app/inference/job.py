@@ -34,6 +34,7 @@ class Job:
     loop: AbstractEventLoop
     done: Completion
     rows: list[NDArray[np.float32] | None] = field(default_factory=list)  # by input, when done
+    route: str = ""  # rows of different ones are never computed together
     abandoned: bool = False  # nobody waits any more: rows not yet in a batch are dropped
     queue_seconds: float = 0.0  # summed over the rows, as is inference_seconds
     inference_seconds: float = 0.0

@@ -2,7 +2,7 @@
 
 import logging
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.errors import BackendFailed, OutOfMemory, StartupError
@@ -15,10 +15,11 @@ from app.inference.manifest import (
     TASK_OUTPUTS,
     Manifest,
     ManifestError,
+    Route,
 )
 from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, require_width
-from app.inference.proof import replay
+from app.inference.proof import replay_model
 from app.inference.session import Session, find_graph, plans
 from app.inference.spellings import PoolingChoice
 from app.inference.tokenization import Tokenization
@@ -89,7 +90,8 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     """
     try:
         manifest = Manifest.read(folder)
-        max_length = _max_input_length(manifest, options)
+        max_length = _max_input_length(manifest.max_input_length, options)
+        manifest = replace(manifest, routes=_routes(manifest, options))
         candidates = _candidates(manifest, options.wanted)
         manifest.verify_files(folder)
         probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
@@ -128,7 +130,7 @@ def output_for(manifest: Manifest, pooling: PoolingChoice | None) -> str:
     if pooling is None or pooling == manifest.pooling:
         return SENTENCE_EMBEDDING
     output = POOLED_OUTPUTS[pooling] if pooling != "splade" else TASK_OUTPUTS[pooling]
-    if all(output not in graph.outputs for graph in manifest.graphs):
+    if manifest.routes or all(output not in graph.outputs for graph in manifest.graphs):
         raise StartupError(
             f"--pooling {pooling} is not possible: the model's vectors are more than one pooling "
             f"of its tokens (its own is {manifest.pooling})"
@@ -141,9 +143,16 @@ def output_for(manifest: Manifest, pooling: PoolingChoice | None) -> str:
     return output
 
 
-def _max_input_length(manifest: Manifest, options: LoadOptions) -> int:
+def _routes(manifest: Manifest, options: LoadOptions) -> tuple[Route, ...]:
+    """The routes, none of which takes longer inputs than a batch holds."""
+    return tuple(
+        replace(one, max_input_length=_max_input_length(one.max_input_length, options))
+        for one in manifest.routes
+    )
+
+
+def _max_input_length(length: int, options: LoadOptions) -> int:
     """TEI 1.9.3 router/src/lib.rs: an input longer than a batch could never run."""
-    length = manifest.max_input_length
     if length <= options.max_batch_tokens:
         return length
     if not options.auto_truncate:
@@ -214,8 +223,7 @@ def _start(
     try:
         _warm_up(session, manifest, limits, max_length)
         chosen = exported.probes.take(CERTIFIED_PROBES if certificate else UNCERTIFIED_PROBES)
-        output = TASK_OUTPUTS[manifest.task]
-        agreement = replay(session, chosen, manifest.padding, limits, output)
+        agreement = replay_model(session, manifest, chosen, limits)
     except BackendFailed as error:
         raise StartupError(f"Model backend is not healthy: {error}") from None
     except ProbesError as error:
@@ -231,11 +239,11 @@ def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_leng
     Raises: StartupError naming the batch that does not fit into memory; BackendFailed.
     """
 
-    def run(shape: tuple[int, int]) -> None:
+    def run(shape: tuple[int, int], output: str = TASK_OUTPUTS[manifest.task]) -> None:
         rows, length = shape
         batch = uneven(rows, length, manifest.padding)
         try:
-            session.run(batch, (TASK_OUTPUTS[manifest.task],))
+            session.run(batch, (output,))
         except OutOfMemory as error:
             raise StartupError(
                 f"a batch of {rows} × {length} tokens does not fit into memory: lower "
@@ -249,3 +257,7 @@ def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_leng
     with ThreadPoolExecutor(1 + len(beside)) as pool:
         for shape in largest(limits, max_length):
             list(pool.map(run, (shape, *beside)))
+    for route in manifest.routes:
+        if route.graph is not None:
+            for shape in largest(limits, route.max_input_length):
+                run(shape, route.output)

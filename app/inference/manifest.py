@@ -16,6 +16,7 @@ from app.inference import bounded
 from app.inference.declared import Misfit, build
 
 SCHEMA = 1
+ROUTED = 2  # the schema of folders with routes, which servers from before these must not read
 LARGEST = 2**31 - 1  # that a number of the manifest may be
 FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -103,6 +104,18 @@ class Graph:
 
 
 @dataclass(frozen=True, slots=True)
+class Route:
+    """One way through a model that has several, as one for queries and one for documents."""
+
+    name: str
+    asked_as: tuple[str, ...]  # the names of prompts by which a request chooses it
+    output: str  # of its graph
+    max_input_length: int  # tokens, special tokens included
+    special_tokens: bool = True  # whether the tokenizer puts its own around a text
+    graph: Graph | None = None  # None: it is the model's own
+
+
+@dataclass(frozen=True, slots=True)
 class Certificate:
     """How closely one graph on one machine reproduced the reference over the probes."""
 
@@ -174,6 +187,8 @@ class Manifest:
     pooling_source: str | None = None  # who says that it is pooled so; older folders do not tell
     # Of classifiers and rerankers; folders from before it was recorded lack it.
     activation: Activation | None = None
+    routes: tuple[Route, ...] = ()  # none: there is one way for all inputs
+    default_route: str | None = None  # by its name; None: every request has to choose
 
     @property
     def scored_by(self) -> Activation:
@@ -204,10 +219,11 @@ class Manifest:
             raise ManifestError(f"{path} does not exist: not an exported model folder") from None
         except (OSError, ValueError) as error:
             raise ManifestError(f"{path} cannot be read: {error}") from None
-        if not isinstance(document, dict) or document.get("schema") != SCHEMA:
+        if not isinstance(document, dict) or document.get("schema") not in (SCHEMA, ROUTED):
             found = document.get("schema") if isinstance(document, dict) else None
             raise ManifestError(
-                f"{path} has schema {found!r}, this version reads {SCHEMA}: export the model again"
+                f"{path} has schema {found!r}, this version reads {SCHEMA} and {ROUTED}: export "
+                "the model again"
             )
         try:
             manifest = build(cls, document, "")
@@ -215,6 +231,7 @@ class Manifest:
             _check_pooling(manifest.pooling)
             _check_created(manifest.created)
             _check_numbers(manifest)
+            _check_routes(manifest)
         except Misfit as error:
             raise ManifestError(f"{path}: {error}") from None
         _check_paths(manifest, path)
@@ -282,7 +299,9 @@ def _check_paths(manifest: Manifest, path: Path) -> None:
         parts = PurePosixPath(name).parts
         if not parts or ".." in parts or PurePosixPath(name).is_absolute():
             raise ManifestError(f"{path}: files: {name!r} leads out of the folder")
-    for name in (TOKENIZER_FILE, PROBES_FILE, *(graph.file for graph in manifest.graphs)):
+    beside = (route.graph.file for route in manifest.routes if route.graph is not None)
+    graphs = (*(graph.file for graph in manifest.graphs), *beside)
+    for name in (TOKENIZER_FILE, PROBES_FILE, *graphs):
         if name not in manifest.files:
             raise ManifestError(f"{path}: files: {name!r} is missing")
 
@@ -315,9 +334,23 @@ def _check_numbers(manifest: Manifest) -> None:
         "padding.id": (padding.id, 0, vocabulary - 1),
         "padding.type_id": (padding.type_id, 0, vocabulary - 1),
     }
+    for route in manifest.routes:
+        bounds[f"max_input_length of {route.name}"] = (route.max_input_length, 1, LARGEST)
     for name, (number, least, most) in bounds.items():
         if not least <= number <= most:
             raise Misfit(f"{name}: {number} is not between {least} and {most}")
+
+
+def _check_routes(manifest: Manifest) -> None:
+    """One of several routes is the model's own graph, and the default is one of them."""
+    if bool(manifest.routes) != (manifest.schema == ROUTED):
+        raise Misfit(f"routes: they are what schema {ROUTED} is for")
+    names = [route.name for route in manifest.routes]
+    own = [route for route in manifest.routes if route.graph is None]
+    if names and (len(own) != 1 or own[0].output != TASK_OUTPUTS[manifest.task]):
+        raise Misfit("routes: not one of them is the model's own graph")
+    if manifest.default_route not in {None, *names}:
+        raise Misfit(f"default_route: {manifest.default_route!r} is not one of the routes")
 
 
 def _check_pooling(pooling: str | None) -> None:

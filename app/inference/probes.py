@@ -41,13 +41,17 @@ class Probes:
     vectors: NDArray[np.float32]  # (P, D), (P, V) of sparse vectors or (P, L) of logits
     token_answers: TokenAnswers = field(default_factory=dict)  # what it says of single tokens
     prompts: tuple[str, ...] = ()  # P, where there are any; "" for none
+    names: tuple[str, ...] = ()  # P, of the prompts that choose a route; "" for none
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, count: int) -> Self:
         """At most `count` probes, spread evenly over all of them."""
-        chosen = spread(len(self), count)
+        return self.at(spread(len(self), count))
+
+    def at(self, chosen: Sequence[int]) -> Self:
+        """The probes at these places."""
         return type(self)(
             tuple(self.texts[i] for i in chosen),
             tuple(self.inputs[i] for i in chosen),
@@ -57,6 +61,7 @@ class Probes:
                 for name, values in self.token_answers.items()
             },
             tuple(self.prompts[i] for i in chosen) if self.prompts else (),
+            tuple(self.names[i] for i in chosen) if self.names else (),
         )
 
     def write(self, path: Path) -> None:
@@ -76,9 +81,11 @@ class Probes:
         )
 
     def _stored_prompts(self) -> dict[str, NDArray[np.generic]]:
+        names = np.frombuffer(json.dumps(self.names).encode(), np.uint8)
+        stored: dict[str, NDArray[np.generic]] = {"names": names} if self.names else {}
         if not self.prompts:
-            return {}
-        return {
+            return stored
+        return stored | {
             "prompts": np.frombuffer(json.dumps(self.prompts).encode(), np.uint8),
             "prompt_lengths": np.array([one.prompt_length for one in self.inputs], np.int64),
         }
@@ -95,7 +102,8 @@ class Probes:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 texts = tuple(map(_text, json.loads(stored["texts"].tobytes())))
                 inputs = tuple(_inputs(stored))
-                prompts = _prompts(stored, len(inputs))
+                prompts = _labels(stored, "prompts", len(inputs))
+                names = _labels(stored, "names", len(inputs))
                 vectors = _floats(stored, "vectors", 2)
                 token_answers = {
                     name: _floats(stored, name, axes)
@@ -117,7 +125,7 @@ class Probes:
             tokens = sum(len(kept(name, len(one))) for one in inputs)
             if len(values) != tokens:
                 raise ProbesError(f"{path} holds {name} of {len(values)} tokens, not of {tokens}")
-        return cls(texts, inputs, vectors, token_answers, prompts)
+        return cls(texts, inputs, vectors, token_answers, prompts, names)
 
     def _places(self, output: str, chosen: Sequence[int]) -> Iterator[slice]:
         """Where the answers for the tokens of the chosen probes stand."""
@@ -185,14 +193,15 @@ def _inputs(stored: _Stored) -> Iterator[TokenizedInput]:
         yield TokenizedInput(one, types[i] if types and types[i].any() else None, int(before[i]))
 
 
-def _prompts(stored: _Stored, count: int) -> tuple[str, ...]:
-    if "prompts" not in stored:
+def _labels(stored: _Stored, name: str, count: int) -> tuple[str, ...]:
+    """A text for each probe, if they are stored."""
+    if name not in stored:
         return ()
-    found = json.loads(stored["prompts"].tobytes())
+    found = json.loads(stored[name].tobytes())
     match found:
         case list() if len(found) == count and all(isinstance(one, str) for one in found):
             return tuple(found)
-    raise ValueError("its prompts are not one text for each probe")
+    raise ValueError(f"its {name} are not one text for each probe")
 
 
 def spread(total: int, count: int) -> list[int]:

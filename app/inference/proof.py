@@ -10,7 +10,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.agreement import Agreement
+from app.inference.agreement import Agreement, worst
 from app.inference.batch import (
     Batch,
     BatchLimits,
@@ -25,9 +25,12 @@ from app.inference.manifest import (
     PER_TOKEN_OUTPUTS,
     PROBES_FILE,
     SENTENCE_EMBEDDING,
+    TASK_OUTPUTS,
+    Manifest,
     Padding,
 )
 from app.inference.probes import Probes, ProbesError, spread
+from app.inference.routing import Routing
 from app.inference.token_answers import judged_with, kept
 
 BATCH_ROWS = 16
@@ -80,6 +83,28 @@ def replay(
         if name != output:
             agreement = judged_with(agreement, name, reference, answers[name])
     return agreement
+
+
+def replay_model(
+    session: Runs, manifest: Manifest, probes: Probes, limits: BatchLimits
+) -> Agreement:
+    """The same of all that a model yields: of several routes, each by the probes that take it.
+
+    Raises: as `replay` does.
+    """
+    padding, output = manifest.padding, TASK_OUTPUTS[manifest.task]
+    if not manifest.routes:
+        return replay(session, probes, padding, limits, output)
+    routing = Routing.of(manifest)
+    taken = [routing.route(name or None) for name in probes.names or ("",) * len(probes)]
+    parts = []
+    for route in manifest.routes:
+        places = [place for place, one in enumerate(taken) if one == route]
+        if not places:
+            raise ProbesError(f"{PROBES_FILE} asks nothing of the route {route.name}")
+        chosen = probes.at(places)
+        parts.append(replay(session, chosen, padding, limits, route.output))
+    return worst(parts)
 
 
 def _require_widths(probes: Probes, output: str, answers: Mapping[str, Answers]) -> None:

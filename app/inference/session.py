@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import get_ident
+from types import MappingProxyType
 from typing import Self
 
 import numpy as np
@@ -30,10 +31,13 @@ class Session:
         plan: Plan,
         graph: Graph,
         profile: tensorrt.Profile | None = None,
+        beside: "Mapping[str, Session]" = MappingProxyType({}),
     ) -> None:
+        """`beside` are sessions of further graphs, by the one output that each computes."""
         self._session = session
         self._profile = profile  # of the engine that was built
         self._inputs = frozenset(graph.inputs)
+        self._beside = beside
         self._in_flight: dict[int, onnxruntime.RunOptions] = {}  # by the thread that waits
         self.plan = plan
         self.graph = graph
@@ -69,13 +73,29 @@ class Session:
             session = _create(path, plan, plan.ort_options)
         _check_placement(session, plan)
         session.disable_fallback()  # a failing provider must fail, not move to the CPU
-        return cls(session, plan, graph, profile)
+        return cls(session, plan, graph, profile, cls._beside_it(folder, manifest, plan))
+
+    @classmethod
+    def _beside_it(cls, folder: Path, manifest: Manifest, plan: Plan) -> "dict[str, Session]":
+        """The routes that have graphs of their own: a graph is run whole, whatever is asked of it.
+
+        What one does not fetch it computes all the same.
+        """
+        found = {}
+        for route in manifest.routes:
+            if (graph := route.graph) is not None:
+                session = _create(folder / graph.file, plan, plan.ort_options)
+                _check_placement(session, plan)
+                found[route.output] = cls(session, plan, graph)
+        return found
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         """Compute the named outputs, each (B, …) float32.
 
         Raises: BackendFailed with ONNX Runtime's own words; OutOfMemory and DeviceLost among them.
         """
+        if outputs[0] in self._beside:  # the rows of a batch all take one route
+            return self._beside[outputs[0]].run(batch, outputs)
         if self._profile is not None and not self._profile.holds(batch.input_ids.shape):
             shape = " × ".join(map(str, batch.input_ids.shape))
             raise BackendFailed(f"Backend error: the engine was not built for {shape} tokens")
@@ -91,6 +111,8 @@ class Session:
 
     def terminate(self, thread: int) -> None:
         """Let the run that this thread waits for fail at its next node; from any thread."""
+        for session in self._beside.values():
+            session.terminate(thread)
         if (options := self._in_flight.get(thread)) is not None:
             options.terminate = True
 
@@ -150,6 +172,11 @@ def _no_graph(manifest: Manifest, plan: Plan) -> str:
         return (
             f"--dtype {dtype}: the exported model holds no {dtype} graph; run: make export "
             f"MODEL_ID={manifest.source.id} DTYPE={dtype}, or use --dtype float32"
+        )
+    if manifest.routes:
+        return (
+            f"--provider {plan.provider}: a static model, or one that embeds queries and documents "
+            "in different ways, is computed by the CPU alone; use --provider cpu"
         )
     return f"the exported model holds no graph for provider {plan.provider}: export it again"
 

@@ -6,12 +6,13 @@ Rules follow TEI 1.9.3 core/src/tokenization.rs.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, Self, TypeGuard, TypeVar, cast
 
 import numpy as np
@@ -20,10 +21,11 @@ from tokenizers import Encoding, Tokenizer
 from app.errors import EmptyInput, InvalidInput, ServiceError, StartupError, TokenizationFailed
 from app.inference import bounded
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import TOKENIZER_FILE, Manifest
+from app.inference.manifest import TOKENIZER_FILE, Manifest, Route
 
 T = TypeVar("T")
 Direction = Literal["left", "right"]
+_SIDES: tuple[Direction, ...] = ("left", "right")
 # A text, a pair of texts, or token ids of this model's vocabulary.
 EncodingInput = str | tuple[str, str] | tuple[int, ...]
 
@@ -40,6 +42,12 @@ class EncodeOptions:
     prompt: str | None = None
     truncate: bool = True
     direction: Direction = "right"
+    route: Route | None = None  # through the model, where it has several
+
+    @property
+    def special_tokens(self) -> bool:
+        """Whether the tokenizer puts its own tokens around a text."""
+        return self.route is None or self.route.special_tokens
 
 
 DEFAULT_OPTIONS = EncodeOptions()
@@ -66,8 +74,10 @@ class Tokenization:
         workers: int,
         *,
         leaves_out_prompts: bool = False,
+        of_routes: Mapping[tuple[Direction, int], Tokenizer] = MappingProxyType({}),
     ) -> None:
         self._tokenizers = tokenizers
+        self._of_routes = of_routes  # those that cut at another length, by side and length
         self._leaves_out_prompts = leaves_out_prompts
         self._prompt_lengths: dict[str, int] = {}  # prompts are the model's or the operator's: few
         self._max_length = max_length
@@ -79,27 +89,35 @@ class Tokenization:
     ) -> Self:
         """Load `tokenizer.json` three times: without truncation, and with it on either side.
 
+        Twice more for each other length of a route.
+
         `max_length` is in tokens, and the manifest's unless given.
 
         Raises: StartupError when the file is not a tokenizer, or not the model's.
         """
         path = folder / TOKENIZER_FILE
         max_length = max_length or manifest.max_input_length
-        tokenizers: dict[Direction | None, Tokenizer] = {}
-        for direction in (None, "left", "right"):
-            tokenizer = _open(path)
-            tokenizer.no_padding()
-            tokenizer.no_truncation()
-            if direction is not None:
-                tokenizer.enable_truncation(max_length, direction=direction)
-            tokenizers[direction] = tokenizer
+        tokenizers: dict[Direction | None, Tokenizer] = {
+            None: _open(path),
+            **{side: _open(path, side, max_length) for side in _SIDES},
+        }
+        lengths = {route.max_input_length for route in manifest.routes} - {max_length}
+        of_routes = {
+            (side, length): _open(path, side, length) for side in _SIDES for length in lengths
+        }
         size = tokenizers[None].get_vocab_size()
         if size > manifest.vocabulary_size:
             raise StartupError(
                 f"{path} has {size} tokens, the model only {manifest.vocabulary_size}: "
                 "they do not belong together"
             )
-        return cls(tokenizers, max_length, workers, leaves_out_prompts=manifest.leaves_out_prompts)
+        return cls(
+            tokenizers,
+            max_length,
+            workers,
+            leaves_out_prompts=manifest.leaves_out_prompts,
+            of_routes=of_routes,
+        )
 
     async def encode(
         self, inputs: Sequence[EncodingInput], options: EncodeOptions
@@ -132,9 +150,12 @@ class Tokenization:
             except ServiceError as error:
                 fault = error  # a text before this one may still turn out to be too long
                 break
-        tokenizer = self._tokenizers[options.direction if options.truncate else None]
         prompt_length = self._prompt_length(options.prompt)
-        tokenized = [self._check(encoding, prompt_length) for encoding in _encode(tokenizer, texts)]
+        length = self._length(options)
+        tokenized = [
+            self._check(encoding, prompt_length, length)
+            for encoding in _encode(self._tokenizer(options), texts)
+        ]
         if fault is not None:
             raise fault
         return tokenized
@@ -171,20 +192,30 @@ class Tokenization:
         """Run a call on the pool; called on the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
+    def _length(self, options: EncodeOptions) -> int:
+        """Tokens that an input may have."""
+        return self._max_length if options.route is None else options.route.max_input_length
+
+    def _tokenizer(self, options: EncodeOptions) -> Tokenizer:
+        if not options.truncate:
+            return self._tokenizers[None]
+        key = options.direction, self._length(options)
+        return self._of_routes.get(key) or self._tokenizers[options.direction]
+
     def _text(self, item: EncodingInput, options: EncodeOptions) -> "_Text":
         """What the tokenizer is given for an input: ids go back to text first, as in TEI."""
         prompt = options.prompt or ""
         if isinstance(item, str):
-            return _Text(prompt + item, add_special_tokens=True)
+            return _Text(prompt + item, add_special_tokens=options.special_tokens)
         if is_pair(item):
             if options.prompt is not None:
                 raise InvalidInput(
                     "Input validation error: `prompt_name` cannot be set with dual inputs"
                 )
-            return _Text(item, add_special_tokens=True)
-        skip_special = options.prompt is not None
+            return _Text(item, add_special_tokens=options.special_tokens)
+        skip_special = options.prompt is not None or not options.special_tokens
         decoded = self._decoded(cast("tuple[int, ...]", item), skip_special)
-        return _Text(prompt + decoded, add_special_tokens=skip_special)
+        return _Text(prompt + decoded, skip_special and options.special_tokens)
 
     def _decoded(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
         decoder = self._tokenizers[None]
@@ -196,7 +227,7 @@ class Tokenization:
 
     def _bounded(self, item: EncodingInput, options: EncodeOptions) -> EncodingInput:
         """Cut an input that is too long to matter, since tokenizers encode before they truncate."""
-        limit = CHARACTERS_PER_TOKEN * self._max_length
+        limit = CHARACTERS_PER_TOKEN * self._length(options)
         size = characters(item)
         if not size:
             raise EmptyInput("Input validation error: `inputs` cannot be empty")
@@ -233,13 +264,13 @@ class Tokenization:
             self._prompt_lengths[prompt] = len(ids) - ends
         return self._prompt_lengths[prompt]
 
-    def _check(self, encoding: Encoding, prompt_length: int) -> TokenizedInput:
+    def _check(self, encoding: Encoding, prompt_length: int, length: int) -> TokenizedInput:
         ids = encoding.ids
         if not ids:
             raise InvalidInput("Input validation error: `inputs` has no tokens")
-        if len(ids) > self._max_length:
+        if len(ids) > length:
             raise InvalidInput(
-                f"Input validation error: `inputs` must have less than {self._max_length} tokens. "
+                f"Input validation error: `inputs` must have less than {length} tokens. "
                 f"Given: {len(ids)}"
             )
         if prompt_length >= len(ids):
@@ -259,12 +290,18 @@ class _Text:
     add_special_tokens: bool
 
 
-def _open(path: Path) -> Tokenizer:
+def _open(path: Path, side: Direction | None = None, length: int = 0) -> Tokenizer:
+    """The tokenizer without padding, and cutting on a side if one is named."""
     try:
-        return Tokenizer.from_buffer(bounded.read(path, bounded.MOST_TOKENIZER))
+        tokenizer = Tokenizer.from_buffer(bounded.read(path, bounded.MOST_TOKENIZER))
     except Exception as error:  # noqa: BLE001  # the library raises bare Exception
         reason = " ".join(str(error).split())
         raise StartupError(f"{path} cannot be loaded: {reason}") from None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    if side is not None:
+        tokenizer.enable_truncation(length, direction=side)
+    return tokenizer
 
 
 def is_pair(item: EncodingInput) -> TypeGuard[tuple[str, str]]:

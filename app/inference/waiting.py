@@ -65,6 +65,7 @@ class Waiting:
         if not places:
             return []
         job = self._first(places, lone=lone)
+        places = self._beside(job, places)
         anchor = next(i for i, at in enumerate(places) if self._rows[at].arrival == job.arrival)
         chosen = places[choose([self._lengths[at] for at in places], anchor, self.limits)]
         taken = [self._rows[at] for at in chosen]
@@ -89,6 +90,12 @@ class Waiting:
         if not lone:
             return range(end)
         return [at for at in range(end) if self._jobs[self._rows[at].arrival].is_lone]
+
+    def _beside(self, job: Job, places: Sequence[int]) -> Sequence[int]:
+        """Those of the places whose rows take the same way through the model as this job's."""
+        if all(one.route == job.route for one in self._jobs.values()):
+            return places
+        return [at for at in places if self._jobs[self._rows[at].arrival].route == job.route]
 
     def _first(self, places: Sequence[int], *, lone: bool) -> Job:
         """The job of which a row must go into the next batch.

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -35,10 +36,68 @@ def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
         Manifest.read(tmp_path)
 
 
-@pytest.mark.parametrize("schema", [2, 0, "1", None, ...])
+@pytest.mark.parametrize("schema", [3, 0, [1], "1", None, ...])
 def test_an_unknown_schema_is_refused(folder: Path, schema: Any) -> None:
     rewrite(folder, schema=schema)
-    with pytest.raises(ManifestError, match="this version reads 1: export the model again"):
+    with pytest.raises(ManifestError, match="this version reads 1 and 2: export the model again"):
+        Manifest.read(folder)
+
+
+OWN = {
+    "name": "a",
+    "asked_as": ["query"],
+    "output": "sentence_embedding",
+    "max_input_length": 8,
+    "special_tokens": True,
+    "graph": None,
+}
+APART = OWN | {
+    "name": "b",
+    "output": "other",
+    "graph": {
+        "file": "other.onnx",
+        "dtype": "float32",
+        "providers": ["cpu"],
+        "inputs": ["input_ids"],
+        "outputs": ["other"],
+    },
+}
+
+
+def test_routes_are_read_under_a_schema_of_their_own(folder: Path) -> None:
+    files = Manifest.read(folder).files | {"other.onnx": "0" * 64}
+    rewrite(folder, schema=2, routes=[OWN, APART], default_route="b", files=files)
+    found = Manifest.read(folder)
+    assert [route.name for route in found.routes] == ["a", "b"]
+    assert found.default_route == "b"
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"schema": 1}, "routes: they are what schema 2 is for"),
+        ({"routes": []}, "routes: they are what schema 2 is for"),
+        ({"routes": [APART]}, "routes: not one of them is the model's own graph"),
+        ({"routes": [OWN, OWN]}, "routes: not one of them is the model's own graph"),
+        ({"routes": [OWN | {"output": "x"}]}, "routes: not one of them is the model's own graph"),
+        ({"default_route": "c"}, "default_route: 'c' is not one of the routes"),
+        ({"routes": [OWN | {"max_input_length": 0}]}, "max_input_length of a: 0 is not between"),
+        ({"files": {}}, "files: 'tokenizer.json' is missing"),
+    ],
+)
+def test_routes_that_do_not_fit_are_refused(
+    folder: Path, changes: dict[str, Any], fault: str
+) -> None:
+    files = Manifest.read(folder).files | {"other.onnx": "0" * 64}
+    whole = {"schema": 2, "routes": [OWN, APART], "default_route": None, "files": files}
+    rewrite(folder, **whole | changes)
+    with pytest.raises(ManifestError, match=re.escape(fault)):
+        Manifest.read(folder)
+
+
+def test_the_file_of_every_route_counts(folder: Path) -> None:
+    rewrite(folder, schema=2, routes=[OWN, APART])
+    with pytest.raises(ManifestError, match=r"files: 'other\.onnx' is missing"):
         Manifest.read(folder)
 
 

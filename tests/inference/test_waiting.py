@@ -130,6 +130,31 @@ def test_every_row_is_taken_once_in_a_batch_that_fits(
     assert not len(queue.waiting)
 
 
+@settings(max_examples=50)
+@given(
+    jobs=st.lists(
+        st.tuples(
+            st.sampled_from(["", "query", "document"]),
+            st.lists(st.integers(1, 80), min_size=1, max_size=6),
+        ),
+        min_size=1,
+        max_size=8,
+    )
+)
+def test_rows_of_different_routes_are_never_in_one_batch(
+    loop: asyncio.AbstractEventLoop, jobs: list[tuple[str, list[int]]]
+) -> None:
+    waiting = Waiting(BatchLimits(max_tokens=512))
+    for arrival, (route, lengths) in enumerate(jobs):
+        inputs = [TokenizedInput(np.zeros(length, np.int64)) for length in lengths]
+        waiting.add(Job(inputs, "out", loop, nobody, arrival=arrival, route=route))
+    taken = 0
+    while rows := waiting.take():
+        assert len({job.route for job, _ in rows}) == 1
+        taken += len(rows)
+    assert taken == sum(len(lengths) for _, lengths in jobs)
+
+
 @settings(max_examples=30)
 @given(
     bulk=st.lists(st.integers(1, 80), min_size=2, max_size=20),

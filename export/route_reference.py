@@ -1,0 +1,78 @@
+"""Route reference: what sentence-transformers says of texts on each way through a model.
+
+Texts go in and vectors come out, by the calls that its users make: `encode_query`,
+`encode_document` and `encode`.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from sentence_transformers import SentenceTransformer, SparseEncoder
+
+from app.inference.batch import TokenizedInput
+from app.inference.manifest import Task
+from app.inference.probes import Probes
+from export.errors import ExportError
+
+_QUIETLY = {"batch_size": 1, "show_progress_bar": False}
+
+
+def compute(folder: Path, task: Task, asked: Sequence[tuple[str, str]]) -> Probes:
+    """Ask for each text under the name of its task, or under none, by itself and in float32.
+
+    Raises: ExportError with the library's own words.
+    """
+    logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
+    library: Any = SparseEncoder if task == "splade" else SentenceTransformer
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = library(
+                str(folder),
+                device="cpu",
+                local_files_only=True,
+                model_kwargs={"dtype": torch.float32},
+            )
+            heard: list[np.ndarray[Any, Any]] = []
+            _listen(model, heard)
+            vectors = [_vector(model, name, text) for name, text in asked]
+    except Exception as error:  # what a strange checkpoint makes of the library is anything
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ExportError(f"sentence-transformers cannot run {folder}: {reason}") from error
+    names, texts = zip(*asked, strict=True)
+    inputs = tuple(TokenizedInput(ids.reshape(-1)) for ids in heard)
+    return Probes(texts, inputs, np.stack(vectors), names=names)
+
+
+def _listen(model: Any, heard: list[np.ndarray[Any, Any]]) -> None:
+    """Keep the ids that each text becomes on its way."""
+    preprocess = model.preprocess
+
+    def listening(*arguments: Any, **options: Any) -> Any:
+        features = preprocess(*arguments, **options)
+        heard.append(features["input_ids"].numpy().astype(np.int64))
+        return features
+
+    model.preprocess = listening
+
+
+def _vector(model: Any, name: str, text: str) -> np.ndarray[Any, Any]:
+    """One vector, (D,)."""
+    options: dict[str, Any] = dict(_QUIETLY)
+    if isinstance(model, SparseEncoder):
+        options["convert_to_sparse_tensor"] = False
+    if name == "query":
+        [found] = model.encode_query([text], **options)
+    elif name == "document":
+        [found] = model.encode_document([text], **options)
+    elif name:
+        named = {"prompt_name": name} if name in model.prompts else {}
+        [found] = model.encode([text], task=name, **named, **options)
+    else:
+        [found] = model.encode([text], **options)
+    return np.asarray(found, np.float32)
