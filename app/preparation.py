@@ -13,7 +13,7 @@ from pathlib import Path
 from app import __version__, child
 from app.download import download, is_offline, is_possible
 from app.errors import StartupError
-from app.inference import bounded, repository, snapshot
+from app.inference import bounded, model_names, repository, snapshot
 from app.preflight import default_prompt, require_writable
 from app.settings import OWN_GRAPHS, Settings
 from app.workspace import Workspace
@@ -33,13 +33,28 @@ def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[Set
     """
     with ExitStack() as stack:
         try:
-            ready = _ready(settings, environment, Workspace(settings.cache_dir, stack))
+            meant = _meant(settings, environment)
+            ready = _ready(meant, environment, Workspace(settings.cache_dir, stack))
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
             raise StartupError(
                 f"the model cannot be read: {error.strerror or error}{place}"
             ) from None
         yield ready
+
+
+def _meant(settings: Settings, environment: Mapping[str, str]) -> Settings:
+    """The settings with the model's name as it is known where it lies."""
+    places = model_names.Places(settings.models_dir, _places(settings, environment))
+    try:
+        meant = model_names.understand(settings.model_id, settings.revision, places)
+    except model_names.UnknownName as error:
+        raise StartupError(f"--model-id: {error}") from None
+    if (meant.model, meant.revision) == (settings.model_id, settings.revision):
+        return settings
+    revision = f" at {meant.revision}" if meant.revision else ""
+    logger.info("by %s %s%s is meant", settings.model_id, meant.model, revision)
+    return replace(settings, model_id=meant.model, revision=meant.revision)
 
 
 def _ready(settings: Settings, environment: Mapping[str, str], workspace: Workspace) -> Settings:
@@ -74,7 +89,7 @@ def _find(
             cache = download(settings, environment, lambda: workspace.folder() / "hub")
         except StartupError as error:
             if not folders:
-                raise
+                raise StartupError(f"{error}{_near(settings, places)}") from None
             logger.warning("%s", error)
         else:
             fetched = snapshot.candidates(settings.model_id, settings.revision, [cache])
@@ -125,8 +140,12 @@ def _not_there(
     kept = "; HF_HUB_OFFLINE keeps it from being downloaded: unset it, or" if offline else ";"
     return (
         f"{settings.model_id} is not exported: neither it nor {place} holds a manifest.json"
-        f"{looked if places else ''}{kept} {remedy}"
+        f"{looked if places else ''}{kept} {remedy}{_near(settings, places)}"
     )
+
+
+def _near(settings: Settings, places: tuple[Path, ...]) -> str:
+    return model_names.near(settings.model_id, model_names.Places(settings.models_dir, places))
 
 
 def _key(settings: Settings, source: Path, graph: Path) -> str:

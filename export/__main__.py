@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from export.errors import ExportError
 from export.progress import print_lines
-from export.request import already_exported, parse
+from export.request import already_exported, parse, understood
 
 logger = logging.getLogger("export")
 
@@ -70,7 +70,7 @@ def _work(arguments: Sequence[str]) -> None:
 
         settled_tokenizer.settle(*settled_tokenizer.parse(arguments))
         return
-    request = parse(arguments, os.environ)
+    request = understood(parse(arguments, os.environ), os.environ)
     if request.if_missing and (folder := already_exported(request)):
         logger.info("%s is there already", folder)
         return

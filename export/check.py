@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.inference import agreement, repository
+from app.inference import agreement, model_names, repository
 from app.inference.manifest import Certificate, Dtype, Manifest, ManifestError, Task
 from export import prove
 from export.errors import ExportError
@@ -48,11 +48,16 @@ def check(wanted: Checked) -> None:
     Raises: ExportError when the folder is damaged, or answers differ from the original model's
     where the export promised that they do not.
     """
-    folder = repository.find(wanted.model, wanted.revision, wanted.models_dir)
+    places = model_names.Places(wanted.models_dir)
+    try:
+        meant = model_names.understand(wanted.model, wanted.revision, places)
+    except model_names.UnknownName as error:
+        raise ExportError(str(error)) from None
+    folder = repository.find(meant.model, meant.revision, wanted.models_dir)
     if folder is None:
         raise ExportError(
             f"{wanted.model} is not exported: neither it nor its place in {wanted.models_dir} "
-            "holds a manifest.json"
+            f"holds a manifest.json{model_names.near(meant.model, places)}"
         )
     try:
         manifest = Manifest.read(folder)

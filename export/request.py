@@ -1,15 +1,19 @@
 """Request: what to export, from the command line and the environment."""
 
 import argparse
+import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.inference import repository
+from app.inference import model_names, repository, snapshot
 from app.inference.manifest import Dtype, Manifest, ManifestError
 from app.inference.spellings import PoolingChoice
 from export import precisions
+from export.errors import ExportError
 from export.kinds import CHOICES, chosen
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
     parser = _parser(environment)
     found = parser.parse_args(arguments)
     if not found.model:
-        parser.error("MODEL is empty: give a Hub id or a folder")
+        parser.error("MODEL is missing: give a Hub id or a folder")
     try:
         dtypes = precisions.read(found.dtype or [environment.get("DTYPE") or ""])
     except ValueError as error:
@@ -51,7 +55,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
         model=found.model,
         revision=found.revision or None,
         pooling=pooling,
-        models_dir=Path(found.models_dir or "models"),
+        models_dir=Path(found.models_dir or "models").expanduser(),
         if_missing=found.if_missing,
         dtypes=dtypes,
         trust_code=found.trust_remote_code or _is_set(parser, environment),
@@ -63,6 +67,21 @@ def _is_set(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> 
     if value not in {"", "0", "1", "true", "false"}:
         parser.error(f"TRUST_REMOTE_CODE={value}: must be true or false")
     return value in {"1", "true"}
+
+
+def understood(request: Request, environment: Mapping[str, str]) -> Request:
+    """The request with the model's name as it is known where it lies.
+
+    Raises: ExportError where the name cannot be a model's.
+    """
+    places = model_names.Places(request.models_dir, snapshot.roots(None, environment))
+    try:
+        meant = model_names.understand(request.model, request.revision, places)
+    except model_names.UnknownName as error:
+        raise ExportError(str(error)) from None
+    if meant.model != request.model:
+        logger.info("by %s %s is meant", request.model, meant.model)
+    return replace(request, model=meant.model, revision=meant.revision)
 
 
 def already_exported(request: Request) -> Path | None:
@@ -93,7 +112,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         epilog="--list shows what has been exported; --check FOLDER proves a folder again here.",
         allow_abbrev=False,
     )
-    parser.add_argument("model", metavar="MODEL", help="an id on the Hugging Face Hub, or a folder")
+    parser.add_argument(
+        "model",
+        metavar="MODEL",
+        nargs="?",
+        default=environment.get("MODEL_ID"),
+        help="an id on the Hugging Face Hub, or a folder [env: MODEL_ID]",
+    )
     parser.add_argument(
         "--revision",
         default=environment.get("REVISION"),

@@ -1,9 +1,10 @@
 """Source: where the checkpoint of a model lies on this machine, fetched if need be."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.inference import repository
+from app.inference import model_names, repository, snapshot
 from app.inference.manifest import FILE_NAME
 from export import default_model
 from export.errors import ExportError
@@ -37,7 +38,11 @@ def locate(model: str, revision: str | None, *, code: bool = False) -> Located:
     # Not needed for a folder: the library takes a third of a second to import.
     from export import hub
 
-    found = hub.download(model, revision, code=code)
+    try:
+        found = hub.download(model, revision, code=code)
+    except ExportError as error:
+        places = model_names.Places(Path("models"), snapshot.roots(None, os.environ))
+        raise ExportError(f"{error}{model_names.near(model, places)}") from None
     return Located(found, model, found.name)
 
 

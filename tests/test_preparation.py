@@ -412,6 +412,36 @@ def test_without_a_place_for_temporary_files_the_option_is_named(
 # Finding.
 
 
+def test_a_model_is_found_by_its_name_alone_and_by_its_page(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tiny.build(tmp_path / "models/tests--small")
+    caplog.set_level(logging.INFO, "app.preparation")
+    for name in ("small", "https://huggingface.co/tests/small", "tests/small:latest"):
+        with preparation.prepared(settings_for(tmp_path, model_id=name), OFFLINE) as ready:
+            assert (ready.model_id, ready.model_name) == (MODEL, MODEL)
+    assert caplog.messages[0] == "by small tests/small is meant"
+
+
+def test_a_near_miss_is_suggested(folder: Path, tmp_path: Path) -> None:
+    write_cache(tmp_path / "data", folder)
+    message = fault(settings_for(tmp_path, model_id="test/small"))
+    assert message.endswith("make export MODEL_ID=test/small; did you mean tests/small?")
+
+
+def test_what_is_no_name_is_one_line(tmp_path: Path) -> None:
+    message = fault(settings_for(tmp_path, model_id=f"{tmp_path}/nope"))
+    assert message == (f"--model-id: {tmp_path}/nope is not a folder: give one that holds a model")
+
+
+def test_a_prompt_that_a_snapshot_lacks_is_said_before_it_is_prepared(
+    folder: Path, tmp_path: Path
+) -> None:
+    message = fault(settings_for(tmp_path, model_id=str(folder), default_prompt_name="nope"))
+    assert "`default-prompt-name` is set to `nope`" in message
+    assert not (tmp_path / "prepared").exists() or not partial(tmp_path / "prepared")
+
+
 def test_revisions_are_branches_tags_and_commits(folder: Path, tmp_path: Path) -> None:
     main = write_cache(tmp_path, folder)
     other = write_cache(tmp_path, folder, OTHER_COMMIT, "pr/7")

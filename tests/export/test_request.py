@@ -4,7 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from export.request import Request, already_exported, parse
+from app.settings import Settings
+from export.errors import ExportError
+from export.request import Request, already_exported, parse, understood
 
 
 def test_defaults() -> None:
@@ -16,6 +18,26 @@ def test_environment_fills_in_what_no_flag_says() -> None:
     assert parse(["x"], environment) == Request("x", "v1", "last_token", Path("/m"))
     flags = ["x", "--revision", "v2", "--pooling", "cls", "--models-dir", "/n", "--if-missing"]
     assert parse(flags, environment) == Request("x", "v2", "cls", Path("/n"), if_missing=True)
+
+
+def test_the_server_s_variables_are_understood_alike() -> None:
+    environment = {"MODEL_ID": "org/name", "POOLING": "lasttoken", "MODELS_DIR": "~/models"}
+    found = parse([], environment)
+    server = Settings.read([], environment)
+    assert (found.model, found.pooling, found.models_dir) == (
+        server.model_id,
+        server.pooling,
+        server.models_dir,
+    )
+
+
+def test_a_name_is_understood_as_the_server_does(tmp_path: Path) -> None:
+    page = "https://huggingface.co/BAAI/bge-m3/tree/v1"
+    wanted = understood(parse([page, "--models-dir", str(tmp_path)], {}), {})
+    assert (wanted.model, wanted.revision) == ("BAAI/bge-m3", "v1")
+    assert wanted.folder == tmp_path / "BAAI--bge-m3@v1"
+    with pytest.raises(ExportError, match=r"\./nope is not a folder: give one"):
+        understood(parse(["./nope"], {}), {})
 
 
 def test_code_is_trusted_by_flag_or_environment_only() -> None:
@@ -33,8 +55,8 @@ def test_empty_counts_as_unset() -> None:
 @pytest.mark.parametrize(
     ("arguments", "environment", "message"),
     [
-        ([], {}, "the following arguments are required: MODEL"),
-        ([""], {}, "MODEL is empty"),
+        ([], {}, "MODEL is missing: give a Hub id or a folder"),
+        ([""], {"MODEL_ID": "x"}, "MODEL is missing"),
         (
             ["x", "--pooling", "max"],
             {},
