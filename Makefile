@@ -17,6 +17,8 @@ GPU_PYTHON ?= python3
 ORIGINAL ?=
 # The Python of an environment with infinity-emb[server,torch], to be measured beside ours.
 INFINITY ?=
+# Which processor the tests see: avx2, vnni or bf16; the one that is there where none is named.
+PROCESSOR ?=
 # any-vendor lets OpenVINO compute on processors that are not Intel's, in the bench only; needs cc.
 OPENVINO ?=
 # Builds the image: podman, or docker with BuildKit. IMAGE_ARGS is for more of its options.
@@ -39,6 +41,14 @@ exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--
 # An environment of its own for transformers 5: docs/decisions/0015-transformers-5.md.
 newer := .venv-transformers5
 newer_pip = $(newer)/bin/python $(install)
+
+any_vendor := $(CURDIR)/.venv/any-vendor
+# What the processes of the tests need to see another processor: tests/processor.
+ifneq ($(PROCESSOR),)
+$(if $(filter avx2 vnni bf16,$(PROCESSOR)),,$(error PROCESSOR=$(PROCESSOR) is not known: choose avx2, vnni or bf16))
+seeing := PROCESSOR=$(PROCESSOR) PYTHONPATH='$(CURDIR)/tests/processor:$(any_vendor)'
+seen := $(if $(filter avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
+endif
 
 .PHONY: help run setup setup-transformers5 export serve lint default-model test test-slow test-clients test-models bench bench-quick \
     bench-quality gpu-check gpu-bench overload soak memory fuzz fix lock image clean
@@ -70,12 +80,12 @@ lint: .venv/development.stamp ## Check format, lint and types
 default-model: .venv/export.stamp
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
 
-test: .venv/development.stamp ## Lint, and run the tests
+test: .venv/development.stamp $(seen) ## Lint, and run the tests; PROCESSOR=avx2, vnni or bf16 has them see such a processor
 	@$(MAKE) --no-print-directory --jobs 2 lint default-model
-	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
+	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 
-test-slow: .venv/slow.stamp default-model ## Run the slow tests: generated requests, a browser, the container image
-	OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
+test-slow: .venv/slow.stamp default-model $(seen) ## Run the slow tests: generated requests, a browser, the container image
+	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	    -m 'slow and not container' --timeout 1500
 	$(bin)/python -m pytest -m container --timeout 1500
 
@@ -99,13 +109,12 @@ bench-quality: .venv/development.stamp default-model ## Compare what is served b
 	$(bin)/python -m tests.bench.quality
 
 ifeq ($(OPENVINO),any-vendor)
-any_vendor := $(CURDIR)/.venv/any-vendor
 bench bench-quick bench-quality: export PYTHONPATH = $(any_vendor)
 bench bench-quick bench-quality: $(any_vendor)/onnxruntime_ep_openvino
+endif
 
 $(any_vendor)/onnxruntime_ep_openvino: tests/openvino/any_vendor.c .venv/development.stamp
 	$(bin)/python -m tests.openvino '$(any_vendor)'
-endif
 
 gpu-check: ## Check an exported MODEL_ID on this machine's NVIDIA GPU, with GPU_PYTHON
 	@$(GPU_PYTHON) -m tests.gpu

@@ -13,11 +13,22 @@ from starlette.types import ASGIApp
 from app.api.endpoints import Service
 from app.application import build, create_app
 from app.settings import Settings
-from tests import process, tiny
+from tests import process, processor, tiny
 
 # A machine that is busy with other work is no fault.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+
+def pytest_configure() -> None:
+    if (fault := processor.fault()) is not None:
+        raise pytest.UsageError(fault)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say which processor the tests have seen, and what that does not show."""
+    for line in processor.shown():
+        terminalreporter.write_line(line)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -18,7 +18,7 @@ from app.inference import repository
 from app.inference.manifest import Manifest, Task
 from export.default_model import DEFAULT_MODEL_ID
 from tests import tiny
-from tests.process import ROOT, Server
+from tests.process import ROOT, Server, variables
 from tests.texts import passages
 
 TEXTS = [*passages(24, longest_words=150), "ok", "Où est la bibliothèque ?", "今天天气很好。"]
@@ -29,19 +29,13 @@ def prove(folder: Path, environment: dict[str, str], *flags: str) -> list[dict[s
     printed = subprocess.run(
         [sys.executable, "-m", "app.prove", str(folder), *flags],
         cwd=ROOT,
-        env=environment_with(environment),
+        env=variables(environment),
         capture_output=True,
         text=True,
         check=True,
     ).stdout
     certificates: list[dict[str, Any]] = json.loads(printed)
     return certificates
-
-
-def environment_with(extra: dict[str, str]) -> dict[str, str]:
-    import os
-
-    return {**os.environ, **extra}
 
 
 def for_openvino(folder: Path, task: Task = "embedding") -> Path:
