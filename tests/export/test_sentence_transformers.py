@@ -108,7 +108,8 @@ def test_export_equals_sentence_transformers(bert: Path, tmp_path: Path, change:
     change(source)
     folder = pipeline.export(Request(str(source), models_dir=tmp_path / "models"))
     manifest = Manifest.read(folder)
-    assert all(one.worst_cosine >= WORST_COSINE["float32"] for one in manifest.certificates)
+    exact = [one.worst_cosine for one in manifest.certificates if one.compute_dtype == "float32"]
+    assert min(exact) >= WORST_COSINE["float32"]
     probes = Probes.read(folder / PROBES_FILE)
     original = SentenceTransformer(str(source), device="cpu", local_files_only=True)
     expected = original.encode(list(probes.texts), batch_size=1)

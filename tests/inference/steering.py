@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 
-from app.errors import ServiceError
+from app.errors import BackendFailed, ServiceError
 from app.inference.batch import Batch, BatchLimits, TokenizedInput
 from app.inference.job import Job
 from app.inference.manifest import Padding
@@ -21,6 +22,7 @@ from app.inference.runner_pool import RunOptions
 from app.inference.worker import BatchWorker
 from app.metrics import Metrics
 
+_sessions: list["SteeredSession"] = []
 PADDING = Padding(id=0, type_id=0, side="right")
 
 
@@ -37,10 +39,14 @@ class SteeredSession:
         self._outcomes: defaultdict[int, queue.Queue[BaseException | None]]
         self._outcomes = defaultdict(queue.Queue)  # of each run, by its place among all
         self._runs, self._finished = itertools.count(), itertools.count()
+        self._over = False
         self._lock = threading.Lock()
+        _sessions.append(self)
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         with self._lock:
+            if self._over:
+                raise BackendFailed("Backend error: the test is over")
             outcomes = self._outcomes[next(self._runs)]
             self.threads.put(threading.get_ident())
             self.started.put(batch)
@@ -61,6 +67,13 @@ class SteeredSession:
         """Let the first run that was not yet let go end so; it may not have started."""
         with self._lock:
             self._outcomes[next(self._finished)].put(outcome)
+
+    def let_go(self) -> None:
+        """Fail each run that still waits, and those to come."""
+        with self._lock:
+            self._over = True
+            for outcomes in self._outcomes.values():
+                outcomes.put(BackendFailed("Backend error: the test is over"))
 
 
 @dataclass
@@ -137,13 +150,26 @@ def make_bench(
 
 @contextlib.contextmanager
 def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop in a thread of its own."""
+    """An event loop in a thread of its own. Workers that are started meanwhile end before it."""
+    workers: list[BatchWorker] = []
+    start = BatchWorker.start
+
+    def start_and_keep(worker: BatchWorker) -> None:
+        workers.append(worker)
+        start(worker)
+
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield loop
+        with pytest.MonkeyPatch.context() as patching:
+            patching.setattr(BatchWorker, "start", start_and_keep)
+            yield loop
     finally:
+        while _sessions:
+            _sessions.pop().let_go()
+        for worker in workers:
+            worker.close(10)
         loop.call_soon_threadsafe(loop.stop)
         thread.join()
         loop.close()
