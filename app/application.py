@@ -188,6 +188,7 @@ def _admission_options(settings: Settings, manifest: Manifest) -> AdmissionOptio
         prompts=manifest.prompts,
         default_prompt=_default_prompt(settings, manifest),
         auto_truncate=settings.auto_truncate,
+        truncation_side=manifest.truncation_side,
         max_concurrent_requests=settings.max_concurrent_requests,
         max_client_batch_size=settings.max_client_batch_size,
         tokenization_timeout_seconds=settings.run_timeout_seconds,
@@ -218,9 +219,11 @@ def _route_options(settings: Settings) -> RouteOptions:
 
 
 def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
-    """As in TEI, the checkpoint's own `default_prompt_name` counts only if it is asked for."""
+    """What goes before an input for which no prompt is named: an option's, or the checkpoint's."""
+    if settings.default_prompt is not None:
+        return settings.default_prompt or None
     if settings.default_prompt_name is None:
-        return settings.default_prompt
+        return manifest.default_prompt
     routing = Routing.of(manifest)
     if routing.knows(settings.default_prompt_name):
         return routing.prompt(settings.default_prompt_name)

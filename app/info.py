@@ -34,9 +34,17 @@ def info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> d
         "vectors": _vectors(model.manifest),
         "vectors_left_out": model.manifest.left_out,
         "activation": model.manifest.scored_by if model.manifest.labels else None,
+        "default_prompt_name": _default_prompt_name(settings, model.manifest),
         "pooling_source": "--pooling" if settings.pooling else model.manifest.pooling_source,
         **_routes(model.manifest),
     }
+
+
+def _default_prompt_name(settings: Settings, manifest: Manifest) -> str | None:
+    """The model's prompt that goes before an input for which none is named."""
+    if settings.default_prompt is not None:
+        return None
+    return settings.default_prompt_name or manifest.default_prompt_name
 
 
 def _routes(manifest: Manifest) -> dict[str, object]:

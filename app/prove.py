@@ -143,8 +143,7 @@ def _read(folder: Path) -> tuple[Manifest, Probes]:
     probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
     require_width(probes, manifest.dimensions, folder / PROBES_FILE)
     inputs = {name for graph in manifest.graphs for name in graph.inputs}
-    routing = Routing.of(manifest)
-    _check_tokens(Tokenization.load(folder, manifest), routing, probes, inputs)
+    _check_tokens(Tokenization.load(folder, manifest), manifest, probes, inputs)
     return manifest, probes
 
 
@@ -167,16 +166,24 @@ def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Ce
 
 
 def _check_tokens(
-    tokenization: Tokenization, routing: Routing, probes: Probes, graph_inputs: Collection[str]
+    tokenization: Tokenization,
+    manifest: Manifest,
+    probes: Probes,
+    graph_inputs: Collection[str],
 ) -> None:
     """Raise StartupError naming the first text that serving tokenizes differently."""
+    routing = Routing.of(manifest)
     prompts = probes.prompts or ("",) * len(probes)
     names = probes.names or ("",) * len(probes)
     for text, prompt, name, expected in zip(
         probes.texts, prompts, names, probes.inputs, strict=True
     ):
-        before = routing.prompt(name) if name else prompt
-        options = EncodeOptions(before or None, route=routing.route(name or None))
+        named = routing.prompt(name) if name else prompt or manifest.default_prompt
+        options = EncodeOptions(
+            named or None,
+            direction=manifest.truncation_side,
+            route=routing.route(name or None),
+        )
         [actual] = tokenization.encode_now([text], options)
         _check_same(text, "is tokenized as", expected.input_ids, actual.input_ids)
         if expected.prompt_length != actual.prompt_length:

@@ -108,9 +108,11 @@ class Settings:
         bare=True,
     )
     default_prompt_name: str | None = _option(
-        str, None, "the model's prompt that goes before every input"
+        str, None, "the model's prompt that goes before every input; its own default unless set"
     )
-    default_prompt: str | None = _option(str, None, "a text that goes before every input")
+    default_prompt: str | None = _option(
+        str, None, "a text that goes before every input; none where it is empty"
+    )
     hostname: str = _option(
         values.host,
         DEFAULT_HOST,

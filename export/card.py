@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from app.inference.agreement import yields_logits
-from app.inference.manifest import Activation, Certificate, Manifest
+from app.inference.manifest import Activation, Certificate, Manifest, Reference
 
 FILE_NAME = "README.md"
 
@@ -14,6 +14,14 @@ _SCORES: Mapping[Activation, str] = MappingProxyType(
         "sigmoid": "a sigmoid of each logit",
         "softmax": "a softmax over the logits",
         "none": "the logits as they are",
+    }
+)
+_REFERENCES: Mapping[Reference, str] = MappingProxyType(
+    {
+        "sentence-transformers": "sentence-transformers, loading the checkpoint",
+        "transformers": "the pipeline of transformers, loading the checkpoint",
+        "pytorch": "the original in PyTorch, by this program's reading of its files",
+        "onnx-fp32": "the ONNX graph as it was found",
     }
 )
 
@@ -52,6 +60,9 @@ def _facts(manifest: Manifest) -> Iterator[str]:
         )
     yield f"| maximum length | {manifest.max_input_length} tokens |"
     yield f"| prompts | {', '.join(manifest.prompts) or 'none'} |"
+    if manifest.default_prompt is not None:
+        yield f"| before each text, unless a prompt is named | `{manifest.default_prompt}` |"
+    yield f"| proved against | {_REFERENCES[manifest.certificates[0].reference]} |"
     yield f"| vector space | `{manifest.fingerprint}` |"
     yield f"| exported | {manifest.created} |"
 

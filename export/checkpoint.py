@@ -8,10 +8,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.inference.manifest import TOKENIZER_FILE, Activation, Padding, Similarity, Task
+from app.inference.manifest import (
+    TOKENIZER_FILE,
+    Activation,
+    Padding,
+    Side,
+    Similarity,
+    Task,
+)
+from app.inference.snapshot import MODULES_FILE
 from app.inference.spellings import PoolingChoice
 from export import (
     colbert,
+    encoder_settings,
     kinds,
     pooling_source,
     sentence_modules,
@@ -19,6 +28,7 @@ from export import (
     token_heads,
 )
 from export.documents import Document
+from export.encoder_settings import NO_SETTINGS
 from export.errors import ExportError
 from export.layers import Head, Layer, TokenHeads, width_behind
 from export.pooling_source import Decision
@@ -39,10 +49,6 @@ _OFFSET_MODEL_TYPES = frozenset(
         "xlm-roberta-xl",
     }
 )
-_SENTENCE_CONFIGS = tuple(
-    f"sentence_{family}_config.json"
-    for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
-)
 _NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has none
 
 
@@ -58,8 +64,10 @@ class Checkpoint:
     head: Head | None  # of embedding models
     dimensions: int  # of a vector; of classifiers and rerankers the number of logits
     max_input_length: int  # tokens, special tokens included
+    places: int | None  # tokens that the model has positions for; None where it counts none
     vocabulary_size: int
     padding: Padding
+    truncation_side: Side  # where an input is cut unless a request says otherwise
     normalize: bool
     similarity: Similarity
     prompts: dict[str, str]
@@ -78,6 +86,12 @@ class Checkpoint:
     def layers(self) -> tuple[Layer, ...]:
         """Every layer behind the encoder, of its vector and of its tokens."""
         return (*(self.head.layers if self.head else ()), *self.tokens.layers)
+
+    @property
+    def default_prompt(self) -> str:
+        """The prompt that goes before a text for which none is named; "" for none."""
+        name = self.default_prompt_name
+        return "" if name is None else self.prompts[name]
 
     @property
     def leaves_out_prompts(self) -> bool:
@@ -135,11 +149,13 @@ def read(
     model_type = config.value("model_type", str) or ""
     tokenizer = tokenizer or encoder / TOKENIZER_FILE
     settings_of_tokenizer = Document.read(encoder / "tokenizer_config.json")
-    sentence = _sentence_config(encoder)
+    # Neither transformers nor, without modules.json, sentence-transformers reads them to score.
+    is_read = not labels or (folder / MODULES_FILE).is_file()
+    texts = encoder_settings.read(encoder, chats=task == "reranker") if is_read else NO_SETTINGS
     settings = sentence_settings.read(folder)
     compares = task == "multi_vector"
     stated = settings.document_length if compares else None
-    stated = stated or sentence.value("max_seq_length", int)
+    places = _places(config, model_type)
     found = Checkpoint(
         folder=encoder,
         tokenizer=tokenizer,
@@ -148,15 +164,19 @@ def read(
         task=task,
         head=_head(modules, decision.choice) if task == "embedding" else None,
         dimensions=_dimensions(task, config, labels),
-        max_input_length=_max_input_length(config, stated, settings_of_tokenizer, model_type),
+        max_input_length=_max_input_length(
+            stated or texts.max_length, settings_of_tokenizer, places
+        ),
+        places=places,
         vocabulary_size=_required(config, "vocab_size"),
         padding=_padding(config, settings_of_tokenizer),
+        truncation_side=_side(settings_of_tokenizer, "truncation_side"),
         normalize=modules.normalize,
         similarity=settings.similarity,
         prompts=colbert.prompts(tokenizer, settings) if compares else settings.prompts,
-        default_prompt_name=settings.default_prompt_name,
+        default_prompt_name=_default_prompt_name(task, folder, settings),
         brings_code=kinds.brings_code(config),
-        lower_case=bool(sentence.value("do_lower_case", bool)) and keeps_case(tokenizer),
+        lower_case=texts.lower_case and keeps_case(tokenizer),
         labels=labels,
         counts_labels=bool(labels) and not kinds.names_labels(config),
         activation=kinds.activation(config, labels),
@@ -249,16 +269,22 @@ def _required(config: Document, *keys: str) -> int:
     return found
 
 
-def _max_input_length(
-    config: Document, stated: int | None, tokenizer: Document, model_type: str
-) -> int:
-    """The stated maximum, but never more than the positions that the model has."""
+def _places(config: Document, model_type: str) -> int | None:
+    """How many tokens have a position of their own, less those that a family leaves unused."""
     positions = config.first_integer("max_position_embeddings", "max_trained_positions")
-    if positions is not None and model_type in _OFFSET_MODEL_TYPES:
+    if positions is None or positions < 0:  # XLNet has none, and says -1
+        return None
+    if model_type in _OFFSET_MODEL_TYPES:
         positions -= (config.first_integer("pad_token_id") or 0) + 1
-    limits = [limit for limit in (stated, positions) if limit is not None]
-    if not limits and (length := tokenizer.first_integer("model_max_length")):
-        limits = [length] if length < _NO_LIMIT else []
+    return positions
+
+
+def _max_input_length(stated: int | None, tokenizer: Document, places: int | None) -> int:
+    """The stated maximum or else the tokenizer's, but never more than the model has places for."""
+    own = tokenizer.first_integer("model_max_length", "max_len")
+    if stated is None and own is not None and own < _NO_LIMIT:
+        stated = own
+    limits = [limit for limit in (stated, places) if limit is not None]
     if not limits:
         raise ExportError(
             "neither `max_seq_length` in sentence_bert_config.json nor `max_position_embeddings` "
@@ -273,21 +299,29 @@ def _max_input_length(
     return min(limits)
 
 
+def _default_prompt_name(task: Task, folder: Path, settings: SentenceSettings) -> str | None:
+    """The prompt that goes before each text, as sentence-transformers puts it there."""
+    name = settings.default_prompt_name
+    if name is None or task in {"embedding", "splade"}:
+        return name
+    if (folder / MODULES_FILE).is_file() and settings.prompts[name]:
+        raise ExportError(
+            f"{folder}: default_prompt_name {name!r} is not supported, since the model is a {task}"
+        )
+    return None
+
+
 def _padding(config: Document, tokenizer: Document) -> Padding:
-    side = tokenizer.value("padding_side", str) or "right"
-    if side not in {"left", "right"}:
-        raise ExportError(f"tokenizer_config.json: padding_side: {side!r} is not left or right")
     pad_id = config.first_integer("pad_token_id", "eos_token_id") or 0
     type_id = tokenizer.value("pad_token_type_id", int) or 0
-    return Padding(id=pad_id, type_id=type_id, side="left" if side == "left" else "right")
+    return Padding(id=pad_id, type_id=type_id, side=_side(tokenizer, "padding_side"))
 
 
-def _sentence_config(folder: Path) -> Document:
-    for name in _SENTENCE_CONFIGS:
-        document = Document.read(folder / name)
-        if document:
-            return document
-    return Document(folder, {})
+def _side(tokenizer: Document, key: str) -> Side:
+    side = tokenizer.value(key, str) or "right"
+    if side not in {"left", "right"}:
+        raise ExportError(f"tokenizer_config.json: {key}: {side!r} is not left or right")
+    return "left" if side == "left" else "right"
 
 
 def _warnings(task: Task, choice: PoolingChoice | None) -> Iterator[str]:

@@ -49,6 +49,7 @@ def describe(
         max_input_length=checkpoint.max_input_length,
         vocabulary_size=checkpoint.vocabulary_size,
         padding=checkpoint.padding,
+        truncation_side=checkpoint.truncation_side,
         normalize=checkpoint.normalize,
         similarity=checkpoint.similarity,
         prompts=checkpoint.prompts,

@@ -3,11 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.nn import functional
 
-from app.inference.manifest import PoolingMode
-from export.layers import Activation, Dense, Head, Layer, LayerNorm, Linear, Tensors, Weights
+from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING, PoolingMode
+from app.inference.token_answers import kept
+from export.layers import (
+    Activation,
+    Dense,
+    Head,
+    Layer,
+    LayerNorm,
+    Linear,
+    Tensors,
+    TokenHeads,
+    Weights,
+)
 
 
 def vector(
@@ -17,6 +30,18 @@ def vector(
     pooled = tokens[prompt_length:]
     value = torch.cat([_POOLINGS[mode](pooled, prompt_length) for mode in head.poolings])
     return through(head.layers, weights, value)[: head.cut]
+
+
+def for_tokens(
+    heads: TokenHeads, weights: Weights, tokens: torch.Tensor
+) -> dict[str, NDArray[np.float32]]:
+    """What heads make of each token of one text, (S, H), for those tokens that a probe keeps."""
+    found = {}
+    if heads.lexical:
+        found[LEXICAL_WEIGHTS] = through(heads.lexical, weights, tokens)[:, 0]
+    if heads.multi_vector:
+        found[MULTI_VECTOR_EMBEDDING] = through(heads.multi_vector, weights, tokens)
+    return {name: values.numpy()[kept(name, len(tokens))] for name, values in found.items()}
 
 
 def through(layers: Sequence[Layer], weights: Weights, value: torch.Tensor) -> torch.Tensor:

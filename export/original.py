@@ -104,9 +104,10 @@ def python_tokenizer(folder: Path) -> str | None:
     return None if issubclass(found, library.PreTrainedTokenizerFast) else name
 
 
-def code_of(*loaded: Any) -> tuple[str, ...]:
-    """The SHA-256 of each file of a repository's code that these objects came from."""
-    packages = {type(one).__module__.rpartition(".")[0] for one in loaded}
+def examine(checkpoint: Checkpoint, *, trust_code: bool) -> tuple[str, ...]:
+    """Load the model once, for the errors of `load`; the SHA-256 of each file of code it brings."""
+    tokenizer, model = load(checkpoint, trust_code=trust_code)
+    packages = {type(one).__module__.rpartition(".")[0] for one in (model, model.config, tokenizer)}
     files = {
         Path(module.__file__)
         for name, module in sys.modules.items()

@@ -16,22 +16,23 @@ from typing import NoReturn
 
 import transformers
 
-from app.inference.manifest import PROBES_FILE
+from app.inference.manifest import PROBES_FILE, Reference
 from app.inference.spellings import PoolingChoice
 from export import checkpoint as checkpoints
-from export import original, probes, reference, tensors, trace
+from export import oracle, original, probes, trace
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.kinds import CHOICES, chosen
 from export.progress import announce
+from export.sentence_reference import Loading
 
 _ROOT = Path(__file__).resolve().parent.parent
 OTHER_PYTHON = _ROOT / ".venv-transformers5" / "bin" / "python"
 # optimum holds transformers below 4.58, so only the first environment has it.
 _HAS_OPTIMUM = transformers.__version__.startswith("4.")
-_TOOLS = ("torch", "transformers", "optimum", "optimum-onnx", "onnx")
+_TOOLS = ("torch", "transformers", "sentence-transformers", "optimum", "optimum-onnx", "onnx")
 _BARE = "bare"
-_TOOLS_FILE = "tools.json"
+_NOTES_FILE = "notes.json"  # what one environment tells the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,7 @@ class Made:
 
     graph: Path
     tools: dict[str, str]  # their versions
+    reference: Reference  # whose answers the probes hold
     code: tuple[str, ...] = ()  # digests of the files, of a model that brings its own
 
 
@@ -76,13 +78,13 @@ def make(wanted: Wanted, folder: Path) -> Made:
     checkpoint = checkpoints.read(wanted.checkpoint, wanted.pooling, tokenizer=wanted.tokenizer)
     if runs_here(checkpoint, trust_code=wanted.trust_code):
         trusted = wanted.trust_code and checkpoint.brings_code
-        return _make_here(checkpoint, folder, trust_code=trusted)
+        return _make_here(Loading(wanted.checkpoint, wanted.pooling, trusted), checkpoint, folder)
     arguments = ["--originals", str(wanted.checkpoint.resolve()), "--into", str(folder.resolve())]
     if wanted.tokenizer is not None:
         arguments += ["--with-tokenizer", str(wanted.tokenizer.resolve())]
     hand_over(arguments, wanted.pooling)
     graph = folder / _BARE / "model.onnx"
-    return Made(graph, json.loads(graph.with_name(_TOOLS_FILE).read_bytes()))
+    return Made(graph, **json.loads(graph.with_name(_NOTES_FILE).read_bytes()))
 
 
 def runs_here(checkpoint: Checkpoint, *, trust_code: bool) -> bool:
@@ -97,20 +99,18 @@ def runs_here(checkpoint: Checkpoint, *, trust_code: bool) -> bool:
     return False
 
 
-def _make_here(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Made:
+def _make_here(loading: Loading, checkpoint: Checkpoint, folder: Path) -> Made:
     texts = probes.for_task(checkpoint.task, checkpoint.max_input_length)
-    announce(3, f"running the original model over {len(texts)} probe texts")
-    weights = tensors.load(checkpoint.layers)
-    tokenizer, model = original.load(checkpoint, trust_code=trust_code)
-    found = reference.compute(tokenizer, model, checkpoint, texts, weights)
-    found.write(folder / PROBES_FILE)
-    code = original.code_of(model, model.config, tokenizer)
-    del model  # before it is loaded again
+    announce(3, f"asking the original model {len(texts)} probe texts")
+    code = original.examine(checkpoint, trust_code=loading.trust_code)
+    told = oracle.ask(loading, checkpoint, texts)
+    told.probes.write(folder / PROBES_FILE)
     announce(4, f"converting {checkpoint.architecture} to ONNX")
-    graph = _convert(checkpoint, folder / _BARE, trust_code=trust_code)
-    tools = _versions()
-    graph.with_name(_TOOLS_FILE).write_text(json.dumps(tools))
-    return Made(graph, tools, code)
+    graph = _convert(checkpoint, folder / _BARE, trust_code=loading.trust_code)
+    made = Made(graph, _versions(), told.by, code)
+    notes = {"tools": made.tools, "reference": made.reference}
+    graph.with_name(_NOTES_FILE).write_text(json.dumps(notes))
+    return made
 
 
 def bare(checkpoint: Checkpoint, folder: Path) -> Path:

@@ -78,7 +78,7 @@ def _publish(
         )
         manifest = replace(manifest, tools={**manifest.tools, **made.tools})
         announce(5, "proving: the serving code replays the probes")
-        certificates = certify(folder, manifest, "pytorch")
+        certificates = certify(folder, manifest, made.reference)
         size = sum(path.stat().st_size for path in folder.iterdir())
         announce(6, f"publishing {place}")
         publish(folder, place)

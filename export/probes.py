@@ -162,14 +162,16 @@ def for_task(task: Task, max_input_length: int, prose: int = PROSE) -> tuple[Pro
 
 
 def prompts(checkpoint: Checkpoint, count: int) -> tuple[str, ...]:
-    """A prompt for each of so many texts, or none, by turns; of most models no prompt is asked.
+    """The prompt named with each of so many texts, by turns, "" for none; () for no prompts at all.
 
-    What is pooled of a model may depend on the prompt; of others it is part of the text.
+    Where none is named, the model's default goes before the text.
     """
-    if not checkpoint.leaves_out_prompts:
+    if checkpoint.task not in {"embedding", "splade"}:
         return ()
-    own = [text for text in checkpoint.prompts.values() if text] or [_PROMPT]
-    return tuple(islice(cycle(("", *own)), count))
+    own = list(filter(None, checkpoint.prompts.values()))
+    if not own and checkpoint.leaves_out_prompts:  # an operator may still put one before each text
+        own = [_PROMPT]
+    return tuple(islice(cycle(("", *own)), count)) if own else ()
 
 
 def _from_sentence(first: int, words: int) -> str:

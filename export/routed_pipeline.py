@@ -53,7 +53,7 @@ def export(request: Request, located: Located, router: Router) -> Path:
             manifest, schema=ROUTED, routes=made.routes, default_route=router.default
         )
         announce(5, "proving: the serving code replays the probes")
-        certificates = certify(folder, manifest, "pytorch")
+        certificates = certify(folder, manifest, "sentence-transformers")
         size = sum(path.stat().st_size for path in folder.iterdir())
         announce(6, f"publishing {place}")
         publish(folder, place)

@@ -131,4 +131,4 @@ def test_the_exported_model_carries_its_proof() -> None:
     assert certificate.worst_cosine >= 0.99999
     assert certificate.largest_error <= 1e-5
     assert certificate.probes >= 500
-    assert certificate.reference == "pytorch"
+    assert certificate.reference == "sentence-transformers"

@@ -82,11 +82,14 @@ DOORS = {
     "uvloop": {"app.server"},
     "opentelemetry": {"app.otlp"},
     "torch": {
-        "export.head_reference", "export.original", "export.reference",
-        "export.route_reference", "export.tensors",
+        "export.answers", "export.head_reference", "export.original", "export.reference",
+        "export.route_reference", "export.sentence_reference", "export.tensors",
         "export.trace",
     },
-    "transformers": {"export.convert", "export.original", "export.originals"},
+    "transformers": {
+        "export.convert", "export.original", "export.originals", "export.pipeline_reference",
+    },
+    "sentence_transformers": {"export.route_reference", "export.sentence_reference"},
     "optimum": {"export.convert"},
     "onnx": {
         "export.attention", "export.calibration", "export.converted_graph", "export.float16",

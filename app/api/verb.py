@@ -60,7 +60,7 @@ DIRECTION = Variant(
     "`Left` or `Right`", {"Left": "left", "left": "left", "Right": "right", "right": "right"}
 )
 TRUNCATE = Field("truncate", boolean, None)
-TRUNCATION_DIRECTION = Field("truncation_direction", DIRECTION, "right")
+TRUNCATION_DIRECTION = Field("truncation_direction", DIRECTION, None)
 PROMPT_NAME = Field("prompt_name", string, None)
 
 
@@ -83,7 +83,7 @@ def input_options(values: dict[str, Any]) -> InputOptions:
     """The options among a body's fields."""
     return InputOptions(
         truncate=values["truncate"],
-        direction=values.get("truncation_direction", "right"),
+        direction=values.get("truncation_direction"),
         prompt_name=values.get("prompt_name"),
     )
 

@@ -40,7 +40,7 @@ class InputOptions:
     """How a request wants its inputs read."""
 
     truncate: bool | None = None  # None: as the service is configured
-    direction: Direction = "right"
+    direction: Direction | None = None  # None: the model's own
     prompt_name: str | None = None
 
 
@@ -51,6 +51,7 @@ class AdmissionOptions:
     prompts: dict[str, str]
     default_prompt: str | None
     auto_truncate: bool
+    truncation_side: Direction
     max_concurrent_requests: int  # inputs at a time, over all requests
     max_client_batch_size: int  # inputs of one request
     tokenization_timeout_seconds: float  # of one request
@@ -129,7 +130,8 @@ class Admission:
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         with _counted_as_tokenization():
             prompt = self._prompt(options.prompt_name)
-            encode_options = EncodeOptions(prompt, truncate, options.direction, self.route(options))
+            direction = options.direction or self._options.truncation_side
+            encode_options = EncodeOptions(prompt, truncate, direction, self.route(options))
             if self._is_alone(inputs):
                 return self._tokenization.encode_now(inputs, encode_options)
             return await self._in_time(self._tokenization.encode(inputs, encode_options))

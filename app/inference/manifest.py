@@ -34,7 +34,9 @@ PoolingMode = Literal["cls", "mean", "last_token", "max", "mean_sqrt_len_tokens"
 Attention = Literal["plain", "fused", "packed"]
 Side = Literal["left", "right"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
-Reference = Literal["pytorch", "onnx-fp32"]
+# Whose answers a graph is compared with: those of the library that users of the original call, of
+# PyTorch by this project's own reading of the files, or of an ONNX graph as it was found.
+Reference = Literal["sentence-transformers", "transformers", "pytorch", "onnx-fp32"]
 Activation = Literal["sigmoid", "softmax", "none"]  # what makes scores of logits
 TokenVectors = Literal["sparse", "multi_vector"]  # as `/info` calls what single tokens give
 
@@ -184,6 +186,7 @@ class Manifest:
     lexical: Lexical | None = None
     multi_vector: MultiVector | None = None
     left_out: tuple[TokenVectors, ...] = ()  # what its source gives, and this folder does not
+    truncation_side: Side = "right"  # where an input is cut unless a request says otherwise
     pooling_source: str | None = None  # who says that it is pooled so; older folders do not tell
     # Of classifiers and rerankers; folders from before it was recorded lack it.
     activation: Activation | None = None
@@ -200,6 +203,12 @@ class Manifest:
         """The graph's outputs that say something of single tokens, and have to be proved."""
         lexical = (LEXICAL_WEIGHTS,) if self.lexical else ()
         return (*lexical, *((MULTI_VECTOR_EMBEDDING,) if self.multi_vector else ()))
+
+    @property
+    def default_prompt(self) -> str | None:
+        """The prompt that goes before an input for which none is named; None for none."""
+        name = self.default_prompt_name
+        return None if name is None else self.prompts[name] or None
 
     @property
     def leaves_out_prompts(self) -> bool:
@@ -232,6 +241,7 @@ class Manifest:
             _check_created(manifest.created)
             _check_numbers(manifest)
             _check_routes(manifest)
+            _check_prompts(manifest)
         except Misfit as error:
             raise ManifestError(f"{path}: {error}") from None
         _check_paths(manifest, path)
@@ -339,6 +349,12 @@ def _check_numbers(manifest: Manifest) -> None:
     for name, (number, least, most) in bounds.items():
         if not least <= number <= most:
             raise Misfit(f"{name}: {number} is not between {least} and {most}")
+
+
+def _check_prompts(manifest: Manifest) -> None:
+    name = manifest.default_prompt_name
+    if name is not None and name not in manifest.prompts:
+        raise Misfit(f"default_prompt_name: {name!r} is not one of the prompts")
 
 
 def _check_routes(manifest: Manifest) -> None:

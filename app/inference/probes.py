@@ -33,7 +33,8 @@ class ProbesError(Exception):
 class Probes:
     """P texts or pairs with the reference's token ids and what it yields, before normalization.
 
-    Of a model that leaves prompts out of its pooling, each has the prompt that goes before it.
+    Of a model with prompts, each has the one that was named with it; where none was, the model's
+    default went before the text.
     """
 
     texts: tuple[ProbeText, ...]

@@ -44,7 +44,7 @@ def write_json(path: Path, content: Any) -> None:
     path.write_text(json.dumps(content))
 
 
-def write_modules(folder: Path, pooling: str, *, normalize: bool = True) -> None:
+def write_modules(folder: Path, pooling: str, *, normalize: bool = True, width: int = 32) -> None:
     names = ["Transformer", "Pooling", *(["Normalize"] if normalize else [])]
     modules = [
         {
@@ -56,7 +56,10 @@ def write_modules(folder: Path, pooling: str, *, normalize: bool = True) -> None
         for i, name in enumerate(names)
     ]
     write_json(folder / "modules.json", modules)
-    write_json(folder / "1_Pooling/config.json", {f"pooling_mode_{pooling}": True})
+    write_json(
+        folder / "1_Pooling/config.json",
+        {"word_embedding_dimension": width, f"pooling_mode_{pooling}": True},
+    )
 
 
 def write_bert(folder: Path, seed: int = 0, positions: int = 64) -> Path:
@@ -105,6 +108,9 @@ def write_headed(folder: Path, architecture: str, **config: Any) -> Path:
     (folder / "modules.json").unlink()
     shutil.rmtree(folder / "1_Pooling")
     (folder / "config_sentence_transformers.json").unlink()
+    (folder / "sentence_bert_config.json").unlink()
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    write_json(folder / "tokenizer_config.json", tokenizer | {"model_max_length": 32})
     return folder
 
 

@@ -139,7 +139,6 @@ def unnamed(folder: Path) -> Path:
     config = json.loads((folder / "config.json").read_text())
     kept = {key: value for key, value in config.items() if key not in {"id2label", "label2id"}}
     write_json(folder / "config.json", kept)
-    (folder / "sentence_bert_config.json").unlink()  # which no cross-encoder is loaded with
     return folder
 
 

@@ -50,7 +50,7 @@ def test_manifest_states_what_the_checkpoint_says(exported: Path, bert: Path) ->
 def test_certificate_proves_the_graph_on_the_cpu(exported: Path) -> None:
     certificate = Manifest.read(exported).certificates[0]
     assert certificate.worst_cosine >= WORST_COSINE["float32"]
-    assert (certificate.reference, certificate.provider) == ("pytorch", "cpu")
+    assert (certificate.reference, certificate.provider) == ("sentence-transformers", "cpu")
     assert certificate.compute_dtype == "float32"
     assert certificate.probes >= 500
     assert certificate.neighbour_overlap is not None

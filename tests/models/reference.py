@@ -46,11 +46,10 @@ def _scores(folder: str, questions: list[dict[str, Any]]) -> NDArray[np.float32]
     model = library.AutoModelForSequenceClassification.from_pretrained(
         folder, dtype=torch.float32
     ).eval()
-    limit = json.loads((Path(folder) / "sentence_bert_config.json").read_text())["max_seq_length"]
     rows = []
     for one in questions:
         texts = [one["text"], *([] if one["other"] is None else [one["other"]])]
-        inputs = tokenizer(*texts, truncation=True, max_length=limit, return_tensors="pt")
+        inputs = tokenizer(*texts, truncation=True, return_tensors="pt")
         with torch.inference_mode():
             logits = model(**inputs).logits[0]
         scores = logits.softmax(dim=0) if len(logits) > 1 else logits.sigmoid()

@@ -1,0 +1,48 @@
+"""Oracle: who answers the probes for a checkpoint, the library that its users would call.
+
+A proof is worth what its reference is independent of:
+docs/decisions/0024-the-library-is-the-reference.md.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from app.inference.manifest import Reference
+from app.inference.probes import Probes, ProbeText
+from export import original, pipeline_reference, reference, sentence_reference, tensors
+from export.checkpoint import Checkpoint
+from export.sentence_reference import Loading, Unloadable
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """The answers to the probes, and whose they are."""
+
+    probes: Probes
+    by: Reference
+
+
+def ask(loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText]) -> Told:
+    """Ask sentence-transformers, transformers' pipeline for classifiers; else read the files here.
+
+    Raises: ExportError when the model fails, or yields something else than its files say.
+    """
+    weights = tensors.load(checkpoint.layers)
+    if checkpoint.task in sentence_reference.TASKS:
+        try:
+            found = sentence_reference.compute(loading, checkpoint, texts, weights)
+        except Unloadable as error:
+            logger.warning(
+                "warning: sentence-transformers cannot load the model (%s): the proof compares "
+                "with what this program reads out of its files",
+                error,
+            )
+        else:
+            return Told(found, "sentence-transformers")
+    tokenizer, model = original.load(checkpoint, trust_code=loading.trust_code)
+    if checkpoint.task == "classifier":
+        return Told(pipeline_reference.compute(tokenizer, model, checkpoint, texts), "transformers")
+    return Told(reference.compute(tokenizer, model, checkpoint, texts, weights), "pytorch")
