@@ -113,7 +113,10 @@ def _routed(folder: Path, router: Module, behind: Sequence[Module]) -> Router:
     structure = config.value("structure", dict) or {}
     parameters = config.value("parameters", dict) or {}
     if not structure:
-        raise ExportError(f"{path} describes no routes: fetch the model again")
+        raise ExportError(
+            f"{path.with_name(CONFIG_FILE)} is missing, or describes no routes: fetch the model "
+            "again"
+        )
     if unknown := sorted(set(parameters) - _PARAMETERS):
         raise ExportError(f"{path}: parameter {unknown[0]} is not supported: choose another model")
     chosen, default = _choices(structure, parameters, path)

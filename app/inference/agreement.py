@@ -31,6 +31,9 @@ LEAST_LOGIT = 1.0
 LEXICAL_ERROR: Mapping[Dtype, float] = MappingProxyType(  # the largest, of a lexical weight
     {"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1, "int8": 1.0}
 )
+# Of sparse vectors in float32 the largest share by which a length is off: cosines tell nothing of
+# it, and such vectors are compared by their products.
+LENGTH_ERROR = 1e-4
 # A lossy graph has to come as close as was certified, wherever it runs: its error may be this many
 # times as large. Other processors round a sum differently, which moves few values to a neighbour;
 # kernels that saturate are off by far more.
@@ -70,6 +73,8 @@ class Measured(Protocol):
     def lexical_cosine(self) -> float | None: ...
     @property
     def lexical_error(self) -> float | None: ...
+    @property
+    def length_error(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +93,7 @@ class Agreement:
     token_cosine: float | None = None  # worst, of a token's vector
     lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
     lexical_error: float | None = None  # largest, of a lexical weight
+    length_error: float | None = None  # of sparse vectors, the largest as a share of a length
 
 
 def worst(parts: Sequence[Agreement]) -> Agreement:
@@ -99,6 +105,9 @@ def worst(parts: Sequence[Agreement]) -> Agreement:
         batch_cosine=min(one.batch_cosine for one in parts),
         first_percentile=min(one.first_percentile or 0 for one in parts),
         neighbour_overlap=min(one.neighbour_overlap or 0 for one in parts),
+        length_error=max(
+            (one.length_error for one in parts if one.length_error is not None), default=None
+        ),
     )
 
 
@@ -108,6 +117,8 @@ def is_proved(task: Task, compute_dtype: Dtype, measured: Measured) -> bool:
         off = measured.largest_error
         return math.isfinite(off) and off <= _logit_error(compute_dtype, measured)
     if not measured.worst_cosine >= _worst_cosine(task, compute_dtype):
+        return False
+    if compute_dtype == "float32" and not (measured.length_error or 0) <= LENGTH_ERROR:
         return False
     cosines = (measured.token_cosine, measured.lexical_cosine)
     if any(one is not None and not one >= _of_tokens(compute_dtype) for one in cosines):
@@ -127,6 +138,8 @@ def figure(task: Task, measured: Measured) -> str:
         words += f", of the lexical weights {measured.lexical_cosine:.7f}"
     if measured.lexical_error is not None:
         words += f", largest error {measured.lexical_error:.1e} of one"
+    if (measured.length_error or 0) > LENGTH_ERROR:
+        words += f", a length off by {measured.length_error:.1%}"
     return words
 
 

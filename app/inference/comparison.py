@@ -49,6 +49,16 @@ def compare_vectors(reference: NDArray[np.float32], answers: Answers) -> Agreeme
     )
 
 
+def length_error(reference: NDArray[np.float32], answers: Answers) -> float:
+    """By how much the length of a vector is off, at most, as a share of the (P, D) reference's."""
+    every = (reference, answers.batched, answers.alone)
+    known, batched, alone = (np.linalg.norm(one, axis=1).astype(np.float64) for one in every)
+    lengths = np.concatenate([known, known[list(answers.places)]])
+    found = np.concatenate([batched, alone])
+    shares = np.abs(found - lengths) / np.where(lengths == 0, 1, lengths)
+    return float(np.nan_to_num(shares, nan=np.inf).max())
+
+
 def compare_logits(reference: NDArray[np.float32], answers: Answers) -> Agreement:
     """Agreement with (P, L) reference logits, computed in float64.
 

@@ -142,6 +142,7 @@ class Certificate:
     token_cosine: float | None = None  # worst, of a token's vector
     lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
     lexical_error: float | None = None  # largest, of a lexical weight
+    length_error: float | None = None  # of sparse vectors, the largest as a share of a length
 
 
 @dataclass(frozen=True, slots=True)

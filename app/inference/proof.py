@@ -5,6 +5,7 @@ right where the model is really served. Needs NumPy only.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -19,12 +20,13 @@ from app.inference.batch import (
     in_order,
     require_rows,
 )
-from app.inference.comparison import Answers, compare_logits, compare_vectors
+from app.inference.comparison import Answers, compare_logits, compare_vectors, length_error
 from app.inference.manifest import (
     LOGITS,
     PER_TOKEN_OUTPUTS,
     PROBES_FILE,
     SENTENCE_EMBEDDING,
+    SPARSE_EMBEDDING,
     TASK_OUTPUTS,
     Manifest,
     Padding,
@@ -79,6 +81,9 @@ def replay(
     else:
         compare = compare_logits if output == LOGITS else compare_vectors
         agreement = compare(probes.vectors, answers[output])
+    if output.startswith(SPARSE_EMBEDDING):
+        off = length_error(probes.vectors, answers[output])
+        agreement = replace(agreement, length_error=off)
     for name, reference in probes.token_answers.items():
         if name != output:
             agreement = judged_with(agreement, name, reference, answers[name])

@@ -155,6 +155,33 @@ def test_dense_routes_are_served_as_sentence_transformers_has_them(
         assert "different ways" in refusal.json["error"]
 
 
+@pytest.mark.slow
+def test_asym_of_an_earlier_version_takes_its_first_route_by_default(
+    models: Models, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "asym")
+    router = json.loads((checkpoint / "router_config.json").read_text())
+    (checkpoint / "router_config.json").unlink()
+    router["structure"] = {
+        "QRY": router["structure"]["query"],
+        "DOC": router["structure"]["document"],
+    }
+    write_json(checkpoint / "config.json", router | {"parameters": {"allow_empty_key": True}})
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Asym"}]
+    write_json(checkpoint / "modules.json", modules)
+    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    sides: dict[str | None, NDArray[np.float32]] = {
+        "QRY": unit(library_s(checkpoint, "encode", task="QRY")),
+        "DOC": unit(library_s(checkpoint, "encode", task="DOC")),
+        None: unit(library_s(checkpoint, "encode")),
+    }
+    np.testing.assert_array_equal(sides[None], sides["QRY"])
+    with served(folder) as ask:
+        for side, vectors in sides.items():
+            answer = ask("/embed", inputs=TEXTS, prompt_name=side).json
+            np.testing.assert_allclose(answer, vectors, rtol=0, atol=1e-5)
+
+
 def test_requests_for_either_side_may_come_at_the_same_time(models: Models) -> None:
     checkpoint, folder = models("dense-static")
     sides = {side: unit(library_s(checkpoint, f"encode_{side}")) for side in ("query", "document")}

@@ -163,7 +163,7 @@ def test_what_cannot_be_understood_of_a_router_is_refused(
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({}, "config.json describes no routes"),
+        ({}, "router_config.json is missing, or describes no routes: fetch"),
         ({"structure": {"query": ["a"]}, "types": {}}, "'a' has no type"),
         ({"structure": {"query": [7]}, "types": {}}, "7 has no type"),
         ({"structure": {"query": []}, "types": {}}, "route query has no modules"),

@@ -7,12 +7,12 @@ import pytest
 
 from app.errors import BackendFailed
 from app.inference import archive
-from app.inference.agreement import is_proved
+from app.inference.agreement import figure, is_proved
 from app.inference.batch import Batch, BatchLimits
-from app.inference.manifest import Manifest, Padding
+from app.inference.manifest import PROBES_FILE, Manifest, Padding
 from app.inference.plan import Wanted
 from app.inference.probes import Probes, ProbesError
-from app.inference.proof import replay
+from app.inference.proof import replay, replay_model
 from app.inference.session import Session, plans
 from tests import tiny
 
@@ -209,6 +209,22 @@ def test_one_wrong_answer_for_a_token_is_found_out(whole: Path, output: str) -> 
     assert found.worst_cosine > 0.999999
     assert not is_proved("embedding", "float32", found)
     assert min(found.token_cosine or 0, found.lexical_cosine or 0) < 0.999
+
+
+def test_sparse_vectors_of_another_length_are_found_out(tmp_path: Path) -> None:
+    """Which no cosine shows: they are compared by their products."""
+    manifest = tiny.build(tmp_path, "splade")
+    probes = Probes.read(tmp_path / PROBES_FILE)
+    right = replay_model(session_of(tmp_path), manifest, probes, ANY)
+    assert right.length_error == pytest.approx(0, abs=1e-6)
+    assert is_proved("splade", "float32", right)
+    scaled = replace(probes, vectors=probes.vectors * np.float32(1.001))
+    wrong = replay_model(session_of(tmp_path), manifest, scaled, ANY)
+    assert wrong.worst_cosine > 0.999999
+    assert wrong.length_error == pytest.approx(0.001, rel=0.01)
+    assert not is_proved("splade", "float32", wrong)
+    assert figure("splade", wrong).endswith("a length off by 0.1%")
+    assert is_proved("splade", "bfloat16", wrong)
 
 
 def test_a_model_of_token_vectors_is_judged_by_them(tmp_path: Path) -> None:
