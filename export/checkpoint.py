@@ -19,6 +19,7 @@ from app.inference.manifest import (
 from app.inference.snapshot import MODULES_FILE
 from app.inference.spellings import PoolingChoice
 from export import (
+    clip,
     colbert,
     encoder_settings,
     kinds,
@@ -139,6 +140,8 @@ def read(
     encoder = folder / modules.encoder
     config = _config(encoder)
     architecture = kinds.architecture(config)
+    if clip.is_clip(architecture):
+        modules = clip.pooled(modules, choice)
     labels = kinds.labels(architecture, config, encoder)
     decision = pooling_source.decide(
         choice, modules, "" if labels else model_id, architecture, folder
@@ -205,7 +208,7 @@ def _config(folder: Path) -> Document:
     if not config:
         raise ExportError(f"{folder} has no config.json: it is not a Hugging Face model")
     Document.read(folder / TOKENIZER_FILE)  # which transformers would not name as damaged
-    return config
+    return clip.text_side(config, folder / "config.json")
 
 
 def _head(modules: SentenceModules, choice: PoolingChoice | None) -> Head:

@@ -12,6 +12,7 @@ from optimum.exporters.onnx import main_export
 from optimum.exporters.tasks import TasksManager
 
 from app.inference.manifest import Task
+from export import clip
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 
@@ -32,7 +33,7 @@ _OPSET = 18  # the newest that TensorRT 10 and the quantizers all read
 
 def knows(checkpoint: Checkpoint) -> bool:
     """Whether optimum converts models of this architecture and kind."""
-    if checkpoint.model_type in _ENCODER_DECODERS:
+    if checkpoint.model_type in _ENCODER_DECODERS or clip.is_clip(checkpoint.architecture):
         return False
     try:
         tasks = TasksManager.get_supported_tasks_for_model_type(

@@ -42,6 +42,14 @@ _DESCRIPTIONS = (
     "vocab.txt",
     "merges.txt",
     "*.model",
+    # Of an encoder in a folder of its own.
+    "[0-9]*_*/tokenizer*.json",
+    "[0-9]*_*/special_tokens_map.json",
+    "[0-9]*_*/added_tokens.json",
+    "[0-9]*_*/vocab.*",
+    "[0-9]*_*/merges.txt",
+    "[0-9]*_*/*.model",
+    "[0-9]*_*/sentence_*_config.json",
 )
 # Layers behind the encoder are small, and some have a pickle where the encoder has none.
 _LAYERS = (

@@ -14,7 +14,7 @@ import transformers
 from safetensors import SafetensorError, safe_open
 
 from app.inference.manifest import TOKENIZER_FILE, Task, file_digest
-from export import weight_files
+from export import clip, clip_text, weight_files
 from export.checkpoint import Checkpoint
 from export.documents import Document
 from export.errors import ExportError
@@ -68,6 +68,8 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
     _check_complete(loading["missing_keys"])
     if checkpoint.brings_code and not trusted:
         _check_used(loading["unexpected_keys"])
+    if clip.is_clip(checkpoint.architecture):
+        model = clip_text.TextEncoder(model)
     model.eval()
     # ModernBERT would compile itself anew for each length, half a minute for a tiny model.
     model.config.reference_compile = False
@@ -131,6 +133,8 @@ def _where(checkpoint: Checkpoint, *, trust_code: bool) -> dict[str, bool]:
 
 
 def _class(checkpoint: Checkpoint) -> Any:
+    if clip.is_clip(checkpoint.architecture):
+        return getattr(transformers, checkpoint.architecture)
     name = _CLASSES[checkpoint.task]
     if name == "AutoModel":
         name = _ENCODERS.get(checkpoint.model_type, name)

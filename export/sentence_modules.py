@@ -19,7 +19,8 @@ from export.layer_configs import ANYWHERE, KINDS, OF_TOKENS, read_layer
 from export.layers import POOLING_MODES, Layer, Normalize
 from export.splade import Splade
 
-_ENCODERS = frozenset({"Transformer", "MLMTransformer"})  # the second keeps the masked words' head
+# The second keeps the masked words' head, the third is CLIP's own name for the first.
+_ENCODERS = frozenset({"Transformer", "MLMTransformer", "CLIPModel"})
 _PYLATE = "pylate.models."  # saves ColBERT models in sentence-transformers' layout
 _IGNORED = frozenset({"Dropout"})  # which does nothing but in training
 _SUPPORTED = ("Transformer", "Pooling", *KINDS, "SpladePooling")

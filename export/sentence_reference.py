@@ -26,7 +26,7 @@ from app.inference.manifest import Task
 from app.inference.probes import Probes, ProbeText
 from app.inference.snapshot import MODULES_FILE
 from app.inference.spellings import PoolingChoice
-from export import probes
+from export import clip, probes
 from export.answers import Answer, answered
 from export.checkpoint import Checkpoint
 from export.head_reference import for_tokens
@@ -136,12 +136,12 @@ def _answer(
 
 def _load(loading: Loading, checkpoint: Checkpoint) -> Any:
     """The model as users load its folder, or with the pooling that was asked for in its place."""
-    options = {
+    options: dict[str, Any] = {
         "local_files_only": not loading.trust_code,  # code may lie in another repository
         "trust_remote_code": loading.trust_code,
         "model_kwargs": {"dtype": torch.float32},
     }
-    head = checkpoint.head
+    head = None if clip.is_clip(checkpoint.architecture) else checkpoint.head
     if head is not None and (loading.pooling or not (loading.root / MODULES_FILE).is_file()):
         encoder = Transformer.load(str(checkpoint.folder), **options)
         names = tuple(mode.replace("last_token", "lasttoken") for mode in head.poolings)
@@ -154,6 +154,8 @@ def _load(loading: Loading, checkpoint: Checkpoint) -> Any:
             device="cpu",
         )
     else:
+        if checkpoint.counts_labels:
+            options["num_labels"] = len(checkpoint.labels)
         model = _CLASSES[checkpoint.task](str(loading.root), device="cpu", **options)
     if checkpoint.places is not None and model.max_seq_length is not None:
         # RoBERTa's family leaves positions unused: texts that reach them end in an error.

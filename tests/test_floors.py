@@ -82,7 +82,8 @@ DOORS = {
     "uvloop": {"app.server"},
     "opentelemetry": {"app.otlp"},
     "torch": {
-        "export.answers", "export.head_reference", "export.original", "export.reference",
+        "export.answers", "export.clip_text", "export.head_reference", "export.original",
+        "export.reference",
         "export.route_reference", "export.sentence_reference", "export.tensors",
         "export.trace",
     },

@@ -124,6 +124,7 @@ def test_a_cross_encoder_without_labels_scores_as_the_library_does(tmp_path: Pat
     exported = from_checkpoint(folder)
     manifest = Manifest.read(exported)
     assert (manifest.task, manifest.labels) == ("reranker", ("LABEL_0",))
+    assert manifest.certificates[0].reference == "sentence-transformers"
     with pytest.raises(RuntimeError, match="size mismatch"):  # it counts on two
         CrossEncoder(str(folder), device="cpu", local_files_only=True)
     library = CrossEncoder(str(folder), num_labels=1, device="cpu", local_files_only=True)
