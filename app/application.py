@@ -220,6 +220,7 @@ def _route_options(settings: Settings) -> RouteOptions:
 
 def _default_prompt(settings: Settings, manifest: Manifest) -> str | None:
     """What goes before an input for which no prompt is named: an option's, or the checkpoint's."""
+    preflight.require_texts(settings, manifest)
     if settings.default_prompt is not None:
         return settings.default_prompt or None
     if settings.default_prompt_name is None:

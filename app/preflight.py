@@ -59,6 +59,22 @@ def require_pooling(settings: Settings, manifest: Manifest) -> None:
         )
 
 
+def require_texts(settings: Settings, manifest: Manifest) -> None:
+    """Refuse a prompt before every input of a model that takes pairs, which have none.
+
+    Raises: StartupError naming the option: every request to rank would be refused.
+    """
+    for option, given in (
+        ("--default-prompt (DEFAULT_PROMPT)", settings.default_prompt),
+        ("--default-prompt-name (DEFAULT_PROMPT_NAME)", settings.default_prompt_name),
+    ):
+        if given and manifest.task == "reranker":
+            raise StartupError(
+                f"{option}: {settings.model_id} is a reranker, and the pairs that it takes have no "
+                "prompt: leave the option out"
+            )
+
+
 def wanted(settings: Settings) -> Wanted:
     """What is to compute the model."""
     return Wanted(

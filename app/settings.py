@@ -100,7 +100,9 @@ class Settings:
     )
     max_batch_tokens: int = _option(values.positive, 16384, "tokens of one batch, padding included")
     max_batch_requests: int | None = _option(values.positive, None, "inputs of one batch")
-    max_client_batch_size: int = _option(values.positive, 32, "inputs of one request")
+    max_client_batch_size: int = _option(
+        values.positive, 32, "inputs of one request; of OpenAI's at least 2,048"
+    )
     auto_truncate: bool = _option(
         values.boolean,
         True,
@@ -250,7 +252,7 @@ class Settings:
         if self.max_concurrent_bytes < self.payload_limit:
             found.append(
                 f"--max-concurrent-bytes {self.max_concurrent_bytes} is less than --payload-limit "
-                f"{self.payload_limit}, which one request may have: that counts"
+                f"{self.payload_limit}, which one request may have: there is room for both together"
             )
         return found
 

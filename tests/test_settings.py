@@ -239,7 +239,7 @@ def test_what_counts_of_two_options_is_said() -> None:
     assert Settings.read(MODEL, given).warnings() == [
         "--aip-http-port 8080 goes before --port 80",
         "--max-concurrent-bytes 1000 is less than --payload-limit 2000000, which one request may "
-        "have: that counts",
+        "have: there is room for both together",
     ]
     assert Settings.read(MODEL, {"PORT": "8080", "AIP_HTTP_PORT": "8080"}).warnings() == []
 

@@ -99,7 +99,8 @@ class Infer:
                 request = await body.in_turns(content, partial(_request, verb))
                 engine = self._service.engine
                 run = counted(engine, self._service.metrics, verb, request, span)
-                if engine.admission.has_room(len(request.inputs)):  # else it is refused at once
+                size, promised = len(request.inputs), request.options.promised
+                if engine.admission.has_room(size, promised):  # else it is refused at once
                     run = unless_gone(receive, run)
                 computed = await run
         except (UnreadableRequest, ServiceError, ClientGone) as error:

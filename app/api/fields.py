@@ -53,10 +53,13 @@ class Shape:
     """The fields of a request body, in the order of TEI's struct; others are ignored.
 
     `names` are those of all fields, the ones inside of fields too; `quoted_names` as JSON has them.
+    Its dialect takes `promised` inputs of one request, even where the service is configured for
+    fewer.
     """
 
-    def __init__(self, name: str, *fields: Field) -> None:
+    def __init__(self, name: str, *fields: Field, promised: int = 0) -> None:
         self.name = name
+        self.promised = promised
         self.fields: Mapping[str, Field] = {field.name: field for field in fields}
         inner = (shape_of(field.read) for field in fields)
         self.names: frozenset[str] = frozenset(self.fields).union(

@@ -7,7 +7,7 @@ fields; the list of models.
 
 from base64 import b64encode
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import count
 from typing import Any, Literal
 
@@ -35,6 +35,8 @@ from app.api.verb import (
 from app.errors import ServiceError
 from app.inference.engine import Engine, Vectors
 
+MOST_INPUTS = 2048  # of one request, as OpenAI's reference has it; TEI keeps to its own limit
+
 ENCODING_FORMAT = Variant("`float` or `base64`", {"float": "float", "base64": "base64"})
 
 EMBEDDINGS = Shape(
@@ -48,6 +50,7 @@ EMBEDDINGS = Shape(
     PROMPT_NAME,
     Field("input_type", anything, None),
     Field("normalize", boolean, None),
+    promised=MOST_INPUTS,
 )
 
 
@@ -90,7 +93,8 @@ class Embeddings:
         output = Output(
             values["encoding_format"], values["dimensions"], values["normalize"] is not False
         )
-        return Request(inputs, is_batch, input_options(values), output)
+        options = replace(input_options(values), promised=self.shape.promised)
+        return Request(inputs, is_batch, options, output)
 
     async def run(self, engine: Engine, request: Request[Output]) -> Vectors:
         return await engine.embed(

@@ -54,6 +54,7 @@ INFO = record(
     vectors=list_of(TEXT),
     vectors_left_out=list_of(TEXT),
     activation=OPTIONAL_TEXT,
+    default_prompt_name=OPTIONAL_TEXT,
     pooling_source=OPTIONAL_TEXT,
 )
 

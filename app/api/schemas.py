@@ -4,6 +4,7 @@ Only what the service holds to is stated: a value outside of it gets 400 or 422.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from app.api.cohere import document
@@ -33,6 +34,7 @@ _INPUTS: Mapping[str, int] = {"texts": 0, "documents": 0, "sentences": 1}
 
 def object_schema(shape: Shape, limits: Limits) -> Schema:
     """The schema of a body, or of an object in one."""
+    limits = replace(limits, inputs=max(limits.inputs, shape.promised))
     fields = shape.fields.values()
     described: Schema = {
         "type": "object",

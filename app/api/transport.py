@@ -45,11 +45,16 @@ class BodyLimits:
 
 
 class Bodies:
-    """Reads request bodies, and bounds what they take together while they are held."""
+    """Reads request bodies, and bounds what they take together while they are held.
+
+    Where one may be larger than all together, there is room for one such beside the others: else
+    it would be refused as long as there are any.
+    """
 
     def __init__(self, limits: BodyLimits) -> None:
         self._limits = limits
-        self.total = max(limits.bytes_together, limits.bytes_each)
+        beside = limits.bytes_each if limits.bytes_each > limits.bytes_together else 0
+        self.total = limits.bytes_together + beside
         self.free = self.total
 
     @contextlib.contextmanager

@@ -5,7 +5,7 @@ Follows TEI 1.9.3 router/src/http/server.rs (vertex_compatibility).
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -20,37 +20,59 @@ from app.metrics import Metrics
 
 VERTEX = Shape("VertexRequest", Field("instances", ArrayOf(anything)))
 
+_Planned = tuple[Verb, Request[Any]]  # what an instance asks for
+
 
 async def answer(
     verbs: Sequence[Verb], metrics: Metrics, engine: Engine, content: bytes, span: RequestSpan
 ) -> bytes:
     """Run every instance as the first of the verbs that its fields fit; all, or the first error.
 
-    Each is counted as a request of its own.
+    Each is counted as a request of its own, but all together take permits as one does: where they
+    are too many, they run in groups.
 
     Raises, before anything is run: InvalidInput for an instance that fits none of the verbs;
-    Overloaded where there are too few permits for all of them.
+    Overloaded where too few permits are free.
     """
     planned = await body.in_turns(content, partial(_planned, verbs))
-    with failure_counted(metrics):
-        engine.admission.permits.require(sum(len(request.inputs) for _, request in planned))
-    rendered = await asyncio.gather(
-        *(_run(engine, metrics, verb, request, span) for verb, request in planned),
-        return_exceptions=True,
-    )
+    size = sum(len(request.inputs) for _, request in planned)
     parts: list[bytes] = []
-    for part in rendered:
-        if isinstance(part, BaseException):
-            raise part
-        parts.append(part)
+    with contextlib.ExitStack() as held:
+        with failure_counted(metrics):
+            granted = held.enter_context(engine.admission.permits.taken(size))
+        within = engine.within(granted)
+        for group in _groups(planned, granted):
+            rendered = await asyncio.gather(
+                *(_run(within, metrics, verb, request, span) for verb, request in group),
+                return_exceptions=True,
+            )
+            for part in rendered:
+                if isinstance(part, BaseException):
+                    raise part
+                parts.append(part)
     return b'{"predictions":[%b]}' % b",".join(parts)
 
 
-def _planned(verbs: Sequence[Verb], content: bytes) -> list[tuple[Verb, Request[Any]]]:
+def _groups(planned: Sequence[_Planned], most: int) -> Iterator[list[_Planned]]:
+    """Instances as they come, in groups of at most so many inputs; one may have more by itself."""
+    group: list[_Planned] = []
+    size = 0
+    for one in planned:
+        inputs = len(one[1].inputs)
+        if group and size + inputs > most:
+            yield group
+            group, size = [], 0
+        group.append(one)
+        size += inputs
+    if group:
+        yield group
+
+
+def _planned(verbs: Sequence[Verb], content: bytes) -> list[_Planned]:
     return [_plan(verbs, instance) for instance in body.read(content, VERTEX)["instances"]]
 
 
-def _plan(verbs: Sequence[Verb], instance: Any) -> tuple[Verb, Request[Any]]:
+def _plan(verbs: Sequence[Verb], instance: Any) -> _Planned:
     for verb in verbs[:-1]:
         with contextlib.suppress(Misfit):
             return verb, verb.build(_read(verb, instance))

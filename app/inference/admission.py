@@ -8,7 +8,7 @@ from collections.abc import Coroutine, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from app.errors import (
     BatchTooLarge,
@@ -42,6 +42,7 @@ class InputOptions:
     truncate: bool | None = None  # None: as the service is configured
     direction: Direction | None = None  # None: the model's own
     prompt_name: str | None = None
+    promised: int = 0  # inputs that its dialect takes of one request, if more than is configured
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,48 +61,67 @@ class AdmissionOptions:
 
 
 class Permits:
-    """How many inputs may be in the service at a time. Nothing waits for a permit."""
+    """How many inputs may be in the service at a time. Nothing waits for a permit.
+
+    A request gets one for each of its inputs. One of more inputs than are free gets half of all
+    permits, if so many are free, and keeps them to its end: its inputs are computed so many at a
+    time. So no request is too large for ever, others find room beside it, and since nobody waits
+    for a permit while holding some, no two wait for each other.
+    """
 
     def __init__(self, total: int) -> None:
         self.total = total
         self.free = total
 
-    def require(self, count: int) -> None:
-        """Raises: Overloaded when fewer than `count` permits are free."""
-        if count > self.free:
-            raise Overloaded
+    def share(self, count: int) -> int:
+        """How many permits a request of `count` inputs would get now; 0 where it is refused."""
+        if count <= self.free:
+            return count
+        half = max(1, self.total // 2)
+        return half if half < count and half <= self.free else 0
 
     @contextmanager
-    def taken(self, count: int) -> Iterator[None]:
-        """Hold `count` permits.
+    def taken(self, count: int) -> Iterator[int]:
+        """Hold the permits of a request of `count` inputs, and say how many they are.
 
-        Raises: Overloaded when fewer are free.
+        Raises: Overloaded when too few are free.
         """
-        self.require(count)
-        self.free -= count
+        share = self.share(count)
+        if count and not share:
+            raise Overloaded
+        self.free -= share
         try:
-            yield
+            yield share
         finally:
-            self.free += count
+            self.free += share
 
 
 class Admission:
     """The bounds on what comes in, and the tokenizer; raises ServiceError."""
 
-    def __init__(self, options: AdmissionOptions, tokenization: Tokenization) -> None:
+    def __init__(
+        self,
+        options: AdmissionOptions,
+        tokenization: Tokenization,
+        permits: Permits | None = None,
+    ) -> None:
         self._options = options
         self._tokenization = tokenization
-        self.permits = Permits(options.max_concurrent_requests)
+        self.permits = permits or Permits(options.max_concurrent_requests)
+
+    def within(self, granted: int) -> Self:
+        """The same bounds for the parts of a request that holds so many permits already."""
+        return type(self)(self._options, self._tokenization, Permits(granted))
 
     @contextmanager
-    def admitted(self, size: int) -> Iterator[None]:
-        """Hold the permits of a request of `size` inputs.
+    def admitted(self, size: int, promised: int = 0) -> Iterator[int]:
+        """Hold the permits of a request of `size` inputs; so many may be computed at a time.
 
-        Raises: BatchTooLarge, Overloaded.
+        Its dialect has `promised` to take so many at least. Raises: BatchTooLarge, Overloaded.
         """
-        self._check_batch_size(size)
-        with self.permits.taken(size):
-            yield
+        self._check_batch_size(size, promised)
+        with self.permits.taken(size) as share:
+            yield share
 
     @property
     def has_routes(self) -> bool:
@@ -119,9 +139,9 @@ class Admission:
                 self._options.default_prompt_name if name is None else name
             )
 
-    def has_room(self, size: int) -> bool:
+    def has_room(self, size: int, promised: int = 0) -> bool:
         """Whether a request of `size` inputs would be admitted now."""
-        return size <= min(self._options.max_client_batch_size, self.permits.free)
+        return size <= self._most(promised) and self.permits.share(size) > 0
 
     async def encode(
         self, inputs: Sequence[EncodingInput], options: InputOptions
@@ -170,8 +190,12 @@ class Admission:
         """Stop the tokenizer's threads."""
         self._tokenization.close()
 
-    def _check_batch_size(self, size: int) -> None:
-        limit = self._options.max_client_batch_size
+    def _most(self, promised: int) -> int:
+        """How many inputs one request may have."""
+        return max(self._options.max_client_batch_size, promised)
+
+    def _check_batch_size(self, size: int, promised: int = 0) -> None:
+        limit = self._most(promised)
         if size > limit:
             raise BatchTooLarge(
                 f"batch size {size} > maximum allowed batch size {limit}; "

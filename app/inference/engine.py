@@ -8,7 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,6 +109,10 @@ class Engine:
         self._options = options
         self.admission = admission
         self._worker = worker
+
+    def within(self, granted: int) -> Self:
+        """The same engine for the parts of a request that holds so many permits already."""
+        return type(self)(self._options, self.admission.within(granted), self._worker)
 
     @property
     def task(self) -> Task:
@@ -252,23 +256,27 @@ class Engine:
         output: str,
         check: Callable[[], None],
     ) -> _Rows:
-        with self.admission.admitted(len(inputs)):
+        with self.admission.admitted(len(inputs), options.promised) as at_a_time:
             check()
             route = self.admission.route(options)
             started = time.perf_counter()
+            # All of them before the first is computed: one of them may be at fault.
             tokenized = await self.admission.encode(inputs, options)
-            tokenization_seconds = time.perf_counter() - started
-            if route is None:
-                job = await self._run(tokenized, output)
-            else:
-                job = await self._run(tokenized, route.output, route.name)
+            tokenized_at = time.perf_counter()
+            read, name = (output, "") if route is None else (route.output, route.name)
+            jobs = [
+                await self._run(tokenized[start : start + at_a_time], read, name)
+                for start in range(0, len(tokenized), at_a_time)
+            ]
+        # Later slices have waited for those before them.
+        waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
         return _Rows(
             inputs=tokenized,
-            values=[row for row in job.rows if row is not None],
+            values=[row for job in jobs for row in job.rows if row is not None],
             timings=Timings(
-                tokenization=tokenization_seconds,
-                queue=job.queue_seconds / len(inputs),
-                inference=job.inference_seconds / len(inputs),
+                tokenization=tokenized_at - started,
+                queue=(waited + sum(job.queue_seconds for job in jobs)) / len(inputs),
+                inference=sum(job.inference_seconds for job in jobs) / len(inputs),
             ),
         )
 

@@ -16,7 +16,7 @@ from app.errors import MalformedBody, MistypedBody
 
 DEFAULTS: dict[str, Any] = {
     "truncate": None,
-    "truncation_direction": "right",
+    "truncation_direction": None,
     "prompt_name": None,
     "normalize": True,
     "dimensions": None,
@@ -79,7 +79,7 @@ def test_other_inputs_match_no_variant(content: bytes) -> None:
         (b'{"inputs":"a","truncate":false,"normalize":false}', {"truncate": False, "normalize": False}),
         (b'{"inputs":"a","truncation_direction":"Left"}', {"truncation_direction": "left"}),
         (b'{"inputs":"a","truncation_direction":"left"}', {"truncation_direction": "left"}),
-        (b'{"inputs":"a","truncation_direction":"Right"}', {}),
+        (b'{"inputs":"a","truncation_direction":"Right"}', {"truncation_direction": "right"}),
         (b'{"inputs":"a","dimensions":18446744073709551615}', {"dimensions": 2**64 - 1}),
         (b'{"inputs":"a","prompt_name":""}', {"prompt_name": ""}),
         (b'{"inputs":"a","unknown":1,"unknown":{"deep":[1e999]},"Inputs":2}', {}),

@@ -5,13 +5,17 @@ Sources: router/src/prometheus.rs, router/src/http/server.rs, core/src/infer.rs,
 
 import logging
 import re
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 from starlette.types import ASGIApp
 
+from app.api.endpoints import Service
 from tests.api.conftest import MakeKind
 from tests.asgi import post, request
+
+MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 RANK = {"query": "a", "texts": ["b", "c"]}
 SIMILAR = {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}}
@@ -80,7 +84,7 @@ def test_a_request_and_its_inputs_are_counted(
         ("embedding", "/embed", {"inputs": "a", "dimensions": 0}, "validation"),
         ("embedding", "/embed", {"inputs": "a", "dimensions": 99}, "validation"),
         ("embedding", "/embed", {"inputs": TOO_MANY}, "batch_size"),
-        ("embedding", "/v1/embeddings", {"input": TOO_MANY}, "batch_size"),
+        ("embedding", "/v1/embeddings", {"input": ["a"] * 2049}, "batch_size"),
         ("embedding", "/predict", {"inputs": "a"}, "model_type"),
         ("embedding", "/rerank", RANK, "model_type"),
         ("classifier", "/embed", {"inputs": "a"}, "model_type"),
@@ -109,10 +113,11 @@ def test_a_failure_is_counted_once_under_its_reason(
 
 
 def test_overload_and_a_failing_run_are_counted(
-    make_kind: MakeKind, monkeypatch: pytest.MonkeyPatch
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    app = make_kind("embedding", max_concurrent_requests=1)
-    assert post(app, "/embed", {"inputs": ["a", "b"]}).status == 429
+    service, app = make_service(max_concurrent_requests=1)
+    with service.engine.admission.permits.taken(1):
+        assert post(app, "/embed", {"inputs": ["a", "b"]}).status == 429
     monkeypatch.setattr("app.inference.session.Session.run", lambda *_: 1 / 0)
     assert post(app, "/embed", {"inputs": "a"}).status == 424
     found = metrics(app)

@@ -1,8 +1,8 @@
 """Golden exchanges: what TEI answers to what, one row of its behaviour each.
 
 A file of `golden/` names the sources it follows. An exchange has the row it stands for, the kinds
-of model it holds for (all, unless it says so), `settings` that differ from the defaults, what is
-asked (`body` as JSON, `raw` as text, or `hex`), and what is answered. In the answer's `json`, "*"
+of model it holds for (all, unless it says so), `settings` that differ from the defaults, how many
+permits are `taken`, what is asked (`body` as JSON, `raw` as text, or `hex`), and what is answered. In the answer's `json`, "*"
 is any value, and a key "..." lets an object have more than TEI's keys. `text` is the whole body and
 `begins` how it begins. Of `answer_headers`, null is one that is not there, "#" a whole number.
 """
@@ -38,6 +38,7 @@ class Exchange:
     ask: str
     status: int
     settings: Mapping[str, Any] = field(default_factory=dict)
+    taken: int = 0
     headers: Mapping[str, str] | None = None
     body: Any = None
     raw: str | None = None
@@ -119,13 +120,13 @@ class Applications:
         self._folders = folders
         self._made: dict[str, Made] = {}
 
-    def get(self, kind: Task, settings: Mapping[str, Any]) -> ASGIApp:
+    def get(self, kind: Task, settings: Mapping[str, Any]) -> Made:
         key = json.dumps([kind, settings])
         if key not in self._made:
             whole = Settings(model_id=str(self._folders[kind]), **settings)
             service = build(whole)
             self._made[key] = service, create_app(service, whole)
-        return self._made[key][1]
+        return self._made[key]
 
     def close(self) -> None:
         for service, _ in self._made.values():
@@ -141,7 +142,9 @@ def applications(folders: dict[str, Path]) -> Iterator[Applications]:
 
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda one: f"{one.row} [{one.kind}]")
 def test_exchange(applications: Applications, exchange: Exchange) -> None:
-    reply = exchange.send(applications.get(exchange.kind, exchange.settings))
+    service, app = applications.get(exchange.kind, exchange.settings)
+    with service.engine.admission.permits.taken(exchange.taken):
+        reply = exchange.send(app)
     assert reply.status == exchange.status, reply.text
     if exchange.json is not None:
         assert _fits(reply.json, _repeated(exchange.json)), reply.text

@@ -1,11 +1,14 @@
 """The routes of every kind of model over the tiny ones, and what each kind refuses."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
+from starlette.types import ASGIApp
 
+from app.api.endpoints import Service
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import Reply, post, request
@@ -537,11 +540,12 @@ def test_an_instance_that_fits_nothing_is_422_json(make_kind: MakeKind) -> None:
     assert refused(reply, 422, "Validation", "missing field `inputs`")
 
 
-def test_instances_that_need_more_permits_than_there_are_run_not_at_all(
-    make_kind: MakeKind,
+def test_instances_that_need_more_permits_than_are_free_run_not_at_all(
+    make_service: Callable[..., tuple[Service, ASGIApp]],
 ) -> None:
-    app = make_kind("embedding", max_concurrent_requests=3)
-    reply = post(app, "/vertex", {"instances": [{"inputs": ["a", "b"]}, {"inputs": ["a", "b"]}]})
+    service, app = make_service(max_concurrent_requests=6)
+    with service.engine.admission.permits.taken(4):
+        reply = post(app, "/vertex", {"instances": [{"inputs": ["a", "b"]}] * 2})
     assert refused(reply, 429, "Overloaded", "Model is overloaded")
     assert reply.headers["retry-after"] == "1"
     text = request(app, "GET", "/metrics").text

@@ -56,7 +56,6 @@ def test_bodies_are_what_the_readers_read(document: Any) -> None:
         "type": "string",
         "enum": ["Left", "left", "Right", "right", None],
         "nullable": True,
-        "default": "right",
     }
     assert rows(embed["properties"]["inputs"]) == [{"minItems": 1}, {"minItems": 1, "maxItems": 32}]
     similarity = body_of(document, "/similarity")["properties"]

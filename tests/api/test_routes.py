@@ -133,27 +133,15 @@ def test_errors_are_worded_as_tei_words_them(
 
 
 def test_the_order_of_checks(make_service: MakeService) -> None:
-    _, app = make_service(max_concurrent_requests=4, max_client_batch_size=5)
+    service, app = make_service(max_concurrent_requests=4, max_client_batch_size=5)
     too_many = {"inputs": ["", *["a"] * 5], "dimensions": 0}
     no_permits = {"inputs": ["", *["a"] * 4], "dimensions": 0}
     no_dimensions = {"inputs": ["", "a"], "dimensions": 0}
-    assert post(app, "/embed", too_many).json["error"].startswith("batch size 6")
-    assert post(app, "/embed", no_permits).json["error"] == "Model is overloaded"
+    with service.engine.admission.permits.taken(3):
+        assert post(app, "/embed", too_many).json["error"].startswith("batch size 6")
+        assert post(app, "/embed", no_permits).json["error"] == "Model is overloaded"
     assert "positive" in post(app, "/embed", no_dimensions).json["error"]
     assert "empty" in post(app, "/embed", {"inputs": ["", "a"], "dimensions": 99}).json["error"]
-
-
-def test_a_batch_larger_than_all_permits_is_overload_on_an_idle_server(
-    make_service: MakeService,
-) -> None:
-    _, app = make_service(max_concurrent_requests=4)
-    reply = post(app, "/embed", {"inputs": ["a"] * 5})
-    assert (reply.status, reply.json) == (
-        429,
-        {"error": "Model is overloaded", "error_type": "Overloaded"},
-    )
-    assert reply.headers["retry-after"] == "1"
-    assert post(app, "/embed", {"inputs": ["a"] * 4}).status == 200
 
 
 def test_success_carries_tei_s_timing_headers(app: ASGIApp) -> None:
@@ -218,6 +206,16 @@ def test_a_default_prompt_goes_before_every_input(make_service: MakeService) -> 
         np.testing.assert_allclose(vector, expected("query: cat"), atol=1e-6)
         replaced = post(app, "/embed", {"inputs": "cat", "prompt_name": "passage"})
         np.testing.assert_allclose(replaced.json, [expected("cat")], atol=1e-6)
+
+
+@pytest.mark.parametrize("setting", [{"default_prompt": "q: "}, {"default_prompt_name": "query"}])
+def test_a_default_prompt_of_a_model_that_takes_pairs_ends_the_start(
+    make_service: MakeService, tmp_path: Path, setting: dict[str, str]
+) -> None:
+    tiny.build(tmp_path, "reranker")
+    with pytest.raises(StartupError, match=r"is a reranker, .*: leave the option out$") as caught:
+        make_service(model_id=str(tmp_path), **setting)
+    assert str(caught.value).startswith(f"--{next(iter(setting)).replace('_', '-')} (")
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ import pytest
 from chromadb import EphemeralClient
 from chromadb.utils.embedding_functions import HuggingFaceEmbeddingServer, OpenAIEmbeddingFunction
 
-from tests.clients.vectors import TEXTS, TOO_MANY, TOO_MANY_ERROR, assert_same
+from tests.clients.vectors import OPENAI_TOO_MANY, OPENAI_TOO_MANY_ERROR, TEXTS, assert_same
 
 
 def over_openai(url: str) -> OpenAIEmbeddingFunction:
@@ -31,8 +31,8 @@ def test_the_function_for_openai(url: str, reference: list[list[float]]) -> None
 
 
 def test_the_reason_of_an_error_is_shown(url: str) -> None:
-    with pytest.raises(openai.UnprocessableEntityError, match=TOO_MANY_ERROR):
-        over_openai(url)(TOO_MANY)
+    with pytest.raises(openai.UnprocessableEntityError, match=OPENAI_TOO_MANY_ERROR):
+        over_openai(url)(OPENAI_TOO_MANY)
 
 
 def test_a_collection_finds_each_text_by_itself(url: str) -> None:

@@ -10,7 +10,14 @@ from langchain_huggingface import HuggingFaceEndpointEmbeddings
 from langchain_openai import OpenAIEmbeddings
 
 from tests.clients.service import MODEL
-from tests.clients.vectors import TEXTS, TOO_MANY, TOO_MANY_ERROR, assert_same
+from tests.clients.vectors import (
+    OPENAI_TOO_MANY,
+    OPENAI_TOO_MANY_ERROR,
+    TEXTS,
+    TOO_MANY,
+    TOO_MANY_ERROR,
+    assert_same,
+)
 
 
 def over_openai(url: str, chunk_size: int = 1000) -> OpenAIEmbeddings:
@@ -46,8 +53,8 @@ def test_asynchronous_documents_over_openai(url: str, reference: list[list[float
 
 
 def test_the_reason_of_an_error_is_shown_over_openai(url: str) -> None:
-    with pytest.raises(openai.UnprocessableEntityError, match=TOO_MANY_ERROR):
-        over_openai(url).embed_documents(TOO_MANY)
+    with pytest.raises(openai.UnprocessableEntityError, match=OPENAI_TOO_MANY_ERROR):
+        over_openai(url, len(OPENAI_TOO_MANY)).embed_documents(OPENAI_TOO_MANY)
 
 
 def test_documents_over_huggingface(url: str, reference: list[list[float]]) -> None:

@@ -5,7 +5,14 @@ import asyncio
 import litellm
 import pytest
 
-from tests.clients.vectors import TEXTS, TOO_MANY, TOO_MANY_ERROR, assert_same
+from tests.clients.vectors import (
+    OPENAI_TOO_MANY,
+    OPENAI_TOO_MANY_ERROR,
+    TEXTS,
+    TOO_MANY,
+    TOO_MANY_ERROR,
+    assert_same,
+)
 
 # The client asks the model hub what a model is for, unless it is told.
 EMBED = {"model": "huggingface/any", "api_key": "none", "input_type": "feature-extraction"}
@@ -37,8 +44,8 @@ def test_openai_asynchronous(url: str, reference: list[list[float]]) -> None:
 
 
 def test_the_reason_of_an_error_is_shown_over_openai(url: str) -> None:
-    with pytest.raises(litellm.BadRequestError, match=TOO_MANY_ERROR):
-        litellm.embedding(input=TOO_MANY, **over_openai(url))
+    with pytest.raises(litellm.BadRequestError, match=OPENAI_TOO_MANY_ERROR):
+        litellm.embedding(input=OPENAI_TOO_MANY, **over_openai(url))
 
 
 @pytest.mark.parametrize("path", ["", "/embed"])

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 from tests.clients.service import ROOT
-from tests.clients.vectors import TEXTS, TOO_MANY, TOO_MANY_ERROR, assert_same
+from tests.clients.vectors import (
+    OPENAI_TOO_MANY,
+    OPENAI_TOO_MANY_ERROR,
+    TEXTS,
+    TOO_MANY,
+    TOO_MANY_ERROR,
+    assert_same,
+)
 
 OPENAI = ["openai4", "openai6", "openai"]
 
@@ -44,8 +51,8 @@ def test_one_text_over_openai(package: str, url: str, reference: list[list[float
 
 @pytest.mark.parametrize("package", OPENAI)
 def test_openai_shows_the_reason_of_an_error(package: str, url: str) -> None:
-    answer = node("openai.mjs", package, url, {"model": "any", "input": TOO_MANY})
-    assert answer == {"status": 422, "message": f"422 {TOO_MANY_ERROR}"}
+    answer = node("openai.mjs", package, url, {"model": "any", "input": OPENAI_TOO_MANY})
+    assert answer == {"status": 422, "message": f"422 {OPENAI_TOO_MANY_ERROR}"}
 
 
 @pytest.mark.parametrize("package", OPENAI)

@@ -6,7 +6,7 @@ import openai
 import pytest
 
 from tests.clients.service import MODEL, post
-from tests.clients.vectors import TEXTS, TOO_MANY, TOO_MANY_ERROR, assert_same
+from tests.clients.vectors import OPENAI_TOO_MANY, OPENAI_TOO_MANY_ERROR, TEXTS, assert_same
 
 
 def client(url: str, key: str = "none") -> openai.OpenAI:
@@ -65,8 +65,8 @@ def test_models_are_listed(url: str) -> None:
 
 
 def test_the_reason_of_an_error_is_shown(url: str) -> None:
-    with pytest.raises(openai.UnprocessableEntityError, match=TOO_MANY_ERROR):
-        client(url).embeddings.create(model="any", input=TOO_MANY)
+    with pytest.raises(openai.UnprocessableEntityError, match=OPENAI_TOO_MANY_ERROR):
+        client(url).embeddings.create(model="any", input=OPENAI_TOO_MANY)
 
 
 def test_a_key(keyed_url: str, key: str) -> None:

@@ -25,6 +25,11 @@ QUERY = "dog"
 DOCUMENTS = ["the cat sat", "hello world", "a b c", "the dog", "mat", "query : a"]
 TOO_MANY = ["text"] * 33
 TOO_MANY_ERROR = "batch size 33 > maximum allowed batch size 32; --max-client-batch-size raises it"
+# OpenAI's route takes as many as OpenAI does.
+OPENAI_TOO_MANY = ["text"] * 2049
+OPENAI_TOO_MANY_ERROR = (
+    "batch size 2049 > maximum allowed batch size 2048; --max-client-batch-size raises it"
+)
 
 
 def assert_same(actual: Any, expected: Sequence[Sequence[float]]) -> None:

@@ -1,0 +1,254 @@
+"""Requests of more inputs than there are permits: computed in slices, beside everyone else."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.types import ASGIApp
+
+from app.api.endpoints import Service
+from app.inference.admission import Permits
+from tests import tiny
+from tests.api.conftest import MakeKind
+from tests.asgi import JSON, Reply, make_scope, post, request, send_request
+
+MakeService = Callable[..., tuple[Service, ASGIApp]]
+
+TEXTS = ["a", "the cat", "hello world", "b c", "dog", "sat on the mat", "c d e"]
+EMBEDDINGS = "/v1/embeddings"
+
+
+@given(total=st.integers(1, 40), taken=st.integers(0, 40), count=st.integers(1, 100))
+def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
+    total: int, taken: int, count: int
+) -> None:
+    permits = Permits(total)
+    permits.free -= min(taken, total)
+    share = permits.share(count)
+    assert 0 <= share <= min(count, permits.free)
+    assert share == count or share <= max(1, total // 2)
+    if share:
+        assert all(permits.share(fewer) for fewer in range(1, count))
+    assert Permits(total).share(count) > 0  # none is too large for an idle service
+
+
+@pytest.mark.parametrize("permits", [1, 2, 3, 6])
+@pytest.mark.parametrize(
+    ("kind", "path", "body"),
+    [
+        ("embedding", "/embed", {"inputs": TEXTS}),
+        ("embedding", "/embed_all", {"inputs": TEXTS}),
+        ("embedding", "/similarity", {"inputs": {"source_sentence": "a", "sentences": TEXTS}}),
+        ("embedding", EMBEDDINGS, {"input": TEXTS}),
+        ("splade", "/embed_sparse", {"inputs": TEXTS}),
+        ("classifier", "/predict", {"inputs": [[text] for text in TEXTS]}),
+        ("reranker", "/rerank", {"query": "cat", "texts": TEXTS}),
+        ("reranker", "/v1/rerank", {"query": "cat", "documents": TEXTS}),
+        ("embedding", "/vertex", {"instances": [{"inputs": text} for text in TEXTS]}),
+        ("embedding", "/vertex", {"instances": [{"inputs": TEXTS}, {"inputs": "a"}]}),
+        ("reranker", "/vertex", {"instances": [{"query": "cat", "texts": TEXTS}] * 2}),
+    ],
+)
+def test_more_inputs_than_permits_are_answered_as_with_enough(
+    make_kind: MakeKind, kind: str, path: str, body: Any, permits: int
+) -> None:
+    enough = post(make_kind(kind), path, body)
+    app = make_kind(kind, max_concurrent_requests=permits)
+    found = post(app, path, body)
+    assert (enough.status, found.status) == (200, 200), found.text
+    assert close(found.json, enough.json)
+    assert found.headers.get("x-compute-tokens") == enough.headers.get("x-compute-tokens")
+    assert "te_permits_taken 0" in request(app, "GET", "/metrics").text.splitlines()
+
+
+def close(found: Any, wanted: Any) -> bool:
+    """Whether two answers are the same, but for the last digits of their numbers."""
+    if isinstance(wanted, dict):
+        return found.keys() == wanted.keys() and all(close(found[k], wanted[k]) for k in wanted)
+    if isinstance(wanted, list):
+        return len(found) == len(wanted) and all(map(close, found, wanted))
+    return bool(found == (pytest.approx(wanted, abs=1e-6) if type(wanted) is float else wanted))
+
+
+class Held:
+    """Runs of the model that wait to be let go, one at a time."""
+
+    def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+        session = service.engine._worker._runners._idle[0].session
+        real_run = type(session).run
+        self.sizes: list[int] = []  # of the runs that began
+        self._begun, self._go_on = threading.Semaphore(0), threading.Semaphore(0)
+
+        def run(one: Any, batch: Any, outputs: Any) -> Any:
+            self.sizes.append(len(batch.input_ids))
+            self._begun.release()
+            assert self._go_on.acquire(timeout=10)
+            return real_run(one, batch, outputs)
+
+        monkeypatch.setattr(type(session), "run", run)
+
+    async def begun(self) -> None:
+        """Wait for the next run to begin."""
+        assert await asyncio.to_thread(self._begun.acquire, timeout=10)
+
+    def go_on(self, runs: int = 1) -> None:
+        """Let so many runs go, also of those to come."""
+        self._go_on.release(runs)
+
+
+async def ask(
+    app: ASGIApp, rows: int, gone: asyncio.Event | None = None, milliseconds: int = 60_000
+) -> Reply:
+    headers = JSON | {"x-request-timeout-ms": str(milliseconds)}
+    content = json.dumps({"inputs": ["the cat"] * rows}).encode()
+    return await send_request(app, make_scope("POST", "/embed", headers), [content], gone)
+
+
+async def until(came: Callable[[], bool]) -> None:
+    """Let others have their turns until something came about."""
+    for _ in range(100_000):
+        if came():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("it never came about")
+
+
+MANY = 1000
+
+
+def test_a_large_request_leaves_room_for_others_and_two_of_them_run_side_by_side(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, app = make_service(max_concurrent_requests=4, max_client_batch_size=10, threads=1)
+    permits, held = service.engine.admission.permits, Held(service, monkeypatch)
+
+    async def scenario() -> None:
+        first = asyncio.create_task(ask(app, 7))
+        await held.begun()
+        assert permits.free == 2
+        assert (await ask(app, 3, milliseconds=1)).status == 504  # it was let in
+        second = asyncio.create_task(ask(app, 5))
+        await until(lambda: not permits.free)
+        for rows in (1, 2, 5, 10):  # there is no room now
+            assert (await ask(app, rows)).status == 429
+        held.go_on(MANY)
+        for reply, rows in ((await first, 7), (await second, 5)):
+            vectors = [tiny.unit(tiny.reference(tiny.ids_of("the cat")))] * rows
+            np.testing.assert_allclose(reply.json, vectors, atol=1e-6)
+        assert (await ask(app, 10)).status == 200
+
+    asyncio.run(scenario())
+    assert permits.free == 4
+    assert max(held.sizes) <= 4  # two of each
+
+
+def test_of_a_client_that_goes_away_no_later_slice_is_computed(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, app = make_service(max_concurrent_requests=4, max_client_batch_size=10, threads=1)
+    permits, held = service.engine.admission.permits, Held(service, monkeypatch)
+
+    async def scenario() -> None:
+        gone = asyncio.Event()
+        leaving = asyncio.create_task(ask(app, 9, gone))
+        await held.begun()
+        held.go_on()
+        await held.begun()  # the second slice
+        gone.set()
+        await leaving
+        assert permits.free == 4
+        held.go_on(MANY)
+        assert (await ask(app, 1)).status == 200
+
+    asyncio.run(scenario())
+    assert held.sizes == [2, 2, 1]
+
+
+def test_after_a_deadline_no_later_slice_is_computed(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, app = make_service(max_concurrent_requests=2, max_client_batch_size=10, threads=1)
+    held = Held(service, monkeypatch)
+
+    async def scenario() -> None:
+        late = await ask(app, 5, milliseconds=50)
+        assert (late.status, late.json["error_type"]) == (504, "Timeout")
+        assert service.engine.admission.permits.free == 2
+        held.go_on(MANY)
+        assert (await ask(app, 1)).status == 200
+
+    asyncio.run(scenario())
+    assert held.sizes == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("last", "more", "status"),
+    [("", {}, 400), ("a " * 20, {"truncate": False}, 422), ("a", {"prompt_name": "no"}, 422)],
+)
+def test_nothing_is_computed_of_a_large_request_that_cannot_succeed(
+    make_service: MakeService,
+    monkeypatch: pytest.MonkeyPatch,
+    last: str,
+    more: dict[str, Any],
+    status: int,
+) -> None:
+    service, app = make_service(max_concurrent_requests=2)
+    held = Held(service, monkeypatch)
+    held.go_on(MANY)
+    assert post(app, "/embed", {"inputs": ["a"] * 9 + [last], **more}).status == status
+    assert held.sizes == []
+    assert service.engine.admission.permits.free == 2
+
+
+def test_an_input_at_fault_is_named_by_its_place_in_the_request(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, app = make_service(max_concurrent_requests=2)
+    session = service.engine._worker._runners._idle[0].session
+    real_run = type(session).run
+
+    def run(one: Any, batch: Any, outputs: Any) -> Any:
+        results = real_run(one, batch, outputs)
+        for result in results.values():
+            result[batch.input_ids[:, 1] == tiny.ids_of("dog")[1]] = np.nan
+        return results
+
+    monkeypatch.setattr(type(session), "run", run)
+    reply = post(app, "/embed", {"inputs": ["a"] * 6 + ["dog"]})
+    assert reply.status == 424
+    assert reply.json["error"] == "Backend error: the embedding of input 6 is not finite"
+
+
+@pytest.mark.parametrize("path", [EMBEDDINGS, "/embeddings"])
+def test_openai_s_route_takes_as_many_inputs_as_openai_does(
+    make_service: MakeService, path: str
+) -> None:
+    service, app = make_service(threads=1)
+    answer = post(app, path, {"input": ["cat", *["a"] * 2046, "dog"]})
+    assert answer.status == 200
+    found = answer.json["data"]
+    assert [one["index"] for one in found] == list(range(2048))
+    for place, text in ((0, "cat"), (1, "a"), (2047, "dog")):
+        expected = tiny.unit(tiny.reference(tiny.ids_of(text)))
+        np.testing.assert_allclose(found[place]["embedding"], expected, atol=1e-6)
+    assert service.engine.admission.permits.free == 512
+    refused = post(app, path, {"input": ["a"] * 2049})
+    assert (refused.status, refused.json["message"]) == (
+        422,
+        "batch size 2049 > maximum allowed batch size 2048; --max-client-batch-size raises it",
+    )
+    assert post(app, "/embed", {"inputs": ["a"] * 33}).status == 422
+
+
+def test_a_higher_limit_holds_on_openai_s_route_too(make_service: MakeService) -> None:
+    _, app = make_service(max_client_batch_size=2100)
+    assert post(app, EMBEDDINGS, {"input": ["a"] * 2100}).status == 200
+    document = request(app, "GET", "/api-doc/openapi.json", headers={}).json
+    described = document["components"]["schemas"]["OpenAICompatRequest"]["properties"]["input"]
+    assert described["anyOf"][-1]["maxItems"] == 2100
