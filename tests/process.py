@@ -6,7 +6,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Self
@@ -81,6 +81,7 @@ class Server:
     ) -> None:
         """What it prints waits in a pipe; where that is more than 1 MiB, name a file: `log`."""
         self.port = port or free_port()
+        self._printed = ""  # as far as it was read
         flags = [*arguments, "--hostname", "127.0.0.1", "--port", str(self.port)]
         with nullcontext(subprocess.PIPE) if log is None else log.open("w") as output:
             self.process = launch(flags, environment or {}, module, output)
@@ -101,14 +102,22 @@ class Server:
 
     def connect(self) -> socket.socket:
         """A fresh connection."""
-        return socket.create_connection(("127.0.0.1", self.port), 10)
+        return socket.create_connection(("127.0.0.1", self.port), 60)
 
     def signal(self, number: int = signal.SIGTERM) -> None:
         self.process.send_signal(number)
 
-    def output(self, seconds: float = 30) -> str:
+    def wait_for(self, words: str) -> None:
+        """Return when it has printed these words."""
+        assert self.process.stdout is not None
+        while words not in self._printed:
+            part = os.read(self.process.stdout.fileno(), 65536)
+            assert part, f"the server ended: {self._printed}"
+            self._printed += part.decode()
+
+    def output(self, seconds: float = 60) -> str:
         """Wait for the end; all that was printed."""
-        return self.process.communicate(timeout=seconds)[0]
+        return self._printed + self.process.communicate(timeout=seconds)[0]
 
     def stop(self) -> None:
         """End it by force, if it has not ended."""
@@ -149,3 +158,11 @@ def launch(
         pipesize=1 << 20,
         text=True,
     )
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+    """Return when a condition holds that another process is about to bring about."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, "it has not come about"
+        time.sleep(0.01)

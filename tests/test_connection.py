@@ -199,7 +199,7 @@ def test_a_connection_without_a_request_is_closed(start: START, sent: bytes) -> 
 
 
 def test_a_connection_that_had_a_request_may_rest(start: START) -> None:
-    server = start("--client-timeout-seconds", "0.3")
+    server = start("--client-timeout-seconds", "1")
     with server.connect() as resting, server.connect() as idle:
         assert status_of(resting) == b"200"
         assert read_all(idle) == b""  # closed after the time that the other rests at least
@@ -315,7 +315,7 @@ def test_only_idle_connections_end_after_the_keep_alive_time(
     monkeypatch.setattr(hypercorn.asyncio.run, "TCPServer", PoliteTCPServer)
     config = ServerConfig()
     config.connections = Connections(9)
-    config.client_timeout_seconds = config.keep_alive_timeout = 0.3
+    config.client_timeout_seconds = config.keep_alive_timeout = 1.0
     config.keep_alive_max_requests = 1_000_000
     port = free_port()
     config.bind = [f"127.0.0.1:{port}"]

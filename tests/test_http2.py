@@ -16,15 +16,24 @@ from tests import tiny
 from tests.http2 import Client
 from tests.process import Server
 
-PATIENCE = ("--client-timeout-seconds", "0.5")
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that is soon out of patience; whatever it is sent, it logs no error of its own."""
-    log = tmp_path_factory.mktemp("http2") / "log"
-    with Server("--model-id", str(tiny_model), *PATIENCE, log=log) as running:
+    """Whatever it is sent, it logs no error of its own."""
+    yield from serving(tiny_model, tmp_path_factory.mktemp("http2") / "log")
+
+
+@pytest.fixture(scope="module")
+def hasty_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The same, but soon out of patience, for the tests that wait until it is."""
+    log = tmp_path_factory.mktemp("hasty") / "log"
+    yield from serving(tiny_model, log, "--client-timeout-seconds", "0.5")
+
+
+def serving(model: Path, log: Path, *flags: str) -> Iterator[Server]:
+    with Server("--model-id", str(model), *flags, log=log) as running:
         running.wait_ready()
         yield running
         running.signal()
@@ -34,8 +43,8 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 @pytest.fixture
 def own_server(tiny_model: Path) -> Iterator[Server]:
-    """A server that the test ends."""
-    with Server("--model-id", str(tiny_model)) as running:
+    """A server that the test ends; what it may wait for, it waits for too long."""
+    with Server("--model-id", str(tiny_model), "--shutdown-seconds", "300") as running:
         running.wait_ready()
         yield running
 
@@ -63,15 +72,17 @@ def test_requests_share_a_connection_and_get_their_own_vectors(server: Server) -
         )
 
 
-def test_an_answer_that_is_not_taken_is_given_up_and_the_others_are_not(server: Server) -> None:
-    with Client(server, window=0) as client:
+def test_an_answer_that_is_not_taken_is_given_up_and_the_others_are_not(
+    hasty_server: Server,
+) -> None:
+    with Client(hasty_server, window=0) as client:
         stalled = client.post("the cat")
         assert client.reset(stalled) == ErrorCodes.CANCEL
         other = client.post("the cat")
         client.protocol.increment_flow_control_window(10_000, other)
         client.send()
         assert client.answer(other)[0] == 200
-        assert held(server) == NOTHING
+        assert held(hasty_server) == NOTHING
 
 
 @pytest.mark.parametrize("way", ["takes it back", "vanishes"])
@@ -139,8 +150,8 @@ def test_priorities_are_not_kept(server: Server) -> None:
 
 
 @pytest.mark.parametrize("sent", [b"", b"\xff" * 100, b"\0\0\xff\1"])
-def test_a_connection_without_a_request_is_closed(server: Server, sent: bytes) -> None:
-    with server.connect() as connection:
+def test_a_connection_without_a_request_is_closed(hasty_server: Server, sent: bytes) -> None:
+    with hasty_server.connect() as connection:
         connection.sendall(PREFACE + sent)
         while connection.recv(65_536):
             pass
@@ -175,6 +186,6 @@ def test_at_the_end_what_has_begun_is_answered_and_the_rest_refused(own_server: 
         client.end(begun, json.dumps({"inputs": "cat"}).encode())
         assert client.answer(begun)[0] == 200
         assert client.goodbye() == ErrorCodes.NO_ERROR
-        output = own_server.output(15)  # though the client stays: sooner than --shutdown-seconds
+        output = own_server.output()  # though the client stays
     assert own_server.process.returncode == 0
     assert "Traceback" not in output

@@ -97,7 +97,7 @@ def test_without_a_collector_requests_are_answered_and_the_end_comes(
             for _ in range(20):
                 assert post(server, "/embed", {"inputs": "the cat"}) == 200
             server.signal()
-            output = server.output(seconds=20)
+            output = server.output()
         finally:
             server.stop()
     assert server.process.returncode == 0

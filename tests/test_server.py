@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.process import ROOT, Server, free_port, launch, start, wait_open
+from tests.process import ROOT, Server, eventually, free_port, launch, start, wait_open
 
 HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
 
@@ -33,8 +33,8 @@ def server(tiny_model: Path) -> Iterator[Server]:
 
 @pytest.fixture
 def own_server(tiny_model: Path) -> Iterator[Server]:
-    """A server that the test may end."""
-    with Server("--model-id", str(tiny_model)) as running:
+    """A server that the test may end; what it may wait for, it waits for too long."""
+    with Server("--model-id", str(tiny_model), "--shutdown-seconds", "300") as running:
         running.wait_ready()
         yield running
 
@@ -383,8 +383,9 @@ def test_pipelined_requests_are_answered_in_order(server: Server) -> None:
 
 
 def test_answers_carry_the_date_of_their_second_and_no_server(server: Server) -> None:
+    dates: set[float] = set()
     with client(server) as connection:
-        for _ in range(2):
+        while len(dates) < 2:  # it moves on
             before = int(time.time())
             connection.request("GET", "/livez")
             response = connection.getresponse()
@@ -392,7 +393,7 @@ def test_answers_carry_the_date_of_their_second_and_no_server(server: Server) ->
             date = parsedate_to_datetime(response.headers["date"]).timestamp()
             assert before <= date <= time.time()
             assert "server" not in response.headers
-            time.sleep(1.1)
+            dates.add(date)
 
 
 @pytest.mark.parametrize(
@@ -416,10 +417,7 @@ def test_a_large_upload_that_is_refused_leaves_nothing_behind(server: Server) ->
             for _ in range(40):
                 connection.sendall(b"x" * 65536)
             assert connection.recv(65536).startswith(b"HTTP/1.1 415")
-    deadline = time.monotonic() + 10
-    while len(list(descriptors.iterdir())) > before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(list(descriptors.iterdir())) <= before
+    eventually(lambda: len(list(descriptors.iterdir())) <= before)
 
 
 def test_clients_that_vanish_leave_nothing_behind(server: Server) -> None:
@@ -431,10 +429,7 @@ def test_clients_that_vanish_leave_nothing_behind(server: Server) -> None:
             connection.sendall(request[:cut])
     with client(server) as connection:
         embed(connection)
-    deadline = time.monotonic() + 10
-    while len(list(descriptors.iterdir())) > before and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert len(list(descriptors.iterdir())) <= before
+    eventually(lambda: len(list(descriptors.iterdir())) <= before)
 
 
 # Ending.
@@ -445,7 +440,7 @@ def test_an_idle_server_waits_for_no_connection(own_server: Server, number: int)
     with own_server.connect(), client(own_server) as kept:
         embed(kept)
         own_server.signal(number)
-        own_server.output(5)
+        own_server.output()
         assert own_server.process.returncode == 0
 
 
@@ -468,44 +463,41 @@ def test_every_request_in_flight_is_answered(own_server: Server) -> None:
 
 
 def test_while_it_drains_health_is_red_and_the_port_open(tiny_model: Path) -> None:
-    running = Server("--model-id", str(tiny_model), "--drain-seconds", "2")
+    running = Server("--model-id", str(tiny_model), "--drain-seconds", "300")
     running.wait_ready()
     running.signal()
-    deadline = time.monotonic() + 5
-    status = 200
-    while status == 200 and time.monotonic() < deadline:
-        with client(running) as connection:
-            connection.request("GET", "/health")
-            answer = connection.getresponse()
-            status = answer.status
-    assert status == 503
-    assert answer.getheader("connection") == "close"
+    running.wait_for("starting graceful shutdown")
+    with client(running) as connection:
+        connection.request("GET", "/health")
+        answer = connection.getresponse()
+        assert answer.status == 503
+        assert answer.getheader("connection") == "close"
     with client(running) as connection:
         assert embed(connection)
-    running.output()
-    assert running.process.returncode == 0
 
 
 def test_a_client_that_never_sends_its_body_cannot_hold_up_the_end(tiny_model: Path) -> None:
-    running = Server("--model-id", str(tiny_model), "--shutdown-seconds", "1")
+    flags = ("--drain-seconds", "0.1", "--shutdown-seconds", "1")
+    running = Server("--model-id", str(tiny_model), *flags)
     running.wait_ready()
     with running.connect() as connection:
-        connection.sendall(b"POST /embed HTTP/1.1\r\n" + HEAD + b"Content-Length: 14\r\n\r\n")
-        time.sleep(0.2)
+        head = HEAD + b"Content-Length: 14\r\nExpect: 100-continue\r\n\r\n"
+        connection.sendall(b"POST /embed HTTP/1.1\r\n" + head)
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")  # it waits for the body
         running.signal()
-        output = running.output(seconds=15)
+        output = running.output()
     assert running.process.returncode == 0  # no request came whole, so none is lost
     assert "Traceback" not in output
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_second_signal_ends_at_once(tiny_model: Path, number: signal.Signals) -> None:
-    running = Server("--model-id", str(tiny_model), "--drain-seconds", "30")
+    running = Server("--model-id", str(tiny_model), "--drain-seconds", "300")
     running.wait_ready()
     running.signal(number)
-    time.sleep(0.3)
+    running.wait_for("starting graceful shutdown")
     running.signal(number)
-    assert "second signal" in running.output(seconds=5)
+    assert "second signal" in running.output()
     assert running.process.returncode == 1
 
 
@@ -514,7 +506,7 @@ def test_a_signal_during_the_start_ends_the_process(tiny_model: Path) -> None:
     assert starting.stdout is not None
     starting.stdout.readline()  # the settings: the model is loaded next
     starting.send_signal(signal.SIGTERM)
-    starting.communicate(timeout=20)
+    starting.communicate(timeout=60)
     assert starting.returncode in {0, 143}
 
 

@@ -50,7 +50,7 @@ class SteeredSession:
             outcomes = self._outcomes[next(self._runs)]
             self.threads.put(threading.get_ident())
             self.started.put(batch)
-        outcome = outcomes.get(timeout=10)
+        outcome = outcomes.get(timeout=60)
         if outcome is not None:
             raise outcome
         firsts = batch.input_ids[:, :1].astype(np.float32)
@@ -61,7 +61,7 @@ class SteeredSession:
 
     def next_batch(self) -> list[int]:
         """Wait for a run to start; the first id of each of its rows."""
-        return sorted(self.started.get(timeout=10).input_ids[:, 0].tolist())
+        return sorted(self.started.get(timeout=60).input_ids[:, 0].tolist())
 
     def finish(self, outcome: BaseException | None = None) -> None:
         """Let the first run that was not yet let go end so; it may not have started."""
@@ -85,7 +85,7 @@ class Outcome:
     error: ServiceError | None = None
 
     def wait(self) -> list[float]:
-        assert self.told.wait(10), "a job waits for ever"
+        assert self.told.wait(60), "a job waits for ever"
         if self.error is not None:
             raise self.error
         return [float(row[0]) for row in self.job.rows if row is not None]

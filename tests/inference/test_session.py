@@ -99,7 +99,7 @@ def test_only_the_run_that_is_told_to_ends(session: Session, manifest: Manifest)
     threads = [threading.Thread(target=doomed), threading.Thread(target=other)]
     for thread in threads:
         thread.start()
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while not failure.wait(0.001) and time.monotonic() < end:
         assert threads[0].ident is not None
         session.terminate(threads[0].ident)

@@ -138,7 +138,7 @@ def test_closing_computes_what_was_submitted_and_refuses_the_rest(bench: Bench) 
     closing.start()
     bench.session.finish()
     bench.session.finish()
-    closing.join(10)
+    closing.join(60)
     assert not closing.is_alive()
     assert (running.wait(), waiting.wait()) == ([1], [2])
     with pytest.raises(BackendFailed, match="shutting down"):
@@ -202,9 +202,9 @@ def test_rows_are_padded_to_a_known_length(loop: asyncio.AbstractEventLoop) -> N
     assert bench.session.next_batch() == [9]
     bench.submit((5, 1), (6, 2), (7, 3))
     bench.session.finish()
-    assert bench.session.started.get(timeout=10).input_ids.shape == (2, 8)
+    assert bench.session.started.get(timeout=60).input_ids.shape == (2, 8)
     bench.session.finish()
-    assert bench.session.started.get(timeout=10).input_ids.shape == (1, 8)
+    assert bench.session.started.get(timeout=60).input_ids.shape == (1, 8)
     bench.session.finish()
 
 
@@ -215,7 +215,7 @@ def test_shapes_are_learned_on_every_run_thread_while_nothing_waits(
     bench.worker.warm_up("out")
     shapes = []
     for _ in range(8):
-        shapes.append(bench.session.started.get(timeout=10).input_ids.shape)
+        shapes.append(bench.session.started.get(timeout=60).input_ids.shape)
         bench.session.finish()
     assert sorted(shapes) == [(1, 4), (1, 4), (1, 8), (1, 8), (2, 4), (2, 4), (2, 8), (2, 8)]
     answer = bench.submit((3, 7))
@@ -259,7 +259,7 @@ def test_closing_waits_for_a_shape_that_runs_and_learns_no_more(
     closing = threading.Thread(target=bench.worker.close)
     closing.start()
     bench.session.finish()
-    closing.join(10)
+    closing.join(60)
     assert not closing.is_alive()
     assert bench.session.started.empty()
 
