@@ -178,7 +178,8 @@ def _check_tokens(
     for text, prompt, name, expected in zip(
         probes.texts, prompts, names, probes.inputs, strict=True
     ):
-        named = routing.prompt(name) if name else prompt or manifest.default_prompt
+        asked = routing.prompt(name) if name else prompt or None
+        named = manifest.default_prompt if asked is None else asked
         options = EncodeOptions(
             named or None,
             direction=manifest.truncation_side,

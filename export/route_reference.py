@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
+from sentence_transformers.base.modules import Transformer
 
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import Task
@@ -22,8 +23,12 @@ from export.errors import ExportError
 _QUIETLY = {"batch_size": 1, "show_progress_bar": False}
 
 
-def compute(folder: Path, task: Task, asked: Sequence[tuple[str, str]]) -> Probes:
+def compute(
+    folder: Path, task: Task, asked: Sequence[tuple[str, str]], *, places: int | None = None
+) -> Probes:
     """Ask for each text under the name of its task, or under none, by itself and in float32.
+
+    `places` are the positions that an encoder has, if it has so many and no more.
 
     Raises: ExportError with the library's own words.
     """
@@ -38,6 +43,7 @@ def compute(folder: Path, task: Task, asked: Sequence[tuple[str, str]]) -> Probe
                 local_files_only=True,
                 model_kwargs={"dtype": torch.float32},
             )
+            _tame(model, places)
             heard: list[np.ndarray[Any, Any]] = []
             _listen(model, heard)
             vectors = [_vector(model, name, text) for name, text in asked]
@@ -47,6 +53,17 @@ def compute(folder: Path, task: Task, asked: Sequence[tuple[str, str]]) -> Probe
     names, texts = zip(*asked, strict=True)
     inputs = tuple(TokenizedInput(ids.reshape(-1)) for ids in heard)
     return Probes(texts, inputs, np.stack(vectors), names=names)
+
+
+def _tame(model: Any, places: int | None) -> None:
+    """Let every encoder of a model run as it is, on all texts that it takes."""
+    for module in model.modules():
+        if isinstance(module, Transformer) and places is not None and module.max_seq_length:
+            # RoBERTa's family leaves positions unused: texts that reach them end in an error.
+            module.max_seq_length = min(module.max_seq_length, places)
+        if hasattr(getattr(module, "config", None), "reference_compile"):
+            # ModernBERT would compile itself anew for each length.
+            module.config.reference_compile = False
 
 
 def _listen(model: Any, heard: list[np.ndarray[Any, Any]]) -> None:

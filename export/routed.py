@@ -88,7 +88,10 @@ def make(router: Router, folder: Path, target: Path) -> Made:
         names = {side.way.name: side for side in sides}
         asked = _asked(router, sides)
         announce(3, f"running the original model over {len(asked)} probe texts")
-        found = route_reference.compute(folder, primary.checkpoint.task, asked)
+        places = [one for side in sides if (one := side.checkpoint.places) is not None]
+        found = route_reference.compute(
+            folder, primary.checkpoint.task, asked, places=min(places, default=None)
+        )
         _require_width(found, primary.checkpoint)
         found.write(target / PROBES_FILE)
         announce(4, f"converting {' and '.join(names)} to ONNX")
@@ -133,6 +136,7 @@ def _alike(sides: Sequence[Side]) -> list[Side]:
         facts = {
             "kinds of vectors": (left.task, right.task),
             "numbers of dimensions": (left.dimensions, right.dimensions),
+            "sides on which texts are cut": (left.truncation_side, right.truncation_side),
             "ways of lower-casing": (left.lower_case, right.lower_case),
             "tokenizers": (_tokenizer(left.tokenizer), _tokenizer(right.tokenizer)),
         }

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from app.inference.manifest import SPARSE_EMBEDDING, TOKENIZER_FILE, Padding
+from app.inference.manifest import SPARSE_EMBEDDING, TOKENIZER_FILE, Padding, Side
 from export import converted_graph, head_layers, sentence_settings, tensors
 from export.checkpoint import Checkpoint
 from export.converted_graph import BATCH, ENCODER_OUTPUT, SEQUENCE
@@ -108,7 +108,7 @@ def read(way: Way, folder: Path) -> StaticModel:
             places=None,
             vocabulary_size=len(table),
             padding=Padding(0, 0, "right"),
-            truncation_side="right",
+            truncation_side=_side(place) if sparse else "right",
             normalize=normalize,
             similarity=settings.similarity,
             prompts=settings.prompts,
@@ -157,6 +157,12 @@ def _vectors(place: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     )
     [table] = found.values()
     return table
+
+
+def _side(place: Path) -> Side:
+    """Where transformers cuts a text that is too long."""
+    stated = Document.read(place / "tokenizer_config.json").value("truncation_side", str)
+    return "left" if stated == "left" else "right"
 
 
 def _length(place: Path, *, sparse: bool) -> int:

@@ -206,7 +206,8 @@ class Admission:
         if name is None:
             return self._options.default_prompt
         if self._options.routing.knows(name):
-            return self._options.routing.prompt(name)
+            found = self._options.routing.prompt(name)
+            return self._options.default_prompt if found is None else found
         return find_prompt(self._options.prompts, name)
 
     def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:

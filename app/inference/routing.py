@@ -16,8 +16,8 @@ from app.inference.manifest import Manifest, Route
 _OTHER_NAMES: Mapping[str, str] = MappingProxyType(
     {"search_query": "query", "search_document": "document", "passage": "document"}
 )
-# The prompts of documents, by sentence-transformers' `encode_document`: the first that there is.
-_OF_DOCUMENTS = ("document", "passage", "corpus")
+# sentence-transformers gives every model prompts of these names, empty unless it has its own.
+_ALWAYS_PROMPTED = frozenset({"query", "document"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,11 @@ class Routing:
         )
 
     def prompt(self, name: str) -> str | None:
-        """The text that goes before inputs of a name that chooses a route; there may be none."""
+        """The text that goes before inputs of a name that chooses a route; None for the default."""
         if name in self.prompts:
             return self.prompts[name]
         side = self._side(name) or name
-        tried = _OF_DOCUMENTS if side == "document" else (side,)
-        return next((self.prompts[one] for one in tried if one in self.prompts), None)
+        return self.prompts.get(side, "" if side in _ALWAYS_PROMPTED else None)
 
     def _side(self, name: str) -> str | None:
         """What a name means among those that choose a route."""

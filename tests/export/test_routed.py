@@ -182,6 +182,30 @@ def test_asym_of_an_earlier_version_takes_its_first_route_by_default(
             np.testing.assert_allclose(answer, vectors, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prompts": {"title": "title: "}, "default_prompt_name": "title"},
+        {"prompts": {"query": "find: ", "passage": "text: "}, "default_prompt_name": "query"},
+    ],
+)
+def test_the_prompts_of_a_checkpoint_go_before_either_side(
+    models: Models, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """The default one only where no side is asked for, as in the library."""
+    checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "prompted")
+    settings = {"model_type": "SentenceTransformer"} | settings
+    write_json(checkpoint / "config_sentence_transformers.json", settings)
+    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    calls = {"query": "encode_query", "document": "encode_document", None: "encode"}
+    with served(folder) as ask:
+        for side, call in calls.items():
+            answer = ask("/embed", inputs=TEXTS, prompt_name=side).json
+            expected = unit(library_s(checkpoint, call))
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5, err_msg=call)
+
+
 def test_requests_for_either_side_may_come_at_the_same_time(models: Models) -> None:
     checkpoint, folder = models("dense-static")
     sides = {side: unit(library_s(checkpoint, f"encode_{side}")) for side in ("query", "document")}

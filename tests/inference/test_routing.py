@@ -18,8 +18,8 @@ ROUTING = Routing((QUERY, DOCUMENT), "large", PROMPTS)
     [
         ("query", QUERY, "query: "),
         ("search_query", QUERY, "query: "),
-        ("document", DOCUMENT, "passage: "),  # the first of document, passage and corpus
-        ("search_document", DOCUMENT, "passage: "),
+        ("document", DOCUMENT, ""),  # of its own name, or none
+        ("search_document", DOCUMENT, ""),
         ("passage", DOCUMENT, "passage: "),
         ("text", DOCUMENT, None),
     ],
