@@ -190,6 +190,11 @@ def read(
         ),
         decision=decision,
     )
+    if task == "splade" and settings.max_active_dims is not None:
+        raise ExportError(
+            f"{folder}: max_active_dims {settings.max_active_dims} is not supported: only so many "
+            "of the largest values would be kept"
+        )
     if compares:
         return _projected(found, settings)
     return found if found.head is None else _headed(found, found.head, settings)

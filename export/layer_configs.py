@@ -24,10 +24,10 @@ def read_layer(folder: Path, kind: str, places: Places = OF_SENTENCE) -> Layer:
 
     Raises: ExportError naming the file and what in it is missing or not supported.
     """
-    if kind == "Normalize":
-        return Normalize()
     path = folder / "config.json"
     config = Document.read(path)
+    if kind == "Normalize" and not config:  # versions before 6 write none
+        return Normalize()
     if not config:
         raise ExportError(f"{path} is missing: fetch the model again")
     if kind == "LayerNorm":
@@ -35,7 +35,9 @@ def read_layer(folder: Path, kind: str, places: Places = OF_SENTENCE) -> Layer:
     for name in ("module_input_name", "module_output_name"):
         place = config.value(name, str)
         if place not in places[name]:
-            raise ExportError(f"{path}: a Dense layer with {name} {place!r} is not supported")
+            raise ExportError(f"{path}: a {kind} layer with {name} {place!r} is not supported")
+    if kind == "Normalize":
+        return Normalize()
     bias = config.value("bias", bool)
     return Dense(
         folder,

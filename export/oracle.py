@@ -1,7 +1,7 @@
 """Oracle: who answers the probes for a checkpoint, the library that its users would call.
 
 A proof is worth what its reference is independent of:
-docs/decisions/0024-the-library-is-the-reference.md.
+docs/decisions/0025-the-library-is-the-reference.md.
 """
 
 import logging

@@ -19,6 +19,7 @@ class SentenceSettings:
     truncate_dim: int | None  # values of a vector; None keeps all
     prefixes: dict[str, str]  # tokens that PyLate puts before a query and before a document
     document_length: int | None  # tokens of the latter, in PyLate's words
+    max_active_dims: int | None  # values of a sparse vector that are kept, since version 6
 
 
 def read(folder: Path) -> SentenceSettings:
@@ -45,7 +46,15 @@ def read(folder: Path) -> SentenceSettings:
     found = {role: document.value(f"{role}_prefix", str) for role in ("query", "document")}
     prefixes = {role: text for role, text in found.items() if text}
     length = document.value("document_length", int)
-    return SentenceSettings(prompts, name, _similarity(document, path), cut, prefixes, length)
+    return SentenceSettings(
+        prompts=prompts,
+        default_prompt_name=name,
+        similarity=_similarity(document, path),
+        truncate_dim=cut,
+        prefixes=prefixes,
+        document_length=length,
+        max_active_dims=document.value("max_active_dims", int),
+    )
 
 
 def _similarity(document: Document, path: Path) -> Similarity:

@@ -82,13 +82,3 @@ def test_each_splade_pooling_is_served_as_sparse_encoder_has_it(
     folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
     expected = library_s(checkpoint)
     np.testing.assert_allclose(served(folder, expected.shape[1]), expected, rtol=1e-5, atol=1e-4)
-
-
-def test_max_active_dims_among_the_settings_changes_nothing_in_the_library(tmp_path: Path) -> None:
-    """It is an argument of the constructor and of `encode`, which no file of a checkpoint holds."""
-    checkpoint = write(tmp_path / "splade", {}, normalize=False)
-    plain = library_s(checkpoint)
-    settings = {"model_type": "SparseEncoder", "max_active_dims": 2}
-    write_json(checkpoint / "config_sentence_transformers.json", settings)
-    np.testing.assert_array_equal(library_s(checkpoint), plain)
-    assert (plain > 0).sum(axis=1).min() > 2

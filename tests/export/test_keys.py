@@ -1,0 +1,64 @@
+"""Keys: what every key of a checkpoint's files does here, tried and documented."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sentence_transformers import SentenceTransformer
+
+from export import checkpoint
+from export.checkpoint import Checkpoint
+from export.errors import ExportError
+from tests.export import keys
+from tests.export.keys import ROWS, Honoured, Refused, Row
+
+DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+VERDICTS = {Honoured: "honoured", Refused: "refused", keys.Nothing: "changes nothing"}
+
+
+def facts(found: Checkpoint) -> str:
+    """Everything that was read, wherever the folder lies."""
+    return repr(found).replace(str(found.folder), "")
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.kind}-{row.file}-{row.key}")
+def test_a_key_is_honoured_refused_or_changes_nothing(row: Row, tmp_path: Path) -> None:
+    plain = checkpoint.read(keys.write(tmp_path / "plain", kind=row.kind))
+    changed = keys.write(tmp_path / "changed", row)
+    match row.outcome:
+        case Honoured(fact, expected):
+            assert fact(checkpoint.read(changed)) == expected
+            assert fact(plain) != expected
+        case Refused(words):
+            with pytest.raises(ExportError, match=re.escape(words)):
+                checkpoint.read(changed)
+        case _:
+            assert facts(checkpoint.read(changed)) == facts(plain)
+
+
+def test_what_changes_nothing_changes_nothing_in_the_library(bert: Path, tmp_path: Path) -> None:
+    rows = [row for row in ROWS if row.outcome is keys.NOTHING and row.kind == "embedding"]
+    changed = shutil.copytree(bert, tmp_path / "changed")
+    for row in rows:
+        path = changed / row.file
+        content = json.loads(path.read_text())
+        for one in content if row.file == keys.MODULES else [content]:
+            # Its number, its name and what it takes differ for each module.
+            one[row.key] = f"{one[row.key]}x" if row.key == "name" else row.value
+        path.write_text(json.dumps(content))
+    texts = ["rain", "music in the old city of paris " * 4]
+    plain, other = (
+        SentenceTransformer(str(folder), device="cpu").encode(texts, batch_size=1)
+        for folder in (bert, changed)
+    )
+    np.testing.assert_array_equal(plain, other)
+
+
+def test_the_document_has_a_row_for_each_key() -> None:
+    verdicts = "|".join(VERDICTS.values())
+    pattern = rf"^\| `([^`]+)` \| `([^`]+)` \| ({verdicts})\b"
+    rows = re.findall(pattern, DOCUMENT.read_text(), re.MULTILINE)
+    assert sorted(rows) == sorted((row.file, row.key, VERDICTS[type(row.outcome)]) for row in ROWS)
