@@ -4,6 +4,8 @@ REVISION ?=
 POOLING ?=
 # What is exported beside float32, and what is served: float16 or int8.
 DTYPE ?=
+# A LoRA adapter in a folder of the model, to be merged into it: a model of its own, MODEL_ID_ADAPTER.
+ADAPTER ?=
 # true lets a model run Python code from its own repository, during the export only.
 TRUST_REMOTE_CODE ?=
 PORT ?= 8000
@@ -36,7 +38,7 @@ revision = $(if $(REVISION),--revision '$(REVISION)')
 quietly = NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 ANONYMIZED_TELEMETRY=False \
     HAYSTACK_TELEMETRY_ENABLED=False LITELLM_LOCAL_MODEL_COST_MAP=True
 exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)') \
-    $(if $(DTYPE),--dtype '$(DTYPE)') \
+    $(if $(DTYPE),--dtype '$(DTYPE)') $(if $(ADAPTER),--adapter '$(ADAPTER)') \
     $(if $(filter true 1,$(TRUST_REMOTE_CODE)),--trust-remote-code)
 # An environment of its own for transformers 5: docs/decisions/0015-transformers-5.md.
 newer := .venv-transformers5
@@ -70,7 +72,7 @@ export: setup ## Convert MODEL_ID (a folder or a Hub id, at REVISION) to models/
 
 serve: setup ## Serve an exported MODEL_ID on PORT
 	@echo '== serving $(MODEL_ID) on port $(PORT)'
-	$(bin)/python -m app --model-id '$(MODEL_ID)' $(revision) $(if $(DTYPE),--dtype '$(DTYPE)') --port $(PORT)
+	$(bin)/python -m app --model-id '$(MODEL_ID)$(if $(ADAPTER),_$(ADAPTER))' $(revision) $(if $(DTYPE),--dtype '$(DTYPE)') --port $(PORT)
 
 lint: .venv/development.stamp ## Check format, lint and types
 	$(bin)/ruff format --check .

@@ -70,6 +70,11 @@ def _work(arguments: Sequence[str]) -> None:
 
         settled_tokenizer.settle(*settled_tokenizer.parse(arguments))
         return
+    if _has(arguments, "--merge"):
+        from export import adapter
+
+        adapter.merge(*adapter.parse(arguments))
+        return
     request = understood(parse(arguments, os.environ), os.environ)
     if request.if_missing and (folder := already_exported(request)):
         logger.info("%s is there already", folder)

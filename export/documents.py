@@ -43,6 +43,20 @@ class Document:
             return found
         raise ExportError(f"{self._path}: {key}: {found!r} is not of type {kind.__name__}")
 
+    def number(self, key: str) -> float | None:
+        """The number under a key, whole or not; None where it is absent or null.
+
+        Raises: ExportError for a value of another type.
+        """
+        found = self._content.get(key)
+        if found is None or type(found) in {int, float}:
+            return found
+        raise ExportError(f"{self._path}: {key}: {found!r} is not a number")
+
+    def is_set(self, key: str) -> bool:
+        """Whether a key holds anything but null, false or nothing."""
+        return bool(self._content.get(key))
+
     def texts(self, key: str) -> list[str]:
         """The strings under a key that holds one or a list of them; none where it is absent."""
         found = self._content.get(key)

@@ -51,6 +51,7 @@ _DESCRIPTIONS = (
     "[0-9]*_*/*.model",
     "[0-9]*_*/sentence_*_config.json",
 )
+_ADAPTERS = ("*/adapter_config.json", "*/adapter_model.safetensors")
 # Layers behind the encoder are small, and some have a pickle where the encoder has none.
 _LAYERS = (
     "[0-9]*_*/model.safetensors",
@@ -76,7 +77,7 @@ def download(model_id: str, revision: str | None, *, code: bool = False) -> Path
 
     Raises: ExportError for a model that is unknown, locked or out of reach, with the remedy.
     """
-    always = (*_DESCRIPTIONS, model_card.FILE_NAME, *(["*.py"] if code else []))
+    always = (*_DESCRIPTIONS, model_card.FILE_NAME, *(["*.py"] if code else []), *_ADAPTERS)
     with _explained(model_id, revision, Path(constants.HF_HUB_CACHE)):
         folder = _fetch(model_id, revision, (*always, *_SAFETENSORS))
         if not any(folder.glob("*.safetensors")):

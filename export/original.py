@@ -173,5 +173,6 @@ def _check_used(unexpected: Sequence[str]) -> None:
     if of_layers:
         raise ExportError(
             f"transformers' own model does not use {of_layers[0]} and {len(of_layers) - 1} more "
-            "of the weights: it is another model than the code of the checkpoint implements"
+            "of the weights: it is another model than the code of the checkpoint implements; read "
+            "that code and let it run by --trust-remote-code (TRUST_REMOTE_CODE=true)"
         )

@@ -45,7 +45,10 @@ def export(request: Request) -> Path:
     announce(2, f"reading {located.folder}")
     if (router := routers.read(located.folder)) is not None:
         return routed_pipeline.export(request, located, router)
-    with reading.settled(located, request.pooling, trust_code=request.trust_code) as checkpoint:
+    with (
+        reading.adapted(located, request) as located,
+        reading.settled(located, request.pooling, trust_code=request.trust_code) as checkpoint,
+    ):
         for warning in checkpoint.warnings:
             logger.warning("%s", warning)
         for note in checkpoint.notes:
@@ -63,7 +66,7 @@ def _publish(
 ) -> tuple[tuple[Certificate, ...], int]:
     """Make, prove and publish the folder of a checkpoint; its certificates and size in bytes."""
     place = request.folder
-    weights = weight_files.of_encoder(checkpoint.folder)
+    weights = located.weights or weight_files.of_encoder(checkpoint.folder)
     with staging(place.parent, place.name) as folder:
         names, made = _make_files(folder, checkpoint, located.folder, request)
         digest = fingerprint(weights, checkpoint.tokenizer, checkpoint, made.code)

@@ -1,5 +1,6 @@
 """Reading: a checkpoint as it is exported, its tokenizer included."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -7,10 +8,48 @@ from tempfile import TemporaryDirectory
 
 from app.inference.manifest import TOKENIZER_FILE
 from app.inference.spellings import PoolingChoice
+from export import adapter_files, weight_files
 from export import checkpoint as checkpoints
-from export import weight_files
 from export.checkpoint import Checkpoint
+from export.request import Request
 from export.source import Located
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def adapted(located: Located, request: Request) -> Iterator[Located]:
+    """The checkpoint with the adapter in its weights that was asked for, while it is there.
+
+    Raises: ExportError for an adapter that is not there, or cannot be merged.
+    """
+    found = checkpoints.read(located.folder, request.pooling, located.id)
+    if not request.adapter:
+        if held := adapter_files.names(found.folder):
+            logger.warning(
+                "warning: the model is exported without its adapters: name one of %s by --adapter",
+                ", ".join(held),
+            )
+        yield located
+        return
+    adapter_files.check(found.folder, request.adapter)
+    from export import adapter, originals
+
+    with TemporaryDirectory(
+        dir=request.models_dir if request.models_dir.is_dir() else None
+    ) as scratch:
+        made = Path(scratch) / request.adapter
+        if originals.runs_here(found, trust_code=False):
+            adapter.merge(adapter.Merging(located.folder, request.adapter, found.choice), made)
+        else:
+            arguments = ["--merge", str(located.folder.resolve()), "--adapter", request.adapter]
+            originals.hand_over([*arguments, "--into", str(made.resolve())], found.choice)
+        weights = weight_files.of_encoder(found.folder)
+        own = adapter_files.weights_file(found.folder / request.adapter)
+        described = own.with_name(adapter_files.CONFIG_FILE)
+        yield Located(
+            made, request.exported_as(located.id), located.revision, (*weights, own, described)
+        )
 
 
 @contextmanager

@@ -27,11 +27,17 @@ class Request:
     if_missing: bool = False
     dtypes: tuple[Dtype, ...] = ()  # that get a graph beside the float32 one
     trust_code: bool = False  # whether code that the model brings may run, during the export
+    adapter: str | None = None  # of the model's repository, to be merged into its weights
 
     @property
     def folder(self) -> Path:
         """Where the exported model is published."""
-        return self.models_dir / repository.folder_name(self.model, self.revision)
+        name = repository.folder_name(self.model, self.revision)
+        return self.models_dir / self.exported_as(name)
+
+    def exported_as(self, name: str) -> str:
+        """What a model of that name is called with the adapter that is asked for."""
+        return f"{name}_{self.adapter}" if self.adapter else name
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
@@ -59,6 +65,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
         if_missing=found.if_missing,
         dtypes=dtypes,
         trust_code=found.trust_remote_code or _is_set(parser, environment),
+        adapter=found.adapter or None,
     )
 
 
@@ -87,6 +94,8 @@ def understood(request: Request, environment: Mapping[str, str]) -> Request:
 def already_exported(request: Request) -> Path | None:
     """The folder that already holds this model as it is asked for, if there is one."""
     folder = repository.find(request.model, request.revision, request.models_dir)
+    if request.adapter:
+        folder = request.folder
     if folder is None:
         return None
     try:
@@ -141,6 +150,13 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         metavar="DTYPE",
         help="int8 adds a smaller, faster, less exact graph, float16 one for NVIDIA GPUs; float32 "
         "is always there [env: DTYPE]",
+    )
+    parser.add_argument(
+        "--adapter",
+        metavar="FOLDER",
+        default=environment.get("ADAPTER"),
+        help="merge the LoRA adapter in this folder of the model: one export a task, as a model of "
+        "its own, MODEL_FOLDER [env: ADAPTER]",
     )
     parser.add_argument(
         "--if-missing", action="store_true", help="do nothing when the exported folder is there"

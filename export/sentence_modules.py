@@ -21,6 +21,7 @@ from export.splade import Splade
 
 # The second keeps the masked words' head, the third is CLIP's own name for the first.
 _ENCODERS = frozenset({"Transformer", "MLMTransformer", "CLIPModel"})
+_JINA = "custom_st.Transformer"  # of jina-embeddings-v3, whose adapters a request chooses from
 _PYLATE = "pylate.models."  # saves ColBERT models in sentence-transformers' layout
 _IGNORED = frozenset({"Dropout"})  # which does nothing but in training
 _SUPPORTED = ("Transformer", "Pooling", *KINDS, "SpladePooling")
@@ -175,6 +176,12 @@ def _modules(entries: Any, path: Path) -> list[_Module]:
                 module = _Module(kind, place)
             case _:
                 raise ExportError(f"{path}: {entry!r} is not a module with a type and a path")
+        if module.kind == _JINA:
+            raise ExportError(
+                f"{path}: module {kind} is code of the repository: export "
+                "jinaai/jina-embeddings-v3-hf, the same weights for transformers, by make "
+                "setup-transformers5 and --adapter retrieval_query (or another of its adapters)"
+            )
         if not _is_supported(module):
             raise ExportError(
                 f"{path}: sentence-transformers module {kind} is not supported, only "

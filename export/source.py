@@ -17,6 +17,7 @@ class Located:
     folder: Path
     id: str
     revision: str | None
+    weights: tuple[Path, ...] = ()  # what its own were made of, where they were made
 
 
 def locate(model: str, revision: str | None, *, code: bool = False) -> Located:

@@ -38,6 +38,17 @@ def shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
         yield name, tuple(getattr(tensor, "shape", ()))
 
 
+def read_all(path: Path) -> Mapping[str, torch.Tensor]:
+    """Every tensor in a file, by name.
+
+    Raises: ExportError for a file that is damaged, or holds anything else.
+    """
+    found = _open(path)
+    if not isinstance(found, Mapping) or not all(map(torch.is_tensor, found.values())):
+        raise ExportError(f"{path} holds more than tensors")
+    return found
+
+
 def _load_layer(layer: Layer) -> Tensors:
     return {} if isinstance(layer, Normalize) else read(of_layer(layer.weights), layer.shapes)
 

@@ -82,7 +82,7 @@ DOORS = {
     "uvloop": {"app.server"},
     "opentelemetry": {"app.otlp"},
     "torch": {
-        "export.answers", "export.clip_text", "export.head_reference", "export.original",
+        "export.adapter", "export.answers", "export.clip_text", "export.head_reference", "export.original",
         "export.reference",
         "export.route_reference", "export.sentence_reference", "export.tensors",
         "export.trace",

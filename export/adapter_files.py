@@ -1,0 +1,35 @@
+"""Adapter files: which LoRA adapters lie in a checkpoint, each in a folder of its own."""
+
+from pathlib import Path
+
+from export.errors import ExportError
+
+CONFIG_FILE = "adapter_config.json"
+_WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
+
+
+def names(folder: Path) -> list[str]:
+    """The adapters beside an encoder."""
+    return sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
+
+
+def check(folder: Path, name: str) -> None:
+    """See that an encoder has an adapter of that name.
+
+    Raises: ExportError with those that there are.
+    """
+    found = names(folder)
+    if name not in found:
+        held = f"it has {', '.join(found)}" if found else "it has none"
+        raise ExportError(f"--adapter {name}: {folder} has no such adapter: {held}")
+
+
+def weights_file(folder: Path) -> Path:
+    """The weights of an adapter.
+
+    Raises: ExportError when there are none.
+    """
+    for name in _WEIGHTS:
+        if (folder / name).is_file():
+            return folder / name
+    raise ExportError(f"{folder} has no weights: {' or '.join(_WEIGHTS)} is missing")
