@@ -117,8 +117,8 @@ def test_the_openai_client_gets_the_same_vector_in_either_format(client: openai.
 
 
 def test_the_openai_client_shows_the_reason_of_an_error(client: openai.OpenAI) -> None:
-    with pytest.raises(openai.UnprocessableEntityError, match="batch size 33 > maximum allowed"):
-        client.embeddings.create(model="any", input=["a"] * 33)
+    with pytest.raises(openai.UnprocessableEntityError, match="batch size 2049 > maximum allowed"):
+        client.embeddings.create(model="any", input=["a"] * 2049)
     with pytest.raises(openai.BadRequestError, match="`inputs` cannot be empty"):
         client.embeddings.create(model="any", input="")
 
