@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.agreement import Agreement
-from app.inference.manifest import usual_activation
+from app.inference.manifest import Activation, usual_activation
 from app.inference.postprocess import scores
 
 NEIGHBOURS = 10
@@ -59,8 +59,10 @@ def length_error(reference: NDArray[np.float32], answers: Answers) -> float:
     return float(np.nan_to_num(shares, nan=np.inf).max())
 
 
-def compare_logits(reference: NDArray[np.float32], answers: Answers) -> Agreement:
-    """Agreement with (P, L) reference logits, computed in float64.
+def compare_logits(
+    reference: NDArray[np.float32], answers: Answers, activation: Activation | None = None
+) -> Agreement:
+    """Agreement with (P, L) reference logits, computed in float64; scores are made as usual.
 
     The cosines are those of one long vector, which holds the logits of all probes.
     """
@@ -70,7 +72,7 @@ def compare_logits(reference: NDArray[np.float32], answers: Answers) -> Agreemen
     cosine, _ = _compare_row(expected.ravel(), actual.ravel())
     together, _ = _compare_row(answers.batched[answers.places].ravel(), answers.alone.ravel())
     finite = bool(np.isfinite(actual).all())
-    activation = usual_activation(reference.shape[1])
+    activation = activation or usual_activation(reference.shape[1])
     return Agreement(
         worst_cosine=cosine,
         mean_cosine=cosine,

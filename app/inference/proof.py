@@ -28,6 +28,7 @@ from app.inference.manifest import (
     SENTENCE_EMBEDDING,
     SPARSE_EMBEDDING,
     TASK_OUTPUTS,
+    Activation,
     Manifest,
     Padding,
 )
@@ -53,8 +54,11 @@ def replay(
     padding: Padding,
     limits: BatchLimits,
     output: str = SENTENCE_EMBEDDING,
+    activation: Activation | None = None,
 ) -> Agreement:
     """Run the probes in batches of mixed lengths, some of them also alone, as serving would.
+
+    Scores are made of logits by `activation`, as usual where it is None.
 
     Raises: BackendFailed when a run fails; ProbesError for answers of another width than the
     probes'.
@@ -78,9 +82,10 @@ def replay(
     _require_widths(probes, output, answers)
     if output in probes.token_answers:
         agreement = compare_vectors(probes.token_answers[output], answers[output])
+    elif output == LOGITS:
+        agreement = compare_logits(probes.vectors, answers[output], activation)
     else:
-        compare = compare_logits if output == LOGITS else compare_vectors
-        agreement = compare(probes.vectors, answers[output])
+        agreement = compare_vectors(probes.vectors, answers[output])
     if output.startswith(SPARSE_EMBEDDING):
         off = length_error(probes.vectors, answers[output])
         agreement = replace(agreement, length_error=off)
@@ -99,7 +104,7 @@ def replay_model(
     """
     padding, output = manifest.padding, TASK_OUTPUTS[manifest.task]
     if not manifest.routes:
-        return replay(session, probes, padding, limits, output)
+        return replay(session, probes, padding, limits, output, manifest.activation)
     routing = Routing.of(manifest)
     taken = [routing.route(name or None) for name in probes.names or ("",) * len(probes)]
     parts = []

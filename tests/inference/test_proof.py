@@ -9,8 +9,9 @@ from app.errors import BackendFailed
 from app.inference import archive
 from app.inference.agreement import figure, is_proved
 from app.inference.batch import Batch, BatchLimits
-from app.inference.manifest import PROBES_FILE, Manifest, Padding
+from app.inference.manifest import PROBES_FILE, Activation, Manifest, Padding
 from app.inference.plan import Wanted
+from app.inference.postprocess import scores
 from app.inference.probes import Probes, ProbesError
 from app.inference.proof import replay, replay_model
 from app.inference.session import Session, plans
@@ -209,6 +210,19 @@ def test_one_wrong_answer_for_a_token_is_found_out(whole: Path, output: str) -> 
     assert found.worst_cosine > 0.999999
     assert not is_proved("embedding", "float32", found)
     assert min(found.token_cosine or 0, found.lexical_cosine or 0) < 0.999
+
+
+@pytest.mark.parametrize("activation", [None, "sigmoid", "none"])
+def test_scores_are_compared_as_the_model_makes_them(
+    tmp_path: Path, activation: Activation | None
+) -> None:
+    manifest = replace(tiny.build(tmp_path, "classifier"), activation=activation)
+    probes = Probes.read(tmp_path / PROBES_FILE)
+    off = replace(probes, vectors=probes.vectors + np.array([1, 0, 0], np.float32))
+    found = replay_model(session_of(tmp_path), manifest, off, ANY)
+    by = activation or "softmax"
+    difference = scores(off.vectors, by) - scores(probes.vectors, by)
+    assert found.largest_score_error == pytest.approx(np.abs(difference).max(), abs=1e-5)
 
 
 def test_sparse_vectors_of_another_length_are_found_out(tmp_path: Path) -> None:
