@@ -116,10 +116,8 @@ def _make_here(loading: Loading, checkpoint: Checkpoint, folder: Path) -> Made:
 def bare(checkpoint: Checkpoint, folder: Path) -> Path:
     """The bare graph of a checkpoint that transformers implements here, in a new folder.
 
-    Raises: ExportError for any other, with the remedy.
+    Raises: ExportError with the converter's own words.
     """
-    if not original.is_native(checkpoint):
-        _refuse(checkpoint)
     return _convert(checkpoint, folder, trust_code=False)
 
 

@@ -29,6 +29,7 @@ from export import (
     checkpoint,
     converted_graph,
     heads,
+    original,
     originals,
     probes,
     route_reference,
@@ -114,6 +115,12 @@ def _read(way: Way, folder: Path) -> Side:
         tokenizer = made if made.is_file() else static.checkpoint.tokenizer
         return Side(way, replace(static.checkpoint, tokenizer=tokenizer), static)
     found = checkpoint.read(folder)
+    if not original.is_native(found):
+        raise ExportError(
+            f"route {way.name}: architecture {found.architecture} (model_type "
+            f"{found.model_type!r}) is not implemented here by transformers, and code that a model "
+            "with routes brings is not run: choose another model"
+        )
     settled_tokenizer.settle(found, made)
     if made.is_file():
         found = checkpoint.read(folder, tokenizer=made)

@@ -319,9 +319,15 @@ def another_module(checkpoint: Path) -> None:
     write_json(checkpoint / "router_config.json", router)
 
 
+def unknown_architecture(checkpoint: Path) -> None:
+    path = checkpoint / "document_0_Transformer/config.json"
+    write_json(path, json.loads(path.read_text()) | {"model_type": "new"})
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
+        (unknown_architecture, "route document: architecture BertModel .* is not implemented"),
         (other_tokenizer, "the routes query and document have different tokenizers"),
         (other_width, "the routes query and document have different numbers of dimensions"),
         (another_module, "LSTM is not supported behind a table of tokens"),
@@ -359,6 +365,24 @@ def test_onnx_beside_a_router_is_not_taken_for_the_whole_model(
     (checkpoint / "model.onnx").touch()
     with pytest.raises(ExportError, match=r"different ways.*: export it from its original weights"):
         from_onnx.prepare(Preparation(checkpoint, tmp_path / "models", "m", "m"))
+
+
+@pytest.mark.slow
+def test_an_encoder_may_lie_in_the_folder_of_the_whole(models: Models, tmp_path: Path) -> None:
+    """As OpenSearch's do, whose documents' encoder is a model for other libraries as well."""
+    source, folder = models("sparse-static")
+    checkpoint = shutil.copytree(source, tmp_path / "rooted")
+    encoder = checkpoint / "document_0_MLMTransformer"
+    for path in encoder.iterdir():
+        path.rename(checkpoint / path.name)
+    router = (checkpoint / "router_config.json").read_text()
+    (checkpoint / "router_config.json").write_text(router.replace(encoder.name, ""))
+    exported = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    assert Manifest.read(exported).fingerprint == Manifest.read(folder).fingerprint
+    expected = library_s(checkpoint, "encode_document")
+    with served(exported) as ask:
+        answer = ask("/embed_sparse", inputs=TEXTS, prompt_name="document").json
+    np.testing.assert_allclose(dense(answer, expected.shape[1]), expected, rtol=0, atol=1e-4)
 
 
 @pytest.mark.slow
