@@ -58,7 +58,10 @@ def compute(
     session = _session(graph.path)
     prompts = probes.prompts(checkpoint, len(texts))
     before = prompts or ("",) * len(texts)
-    inputs = tuple(_tokenize(tokenizer, *one) for one in zip(texts, before, strict=True))
+    leaves_out = checkpoint.leaves_out_prompts
+    inputs = tuple(
+        _tokenize(tokenizer, *one, leaves_out) for one in zip(texts, before, strict=True)
+    )
     answers = [_answer(_run(session, graph, one, checkpoint), checkpoint, one) for one in inputs]
     return Probes(tuple(texts), inputs, np.stack(answers), prompts=prompts)
 
@@ -84,11 +87,13 @@ def _tokenizer(path: Path, max_length: int) -> Any:
     return tokenizer
 
 
-def _tokenize(tokenizer: Any, text: ProbeText, prompt: str) -> TokenizedInput:
+def _tokenize(
+    tokenizer: Any, text: ProbeText, prompt: str, leaves_out_prompt: bool
+) -> TokenizedInput:
     texts = (prompt + text,) if isinstance(text, str) else text
     encoding = tokenizer.encode(*texts)
     types = np.array(encoding.type_ids, np.int64)
-    before = _prompt_length(tokenizer, prompt) if prompt else 0
+    before = _prompt_length(tokenizer, prompt) if leaves_out_prompt and prompt else 0
     if before >= len(encoding.ids):
         raise ExportError(f"the prompt {prompt!r} leaves no token of a text")
     return TokenizedInput(np.array(encoding.ids, np.int64), types if types.any() else None, before)

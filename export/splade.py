@@ -6,16 +6,18 @@ and its `embedding_dimension` is what it finds in the logits.
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.manifest import LOGITS
-from export import head_layers
 from export.documents import Document
 from export.errors import ExportError
-from export.graph_builder import Builder
 from export.layers import Normalize
+
+if TYPE_CHECKING:
+    from export.graph_builder import Builder
 
 STRATEGIES = ("max", "sum")
 ACTIVATIONS = ("relu", "log1p_relu")
@@ -74,7 +76,7 @@ def vector(logits: NDArray[np.float32], splade: Splade) -> NDArray[np.float32]:
     return unit
 
 
-def add(builder: Builder, splade: Splade, output: str) -> None:
+def add(builder: "Builder", splade: Splade, output: str) -> None:
     """Add the pooling of (B, S, V) logits over the real tokens as nodes: (B, V)."""
     column = builder.node("Unsqueeze", builder.floats("attention_mask"), builder.integers(2))
     value = builder.node("Mul", builder.node("Relu", LOGITS), column)
@@ -85,11 +87,14 @@ def add(builder: Builder, splade: Splade, output: str) -> None:
         value = _logarithms(builder, splade, value)
         value = builder.node("ReduceSum", value, builder.integers(1), keepdims=0)
     if splade.normalize:
+        # onnx takes time to import, and who only reads what is there needs none of it.
+        from export import head_layers
+
         value = head_layers.add(builder, Normalize(), {}, value)
     builder.node("Identity", value, output=output)
 
 
-def _logarithms(builder: Builder, splade: Splade, value: str) -> str:
+def _logarithms(builder: "Builder", splade: Splade, value: str) -> str:
     for _ in range(splade.logarithms):
         value = builder.node("Log", builder.node("Add", value, builder.number(1)))
     return value
