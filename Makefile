@@ -52,16 +52,19 @@ seeing := PROCESSOR=$(PROCESSOR) PYTHONPATH='$(CURDIR)/tests/processor:$(any_ven
 seen := $(if $(filter avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
 endif
 
-.PHONY: help run setup setup-transformers5 export serve lint default-model test test-slow test-clients test-models bench bench-quick \
+.PHONY: help run one-precision setup setup-transformers5 export serve lint default-model test test-slow test-clients test-models bench bench-quick \
     bench-quality gpu-check gpu-bench overload soak memory fuzz fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-run: setup ## Set up, export MODEL_ID if that has not been done, and serve it on PORT
+run: one-precision setup ## Set up, export MODEL_ID if that has not been done, and serve it on PORT
 	@echo '== exporting $(MODEL_ID), unless that has been done'
 	$(exporting) --if-missing
 	@$(MAKE) --no-print-directory serve
+
+one-precision:
+	@case '$(DTYPE)' in *,*) echo 'DTYPE=$(DTYPE): a server computes in one precision; name one, or make several with make export' >&2; exit 2;; esac
 
 setup: .venv/export.stamp ## Install what running and exporting need, into .venv
 
