@@ -90,18 +90,19 @@ def prepare(wanted: Preparation) -> Path:
                 "it from its original weights"
             )
         checkpoint = checkpoints.read(
-            wanted.source, wanted.pooling, snapshot.hub_id(wanted.source) or wanted.id
+            wanted.source,
+            wanted.pooling,
+            snapshot.hub_id(wanted.source) or wanted.id,
+            may_be_silent=True,
         )
         for warning in checkpoint.warnings:
             logger.warning("%s", warning)
-        for note in checkpoint.notes:
-            logger.info("%s", note)
         _refuse_what_needs_more(checkpoint)
         left_out = _token_vectors(checkpoint.tokens)
         checkpoint = replace(checkpoint, tokens=TokenHeads())
         weights = sorted(graph_file.parent.glob(f"{GRAPH_FILE}*"))
+        names, checkpoint = _make_files(folder, wanted.source, graph_file, checkpoint)
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
-        names = _make_files(folder, wanted.source, graph_file, checkpoint)
         manifest = describe(
             folder,
             _source(wanted, checkpoint),
@@ -133,7 +134,9 @@ def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
             "files, and is not here to do: export the model from its original weights (make export)"
         )
     head = checkpoint.head
-    layered = checkpoint.task == "multi_vector" or (head is not None and not head.is_plain)
+    layered = checkpoint.task == "multi_vector"
+    if head is not None and head.poolings:  # a silent one is settled by the graph
+        layered = layered or not head.is_plain
     if checkpoint.lower_case or layered:
         raise ExportError(
             "the model does more than pool what its encoder yields: export it from its original "
@@ -147,8 +150,13 @@ def _token_vectors(heads: TokenHeads) -> tuple[TokenVectors, ...]:
     return (*sparse, "multi_vector") if heads.multi_vector else sparse
 
 
-def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint) -> Names:
-    """Write graph, weights, tokenizer and probes; the graph's inputs and outputs."""
+def _make_files(
+    folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint
+) -> tuple[Names, Checkpoint]:
+    """Write graph, weights, tokenizer and probes.
+
+    Returns the graph's inputs and outputs, and the checkpoint pooled as the graph shows.
+    """
     # Only now: what the descriptions alone refuse is refused without onnx.
     try:
         from export import heads, onnx_reference, source_graph
@@ -163,6 +171,9 @@ def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkp
     # Someone waits for a server: it proves a lower precision at its start, over fewer probes.
     texts = probes.for_task(checkpoint.task, checkpoint.max_input_length, prose=0)
     _announce(2, f"running {graph_file} over {len(texts)} probe texts")
+    checkpoint = onnx_reference.settle(source, found, checkpoint, texts)
+    for note in checkpoint.notes:
+        logger.info("%s", note)
     onnx_reference.compute(source, found, checkpoint, texts).write(folder / PROBES_FILE)
     _announce(3, "adding the outputs that are served")
     source_graph.bare(found, checkpoint.dimensions, scratch / "bare.onnx")
@@ -170,7 +181,7 @@ def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkp
     names = heads.finish(bare, folder, checkpoint.task, checkpoint.head or checkpoint.splade)
     shutil.rmtree(scratch)
     shutil.copyfile(source / TOKENIZER_FILE, folder / TOKENIZER_FILE)
-    return names
+    return names, checkpoint
 
 
 def _source(wanted: Preparation, checkpoint: Checkpoint) -> Source:

@@ -25,6 +25,8 @@ from export.converted_graph import ENCODER_OUTPUT
 from export.errors import ExportError
 
 _TOKEN_OUTPUTS = (ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
+# What converters call the vector of a whole text. BERT was pretrained by `pooler_output`: not that.
+_ANSWERS = (SENTENCE_EMBEDDING, "text_embeds", "dense_vecs", "embeddings")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _REQUIRED = _INPUTS[:2]
 _OUR_NAMES = (
@@ -46,6 +48,7 @@ class SourceGraph:
     inputs: tuple[str, ...]
     output: str  # the token embeddings, (B, S, H) float32, or the logits
     bare_output: str  # what the heads call it
+    answer: str | None = None  # the vector of a text, (B, D), where the graph yields it by itself
 
 
 def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
@@ -64,7 +67,8 @@ def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
         graph = folder / GRAPH_FILE
     inputs = tuple(item.name for item in _inputs(proto, graph))
     if task == "embedding":
-        return SourceGraph(graph, inputs, _output(proto, graph, _TOKEN_OUTPUTS), ENCODER_OUTPUT)
+        output = _output(proto, graph, _TOKEN_OUTPUTS)
+        return SourceGraph(graph, inputs, output, ENCODER_OUTPUT, _own_answer(proto))
     return SourceGraph(graph, inputs, _output(proto, graph, (LOGITS,)), LOGITS)
 
 
@@ -170,6 +174,11 @@ def _inputs(graph: onnx.GraphProto, path: Path) -> list[onnx.ValueInfoProto]:
         if kind.elem_type != TensorProto.INT64 or len(kind.shape.dim) != 2:
             raise ExportError(f"{path}: {item.name} is not int64 by batch and sequence")
     return inputs
+
+
+def _own_answer(graph: onnx.GraphProto) -> str | None:
+    ranks = {item.name: len(item.type.tensor_type.shape.dim) for item in graph.output}
+    return next((name for name in _ANSWERS if ranks.get(name) == 2), None)
 
 
 def _output(graph: onnx.GraphProto, path: Path, names: Sequence[str]) -> str:
