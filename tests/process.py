@@ -96,7 +96,7 @@ class Server:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def wait_ready(self, seconds: float = 60) -> None:
+    def wait_ready(self, seconds: float = 300) -> None:
         """Return when the port is open."""
         wait_open(self.port, self.process, seconds)
 
@@ -115,7 +115,7 @@ class Server:
             assert part, f"the server ended: {self._printed}"
             self._printed += part.decode()
 
-    def output(self, seconds: float = 60) -> str:
+    def output(self, seconds: float = 300) -> str:
         """Wait for the end; all that was printed."""
         return self._printed + self.process.communicate(timeout=seconds)[0]
 
@@ -124,7 +124,7 @@ class Server:
         end(self.process)
 
 
-def wait_open(port: int, process: subprocess.Popen[str], seconds: float = 60) -> None:
+def wait_open(port: int, process: subprocess.Popen[str], seconds: float = 300) -> None:
     """Return when a process has opened its port."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
@@ -160,7 +160,7 @@ def launch(
     )
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 60) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 300) -> None:
     """Return when a condition holds that another process is about to bring about."""
     end = time.monotonic() + seconds
     while not condition():

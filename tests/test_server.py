@@ -112,7 +112,7 @@ def test_what_cannot_start_says_why_and_exits(
     arguments: list[str], environment: dict[str, str], code: int, text: str
 ) -> None:
     process = launch(arguments, environment)
-    output, _ = process.communicate(timeout=60)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == code
     assert text in output
     assert "Traceback" not in output
@@ -506,7 +506,7 @@ def test_a_signal_during_the_start_ends_the_process(tiny_model: Path) -> None:
     assert starting.stdout is not None
     starting.stdout.readline()  # the settings: the model is loaded next
     starting.send_signal(signal.SIGTERM)
-    starting.communicate(timeout=60)
+    starting.communicate(timeout=300)
     assert starting.returncode in {0, 143}
 
 

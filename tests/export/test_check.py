@@ -37,7 +37,7 @@ def verdicts(lines: list[str]) -> list[str]:
 
 def check(start: Start, *arguments: object) -> tuple[int, list[str], str]:
     child = start("--check", *arguments)
-    output, errors = child.communicate(timeout=60)
+    output, errors = child.communicate(timeout=300)
     return child.returncode, output.splitlines(), errors
 
 

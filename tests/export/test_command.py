@@ -29,7 +29,7 @@ def wait_for(child: subprocess.Popen[str], words: str) -> None:
 
 def test_steps_are_announced_and_summed_up(start_export: Start, bert: Path, tmp_path: Path) -> None:
     child = start_export(bert, "--models-dir", tmp_path)
-    output, errors = child.communicate(timeout=60)
+    output, errors = child.communicate(timeout=300)
     assert (child.returncode, errors) == (0, "")
     lines = output.splitlines()
     steps = [line[:5] for line in lines if line.startswith("[")]
@@ -55,7 +55,7 @@ def test_model_that_is_there_costs_no_heavy_import(exported: Path) -> None:
 
 def test_failure_is_one_line_and_exit_status_1(start_export: Start, tmp_path: Path) -> None:
     child = start_export(tmp_path, "--models-dir", tmp_path / "models")
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     assert child.returncode == 1
     assert errors == f"error: {tmp_path} has no config.json: it is not a Hugging Face model\n"
 
@@ -65,7 +65,7 @@ def test_place_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     child = start_export(bert, "--models-dir", tmp_path / "file" / "models")
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     assert child.returncode == 1
     assert errors.startswith("error: Not a directory")
     assert str(tmp_path / "file") in errors
@@ -113,7 +113,7 @@ def test_ended_export_cleans_up_itself(
     child = start_export(bert, "--models-dir", tmp_path)
     wait_for(child, "[3/6]")
     child.send_signal(sent)
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     assert child.returncode == status
     assert "Traceback" not in errors
     assert [path.name for path in tmp_path.iterdir()] == [".tiny-bert.lock"]
@@ -122,7 +122,7 @@ def test_ended_export_cleans_up_itself(
 @pytest.mark.slow
 def test_two_exports_at_once_both_succeed(start_export: Start, bert: Path, tmp_path: Path) -> None:
     children = [start_export(bert, "--models-dir", tmp_path) for _ in range(2)]
-    outputs = [child.communicate(timeout=90) for child in children]
+    outputs = [child.communicate(timeout=300) for child in children]
     assert [child.returncode for child in children] == [0, 0], outputs
     assert sum("waiting for another export of tiny-bert" in output for output, _ in outputs) == 1
     Manifest.read(tmp_path / "tiny-bert").verify_files(tmp_path / "tiny-bert")

@@ -26,14 +26,14 @@ def test_model_of_the_hub_is_exported_with_its_commit(
     online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": hub, "HF_HOME": str(tmp_path / "home")}
     models = ("--models-dir", tmp_path / "models")
     child = start_export("org/tiny-bert", *models, **online)
-    output, errors = child.communicate(timeout=60)
+    output, errors = child.communicate(timeout=300)
     assert child.returncode == 0, output + errors
     source = Manifest.read(tmp_path / "models/org--tiny-bert").source
     assert (source.id, source.revision) == ("org/tiny-bert", COMMIT)
 
     # What is in the cache now is enough for an export that may not use the network.
     child = start_export("org/tiny-bert", "--revision", "main", *models, HF_HOME=online["HF_HOME"])
-    output, errors = child.communicate(timeout=60)
+    output, errors = child.communicate(timeout=300)
     assert child.returncode == 0, output + errors
     assert Manifest.read(tmp_path / "models/org--tiny-bert@main").source.revision == COMMIT
 
@@ -62,7 +62,7 @@ def test_refusals(
         HF_ENDPOINT=hub,
         HF_HOME=home,
     )
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     assert (child.returncode, errors.count("\n")) == (1, 1), errors
     assert message in errors
     assert not (tmp_path / "models").exists()
@@ -82,6 +82,6 @@ def test_out_of_reach(
     start_export: Start, tmp_path: Path, environment: dict[str, str], message: str
 ) -> None:
     child = start_export("org/name", HF_HOME=str(tmp_path), **environment)
-    _, errors = child.communicate(timeout=60)
+    _, errors = child.communicate(timeout=300)
     assert (child.returncode, errors.count("\n")) == (1, 1), errors
     assert message in errors

@@ -54,7 +54,7 @@ def online(hub: Hub, home: Path) -> Mapping[str, str]:
 def served(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator[Server]:
     server = Server(*arguments, "--dtype", "float32", environment=environment)
     try:
-        server.wait_ready(100)  # one of them proves itself over 8,192 tokens first
+        server.wait_ready()  # one of them proves itself over 8,192 tokens first
         yield server
     finally:
         server.stop()

@@ -13,7 +13,7 @@ Start = Callable[..., subprocess.Popen[str]]
 
 def rows(start: Start, *arguments: object, **environment: str) -> tuple[list[dict[str, str]], str]:
     child = start("--list", *arguments, **environment)
-    output, errors = child.communicate(timeout=60)
+    output, errors = child.communicate(timeout=300)
     assert child.returncode == 0
     names, *lines = [line.split("\t") for line in output.splitlines()]
     return [dict(zip(names, line, strict=True)) for line in lines], errors

@@ -128,7 +128,7 @@ def test_code_of_a_repository_runs_where_it_is_trusted(
     child = start_export(
         with_code, "--models-dir", models_dir, "--trust-remote-code", HF_HOME=str(tmp_path / "hub")
     )
-    printed, told = child.communicate(timeout=120)
+    printed, told = child.communicate(timeout=300)
     assert child.returncode == 0, told
     assert "converting TinyModel to ONNX" in printed
     manifest = Manifest.read(models_dir / "tiny-of-its-own")

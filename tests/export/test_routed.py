@@ -393,7 +393,7 @@ def test_a_model_of_the_hub_is_fetched_with_every_route(
     with hub.serve({"some/router": checkpoint}) as server:
         online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path)}
         process = start_export("some/router", "--models-dir", tmp_path / "models", **online)
-        _, told = process.communicate(timeout=120)
+        _, told = process.communicate(timeout=300)
     assert process.returncode == 0, told
     exported = Manifest.read(tmp_path / "models" / "some--router")
     assert exported.fingerprint == Manifest.read(folder).fingerprint

@@ -55,7 +55,7 @@ def start(checkpoint: Path, models: Path) -> "subprocess.Popen[str]":
 
 def export(checkpoint: Path, models: Path) -> None:
     child = start(checkpoint, models)
-    _, errors = child.communicate(timeout=120)
+    _, errors = child.communicate(timeout=300)
     assert (child.returncode, errors) == (0, "")
 
 
@@ -93,7 +93,7 @@ def test_a_full_disk_is_one_line_and_keeps_the_old_folder(
         shutil.copytree(exported, models / exported.name)
         before = fingerprint(exported)
         child = start(checkpoints[1], models)
-        _, errors = child.communicate(timeout=120)
+        _, errors = child.communicate(timeout=300)
         assert child.returncode == 1
         assert errors.startswith("error: no space left to write"), errors
         assert errors.count("\n") == 1
