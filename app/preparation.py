@@ -133,8 +133,9 @@ def _not_there(
 ) -> str:
     remedy = f"run: {settings.export_command()}"
     if folders:
-        held = snapshot.held(path.name for path in folders[0].iterdir())
-        return f"{folders[0]} holds no model.onnx and no onnx/model.onnx, {held}; {remedy}"
+        names = (path.relative_to(folders[0]).as_posix() for path in folders[0].rglob("*"))
+        held = snapshot.held(names, remedy)
+        return f"{folders[0]} holds no model.onnx and no onnx/model.onnx, {held}"
     place = settings.models_dir / repository.folder_name(settings.model_id, settings.revision)
     looked = f", and no Hub cache holds it (looked in {', '.join(map(str, places))})"
     kept = "; HF_HUB_OFFLINE keeps it from being downloaded: unset it, or" if offline else ";"

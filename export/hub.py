@@ -115,11 +115,8 @@ def _wanted(model_id: str, names: list[str]) -> list[str]:
     """What of a repository's files is needed to serve it, the graph last."""
     graph = snapshot.graph_name(names)
     if graph is None:
-        held = snapshot.held(names)
-        raise ExportError(
-            f"{model_id} holds no model.onnx and no onnx/model.onnx, {held}; run: make export "
-            f"MODEL_ID={model_id}"
-        )
+        held = snapshot.held(names, f"run: make export MODEL_ID={model_id}")
+        raise ExportError(f"{model_id} holds no model.onnx and no onnx/model.onnx, {held}")
     described = [*_DESCRIPTIONS, token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE]
     if snapshot.MODULES_FILE not in names:  # then the card may say what the model is
         described.append(model_card.FILE_NAME)

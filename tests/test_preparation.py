@@ -33,6 +33,8 @@ from tests.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_fo
 MODEL = "tests/small"
 EXACT = ("--dtype", "float32")
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
+CONVERT = "run: make export MODEL_ID=tests/small"
+ELSEWHERE = "name a model with one of these, or with PyTorch weights"
 
 
 @pytest.fixture
@@ -373,22 +375,29 @@ def test_nowhere_names_the_places_and_the_remedy(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "held"),
     [
-        (["model.safetensors"], "only PyTorch weights"),
-        (["pytorch_model-00001-of-00002.bin"], "only PyTorch weights"),
-        (["onnx/model_quantized.onnx", "model_qint8_avx512.onnx"], "no weights either"),
+        (["model.safetensors"], f"only PyTorch weights; {CONVERT}"),
+        (["pytorch_model-00001-of-00002.bin"], f"only PyTorch weights; {CONVERT}"),
+        (
+            ["onnx/model_quantized.onnx", "pytorch_model.bin"],
+            f"only onnx/model_quantized.onnx, which are not served; {CONVERT}",
+        ),
+        # What cannot be converted is not sent to be.
+        (
+            ["onnx/model_quantized.onnx", "model_O4.onnx"],
+            f"only model_O4.onnx, onnx/model_quantized.onnx, which are not served: {ELSEWHERE}",
+        ),
+        ([], f"no weights either: {ELSEWHERE}"),
     ],
 )
-def test_a_snapshot_without_the_graph_names_the_export(
+def test_a_snapshot_without_the_graph_says_what_it_holds_and_what_helps(
     folder: Path, tmp_path: Path, files: list[str], held: str
 ) -> None:
     (folder / "onnx/model.onnx").unlink()
     for name in files:
         (folder / name).write_bytes(b"weights")
     snapshot = write_cache(tmp_path / "data", folder)
-    assert fault(settings_for(tmp_path)) == (
-        f"{snapshot} holds no model.onnx and no onnx/model.onnx, {held}; "
-        "run: make export MODEL_ID=tests/small"
-    )
+    expected = f"{snapshot} holds no model.onnx and no onnx/model.onnx, {held}"
+    assert fault(settings_for(tmp_path)) == expected
 
 
 def test_a_cache_folder_that_cannot_be_written_is_named(folder: Path, tmp_path: Path) -> None:

@@ -78,10 +78,19 @@ def absence(folder: Path, name: str) -> Path:
     return folder.parent.parent / ".no_exist" / folder.name / name
 
 
-def held(names: Iterable[str]) -> str:
-    """What a model without a graph has instead, as a message says it."""
-    convertible = any(fnmatch(name, one) for name in names for one in _WEIGHTS if "/" not in name)
-    return "only PyTorch weights" if convertible else "no weights either"
+def held(names: Iterable[str], remedy: str) -> str:
+    """What a model without a float32 graph has instead, as a message says it.
+
+    The remedy, which converts PyTorch weights, is named where there are any.
+    """
+    every = sorted(names)
+    graphs = [name for name in every if name.endswith(".onnx")]
+    found = f"only {', '.join(graphs)}, which are not served" if graphs else ""
+    if any(fnmatch(name, one) for name in every for one in _WEIGHTS if "/" not in name):
+        return f"{found or 'only PyTorch weights'}; {remedy}"
+    return (
+        f"{found or 'no weights either'}: name a model with one of these, or with PyTorch weights"
+    )
 
 
 def digest(folder: Path, graph: Path) -> str:
