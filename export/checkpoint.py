@@ -152,8 +152,8 @@ def read(
     model_type = config.value("model_type", str) or ""
     tokenizer = tokenizer or encoder / TOKENIZER_FILE
     settings_of_tokenizer = Document.read(encoder / "tokenizer_config.json")
-    # Neither transformers nor, without modules.json, sentence-transformers reads them to score.
-    is_read = not labels or (folder / MODULES_FILE).is_file()
+    # Without modules.json no library reads them to score, or to make sparse vectors.
+    is_read = task in {"embedding", "multi_vector"} or (folder / MODULES_FILE).is_file()
     texts = encoder_settings.read(encoder, chats=task == "reranker") if is_read else NO_SETTINGS
     settings = sentence_settings.read(folder)
     compares = task == "multi_vector"
