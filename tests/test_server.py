@@ -330,11 +330,11 @@ def test_an_offer_of_h2c_keeps_its_body(server: Server) -> None:
 
 
 def test_a_refused_request_leaves_its_connection_open(tiny_model: Path) -> None:
-    small = Server("--model-id", str(tiny_model), "--max-concurrent-requests", "1")
+    small = Server("--model-id", str(tiny_model), "--max-client-batch-size", "1")
     try:
         small.wait_ready()
         with client(small) as connection:
-            for texts, status in (("[1]", 200), ('["a","b"]', 429), ('"a"', 200)):
+            for texts, status in (("[1]", 200), ('["a","b"]', 422), ('"a"', 200)):
                 content = f'{{"inputs":{texts}}}'
                 connection.request("POST", "/embed", content, {"content-type": "application/json"})
                 if status == 200:

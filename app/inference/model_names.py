@@ -36,6 +36,9 @@ class Places:
     caches: tuple[Path, ...] = ()
 
 
+_TAG = re.compile(r"\w[\w.-]*", re.ASCII)  # what Ollama takes for one
+
+
 @dataclass(frozen=True, slots=True)
 class Meant:
     """A folder or an id of the Hub, and a revision of it."""
@@ -55,6 +58,8 @@ def understand(text: str, revision: str | None, places: Places) -> Meant:
     if _is_address(text):
         return _of_page(text, revision)
     name, _, tag = text.rstrip("/").partition(":")
+    if tag and not _TAG.fullmatch(tag):
+        raise UnknownName(f"{text} is neither a folder nor an id of the form organization/name")
     if tag and tag != "latest":
         hint = f"; {PUBLISHED[name.lower()]} is what the name is for" if _is_published(name) else ""
         raise UnknownName(
