@@ -12,12 +12,12 @@ from tokenizers import Tokenizer, processors
 from app.inference.agreement import is_proved
 from app.inference.manifest import Manifest
 from export import checkpoint as checkpoints
-from export import from_onnx, pipeline, probes, settled_tokenizer
+from export import from_onnx, original, pipeline, probes, settled_tokenizer
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.request import Request
 from export.weight_files import of_encoder
-from tests.export.conftest import write_json
+from tests.export.conftest import write_json, write_modules
 from tests.models.tiny_tokenizers import FAMILIES, build
 
 library: Any = transformers
@@ -163,3 +163,61 @@ def test_onnx_alone_makes_no_tokenizer(folder: Path, tmp_path: Path) -> None:
     wanted = from_onnx.Preparation(folder, tmp_path / "models", "name", "id")
     with pytest.raises(ExportError, match=r"has no tokenizer\.json, which transformers makes of"):
         from_onnx.prepare(wanted)
+
+
+def with_pieces(folder: Path) -> Path:
+    """A checkpoint whose tokenizer is a sentencepiece model, and nothing else."""
+    import sentencepiece
+
+    folder.mkdir()
+    corpus = folder.parent / "corpus.txt"
+    corpus.write_text("\n".join(TEXTS))
+    trainer: Any = sentencepiece.SentencePieceTrainer
+    trainer.train(
+        input=str(corpus),
+        model_prefix=str(folder / "sentencepiece.bpe"),
+        vocab_size=430,
+        character_coverage=0.98,
+        minloglevel=2,
+    )
+    (folder / "sentencepiece.bpe.vocab").unlink()
+    write_json(folder / "tokenizer_config.json", {"tokenizer_class": "XLMRobertaTokenizer"})
+    config = library.XLMRobertaConfig(
+        vocab_size=432,  # the pieces, a token for padding and one for masks
+        hidden_size=32,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=26,
+        type_vocab_size=1,
+    )
+    library.XLMRobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+    write_modules(folder, "cls_token")
+    return folder
+
+
+def test_a_sentencepiece_model_becomes_a_file(tmp_path: Path) -> None:
+    folder = with_pieces(tmp_path / "pieces")
+    made = settled(folder)
+    assert made is not None
+    slow = library.AutoTokenizer.from_pretrained(folder, use_fast=False)
+    assert [made.encode(text).ids for text in TEXTS] == [slow(text)["input_ids"] for text in TEXTS]
+    exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
+    [certificate] = [
+        one for one in Manifest.read(exported).certificates if one.compute_dtype == "float32"
+    ][:1]
+    assert is_proved("embedding", "float32", certificate)
+
+
+def test_without_its_package_a_sentencepiece_model_is_refused_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = with_pieces(tmp_path / "pieces")
+    monkeypatch.setattr(settled_tokenizer, "find_spec", lambda _: None)
+    monkeypatch.setattr(original, "tokenizer", unreadable)
+    with pytest.raises(ExportError, match=r"sentencepiece\.bpe\.model is read by the package"):
+        settled(folder)
+
+
+def unreadable(*_: Any, **__: Any) -> Any:
+    raise ExportError("transformers cannot load it")
