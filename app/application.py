@@ -23,11 +23,12 @@ from app.inference import machine, repository
 from app.inference.admission import Admission, AdmissionOptions
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
-from app.inference.loading import LoadOptions, load, output_for
+from app.inference.loading import LoadedModel, LoadOptions, load, output_for
 from app.inference.manifest import Manifest, ManifestError
 from app.inference.plan import Plan
 from app.inference.routing import Routing
 from app.inference.runner_pool import RunOptions
+from app.inference.warm_up import WarmUp
 from app.inference.worker import BatchWorker
 from app.info import info
 from app.lifecycle import Lifecycle
@@ -64,15 +65,8 @@ def build(settings: Settings) -> Service:
     engine_options = _engine_options(settings, manifest)
     model = load(folder, options)  # which takes long: what the options ask of it is refused before
     metrics = Metrics(model.max_input_length)
-    worker = BatchWorker(
-        model.sessions,
-        model.manifest.padding,
-        model.limits.capped(settings.max_batch_requests),
-        metrics,
-        _run_options(model.session.plan, settings),
-    )
+    worker = _start_worker(model, engine_options.output, metrics, settings)
     engine = Engine(engine_options, Admission(admitted, model.tokenization), worker)
-    worker.start()
     return Service(
         engine=engine,
         metrics=metrics,
@@ -106,7 +100,6 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
 
     @contextlib.asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        service.engine.warm_up()
         watch = asyncio.create_task(_watch(service))
         yield
         watch.cancel()
@@ -165,6 +158,20 @@ def _tracer(settings: Settings) -> Tracer | None:
             f"--otlp-endpoint needs the extra otlp, pip install 'embedding-service[otlp]': {error}"
         ) from None
     return OtlpTracer(settings.otlp_endpoint, settings.otlp_service_name)
+
+
+def _start_worker(
+    model: LoadedModel, output: str, metrics: Metrics, settings: Settings
+) -> BatchWorker:
+    """A worker with its threads, over sessions that have learned what a second allows."""
+    padding = model.manifest.padding
+    limits = model.limits.capped(settings.max_batch_requests)
+    options = _run_options(model.session.plan, settings)
+    worker = BatchWorker(model.sessions, padding, limits, metrics, options)
+    warm_up = WarmUp(limits.shapes(), output, padding, model.sessions * options.threads)
+    warm_up.at_start()
+    worker.start(warm_up)
+    return worker
 
 
 def _run_options(plan: Plan, settings: Settings) -> RunOptions:

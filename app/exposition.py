@@ -34,6 +34,8 @@ def declare_series(service: Service) -> None:
     metrics.read("te_permits_limit", "gauge", lambda: permits.total)
     metrics.read("te_body_bytes_held", "gauge", lambda: bodies.total - bodies.free)
     metrics.read("te_body_bytes_limit", "gauge", lambda: bodies.total)
+    metrics.read("te_shapes_learned", "gauge", lambda: service.engine.warm_up.learned)
+    metrics.read("te_shapes_wanted", "gauge", lambda: service.engine.warm_up.wanted)
 
 
 def _declare_failures(metrics: Metrics) -> None:

@@ -1,6 +1,7 @@
 """Processes of tests: none outlives the test that started it. A server as an operator runs it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Self
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parent.parent
 _started: list[subprocess.Popen[Any]] = []
@@ -99,6 +101,19 @@ class Server:
     def wait_ready(self, seconds: float = 300) -> None:
         """Return when the port is open."""
         wait_open(self.port, self.process, seconds)
+
+    def wait_warm(self, seconds: float = 300) -> None:
+        """Return when no shape is left to learn, for what is measured from the first answer on."""
+        end = time.monotonic() + seconds
+        while True:
+            with urlopen(f"{self.url}/metrics", timeout=60) as answer:  # noqa: S310  # our own
+                found = re.findall(r"^te_shapes_\w+ (\d+)$", answer.read().decode(), re.MULTILINE)
+            learned, wanted = map(int, found)
+            if learned == wanted:
+                return
+            if time.monotonic() > end:
+                raise AssertionError(f"{learned} of {wanted} shapes learned in {seconds:g} s")
+            time.sleep(0.1)
 
     def connect(self) -> socket.socket:
         """A fresh connection."""

@@ -36,7 +36,7 @@ FLOORS = [
     {"app.inference.engine", "app.inference.loading"},
     {"app.inference.admission"},
     {"app.inference.worker", "app.inference.tokenization"},
-    {"app.inference.pending", "app.inference.runner_pool"},
+    {"app.inference.pending", "app.inference.runner_pool", "app.inference.warm_up"},
     {"app.inference.acceptance", "app.inference.runner", "app.inference.waiting"},
     {"app.inference.session", "app.inference.job"},
     {"app.inference.failures"},

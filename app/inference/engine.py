@@ -38,6 +38,7 @@ from app.inference.postprocess import (
     sparse,
 )
 from app.inference.tokenization import EncodingInput
+from app.inference.warm_up import WarmUp
 from app.inference.worker import BatchWorker
 
 T = TypeVar("T")
@@ -240,9 +241,10 @@ class Engine:
         job = await self._run(tokenized, self._options.output)
         require_finite([row for row in job.rows if row is not None])
 
-    def warm_up(self) -> None:
-        """Prepare for every shape of a batch, in the time that requests leave."""
-        self._worker.warm_up(self._options.output)
+    @property
+    def warm_up(self) -> WarmUp:
+        """How far the session knows the shapes that it has to learn."""
+        return self._worker.warm_up
 
     async def close(self, seconds: float | None = None) -> None:
         """Answer what was admitted, then end the threads; return after so many seconds at most."""

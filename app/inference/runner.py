@@ -44,8 +44,17 @@ class Run:
     search: Search
     length: int = 0  # that rows are padded to, if they are not longer
     batch: Batch | None = None  # in place of rows: what nobody asked for
+    is_spare: bool = False  # for a shape to be learned; nothing depends on what becomes of it
     deadline: float = 0.0  # by time.monotonic()
     overdue: bool = False  # its deadline passed, its jobs failed, and it was told to end
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """How many rows it has, and how long each is with its padding."""
+        if self.batch is None:
+            return len(self.rows), self.length
+        rows, length = self.batch.input_ids.shape
+        return rows, length
 
     @property
     def is_lone(self) -> bool:

@@ -12,6 +12,8 @@ logger = logging.getLogger(__name__)
 
 # How long a run that was told to end may take to do so; it ends between two nodes of its graph.
 GRACE_SECONDS = 5.0
+# Long beside the pause between two queries of a client that asks again when it has its answer.
+QUIET_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,7 @@ class RunOptions:
     one_long: bool = False  # one input at a time that is longer than a batch
     timeout_seconds: float = 120.0  # that one run may take
     grace_seconds: float = GRACE_SECONDS
+    quiet_seconds: float = QUIET_SECONDS  # in which nobody asks, before a shape is learned
 
 
 class Lost(Exception):
@@ -56,6 +59,11 @@ class RunnerPool:
     def running(self) -> Collection[Run]:
         """The runs under way."""
         return self._running.values()
+
+    @property
+    def count(self) -> int:
+        """How many runs there may be at a time."""
+        return len(self._idle) + len(self._running)
 
     @property
     def has_idle(self) -> bool:

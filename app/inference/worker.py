@@ -7,9 +7,10 @@
 A runner belongs to one session; where there are several GPUs, each has a session, and all of them
 take from the same waiting rows. Batches are greedy: whenever a runner is idle, what waits is cut
 into its next batch; there is no timer. Some runners may be kept for inputs that came alone: a
-query is then computed beside the batches of a bulk request, not behind them. Threads share nothing
-but queues: the worker alone touches jobs and rows, and hands results to the event loop of each job
-with one call per batch.
+query is then computed beside the batches of a bulk request, not behind them. Shapes that a provider
+has to learn run when nobody has asked for a while, one at a time, and never on the last runner: no
+job waits for one. Threads share nothing but queues: the worker alone touches jobs and rows, and
+hands results to the event loop of each job with one call per batch.
 
 No job waits for ever:
 - a batch whose run fails is halved until each input at fault is alone, and only its job fails;
@@ -25,9 +26,8 @@ import contextlib
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 import numpy as np
@@ -39,16 +39,10 @@ from app.inference.manifest import Padding
 from app.inference.pending import Pending
 from app.inference.runner import Finished, Run, Runs, Search
 from app.inference.runner_pool import Lost, RunnerPool, RunOptions
+from app.inference.warm_up import WarmUp
 from app.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _WarmUp:
-    """Run every shape that can occur, for this output, while nothing else is to be done."""
-
-    output: str
 
 
 class _Close:
@@ -71,20 +65,24 @@ class BatchWorker:
         self._metrics = metrics
         self._options = options
         self._pending = Pending(limits, metrics)
-        self._inbox: SimpleQueue[Job | Finished | _WarmUp | _Close] = SimpleQueue()
+        self._inbox: SimpleQueue[Job | Finished | _Close] = SimpleQueue()
         self._runners = RunnerPool(sessions, padding, options, self._inbox.put)
         self._most = options.threads * len(sessions)  # runs at a time that hold more than queries
-        self._spare: deque[Run] = deque()  # runs for times when nothing waits
         self._parts: list[Run] = []  # of failed batches; the last goes first
         self._refusal: str | None = None
         self._lock = threading.Lock()  # between submit and the end of the worker
         self.healthy = True  # whether the last run succeeded; the model was proved before we began
         self.last_success = time.monotonic()
         self.failure: str | None = None  # why it ended, if it was not closed
+        self.warm_up = WarmUp()
+        self._asked = time.monotonic()  # when somebody last asked for something, or got it
         self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
 
-    def start(self) -> None:
-        """Start the threads; once."""
+    def start(self, warm_up: WarmUp | None = None) -> None:
+        """Start the threads, once; what is still to be learned is learned when it is quiet."""
+        self.warm_up = warm_up or self.warm_up
+        if self._runners.count == 1:  # requests may need it at any time
+            self.warm_up.give_up()
         self._runners.start()
         self._thread.start()
 
@@ -97,10 +95,6 @@ class BatchWorker:
             if self._refusal is not None:
                 raise BackendFailed(f"Backend error: {self._refusal}")
             self._inbox.put(job)
-
-    def warm_up(self, output: str) -> None:
-        """Run each shape once on every runner, where shapes are few, whenever nothing waits."""
-        self._inbox.put(_WarmUp(output))
 
     def close(self, seconds: float | None = None) -> None:
         """Compute what was submitted, refuse what comes after, and end the threads.
@@ -132,35 +126,38 @@ class BatchWorker:
         finally:
             self._end(reason)
 
-    def _messages(self) -> Iterator[Job | Finished | _WarmUp | _Close]:
+    def _messages(self) -> Iterator[Job | Finished | _Close]:
         """Wait for a message or the next deadline; what has come, each taken out when it is due."""
         with contextlib.suppress(Empty):
-            yield self._inbox.get(timeout=self._runners.patience())
+            quiet_in = self._quiet_in()
+            patience = self._runners.patience() if quiet_in is None else quiet_in
+            yield self._inbox.get(timeout=patience)
             while True:
                 yield self._inbox.get_nowait()
 
-    def _take(self, message: Job | Finished | _WarmUp | _Close) -> bool:
+    def _quiet_in(self) -> float | None:
+        """Seconds until a shape may be learned; None where none may as things are."""
+        if self._runners.running or self.warm_up.is_over:
+            return None
+        return max(0.0, self._asked + self._options.quiet_seconds - time.monotonic())
+
+    def _take(self, message: Job | Finished | _Close) -> bool:
         """Handle one message; True when it asks to close."""
+        if not (isinstance(message, Finished) and message.run.is_spare):
+            self._asked = time.monotonic()
         if isinstance(message, Job):
             self._pending.add(message)
         elif isinstance(message, Finished):
             self._finish(message)
-        elif isinstance(message, _WarmUp):
-            self._spare.extend(
-                Run((), (message.output,), Search(limit=1), batch=blank(*shape, self._padding))
-                for shape in self._limits.shapes()
-            )
         else:
-            self._spare.clear()
+            self.warm_up.give_up()
         return isinstance(message, _Close)
 
     def _start_runs(self) -> None:
         while self._runners.has_idle and (run := self._next()) is not None:
             self._runners.launch(run)
-        if self._spare and not self._runners.running:
-            run = self._spare.popleft()
-            while self._runners.has_idle:  # each stream of a provider learns a shape for itself
-                self._runners.launch(replace(run))
+        if self._quiet_in() == 0 and (run := self.warm_up.next()) is not None:
+            self._runners.launch(run)
         self._metrics.set("te_queue_size", len(self._pending.waiting))
 
     def _next(self) -> Run | None:
@@ -208,9 +205,10 @@ class BatchWorker:
             if self.healthy:
                 self.last_success = time.monotonic()
             finished.run.search.failures = 0
+            self.warm_up.ran(finished.run.shape)
             self._pending.store(finished)
         else:
-            self.healthy = False
+            self.healthy = self.healthy and finished.run.is_spare
             self._look_for_fault(finished.run, finished.error)
 
     def _look_for_fault(self, run: Run, error: BaseException) -> None:
@@ -220,6 +218,9 @@ class BatchWorker:
         """
         if isinstance(error, DeviceLost):
             raise Lost(str(error).removeprefix("Backend error: "))
+        if run.is_spare:
+            self.warm_up.give_up(error)
+            return
         if isinstance(error, OutOfMemory | MemoryError):
             self._lower_limit(run)
         search = run.search

@@ -164,6 +164,7 @@ def served(folder: Path, wanted: Wanted, seconds: int) -> Iterator[str]:
     server = Server("--model-id", str(folder), *flags)
     try:
         server.wait_ready(300)
+        server.wait_warm()
         info = get(server, "/info")
         for connections in CONNECTIONS:
             found = load(server, queries, connections, seconds)

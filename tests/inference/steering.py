@@ -19,6 +19,7 @@ from app.inference.batch import Batch, BatchLimits, TokenizedInput
 from app.inference.job import Job
 from app.inference.manifest import Padding
 from app.inference.runner_pool import RunOptions
+from app.inference.warm_up import WarmUp
 from app.inference.worker import BatchWorker
 from app.metrics import Metrics
 
@@ -140,11 +141,11 @@ def make_bench(
     session: SteeredSession | None = None,
     **few: Any,
 ) -> Bench:
-    """A started worker over a steered session."""
-    session, metrics = session or SteeredSession(), Metrics(512)
+    """A started worker over a steered session; where shapes are few, it has them to learn."""
+    session, metrics, options = session or SteeredSession(), Metrics(512), options or RunOptions()
     limits = BatchLimits(max_tokens, **few)
-    worker = BatchWorker([session], PADDING, limits, metrics, options or RunOptions())
-    worker.start()
+    worker = BatchWorker([session], PADDING, limits, metrics, options)
+    worker.start(WarmUp(limits.shapes(), "out", PADDING, [session] * options.threads))
     return Bench(session, worker, metrics, loop)
 
 
@@ -154,9 +155,9 @@ def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
     workers: list[BatchWorker] = []
     start = BatchWorker.start
 
-    def start_and_keep(worker: BatchWorker) -> None:
+    def start_and_keep(worker: BatchWorker, warm_up: WarmUp | None = None) -> None:
         workers.append(worker)
-        start(worker)
+        start(worker, warm_up)
 
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)

@@ -208,62 +208,6 @@ def test_rows_are_padded_to_a_known_length(loop: asyncio.AbstractEventLoop) -> N
     bench.session.finish()
 
 
-def test_shapes_are_learned_on_every_run_thread_while_nothing_waits(
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    bench = make_bench(loop, options=RunOptions(threads=2), **SHAPES)
-    bench.worker.warm_up("out")
-    shapes = []
-    for _ in range(8):
-        shapes.append(bench.session.started.get(timeout=60).input_ids.shape)
-        bench.session.finish()
-    assert sorted(shapes) == [(1, 4), (1, 4), (1, 8), (1, 8), (2, 4), (2, 4), (2, 8), (2, 8)]
-    answer = bench.submit((3, 7))
-    assert bench.session.next_batch() == [7]
-    bench.session.finish()
-    assert answer.wait() == [7]
-
-
-def test_a_query_goes_before_the_shapes_that_are_still_to_be_learned(
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    bench = make_bench(loop, **SHAPES)
-    bench.worker.warm_up("out")
-    bench.session.next_batch()
-    answer = bench.submit((3, 7))
-    bench.session.finish()
-    assert bench.session.next_batch() == [7]
-    bench.session.finish()
-    assert answer.wait() == [7]
-    assert bench.session.next_batch() == [0]  # on with the next shape
-    bench.session.finish()
-
-
-def test_a_shape_that_fails_harms_nobody(loop: asyncio.AbstractEventLoop) -> None:
-    bench = make_bench(loop, **SHAPES)
-    bench.worker.warm_up("out")
-    bench.session.next_batch()
-    answer = bench.submit((3, 7))
-    bench.session.finish(RuntimeError("no memory"))
-    assert bench.session.next_batch() == [7]
-    bench.session.finish()
-    assert answer.wait() == [7]
-
-
-def test_closing_waits_for_a_shape_that_runs_and_learns_no_more(
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    bench = make_bench(loop, **SHAPES)
-    bench.worker.warm_up("out")
-    bench.session.next_batch()
-    closing = threading.Thread(target=bench.worker.close)
-    closing.start()
-    bench.session.finish()
-    closing.join(60)
-    assert not closing.is_alive()
-    assert bench.session.started.empty()
-
-
 def test_a_query_behind_a_bulk_request_waits_for_the_runs_in_flight_and_one_a_stream(
     loop: asyncio.AbstractEventLoop,
 ) -> None:

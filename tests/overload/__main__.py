@@ -165,6 +165,7 @@ def _serving(model_id: str, permits: int) -> Iterator[Server]:
         server = Server(*flags, log=Path(folder) / "log")
         try:
             server.wait_ready()
+            server.wait_warm()
             yield server
         finally:
             server.stop()
