@@ -36,7 +36,7 @@ def ask(loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText]) ->
             found = sentence_reference.compute(loading, checkpoint, texts, weights)
         except Unloadable as error:
             logger.warning(
-                "warning: sentence-transformers cannot load the model (%s): the proof compares "
+                "warning: sentence-transformers cannot run the model (%s): the proof compares "
                 "with what this program reads out of its files",
                 error,
             )

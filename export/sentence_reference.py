@@ -41,7 +41,7 @@ _ONE_BY_ONE = MappingProxyType({"batch_size": 1, "show_progress_bar": False})
 
 
 class Unloadable(Exception):
-    """sentence-transformers cannot load a checkpoint; the message is its own first line."""
+    """sentence-transformers cannot load or run a checkpoint; the message is its own first line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +68,11 @@ def compute(
         warnings.simplefilter("ignore")  # old checkpoints are not ours to mend
         try:
             model = _load(loading, checkpoint)
+            say = _predict if checkpoint.task == "reranker" else _encode
+            say(model, texts[:1], "")
         except Exception as error:  # what a strange checkpoint makes of the library is anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise Unloadable(reason) from error
-        say = _predict if checkpoint.task == "reranker" else _encode
         listener = _Listener(model)
 
         def ask(some: Sequence[ProbeText], prompt: str) -> list[Answer]:

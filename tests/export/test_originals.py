@@ -81,6 +81,9 @@ def with_code(bert: Path, tmp_path: Path) -> Path:
         "max_position_embeddings": 32,
     }
     write_json(folder / "config.json", config)
+    tokenizer = json.loads((folder / "tokenizer_config.json").read_text())
+    names = {"model_input_names": ["input_ids", "attention_mask"]}
+    write_json(folder / "tokenizer_config.json", tokenizer | names)
     table = torch.randn(config["vocab_size"], 32)
     save_file({"table.weight": table}, folder / "model.safetensors", metadata={"format": "pt"})
     return folder

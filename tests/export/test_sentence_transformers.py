@@ -112,7 +112,8 @@ def test_export_equals_sentence_transformers(bert: Path, tmp_path: Path, change:
     assert min(exact) >= WORST_COSINE["float32"]
     probes = Probes.read(folder / PROBES_FILE)
     original = SentenceTransformer(str(source), device="cpu", local_files_only=True)
-    expected = original.encode(list(probes.texts), batch_size=1)
+    asked = zip(probes.prompts or ("",) * len(probes), probes.texts, strict=True)
+    expected = original.encode([f"{prompt}{text}" for prompt, text in asked], batch_size=1)
     assert expected.shape == (len(probes), manifest.dimensions)
     np.testing.assert_allclose(unit(probes.vectors), unit(expected), rtol=0, atol=1e-5)
 

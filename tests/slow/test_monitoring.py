@@ -32,7 +32,7 @@ LOAD = [
     ("/embed", EMBED, 200),
     ("/v1/embeddings", {"input": "cat", "model": "any"}, 200),
     ("/embed", {"inputs": "cat", "dimensions": 0}, 422),
-    ("/embed", {"inputs": ["cat"] * 9}, 429),
+    ("/embed", {"inputs": ["cat"] * 33}, 422),
     ("/predict", {"inputs": "cat"}, 424),
     ("/nowhere", {}, 404),
 ]
