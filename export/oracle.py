@@ -12,7 +12,8 @@ from app.inference.manifest import Reference
 from app.inference.probes import Probes, ProbeText
 from export import original, pipeline_reference, reference, sentence_reference, tensors
 from export.checkpoint import Checkpoint
-from export.sentence_reference import Loading, Unloadable
+from export.original import Loading
+from export.sentence_reference import Unloadable
 
 logger = logging.getLogger(__name__)
 

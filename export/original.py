@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ import transformers
 from safetensors import SafetensorError, safe_open
 
 from app.inference.manifest import TOKENIZER_FILE, Task, file_digest
+from app.inference.spellings import PoolingChoice
 from export import clip, clip_text, weight_files
 from export.checkpoint import Checkpoint
 from export.documents import Document
@@ -35,6 +37,15 @@ _ENCODERS = MappingProxyType(
 )
 _OF_A_LAYER = re.compile(r"\.\d+\.")
 _CODE = "transformers_modules."  # where transformers imports the code of repositories from
+
+
+@dataclass(frozen=True, slots=True)
+class Loading:
+    """The folder of a whole checkpoint, and how users are to load it."""
+
+    root: Path
+    pooling: PoolingChoice | None = None  # in place of its own
+    trust_code: bool = False  # whether code that it brings may run
 
 
 def is_native(checkpoint: Checkpoint) -> bool:

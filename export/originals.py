@@ -19,12 +19,12 @@ import transformers
 from app.inference.manifest import PROBES_FILE, Reference
 from app.inference.spellings import PoolingChoice
 from export import checkpoint as checkpoints
-from export import oracle, original, probes, trace
+from export import original, probes, trace
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.kinds import CHOICES, chosen
+from export.original import Loading
 from export.progress import announce
-from export.sentence_reference import Loading
 
 _ROOT = Path(__file__).resolve().parent.parent
 OTHER_PYTHON = _ROOT / ".venv-transformers5" / "bin" / "python"
@@ -100,6 +100,9 @@ def runs_here(checkpoint: Checkpoint, *, trust_code: bool) -> bool:
 
 
 def _make_here(loading: Loading, checkpoint: Checkpoint, folder: Path) -> Made:
+    # sentence-transformers takes seconds to import: what is refused before must not wait for it.
+    from export import oracle
+
     texts = probes.for_task(checkpoint.task, checkpoint.max_input_length)
     announce(3, f"asking the original model {len(texts)} probe texts")
     code = original.examine(checkpoint, trust_code=loading.trust_code)

@@ -9,8 +9,6 @@ import logging
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -25,12 +23,12 @@ from app.inference.batch import TokenizedInput
 from app.inference.manifest import Task
 from app.inference.probes import Probes, ProbeText
 from app.inference.snapshot import MODULES_FILE
-from app.inference.spellings import PoolingChoice
 from export import clip, probes
 from export.answers import Answer, answered
 from export.checkpoint import Checkpoint
 from export.head_reference import for_tokens
 from export.layers import Weights
+from export.original import Loading
 
 # The kinds of models that the library answers for, by its classes: sequences of modules.
 _CLASSES: Mapping[Task, Any] = MappingProxyType(
@@ -42,15 +40,6 @@ _ONE_BY_ONE = MappingProxyType({"batch_size": 1, "show_progress_bar": False})
 
 class Unloadable(Exception):
     """sentence-transformers cannot load or run a checkpoint; the message is its own first line."""
-
-
-@dataclass(frozen=True, slots=True)
-class Loading:
-    """The folder of a whole checkpoint, and how users are to load it."""
-
-    root: Path
-    pooling: PoolingChoice | None = None  # in place of its own
-    trust_code: bool = False  # whether code that it brings may run
 
 
 def compute(

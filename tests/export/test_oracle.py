@@ -198,6 +198,7 @@ def test_scores_that_the_pipeline_makes_otherwise_are_refused(
         export(folder, tmp_path / "models")
 
 
+@pytest.mark.slow
 def test_what_the_library_cannot_load_is_compared_with_our_own_reading(
     checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

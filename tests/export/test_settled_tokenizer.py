@@ -196,6 +196,7 @@ def with_pieces(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_sentencepiece_model_becomes_a_file(tmp_path: Path) -> None:
     folder = with_pieces(tmp_path / "pieces")
     made = settled(folder)
