@@ -23,7 +23,7 @@ HARDENED = (
     "--cap-drop=ALL",
     "--security-opt=no-new-privileges",
 )
-START_SECONDS = 60
+START_SECONDS = 300
 STOP_SECONDS = 60
 
 
