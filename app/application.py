@@ -24,7 +24,7 @@ from app.inference.admission import Admission, AdmissionOptions
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
-from app.inference.manifest import Manifest, ManifestError
+from app.inference.manifest import TOKEN_EMBEDDINGS, Manifest, ManifestError
 from app.inference.plan import Plan
 from app.inference.routing import Routing
 from app.inference.runner_pool import RunOptions
@@ -185,6 +185,7 @@ def _engine_options(settings: Settings, manifest: Manifest) -> EngineOptions:
         task=manifest.task,
         output=output_for(manifest, settings.pooling),
         dimensions=manifest.dimensions,
+        has_tokens=any(TOKEN_EMBEDDINGS in graph.outputs for graph in manifest.graphs),
         lexical=manifest.lexical,
         multi_vector=manifest.multi_vector,
     )

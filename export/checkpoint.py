@@ -63,6 +63,7 @@ class Checkpoint:
     model_type: str
     task: Task
     head: Head | None  # of embedding models
+    encoder_width: int  # of a token behind the encoder; of others than embedders as dimensions
     dimensions: int  # of a vector; of classifiers and rerankers the number of logits
     max_input_length: int  # tokens, special tokens included
     places: int | None  # tokens that the model has positions for; None where it counts none
@@ -159,6 +160,7 @@ def read(
     compares = task == "multi_vector"
     stated = settings.document_length if compares else None
     places = _places(config, model_type)
+    width = _dimensions(task, config, labels)
     found = Checkpoint(
         folder=encoder,
         tokenizer=tokenizer,
@@ -166,7 +168,8 @@ def read(
         model_type=model_type,
         task=task,
         head=_head(modules, decision.choice) if task == "embedding" else None,
-        dimensions=_dimensions(task, config, labels),
+        encoder_width=width,
+        dimensions=width,
         max_input_length=_max_input_length(
             stated or texts.max_length, settings_of_tokenizer, places
         ),

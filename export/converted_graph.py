@@ -12,6 +12,7 @@ from export.errors import ExportError
 from export.graph_builder import Builder
 
 ENCODER_OUTPUT = "last_hidden_state"
+GRAPH_ANSWER = "graph_answer"  # (B, D): the vectors of texts, of a graph that yields them by itself
 BATCH, SEQUENCE = "batch", "sequence"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
@@ -49,6 +50,12 @@ def extend(
     _name_axes(graph)
     save(model, folder)
     return tuple(item.name for item in graph.input), tuple(shapes)
+
+
+def outputs(source: Path) -> tuple[str, ...]:
+    """The names of what a graph yields."""
+    model = onnx.load(source, load_external_data=False)
+    return tuple(item.name for item in model.graph.output)
 
 
 def _width(graph: onnx.GraphProto, output: str) -> Dimension:

@@ -29,7 +29,7 @@ from export.describe import Names, describe
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.kinds import CHOICES, chosen
-from export.layers import TokenHeads
+from export.layers import TokenHeads, Weights
 from export.prove import certify, quality
 from export.publish import publish, staging
 
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _TOOLS = ("onnx", "onnxruntime", "tokenizers")
 _STEPS = 5
+_MORE = "the model does more than pool what its encoder yields: export it from its original weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,15 +134,8 @@ def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
             f"{checkpoint.folder} has no {TOKENIZER_FILE}, which transformers makes of other "
             "files, and is not here to do: export the model from its original weights (make export)"
         )
-    head = checkpoint.head
-    layered = checkpoint.task == "multi_vector"
-    if head is not None and head.poolings:  # a silent one is settled by the graph
-        layered = layered or not head.is_plain
-    if checkpoint.lower_case or layered:
-        raise ExportError(
-            "the model does more than pool what its encoder yields: export it from its original "
-            "weights"
-        )
+    if checkpoint.lower_case or checkpoint.task == "multi_vector":
+        raise ExportError(_MORE)
 
 
 def _token_vectors(heads: TokenHeads) -> tuple[TokenVectors, ...]:
@@ -159,26 +153,32 @@ def _make_files(
     """
     # Only now: what the descriptions alone refuse is refused without onnx.
     try:
-        from export import heads, onnx_reference, source_graph
+        from export import graph_answer, heads, onnx_reference, source_graph
     except ModuleNotFoundError as error:
         raise ExportError(
             f"{error}: to prepare a model from ONNX install the extra `prepare`, or export it "
             "elsewhere"
         ) from None
+    weights: Weights = {}
     scratch = folder / "source"
     scratch.mkdir()
     found = source_graph.open_graph(graph_file, scratch, checkpoint.task)
     # Someone waits for a server: it proves a lower precision at its start, over fewer probes.
     texts = probes.for_task(checkpoint.task, checkpoint.max_input_length, prose=0)
     _announce(2, f"running {graph_file} over {len(texts)} probe texts")
-    checkpoint = onnx_reference.settle(source, found, checkpoint, texts)
+    checkpoint = graph_answer.settle(source, found, checkpoint, texts, weights)
+    head = checkpoint.head
+    if head is not None and any(layer.shapes for layer in head.layers):
+        raise ExportError(_MORE)
     for note in checkpoint.notes:
         logger.info("%s", note)
-    onnx_reference.compute(source, found, checkpoint, texts).write(folder / PROBES_FILE)
+    answers = onnx_reference.compute(source, found, checkpoint, texts, weights)
+    answers.write(folder / PROBES_FILE)
     _announce(3, "adding the outputs that are served")
-    source_graph.bare(found, checkpoint.dimensions, scratch / "bare.onnx")
     bare = scratch / "bare.onnx"
-    names = heads.finish(bare, folder, checkpoint.task, checkpoint.head or checkpoint.splade)
+    answer_width = head.graph_width if head else None
+    source_graph.bare(found, checkpoint.encoder_width, bare, answer_width)
+    names = heads.finish(bare, folder, checkpoint.task, head or checkpoint.splade, weights)
     shutil.rmtree(scratch)
     shutil.copyfile(source / TOKENIZER_FILE, folder / TOKENIZER_FILE)
     return names, checkpoint

@@ -21,7 +21,14 @@ from app.inference.manifest import (
     Task,
 )
 from export import converted_graph, head_layers, poolings, splade
-from export.converted_graph import BATCH, ENCODER_OUTPUT, SEQUENCE, Dimension, Outputs
+from export.converted_graph import (
+    BATCH,
+    ENCODER_OUTPUT,
+    GRAPH_ANSWER,
+    SEQUENCE,
+    Dimension,
+    Outputs,
+)
 from export.describe import Names
 from export.graph_builder import Builder
 from export.layers import Head, Layer, Linear, TokenHeads, Weights, width_behind
@@ -46,6 +53,8 @@ def finish(
     """
     if isinstance(head, Splade):
         return converted_graph.extend(source, folder, LOGITS, partial(_sparse, head))
+    if head is not None and head.graph_width is not None:
+        return _hand_out(source, folder, head, head.graph_width)
     if task in {"embedding", "multi_vector"}:
         return graft(source, folder, head, weights, tokens)
     return converted_graph.extend(source, folder, LOGITS, _classify)
@@ -118,7 +127,7 @@ def _cut(size: int | None, builder: Builder, value: str) -> str:
 
 def _through(layers: tuple[Layer, ...], weights: Weights, builder: Builder, value: str) -> str:
     for layer in layers:
-        value = head_layers.add(builder, layer, weights[layer], value)
+        value = head_layers.add(builder, layer, weights.get(layer, {}), value)
     return value
 
 
@@ -126,6 +135,19 @@ def _vector_width(head: Head, width: Dimension) -> Dimension:
     if head.is_plain or isinstance(width, str):
         return width
     return head.cut or width_behind(head.layers, width * len(head.poolings))
+
+
+def _hand_out(source: Path, folder: Path, head: Head, width: int) -> Names:
+    """Write a graph that yields the vector of a text by itself, and maybe those of its tokens."""
+
+    def embed(builder: Builder, tokens: Dimension) -> Outputs:
+        builder.node("Identity", _cut(head.cut, builder, GRAPH_ANSWER), output=SENTENCE_EMBEDDING)
+        each = {TOKEN_EMBEDDINGS: (BATCH, SEQUENCE, tokens)} if has_tokens else {}
+        return {**each, SENTENCE_EMBEDDING: (BATCH, head.cut or width)}
+
+    has_tokens = ENCODER_OUTPUT in converted_graph.outputs(source)
+    known = ENCODER_OUTPUT if has_tokens else GRAPH_ANSWER
+    return converted_graph.extend(source, folder, known, embed)
 
 
 def _sparse(how: Splade, builder: Builder, width: Dimension) -> Outputs:

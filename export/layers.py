@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import PoolingMode
+from app.inference.manifest import GRAPH_POOLING, PoolingMode
 
 Activation = Literal["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "ELU", "LeakyReLU"]
 
@@ -115,11 +115,12 @@ class Head:
     layers: tuple[Layer, ...] = ()  # behind the pooling
     cut: int | None = None  # how many of the values are the vector, unless all
     include_prompt: bool = True  # whether the tokens of a prompt are pooled as well
+    graph_width: int | None = None  # of the vector, where the converted graph yields it by itself
 
     @property
     def pooling(self) -> str:
         """The pooling in one word, as manifests and `/info` have it."""
-        return "+".join(self.poolings)
+        return "+".join(self.poolings) if self.graph_width is None else GRAPH_POOLING
 
     @property
     def is_plain(self) -> bool:

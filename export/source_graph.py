@@ -21,7 +21,7 @@ from app.inference.manifest import (
     TOKEN_EMBEDDINGS,
     Task,
 )
-from export.converted_graph import ENCODER_OUTPUT
+from export.converted_graph import ENCODER_OUTPUT, GRAPH_ANSWER
 from export.errors import ExportError
 
 _TOKEN_OUTPUTS = (ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
@@ -35,6 +35,7 @@ _OUR_NAMES = (
     SENTENCE_EMBEDDING,
     SPARSE_EMBEDDING,
     POOLING_MASK,
+    GRAPH_ANSWER,
     *POOLED_OUTPUTS.values(),
 )
 _OPSET = 13  # from here on axes are inputs, as the heads have them
@@ -46,9 +47,10 @@ class SourceGraph:
 
     path: Path
     inputs: tuple[str, ...]
-    output: str  # the token embeddings, (B, S, H) float32, or the logits
+    output: str | None  # the token embeddings, (B, S, H) float32, or the logits
     bare_output: str  # what the heads call it
-    answer: str | None = None  # the vector of a text, (B, D), where the graph yields it by itself
+    # The vector of a text, (B, D) float32, where the graph yields it by itself; else it has tokens.
+    answer: str | None = None
 
 
 def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
@@ -66,23 +68,32 @@ def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
             shutil.copyfile(path, folder / path.name)
         graph = folder / GRAPH_FILE
     inputs = tuple(item.name for item in _inputs(proto, graph))
-    if task == "embedding":
-        output = _output(proto, graph, _TOKEN_OUTPUTS)
-        return SourceGraph(graph, inputs, output, ENCODER_OUTPUT, _own_answer(proto))
-    return SourceGraph(graph, inputs, _output(proto, graph, (LOGITS,)), LOGITS)
+    if task != "embedding":
+        return SourceGraph(graph, inputs, _output(proto, graph, (LOGITS,)), LOGITS)
+    answer = _own_answer(proto, graph)
+    held = {item.name for item in proto.output}
+    silent = answer is not None and held.isdisjoint(_TOKEN_OUTPUTS)
+    output = None if silent else _output(proto, graph, _TOKEN_OUTPUTS)
+    return SourceGraph(graph, inputs, output, ENCODER_OUTPUT, answer)
 
 
-def bare(source: SourceGraph, dimensions: int, path: Path) -> None:
-    """Write the graph with its one output under the name that the heads know.
+def bare(source: SourceGraph, width: int, path: Path, answer_width: int | None = None) -> None:
+    """Write the graph with its outputs under the names that the heads know.
 
-    Weights of their own files stay there: `path` must lie in the same folder.
+    `width` is that of its tokens or logits, `answer_width` that of its own vectors, where they are
+    what is served. Weights of their own files stay there: `path` must lie in the same folder.
 
     Raises: ExportError when the graph cannot be brought to a version that takes heads.
     """
     model = _modern(source.path)
     graph = model.graph
-    shape = _shape(graph, source.output, dimensions)
-    names = {name: f"source/{name}" for name in _OUR_NAMES} | {source.output: source.bare_output}
+    kept: dict[str, tuple[str, tuple[str | int, ...]]] = {}
+    if source.output is not None:
+        kept[source.output] = source.bare_output, _shape(graph, source.output, width)
+    if source.answer is not None and answer_width is not None:
+        kept[source.answer] = GRAPH_ANSWER, ("batch", answer_width)
+    names = {name: f"source/{name}" for name in _OUR_NAMES}
+    names |= {name: ours for name, (ours, _) in kept.items()}
     for node in graph.node:
         for mentioned in (node.input, node.output):
             for i, name in enumerate(mentioned):
@@ -90,7 +101,10 @@ def bare(source: SourceGraph, dimensions: int, path: Path) -> None:
     inputs = _inputs(graph, source.path)
     del graph.input[:], graph.output[:], graph.value_info[:]
     graph.input.extend(inputs)
-    graph.output.append(helper.make_tensor_value_info(source.bare_output, TensorProto.FLOAT, shape))
+    graph.output.extend(
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in kept.values()
+    )
     onnx.save_model(model, path)
     try:
         onnx.checker.check_model(path)
@@ -176,9 +190,10 @@ def _inputs(graph: onnx.GraphProto, path: Path) -> list[onnx.ValueInfoProto]:
     return inputs
 
 
-def _own_answer(graph: onnx.GraphProto) -> str | None:
+def _own_answer(graph: onnx.GraphProto, path: Path) -> str | None:
     ranks = {item.name: len(item.type.tensor_type.shape.dim) for item in graph.output}
-    return next((name for name in _ANSWERS if ranks.get(name) == 2), None)
+    names = [name for name in _ANSWERS if ranks.get(name) == 2]
+    return _output(graph, path, names[:1]) if names else None
 
 
 def _output(graph: onnx.GraphProto, path: Path, names: Sequence[str]) -> str:

@@ -58,6 +58,7 @@ class EngineOptions:
     task: Task
     output: str  # the graph's output that dense embeddings are read from
     dimensions: int  # width of the model's main output
+    has_tokens: bool = True  # whether an embedder yields a vector for each token too
     lexical: Lexical | None = None  # sparse vectors beside the dense ones
     multi_vector: MultiVector | None = None  # token vectors made to be compared
 
@@ -168,6 +169,11 @@ class Engine:
                 raise ModelMismatch(
                     "Backend error: `embed_all` is not available for static models, and for models "
                     "that embed queries and documents in different ways"
+                )
+            if not self._options.has_tokens:
+                raise ModelMismatch(
+                    "Backend error: `embed_all` is not available for a model whose ONNX graph "
+                    "yields no vectors of tokens"
                 )
 
         made = self._options.multi_vector

@@ -30,6 +30,8 @@ Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
 Pooling = Literal["cls", "mean", "last_token"]  # what a server may be told to pool by
 # What a checkpoint may pool by, alone or several joined by "+".
 PoolingMode = Literal["cls", "mean", "last_token", "max", "mean_sqrt_len_tokens", "weightedmean"]
+# What stands for the pooling where a converted graph yields the vector of a text by itself.
+GRAPH_POOLING = "graph"
 # Of a graph: as converted, one operator each, or the same without padding (its CUDA kernels).
 Attention = Literal["plain", "fused", "packed"]
 Side = Literal["left", "right"]
@@ -168,7 +170,8 @@ class Manifest:
     source: Source
     fingerprint: str  # of the vector space: weights, tokenizer, pooling, prompts, maximum length
     task: Task
-    pooling: str | None  # of embedding models: a PoolingMode, or several joined by "+"
+    # Of embedding models: a PoolingMode, several joined by "+", or GRAPH_POOLING.
+    pooling: str | None
     dimensions: int
     max_input_length: int  # tokens, special tokens included
     vocabulary_size: int  # rows of the embedding table: every id must be smaller
@@ -371,5 +374,7 @@ def _check_routes(manifest: Manifest) -> None:
 
 
 def _check_pooling(pooling: str | None) -> None:
-    for mode in pooling.split("+") if pooling is not None else ():
+    if pooling is None or pooling == GRAPH_POOLING:
+        return
+    for mode in pooling.split("+"):
         build(PoolingMode, mode, "pooling")

@@ -22,6 +22,7 @@ CHECKPOINT = Checkpoint(
     model_type="bert",
     task="embedding",
     head=Head(("mean",)),
+    encoder_width=8,
     dimensions=8,
     max_input_length=16,
     vocabulary_size=10,
