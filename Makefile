@@ -29,7 +29,9 @@ IMAGE_ARGS ?=
 
 bin := .venv/bin
 version := $(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-# Python compiles a module when it is first imported: most of what comes along never is.
+# Python compiles a module when it is first imported: most of what comes along never is. Where
+# the environment forbids to keep that, each process spends 20 seconds on torch and transformers anew.
+export PYTHONDONTWRITEBYTECODE :=
 install = -m pip install --disable-pip-version-check --no-compile
 pip = $(bin)/python $(install)
 locked = $(pip) --require-hashes --no-deps -r
@@ -85,7 +87,7 @@ lint: .venv/development.stamp ## Check format, lint and types
 default-model: .venv/export.stamp
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
 
-test: .venv/development.stamp $(seen) ## Lint, and run the tests; PROCESSOR=avx2, vnni or bf16 has them see such a processor
+test: $(seen) ## Lint, and run the tests; PROCESSOR=avx2, vnni or bf16 has them see such a processor
 	@$(MAKE) --no-print-directory --jobs 2 lint default-model
 	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile
 

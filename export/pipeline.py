@@ -22,7 +22,7 @@ from export.describe import Names, describe
 from export.fingerprint import fingerprint
 from export.progress import announce
 from export.prove import certify, quality
-from export.publish import publish, staging
+from export.publish import check_place, publish, staging
 from export.request import Request
 from export.source import Located
 
@@ -40,6 +40,7 @@ def export(request: Request) -> Path:
     Raises: ExportError or OSError; nothing is published then, and nothing is left behind.
     """
     started = time.perf_counter()
+    check_place(request.folder.parent)
     announce(1, f"finding {request.model}")
     located = source.locate(request.model, request.revision, code=request.trust_code)
     announce(2, f"reading {located.folder}")

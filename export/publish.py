@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,16 @@ _PARTIAL = ".partial"
 _RETIRED = ".retired"
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
+
+
+def check_place(models_dir: Path) -> None:
+    """Make the folder of the exported models where it is missing; OSError if it can't be written.
+
+    Asked before a download and a conversion, which take minutes.
+    """
+    models_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryFile(dir=models_dir):
+        pass
 
 
 @contextmanager

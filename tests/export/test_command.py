@@ -65,8 +65,8 @@ def test_place_that_cannot_be_written_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     child = start_export(bert, "--models-dir", tmp_path / "file" / "models")
-    _, errors = child.communicate(timeout=300)
-    assert child.returncode == 1
+    output, errors = child.communicate(timeout=300)
+    assert (child.returncode, output) == (1, "")
     assert errors.startswith("error: Not a directory")
     assert str(tmp_path / "file") in errors
     assert errors.count("\n") == 1

@@ -32,7 +32,6 @@ TEXTS = [
 ]
 # What each export fetches beside config.json, tokenizer.json and the like.
 WEIGHTS = {"BAAI/bge-m3": {"pytorch_model.bin", "sparse_linear.pt", "colbert_linear.pt"}}
-SLOW = {name for name in LAYOUTS if name != "sentence-transformers/all-MiniLM-L6-v2"}
 LIMITS = {"BAAI/bge-m3": 8192, "sentence-transformers/all-MiniLM-L6-v2": 256}
 
 
@@ -74,10 +73,8 @@ def fetched(home: Path, name: str) -> set[str]:
     return {str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in LAYOUTS],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LAYOUTS)
 def test_exported_and_served_by_name(
     hub: Hub, start_export: Start, tmp_path: Path, name: str
 ) -> None:
