@@ -64,6 +64,7 @@ def build(settings: Settings) -> Service:
     preflight.require_pooling(settings, manifest)
     engine_options = _engine_options(settings, manifest)
     model = load(folder, options)  # which takes long: what the options ask of it is refused before
+    preflight.require_room(settings, admitted.default_prompt, model.tokenization)
     metrics = Metrics(model.max_input_length)
     worker = _start_worker(model, engine_options.output, metrics, settings)
     engine = Engine(engine_options, Admission(admitted, model.tokenization), worker)

@@ -11,6 +11,7 @@ from app.inference.admission import find_prompt
 from app.inference.manifest import FILE_NAME, Manifest
 from app.inference.plan import Wanted
 from app.inference.session import plans
+from app.inference.tokenization import Tokenization
 from app.settings import Settings
 
 
@@ -73,6 +74,26 @@ def require_texts(settings: Settings, manifest: Manifest) -> None:
                 f"{option}: {settings.model_id} is a reranker, and the pairs that it takes have no "
                 "prompt: leave the option out"
             )
+
+
+def require_room(settings: Settings, prompt: str | None, tokenization: Tokenization) -> None:
+    """Refuse a prompt that leaves no token of any input, so that all would have one vector.
+
+    Raises: StartupError naming the option.
+    """
+    option = "--default-prompt" if settings.default_prompt else "--default-prompt-name"
+    if prompt is None or not (settings.default_prompt or settings.default_prompt_name):
+        return
+    try:
+        tokens = len(tokenization.tokens_now(prompt, add_special_tokens=True, prompt=None))
+    except InvalidInput as error:
+        raise StartupError(f"{option}: {error}") from None
+    longest = tokenization.max_length
+    if tokens >= longest:
+        raise StartupError(
+            f"{option}: the prompt has {tokens} tokens, and the model takes {longest}: "
+            "none are left for inputs"
+        )
 
 
 def wanted(settings: Settings) -> Wanted:

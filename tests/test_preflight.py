@@ -1,5 +1,6 @@
 """What is refused in the first second, and never after a load."""
 
+import asyncio
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -81,6 +82,42 @@ def test_what_the_model_cannot_do_is_said_before_its_files_are_read(
     with pytest.raises(StartupError) as caught:
         application.build(settings)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize("auto_truncate", [True, False])
+@pytest.mark.parametrize("named", [False, True])
+def test_a_prompt_that_leaves_no_room_for_inputs_is_refused(
+    tmp_path: Path, named: bool, auto_truncate: bool
+) -> None:
+    longest = tiny.build(tmp_path).max_input_length
+    fits, fills = ("cat " * (longest - specials) for specials in (3, 2))
+    write_prompts(tmp_path, {"fits": fits, "fills": fills, "huge": "cat" * 1_000_000})
+
+    def asked(name: str, text: str) -> Settings:
+        given: dict[str, Any] = {"default_prompt_name": name} if named else {"default_prompt": text}
+        return Settings(
+            model_id=str(tmp_path),
+            provider="cpu",
+            dtype="float32",
+            auto_truncate=auto_truncate,
+            **given,
+        )
+
+    option = "--default-prompt-name" if named else "--default-prompt"
+    with pytest.raises(StartupError) as caught:
+        application.build(asked("fills", fills))
+    assert str(caught.value) == (
+        f"{option}: the prompt has {longest} tokens, and the model takes {longest}: none are left "
+        "for inputs"
+    )
+    with pytest.raises(StartupError, match=f"^{option}: .*characters"):
+        application.build(asked("huge", "cat" * 1_000_000))
+    service = application.build(asked("fits", fits))
+    asyncio.run(service.engine.close(1))
+
+
+def write_prompts(folder: Path, prompts: dict[str, str]) -> None:
+    replace(Manifest.read(folder), prompts=prompts).write(folder)
 
 
 def test_a_splade_model_is_not_pooled_otherwise(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ class Tokenization:
         self._of_routes = of_routes  # those that cut at another length, by side and length
         self._leaves_out_prompts = leaves_out_prompts
         self._prompt_lengths: dict[str, int] = {}  # prompts are the model's or the operator's: few
-        self._max_length = max_length
+        self.max_length = max_length  # in tokens
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tokenize")
 
     @classmethod
@@ -194,7 +194,7 @@ class Tokenization:
 
     def _length(self, options: EncodeOptions) -> int:
         """Tokens that an input may have."""
-        return self._max_length if options.route is None else options.route.max_input_length
+        return self.max_length if options.route is None else options.route.max_input_length
 
     def _tokenizer(self, options: EncodeOptions) -> Tokenizer:
         if not options.truncate:
