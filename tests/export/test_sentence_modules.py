@@ -67,6 +67,34 @@ def test_other_poolings_are_refused_by_name(tmp_path: Path) -> None:
         sentence_modules.read(write(tmp_path, {"pooling_mode": "median"}))
 
 
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (
+            "custom_st.Transformer",  # jina-embeddings-v3 as first published
+            "module custom_st.Transformer is code of the repository: export "
+            "jinaai/jina-embeddings-v3-hf, the same weights for transformers, by make "
+            "setup-transformers5 and --adapter retrieval_query (or another of its adapters)",
+        ),
+        (
+            OLD + "CNN",
+            f"sentence-transformers module {OLD}CNN is not supported, only Transformer, Pooling, "
+            "Dense, LayerNorm, Normalize, SpladePooling: choose another model",
+        ),
+        (
+            "their.Pooling",
+            "sentence-transformers module their.Pooling is not supported, only Transformer, "
+            "Pooling, Dense, LayerNorm, Normalize, SpladePooling: choose another model",
+        ),
+    ],
+)
+def test_other_modules_are_refused_by_name(tmp_path: Path, kind: str, message: str) -> None:
+    folder = write(tmp_path, {"pooling_mode": "mean"}, kind)
+    with pytest.raises(ExportError) as caught:
+        sentence_modules.read(folder)
+    assert str(caught.value) == f"{folder / 'modules.json'}: {message}"
+
+
 @pytest.mark.parametrize("prefix", ["old", "new"])
 def test_old_and_new_module_types(tmp_path: Path, prefix: str) -> None:
     names = ("Transformer", "Pooling", "Normalize")
