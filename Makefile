@@ -4,6 +4,8 @@ REVISION ?=
 POOLING ?=
 # What is exported beside float32, and what is served: float16 or int8.
 DTYPE ?=
+# Another ONNX graph of MODEL_ID than its float32 one, as model_quantized.onnx: served without an export.
+ONNX_FILE ?=
 # A LoRA adapter in a folder of the model, to be merged into it: a model of its own, MODEL_ID_ADAPTER.
 ADAPTER ?=
 # true lets a model run Python code from its own repository, during the export only.
@@ -61,8 +63,8 @@ help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: one-precision setup ## Set up, export MODEL_ID if that has not been done, and serve it on PORT
-	@echo '== exporting $(MODEL_ID), unless that has been done'
-	$(exporting) --if-missing
+	@$(if $(ONNX_FILE),,echo '== exporting $(MODEL_ID), unless that has been done')
+	$(if $(ONNX_FILE),,$(exporting) --if-missing)
 	@$(MAKE) --no-print-directory serve
 
 one-precision:
@@ -77,7 +79,7 @@ export: setup ## Convert MODEL_ID (a folder or a Hub id, at REVISION) to models/
 
 serve: setup ## Serve an exported MODEL_ID on PORT
 	@echo '== serving $(MODEL_ID) on port $(PORT)'
-	$(bin)/python -m app --model-id '$(MODEL_ID)$(if $(ADAPTER),_$(ADAPTER))' $(revision) $(if $(DTYPE),--dtype '$(DTYPE)') --port $(PORT)
+	$(bin)/python -m app --model-id '$(MODEL_ID)$(if $(ADAPTER),_$(ADAPTER))' $(revision) $(if $(DTYPE),--dtype '$(DTYPE)') $(if $(ONNX_FILE),--onnx-file '$(ONNX_FILE)') --port $(PORT)
 
 lint: .venv/development.stamp ## Check format, lint and types
 	$(bin)/ruff format --check .

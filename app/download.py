@@ -45,6 +45,8 @@ def download(settings: Settings, environment: Mapping[str, str], spare: Callable
     arguments = ["--fetch", settings.model_id, "--cache", str(cache)]
     if settings.revision is not None:
         arguments.append(f"--revision={settings.revision}")
+    if settings.onnx_file is not None:
+        arguments.append(f"--onnx-file={settings.onnx_file}")
     child.run("downloading the model", arguments, _environment(settings, environment))
     return cache
 

@@ -6,10 +6,11 @@ not to be shown.
 
 import socket
 from collections.abc import Callable
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from app.command_line import UsageError
+from app.inference.snapshot import is_coarse
 
 MOST = 2**53 - 1  # readers of JSON lose digits beyond it
 MOST_THREADS = 1024
@@ -124,6 +125,16 @@ def folder(text: str) -> Path:
         return Path(text).expanduser()
     except RuntimeError as error:  # a user without home
         raise ValueError(str(error)) from None
+
+
+def onnx_file(text: str) -> str:
+    """The name of a graph among the files of a model, with its folder or without."""
+    name = PurePosixPath(text)
+    if name.suffix != ".onnx" or name.is_absolute() or ".." in name.parts:
+        raise ValueError("must be the name of a file of the model that ends in .onnx")
+    if is_coarse(text):
+        raise ValueError("must not be rounded to 4 bits, which is not served")
+    return str(name)
 
 
 def host(text: str) -> str:

@@ -58,8 +58,15 @@ def _meant(settings: Settings, environment: Mapping[str, str]) -> Settings:
 
 
 def _ready(settings: Settings, environment: Mapping[str, str], workspace: Workspace) -> Settings:
-    if repository.find(settings.model_id, settings.revision, settings.models_dir) is not None:
-        return settings
+    exported = repository.find(settings.model_id, settings.revision, settings.models_dir)
+    if exported is not None:
+        if settings.onnx_file is None:
+            return settings
+        if exported == Path(settings.model_id):
+            raise StartupError(
+                f"--onnx-file {settings.onnx_file}: {exported} is an exported model, which has its "
+                "own graphs: leave the option out"
+            )
     source, graph = _find(settings, environment, workspace)
     _require_prompt(settings, source)
     models_dir = workspace.folder() / _key(settings, source, graph)
@@ -78,7 +85,7 @@ def _find(
     """The folder to prepare from and the graph in it, downloaded where no cache has it."""
     places = _places(settings, environment)
     folders = snapshot.candidates(settings.model_id, settings.revision, places)
-    found = _with_graph(folders)
+    found = _with_graph(folders, settings)
     if found and snapshot.is_whole(found[0]):
         return found
     offline = is_offline(environment)
@@ -93,7 +100,7 @@ def _find(
             logger.warning("%s", error)
         else:
             fetched = snapshot.candidates(settings.model_id, settings.revision, [cache])
-            found = _with_graph(fetched)
+            found = _with_graph(fetched, settings)
     if found is None:
         raise StartupError(_not_there(settings, folders, places, offline=offline))
     return found
@@ -120,9 +127,9 @@ def _places(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, .
     return (*snapshot.roots(settings.huggingface_hub_cache, environment), *spare)
 
 
-def _with_graph(folders: list[Path]) -> tuple[Path, Path] | None:
+def _with_graph(folders: list[Path], settings: Settings) -> tuple[Path, Path] | None:
     for folder in folders:
-        graph = snapshot.graph_file(folder)
+        graph = snapshot.graph_file(folder, settings.onnx_file)
         if graph is not None:
             return folder, graph
     return None
@@ -134,8 +141,7 @@ def _not_there(
     remedy = f"run: {settings.export_command()}"
     if folders:
         names = (path.relative_to(folders[0]).as_posix() for path in folders[0].rglob("*"))
-        held = snapshot.held(names, remedy)
-        return f"{folders[0]} holds no model.onnx and no onnx/model.onnx, {held}"
+        return f"{folders[0]} {snapshot.without_graph(names, remedy, settings.onnx_file)}"
     place = settings.models_dir / repository.folder_name(settings.model_id, settings.revision)
     looked = f", and no Hub cache holds it (looked in {', '.join(map(str, places))})"
     kept = "; HF_HUB_OFFLINE keeps it from being downloaded: unset it, or" if offline else ";"
@@ -162,6 +168,8 @@ def _arguments(settings: Settings, source: Path, place: Path) -> list[str]:
     arguments += ["--name", place.name, "--id", repository.source_id(settings.model_id)]
     if settings.dtype in OWN_GRAPHS:
         arguments += ["--dtype", settings.dtype]
+    if settings.onnx_file is not None:
+        arguments += ["--onnx-file", settings.onnx_file]
     if settings.pooling is not None:
         arguments += ["--pooling", settings.pooling.replace("_", "-")]
     return arguments

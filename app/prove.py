@@ -30,7 +30,7 @@ from app.inference.manifest import (
 from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 from app.inference.routing import Routing
-from app.inference.session import Session, plans
+from app.inference.session import Session, limits_of, plans
 from app.inference.tokenization import EncodeOptions, Tokenization
 
 MAX_BATCH_TOKENS = 16384  # as the server's own default; a provider's plan may hold less
@@ -77,6 +77,8 @@ def prove_every(folder: Path) -> list[Certificate]:
             if plan.provider == "cpu":
                 raise
             _tell(f"{LEFT_OUT}{plan.name} is left out: {error}")
+    if not certificates:
+        raise StartupError(f"{folder} holds no graph that can be computed here: export it again")
     return certificates
 
 
@@ -90,17 +92,13 @@ def with_graphs(wanted: Wanted, manifest: Manifest) -> list[Plan]:
 
 
 def _every(manifest: Manifest) -> Iterator[Plan]:
-    """Every plan of this machine, but for graphs that were not asked for."""
+    """Every plan of this machine that there is a graph for."""
     for wanted in EVERY:
         try:
             found = with_graphs(wanted, manifest)
         except StartupError:
             continue  # not on this machine
-        for plan in found:
-            if manifest.routes and not _has_graph(manifest, plan):
-                continue  # which the CPU alone computes
-            if plan.compute_dtype not in {"float16", "int8"} or _has_graph(manifest, plan):
-                yield plan
+        yield from (plan for plan in found if _has_graph(manifest, plan))
     if _has_graph(manifest, HALVES_ON_CPU):
         yield HALVES_ON_CPU
 
@@ -149,7 +147,7 @@ def _read(folder: Path) -> tuple[Manifest, Probes]:
 
 def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Certificate:
     longest = max(map(len, probes.inputs))
-    limits = plan.limits(manifest.max_input_length, MAX_BATCH_TOKENS)
+    limits = limits_of(manifest, plan, manifest.max_input_length, MAX_BATCH_TOKENS)
     session = Session.load(folder, manifest, plan, limits)
     agreement = proof.replay_model(session, manifest, probes, limits)
     return Certificate(

@@ -82,6 +82,11 @@ class Settings:
         None,
         "cls, mean or last-token in place of the model's own, not proved; splade only of its own",
     )
+    onnx_file: str | None = _option(
+        values.onnx_file,
+        None,
+        "another ONNX graph of the model than its float32 one, as model_quantized.onnx",
+    )
     threads: int = _option(
         values.threads, 0, "threads that compute; 0 means every core of the container"
     )

@@ -22,6 +22,7 @@ _REFERENCES: Mapping[Reference, str] = MappingProxyType(
         "transformers": "the pipeline of transformers, loading the checkpoint",
         "pytorch": "the original in PyTorch, by this program's reading of its files",
         "onnx-fp32": "the ONNX graph as it was found",
+        "onnx-int8": "the quantized ONNX graph as it was found, not its original in float32",
     }
 )
 

@@ -28,6 +28,12 @@ def exact(names: Names) -> Graph:
     return Graph(GRAPH_FILE, "float32", providers, inputs, outputs)
 
 
+def quantized(names: Names, rows: int | None) -> Graph:
+    """The one graph of a model that was quantized before it came here; the CPU runs it."""
+    inputs, outputs = names
+    return Graph(GRAPH_FILE, "int8", ("cpu",), inputs, outputs, rows=rows)
+
+
 def describe(
     folder: Path,
     source: Source,

@@ -22,6 +22,7 @@ class Download:
     id: str
     cache: Path
     revision: str | None = None
+    onnx_file: str | None = None  # another graph than the float32 one
 
 
 def parse(arguments: Sequence[str]) -> Download:
@@ -33,8 +34,9 @@ def parse(arguments: Sequence[str]) -> Download:
     parser.add_argument("--fetch", required=True, metavar="ID", dest="id")
     parser.add_argument("--cache", type=Path, required=True, help="a Hub cache folder")
     parser.add_argument("--revision", help="a branch, tag or commit (default: main)")
+    parser.add_argument("--onnx-file", help="another graph than model.onnx or onnx/model.onnx")
     found = parser.parse_args(arguments)
-    return Download(found.id, found.cache, found.revision)
+    return Download(found.id, found.cache, found.revision, found.onnx_file)
 
 
 def fetch(wanted: Download) -> Path:
@@ -50,6 +52,6 @@ def fetch(wanted: Download) -> Path:
         raise ExportError(
             f"{error}: to download {wanted.id} at start install the extra `hub`, or export it first"
         ) from None
-    folder = hub.download_onnx(wanted.id, wanted.revision, wanted.cache)
+    folder = hub.download_onnx(wanted.id, wanted.revision, wanted.cache, wanted.onnx_file)
     logger.info("%s is in %s", wanted.id, folder)
     return folder

@@ -14,10 +14,10 @@ from typing import get_args
 
 from app.inference import repository, snapshot
 from app.inference.manifest import (
-    GRAPH_FILE,
     PROBES_FILE,
     TOKENIZER_FILE,
     Dtype,
+    Graph,
     Source,
     TokenVectors,
 )
@@ -25,7 +25,7 @@ from app.inference.spellings import PoolingChoice
 from export import checkpoint as checkpoints
 from export import precisions, probes, routers
 from export.checkpoint import Checkpoint
-from export.describe import Names, describe
+from export.describe import Names, describe, quantized
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.kinds import CHOICES, chosen
@@ -50,6 +50,7 @@ class Preparation:
     id: str  # what the manifest calls the model
     pooling: PoolingChoice | None = None
     dtypes: tuple[Dtype, ...] = ()  # that get a graph beside the float32 one
+    onnx_file: str | None = None  # another graph than the float32 one
 
 
 def parse(arguments: Sequence[str]) -> Preparation:
@@ -63,12 +64,14 @@ def parse(arguments: Sequence[str]) -> Preparation:
     parser.add_argument("--id", help="what to call the model (default: the folder's name)")
     parser.add_argument("--name", help="of the folder in models (default: made from the id)")
     parser.add_argument("--dtype", choices=get_args(precisions.PrecisionChoice))
+    parser.add_argument("--onnx-file", help="another graph than model.onnx or onnx/model.onnx")
     parser.add_argument("--pooling", choices=CHOICES, metavar=f"{{{','.join(CHOICES)}}}")
     found = parser.parse_args(arguments)
     id_ = found.id or repository.source_id(str(found.source))
     name = found.name or repository.folder_name(id_)
     dtypes = precisions.read([found.dtype or ""])
-    return Preparation(found.source, found.models_dir, name, id_, chosen(found.pooling), dtypes)
+    pooling, onnx_file = chosen(found.pooling), found.onnx_file
+    return Preparation(found.source, found.models_dir, name, id_, pooling, dtypes, onnx_file)
 
 
 def prepare(wanted: Preparation) -> Path:
@@ -82,9 +85,7 @@ def prepare(wanted: Preparation) -> Path:
             logger.info("%s is there already", place)
             return place
         _announce(1, f"reading {wanted.source}")
-        graph_file = snapshot.graph_file(wanted.source)
-        if graph_file is None:
-            raise ExportError(f"{wanted.source} holds no model.onnx and no onnx/model.onnx")
+        graph_file = _graph_file(wanted)
         if routers.read(wanted.source) is not None:
             raise ExportError(
                 "the model embeds queries and documents in different ways, or is static: export "
@@ -101,26 +102,57 @@ def prepare(wanted: Preparation) -> Path:
         _refuse_what_needs_more(checkpoint)
         left_out = _token_vectors(checkpoint.tokens)
         checkpoint = replace(checkpoint, tokens=TokenHeads())
-        weights = sorted(graph_file.parent.glob(f"{GRAPH_FILE}*"))
-        names, checkpoint = _make_files(folder, wanted.source, graph_file, checkpoint)
+        made = _make_files(folder, wanted.source, graph_file, checkpoint)
+        checkpoint = made.checkpoint
+        weights = sorted(graph_file.parent.glob(f"{graph_file.name}*"))
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
+        if made.quantized:
+            _accept_quantized(graph_file, wanted.dtypes)
+            graphs: tuple[Graph, ...] = (quantized(made.names, made.rows),)
+        else:
+            graphs = precisions.make(folder, made.names, wanted.dtypes, checkpoint, digest)
         manifest = describe(
             folder,
             _source(wanted, checkpoint),
             checkpoint,
-            graphs=precisions.make(folder, names, wanted.dtypes, checkpoint, digest),
+            graphs=graphs,
             fingerprint=digest,
             packages=_TOOLS,
         )
         manifest = replace(manifest, left_out=left_out)
         _announce(4, "proving: the serving code replays the probes")
-        certificates = certify(folder, manifest, "onnx-fp32")
+        certificates = certify(folder, manifest, "onnx-int8" if made.quantized else "onnx-fp32")
         _announce(5, f"publishing {place}")
         publish(folder, place)
     for line in quality(checkpoint.task, certificates):
         logger.info("%s to the graph as it was found", line)
     logger.info("%s is there", place)
     return place
+
+
+def _graph_file(wanted: Preparation) -> Path:
+    found = snapshot.graph_file(wanted.source, wanted.onnx_file)
+    if found is None:
+        names = (one.relative_to(wanted.source).as_posix() for one in wanted.source.rglob("*"))
+        remedy = f"run: make export MODEL_ID={wanted.id}"
+        raise ExportError(
+            f"{wanted.source} {snapshot.without_graph(names, remedy, wanted.onnx_file)}"
+        )
+    return found
+
+
+def _accept_quantized(graph_file: Path, dtypes: tuple[Dtype, ...]) -> None:
+    """Say what a graph is worth that was quantized before it came here; it has one precision."""
+    others = [one for one in dtypes if one != "int8"]
+    if others:
+        raise ExportError(
+            f"--dtype {others[0]}: {graph_file} is quantized to 8 bits: use --dtype int8 or auto"
+        )
+    logger.warning(
+        "%s is quantized to 8 bits: what that costs is not known, since its original in float32 "
+        "is not at hand; answers are compared with its own",
+        graph_file,
+    )
 
 
 def _announce(step: int, sentence: str) -> None:
@@ -144,13 +176,18 @@ def _token_vectors(heads: TokenHeads) -> tuple[TokenVectors, ...]:
     return (*sparse, "multi_vector") if heads.multi_vector else sparse
 
 
-def _make_files(
-    folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint
-) -> tuple[Names, Checkpoint]:
-    """Write graph, weights, tokenizer and probes.
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """What was written: a graph with these inputs and outputs."""
 
-    Returns the graph's inputs and outputs, and the checkpoint pooled as the graph shows.
-    """
+    names: Names
+    checkpoint: Checkpoint  # pooled as the graph shows
+    quantized: bool
+    rows: int | None  # at most so many in a run
+
+
+def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint) -> _Made:
+    """Write graph, weights, tokenizer and probes."""
     # Only now: what the descriptions alone refuse is refused without onnx.
     try:
         from export import graph_answer, heads, onnx_reference, source_graph
@@ -181,7 +218,7 @@ def _make_files(
     names = heads.finish(bare, folder, checkpoint.task, head or checkpoint.splade, weights)
     shutil.rmtree(scratch)
     shutil.copyfile(source / TOKENIZER_FILE, folder / TOKENIZER_FILE)
-    return names, checkpoint
+    return _Made(names, checkpoint, found.quantized, found.rows)
 
 
 def _source(wanted: Preparation, checkpoint: Checkpoint) -> Source:

@@ -85,8 +85,12 @@ def download(model_id: str, revision: str | None, *, code: bool = False) -> Path
     return folder
 
 
-def download_onnx(model_id: str, revision: str | None, cache: Path) -> Path:
+def download_onnx(
+    model_id: str, revision: str | None, cache: Path, onnx_file: str | None = None
+) -> Path:
     """The folder of a model's ONNX graph, its weights and descriptions, in the cache given.
+
+    `onnx_file` names another graph than the float32 one.
 
     The graph comes last, and the revision is noted after it: a snapshot that has a graph has all.
 
@@ -99,7 +103,7 @@ def download_onnx(model_id: str, revision: str | None, cache: Path) -> Path:
         )
         assert info.sha is not None
         held = [one.rfilename for one in info.siblings or ()]
-        names = _wanted(model_id, held)
+        names = _wanted(model_id, held, onnx_file)
         for number, name in enumerate(names, 1):
             logger.info("[%d/%d] %s", number, len(names), name)
             graph = _fetch_file(model_id, info.sha, name, cache)
@@ -111,12 +115,12 @@ def download_onnx(model_id: str, revision: str | None, cache: Path) -> Path:
     return folder
 
 
-def _wanted(model_id: str, names: list[str]) -> list[str]:
+def _wanted(model_id: str, names: list[str], onnx_file: str | None) -> list[str]:
     """What of a repository's files is needed to serve it, the graph last."""
-    graph = snapshot.graph_name(names)
+    graph = snapshot.graph_name(names, onnx_file)
     if graph is None:
-        held = snapshot.held(names, f"run: make export MODEL_ID={model_id}")
-        raise ExportError(f"{model_id} holds no model.onnx and no onnx/model.onnx, {held}")
+        remedy = f"run: make export MODEL_ID={model_id}"
+        raise ExportError(f"{model_id} {snapshot.without_graph(names, remedy, onnx_file)}")
     described = [*_DESCRIPTIONS, token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE]
     if snapshot.MODULES_FILE not in names:  # then the card may say what the model is
         described.append(model_card.FILE_NAME)

@@ -41,7 +41,8 @@ class Found:
         Raises: ExportError for a tokenizer or graph that cannot be loaded.
         """
         loaded = _tokenizer(tokenizer, checkpoint.max_input_length)
-        return cls(graph, checkpoint, _session(graph.path), loaded)
+        session = _session(graph.path, as_written=graph.quantized)
+        return cls(graph, checkpoint, session, loaded)
 
     def tokenize(self, text: ProbeText, prompt: str = "") -> TokenizedInput:
         """The text behind a prompt, or where none is named behind the model's default."""
@@ -134,9 +135,18 @@ def _tokenizer(path: Path, max_length: int) -> Any:
     return tokenizer
 
 
-def _session(path: Path) -> Any:
+def _session(path: Path, *, as_written: bool) -> Any:
+    """A session; one that runs a graph as it is written fuses nothing.
+
+    What is rounded to 8 bits falls on another value where a fused operator differs in the last bit:
+    of a MiniLM that was quantized dynamically the worst cosine between both is 0.996.
+    """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
+    if as_written:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    # Of a quantized graph: slower where a processor's sums of bytes may overflow, and right.
+    options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"], enable_fallback=0

@@ -99,9 +99,10 @@ def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
 def _require_equal(task: Task, certificates: Sequence[Certificate]) -> None:
     """Raise ExportError unless every graph that was made does what it must."""
     for one in certificates:
+        as_found = one.reference == "onnx-int8"  # by itself: nothing was rounded here
         if one.provider != "cpu" or agreement.is_proved(task, one.compute_dtype, one):
             continue
-        lossy = one.compute_dtype != "float32"
+        lossy = one.compute_dtype != "float32" and not as_found
         remedy = f"; export the model without {one.compute_dtype}" if lossy else ""
         needed = agreement.bound(task, one.compute_dtype, one)
         raise ExportError(

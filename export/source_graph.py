@@ -4,7 +4,7 @@ Converters name the token embeddings differently, and some pool in the graph as 
 """
 
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -12,7 +12,6 @@ import onnx
 from onnx import TensorProto, helper
 
 from app.inference.manifest import (
-    GRAPH_FILE,
     LOGITS,
     POOLED_OUTPUTS,
     POOLING_MASK,
@@ -21,6 +20,7 @@ from app.inference.manifest import (
     TOKEN_EMBEDDINGS,
     Task,
 )
+from export import converted_graph, graph_forms
 from export.converted_graph import ENCODER_OUTPUT, GRAPH_ANSWER
 from export.errors import ExportError
 
@@ -51,30 +51,45 @@ class SourceGraph:
     bare_output: str  # what the heads call it
     # The vector of a text, (B, D) float32, where the graph yields it by itself; else it has tokens.
     answer: str | None = None
+    quantized: bool = False  # whether it computes in integers of 8 bits
+    rows: int | None = None  # at most so many in a run, where its answers would depend on more
+
+
+def files(graph: Path) -> list[Path]:
+    """A graph and the files of its weights, whose names begin with its own."""
+    return sorted(graph.parent.glob(f"{graph.name}*"))
 
 
 def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
     """Check a snapshot's graph; one with weights in files of their own is copied to `folder`.
 
-    A snapshot is made of links, and no link to weights is followed by the libraries that read
-    them, nor a hard one.
+    One that computes in float16 is written there to do it in float32. A snapshot is made of links,
+    and no link to weights is followed by the libraries that read them, nor a hard one.
 
     Raises: ExportError for a file that is no model of this kind, naming what does not fit.
     """
     proto = _load(graph, weights=False).graph
-    outside = {_outside(tensor, graph) for tensor in _tensors(proto)} - {None}
-    if outside:
-        for path in sorted(graph.parent.glob(f"{GRAPH_FILE}*")):
+    outside = {_outside(tensor, graph) for tensor in graph_forms.tensors(proto)} - {None}
+    if (how := graph_forms.four_bits(proto)) is not None:
+        raise ExportError(f"{graph} is rounded to 4 bits ({how}), which is not served")
+    quantized = graph_forms.is_quantized(proto)
+    rows = 1 if graph_forms.shares_scales(proto) else None
+    if graph_forms.holds_halves(proto):
+        graph = _widened(graph, folder)
+        proto = _load(graph, weights=False).graph
+    elif outside:
+        for path in files(graph):
             shutil.copyfile(path, folder / path.name)
-        graph = folder / GRAPH_FILE
+        graph = folder / graph.name
     inputs = tuple(item.name for item in _inputs(proto, graph))
     if task != "embedding":
-        return SourceGraph(graph, inputs, _output(proto, graph, (LOGITS,)), LOGITS)
+        logits = _output(proto, graph, (LOGITS,))
+        return SourceGraph(graph, inputs, logits, LOGITS, None, quantized, rows)
     answer = _own_answer(proto, graph)
     held = {item.name for item in proto.output}
     silent = answer is not None and held.isdisjoint(_TOKEN_OUTPUTS)
     output = None if silent else _output(proto, graph, _TOKEN_OUTPUTS)
-    return SourceGraph(graph, inputs, output, ENCODER_OUTPUT, answer)
+    return SourceGraph(graph, inputs, output, ENCODER_OUTPUT, answer, quantized, rows)
 
 
 def bare(source: SourceGraph, width: int, path: Path, answer_width: int | None = None) -> None:
@@ -107,7 +122,7 @@ def bare(source: SourceGraph, width: int, path: Path, answer_width: int | None =
     )
     onnx.save_model(model, path)
     try:
-        onnx.checker.check_model(path)
+        converted_graph.check(path)
     except onnx.checker.ValidationError as error:
         raise ExportError(f"{source.path} is damaged: {_first_line(error)}") from None
 
@@ -121,14 +136,14 @@ def _load(path: Path, *, weights: bool) -> onnx.ModelProto:
         raise ExportError(f"{path} cannot be read as ONNX: {_first_line(error)}") from None
 
 
-def _tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """All constants of a graph, which may stand in its nodes as well."""
-    yield from graph.initializer
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
+def _widened(graph: Path, folder: Path) -> Path:
+    """The graph in float32, with its weights beside it."""
+    model = _load(graph, weights=True)
+    graph_forms.widen(model)
+    path = folder / graph.name
+    data = f"{graph.name}.data"
+    onnx.save_model(model, path, save_as_external_data=True, location=data, size_threshold=1024)
+    return path
 
 
 def _outside(tensor: TensorProto, graph: Path) -> Path | None:
@@ -140,10 +155,10 @@ def _outside(tensor: TensorProto, graph: Path) -> Path | None:
         return None
     place: dict[str, str] = {entry.key: entry.value for entry in tensor.external_data}
     name = place.get("location", "")
-    if PurePosixPath(name).name != name or not name.startswith(GRAPH_FILE):
+    if PurePosixPath(name).name != name or not name.startswith(graph.name):
         raise ExportError(
             f"{graph} keeps weights in {name!r}: only files beside it are read, whose names begin "
-            f"with {GRAPH_FILE}"
+            f"with {graph.name}"
         )
     path: Path = graph.parent / name
     if not path.is_file():

@@ -143,6 +143,22 @@ def test_only_what_serving_needs_is_fetched(
     assert not (tmp_path / "home").exists()
 
 
+def test_a_graph_is_fetched_by_its_name_and_no_other(
+    environment: dict[str, str], hub: Hub, tmp_path: Path
+) -> None:
+    folder = hub.repositories[MODEL] / "onnx"
+    shutil.copyfile(folder / "model.onnx", folder / "model_O2.onnx")
+    prepare(settings_for(tmp_path, onnx_file="model_O2.onnx"), environment)
+    assert cached(tmp_path / "data") == sorted([*NEEDED, "onnx/model_O2.onnx"])
+    elsewhere = tmp_path / "elsewhere"
+    wrong = settings_for(tmp_path, onnx_file="model_O3.onnx", huggingface_hub_cache=elsewhere)
+    assert fault(wrong, environment) == (
+        f"{MODEL} holds no model_O3.onnx, only onnx/model.onnx, onnx/model_O2.onnx, "
+        "onnx/model_quantized.onnx: name one with --onnx-file (ONNX_FILE), or run: make export "
+        f"MODEL_ID={MODEL}"
+    )
+
+
 @pytest.mark.parametrize("revision", ["v1", COMMIT])
 def test_a_revision_is_fetched_as_such(
     environment: dict[str, str], tmp_path: Path, revision: str

@@ -94,9 +94,9 @@ DOORS = {
     "optimum": {"export.convert"},
     "onnx": {
         "export.attention", "export.calibration", "export.converted_graph", "export.float16",
-        "export.graph_builder", "export.graph_reading", "export.halves", "export.int8",
-        "export.packing", "export.routed", "export.source_graph", "export.static_models",
-        "export.trial", "export.unpadded",
+        "export.graph_builder", "export.graph_forms", "export.graph_reading", "export.halves",
+        "export.int8", "export.packing", "export.routed", "export.source_graph",
+        "export.static_models", "export.trial", "export.unpadded",
     },
     "huggingface_hub": {"export.hub"},
 }  # fmt: skip

@@ -34,6 +34,7 @@ MODEL = "tests/small"
 EXACT = ("--dtype", "float32")
 OFFLINE = {"HF_HUB_OFFLINE": "1"}
 CONVERT = "run: make export MODEL_ID=tests/small"
+BY_NAME = "name one with --onnx-file (ONNX_FILE)"
 ELSEWHERE = "name a model with one of these, or with PyTorch weights"
 
 
@@ -348,6 +349,33 @@ def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
     assert (place.name, Manifest.read(place).source.revision) == ("tests--small@v2", COMMIT)
 
 
+@pytest.mark.parametrize("name", ["model_fp16.onnx", "onnx/model_fp16.onnx"])
+def test_a_graph_is_prepared_by_its_name_past_an_export(
+    folder: Path, tmp_path: Path, name: str
+) -> None:
+    shutil.copyfile(folder / "onnx/model.onnx", folder / "onnx/model_fp16.onnx")
+    snapshot = write_cache(tmp_path / "data", folder)
+    tiny.build(tmp_path / "models" / "tests--small")
+    place = prepare(settings_for(tmp_path, onnx_file=name))
+    assert tmp_path / "prepared" in place.parents
+    shutil.rmtree(tmp_path / "models")
+    assert prepare(settings_for(tmp_path)) != place  # of the graph by the usual name
+    wrong = settings_for(tmp_path, onnx_file="model_int8.onnx")
+    assert fault(wrong) == (
+        f"{snapshot} holds no model_int8.onnx, only onnx/model.onnx, onnx/model_fp16.onnx: "
+        f"{BY_NAME}"
+    )
+
+
+def test_an_exported_folder_has_its_own_graphs(tmp_path: Path) -> None:
+    tiny.build(tmp_path / "own")
+    settings = settings_for(tmp_path, model_id=str(tmp_path / "own"), onnx_file="a.onnx")
+    assert fault(settings) == (
+        f"--onnx-file a.onnx: {tmp_path}/own is an exported model, which has its own graphs: leave "
+        "the option out"
+    )
+
+
 # What cannot be prepared.
 
 
@@ -379,12 +407,16 @@ def test_nowhere_names_the_places_and_the_remedy(tmp_path: Path) -> None:
         (["pytorch_model-00001-of-00002.bin"], f"only PyTorch weights; {CONVERT}"),
         (
             ["onnx/model_quantized.onnx", "pytorch_model.bin"],
-            f"only onnx/model_quantized.onnx, which are not served; {CONVERT}",
+            f"only onnx/model_quantized.onnx: {BY_NAME}, or {CONVERT}",
+        ),
+        (
+            ["onnx/model_q4.onnx", "a.bin"],
+            f"only onnx/model_q4.onnx, which are not served: {ELSEWHERE}",
         ),
         # What cannot be converted is not sent to be.
         (
             ["onnx/model_quantized.onnx", "model_O4.onnx"],
-            f"only model_O4.onnx, onnx/model_quantized.onnx, which are not served: {ELSEWHERE}",
+            f"only model_O4.onnx, onnx/model_quantized.onnx: {BY_NAME}",
         ),
         ([], f"no weights either: {ELSEWHERE}"),
     ],

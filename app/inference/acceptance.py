@@ -38,10 +38,11 @@ def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
     """Log what was measured; raise StartupError where it is not enough."""
     found = figure(manifest.task, proof.agreement)
     logger.info(
-        "Proved on %s in %s: %s to the original model over %d probes (%s)",
+        "Proved on %s in %s: %s to %s over %d probes (%s)",
         plan.provider,
         plan.compute_dtype,
         found,
+        _reference(manifest),
         proof.probes,
         "as certified for this machine" if proof.certificate else "this machine has no certificate",
     )
@@ -59,6 +60,12 @@ def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
         _tell_cost(manifest, plan, proof)
     else:
         require_quality(plan, proof.certificate or proof.agreement)
+
+
+def _reference(manifest: Manifest) -> str:
+    """What was compared with, of a folder's first certificate."""
+    by = manifest.certificates[0].reference if manifest.certificates else ""
+    return "the ONNX graph as it was found" if by.startswith("onnx") else "the original model"
 
 
 def _require_proved(manifest: Manifest, plan: Plan, proof: Proof) -> None:
@@ -90,6 +97,14 @@ def _require_as_certified(manifest: Manifest, proof: Proof) -> None:
             "--dtype int8: the exported model does not say what it costs; export it again, or use "
             "--dtype float32"
         )
+    if certified.reference == "onnx-int8":
+        # Nothing was rounded here, so there is no cost to be as certified.
+        logger.warning(
+            "the graph was quantized before it came here, and its original is not at hand: its "
+            "answers are compared with its own of each text alone: %s",
+            cost(manifest.task, certified),
+        )
+        return
     logger.warning(
         "int8 costs this model: %s, over %d probes on %s",
         cost(manifest.task, certified),

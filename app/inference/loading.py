@@ -20,7 +20,7 @@ from app.inference.manifest import (
 from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, require_width
 from app.inference.proof import replay_model
-from app.inference.session import Session, find_graph, plans
+from app.inference.session import Session, find_graph, limits_of, plans
 from app.inference.spellings import PoolingChoice
 from app.inference.tokenization import Tokenization
 
@@ -169,6 +169,8 @@ def _candidates(manifest: Manifest, wanted: Wanted) -> list[Plan]:
 
     Raises: StartupError when what was asked for by name cannot be had.
     """
+    if wanted.dtype == "auto" and {graph.dtype for graph in manifest.graphs} == {"int8"}:
+        wanted = replace(wanted, dtype="int8")  # it has nothing else
     found = [one for one in plans(wanted, manifest.task) if _is_worth_trying(one, manifest)]
     find_graph(manifest, found[-1])
     return found
@@ -183,8 +185,8 @@ def _start_first(
     """
     given_up = ""
     for plan in candidates:
-        limits = plan.limits(max_length, max_batch_tokens)
         try:
+            limits = limits_of(exported.manifest, plan, max_length, max_batch_tokens)
             started = [_start(exported, one, limits, max_length) for one in plan.per_device()]
         except StartupError as error:
             if plan is candidates[-1]:

@@ -37,8 +37,9 @@ Attention = Literal["plain", "fused", "packed"]
 Side = Literal["left", "right"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 # Whose answers a graph is compared with: those of the library that users of the original call, of
-# PyTorch by this project's own reading of the files, or of an ONNX graph as it was found.
-Reference = Literal["sentence-transformers", "transformers", "pytorch", "onnx-fp32"]
+# PyTorch by this project's own reading of the files, or of an ONNX graph as it was found; of one
+# that was quantized already, what that had cost is not known.
+Reference = Literal["sentence-transformers", "transformers", "pytorch", "onnx-fp32", "onnx-int8"]
 Activation = Literal["sigmoid", "softmax", "none"]  # what makes scores of logits
 TokenVectors = Literal["sparse", "multi_vector"]  # as `/info` calls what single tokens give
 
@@ -105,6 +106,7 @@ class Graph:
     outputs: tuple[str, ...]
     fingerprint: str | None = None  # of its vector space, where that is not the model's
     attention: Attention = "plain"
+    rows: int | None = None  # at most so many in a run: more would share what they are rounded by
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,8 +166,23 @@ def find_graph(manifest: Manifest, plan: Plan) -> Graph:
     return graph
 
 
+def limits_of(
+    manifest: Manifest, plan: Plan, longest_input: int, max_batch_tokens: int
+) -> BatchLimits:
+    """What one run of the graph that a plan computes may hold.
+
+    Raises: StartupError with the remedy where the model has none.
+    """
+    return plan.limits(longest_input, max_batch_tokens).capped(find_graph(manifest, plan).rows)
+
+
 def _no_graph(manifest: Manifest, plan: Plan) -> str:
     dtype = plan.compute_dtype
+    if {graph.dtype for graph in manifest.graphs} == {"int8"}:
+        return (
+            f"--dtype {dtype}: the model's one graph is quantized to 8 bits, and the CPU computes "
+            "it; use --dtype int8 or auto, and --provider cpu or auto"
+        )
     if dtype in {"float16", "int8"}:
         return (
             f"--dtype {dtype}: the exported model holds no {dtype} graph; run: make export "

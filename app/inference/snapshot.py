@@ -5,6 +5,7 @@ Only the standard library is needed here, so that server and export agree on wha
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
@@ -13,7 +14,9 @@ from app.inference import bounded
 from app.inference.manifest import GRAPH_FILE, file_digest
 
 # In TEI's order (1.9.3 backends/ort/src/lib.rs); quantized files go by other names.
-_GRAPHS = (GRAPH_FILE, f"onnx/{GRAPH_FILE}")
+_FOLDER = "onnx"
+_GRAPHS = (GRAPH_FILE, f"{_FOLDER}/{GRAPH_FILE}")
+_COARSE = re.compile(r"(^|_)(q4|q4f16|bnb4|int4|uint4)($|_)")
 MODULES_FILE = "modules.json"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
@@ -51,15 +54,16 @@ def hub_id(folder: Path) -> str | None:
     return name.removeprefix("models--").replace("--", "/", 1)
 
 
-def graph_file(folder: Path) -> Path | None:
-    """The float32 ONNX graph of a snapshot, if it has one."""
-    name = graph_name(name for name in _GRAPHS if (folder / name).is_file())
+def graph_file(folder: Path, wanted: str | None = None) -> Path | None:
+    """The ONNX graph of a snapshot: the one that is wanted, else the float32 one."""
+    name = graph_name((one for one in _graphs(wanted) if (folder / one).is_file()), wanted)
     return folder / name if name else None
 
 
-def graph_name(names: Iterable[str]) -> str | None:
-    """The float32 ONNX graph among the files of a model, if it has one."""
-    return min(set(_GRAPHS).intersection(names), key=_GRAPHS.index, default=None)
+def graph_name(names: Iterable[str], wanted: str | None = None) -> str | None:
+    """The ONNX graph among the files of a model: the one that is wanted, else the float32 one."""
+    usual = _graphs(wanted)
+    return min(set(usual).intersection(names), key=usual.index, default=None)
 
 
 def is_whole(folder: Path) -> bool:
@@ -78,24 +82,37 @@ def absence(folder: Path, name: str) -> Path:
     return folder.parent.parent / ".no_exist" / folder.name / name
 
 
-def held(names: Iterable[str], remedy: str) -> str:
-    """What a model without a float32 graph has instead, as a message says it.
+def without_graph(names: Iterable[str], remedy: str, wanted: str | None = None) -> str:
+    """What a model lacks that it should be served by, and has instead, as a message says it.
 
     The remedy, which converts PyTorch weights, is named where there are any.
     """
     every = sorted(names)
+    lacking = f"holds no {wanted}" if wanted else "holds no model.onnx and no onnx/model.onnx"
     graphs = [name for name in every if name.endswith(".onnx")]
+    served = [name for name in graphs if not is_coarse(name)]
+    converts = any(fnmatch(name, one) for name in every for one in _WEIGHTS if "/" not in name)
+    convert = f", or {remedy}" if converts else ""
+    if served:
+        found = ", ".join(served)
+        return f"{lacking}, only {found}: name one with --onnx-file (ONNX_FILE){convert}"
     found = f"only {', '.join(graphs)}, which are not served" if graphs else ""
-    if any(fnmatch(name, one) for name in every for one in _WEIGHTS if "/" not in name):
-        return f"{found or 'only PyTorch weights'}; {remedy}"
+    if converts:
+        return f"{lacking}, {found or 'only PyTorch weights'}; {remedy}"
     return (
-        f"{found or 'no weights either'}: name a model with one of these, or with PyTorch weights"
+        f"{lacking}, {found or 'no weights either'}: name a model with one of these, or with "
+        "PyTorch weights"
     )
+
+
+def is_coarse(name: str) -> bool:
+    """Whether a graph's name says that its weights are rounded to 4 bits, which is not served."""
+    return _COARSE.search(PurePosixPath(name).stem) is not None
 
 
 def digest(folder: Path, graph: Path) -> str:
     """SHA-256 over names and contents of all files that a prepared model may come from."""
-    paths = {*folder.rglob("*.json"), *graph.parent.glob(f"{GRAPH_FILE}*")}
+    paths = {*folder.rglob("*.json"), *graph.parent.glob(f"{graph.name}*")}
     files = {
         path.relative_to(folder).as_posix(): file_digest(path) for path in paths if path.is_file()
     }
@@ -107,6 +124,11 @@ def download_place(cache: Path | None, environment: Mapping[str, str]) -> Path |
     if cache is None:
         return _usual(environment)
     return cache / "hub" if (cache / "hub").is_dir() else cache
+
+
+def _graphs(wanted: str | None) -> tuple[str, ...]:
+    """Where a graph may lie, best first; a name without a folder may lie in the usual one."""
+    return (wanted, f"{_FOLDER}/{wanted}") if wanted else _GRAPHS
 
 
 def _usual(environment: Mapping[str, str]) -> Path | None:

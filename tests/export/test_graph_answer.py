@@ -213,7 +213,7 @@ def test_no_prompt_is_left_out_of_what_the_graph_pools(tmp_path: Path) -> None:
 def test_what_is_not_float32_is_named(tmp_path: Path, name: str) -> None:
     model = answering(BEHIND)
     [output] = [item for item in model.graph.output if item.name == name]
-    output.type.tensor_type.elem_type = TensorProto.FLOAT16
+    output.type.tensor_type.elem_type = TensorProto.DOUBLE
     with pytest.raises(ExportError, match=f"{name} is not float32"):
         prepare(snapshot(tmp_path / "m", model))
 
