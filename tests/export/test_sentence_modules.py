@@ -88,7 +88,9 @@ def test_other_poolings_are_refused_by_name(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_other_modules_are_refused_by_name(tmp_path: Path, kind: str, message: str) -> None:
+def test_the_refusal_of_other_modules_names_what_helps(
+    tmp_path: Path, kind: str, message: str
+) -> None:
     folder = write(tmp_path, {"pooling_mode": "mean"}, kind)
     with pytest.raises(ExportError) as caught:
         sentence_modules.read(folder)
