@@ -11,7 +11,6 @@ import fcntl
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,13 +24,15 @@ _RENAME_EXCHANGE = 2
 
 
 def check_place(models_dir: Path) -> None:
-    """Make the folder of the exported models where it is missing; OSError if it can't be written.
+    """Raise OSError where the folder of the exported models can't be written, and make nothing.
 
     Asked before a download and a conversion, which take minutes.
     """
-    models_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryFile(dir=models_dir):
-        pass
+    nearest = next(one for one in (models_dir, *models_dir.absolute().parents) if one.exists())
+    if not nearest.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(nearest))
+    if not os.access(nearest, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(nearest))
 
 
 @contextmanager

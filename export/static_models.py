@@ -103,7 +103,7 @@ def read(way: Way, folder: Path) -> StaticModel:
             model_type="",
             task="splade" if sparse else "embedding",
             head=None if sparse else Head(("mean",), inner, cut),
-            encoder_width=table.shape[1],
+            encoder_width=table.shape[-1],
             dimensions=cut or width,
             max_input_length=_length(place, sparse=sparse),
             places=None,
