@@ -22,8 +22,8 @@ from app.inference.manifest import (
     TokenVectors,
 )
 from app.inference.spellings import PoolingChoice
+from export import beside_tokenizer, precisions, probes, routers, tokenizer_file
 from export import checkpoint as checkpoints
-from export import precisions, probes, routers
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe, quantized
 from export.errors import ExportError
@@ -37,6 +37,7 @@ logger = logging.getLogger(__name__)
 
 _TOOLS = ("onnx", "onnxruntime", "tokenizers")
 _STEPS = 5
+_SCRATCH = "source"  # gone before the folder is described
 _MORE = "the model does more than pool what its encoder yields: export it from its original weights"
 
 
@@ -91,18 +92,14 @@ def prepare(wanted: Preparation) -> Path:
                 "the model embeds queries and documents in different ways, or is static: export "
                 "it from its original weights"
             )
-        checkpoint = checkpoints.read(
-            wanted.source,
-            wanted.pooling,
-            snapshot.hub_id(wanted.source) or wanted.id,
-            may_be_silent=True,
-        )
+        (folder / _SCRATCH).mkdir()
+        checkpoint = _read(wanted, folder / _SCRATCH)
         for warning in checkpoint.warnings:
             logger.warning("%s", warning)
         _refuse_what_needs_more(checkpoint)
         left_out = _token_vectors(checkpoint.tokens)
         checkpoint = replace(checkpoint, tokens=TokenHeads())
-        made = _make_files(folder, wanted.source, graph_file, checkpoint)
+        made = _make_files(folder, wanted, graph_file, checkpoint)
         checkpoint = made.checkpoint
         weights = sorted(graph_file.parent.glob(f"{graph_file.name}*"))
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
@@ -128,6 +125,20 @@ def prepare(wanted: Preparation) -> Path:
         logger.info("%s to the graph as it was found", line)
     logger.info("%s is there", place)
     return place
+
+
+def _read(wanted: Preparation, scratch: Path) -> Checkpoint:
+    """What the files say, with a tokenizer of our own where settings beside it change it."""
+    tokenizer = scratch / TOKENIZER_FILE
+    if (wanted.source / TOKENIZER_FILE).is_file():
+        beside_tokenizer.settle(wanted.source, tokenizer)
+    return checkpoints.read(
+        wanted.source,
+        wanted.pooling,
+        snapshot.hub_id(wanted.source) or wanted.id,
+        may_be_silent=True,
+        tokenizer=tokenizer if tokenizer.is_file() else None,
+    )
 
 
 def _graph_file(wanted: Preparation) -> Path:
@@ -166,7 +177,7 @@ def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
             f"{checkpoint.folder} has no {TOKENIZER_FILE}, which transformers makes of other "
             "files, and is not here to do: export the model from its original weights (make export)"
         )
-    if checkpoint.lower_case or checkpoint.task == "multi_vector":
+    if checkpoint.task == "multi_vector":
         raise ExportError(_MORE)
 
 
@@ -186,7 +197,9 @@ class _Made:
     rows: int | None  # at most so many in a run
 
 
-def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkpoint) -> _Made:
+def _make_files(
+    folder: Path, wanted: Preparation, graph_file: Path, checkpoint: Checkpoint
+) -> _Made:
     """Write graph, weights, tokenizer and probes."""
     # Only now: what the descriptions alone refuse is refused without onnx.
     try:
@@ -197,19 +210,20 @@ def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkp
             "elsewhere"
         ) from None
     weights: Weights = {}
-    scratch = folder / "source"
-    scratch.mkdir()
+    scratch = folder / _SCRATCH
+    served = folder / TOKENIZER_FILE
+    tokenizer_file.write(checkpoint.tokenizer, served, lower_case=checkpoint.lower_case)
     found = source_graph.open_graph(graph_file, scratch, checkpoint.task)
     # Someone waits for a server: it proves a lower precision at its start, over fewer probes.
     texts = probes.for_task(checkpoint.task, checkpoint.max_input_length, prose=0)
     _announce(2, f"running {graph_file} over {len(texts)} probe texts")
-    checkpoint = graph_answer.settle(source, found, checkpoint, texts, weights)
+    checkpoint = graph_answer.settle(wanted.source, served, found, checkpoint, texts, weights)
     head = checkpoint.head
     if head is not None and any(layer.shapes for layer in head.layers):
         raise ExportError(_MORE)
     for note in checkpoint.notes:
         logger.info("%s", note)
-    answers = onnx_reference.compute(source, found, checkpoint, texts, weights)
+    answers = onnx_reference.compute(served, found, checkpoint, texts, weights)
     answers.write(folder / PROBES_FILE)
     _announce(3, "adding the outputs that are served")
     bare = scratch / "bare.onnx"
@@ -217,7 +231,6 @@ def _make_files(folder: Path, source: Path, graph_file: Path, checkpoint: Checkp
     source_graph.bare(found, checkpoint.encoder_width, bare, answer_width)
     names = heads.finish(bare, folder, checkpoint.task, head or checkpoint.splade, weights)
     shutil.rmtree(scratch)
-    shutil.copyfile(source / TOKENIZER_FILE, folder / TOKENIZER_FILE)
     return _Made(names, checkpoint, found.quantized, found.rows)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.agreement import WORST_COSINE
-from app.inference.manifest import TOKENIZER_FILE, PoolingMode
+from app.inference.manifest import PoolingMode
 from app.inference.probes import ProbeText
 from export import numpy_head, sentence_settings
 from export.checkpoint import Checkpoint
@@ -52,13 +52,16 @@ class _Shown:
 
 
 def settle(
-    folder: Path,
+    root: Path,
+    tokenizer: Path,
     graph: SourceGraph,
     checkpoint: Checkpoint,
     texts: Sequence[ProbeText],
     weights: Weights,
 ) -> Checkpoint:
     """The checkpoint, with the head that gives the vectors that the graph itself yields, if any.
+
+    `root` is the folder of what sentence-transformers says, `tokenizer` the file that is served.
 
     Raises: ExportError where nobody says how to pool, or where it is said otherwise than the graph
     has it.
@@ -70,7 +73,7 @@ def settle(
         if checkpoint.decision is not None and checkpoint.decision.doubt is not None:
             raise ExportError(checkpoint.decision.doubt)
         return checkpoint
-    found = Found.load(folder / TOKENIZER_FILE, graph, checkpoint)
+    found = Found.load(tokenizer, graph, checkpoint)
     inputs = [found.tokenize(text) for text in texts[:_ENOUGH]]
     states = [found.states(one) for one in inputs] if graph.output else []
     shown = _Shown(states, [found.own_vector(one) for one in inputs])
@@ -82,7 +85,7 @@ def settle(
     pooled = None if head.layers else _pooled(shown)
     if pooled is None:
         _refuse_otherwise(graph, checkpoint)
-        return replace(_handed_out(folder, checkpoint, len(shown.vectors[0])), decision=decision)
+        return replace(_handed_out(root, checkpoint, len(shown.vectors[0])), decision=decision)
     if head.poolings:
         raise ExportError(
             f"{graph.path.name} yields {graph.answer}, which is {pooled.poolings[0]} of its "
@@ -114,9 +117,9 @@ def _refuse_otherwise(graph: SourceGraph, checkpoint: Checkpoint) -> None:
         )
 
 
-def _handed_out(folder: Path, checkpoint: Checkpoint, width: int) -> Checkpoint:
+def _handed_out(root: Path, checkpoint: Checkpoint, width: int) -> Checkpoint:
     """The checkpoint whose vectors are the graph's own, as wide as they turned out to be."""
-    cut = sentence_settings.read(folder).truncate_dim
+    cut = sentence_settings.read(root).truncate_dim
     cut = cut if cut is not None and cut < width else None
     head = Head((), cut=cut, graph_width=width)
     return replace(checkpoint, head=head, dimensions=cut or width)

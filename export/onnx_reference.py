@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import TOKENIZER_FILE
 from app.inference.probes import Probes, ProbeText
 from export import numpy_head, probes, splade
 from export.checkpoint import Checkpoint
@@ -107,7 +106,7 @@ class Found:
 
 
 def compute(
-    folder: Path,
+    tokenizer: Path,
     graph: SourceGraph,
     checkpoint: Checkpoint,
     texts: Sequence[ProbeText],
@@ -117,7 +116,7 @@ def compute(
 
     Raises: ExportError for a tokenizer or graph that cannot be loaded or run.
     """
-    found = Found.load(folder / TOKENIZER_FILE, graph, checkpoint)
+    found = Found.load(tokenizer, graph, checkpoint)
     prompts = probes.prompts(checkpoint, len(texts))
     before = prompts or ("",) * len(texts)
     inputs = tuple(map(found.tokenize, texts, before))
