@@ -16,9 +16,11 @@ from app.inference.manifest import (
     Similarity,
     Task,
 )
+from app.inference.pair_text import PairText
 from app.inference.snapshot import MODULES_FILE
 from app.inference.spellings import PoolingChoice
 from export import (
+    causal,
     clip,
     colbert,
     encoder_settings,
@@ -28,10 +30,12 @@ from export import (
     sentence_settings,
     token_heads,
 )
+from export.causal import Causal
 from export.documents import Document
 from export.encoder_settings import NO_SETTINGS
 from export.errors import ExportError
 from export.layers import Head, Layer, TokenHeads, width_behind
+from export.logit_score import LogitScore
 from export.pooling_source import Decision
 from export.sentence_modules import SentenceModules
 from export.sentence_settings import SentenceSettings
@@ -50,6 +54,7 @@ _OFFSET_MODEL_TYPES = frozenset(
         "xlm-roberta-xl",
     }
 )
+_ONE_LABEL = ("LABEL_0",)  # as transformers calls it, of a model that has no labels by itself
 _NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has none
 
 
@@ -81,8 +86,20 @@ class Checkpoint:
     activation: Activation | None = None  # of classifiers and rerankers: makes scores of logits
     tokens: TokenHeads = field(default_factory=TokenHeads)
     splade: Splade | None = None  # of SPLADE models
+    causal: Causal | None = None  # of rerankers that are causal language models
+    pair_text: PairText | None = None  # how a reranker reads a pair, once that has been asked
     decision: Decision | None = None  # how it is pooled, of embedding models
     warnings: tuple[str, ...] = ()
+
+    @property
+    def converted_as(self) -> Task:
+        """The kind of model that is converted; the score of a causal reranker is added to it."""
+        return self.task if self.causal is None else "embedding"
+
+    def reading(self, pair_text: PairText | None, answers: LogitScore | None) -> "Checkpoint":
+        """The checkpoint with how it reads a pair, and which tokens it answers with."""
+        scored = None if self.causal is None else replace(self.causal, answers=answers)
+        return replace(self, pair_text=pair_text, causal=scored)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
@@ -113,6 +130,8 @@ class Checkpoint:
     @property
     def notes(self) -> tuple[str, ...]:
         """What is worth a line before the model is made."""
+        if self.causal is not None:
+            return (self.causal.note,)
         source = self.pooling_source
         return () if source is None else (f"pooling: {self.pooling} (by {source})",)
 
@@ -143,11 +162,16 @@ def read(
     architecture = kinds.architecture(config)
     if clip.is_clip(architecture):
         modules = clip.pooled(modules, choice)
-    labels = kinds.labels(architecture, config, encoder)
+    scored = causal.find(folder, config, modules, model_id or folder.resolve().name)
+    if scored is not None:
+        causal.refuse_pooling(scored, choice)
+    labels = kinds.labels(architecture, config, encoder) if scored is None else _ONE_LABEL
     decision = pooling_source.decide(
         choice, modules, "" if labels else model_id, architecture, folder
     )
-    task = kinds.task(architecture, labels, modules, decision.choice)
+    task = (
+        kinds.task(architecture, labels, modules, decision.choice) if scored is None else "reranker"
+    )
     if task == "embedding" and decision.doubt is not None and not may_be_silent:
         raise ExportError(decision.doubt)
     model_type = config.value("model_type", str) or ""
@@ -180,14 +204,15 @@ def read(
         normalize=modules.normalize,
         similarity=settings.similarity,
         prompts=colbert.prompts(tokenizer, settings) if compares else settings.prompts,
-        default_prompt_name=_default_prompt_name(task, folder, settings),
+        default_prompt_name=_default_prompt_name(task, folder, settings, scored),
         brings_code=kinds.brings_code(config),
         lower_case=texts.lower_case and keeps_case(tokenizer),
         labels=labels,
-        counts_labels=bool(labels) and not kinds.names_labels(config),
+        counts_labels=bool(labels) and scored is None and not kinds.names_labels(config),
         activation=kinds.activation(config, labels),
         tokens=_tokens(task, modules, config, encoder, tokenizer),
         splade=(modules.splade or USUAL) if task == "splade" else None,
+        causal=scored,
         warnings=tuple(
             colbert.warnings(tokenizer, settings) if compares else _warnings(task, choice)
         ),
@@ -310,9 +335,13 @@ def _max_input_length(stated: int | None, tokenizer: Document, places: int | Non
     return min(limits)
 
 
-def _default_prompt_name(task: Task, folder: Path, settings: SentenceSettings) -> str | None:
+def _default_prompt_name(
+    task: Task, folder: Path, settings: SentenceSettings, scored: Causal | None
+) -> str | None:
     """The prompt that goes before each text, as sentence-transformers puts it there."""
     name = settings.default_prompt_name
+    if scored is not None and scored.has_chat:  # it is a message of the chat: of its pair text
+        return None
     if name is None or task in {"embedding", "splade"}:
         return name
     if (folder / MODULES_FILE).is_file() and settings.prompts[name]:

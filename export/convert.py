@@ -41,7 +41,7 @@ def knows(checkpoint: Checkpoint) -> bool:
         )
     except KeyError:
         return False
-    return _TASKS[checkpoint.task] in tasks
+    return _TASKS[checkpoint.converted_as] in tasks
 
 
 def convert(checkpoint: Path, folder: Path, task: Task = "embedding") -> Path:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.inference.manifest import (
+    CHATTING,
     GRAPH_FILE,
     SCHEMA,
     Graph,
@@ -45,7 +46,7 @@ def describe(
 ) -> Manifest:
     """What the folder holds, not proved yet; `packages` are those that had a hand in it."""
     return Manifest(
-        schema=SCHEMA,
+        schema=SCHEMA if checkpoint.pair_text is None else CHATTING,
         source=source,
         fingerprint=fingerprint,
         task=checkpoint.task,
@@ -66,6 +67,7 @@ def describe(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         labels=checkpoint.labels,
         activation=checkpoint.activation,
+        pair_text=checkpoint.pair_text,
         lexical=Lexical(checkpoint.tokens.ignored_ids) if checkpoint.tokens.lexical else None,
         multi_vector=(
             MultiVector(checkpoint.tokens.skipped_id) if checkpoint.tokens.multi_vector else None

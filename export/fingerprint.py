@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from app.inference.manifest import file_digest, usual_activation
@@ -38,6 +39,11 @@ def fingerprint(
         space["lower_case"] = True
     if checkpoint.splade is not None and checkpoint.splade.facts:
         space["splade"] = checkpoint.splade.facts
+    if checkpoint.causal is not None and checkpoint.causal.answers is not None:
+        answers = checkpoint.causal.answers
+        space["answers"] = [answers.true_id, answers.false_id]
+    if checkpoint.pair_text is not None:
+        space["pair_text"] = asdict(checkpoint.pair_text)
     if head is not None:
         space |= _beyond_pooling(head)
     if checkpoint.tokens.layers:

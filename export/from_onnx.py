@@ -22,7 +22,7 @@ from app.inference.manifest import (
     TokenVectors,
 )
 from app.inference.spellings import PoolingChoice
-from export import beside_tokenizer, precisions, probes, routers, tokenizer_file
+from export import beside_tokenizer, causal, precisions, probes, routers, tokenizer_file
 from export import checkpoint as checkpoints
 from export.checkpoint import Checkpoint
 from export.describe import Names, describe, quantized
@@ -176,6 +176,16 @@ def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
         raise ExportError(
             f"{checkpoint.folder} has no {TOKENIZER_FILE}, which transformers makes of other "
             "files, and is not here to do: export the model from its original weights (make export)"
+        )
+    if checkpoint.causal is not None:
+        raise ExportError(
+            "the model is a reranker that scores a pair by its next token: export it from its "
+            "original weights (make export)"
+        )
+    if checkpoint.task == "reranker" and causal.carries_pairs(checkpoint.folder):
+        raise ExportError(
+            "the model reads a query and a document through a chat template, which takes "
+            "transformers to render: export it from its original weights (make export)"
         )
     if checkpoint.task == "multi_vector":
         raise ExportError(_MORE)

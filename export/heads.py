@@ -1,12 +1,14 @@
 """Heads: give a bare graph the outputs that the server reads.
 
 An encoder gets its poolings, the layers behind them, and what the checkpoint makes of each token; a
-masked language model gets its sparse vector;
+masked language model gets its sparse vector, a causal one that reranks its score;
 what a classifier yields is in its graph already.
 """
 
 from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from app.inference.manifest import (
     LEXICAL_WEIGHTS,
@@ -21,6 +23,7 @@ from app.inference.manifest import (
     Task,
 )
 from export import converted_graph, head_layers, poolings, splade
+from export.column import Column
 from export.converted_graph import (
     BATCH,
     ENCODER_OUTPUT,
@@ -79,6 +82,25 @@ def graft(
 
     masks = () if head is None or head.include_prompt else (POOLING_MASK,)
     return converted_graph.extend(source, folder, ENCODER_OUTPUT, embed, masks)
+
+
+def score(source: Path, folder: Path, column: Column) -> Names:
+    """Write a decoder with the score that a causal reranker makes of its last token, (B, 1).
+
+    Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
+    """
+
+    def add(builder: Builder, width: Dimension) -> Outputs:
+        del width
+        real = builder.floats("attention_mask")
+        last = poolings.pool(builder, "last_token", Mask(real, real))
+        weight = builder.tensor("answers/weight", column.weight[:, None])
+        product = builder.node("MatMul", last, weight)
+        bias = builder.tensor("answers/bias", np.array([column.bias], np.float32))
+        builder.node("Add", product, bias, output=LOGITS)
+        return {LOGITS: (BATCH, 1)}
+
+    return converted_graph.extend(source, folder, ENCODER_OUTPUT, add)
 
 
 def _pooled(head: Head, weights: Weights, builder: Builder, width: Dimension) -> Outputs:

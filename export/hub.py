@@ -37,6 +37,9 @@ _DESCRIPTIONS = (
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates/*.jinja",
     "added_tokens.json",
     "vocab.json",
     "vocab.txt",
@@ -45,6 +48,7 @@ _DESCRIPTIONS = (
     # Of an encoder in a folder of its own.
     "[0-9]*_*/tokenizer*.json",
     "[0-9]*_*/special_tokens_map.json",
+    "[0-9]*_*/chat_template.j*",
     "[0-9]*_*/added_tokens.json",
     "[0-9]*_*/vocab.*",
     "[0-9]*_*/merges.txt",

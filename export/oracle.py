@@ -6,12 +6,14 @@ docs/decisions/0025-the-library-is-the-reference.md.
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from app.inference.manifest import Reference
 from app.inference.probes import Probes, ProbeText
 from export import original, pipeline_reference, reference, sentence_reference, tensors
+from export.chats import Chat
 from export.checkpoint import Checkpoint
+from export.errors import ExportError
 from export.original import Loading
 from export.sentence_reference import Unloadable
 
@@ -24,6 +26,7 @@ class Told:
 
     probes: Probes
     by: Reference
+    chat: Chat = field(default_factory=Chat)  # how a reranker reads a pair
 
 
 def ask(loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText]) -> Told:
@@ -36,13 +39,18 @@ def ask(loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText]) ->
         try:
             found = sentence_reference.compute(loading, checkpoint, texts, weights)
         except Unloadable as error:
+            if checkpoint.causal is not None:
+                raise ExportError(
+                    f"the model is a reranker (by {checkpoint.causal.source}), and "
+                    f"sentence-transformers cannot run it: {error}"
+                ) from error
             logger.warning(
                 "warning: sentence-transformers cannot run the model (%s): the proof compares "
                 "with what this program reads out of its files",
                 error,
             )
         else:
-            return Told(found, "sentence-transformers")
+            return Told(found.probes, "sentence-transformers", found.chat)
     tokenizer, model = original.load(checkpoint, trust_code=loading.trust_code)
     if checkpoint.task == "classifier":
         return Told(pipeline_reference.compute(tokenizer, model, checkpoint, texts), "transformers")

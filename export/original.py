@@ -146,7 +146,7 @@ def _where(checkpoint: Checkpoint, *, trust_code: bool) -> dict[str, bool]:
 def _class(checkpoint: Checkpoint) -> Any:
     if clip.is_clip(checkpoint.architecture):
         return getattr(transformers, checkpoint.architecture)
-    name = _CLASSES[checkpoint.task]
+    name = _CLASSES[checkpoint.converted_as]
     if name == "AutoModel":
         name = _ENCODERS.get(checkpoint.model_type, name)
     return getattr(transformers, name)

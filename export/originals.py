@@ -20,6 +20,7 @@ from app.inference.manifest import PROBES_FILE, Reference
 from app.inference.spellings import PoolingChoice
 from export import checkpoint as checkpoints
 from export import original, probes, trace
+from export.chats import Chat
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.kinds import CHOICES, chosen
@@ -43,6 +44,7 @@ class Wanted:
     pooling: PoolingChoice | None = None
     trust_code: bool = False
     tokenizer: Path | None = None  # in place of its own file
+    model_id: str = ""  # which may say what the files do not
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,11 @@ class Made:
     tools: dict[str, str]  # their versions
     reference: Reference  # whose answers the probes hold
     code: tuple[str, ...] = ()  # digests of the files, of a model that brings its own
+
+    @property
+    def chat(self) -> Chat:
+        """How a reranker reads a pair."""
+        return Chat.read(self.graph.parent)
 
 
 def parse(arguments: Sequence[str]) -> tuple[Wanted, Path]:
@@ -65,8 +72,14 @@ def parse(arguments: Sequence[str]) -> tuple[Wanted, Path]:
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--pooling", choices=CHOICES)
     parser.add_argument("--with-tokenizer", type=Path, metavar="FILE")
+    parser.add_argument("--id", default="")
     found = parser.parse_args(arguments)
-    wanted = Wanted(found.originals, chosen(found.pooling), tokenizer=found.with_tokenizer)
+    wanted = Wanted(
+        found.originals,
+        chosen(found.pooling),
+        tokenizer=found.with_tokenizer,
+        model_id=found.id,
+    )
     return wanted, found.into
 
 
@@ -75,11 +88,14 @@ def make(wanted: Wanted, folder: Path) -> Made:
 
     Raises: ExportError for a model that no environment at hand implements, with the remedy.
     """
-    checkpoint = checkpoints.read(wanted.checkpoint, wanted.pooling, tokenizer=wanted.tokenizer)
+    checkpoint = checkpoints.read(
+        wanted.checkpoint, wanted.pooling, wanted.model_id, tokenizer=wanted.tokenizer
+    )
     if runs_here(checkpoint, trust_code=wanted.trust_code):
         trusted = wanted.trust_code and checkpoint.brings_code
         return _make_here(Loading(wanted.checkpoint, wanted.pooling, trusted), checkpoint, folder)
     arguments = ["--originals", str(wanted.checkpoint.resolve()), "--into", str(folder.resolve())]
+    arguments += ["--id", wanted.model_id] if wanted.model_id else []
     if wanted.tokenizer is not None:
         arguments += ["--with-tokenizer", str(wanted.tokenizer.resolve())]
     hand_over(arguments, wanted.pooling)
@@ -110,6 +126,7 @@ def _make_here(loading: Loading, checkpoint: Checkpoint, folder: Path) -> Made:
     told.probes.write(folder / PROBES_FILE)
     announce(4, f"converting {checkpoint.architecture} to ONNX")
     graph = _convert(checkpoint, folder / _BARE, trust_code=loading.trust_code)
+    told.chat.write(graph.parent)
     made = Made(graph, _versions(), told.by, code)
     notes = {"tools": made.tools, "reference": made.reference}
     graph.with_name(_NOTES_FILE).write_text(json.dumps(notes))
@@ -131,7 +148,7 @@ def _convert(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Path:
         from export import convert
 
         if convert.knows(checkpoint):
-            return convert.convert(checkpoint.folder, folder, checkpoint.task)
+            return convert.convert(checkpoint.folder, folder, checkpoint.converted_as)
     _, model = original.load(checkpoint, trust_code=trust_code, eager=True)
     return trace.trace(model, checkpoint, folder)
 

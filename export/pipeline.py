@@ -69,7 +69,7 @@ def _publish(
     place = request.folder
     weights = located.weights or weight_files.of_encoder(checkpoint.folder)
     with staging(place.parent, place.name) as folder:
-        names, made = _make_files(folder, checkpoint, located.folder, request)
+        names, made, checkpoint = _make_files(folder, checkpoint, located, request)
         digest = fingerprint(weights, checkpoint.tokenizer, checkpoint, made.code)
         graphs = precisions.make(folder, names, request.dtypes, checkpoint, digest)
         manifest = describe(
@@ -90,28 +90,39 @@ def _publish(
 
 
 def _make_files(
-    folder: Path, checkpoint: Checkpoint, located: Path, request: Request
-) -> tuple[Names, "Made"]:
+    folder: Path, checkpoint: Checkpoint, located: Located, request: Request
+) -> tuple[Names, "Made", Checkpoint]:
     """Write graph, weights, tokenizer and probes.
 
-    Returns the graph's inputs and outputs, and what the bare graph was made with.
+    Returns the graph's inputs and outputs, what the bare graph was made with, and the checkpoint
+    with what the original said of how it reads a pair.
     """
     # torch takes seconds to import: what the files alone refuse is refused before.
     from export import heads, originals, tensors
 
-    wanted = originals.Wanted(located, checkpoint.choice, request.trust_code, checkpoint.tokenizer)
-    made = originals.make(wanted, folder)
-    weights = tensors.load(checkpoint.layers)
-    names = heads.finish(
-        made.graph,
-        folder,
-        checkpoint.task,
-        checkpoint.head or checkpoint.splade,
-        weights,
-        checkpoint.tokens,
+    wanted = originals.Wanted(
+        located.folder,
+        checkpoint.choice,
+        request.trust_code,
+        checkpoint.tokenizer,
+        located.id,
     )
+    made = originals.make(wanted, folder)
+    chat = made.chat
+    checkpoint = checkpoint.reading(chat.pair_text, chat.answers)
+    if chat.column is not None:
+        names = heads.score(made.graph, folder, chat.column)
+    else:
+        names = heads.finish(
+            made.graph,
+            folder,
+            checkpoint.task,
+            checkpoint.head or checkpoint.splade,
+            tensors.load(checkpoint.layers),
+            checkpoint.tokens,
+        )
     shutil.rmtree(made.graph.parent)
     tokenizer_file.write(
         checkpoint.tokenizer, folder / TOKENIZER_FILE, lower_case=checkpoint.lower_case
     )
-    return names, made
+    return names, made, checkpoint

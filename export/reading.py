@@ -70,7 +70,8 @@ def settled(
         if originals.runs_here(found, trust_code=trust_code):
             settled_tokenizer.settle(found, made, trust_code=trust_code)
         else:
-            arguments = ("--tokenizer", str(located.folder.resolve()), "--into", str(made))
+            place = str(located.folder.resolve())
+            arguments = ("--tokenizer", place, "--into", str(made), "--id", located.id)
             originals.hand_over(arguments, found.choice)
         if made.is_file():
             found = checkpoints.read(located.folder, choice, located.id, tokenizer=made)

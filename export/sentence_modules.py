@@ -12,11 +12,12 @@ from types import MappingProxyType
 from typing import Any, Self
 
 from app.inference.manifest import PoolingMode
-from export import splade
+from export import logit_score, splade
 from export.documents import Document, read_json
 from export.errors import ExportError
 from export.layer_configs import ANYWHERE, KINDS, OF_TOKENS, read_layer
 from export.layers import POOLING_MODES, Layer, Normalize
+from export.logit_score import LogitScore
 from export.splade import Splade
 
 # The second keeps the masked words' head, the third is CLIP's own name for the first.
@@ -24,7 +25,7 @@ _ENCODERS = frozenset({"Transformer", "MLMTransformer", "CLIPModel"})
 _JINA = "custom_st.Transformer"  # of jina-embeddings-v3, whose adapters a request chooses from
 _PYLATE = "pylate.models."  # saves ColBERT models in sentence-transformers' layout
 _IGNORED = frozenset({"Dropout"})  # which does nothing but in training
-_SUPPORTED = ("Transformer", "Pooling", *KINDS, "SpladePooling")
+_SUPPORTED = ("Transformer", "Pooling", *KINDS, "SpladePooling", "LogitScore")
 # In the order in which several are concatenated; later versions name them in a list.
 _FLAGS: Mapping[str, PoolingMode] = MappingProxyType(
     {
@@ -52,6 +53,7 @@ class SentenceModules:
         Layer, ...
     ] = ()  # of a model that has a vector for each token, and no other
     pooling_file: str = ""  # what of the checkpoint says how to pool, if anything does
+    logit_score: LogitScore | None = None  # of rerankers that are causal language models
 
     @classmethod
     def silent(cls) -> Self:
@@ -97,6 +99,8 @@ def read(folder: Path) -> SentenceModules:
             return start
         case ["SpladePooling", *others] if set(others) <= {"Normalize"}:
             return replace(start, splade=splade.read(folder / rest[0].path, normalize=bool(others)))
+        case ["LogitScore"]:
+            return replace(start, logit_score=logit_score.read(folder / rest[0].path))
         case ["Pooling", *_]:
             return _pooled(folder, rest, start)
         case ["Dense", *others] if set(others) <= set(KINDS):

@@ -9,6 +9,7 @@ import logging
 import threading
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
@@ -23,8 +24,9 @@ from app.inference.batch import TokenizedInput
 from app.inference.manifest import Task
 from app.inference.probes import Probes, ProbeText
 from app.inference.snapshot import MODULES_FILE
-from export import clip, probes
+from export import chats, clip, probes
 from export.answers import Answer, answered
+from export.chats import Chat
 from export.checkpoint import Checkpoint
 from export.head_reference import for_tokens
 from export.layers import Weights
@@ -42,15 +44,23 @@ class Unloadable(Exception):
     """sentence-transformers cannot load or run a checkpoint; the message is its own first line."""
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Said:
+    """The answers of the library to the probes, and how it reads a pair."""
+
+    probes: Probes
+    chat: Chat
+
+
 def compute(
     loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText], weights: Weights
-) -> Probes:
+) -> Said:
     """Ask the library for every text or pair by itself, in float32.
 
     `weights` are those of the layers behind the encoder; heads for single tokens are not the
     library's, and computed here from its token embeddings.
 
-    Raises: Unloadable; ExportError as `answered` does.
+    Raises: Unloadable; ExportError as `answered` and `chats.ask` do.
     """
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     with warnings.catch_warnings():
@@ -62,6 +72,7 @@ def compute(
         except Exception as error:  # what a strange checkpoint makes of the library is anything
             reason = (str(error).strip() or type(error).__name__).splitlines()[0]
             raise Unloadable(reason) from error
+        chat = chats.ask(model, checkpoint) if checkpoint.task == "reranker" else Chat()
         listener = _Listener(model)
 
         def ask(some: Sequence[ProbeText], prompt: str) -> list[Answer]:
@@ -71,7 +82,8 @@ def compute(
                 for text, vector in zip(some, vectors, strict=True)
             ]
 
-        return answered(ask, texts, probes.prompts(checkpoint, len(texts)), checkpoint)
+        found = answered(ask, texts, probes.prompts(checkpoint, len(texts)), checkpoint)
+        return Said(found, chat)
 
 
 class _Listener:
@@ -144,6 +156,8 @@ def _load(loading: Loading, checkpoint: Checkpoint) -> Any:
             device="cpu",
         )
     else:
+        if checkpoint.causal is not None and checkpoint.causal.template is not None:
+            options["processor_kwargs"] = {"chat_template": checkpoint.causal.template}
         if checkpoint.counts_labels:
             options["num_labels"] = len(checkpoint.labels)
         model = _CLASSES[checkpoint.task](str(loading.root), device="cpu", **options)

@@ -38,8 +38,9 @@ def parse(arguments: Sequence[str]) -> tuple[Checkpoint, Path]:
     parser.add_argument("--tokenizer", type=Path, required=True, metavar="CHECKPOINT")
     parser.add_argument("--into", type=Path, required=True, metavar="FILE")
     parser.add_argument("--pooling", choices=CHOICES)
+    parser.add_argument("--id", default="")
     found = parser.parse_args(arguments)
-    return checkpoints.read(found.tokenizer, chosen(found.pooling)), found.into
+    return checkpoints.read(found.tokenizer, chosen(found.pooling), found.id), found.into
 
 
 def settle(checkpoint: Checkpoint, target: Path, *, trust_code: bool = False) -> None:

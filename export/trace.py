@@ -41,11 +41,11 @@ class _Bare(torch.nn.Module):
 def trace(model: Any, checkpoint: Checkpoint, folder: Path) -> Path:
     """Write `folder/model.onnx`, float32, with the one output of its kind.
 
-    That is `last_hidden_state` (B, S, H) of an embedding model, else `logits`.
+    That is `last_hidden_state` (B, S, H) of what is converted as an embedding model, else `logits`.
 
     Raises: ExportError with the exporter's own words.
     """
-    scores = checkpoint.task in {"classifier", "reranker"}
+    scores = checkpoint.converted_as in {"classifier", "reranker"}
     output = "logits" if scores or checkpoint.task == "splade" else "last_hidden_state"
     model.config.use_cache = False
     inputs = _inputs(checkpoint, typed=takes_types(model))

@@ -53,7 +53,8 @@ FLOORS = [
      "app.inference.published_names", "app.inference.snapshot",
      "app.inference.spellings"},
     {"app.inference.manifest"},
-    {"app.inference.archive", "app.inference.bounded", "app.inference.declared"},
+    {"app.inference.archive", "app.inference.bounded", "app.inference.declared",
+     "app.inference.pair_text"},
     {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
     {"app", "app.api", "app.inference"},
 ]  # fmt: skip
@@ -110,6 +111,7 @@ SHARED_WITH_EXPORT = {
     "app.inference.bounded",
     "app.inference.manifest",
     "app.inference.model_names",
+    "app.inference.pair_text",
     "app.inference.probes",
     "app.inference.published_names",
     "app.inference.proof",

@@ -159,7 +159,8 @@ class Admission:
     async def encode_anyway(self, text: str) -> list[TokenizedInput]:
         """Token ids of one text, past all bounds but that on time."""
         options = EncodeOptions(route=self._options.routing.primary)
-        return await self._in_time(self._tokenization.encode([text], options))
+        item: EncodingInput = (text, text) if self._tokenization.reads_pairs_only else text
+        return await self._in_time(self._tokenization.encode([item], options))
 
     async def tokenize(
         self, texts: Sequence[str], *, add_special_tokens: bool, prompt_name: str | None

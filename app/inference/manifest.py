@@ -14,9 +14,12 @@ from typing import Any, Literal, Self
 
 from app.inference import bounded
 from app.inference.declared import Misfit, build
+from app.inference.pair_text import PairText
 
 SCHEMA = 1
 ROUTED = 2  # the schema of folders with routes, which servers from before these must not read
+CHATTING = 3  # likewise of folders whose pairs of texts become one text
+_SCHEMAS = (SCHEMA, ROUTED, CHATTING)
 LARGEST = 2**31 - 1  # that a number of the manifest may be
 FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -198,6 +201,7 @@ class Manifest:
     activation: Activation | None = None
     routes: tuple[Route, ...] = ()  # none: there is one way for all inputs
     default_route: str | None = None  # by its name; None: every request has to choose
+    pair_text: PairText | None = None  # of rerankers that read a pair of texts as one
 
     @property
     def scored_by(self) -> Activation:
@@ -234,10 +238,14 @@ class Manifest:
             raise ManifestError(f"{path} does not exist: not an exported model folder") from None
         except (OSError, ValueError) as error:
             raise ManifestError(f"{path} cannot be read: {error}") from None
-        if not isinstance(document, dict) or document.get("schema") not in (SCHEMA, ROUTED):
+        if not isinstance(document, dict) or document.get("schema") not in (
+            SCHEMA,
+            ROUTED,
+            CHATTING,
+        ):
             found = document.get("schema") if isinstance(document, dict) else None
             raise ManifestError(
-                f"{path} has schema {found!r}, this version reads {SCHEMA} and {ROUTED}: export "
+                f"{path} has schema {found!r}, this version reads {SCHEMA} to {CHATTING}: export "
                 "the model again"
             )
         try:
@@ -352,6 +360,8 @@ def _check_numbers(manifest: Manifest) -> None:
     }
     for route in manifest.routes:
         bounds[f"max_input_length of {route.name}"] = (route.max_input_length, 1, LARGEST)
+    for token in manifest.pair_text.ending if manifest.pair_text else ():
+        bounds[f"pair_text.ending: {token}"] = (token, 0, vocabulary - 1)
     for name, (number, least, most) in bounds.items():
         if not least <= number <= most:
             raise Misfit(f"{name}: {number} is not between {least} and {most}")
@@ -371,6 +381,8 @@ def _check_routes(manifest: Manifest) -> None:
     own = [route for route in manifest.routes if route.graph is None]
     if names and (len(own) != 1 or own[0].output != TASK_OUTPUTS[manifest.task]):
         raise Misfit("routes: not one of them is the model's own graph")
+    if (manifest.pair_text is not None) != (manifest.schema == CHATTING):
+        raise Misfit(f"pair_text: it is what schema {CHATTING} is for")
     if manifest.default_route not in {None, *names}:
         raise Misfit(f"default_route: {manifest.default_route!r} is not one of the routes")
 

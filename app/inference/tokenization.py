@@ -22,6 +22,7 @@ from app.errors import EmptyInput, InvalidInput, ServiceError, StartupError, Tok
 from app.inference import bounded
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import TOKENIZER_FILE, Manifest, Route
+from app.inference.pair_text import PairText
 
 T = TypeVar("T")
 Direction = Literal["left", "right"]
@@ -75,10 +76,12 @@ class Tokenization:
         *,
         leaves_out_prompts: bool = False,
         of_routes: Mapping[tuple[Direction, int], Tokenizer] = MappingProxyType({}),
+        pair_text: PairText | None = None,
     ) -> None:
         self._tokenizers = tokenizers
         self._of_routes = of_routes  # those that cut at another length, by side and length
         self._leaves_out_prompts = leaves_out_prompts
+        self._pair_text = pair_text
         self._prompt_lengths: dict[str, int] = {}  # prompts are the model's or the operator's: few
         self.max_length = max_length  # in tokens
         self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tokenize")
@@ -117,6 +120,7 @@ class Tokenization:
             workers,
             leaves_out_prompts=manifest.leaves_out_prompts,
             of_routes=of_routes,
+            pair_text=manifest.pair_text,
         )
 
     async def encode(
@@ -188,6 +192,11 @@ class Tokenization:
             raise EmptyInput("Input validation error: `input_ids` cannot be empty")
         return self._decoded(ids, skip_special_tokens)
 
+    @property
+    def reads_pairs_only(self) -> bool:
+        """Whether every input must be a query and a document."""
+        return self._pair_text is not None
+
     async def run(self, call: Callable[[], T]) -> T:
         """Run a call on the pool; called on the event loop."""
         return await asyncio.get_running_loop().run_in_executor(self._pool, call)
@@ -205,6 +214,10 @@ class Tokenization:
     def _text(self, item: EncodingInput, options: EncodeOptions) -> "_Text":
         """What the tokenizer is given for an input: ids go back to text first, as in TEI."""
         prompt = options.prompt or ""
+        if self._pair_text is not None and not is_pair(item):
+            raise InvalidInput(
+                "Input validation error: `inputs` must be pairs of texts, a query and a document"
+            )
         if isinstance(item, str):
             return _Text(prompt + item, add_special_tokens=options.special_tokens)
         if is_pair(item):
@@ -212,6 +225,8 @@ class Tokenization:
                 raise InvalidInput(
                     "Input validation error: `prompt_name` cannot be set with dual inputs"
                 )
+            if self._pair_text is not None:
+                return _Text(self._pair_text.text(*item), add_special_tokens=False)
             return _Text(item, add_special_tokens=options.special_tokens)
         skip_special = options.prompt is not None or not options.special_tokens
         decoded = self._decoded(cast("tuple[int, ...]", item), skip_special)
@@ -278,6 +293,8 @@ class Tokenization:
                 f"Input validation error: the prompt takes all {len(ids)} tokens that the model "
                 "has, and leaves none of `inputs`"
             )
+        if self._pair_text is not None:
+            ids = self._pair_text.ended(ids, length)
         types = np.array(encoding.type_ids, np.int64)
         return TokenizedInput(
             np.array(ids, np.int64), types if types.any() else None, prompt_length

@@ -13,6 +13,7 @@ from typing import Any
 
 from export.checkpoint import Checkpoint
 from export.layers import Dense
+from export.logit_score import LogitScore
 from export.splade import Splade
 
 Facts = Callable[[Checkpoint], Any]
@@ -63,7 +64,7 @@ CONFIG, MODULES = "config.json", "modules.json"
 ENCODER, SENTENCE = "sentence_bert_config.json", "config_sentence_transformers.json"
 TOKENIZER, POOLING = "tokenizer_config.json", "1_Pooling/config.json"
 LINEAR, NORM, UNIT = "2_Dense/config.json", "3_LayerNorm/config.json", "4_Normalize/config.json"
-SPLADE = "1_SpladePooling/config.json"
+SPLADE, ANSWERS = "1_SpladePooling/config.json", "1_LogitScore/config.json"
 ROWS: tuple[Row, ...] = (
     # config.json, beside what shapes the encoder, which transformers builds and converts
     Row(CONFIG, "architectures", ["BertForMaskedLM"], Honoured(lambda c: c.architecture, "BertForMaskedLM")),
@@ -80,6 +81,10 @@ ROWS: tuple[Row, ...] = (
     Row(CONFIG, "function_to_apply", "none", NOTHING, kind="classifier"),
     Row(CONFIG, "sentence_transformers", {"activation_fn": "torch.nn.modules.linear.Identity"}, NOTHING, kind="classifier"),
     Row(CONFIG, "sbert_ce_default_activation_function", "torch.nn.Identity", NOTHING, kind="classifier"),
+    Row(CONFIG, "final_logit_softcapping", 30.0, Refused("final_logit_softcapping is not supported"), kind="causal"),
+    Row(CONFIG, "logit_scale", 0.5, Refused("logit_scale is not supported"), kind="causal"),
+    Row(CONFIG, "logits_scaling", 8.0, Refused("logits_scaling is not supported"), kind="causal"),
+    Row(CONFIG, "lm_head_multiplier", 0.5, Refused("lm_head_multiplier is not supported"), kind="causal"),
     Row(CONFIG, "torch_dtype", "float16", NOTHING),
     Row(CONFIG, "dtype", "bfloat16", NOTHING),
     Row(CONFIG, "use_cache", True, NOTHING),
@@ -133,6 +138,7 @@ ROWS: tuple[Row, ...] = (
     Row(TOKENIZER, "pad_token_type_id", 3, Honoured(lambda c: c.padding.type_id, 3)),
     Row(TOKENIZER, "model_input_names", ["input_ids"], NOTHING),
     Row(TOKENIZER, "clean_up_tokenization_spaces", True, NOTHING),
+    Row(TOKENIZER, "chat_template", "{{ messages }}", Honoured(lambda c: c.causal and c.causal.has_chat, True), kind="causal"),
     # 1_Pooling/config.json
     Row(POOLING, "pooling_mode", "cls", Honoured(lambda c: c.pooling, "cls")),
     Row(POOLING, "pooling_mode_cls_token", True, Honoured(lambda c: c.pooling, "cls"), kind="plain", beside={"pooling_mode": None}),
@@ -160,6 +166,9 @@ ROWS: tuple[Row, ...] = (
     Row(SPLADE, "chunk_size", 8, NOTHING, kind="splade"),
     Row(SPLADE, "embedding_dimension", 100, NOTHING, kind="splade"),
     Row(SPLADE, "word_embedding_dimension", 100, NOTHING, kind="splade"),
+    Row(ANSWERS, "true_token_id", 7, Honoured(lambda c: c.causal and c.causal.answers, LogitScore(7, 6)), kind="causal"),
+    Row(ANSWERS, "false_token_id", None, Honoured(lambda c: c.causal and c.causal.answers, LogitScore(5, None)), kind="causal"),
+    Row(ANSWERS, "module_input_name", "scores", Refused("module_input_name 'scores'"), kind="causal"),
 )  # fmt: skip
 
 _BERT = {
@@ -209,6 +218,15 @@ def _colbert() -> dict[str, Any]:
     }
 
 
+def _causal() -> dict[str, Any]:
+    ranks = "sentence_transformers.cross_encoder.modules.logit_score.LogitScore"
+    return {
+        CONFIG: _BERT | {"architectures": ["Qwen3ForCausalLM"]},
+        MODULES: _modules(f"{_OLD}Transformer", ranks),
+        ANSWERS: {"true_token_id": 5, "false_token_id": 6, "module_input_name": "causal_logits"},
+    }
+
+
 def _kinds() -> dict[str, dict[str, Any]]:
     """The files of each plain checkpoint."""
     named = {"id2label": {"0": "no", "1": "yes"}}
@@ -221,6 +239,7 @@ def _kinds() -> dict[str, dict[str, Any]]:
         "classifier": {CONFIG: _BERT | scores},
         "splade": {CONFIG: _BERT | masked, MODULES: _modules(*sparse)},
         "colbert": _colbert(),
+        "causal": _causal(),
     }
 
 

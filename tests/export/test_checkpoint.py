@@ -183,7 +183,11 @@ CARD = "---\nlanguage: en\npipeline_tag: {}\n---\n# A model\npipeline_tag: nothi
     ("config", "card", "message"),
     [
         (CAUSAL, "", "Qwen3ForCausalLM predicts the next token, and no modules.json says"),
-        (CAUSAL, CARD.format("text-ranking"), "calls it a model for text-ranking"),
+        (
+            CAUSAL,
+            CARD.format("text-ranking"),
+            "reranker (its model card says text-ranking), and no",
+        ),
         ({}, CARD.format("text-classification"), "calls it a model for text-classification"),
         ({}, CARD.format('"text-ranking"'), "calls it a model for text-ranking"),
     ],

@@ -79,12 +79,12 @@ def test_other_poolings_are_refused_by_name(tmp_path: Path) -> None:
         (
             OLD + "CNN",
             f"sentence-transformers module {OLD}CNN is not supported, only Transformer, Pooling, "
-            "Dense, LayerNorm, Normalize, SpladePooling: choose another model",
+            "Dense, LayerNorm, Normalize, SpladePooling, LogitScore: choose another model",
         ),
         (
             "their.Pooling",
             "sentence-transformers module their.Pooling is not supported, only Transformer, "
-            "Pooling, Dense, LayerNorm, Normalize, SpladePooling: choose another model",
+            "Pooling, Dense, LayerNorm, Normalize, SpladePooling, LogitScore: choose another model",
         ),
     ],
 )

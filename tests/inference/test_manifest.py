@@ -36,10 +36,10 @@ def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
         Manifest.read(tmp_path)
 
 
-@pytest.mark.parametrize("schema", [3, 0, [1], "1", None, ...])
+@pytest.mark.parametrize("schema", [4, 0, [1], "1", None, ...])
 def test_an_unknown_schema_is_refused(folder: Path, schema: Any) -> None:
     rewrite(folder, schema=schema)
-    with pytest.raises(ManifestError, match="this version reads 1 and 2: export the model again"):
+    with pytest.raises(ManifestError, match="this version reads 1 to 3: export the model again"):
         Manifest.read(folder)
 
 

@@ -72,7 +72,7 @@ def _word_pieces(specials: tuple[str, ...]) -> Tokenizer:
     return made
 
 
-def _byte_pairs(specials: tuple[str, ...]) -> Tokenizer:
+def _byte_pairs(specials: tuple[str, ...], *, more: tuple[str, ...] = ()) -> Tokenizer:
     made = Tokenizer(models.BPE())
     made.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     made.decoder = decoders.ByteLevel()
@@ -82,8 +82,13 @@ def _byte_pairs(specials: tuple[str, ...]) -> Tokenizer:
         show_progress=False,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
     )
-    made.train_from_iterator(_CORPUS, trainer)
+    made.train_from_iterator((*_CORPUS, *more), trainer)
     return made
+
+
+def _answering(specials: tuple[str, ...]) -> Tokenizer:
+    """With the tokens `yes` and `no`."""
+    return _byte_pairs(specials, more=("yes", "no") * 100)
 
 
 def _unigrams(specials: tuple[str, ...]) -> Tokenizer:
@@ -200,6 +205,14 @@ FAMILIES: Mapping[str, Family] = {
         "$A $B",
         _named("Qwen2Tokenizer", "pad=<|endoftext|> eos=<|im_end|>", padding_side="left"),
         _byte_pairs,
+    ),
+    # A decoder that answers yes or no.
+    "qwen-reranker": Family(
+        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        "$A",
+        "$A $B",
+        _named("Qwen2Tokenizer", "pad=<|endoftext|> eos=<|im_end|>", padding_side="left"),
+        _answering,
     ),
     "llama": Family(
         ("<unk>", "<s>", "</s>", "<pad>"),
