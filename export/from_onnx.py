@@ -17,15 +17,22 @@ from app.inference.manifest import (
     PROBES_FILE,
     TOKENIZER_FILE,
     Dtype,
-    Graph,
     Source,
     TokenVectors,
 )
 from app.inference.spellings import PoolingChoice
-from export import beside_tokenizer, causal, precisions, probes, routers, tokenizer_file
+from export import (
+    beside_tokenizer,
+    causal,
+    precisions,
+    probes,
+    routers,
+    safetensors_file,
+    tokenizer_file,
+)
 from export import checkpoint as checkpoints
 from export.checkpoint import Checkpoint
-from export.describe import Names, describe, quantized
+from export.describe import Names, describe
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.kinds import CHOICES, chosen
@@ -38,7 +45,6 @@ logger = logging.getLogger(__name__)
 _TOOLS = ("onnx", "onnxruntime", "tokenizers")
 _STEPS = 5
 _SCRATCH = "source"  # gone before the folder is described
-_MORE = "the model does more than pool what its encoder yields: export it from its original weights"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,8 +110,7 @@ def prepare(wanted: Preparation) -> Path:
         weights = sorted(graph_file.parent.glob(f"{graph_file.name}*"))
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
         if made.quantized:
-            _accept_quantized(graph_file, wanted.dtypes)
-            graphs: tuple[Graph, ...] = (quantized(made.names, made.rows),)
+            graphs = precisions.as_found(made.names, made.rows, wanted.dtypes, graph_file)
         else:
             graphs = precisions.make(folder, made.names, wanted.dtypes, checkpoint, digest)
         manifest = describe(
@@ -152,20 +157,6 @@ def _graph_file(wanted: Preparation) -> Path:
     return found
 
 
-def _accept_quantized(graph_file: Path, dtypes: tuple[Dtype, ...]) -> None:
-    """Say what a graph is worth that was quantized before it came here; it has one precision."""
-    others = [one for one in dtypes if one != "int8"]
-    if others:
-        raise ExportError(
-            f"--dtype {others[0]}: {graph_file} is quantized to 8 bits: use --dtype int8 or auto"
-        )
-    logger.warning(
-        "%s is quantized to 8 bits: what that costs is not known, since its original in float32 "
-        "is not at hand; answers are compared with its own",
-        graph_file,
-    )
-
-
 def _announce(step: int, sentence: str) -> None:
     logger.info("[%d/%d] %s", step, _STEPS, sentence)
 
@@ -188,7 +179,9 @@ def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
             "transformers to render: export it from its original weights (make export)"
         )
     if checkpoint.task == "multi_vector":
-        raise ExportError(_MORE)
+        raise ExportError(
+            "the model has a vector for each token: export it from its original weights"
+        )
 
 
 def _token_vectors(heads: TokenHeads) -> tuple[TokenVectors, ...]:
@@ -219,18 +212,16 @@ def _make_files(
             f"{error}: to prepare a model from ONNX install the extra `prepare`, or export it "
             "elsewhere"
         ) from None
-    weights: Weights = {}
     scratch = folder / _SCRATCH
     served = folder / TOKENIZER_FILE
     tokenizer_file.write(checkpoint.tokenizer, served, lower_case=checkpoint.lower_case)
     found = source_graph.open_graph(graph_file, scratch, checkpoint.task)
+    weights = _weights(checkpoint, needed=found.answer is None)
     # Someone waits for a server: it proves a lower precision at its start, over fewer probes.
     texts = probes.for_task(checkpoint.task, checkpoint.max_input_length, prose=0)
     _announce(2, f"running {graph_file} over {len(texts)} probe texts")
     checkpoint = graph_answer.settle(wanted.source, served, found, checkpoint, texts, weights)
     head = checkpoint.head
-    if head is not None and any(layer.shapes for layer in head.layers):
-        raise ExportError(_MORE)
     for note in checkpoint.notes:
         logger.info("%s", note)
     answers = onnx_reference.compute(served, found, checkpoint, texts, weights)
@@ -242,6 +233,17 @@ def _make_files(
     names = heads.finish(bare, folder, checkpoint.task, head or checkpoint.splade, weights)
     shutil.rmtree(scratch)
     return _Made(names, checkpoint, found.quantized, found.rows)
+
+
+def _weights(checkpoint: Checkpoint, *, needed: bool) -> Weights:
+    """Those of the layers behind the encoder; a graph may have them in itself, and need none."""
+    try:
+        return safetensors_file.load(checkpoint.layers)
+    except ExportError as error:
+        if needed:
+            raise
+        logger.info("the graph's own vectors are looked at alone: %s", error)
+        return {}
 
 
 def _source(wanted: Preparation, checkpoint: Checkpoint) -> Source:

@@ -129,8 +129,21 @@ def _wanted(model_id: str, names: list[str], onnx_file: str | None) -> list[str]
     if snapshot.MODULES_FILE not in names:  # then the card may say what the model is
         described.append(model_card.FILE_NAME)
     descriptions = [name for name in names if any(fnmatch(name, one) for one in described)]
+    _refuse_pickled_layers(model_id, names)
+    layers = [name for name in names if fnmatch(name, snapshot.LAYER_WEIGHTS)]
     weights = [name for name in names if fnmatch(name, f"{graph}?*")]
-    return [*descriptions, *weights, graph]
+    return [*descriptions, *layers, *weights, graph]
+
+
+def _refuse_pickled_layers(model_id: str, names: list[str]) -> None:
+    """Say before anything is fetched that a layer's weights cannot be read without PyTorch."""
+    for name in names:
+        safe = f"{name.rpartition('/')[0]}/model.safetensors"
+        if fnmatch(name, snapshot.LAYER_PICKLES) and safe not in names:
+            raise ExportError(
+                f"{model_id}: {name} is a pickle, which only PyTorch reads safely; run: make "
+                f"export MODEL_ID={model_id}"
+            )
 
 
 def _fetch_file(model_id: str, commit: str, name: str, cache: Path) -> Path:

@@ -1,5 +1,6 @@
 """Precisions: the graphs of an exported folder, the float32 one and those made from it."""
 
+import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,8 +9,11 @@ from typing import Literal, get_args
 from app.inference.manifest import PROBES_FILE, Dtype, Graph
 from app.inference.probes import Probes
 from export.checkpoint import Checkpoint
-from export.describe import Names, exact
+from export.describe import Names, exact, quantized
+from export.errors import ExportError
 from export.fingerprint import lossy
+
+logger = logging.getLogger(__name__)
 
 # What may be asked for; of these only the last two have graphs of their own.
 PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16", "int8"]
@@ -27,6 +31,26 @@ def read(values: Iterable[str]) -> tuple[Dtype, ...]:
             choices = ", ".join(get_args(PrecisionChoice))
             raise ValueError(f"{name!r} is not a precision: choose from {choices}")
     return tuple(dtype for dtype in OWN if dtype in names)
+
+
+def as_found(
+    names: Names, rows: int | None, wanted: Sequence[Dtype], file: Path
+) -> tuple[Graph, ...]:
+    """The one graph of a model that was quantized before it came here, and what it is worth.
+
+    Raises: ExportError where another precision is asked for.
+    """
+    others = [one for one in wanted if one != "int8"]
+    if others:
+        raise ExportError(
+            f"--dtype {others[0]}: {file} is quantized to 8 bits: use --dtype int8 or auto"
+        )
+    logger.warning(
+        "%s is quantized to 8 bits: what that costs is not known, since its original in float32 "
+        "is not at hand; answers are compared with its own",
+        file,
+    )
+    return (quantized(names, rows),)
 
 
 def make(

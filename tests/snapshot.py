@@ -5,13 +5,18 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import onnx
+from safetensors.numpy import save_file
 
 from app.inference.snapshot import cache_name
 from tests import tiny
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 OTHER_COMMIT = "f" * 40
+_random = np.random.default_rng(11)
+DENSE = _random.normal(size=(20, tiny.DIMENSIONS)).astype(np.float32)
+BIAS = _random.normal(size=len(DENSE)).astype(np.float32)
 
 
 def encoder() -> onnx.ModelProto:
@@ -45,6 +50,21 @@ def write_folder(folder: Path, model: onnx.ModelProto | None = None) -> Path:
         (folder / name).write_text(json.dumps(content))
     tiny.tokenizer().save(str(folder / "tokenizer.json"))
     onnx.save(model or encoder(), folder / "onnx/model.onnx")
+    return folder
+
+
+def with_dense(folder: Path) -> Path:
+    """The same with a Dense layer of tanh between its pooling and its Normalize, as LaBSE has."""
+    write_folder(folder)
+    modules = json.loads((folder / "modules.json").read_text())
+    modules.insert(2, {"type": "sentence_transformers.models.Dense", "path": "2_Dense"})
+    (folder / "modules.json").write_text(json.dumps(modules))
+    (folder / "2_Dense").mkdir()
+    outputs, inputs = DENSE.shape
+    config = {"in_features": inputs, "out_features": outputs, "bias": True}
+    (folder / "2_Dense/config.json").write_text(json.dumps(config))
+    weights = {"linear.weight": DENSE, "linear.bias": BIAS}
+    save_file(weights, folder / "2_Dense/model.safetensors", metadata={"format": "pt"})
     return folder
 
 

@@ -23,7 +23,7 @@ from tests import hub as hubs
 from tests import tiny
 from tests.hub import COMMIT, Hub
 from tests.process import Server
-from tests.snapshot import contents, write_cache, write_folder
+from tests.snapshot import DENSE, contents, with_dense, write_cache, write_folder
 
 MODEL = "org/small"
 GRAPH = "onnx/model.onnx"
@@ -157,6 +157,44 @@ def test_a_graph_is_fetched_by_its_name_and_no_other(
         "onnx/model_quantized.onnx: name one with --onnx-file (ONNX_FILE), or run: make export "
         f"MODEL_ID={MODEL}"
     )
+
+
+def test_weights_of_a_layer_are_fetched_before_the_graph(
+    environment: dict[str, str], hub: Hub, tmp_path: Path
+) -> None:
+    folder = hub.repositories[MODEL]
+    shutil.rmtree(folder)
+    with_dense(folder)
+    held = tmp_path / "held"  # a cache that an earlier version left, without them
+    shutil.copytree(folder, held, ignore=shutil.ignore_patterns("*.safetensors"))
+    write_cache(tmp_path / "data", held, COMMIT, model=MODEL)
+    assert prepare(settings_for(tmp_path), environment).dimensions == len(DENSE)
+    assert hub.sent("2_Dense/model.safetensors")
+    shutil.rmtree(tmp_path / "data")
+    prepare(settings_for(tmp_path), environment)
+    asked = [one.path for one in hub.sent("")]
+    weights, graph = (
+        max(place for place, path in enumerate(asked) if path.endswith(name))
+        for name in ("2_Dense/model.safetensors", GRAPH)
+    )
+    assert weights < graph
+
+
+def test_a_layer_s_pickle_is_refused_before_anything_is_fetched(
+    environment: dict[str, str], hub: Hub, tmp_path: Path
+) -> None:
+    folder = hub.repositories[MODEL]
+    (folder / "2_Dense").mkdir()
+    (folder / "2_Dense/pytorch_model.bin").write_bytes(b"weights")
+    (folder / "0_Transformer").mkdir()
+    (folder / "0_Transformer/pytorch_model.bin").write_bytes(b"of the encoder")
+    assert fault(settings_for(tmp_path), environment) == (
+        f"{MODEL}: 2_Dense/pytorch_model.bin is a pickle, which only PyTorch reads safely; run: "
+        f"make export MODEL_ID={MODEL}"
+    )
+    assert not any(path.is_file() for path in (tmp_path / "data").rglob("*"))
+    (folder / "2_Dense/pytorch_model.bin").unlink()
+    assert prepare(settings_for(tmp_path), environment).pooling == "mean"
 
 
 @pytest.mark.parametrize("revision", ["v1", COMMIT])

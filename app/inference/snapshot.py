@@ -18,6 +18,10 @@ _FOLDER = "onnx"
 _GRAPHS = (GRAPH_FILE, f"{_FOLDER}/{GRAPH_FILE}")
 _COARSE = re.compile(r"(^|_)(q4|q4f16|bnb4|int4|uint4)($|_)")
 MODULES_FILE = "modules.json"
+# Of the layers behind an encoder, which lies in no folder of its own or in the first, as `0_…`.
+LAYER_WEIGHTS = "[1-9]*_*/model.safetensors"
+LAYER_PICKLES = "[1-9]*_*/pytorch_model.bin"
+_DENSE = "[1-9]*_Dense"
 _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
@@ -67,13 +71,15 @@ def graph_name(names: Iterable[str], wanted: str | None = None) -> str | None:
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether it is known how a model is pooled; of a snapshot in a cache it may not be.
+    """Whether it is known how a model is pooled, and by which weights; in a cache it may not be.
 
     Transformers and Optimum fetch a graph without the files that say so. What a repository does
     not have, the Hub's own library notes in `.no_exist`.
     """
-    if folder.parent.name != "snapshots" or (folder / MODULES_FILE).is_file():
+    if folder.parent.name != "snapshots":
         return True
+    if (folder / MODULES_FILE).is_file():
+        return all((one / "model.safetensors").is_file() for one in folder.glob(_DENSE))
     return absence(folder, MODULES_FILE).is_file() or _classifies(folder)
 
 
@@ -112,7 +118,8 @@ def is_coarse(name: str) -> bool:
 
 def digest(folder: Path, graph: Path) -> str:
     """SHA-256 over names and contents of all files that a prepared model may come from."""
-    paths = {*folder.rglob("*.json"), *graph.parent.glob(f"{graph.name}*")}
+    weights = {*folder.glob(LAYER_WEIGHTS), *graph.parent.glob(f"{graph.name}*")}
+    paths = {*folder.rglob("*.json"), *weights}
     files = {
         path.relative_to(folder).as_posix(): file_digest(path) for path in paths if path.is_file()
     }
