@@ -361,7 +361,7 @@ def _check_numbers(manifest: Manifest) -> None:
     for route in manifest.routes:
         bounds[f"max_input_length of {route.name}"] = (route.max_input_length, 1, LARGEST)
     for token in manifest.pair_text.ending if manifest.pair_text else ():
-        bounds[f"pair_text.ending: {token}"] = (token, 0, vocabulary - 1)
+        bounds["pair_text.ending"] = (token, 0, vocabulary - 1)
     for name, (number, least, most) in bounds.items():
         if not least <= number <= most:
             raise Misfit(f"{name}: {number} is not between {least} and {most}")

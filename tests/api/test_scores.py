@@ -1,5 +1,6 @@
 """Scores: ranked by what was computed, printed as the checkpoint and the request ask for."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,8 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
-from app.inference.manifest import Activation, Task
+from app.inference.manifest import CHATTING, Activation, Manifest, Task
+from app.inference.pair_text import PairText
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import post, request
@@ -141,3 +143,31 @@ def test_a_relevance_is_a_number_from_0_to_1_whatever_the_labels_are_printed_by(
 def test_only_scores_have_an_activation(make_kind: MakeKind) -> None:
     assert request(make_kind("embedding"), "GET", "/info").json["activation"] is None
     assert request(make_kind("reranker"), "GET", "/info").json["activation"] == "sigmoid"
+
+
+@pytest.fixture
+def chatting(make_service: MakeService, tmp_path: Path) -> tuple[Service, ASGIApp]:
+    """A service over a reranker that reads a pair as one text."""
+    tiny.build(tmp_path, "reranker", gain=1)
+    how = PairText("the ", " sat ", " e", trims=True)
+    replace(Manifest.read(tmp_path), schema=CHATTING, pair_text=how).write(tmp_path)
+    return make_service(model_id=str(tmp_path))
+
+
+def test_a_pair_that_is_read_as_one_text_is_scored_as_that(
+    chatting: tuple[Service, ASGIApp],
+) -> None:
+    body = {"query": " cat", "texts": ["dog ", "mat"], "raw_scores": True}
+    found = {one["index"]: one["score"] for one in post(chatting[1], "/rerank", body).json}
+    for place, text in enumerate(("the cat sat dog e", "the cat sat mat e")):
+        ids = tiny.ids_of(text)[1:-1]
+        expected = tiny.logits("reranker", ids, np.zeros_like(ids), 1)[0]
+        assert found[place] == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_model_that_reads_nothing_but_pairs_is_probed_by_one(
+    chatting: tuple[Service, ASGIApp],
+) -> None:
+    service, app = chatting
+    assert post(app, "/predict", {"inputs": "the cat"}).status == 422
+    asyncio.run(service.engine.probe())

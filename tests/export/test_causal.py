@@ -33,6 +33,10 @@ OWN = (
     "{{ messages | selectattr('role', 'eq', 'query') | map(attribute='content') | first | trim }}"
     "<|im_end|>\nA:"
 )
+OF_ANOTHER_CHAT = (
+    "{% for m in messages if m.role in ('user', 'assistant') %}"
+    "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
+)
 QUERY = "how long must the dough rest?"
 TEXTS = [
     "Let it rest for an hour.",
@@ -60,7 +64,10 @@ def write(folder: Path, positions: int, template: str | None = None) -> Path:
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its prompt stands in its model card alone; 512 tokens, most of which that takes."""
-    return write(tmp_path_factory.mktemp("published") / "Qwen3-Reranker-0.6B", 512)
+    folder = write(tmp_path_factory.mktemp("published") / "Qwen3-Reranker-0.6B", 512)
+    path = folder / "tokenizer_config.json"
+    write_json(path, json.loads(path.read_text()) | {"chat_template": OF_ANOTHER_CHAT})
+    return folder
 
 
 @pytest.fixture(scope="module")

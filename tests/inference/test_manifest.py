@@ -8,6 +8,7 @@ import pytest
 
 from app.inference import bounded
 from app.inference.manifest import FILE_NAME, Manifest, ManifestError
+from app.inference.pair_text import PairText
 from tests import tiny
 
 
@@ -91,6 +92,31 @@ def test_routes_that_do_not_fit_are_refused(
     files = Manifest.read(folder).files | {"other.onnx": "0" * 64}
     whole = {"schema": 2, "routes": [OWN, APART], "default_route": None, "files": files}
     rewrite(folder, **whole | changes)
+    with pytest.raises(ManifestError, match=re.escape(fault)):
+        Manifest.read(folder)
+
+
+CHAT = {"before": "Q: ", "between": " D: ", "after": " A:", "ending": [5, 6]}
+
+
+def test_a_pair_text_is_read_under_a_schema_of_its_own(folder: Path) -> None:
+    rewrite(folder, schema=3, pair_text=CHAT)
+    assert Manifest.read(folder).pair_text == PairText("Q: ", " D: ", " A:", ending=(5, 6))
+
+
+@pytest.mark.parametrize(
+    ("changes", "fault"),
+    [
+        ({"schema": 1}, "pair_text: it is what schema 3 is for"),
+        ({"pair_text": None}, "pair_text: it is what schema 3 is for"),
+        ({"pair_text": CHAT | {"ending": [10**6]}}, "pair_text.ending: 1000000 is not between"),
+        ({"pair_text": CHAT | {"after": 1}}, "pair_text.after: 1 is not of type str"),
+    ],
+)
+def test_a_pair_text_that_does_not_fit_is_refused(
+    folder: Path, changes: dict[str, Any], fault: str
+) -> None:
+    rewrite(folder, **{"schema": 3, "pair_text": CHAT} | changes)
     with pytest.raises(ManifestError, match=re.escape(fault)):
         Manifest.read(folder)
 
