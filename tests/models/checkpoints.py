@@ -11,6 +11,12 @@ from typing import Any
 from tests.models.tiny_models import LENGTH, TINY_MODELS, TinyModel
 from tests.models.tiny_tokenizers import FAMILIES, build
 
+_CHAT = (
+    "Q: {{ messages | selectattr('role', 'eq', 'query') | map(attribute='content') | first }}\n"
+    "D: {{ messages | selectattr('role', 'eq', 'document') | map(attribute='content') | first }}\n"
+    "A:"
+)
+
 
 def write(model: TinyModel, folder: Path, side: str = "right") -> Path:
     """Make the folder: weights, tokenizer, and what sentence-transformers writes beside them."""
@@ -36,6 +42,8 @@ def write(model: TinyModel, folder: Path, side: str = "right") -> Path:
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": LENGTH})
     if model.task in {"embedding", "splade"}:
         _write_modules(model, folder)
+    if model.answers:
+        (folder / "chat_template.jinja").write_text(_CHAT)
     return folder
 
 

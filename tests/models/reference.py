@@ -17,6 +17,8 @@ def main(asked_file: str, answers_file: str) -> None:
     """Answer what the first file asks into the second."""
     asked = json.loads(Path(asked_file).read_text())
     vectors = {"embedding": _dense, "splade": _sparse}.get(asked["task"], _scores)
+    if (Path(asked["folder"]) / "chat_template.jinja").is_file():
+        vectors = _chats
     np.save(answers_file, vectors(asked["folder"], asked["questions"]))
 
 
@@ -55,6 +57,14 @@ def _scores(folder: str, questions: list[dict[str, Any]]) -> NDArray[np.float32]
         scores = logits.softmax(dim=0) if len(logits) > 1 else logits.sigmoid()
         rows.append(scores.numpy())
     return np.stack(rows)
+
+
+def _chats(folder: str, questions: list[dict[str, Any]]) -> NDArray[np.float32]:
+    from sentence_transformers import CrossEncoder
+
+    model = CrossEncoder(folder, device="cpu", local_files_only=True)
+    pairs = [(one["text"], one["other"]) for one in questions]
+    return np.asarray(model.predict(pairs, batch_size=1), np.float32)[:, None]
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ class TinyModel:
     dense: int = 0  # outputs of a Dense layer behind the pooling; 0 for none
     prompts: Mapping[str, str] = field(default_factory=dict)
     include_prompt: bool = True  # whether the tokens of a prompt are pooled
+    answers: bool = False  # whether it scores a pair by the next token, yes or no
     environment: Environment = "transformers4"
 
 
@@ -250,6 +251,15 @@ TINY_MODELS: tuple[TinyModel, ...] = (
             ("llama", "Llama", "llama", _LLAMA),
         )
         for task, labels in _SCORING
+    ),
+    TinyModel(
+        "qwen3-yes-or-no",
+        "Qwen3ForCausalLM",
+        "qwen-reranker",
+        _QWEN3,
+        task="reranker",
+        sides=_BOTH,
+        answers=True,
     ),
     TinyModel("nomic-mean", "NomicBertModel", "bert", _NOMIC, environment="transformers5"),
     *_headed("nomic", "NomicBert", _NOMIC, "transformers5"),
