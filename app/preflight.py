@@ -82,7 +82,7 @@ def require_room(settings: Settings, prompt: str | None, tokenization: Tokenizat
     Raises: StartupError naming the option.
     """
     option = "--default-prompt" if settings.default_prompt else "--default-prompt-name"
-    if prompt is None or not (settings.default_prompt or settings.default_prompt_name):
+    if not prompt or not (settings.default_prompt or settings.default_prompt_name):
         return
     try:
         tokens = len(tokenization.tokens_now(prompt, add_special_tokens=True, prompt=None))

@@ -91,7 +91,7 @@ def test_a_prompt_that_leaves_no_room_for_inputs_is_refused(
 ) -> None:
     longest = tiny.build(tmp_path).max_input_length
     fits, fills = ("cat " * (longest - specials) for specials in (3, 2))
-    write_prompts(tmp_path, {"fits": fits, "fills": fills, "huge": "cat" * 1_000_000})
+    write_prompts(tmp_path, {"none": "", "fits": fits, "fills": fills, "huge": "cat" * 1_000_000})
 
     def asked(name: str, text: str) -> Settings:
         given: dict[str, Any] = {"default_prompt_name": name} if named else {"default_prompt": text}
@@ -112,8 +112,9 @@ def test_a_prompt_that_leaves_no_room_for_inputs_is_refused(
     )
     with pytest.raises(StartupError, match=f"^{option}: .*characters"):
         application.build(asked("huge", "cat" * 1_000_000))
-    service = application.build(asked("fits", fits))
-    asyncio.run(service.engine.close(1))
+    for name, text in {"none": "", "fits": fits}.items():
+        service = application.build(asked(name, text))
+        asyncio.run(service.engine.close(1))
 
 
 def write_prompts(folder: Path, prompts: dict[str, str]) -> None:

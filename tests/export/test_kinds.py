@@ -53,7 +53,7 @@ def load() -> Load:
 
 def ask(folder: Path, path: str, body: Any) -> Any:
     """What an exported folder answers when it is served."""
-    settings = Settings(model_id=str(folder))
+    settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
     service = build(settings)
     reply = post(create_app(service, settings), path, body)
     asyncio.run(service.engine.close())
