@@ -20,8 +20,8 @@ _GENERATOR = "ForCausalLM"
 _RANKS = "text-ranking"  # the Hub's word for it in a model card
 _EMBEDS = frozenset({"feature-extraction", "sentence-similarity"})
 _ROLES = tuple(re.compile(rf"""(['"]){role}\1""") for role in ("query", "document"))
-# Settings that change logits behind the last layer, and how each is read.
-_LOGIT_SETTINGS = ("final_logit_softcapping", "logit_scale", "logits_scaling", "lm_head_multiplier")
+_SOFTCAPPING = "final_logit_softcapping"  # bends logits behind the last layer
+_FACTORS = ("logit_scale", "logits_scaling", "lm_head_multiplier")  # of logits; 1 changes nothing
 
 # What Qwen3-Reranker was trained with and is published with: in its model card, in no file.
 _QWEN = re.compile(r"qwen3-reranker", re.IGNORECASE)
@@ -61,9 +61,11 @@ def find(folder: Path, config: Document, modules: SentenceModules, name: str) ->
     found = _found(folder, encoder, config, modules, name)
     if found is None:
         return None
-    for key in _LOGIT_SETTINGS:
-        if config.number(key) not in {None, 1}:
-            raise ExportError(f"config.json: {key} is not supported: choose another reranker")
+    changed = [key for key in _FACTORS if config.number(key) not in {None, 1}]
+    if config.number(_SOFTCAPPING):
+        changed.append(_SOFTCAPPING)
+    if changed:
+        raise ExportError(f"config.json: {changed[0]} is not supported: choose another reranker")
     return found
 
 
