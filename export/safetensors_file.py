@@ -60,7 +60,7 @@ def read(path: Path, shapes: Shapes) -> Tensors:
         raise ExportError(f"{path} is damaged: fetch the model again")
     try:
         header = json.loads(content[_PREFIX : _PREFIX + length])
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ExportError(f"{path} is damaged: fetch the model again") from None
     names = set(header) - {_METADATA} if isinstance(header, dict) else set()
     if names != set(shapes):
@@ -74,7 +74,9 @@ def _tensor(
     declared: Any, values: memoryview, where: str, wanted: tuple[int | None, ...]
 ) -> NDArray[np.float32]:
     match declared:
-        case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(start), int(end)]}:
+        case {"dtype": str(kind), "shape": [*shape], "data_offsets": [int(start), int(end)]} if all(
+            type(size) is int for size in shape
+        ):
             pass
         case _:
             raise ExportError(f"{where} is damaged: fetch the model again")

@@ -104,6 +104,11 @@ def file_with(header: object, values: bytes = b"") -> bytes:
         (file_with([]), "holds nothing instead of x"),
         (file_with({"y": {}}), "holds y instead of x"),
         (file_with({"x": {}}), "x is damaged"),
+        (file_with(b"[" * 100_000), "is damaged"),
+        (
+            file_with({"x": {"dtype": "F32", "shape": [2.0], "data_offsets": [0, 8]}}, b"12345678"),
+            "x is damaged",
+        ),
         (
             file_with({"x": {"dtype": "F32", "shape": [2], "data_offsets": [0, 8]}}, b"1234"),
             "x is damaged",
