@@ -30,6 +30,7 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     level = ("--log-level", "warn,app.api.spans=off")
     with Server("--model-id", str(tiny_model), *level, log=log) as running:
         running.wait_ready()
+        embed(running)  # the queue is counted from the first request on
         yield running
         running.signal()
         assert running.process.wait(30) == 0
@@ -55,6 +56,12 @@ def await_as_before(server: Server, open_files: int) -> None:
         while not lines >= FREE or files(server) > open_files + 1:  # our own connection
             connection.request("GET", "/metrics")
             lines = set(connection.getresponse().read().decode().splitlines())
+    embed(server)
+
+
+def embed(server: Server) -> None:
+    """Ask for vectors, which must be right."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
         connection.request("POST", "/embed", BODY, {"content-type": "application/json"})
         answer = connection.getresponse()
         assert answer.status == 200
