@@ -58,7 +58,7 @@ class Container:
         if self.key:
             headers["authorization"] = f"Bearer {self.key}"
         request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return json.load(answer)
 
     def wait_healthy(self) -> None:

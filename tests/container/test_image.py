@@ -112,9 +112,10 @@ def test_an_idle_service_stops_before_it_would_be_killed(image: str) -> None:
 
 def test_requests_in_flight_are_answered_after_the_signal(image: str) -> None:
     body = json.dumps({"inputs": LONG_TEXT})
-    with running(image) as found:
+    # On a busy machine they take longer than the 25 seconds that requests have by default.
+    with running(image, "--shutdown-seconds", "280") as found:
         connections = [
-            http.client.HTTPConnection("127.0.0.1", found.port, timeout=60)
+            http.client.HTTPConnection("127.0.0.1", found.port, timeout=300)
             for _ in range(IN_FLIGHT)
         ]
         for connection in connections:
