@@ -89,7 +89,7 @@ def test_batches_in_any_order_at_once_equal_sentence_transformers(
 def test_a_vector_is_the_same_in_any_company_after_any_start_on_any_threads(
     client: openai.OpenAI, threads: int
 ) -> None:
-    some = TEXTS[::8]
+    some = TEXTS[::16]
     before = np.concatenate([embed(client, [text]) for text in some])
     other = Server(*EXACT, "--threads", str(threads))
     dice = random.Random(threads)

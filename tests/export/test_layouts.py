@@ -20,6 +20,8 @@ from tests.export.layouts import LAYOUTS
 from tests.hub import COMMIT, Hub
 from tests.process import Server
 
+pytestmark = pytest.mark.slow
+
 library: Any = transformers
 Start = Callable[..., subprocess.Popen[str]]
 
@@ -73,7 +75,6 @@ def fetched(home: Path, name: str) -> set[str]:
     return {str(path.relative_to(snapshot)) for path in snapshot.rglob("*") if path.is_file()}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_exported_and_served_by_name(
     hub: Hub, start_export: Start, tmp_path: Path, name: str
@@ -140,9 +141,7 @@ def load(path: Path) -> torch.nn.Linear:
     return linear
 
 
-@pytest.mark.parametrize(
-    "name", ["BAAI/bge-small-en-v1.5", pytest.param("BAAI/bge-m3", marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize("name", ["BAAI/bge-small-en-v1.5", "BAAI/bge-m3"])
 def test_served_by_name_from_the_graph_in_the_repository(
     hub: Hub, tmp_path: Path, name: str
 ) -> None:

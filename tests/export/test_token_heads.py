@@ -78,7 +78,7 @@ def test_a_checkpoint_without_them_has_none(bert: Path) -> None:
     ("missing", "lexical", "multi_vector"),
     [
         (COLBERT, Lexical((0, 1, 2, 3)), None),
-        (SPARSE, None, MultiVector(0)),
+        pytest.param(SPARSE, None, MultiVector(0), marks=pytest.mark.slow),
     ],
 )
 def test_one_head_is_exported_without_the_other(
