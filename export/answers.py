@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.inference.batch import TokenizedInput
 from app.inference.probes import Probes, ProbeText
 from export.checkpoint import Checkpoint
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,9 +41,8 @@ def answered(
     except ExportError:
         raise
     except Exception as error:  # what a strange config.json makes of a model is anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ExportError(
-            f"the original model in {checkpoint.folder} cannot be run: {reason}"
+            f"the original model in {checkpoint.folder} cannot be run: {first_line(error)}"
         ) from error
     vectors = np.stack([one.vector for one in answers])
     if checkpoint.task != "multi_vector" and vectors.shape[1] != checkpoint.dimensions:

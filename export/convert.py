@@ -14,7 +14,7 @@ from optimum.exporters.tasks import TasksManager
 from app.inference.manifest import Task
 from export import clip
 from export.checkpoint import Checkpoint
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 
 # What optimum calls each kind of model, which decides what the graph ends in.
 _TASKS: Mapping[Task, str] = MappingProxyType(
@@ -70,6 +70,5 @@ def convert(checkpoint: Path, folder: Path, task: Task = "embedding") -> Path:
             )
         # What optimum and torch's exporter raise for a model that they cannot convert.
         except (ValueError, KeyError, NotImplementedError, ImportError, RuntimeError) as error:
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ExportError(f"the conversion to ONNX failed: {reason}") from error
+            raise ExportError(f"the conversion to ONNX failed: {first_line(error)}") from error
     return folder / "model.onnx"

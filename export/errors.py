@@ -3,3 +3,8 @@
 
 class ExportError(Exception):
     """The model cannot be exported; the message names the cause and the remedy in one line."""
+
+
+def first_line(error: Exception) -> str:
+    """What a library said, as a part of such a message: its first line, or else its name."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

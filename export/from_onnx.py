@@ -107,7 +107,7 @@ def prepare(wanted: Preparation) -> Path:
         checkpoint = replace(checkpoint, tokens=TokenHeads())
         made = _make_files(folder, wanted, graph_file, checkpoint)
         checkpoint = made.checkpoint
-        weights = sorted(graph_file.parent.glob(f"{graph_file.name}*"))
+        weights = snapshot.graph_files(graph_file)
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
         if made.quantized:
             graphs = precisions.as_found(made.names, made.rows, wanted.dtypes, graph_file)

@@ -23,7 +23,7 @@ from huggingface_hub.errors import (
 
 from app.inference import snapshot
 from export import model_card, routers, token_heads
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +131,7 @@ def _wanted(model_id: str, names: list[str], onnx_file: str | None) -> list[str]
     descriptions = [name for name in names if any(fnmatch(name, one) for one in described)]
     _refuse_pickled_layers(model_id, names)
     layers = [name for name in names if fnmatch(name, snapshot.LAYER_WEIGHTS)]
-    weights = [name for name in names if fnmatch(name, f"{graph}?*")]
+    weights = [name for name in names if name.startswith(graph) and name != graph]
     return [*descriptions, *layers, *weights, graph]
 
 
@@ -218,5 +218,4 @@ def _failed(model_id: str, error: Exception) -> ExportError:
             f"{model_id} cannot be fetched: the Hub refuses the token, or wants one "
             f"({answer.status_code}): set HF_TOKEN to a token that may read it"
         )
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ExportError(f"{model_id} cannot be fetched: {reason}")
+    return ExportError(f"{model_id} cannot be fetched: {first_line(error)}")

@@ -17,7 +17,7 @@ from app.inference.batch import TokenizedInput
 from app.inference.probes import Probes, ProbeText
 from export import numpy_head, probes, splade
 from export.checkpoint import Checkpoint
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 from export.layers import Weights
 from export.source_graph import SourceGraph
 
@@ -94,7 +94,7 @@ class Found:
         try:
             [found] = self.session.run([output], _feed(self.graph, tokens))
         except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
-            raise ExportError(f"{self.graph.path} cannot be run: {_first_line(error)}") from None
+            raise ExportError(f"{self.graph.path} cannot be run: {first_line(error)}") from None
         vectors: Vector = found
         return vectors
 
@@ -128,7 +128,7 @@ def _tokenizer(path: Path, max_length: int) -> Any:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # noqa: BLE001  # the library raises bare Exception
-        raise ExportError(f"{path} cannot be loaded: {_first_line(error)}") from None
+        raise ExportError(f"{path} cannot be loaded: {first_line(error)}") from None
     tokenizer.no_padding()
     tokenizer.enable_truncation(max_length, direction="right")
     return tokenizer
@@ -151,7 +151,7 @@ def _session(path: Path, *, as_written: bool) -> Any:
             path, options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
-        raise ExportError(f"{path} cannot be loaded: {_first_line(error)}") from None
+        raise ExportError(f"{path} cannot be loaded: {first_line(error)}") from None
 
 
 def _feed(graph: SourceGraph, tokens: TokenizedInput) -> dict[str, NDArray[np.int64]]:
@@ -165,7 +165,3 @@ def _feed(graph: SourceGraph, tokens: TokenizedInput) -> dict[str, NDArray[np.in
         "position_ids": np.arange(len(tokens))[np.newaxis],
     }
     return {name: every[name] for name in graph.inputs}
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

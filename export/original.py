@@ -19,7 +19,7 @@ from app.inference.spellings import PoolingChoice
 from export import clip, clip_text, weight_files
 from export.checkpoint import Checkpoint
 from export.documents import Document
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 
 # Attributes of `transformers`, since its classes carry no types.
 _CLASSES: Mapping[Task, str] = MappingProxyType(
@@ -153,8 +153,7 @@ def _class(checkpoint: Checkpoint) -> Any:
 
 
 def _failure(files: str, error: Exception) -> ExportError:
-    reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-    return ExportError(f"transformers cannot load {files}: {reason}")
+    return ExportError(f"transformers cannot load {files}: {first_line(error)}")
 
 
 def _check_weights(folder: Path) -> None:

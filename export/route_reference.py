@@ -18,7 +18,7 @@ from sentence_transformers.base.modules import Transformer
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import Task
 from app.inference.probes import Probes
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 
 _QUIETLY = {"batch_size": 1, "show_progress_bar": False}
 
@@ -48,8 +48,8 @@ def compute(
             _listen(model, heard)
             vectors = [_vector(model, name, text) for name, text in asked]
     except Exception as error:  # what a strange checkpoint makes of the library is anything
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExportError(f"sentence-transformers cannot run {folder}: {reason}") from error
+        said = first_line(error)
+        raise ExportError(f"sentence-transformers cannot run {folder}: {said}") from error
     names, texts = zip(*asked, strict=True)
     inputs = tuple(TokenizedInput(ids.reshape(-1)) for ids in heard)
     return Probes(texts, inputs, np.stack(vectors), names=names)

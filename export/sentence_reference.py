@@ -28,6 +28,7 @@ from export import chats, clip, probes
 from export.answers import Answer, answered
 from export.chats import Chat
 from export.checkpoint import Checkpoint
+from export.errors import first_line
 from export.head_reference import for_tokens
 from export.layers import Weights
 from export.original import Loading
@@ -70,8 +71,7 @@ def compute(
             say = _predict if checkpoint.task == "reranker" else _encode
             say(model, texts[:1], "")
         except Exception as error:  # what a strange checkpoint makes of the library is anything
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise Unloadable(reason) from error
+            raise Unloadable(first_line(error)) from error
         chat = chats.ask(model, checkpoint) if checkpoint.task == "reranker" else Chat()
         listener = _Listener(model)
 

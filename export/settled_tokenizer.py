@@ -20,7 +20,7 @@ from export import checkpoint as checkpoints
 from export import original, probes
 from export.checkpoint import Checkpoint
 from export.documents import Document, read_json
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 from export.kinds import CHOICES, chosen
 
 _LENGTH = 128  # words in the longest texts that are compared, halved
@@ -111,8 +111,7 @@ def _difference(
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises nothing narrower
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise ExportError(f"{path} cannot be read: {reason}") from error
+        raise ExportError(f"{path} cannot be read: {first_line(error)}") from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
     found = (tokenizer.encode(*([text] if isinstance(text, str) else text)) for text in texts)

@@ -20,9 +20,10 @@ from app.inference.manifest import (
     TOKEN_EMBEDDINGS,
     Task,
 )
+from app.inference.snapshot import graph_files
 from export import converted_graph, graph_forms
 from export.converted_graph import ENCODER_OUTPUT, GRAPH_ANSWER
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 
 _TOKEN_OUTPUTS = (ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
 # What converters call the vector of a whole text. BERT was pretrained by `pooler_output`: not that.
@@ -55,11 +56,6 @@ class SourceGraph:
     rows: int | None = None  # at most so many in a run, where its answers would depend on more
 
 
-def files(graph: Path) -> list[Path]:
-    """A graph and the files of its weights, whose names begin with its own."""
-    return sorted(graph.parent.glob(f"{graph.name}*"))
-
-
 def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
     """Check a snapshot's graph; one with weights in files of their own is copied to `folder`.
 
@@ -78,7 +74,7 @@ def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
         graph = _widened(graph, folder)
         proto = _load(graph, weights=False).graph
     elif outside:
-        for path in files(graph):
+        for path in graph_files(graph):
             shutil.copyfile(path, folder / path.name)
         graph = folder / graph.name
     inputs = tuple(item.name for item in _inputs(proto, graph))
@@ -124,7 +120,7 @@ def bare(source: SourceGraph, width: int, path: Path, answer_width: int | None =
     try:
         converted_graph.check(path)
     except onnx.checker.ValidationError as error:
-        raise ExportError(f"{source.path} is damaged: {_first_line(error)}") from None
+        raise ExportError(f"{source.path} is damaged: {first_line(error)}") from None
 
 
 def _load(path: Path, *, weights: bool) -> onnx.ModelProto:
@@ -133,7 +129,7 @@ def _load(path: Path, *, weights: bool) -> onnx.ModelProto:
     except OSError:
         raise
     except Exception as error:  # noqa: BLE001  # the errors of protobuf and onnx share no narrower base
-        raise ExportError(f"{path} cannot be read as ONNX: {_first_line(error)}") from None
+        raise ExportError(f"{path} cannot be read as ONNX: {first_line(error)}") from None
 
 
 def _widened(graph: Path, folder: Path) -> Path:
@@ -183,7 +179,7 @@ def _modern(path: Path) -> onnx.ModelProto:
     except Exception as error:  # noqa: BLE001  # its errors share no narrower base
         raise ExportError(
             f"{path} is of operator set {version} and cannot be brought to {_OPSET}: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from None
 
 
@@ -235,7 +231,3 @@ def _shape(graph: onnx.GraphProto, output: str, dimensions: int) -> tuple[str | 
             "not belong together"
         )
     return ("batch", dimensions) if len(axes) == 2 else ("batch", "sequence", dimensions)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

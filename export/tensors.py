@@ -15,7 +15,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 from export.layers import Layer, Normalize, Shapes, Tensors, Weights
 from export.weight_files import of_layer
 
@@ -81,9 +81,9 @@ def _open(path: Path) -> Any:
             "loaded"
         ) from None
     except (SafetensorError, OSError, RuntimeError, ValueError, EOFError) as error:
-        raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
+        raise ExportError(f"{path} cannot be read: {first_line(error)}") from None
     except (KeyError, TypeError, AttributeError, BadZipFile) as error:  # of a damaged pickle
-        raise ExportError(f"{path} cannot be read: {_first_line(error)}") from None
+        raise ExportError(f"{path} cannot be read: {first_line(error)}") from None
 
 
 def _refuse_compressed(path: Path) -> None:
@@ -104,7 +104,3 @@ def _array(tensor: Any, shape: tuple[int | None, ...], where: str) -> np.ndarray
         raise ExportError(f"{where} is larger than its file: fetch the model again")
     array: np.ndarray[Any, Any] = tensor.to(torch.float32).numpy()
     return array
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

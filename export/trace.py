@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from export.checkpoint import Checkpoint
-from export.errors import ExportError
+from export.errors import ExportError, first_line
 from export.original import takes_types
 
 _OPSET = 18  # as of optimum's graphs
@@ -69,8 +69,7 @@ def trace(model: Any, checkpoint: Checkpoint, folder: Path) -> Path:
                 dynamo=False,  # its graphs run a tenth faster than those of the newer exporter
             )
         except Exception as error:  # torch's errors share no narrower base
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise ExportError(f"the conversion to ONNX failed: {reason}") from error
+            raise ExportError(f"the conversion to ONNX failed: {first_line(error)}") from error
     return path
 
 

@@ -23,7 +23,7 @@ from app import preparation
 from app.errors import StartupError
 from app.inference import repository
 from app.inference.manifest import Manifest
-from app.inference.snapshot import candidates, graph_file, is_whole, roots
+from app.inference.snapshot import candidates, digest, graph_file, graph_files, is_whole, roots
 from app.settings import Settings
 from app.workspace import temporary_folder
 from tests import tiny
@@ -365,6 +365,21 @@ def test_a_graph_is_prepared_by_its_name_past_an_export(
         f"{snapshot} holds no model_int8.onnx, only onnx/model.onnx, onnx/model_fp16.onnx: "
         f"{BY_NAME}"
     )
+
+
+def test_a_graph_is_told_from_others_whatever_its_name_holds(tmp_path: Path) -> None:
+    graph = tmp_path / "model[1].onnx"
+    weights = tmp_path / "model[1].onnx_data"
+    for path in (graph, weights, tmp_path / "model1.onnx"):
+        path.write_bytes(b"1")
+    assert graph_files(graph) == [graph, weights]
+    digests = {digest(tmp_path, graph)}
+    for path in (graph, weights):
+        path.write_bytes(b"2")
+        digests.add(digest(tmp_path, graph))
+    assert len(digests) == 3
+    (tmp_path / "model1.onnx").write_bytes(b"2")
+    assert digest(tmp_path, graph) in digests
 
 
 def test_an_exported_folder_has_its_own_graphs(tmp_path: Path) -> None:

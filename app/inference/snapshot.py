@@ -70,6 +70,12 @@ def graph_name(names: Iterable[str], wanted: str | None = None) -> str | None:
     return min(set(usual).intersection(names), key=usual.index, default=None)
 
 
+def graph_files(graph: Path) -> list[Path]:
+    """A graph and the files of its weights, whose names begin with its own."""
+    beside = (one for one in graph.parent.iterdir() if one.name.startswith(graph.name))
+    return sorted(one for one in beside if one.is_file())
+
+
 def is_whole(folder: Path) -> bool:
     """Whether it is known how a model is pooled, and by which weights; in a cache it may not be.
 
@@ -118,8 +124,7 @@ def is_coarse(name: str) -> bool:
 
 def digest(folder: Path, graph: Path) -> str:
     """SHA-256 over names and contents of all files that a prepared model may come from."""
-    weights = {*folder.glob(LAYER_WEIGHTS), *graph.parent.glob(f"{graph.name}*")}
-    paths = {*folder.rglob("*.json"), *weights}
+    paths = {*folder.rglob("*.json"), *folder.glob(LAYER_WEIGHTS), *graph_files(graph)}
     files = {
         path.relative_to(folder).as_posix(): file_digest(path) for path in paths if path.is_file()
     }

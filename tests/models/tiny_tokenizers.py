@@ -127,6 +127,18 @@ _UNTYPED = ["input_ids", "attention_mask"]
 _WITH_TYPES = ("[CLS] $A [SEP]", "[CLS] $A [SEP] $B:1 [SEP]:1")
 _TWO_ENDS = ("<s> $A </s>", "<s> $A </s> </s> $B </s>")
 
+
+def _qwen(*end: str, model: Callable[..., Any] = _byte_pairs) -> Family:
+    """Qwen's, with a token behind each text or with none."""
+    return Family(
+        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
+        " ".join(("$A", *end)),
+        " ".join(("$A $B", *end)),
+        _named("Qwen2Tokenizer", "pad=<|endoftext|> eos=<|im_end|>", padding_side="left"),
+        model,
+    )
+
+
 FAMILIES: Mapping[str, Family] = {
     "bert": Family(
         ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"),
@@ -191,29 +203,11 @@ FAMILIES: Mapping[str, Family] = {
         _named(_PLAIN, _BERT, model_input_names=_UNTYPED),
         _byte_pairs,
     ),
-    "qwen": Family(
-        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
-        "$A <|endoftext|>",
-        "$A $B <|endoftext|>",
-        _named("Qwen2Tokenizer", "pad=<|endoftext|> eos=<|im_end|>", padding_side="left"),
-        _byte_pairs,
-    ),
+    "qwen": _qwen("<|endoftext|>"),
     # A decoder that classifies looks for its padding token, which must not end the text then.
-    "qwen-classifier": Family(
-        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
-        "$A",
-        "$A $B",
-        _named("Qwen2Tokenizer", "pad=<|endoftext|> eos=<|im_end|>", padding_side="left"),
-        _byte_pairs,
-    ),
+    "qwen-classifier": _qwen(),
     # A decoder that answers yes or no.
-    "qwen-reranker": Family(
-        ("<|endoftext|>", "<|im_start|>", "<|im_end|>"),
-        "$A",
-        "$A $B",
-        _named("Qwen2Tokenizer", "pad=<|endoftext|> eos=<|im_end|>", padding_side="left"),
-        _answering,
-    ),
+    "qwen-reranker": _qwen(model=_answering),
     "llama": Family(
         ("<unk>", "<s>", "</s>", "<pad>"),
         "<s> $A </s>",
