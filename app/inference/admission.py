@@ -27,6 +27,7 @@ from app.inference.tokenization import (
     Token,
     Tokenization,
     characters,
+    require_content,
 )
 
 T = TypeVar("T")
@@ -149,6 +150,7 @@ class Admission:
         """Token ids of each input of an admitted request."""
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         with _counted_as_tokenization():
+            require_content(inputs[0])  # the first of them is at fault before its prompt is
             prompt = self._prompt(options.prompt_name)
             direction = options.direction or self._options.truncation_side
             encode_options = EncodeOptions(prompt, truncate, direction, self.route(options))
@@ -168,6 +170,7 @@ class Admission:
         """The tokens of each text, never truncated; takes no permits."""
         self._check_batch_size(len(texts))
         with _counted_as_tokenization():
+            require_content(texts[0])
             prompt = self._prompt(prompt_name)
             route = None if prompt_name is None else self._options.routing.route(prompt_name)
             add_special_tokens = add_special_tokens and (route is None or route.special_tokens)

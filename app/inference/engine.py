@@ -266,11 +266,11 @@ class Engine:
     ) -> _Rows:
         with self.admission.admitted(len(inputs), options.promised) as at_a_time:
             check()
-            route = self.admission.route(options)
             started = time.perf_counter()
             # All of them before the first is computed: one of them may be at fault.
             tokenized = await self.admission.encode(inputs, options)
             tokenized_at = time.perf_counter()
+            route = self.admission.route(options)
             read, name = (output, "") if route is None else (route.output, route.name)
             jobs = [
                 await self._run(tokenized[start : start + at_a_time], read, name)

@@ -243,9 +243,8 @@ class Tokenization:
     def _bounded(self, item: EncodingInput, options: EncodeOptions) -> EncodingInput:
         """Cut an input that is too long to matter, since tokenizers encode before they truncate."""
         limit = CHARACTERS_PER_TOKEN * self._length(options)
+        require_content(item)
         size = characters(item)
-        if not size:
-            raise EmptyInput("Input validation error: `inputs` cannot be empty")
         if size <= limit:
             return item
         if not options.truncate:
@@ -329,6 +328,15 @@ def is_pair(item: EncodingInput) -> TypeGuard[tuple[str, str]]:
 def characters(item: EncodingInput) -> int:
     """Unicode scalars of a text or of both texts of a pair; of ids, their number."""
     return len(item[0]) + len(item[1]) if is_pair(item) else len(item)
+
+
+def require_content(item: EncodingInput) -> None:
+    """Refuse an input in which there is nothing.
+
+    Raises: EmptyInput.
+    """
+    if not characters(item):
+        raise EmptyInput("Input validation error: `inputs` cannot be empty")
 
 
 def _end(text: str, size: int, direction: Direction) -> str:
