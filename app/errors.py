@@ -20,7 +20,12 @@
 Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).
 """
 
-from typing import ClassVar
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import ClassVar, TypeVar
+
+S = TypeVar("S")
+T = TypeVar("T")
 
 
 class ServiceError(Exception):
@@ -29,6 +34,7 @@ class ServiceError(Exception):
     error_type: ClassVar[str]
     status: ClassVar[int]
     metric_label: str  # of te_request_failure; the tokenization stage sets its own
+    inputs: int = 1  # of the request, that are at fault: te_request_failure counts each
 
 
 class InvalidInput(ServiceError):
@@ -190,3 +196,36 @@ class ClientGone(Exception):
 
 class StartupError(Exception):
     """The service cannot start; the message names the cause and the remedy in one line."""
+
+
+@contextmanager
+def fault_of(inputs: int) -> Iterator[None]:
+    """Say of what goes wrong within the block that so many inputs of a request are at fault."""
+    try:
+        yield
+    except ServiceError as error:
+        error.inputs = inputs
+        raise
+
+
+def raise_first(faults: Sequence[ServiceError]) -> None:
+    """Raise the first of the faults, if there is any, for the inputs of them all."""
+    if faults:
+        faults[0].inputs = sum(fault.inputs for fault in faults)
+        raise faults[0]
+
+
+def each(make: Callable[[S], T], items: Iterable[S]) -> list[T]:
+    """What is made of each item, of which every one is tried.
+
+    Raises: ServiceError of the first at fault, for all that are.
+    """
+    made: list[T] = []
+    faults: list[ServiceError] = []
+    for item in items:
+        try:
+            made.append(make(item))
+        except ServiceError as error:
+            faults.append(error)
+    raise_first(faults)
+    return made

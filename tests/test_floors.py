@@ -54,7 +54,7 @@ FLOORS = [
      "app.inference.spellings"},
     {"app.inference.manifest"},
     {"app.inference.archive", "app.inference.bounded", "app.inference.declared",
-     "app.inference.pair_text"},
+     "app.inference.pair_text", "app.inference.progress"},
     {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
     {"app", "app.api", "app.inference"},
 ]  # fmt: skip

@@ -11,18 +11,25 @@ from app.api.spans import RequestSpan
 from app.api.verb import Request, Verb
 from app.errors import ServiceError
 from app.inference.engine import Computed, Engine
+from app.inference.progress import Progress
 from app.metrics import Metrics
 
 
 async def counted(
     engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any], span: RequestSpan
 ) -> Computed[Any]:
-    """Compute, and record the request once, which began with its span."""
+    """Compute, and record the request once, which began with its span.
+
+    What is refused before the model is asked is no request to it, and what the model is not of the
+    kind for has no inputs.
+    """
     method = f'method="{"batch" if request.is_batch else "single"}"'
-    metrics.count("te_request_count", method)
-    metrics.count(f"te_{verb.counted_as}_count", amount=len(request.inputs))
+    progress = Progress(
+        asked=lambda: metrics.count("te_request_count", method),
+        accepted=lambda inputs: metrics.count(f"te_{verb.counted_as}_count", amount=inputs),
+    )
     with failure_counted(metrics):
-        computed = await verb.run(engine, request)
+        computed = await verb.run(engine.telling(progress), request)
     metrics.count("te_request_success", method)
     seconds = span.seconds()
     _record(metrics, verb.counted_as, computed, seconds)
@@ -44,11 +51,12 @@ async def failures_counted(
 
 @contextlib.contextmanager
 def failure_counted(metrics: Metrics) -> Iterator[None]:
-    """Record the failure of what is done within the block."""
+    """Record the failure of what is done within the block, once for each input at fault."""
     try:
         yield
     except ServiceError as error:
-        metrics.count("te_request_failure", f'err="{error.metric_label}"')
+        label = f'err="{error.metric_label}"'
+        metrics.count("te_request_failure", label, amount=error.inputs)
         raise
 
 

@@ -16,6 +16,8 @@ from app.errors import (
     Overloaded,
     ServiceError,
     TokenizationFailed,
+    each,
+    fault_of,
 )
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import Route
@@ -150,10 +152,10 @@ class Admission:
         """Token ids of each input of an admitted request."""
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         with _counted_as_tokenization():
-            require_content(inputs[0])  # the first of them is at fault before its prompt is
-            prompt = self._prompt(options.prompt_name)
+            with _looked_for_before_the_prompt(inputs):
+                prompt, route = self._prompt(options.prompt_name), self.route(options)
             direction = options.direction or self._options.truncation_side
-            encode_options = EncodeOptions(prompt, truncate, direction, self.route(options))
+            encode_options = EncodeOptions(prompt, truncate, direction, route)
             if self._is_alone(inputs):
                 return self._tokenization.encode_now(inputs, encode_options)
             return await self._in_time(self._tokenization.encode(inputs, encode_options))
@@ -170,14 +172,14 @@ class Admission:
         """The tokens of each text, never truncated; takes no permits."""
         self._check_batch_size(len(texts))
         with _counted_as_tokenization():
-            require_content(texts[0])
-            prompt = self._prompt(prompt_name)
-            route = None if prompt_name is None else self._options.routing.route(prompt_name)
+            with _looked_for_before_the_prompt(texts):
+                prompt = self._prompt(prompt_name)
+                route = None if prompt_name is None else self._options.routing.route(prompt_name)
             add_special_tokens = add_special_tokens and (route is None or route.special_tokens)
             tokens = partial(
                 self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
             )
-            work = self._tokenization.run(lambda: [tokens(text) for text in texts])
+            work = self._tokenization.run(lambda: each(tokens, texts))
             return await self._in_time(work)
 
     async def decode(
@@ -187,7 +189,7 @@ class Admission:
         self._check_batch_size(len(batch))
         decode = partial(self._tokenization.decode_now, skip_special_tokens=skip_special_tokens)
         with _counted_as_tokenization():
-            work = self._tokenization.run(lambda: [decode(ids) for ids in batch])
+            work = self._tokenization.run(lambda: each(decode, batch))
             return await self._in_time(work)
 
     def close(self) -> None:
@@ -260,3 +262,14 @@ def _counted_as_tokenization() -> Iterator[None]:
     except ServiceError as error:
         error.metric_label = "tokenization"
         raise
+
+
+@contextmanager
+def _looked_for_before_the_prompt(inputs: Sequence[EncodingInput]) -> Iterator[None]:
+    """Where a prompt is not found every input is at fault, and an empty one for being that."""
+    with fault_of(len(inputs)):
+        try:
+            yield
+        except ServiceError:
+            require_content(inputs[0])
+            raise

@@ -13,7 +13,7 @@ from typing import Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InvalidInput, ModelMismatch, ServiceError
+from app.errors import InvalidInput, ModelMismatch, ServiceError, fault_of
 from app.inference.admission import Admission, InputOptions
 from app.inference.batch import TokenizedInput
 from app.inference.job import Job
@@ -37,6 +37,7 @@ from app.inference.postprocess import (
     scores,
     sparse,
 )
+from app.inference.progress import UNTOLD, Progress
 from app.inference.tokenization import EncodingInput
 from app.inference.warm_up import WarmUp
 from app.inference.worker import BatchWorker
@@ -107,14 +108,25 @@ class Engine:
     Where one of several inputs is at fault, the error is that of the first.
     """
 
-    def __init__(self, options: EngineOptions, admission: Admission, worker: BatchWorker) -> None:
+    def __init__(
+        self,
+        options: EngineOptions,
+        admission: Admission,
+        worker: BatchWorker,
+        progress: Progress = UNTOLD,
+    ) -> None:
         self._options = options
         self.admission = admission
         self._worker = worker
+        self._progress = progress
 
     def within(self, granted: int) -> Self:
         """The same engine for the parts of a request that holds so many permits already."""
         return type(self)(self._options, self.admission.within(granted), self._worker)
+
+    def telling(self, progress: Progress) -> Self:
+        """The same engine for one request, whose progress it tells."""
+        return type(self)(self._options, self.admission, self._worker, progress)
 
     @property
     def task(self) -> Task:
@@ -143,11 +155,12 @@ class Engine:
 
         output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
         rows = await self._compute(inputs, options, output, check)
-        if dimensions is not None and dimensions > self._options.dimensions:
-            raise InvalidInput(
-                "Input validation error: `dimensions` should be smaller than the maximum "
-                "embedding dimension."
-            )
+        with fault_of(len(inputs)):
+            if dimensions is not None and dimensions > self._options.dimensions:
+                raise InvalidInput(
+                    "Input validation error: `dimensions` should be smaller than the maximum "
+                    "embedding dimension."
+                )
         vectors = await _finished(rows.values, normalize=normalize, dimensions=dimensions)
         return rows.answer(vectors)
 
@@ -264,8 +277,11 @@ class Engine:
         output: str,
         check: Callable[[], None],
     ) -> _Rows:
+        self._progress.asked()
         with self.admission.admitted(len(inputs), options.promised) as at_a_time:
-            check()
+            with fault_of(len(inputs)):
+                check()
+            self._progress.accepted(len(inputs))
             started = time.perf_counter()
             # All of them before the first is computed: one of them may be at fault.
             tokenized = await self.admission.encode(inputs, options)

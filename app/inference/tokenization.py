@@ -18,7 +18,14 @@ from typing import Literal, Self, TypeGuard, TypeVar, cast
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from app.errors import EmptyInput, InvalidInput, ServiceError, StartupError, TokenizationFailed
+from app.errors import (
+    EmptyInput,
+    InvalidInput,
+    ServiceError,
+    StartupError,
+    TokenizationFailed,
+    raise_first,
+)
 from app.inference import bounded
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import TOKENIZER_FILE, Manifest, Route
@@ -134,9 +141,14 @@ class Tokenization:
         """
         loop = asyncio.get_running_loop()
         tokenized: list[TokenizedInput] = []
+        faults: list[ServiceError] = []
         for start in range(0, len(inputs), ENCODED_AT_ONCE):
             group = inputs[start : start + ENCODED_AT_ONCE]
-            tokenized += await loop.run_in_executor(self._pool, self.encode_now, group, options)
+            try:
+                tokenized += await loop.run_in_executor(self._pool, self.encode_now, group, options)
+            except ServiceError as error:
+                faults.append(error)
+        raise_first(faults)
         return tokenized
 
     def encode_now(
@@ -144,24 +156,25 @@ class Tokenization:
     ) -> list[TokenizedInput]:
         """Token ids of each input, special tokens included.
 
-        Raises: ServiceError of the lowest-index input that cannot be encoded.
+        Raises: ServiceError of the lowest-index input that cannot be encoded, for all that cannot.
         """
-        texts: list[_Text] = []
-        fault: ServiceError | None = None
-        for item in inputs:
+        texts: dict[int, _Text] = {}
+        faults: dict[int, ServiceError] = {}  # a text before the first may yet prove too long
+        for place, item in enumerate(inputs):
             try:
-                texts.append(self._text(self._bounded(item, options), options))
+                texts[place] = self._text(self._bounded(item, options), options)
             except ServiceError as error:
-                fault = error  # a text before this one may still turn out to be too long
-                break
+                faults[place] = error
         prompt_length = self._prompt_length(options.prompt)
         length = self._length(options)
-        tokenized = [
-            self._check(encoding, prompt_length, length)
-            for encoding in _encode(self._tokenizer(options), texts)
-        ]
-        if fault is not None:
-            raise fault
+        tokenized: list[TokenizedInput] = []
+        encodings = _encode(self._tokenizer(options), list(texts.values()))
+        for place, encoding in zip(texts, encodings, strict=True):
+            try:
+                tokenized.append(self._check(encoding, prompt_length, length))
+            except ServiceError as error:
+                faults[place] = error
+        raise_first([faults[place] for place in sorted(faults)])
         return tokenized
 
     def close(self) -> None:

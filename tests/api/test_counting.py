@@ -112,12 +112,67 @@ def test_a_failure_is_counted_once_under_its_reason(
     assert not any("success" in name for name in found)
 
 
+BATCH, SINGLE = ('te_request_count{method="batch"}', 'te_request_count{method="single"}')
+FAR = ["", *["a"] * 128, ""]  # its ends are tokenized in different groups
+
+
+def failure(label: str) -> str:
+    return f'te_request_failure{{err="{label}"}}'
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "body", "counted"),
+    [
+        # What is no request to the model at all.
+        ("embedding", "/rerank", RANK, {failure("model_type"): 1}),
+        ("reranker", "/rerank", {"query": "a", "texts": []}, {failure("validation"): 1}),
+        ("reranker", "/v1/rerank", {"query": "a", "documents": []}, {failure("validation"): 1}),
+        ("embedding", "/similarity", {"inputs": {**SIMILAR["inputs"], "sentences": []}}, {failure("validation"): 1}),
+        # What is one, and has no inputs that it could compute.
+        ("embedding", "/embed", {"inputs": TOO_MANY}, {BATCH: 1, failure("batch_size"): 1}),
+        ("reranker", "/rerank", {"query": "a", "texts": TOO_MANY}, {BATCH: 1, failure("batch_size"): 1}),
+        ("embedding", "/embed", {"inputs": ["a", "b"], "dimensions": 0}, {BATCH: 1, failure("validation"): 2}),
+        ("splade", "/embed", {"inputs": "a"}, {SINGLE: 1, failure("model_type"): 1}),
+        ("classifier", "/embed", {"inputs": ["a", "b"]}, {BATCH: 1, failure("model_type"): 2}),
+        ("reranker", "/embed_all", {"inputs": ["a", "b"]}, {BATCH: 1, failure("model_type"): 2}),
+        ("embedding", "/embed_sparse", {"inputs": "a"}, {SINGLE: 1, failure("model_type"): 1}),
+        ("classifier", "/v1/embeddings", {"input": ["a", "b"]}, {BATCH: 1, failure("model_type"): 2}),
+        ("reranker", "/similarity", SIMILAR, {BATCH: 1, failure("model_type"): 3}),
+        ("embedding", "/predict", {"inputs": [["a"], ["b"]]}, {BATCH: 1, failure("model_type"): 2}),
+        ("embedding", "/vertex", {"instances": [RANK]}, {failure("model_type"): 1}),
+        # What has inputs, of which these are at fault.
+        ("embedding", "/embed", {"inputs": ["a", "", ""]}, {BATCH: 1, "te_embed_count": 3, failure("tokenization"): 2}),
+        ("embedding", "/embed", {"inputs": ["a " * 20, "a", ""], "truncate": False}, {BATCH: 1, "te_embed_count": 3, failure("tokenization"): 2}),
+        ("embedding", "/embed", {"inputs": ["a", ""], "prompt_name": "nope"}, {BATCH: 1, "te_embed_count": 2, failure("tokenization"): 2}),
+        ("embedding", "/embed", {"inputs": ["", "a"], "prompt_name": "nope"}, {BATCH: 1, "te_embed_count": 2, failure("tokenization"): 2}),
+        ("embedding", "/embed", {"inputs": ["a", "b"], "dimensions": 99}, {BATCH: 1, "te_embed_count": 2, failure("validation"): 2}),
+        ("embedding", "/v1/embeddings", {"input": FAR}, {BATCH: 1, "te_embed_count": 130, failure("tokenization"): 2}),
+        ("classifier", "/predict", {"inputs": [[""], ["a"], ["", ""]]}, {BATCH: 1, "te_predict_count": 3, failure("tokenization"): 2}),
+        ("reranker", "/rerank", {"query": "", "texts": ["", "a", ""]}, {BATCH: 1, "te_predict_count": 3, failure("tokenization"): 2}),
+        # The tokenizer's routes are no requests to the model.
+        ("embedding", "/tokenize", {"inputs": ["", "a", ""]}, {failure("tokenization"): 2}),
+        ("embedding", "/tokenize", {"inputs": ["a", "b"], "prompt_name": "nope"}, {failure("tokenization"): 2}),
+        ("embedding", "/decode", {"ids": [[], [4], []]}, {failure("tokenization"): 2}),
+    ],
+)  # fmt: skip
+def test_counters_move_as_far_as_a_refused_request_comes(
+    make_kind: MakeKind, kind: str, path: str, body: Any, counted: dict[str, int]
+) -> None:
+    app = make_kind(kind)
+    assert post(app, path, body).status >= 400
+    moved = ("te_request_count", "te_request_failure", "te_embed_count", "te_predict_count")
+    assert {
+        name: value for name, value in metrics(app).items() if name.startswith(moved)
+    } == counted
+
+
 def test_overload_and_a_failing_run_are_counted(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=1)
     with service.engine.admission.permits.taken(1):
         assert post(app, "/embed", {"inputs": ["a", "b"]}).status == 429
+    assert "te_embed_count" not in metrics(app)
     monkeypatch.setattr("app.inference.session.Session.run", lambda *_: 1 / 0)
     assert post(app, "/embed", {"inputs": "a"}).status == 424
     found = metrics(app)
