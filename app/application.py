@@ -74,6 +74,7 @@ def build(settings: Settings) -> Service:
         lifecycle=Lifecycle(),
         health=Health(engine, settings.run_timeout_seconds),
         model_name=settings.model_name,
+        other_names=(settings.model_id, model.manifest.source.id),
         labels=model.manifest.labels,
         activation=model.manifest.scored_by,
         prompt_names=_prompt_names(model.manifest),

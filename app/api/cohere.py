@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.api.fields import ArrayOf, Field, Misfit, Shape, anything, string, unsigned
+from app.api.model_name import ModelName
 from app.api.verb import (
     COUNT,
     NUMBER,
@@ -57,6 +58,7 @@ class RankOptions:
 
     top_n: int | None
     return_documents: bool
+    model: str | None  # that was asked for
 
 
 class RerankDocuments:
@@ -72,15 +74,16 @@ class RerankDocuments:
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)
 
-    def __init__(self, model_name: str) -> None:
+    def __init__(self, model_name: ModelName) -> None:
         self._model_name = model_name
 
     def build(self, values: dict[str, Any]) -> Request[RankOptions]:
         pairs = [(values["query"], text) for text in values["documents"]]
-        extra = RankOptions(values["top_n"], values["return_documents"] is True)
+        extra = RankOptions(values["top_n"], values["return_documents"] is True, values["model"])
         return Request(pairs, True, input_options(values), extra)
 
     async def run(self, engine: Engine, request: Request[RankOptions]) -> Predictions:
+        self._model_name.look_at(request.extra.model)
         if not request.inputs:
             raise EmptyInput("`documents` cannot be empty")
         engine.require_reranker()
@@ -96,7 +99,7 @@ class RerankDocuments:
         tokens = sum(computed.token_counts)
         yield numpy_json(
             {
-                "model": self._model_name,
+                "model": self._model_name.served,
                 "results": results,
                 "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }

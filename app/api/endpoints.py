@@ -63,6 +63,7 @@ class Service:
     lifecycle: Lifecycle
     health: Health
     model_name: str
+    other_names: Sequence[str]  # that requests may call it by
     labels: Sequence[str]  # of a classifier or reranker
     activation: Activation  # which makes scores of its logits
     prompt_names: Sequence[str]  # that choose a prompt, or a way through the model

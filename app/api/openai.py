@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from app.api.fields import Field, Shape, Variant, anything, boolean, string, unsigned
 from app.api.inputs import embed_input
+from app.api.model_name import ModelName
 from app.api.verb import (
     COUNT,
     NUMBER,
@@ -61,10 +62,11 @@ class Output:
     encoding: Literal["float", "base64"]
     dimensions: int | None
     normalize: bool
+    model: str | None  # that was asked for
 
 
 class Embeddings:
-    """POST `/v1/embeddings` and its alias; answers call the model `model_name`.
+    """POST `/v1/embeddings` and its alias.
 
     Whatever `model` is asked for, there is only one. `input_type` names a prompt, or a side of
     a model that has an encoder for queries and one for documents, if there is one of that name.
@@ -82,7 +84,7 @@ class Embeddings:
     )
     counted_as: Counted = "embed"
 
-    def __init__(self, model_name: str, prompt_names: Collection[str]) -> None:
+    def __init__(self, model_name: ModelName, prompt_names: Collection[str]) -> None:
         self._model_name = model_name
         self._prompt_names = prompt_names
 
@@ -91,12 +93,16 @@ class Embeddings:
         if values["prompt_name"] is None and values["input_type"] in list(self._prompt_names):
             values["prompt_name"] = values["input_type"]
         output = Output(
-            values["encoding_format"], values["dimensions"], values["normalize"] is not False
+            values["encoding_format"],
+            values["dimensions"],
+            values["normalize"] is not False,
+            values["model"],
         )
         options = replace(input_options(values), promised=self.shape.promised)
         return Request(inputs, is_batch, options, output)
 
     async def run(self, engine: Engine, request: Request[Output]) -> Vectors:
+        self._model_name.look_at(request.extra.model)
         return await engine.embed(
             request.inputs,
             request.options,
@@ -114,7 +120,7 @@ class Embeddings:
         )
         tokens = sum(computed.token_counts)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        yield b"," + orjson.dumps({"model": self._model_name, "usage": usage})[1:]
+        yield b"," + orjson.dumps({"model": self._model_name.served, "usage": usage})[1:]
 
     def render_error(self, error: ServiceError) -> bytes:
         """TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""

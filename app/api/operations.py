@@ -17,8 +17,8 @@ ANSWERS = ["Deep learning is a kind of machine learning.", "Cheese is made of mi
 RANK = {"query": QUESTION, "texts": ANSWERS}
 RANK_DOCUMENTS = {"query": QUESTION, "documents": ANSWERS, "top_n": 1, "return_documents": True}
 OPENAI = {
-    "a text": {"input": QUESTION, "model": "any"},
-    "a batch in base64": {"input": ANSWERS, "model": "any", "encoding_format": "base64"},
+    "a text": {"input": QUESTION},
+    "a batch in base64": {"input": ANSWERS, "encoding_format": "base64"},
 }
 COMPARE = {"inputs": {"source_sentence": QUESTION, "sentences": ANSWERS}}
 

@@ -14,6 +14,7 @@ from app.api.cohere import RerankDocuments
 from app.api.counting import failures_counted
 from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe, Service
+from app.api.model_name import ModelName
 from app.api.openapi import describe
 from app.api.operations import operations
 from app.api.paths import without_spare_slashes
@@ -155,8 +156,9 @@ def _single(task: Task, verbs: Mapping[str, Verb]) -> Verb:
 
 def _verbs(service: Service) -> dict[str, Verb]:
     """The verb behind each path that has one of its own."""
-    embeddings = openai.Embeddings(service.model_name, service.prompt_names)
-    documents = RerankDocuments(service.model_name)
+    model_name = ModelName(service.model_name, *service.other_names)
+    embeddings = openai.Embeddings(model_name, service.prompt_names)
+    documents = RerankDocuments(model_name)
     return {
         "/embed": Embed(),
         "/embed_all": EmbedAll(),

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from app.api import verb as verbs
 from app.api.embedding import Embed, EmbedAll
+from app.api.model_name import ModelName
 from app.api.openai import Embeddings
 from app.inference.engine import Computed, Timings
 
@@ -50,7 +51,7 @@ def asked(verb: Any, **more: Any) -> Any:
 
 @given(vectors())
 def test_floats_and_base64_are_the_same_vectors(rows: NDArray[np.float32]) -> None:
-    verb = Embeddings("model", {})
+    verb = Embeddings(ModelName("model"), {})
     computed = Computed(rows, (2,) * len(rows), TIMINGS)
     answers = {}
     for encoding in ("float", "base64"):

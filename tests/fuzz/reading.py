@@ -8,6 +8,7 @@ from app.api import body, diagnosis
 from app.api.cohere import RerankDocuments
 from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.fields import Shape
+from app.api.model_name import ModelName
 from app.api.openai import Embeddings
 from app.api.scoring import Predict, Rerank
 from app.api.tokens import DECODE, TOKENIZE
@@ -21,10 +22,10 @@ VERBS: Sequence[Verb] = (
     EmbedAll(),
     EmbedSparse(),
     Similarity(),
-    Embeddings("tiny", dict(tiny.PROMPTS)),
+    Embeddings(ModelName("tiny"), dict(tiny.PROMPTS)),
     Predict(tiny.LABELS["classifier"], "softmax"),
     Rerank(),
-    RerankDocuments("tiny"),
+    RerankDocuments(ModelName("tiny")),
 )
 SHAPES: Sequence[Shape] = (*(verb.shape for verb in VERBS), TOKENIZE, DECODE, VERTEX)
 
