@@ -75,7 +75,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         # A client's text may be part of the message; it must not look like a line of its own.
-        message = record.getMessage().translate(_CONTROL)
+        message = one_line(record.getMessage())
         place = f"{_span_text(record)}{record.name}"
         text = f"{_timestamp(record)} {_level(record):>5} {place}: {message}"
         return (
@@ -104,6 +104,11 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info is not None:
             event["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(event, default=str).decode()
+
+
+def one_line(text: str) -> str:
+    """The text with control characters, new lines among them, as escapes."""
+    return text.translate(_CONTROL)
 
 
 def duration(seconds: float) -> str:

@@ -1,7 +1,8 @@
 """The program: read the settings, prepare and load the model, serve.
 
-Exits with 2 for bad usage, with 1 when the service cannot start, with 0 after a signal, and with
-3 when it cannot do its work any more and has to be started again.
+Exits with 2 for bad usage and with 1 when the service cannot start, after a line on standard error
+that says why; with 0 after a signal; and with 3 when it cannot do its work any more and has to be
+started again.
 """
 
 import contextlib
@@ -19,7 +20,7 @@ from app.command_line import UsageError
 from app.errors import StartupError
 from app.heartbeat import FAILED
 from app.listening import taken
-from app.logs import configure
+from app.logs import configure, one_line
 from app.preparation import prepared
 from app.server import run
 from app.settings import Settings
@@ -35,7 +36,7 @@ def main() -> int:
     try:
         settings = Settings.read(sys.argv[1:], os.environ)
     except UsageError as error:
-        print(f"error: {error}\nFor more information, try '--help'.", file=sys.stderr)  # noqa: T201  # usage goes to the terminal, before there is a log
+        _say(f"error: {error}\nFor more information, try '--help'.")
         return 2
     configure(
         settings.log_level, json_output=settings.json_output, spans=not settings.disable_spans
@@ -52,7 +53,7 @@ def main() -> int:
         if service.tracer is not None:
             service.tracer.close()
     except StartupError as error:
-        logger.error("Error: %s", error)
+        _say(f"Error: {one_line(str(error))}")
         return 1
     except Exception:  # whatever it is, a supervisor must see it in the code and the last line
         logger.critical("exiting with code %d: the server ended", FAILED, exc_info=True)
@@ -67,6 +68,12 @@ def end(code: int) -> NoReturn:
         with contextlib.suppress(OSError):  # nobody reads it any more
             stream.flush()
     os._exit(code)
+
+
+def _say(text: str) -> None:
+    """Write what ends a start to standard error, as TEI does: whatever becomes of the log."""
+    with contextlib.suppress(OSError):  # nobody reads it any more
+        print(text, file=sys.stderr)  # noqa: T201  # for whoever has started it
 
 
 def _leave(number: int, _: FrameType | None) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 
 from tests import tiny
-from tests.process import ROOT, Server, eventually, free_port, launch, start, wait_open
+from tests.process import ROOT, Server, eventually, free_port, launch, start, variables, wait_open
 
 HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
 
@@ -150,11 +150,29 @@ def test_a_file_that_cannot_be_read_exits_with_1_and_is_named(
     program = [sys.executable, "-m", "app", "--model-id", str(tmp_path), "--port", str(port)]
     ended = subprocess.run([*plain, *program], cwd=ROOT, capture_output=True, text=True)
     assert ended.returncode == 1
-    output = ended.stdout + ended.stderr
-    last = output.splitlines()[-1]
-    assert f"Error: {path} cannot be read: " in last
-    assert fault in last
-    assert "Traceback" not in output
+    assert ended.stderr.startswith(f"Error: {path} cannot be read: ")
+    assert fault in ended.stderr
+    assert "Traceback" not in ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("log", [["--json-output"], ["--log-level", "off"]])
+def test_why_a_start_failed_is_a_line_on_standard_error(log: list[str]) -> None:
+    program = [sys.executable, "-m", "app", "--model-id", "./no\nne", *log, "--port", "0"]
+    ended = subprocess.run(program, cwd=ROOT, env=variables(), capture_output=True, text=True)
+    assert ended.returncode == 1
+    [line] = ended.stderr.splitlines()
+    assert line.startswith(r"Error: --model-id: ./no\nne is not a folder")
+    logged = [json.loads(one) for one in ended.stdout.splitlines()]
+    assert {one["level"] for one in logged} == ({"INFO"} if "off" not in log else set())
+
+
+def test_a_wrong_usage_exits_with_2_where_nobody_reads_why() -> None:
+    program = [sys.executable, "-m", "app", "--model-id", "m", "--port", "none"]
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as nobody:
+        ended = subprocess.run(program, cwd=ROOT, env=variables(), stdout=nobody, stderr=nobody)
+    assert ended.returncode == 2
 
 
 def test_an_occupied_port_exits_with_1(tiny_model: Path, server: Server) -> None:
@@ -162,7 +180,7 @@ def test_an_occupied_port_exits_with_1(tiny_model: Path, server: Server) -> None
     output = second.output()
     assert second.process.returncode == 1
     [line] = [line for line in output.splitlines() if "INFO" not in line]
-    assert f"ERROR app: Error: cannot listen on 127.0.0.1:{server.port}: Address" in line
+    assert line.startswith(f"Error: cannot listen on 127.0.0.1:{server.port}: Address")
     assert "Maximum number of tokens" not in output  # which is the first that loading says
 
 
