@@ -27,7 +27,7 @@ FLOORS = [
     {"app.api.endpoints", "app.api.middleware", "app.api.cohere", "app.api.embedding",
      "app.api.openai", "app.api.scoring"},
     {"app.api.tokens", "app.api.vertex"},
-    {"app.api.counting"},
+    {"app.api.answers", "app.api.counting"},
     {"app.api.body", "app.api.correlation", "app.api.spans", "app.api.verb"},
     {"app.api.diagnosis"},
     {"app.api.inputs"},

@@ -14,9 +14,10 @@ from app.api.verb import (
     NUMBER,
     TEXT,
     TRUNCATE,
+    USAGE,
     Counted,
+    Named,
     Request,
-    Schema,
     input_options,
     list_of,
     numpy_json,
@@ -36,11 +37,19 @@ def document(value: Any) -> str:
     raise Misfit("data did not match any variant of untagged enum Document")
 
 
-RESULT: Schema = {
-    "type": "object",
-    "properties": {"index": COUNT, "relevance_score": NUMBER, "document": record(text=TEXT)},
-    "required": ["index", "relevance_score"],
-}
+DOCUMENT_TEXT = Named("DocumentText", record(text=TEXT))
+RESULT = Named(
+    "RankedDocument",
+    {
+        "type": "object",
+        "properties": {
+            "index": COUNT,
+            "relevance_score": NUMBER,
+            "document": DOCUMENT_TEXT,
+        },
+        "required": ["index", "relevance_score"],
+    },
+)
 RERANK = Shape(
     "RerankDocumentsRequest",
     Field("query", string),
@@ -66,10 +75,8 @@ class RerankDocuments:
 
     name = "rerank_documents"
     shape = RERANK
-    answer = record(
-        model=TEXT,
-        results=list_of(RESULT),
-        usage=record(prompt_tokens=COUNT, total_tokens=COUNT),
+    answer = Named(
+        "RerankDocumentsResponse", record(model=TEXT, results=list_of(RESULT), usage=USAGE)
     )
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)

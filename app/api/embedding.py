@@ -18,6 +18,7 @@ from app.api.verb import (
     TRUNCATE,
     TRUNCATION_DIRECTION,
     Counted,
+    Named,
     Request,
     groups,
     input_options,
@@ -67,6 +68,7 @@ SIMILARITY = Shape(
         None,
     ),
 )
+SPARSE_VALUE = Named("SparseValue", record(index=COUNT, value=NUMBER))
 
 
 class Embed:
@@ -74,7 +76,7 @@ class Embed:
 
     name = "embed"
     shape = EMBED
-    answer = list_of(list_of(NUMBER))
+    answer = Named("EmbedResponse", list_of(list_of(NUMBER)))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
@@ -96,7 +98,7 @@ class EmbedAll:
 
     name = "embed_all"
     shape = EMBED_ALL
-    answer = list_of(list_of(list_of(NUMBER)))
+    answer = Named("EmbedAllResponse", list_of(list_of(list_of(NUMBER))))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
@@ -117,7 +119,7 @@ class EmbedSparse:
 
     name = "embed_sparse"
     shape = EMBED_SPARSE
-    answer = list_of(list_of(record(index=COUNT, value=NUMBER)))
+    answer = Named("EmbedSparseResponse", list_of(list_of(SPARSE_VALUE)))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
@@ -138,7 +140,7 @@ class Similarity:
 
     name = "similarity"
     shape = SIMILARITY
-    answer = list_of(NUMBER)
+    answer = Named("SimilarityResponse", list_of(NUMBER))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 

@@ -122,10 +122,11 @@ def unsigned(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One of a few strings; `expected` is how TEI lists them."""
+    """One of a few strings; `expected` is how TEI lists them, and `name` what it calls them."""
 
     expected: str
     values: Mapping[str, Any]
+    name: str
 
     def __call__(self, value: Any) -> Any:
         if type(value) is not str:

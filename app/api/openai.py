@@ -24,7 +24,9 @@ from app.api.verb import (
     PROMPT_NAME,
     TEXT,
     TRUNCATE,
+    USAGE,
     Counted,
+    Named,
     Request,
     groups,
     input_options,
@@ -38,7 +40,17 @@ from app.inference.engine import Engine, Vectors
 
 MOST_INPUTS = 2048  # of one request, as OpenAI's reference has it; TEI keeps to its own limit
 
-ENCODING_FORMAT = Variant("`float` or `base64`", {"float": "float", "base64": "base64"})
+ENCODING_FORMAT = Variant(
+    "`float` or `base64`", {"float": "float", "base64": "base64"}, "EncodingFormat"
+)
+EMBEDDING = Named(
+    "OpenAICompatEmbedding",
+    record(
+        object=TEXT,
+        embedding=Named("Embedding", {"oneOf": [list_of(NUMBER), TEXT]}),
+        index=COUNT,
+    ),
+)
 
 EMBEDDINGS = Shape(
     "OpenAICompatRequest",
@@ -74,13 +86,9 @@ class Embeddings:
 
     name = "openai_embed"
     shape = EMBEDDINGS
-    answer = record(
-        object=TEXT,
-        data=list_of(
-            record(object=TEXT, embedding={"oneOf": [list_of(NUMBER), TEXT]}, index=COUNT)
-        ),
-        model=TEXT,
-        usage=record(prompt_tokens=COUNT, total_tokens=COUNT),
+    answer = Named(
+        "OpenAICompatResponse",
+        record(object=TEXT, data=list_of(EMBEDDING), model=TEXT, usage=USAGE),
     )
     counted_as: Counted = "embed"
 

@@ -8,7 +8,7 @@ from app import __version__
 from app.api.endpoints import Limits
 from app.api.fields import Shape
 from app.api.schemas import object_schema
-from app.api.verb import TEXT, Schema
+from app.api.verb import TEXT, Named, Schema
 
 Content = Mapping[str, Any]  # by media type
 
@@ -44,16 +44,16 @@ class Operation:
 def describe(operations: Iterable[Operation], limits: Limits, *, has_key: bool) -> dict[str, Any]:
     """The whole document."""
     paths: dict[str, dict[str, Any]] = {}
-    schemas: dict[str, Schema] = {}
     tags: dict[str, None] = {}
     for operation in operations:
         path = paths.setdefault(operation.path, {})
         path[operation.method] = _operation(
             operation, limits, has_key=has_key and operation.needs_key
         )
-        schemas |= {shape.name: object_schema(shape, limits) for shape in operation.shapes}
         tags[operation.tag] = None
-    components: dict[str, Any] = {"schemas": schemas}
+    schemas: dict[str, Schema] = {}
+    paths = _referring(paths, schemas)
+    components: dict[str, Any] = {"schemas": dict(sorted(schemas.items()))}
     if has_key:
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     return {
@@ -84,17 +84,17 @@ def _operation(operation: Operation, limits: Limits, *, has_key: bool) -> dict[s
         described["requestBody"] = {
             "description": f"At most {limits.body_bytes} bytes.",
             "required": True,
-            "content": _body(operation),
+            "content": _body(operation, limits),
         }
     if has_key:
         described["security"] = [{"key": []}]
     return described
 
 
-def _body(operation: Operation) -> Content:
-    named = [{"$ref": f"#/components/schemas/{shape.name}"} for shape in operation.shapes]
+def _body(operation: Operation, limits: Limits) -> Content:
+    named = [object_schema(shape, limits) for shape in operation.shapes]
     examples = {name: {"value": value} for name, value in operation.examples.items()}
-    schema = named[0] if len(named) == 1 else {"anyOf": named}
+    schema: Schema = named[0] if len(named) == 1 else {"anyOf": named}
     return {"application/json": {"schema": schema, "examples": examples}}
 
 
@@ -124,3 +124,14 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
 
 def _response(description: str, content: Content | None = None) -> dict[str, Any]:
     return {"description": description, **({"content": content} if content else {})}
+
+
+def _referring(value: Any, schemas: dict[str, Schema]) -> Any:
+    """The same with references in place of named schemas, which are added to those there are."""
+    if isinstance(value, Named):
+        schema = {key: _referring(one, schemas) for key, one in value.items()}
+        assert schemas.setdefault(value.name, schema) == schema, value.name
+        return {"$ref": f"#/components/schemas/{value.name}"}
+    if isinstance(value, Mapping):
+        return {key: _referring(one, schemas) for key, one in value.items()}
+    return [_referring(one, schemas) for one in value] if isinstance(value, list) else value

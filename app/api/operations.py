@@ -6,9 +6,9 @@ As in TEI, `/vertex` and the names that `/embed` and its like go by at `/` are l
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from app.api import openai, tokens
-from app.api.openapi import Content, Operation, in_json, in_text
-from app.api.verb import COUNT, TEXT, Schema, Verb, list_of, record
+from app.api import answers, openai, tokens
+from app.api.openapi import Operation, in_json, in_text
+from app.api.verb import Schema, Verb
 
 EMBEDDINGS, SCORES, TOKENS, SERVICE = "Embeddings", "Scores", "Tokens", "Service"
 
@@ -21,42 +21,6 @@ OPENAI = {
     "a batch in base64": {"input": ANSWERS, "encoding_format": "base64"},
 }
 COMPARE = {"inputs": {"source_sentence": QUESTION, "sentences": ANSWERS}}
-
-OPTIONAL_TEXT: Schema = {**TEXT, "nullable": True}
-ERROR: Content = in_json(record(error=TEXT, error_type=TEXT))
-OPENAI_ERROR: Content = in_json(
-    record(message=TEXT, code={"type": "integer"}, type=TEXT, error={"type": "object"})
-)
-MODELS = record(
-    object=TEXT, data=list_of(record(id=TEXT, object=TEXT, created=COUNT, owned_by=TEXT))
-)
-INFO = record(
-    model_id=TEXT,
-    model_sha=OPTIONAL_TEXT,
-    model_dtype=TEXT,
-    served_model_name=TEXT,
-    model_type={"type": "object"},
-    max_concurrent_requests=COUNT,
-    max_input_length=COUNT,
-    max_batch_tokens=COUNT,
-    max_batch_requests={**COUNT, "nullable": True},
-    max_client_batch_size=COUNT,
-    auto_truncate={"type": "boolean"},
-    tokenization_workers=COUNT,
-    version=TEXT,
-    sha=OPTIONAL_TEXT,
-    docker_label=OPTIONAL_TEXT,
-    provider=TEXT,
-    provider_reason=TEXT,
-    graph=TEXT,
-    fingerprint=TEXT,
-    proof={"type": "object"},
-    vectors=list_of(TEXT),
-    vectors_left_out=list_of(TEXT),
-    activation=OPTIONAL_TEXT,
-    default_prompt_name=OPTIONAL_TEXT,
-    pooling_source=OPTIONAL_TEXT,
-)
 
 
 class _Row(NamedTuple):
@@ -146,7 +110,9 @@ def _infer(path: str, row: _Row, verbs: Mapping[str, Verb]) -> Operation:
         shapes=[verb.shape for verb in spoken],
         examples=row.examples,
         answer=in_json(_any_of([verb.answer for verb in spoken])),
-        error=OPENAI_ERROR if isinstance(verbs[path], openai.Embeddings) else ERROR,
+        error=in_json(answers.OPENAI_ERROR)
+        if isinstance(verbs[path], openai.Embeddings)
+        else in_json(answers.ERROR),
         runs_model=True,
     )
 
@@ -165,7 +131,7 @@ _OTHERS = (
         shapes=[tokens.TOKENIZE],
         examples={"a text": {"inputs": QUESTION}, "a batch": {"inputs": ANSWERS}},
         answer=in_json(tokens.TOKENS),
-        error=ERROR,
+        error=in_json(answers.ERROR),
     ),
     Operation(
         path="/decode",
@@ -176,7 +142,7 @@ _OTHERS = (
         shapes=[tokens.DECODE],
         examples={"some ids": {"ids": [1, 2, 3]}, "a batch": {"ids": [[1, 2], [3]]}},
         answer=in_json(tokens.TEXTS),
-        error=ERROR,
+        error=in_json(answers.ERROR),
     ),
     Operation(
         path="/info",
@@ -184,7 +150,7 @@ _OTHERS = (
         id="get_model_info",
         tag=SERVICE,
         summary="The model and the limits.",
-        answer=in_json(INFO),
+        answer=in_json(answers.INFO),
     ),
     Operation(
         path="/v1/models",
@@ -192,7 +158,7 @@ _OTHERS = (
         id="list_models",
         tag=SERVICE,
         summary="The one model, in OpenAI's shape.",
-        answer=in_json(MODELS),
+        answer=in_json(answers.MODELS),
     ),
     Operation(
         path="/health",
@@ -200,7 +166,7 @@ _OTHERS = (
         id="health",
         tag=SERVICE,
         summary="Whether the model answers and the service stays up.",
-        unhealthy=ERROR,
+        unhealthy=in_json(answers.ERROR),
         needs_key=False,
     ),
     Operation(
@@ -209,7 +175,7 @@ _OTHERS = (
         id="livez",
         tag=SERVICE,
         summary="Whether the process works; if not, it is to be started again.",
-        unhealthy=ERROR,
+        unhealthy=in_json(answers.ERROR),
         needs_key=False,
     ),
     Operation(
@@ -218,7 +184,7 @@ _OTHERS = (
         id="readyz",
         tag=SERVICE,
         summary="Whether to send requests: the model answered lately, and the service stays up.",
-        unhealthy=ERROR,
+        unhealthy=in_json(answers.ERROR),
         needs_key=False,
     ),
     Operation(

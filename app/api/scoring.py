@@ -16,8 +16,8 @@ from app.api.verb import (
     TRUNCATE,
     TRUNCATION_DIRECTION,
     Counted,
+    Named,
     Request,
-    Schema,
     input_options,
     list_of,
     numpy_json,
@@ -46,8 +46,16 @@ RERANK = Shape(
     Field("return_text", boolean, False),
 )
 
-LABELLED = list_of(record(score=NUMBER, label=TEXT))
-PREDICTIONS: Schema = {"oneOf": [LABELLED, list_of(LABELLED)]}
+LABELLED = list_of(Named("Prediction", record(score=NUMBER, label=TEXT)))
+PREDICTIONS = Named("PredictResponse", {"oneOf": [LABELLED, list_of(LABELLED)]})
+RANK = Named(
+    "Rank",
+    {
+        "type": "object",
+        "properties": {"index": COUNT, "text": TEXT, "score": NUMBER},
+        "required": ["index", "score"],
+    },
+)
 
 
 class Predict:
@@ -95,13 +103,7 @@ class Rerank:
 
     name = "rerank"
     shape = RERANK
-    answer = list_of(
-        {
-            "type": "object",
-            "properties": {"index": COUNT, "text": TEXT, "score": NUMBER},
-            "required": ["index", "score"],
-        }
-    )
+    answer = Named("RerankResponse", list_of(RANK))
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)
 

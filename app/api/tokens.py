@@ -7,7 +7,7 @@ import orjson
 from app.api import body
 from app.api.fields import Field, Shape, boolean
 from app.api.inputs import decode_ids, tokenize_input
-from app.api.verb import COUNT, PROMPT_NAME, TEXT, list_of, record
+from app.api.verb import COUNT, PROMPT_NAME, TEXT, Named, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine
 
@@ -24,10 +24,12 @@ DECODE = Shape(
 )
 
 PLACE = {**COUNT, "nullable": True}
-TOKENS = list_of(
-    list_of(record(id=COUNT, text=TEXT, special={"type": "boolean"}, start=PLACE, stop=PLACE))
+TOKEN = Named(
+    "SimpleToken",
+    record(id=COUNT, text=TEXT, special={"type": "boolean"}, start=PLACE, stop=PLACE),
 )
-TEXTS = list_of(TEXT)
+TOKENS = Named("TokenizeResponse", list_of(list_of(TOKEN)))
+TEXTS = Named("DecodeResponse", list_of(TEXT))
 
 
 async def tokenize(engine: Engine, content: bytes) -> bytes:

@@ -35,12 +35,23 @@ class Request(Generic[T]):
     extra: T
 
 
+class Named(dict[str, Any]):
+    """A schema that is a component of the description, by a name that generated clients take.
+
+    TEI's have TEI's names.
+    """
+
+    def __init__(self, name: str, schema: Schema) -> None:
+        super().__init__(schema)
+        self.name = name
+
+
 class Verb(Protocol):
     """One kind of request in one dialect."""
 
     name: str  # of the log's events
     shape: Shape  # of its body
-    answer: Schema  # of its JSON answer
+    answer: Named  # the schema of its JSON answer
     counted_as: Counted  # which of TEI's metrics count its inputs
 
     def build(self, values: dict[str, Any]) -> Request[Any]:
@@ -57,7 +68,9 @@ class Verb(Protocol):
 
 
 DIRECTION = Variant(
-    "`Left` or `Right`", {"Left": "left", "left": "left", "Right": "right", "right": "right"}
+    "`Left` or `Right`",
+    {"Left": "left", "left": "left", "Right": "right", "right": "right"},
+    "TruncationDirection",
 )
 TRUNCATE = Field("truncate", boolean, None)
 TRUNCATION_DIRECTION = Field("truncation_direction", DIRECTION, None)
@@ -86,6 +99,9 @@ def input_options(values: dict[str, Any]) -> InputOptions:
         direction=values.get("truncation_direction"),
         prompt_name=values.get("prompt_name"),
     )
+
+
+USAGE = Named("OpenAICompatUsage", record(prompt_tokens=COUNT, total_tokens=COUNT))
 
 
 def render_error(error: ServiceError) -> bytes:

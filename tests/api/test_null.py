@@ -9,6 +9,7 @@ from starlette.types import ASGIApp
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import Reply, post, request
+from tests.description import document_of, expanded
 
 # The routes that each kind of model answers, and bodies without any optional field.
 EMBEDDER = {"inputs": ["a", "the cat"]}
@@ -35,10 +36,10 @@ ASKED: list[tuple[str, str, dict[str, Any]]] = [
 
 def schemas(app: ASGIApp, path: str) -> list[Any]:
     """The bodies that a path takes, as the API's description has them."""
-    document = request(app, "GET", "/api-doc/openapi.json", headers={}).json
+    document = document_of(app)
     content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     named = content["schema"].get("anyOf", [content["schema"]])
-    return [document["components"]["schemas"][one["$ref"].split("/")[-1]] for one in named]
+    return [expanded(document, one) for one in named]
 
 
 def with_nulls(schema: Any, body: dict[str, Any]) -> Iterator[dict[str, Any]]:

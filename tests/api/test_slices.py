@@ -17,6 +17,7 @@ from app.inference.admission import Permits
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import JSON, Reply, make_scope, post, request, send_request
+from tests.description import document_of
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 
@@ -249,6 +250,5 @@ def test_openai_s_route_takes_as_many_inputs_as_openai_does(
 def test_a_higher_limit_holds_on_openai_s_route_too(make_service: MakeService) -> None:
     _, app = make_service(max_client_batch_size=2100)
     assert post(app, EMBEDDINGS, {"input": ["a"] * 2100}).status == 200
-    document = request(app, "GET", "/api-doc/openapi.json", headers={}).json
-    described = document["components"]["schemas"]["OpenAICompatRequest"]["properties"]["input"]
+    described = document_of(app)["components"]["schemas"]["OpenAICompatInput"]
     assert described["anyOf"][-1]["maxItems"] == 2100
