@@ -339,6 +339,18 @@ def test_an_exported_model_comes_first(folder: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "prepared").exists()
 
 
+def test_an_exported_folder_comes_first_whatever_revision_is_named(
+    folder: Path, tmp_path: Path
+) -> None:
+    exported = tmp_path / "models" / folder.name
+    tiny.build(exported)
+    settings = settings_for(tmp_path, model_id=str(folder), revision="abc")
+    assert prepare(settings) == exported
+    with preparation.prepared(settings, OFFLINE) as ready:
+        assert ready is settings
+    assert not (tmp_path / "prepared").exists()
+
+
 def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
     write_cache(tmp_path / "data", folder, reference="v2")
     settings = settings_for(tmp_path, revision="v2")
