@@ -31,7 +31,7 @@ FLOORS = [
     {"app.api.body", "app.api.correlation", "app.api.spans", "app.api.verb"},
     {"app.api.diagnosis"},
     {"app.api.inputs"},
-    {"app.api.fields", "app.api.model_name", "app.api.paths", "app.api.transport"},
+    {"app.api.fields", "app.api.icon", "app.api.model_name", "app.api.paths", "app.api.transport"},
     {"app.inference.health"},
     {"app.inference.engine", "app.inference.loading"},
     {"app.inference.admission"},

@@ -10,12 +10,14 @@ from pathlib import Path
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api.icon import png
 from app.api.transport import RawHeaders, respond
 
 _PACKAGE = "offapi"
 _HTML = b"text/html; charset=utf-8"
 _SCRIPT = b"text/javascript; charset=utf-8"
 _STYLE = b"text/css; charset=utf-8"
+_IMAGE = b"image/png"
 
 _INDEX = b"""<!DOCTYPE html>
 <html lang="en">
@@ -23,7 +25,7 @@ _INDEX = b"""<!DOCTYPE html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Embedding service</title>
-<link rel="icon" href="data:,">
+<link rel="icon" href="favicon-32x32.png">
 <link rel="stylesheet" href="swagger-ui.css">
 <script src="swagger-ui-bundle.js" defer></script>
 <script src="swagger-initializer.js" defer></script>
@@ -83,6 +85,9 @@ def pages() -> Mapping[str, ASGIApp]:
         "/docs": to_index,
         "/docs/": index,
         "/docs/index.html": index,
+        # By the names that Swagger UI gives its own, and TEI with it.
+        "/docs/favicon-16x16.png": File(lambda: png(1), _IMAGE, _HOUR),
+        "/docs/favicon-32x32.png": File(lambda: png(2), _IMAGE, _HOUR),
         "/docs/swagger-initializer.js": File(lambda: _INITIALIZER, _SCRIPT),
         "/docs/swagger-ui-bundle.js": File(lambda: _packaged("swagger_bundle.js"), _SCRIPT, _HOUR),
         "/docs/swagger-ui.css": File(lambda: _packaged("swagger_style.css"), _STYLE, _HOUR),

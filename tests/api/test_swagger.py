@@ -1,5 +1,8 @@
 """Swagger UI's pages, as they are served."""
 
+import re
+import struct
+import zlib
 from collections.abc import Callable
 
 import pytest
@@ -13,6 +16,8 @@ MakeService = Callable[..., tuple[Service, ASGIApp]]
 FILES = {
     "/docs/": "text/html; charset=utf-8",
     "/docs/index.html": "text/html; charset=utf-8",
+    "/docs/favicon-16x16.png": "image/png",
+    "/docs/favicon-32x32.png": "image/png",
     "/docs/swagger-initializer.js": "text/javascript; charset=utf-8",
     "/docs/swagger-ui-bundle.js": "text/javascript; charset=utf-8",
     "/docs/swagger-ui.css": "text/css; charset=utf-8",
@@ -56,11 +61,31 @@ def test_every_file_is_served_with_its_type_and_its_guards(
 
 def test_the_page_names_only_files_that_are_served(app: ASGIApp) -> None:
     page = get(app, "/docs/").text
-    for name in ("swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js"):
-        assert f'="{name}"' in page
+    named = re.findall(r'(?:href|src)="([^"]*)"', page)
+    assert set(named) == {
+        "favicon-32x32.png", "swagger-ui.css", "swagger-ui-bundle.js", "swagger-initializer.js",
+    }  # fmt: skip
+    assert all(get(app, f"/docs/{name}").status == 200 for name in named)
     assert "//" not in page
     assert 'url: "../api-doc/openapi.json"' in get(app, "/docs/swagger-initializer.js").text
     assert "SwaggerUIBundle" in get(app, "/docs/swagger-ui-bundle.js").text
+
+
+@pytest.mark.parametrize("size", [16, 32])
+def test_the_icon_is_an_image_of_the_size_in_its_name(app: ASGIApp, size: int) -> None:
+    content = get(app, f"/docs/favicon-{size}x{size}.png").content
+    assert content.startswith(b"\x89PNG\r\n\x1a\n")
+    chunks, rest = {}, content[8:]
+    while rest:
+        length, kind = struct.unpack(">I4s", rest[:8])
+        chunks[kind] = rest[8 : 8 + length]
+        assert struct.unpack(">I", rest[8 + length : 12 + length]) == (
+            zlib.crc32(kind + chunks[kind]),
+        )
+        rest = rest[12 + length :]
+    assert list(chunks) == [b"IHDR", b"IDAT", b"IEND"]
+    assert struct.unpack(">II", chunks[b"IHDR"][:8]) == (size, size)
+    assert len(zlib.decompress(chunks[b"IDAT"])) == size * (1 + 4 * size)
 
 
 @pytest.mark.parametrize(
