@@ -4,8 +4,10 @@ Each function raises ValueError with what the text must be, or UsageError where 
 not to be shown.
 """
 
+import re
 import socket
 from collections.abc import Callable
+from ipaddress import IPv6Address
 from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
@@ -15,6 +17,11 @@ from app.inference.snapshot import is_coarse
 MOST = 2**53 - 1  # readers of JSON lose digits beyond it
 MOST_THREADS = 1024
 SHORTEST_RUN_SECONDS = 0.5
+# RFC 6454, 7; an underscore is no letter of a host's name, and browsers send it all the same.
+_ORIGIN = re.compile(
+    r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)(?::(\d+))?/*"
+)
+_PORTS = {"http": 80, "https": 443}
 
 
 def positive(text: str) -> int:
@@ -153,10 +160,19 @@ def origin(text: str) -> str:
     """What browsers send as `Origin`, or `*`; it never ends in a slash or a path."""
     if text in {"*", "null"}:
         return text
-    parts = urlsplit(text)
-    if not parts.scheme or not parts.netloc or parts.path.strip("/") or parts.query:
-        raise ValueError("must be *, or a scheme and a host, as https://example.org")
-    return f"{parts.scheme}://{parts.netloc}".lower()
+    found = _ORIGIN.fullmatch(text.strip().lower())
+    if found is None or not text.isascii():
+        raise ValueError(
+            "must be *, or a scheme, a host and perhaps a port, as https://example.org (without a "
+            "path, a placeholder or a second origin, and in ASCII: xn--…)"
+        )
+    scheme, host, digits = found.groups()
+    if host.startswith("["):
+        host = f"[{IPv6Address(host[1:-1])}]"  # browsers shorten it
+    number = None if digits is None else port(digits)
+    if number in {None, _PORTS.get(scheme)}:  # which browsers leave out
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{number}"
 
 
 def _at_most(limit: int, value: int) -> int:

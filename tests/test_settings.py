@@ -226,15 +226,49 @@ def test_a_folder_in_a_variable_may_begin_at_home() -> None:
         ("null", "null"),
         ("https://A.example/", "https://a.example"),
         ("http://localhost:3000", "http://localhost:3000"),
+        ("https://a.example:443", "https://a.example"),
+        ("https://a.example:80", "https://a.example:80"),
+        ("http://a.example:0080\n", "http://a.example"),
+        ("http://[0:0::1]:8080", "http://[::1]:8080"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
     ],
 )
 def test_an_origin_is_what_browsers_send(given: str, origin: str) -> None:
     assert Settings.read([*MODEL, "--cors-allow-origin", given], {}).cors_allow_origin == (origin,)
 
 
-@pytest.mark.parametrize("origin", ["a.example", "https://a.example/app", "https://", ""])
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "a.example",
+        "https://a.example/app",
+        "https://a.example?q",
+        "https://a.example#part",
+        "https://",
+        "",
+        "https://a.example,https://b.example",
+        "https://*.a.example",
+        "https://a b.example",
+        "https://a\t.example",
+        "https://a..example",
+        "https://a.example:",
+        "https://a.example:port",
+        "https://:80",
+        "https://user:word@a.example",
+        "https://bücher.example",
+        "http://[::1",
+        "http://[zz]",
+    ],
+)
 def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
-    with pytest.raises(UsageError, match=r"must be \*, or a scheme and a host"):
+    with pytest.raises(UsageError, match=r"must be \*, or a scheme, a host and perhaps a port"):
+        Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
+
+
+@pytest.mark.parametrize("origin", ["https://a.example:99999", "http://[:::1]"])
+def test_an_origin_with_a_number_that_is_none_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match=r"for --cors-allow-origin \(environment: CORS_ALLOW"):
         Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
 
 
