@@ -72,6 +72,22 @@ class _Parser(argparse.ArgumentParser):
         raise UsageError(message)
 
 
+class _Once(argparse.Action):
+    """Takes an option's one value; of two, one may be a mistake, and nobody knows which."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        del parser, option_string
+        if getattr(namespace, self.dest) is not None:
+            raise UsageError(f"{self.option_strings[0]} is given twice: leave one out")
+        setattr(namespace, self.dest, values)
+
+
 def _parser(
     options: Sequence["Field[Any]"], sections: Mapping[str, str]
 ) -> argparse.ArgumentParser:
@@ -92,8 +108,7 @@ def _parser(
         shown = str(declared.default).lower() if extra.get("bare") else declared.default
         default = "" if declared.default in {MISSING, None, ()} else f"; default {shown}"
         kind: dict[str, Any] = {"nargs": "?", "const": "true"} if extra.get("bare") else {}
-        if declared.default == ():
-            kind["action"] = "append"
+        kind["action"] = "append" if declared.default == () else _Once
         text = f"{extra['help']} [{environment_name(declared)}{default}]"
         if extra.get("hidden"):
             text = argparse.SUPPRESS

@@ -10,7 +10,7 @@ import pytest
 
 from tests.process import Server
 
-IMPATIENT = ("--run-timeout-seconds", "0.5", "--tokenization-workers", "1")
+IMPATIENT = {"RUN_TIMEOUT_SECONDS": "0.5", "TOKENIZATION_WORKERS": "1"}  # unless a test says more
 PROBES = ("/health", "/readyz", "/livez")
 START = Callable[..., Server]
 
@@ -20,8 +20,8 @@ def start(tiny_model: Path) -> START:
     """Starts servers with a fault."""
 
     def one(fault: str, *flags: str) -> Server:
-        arguments = (fault, "--model-id", str(tiny_model), *IMPATIENT, *flags)
-        server = Server(*arguments, module="tests.faulty")
+        arguments = (fault, "--model-id", str(tiny_model), *flags)
+        server = Server(*arguments, environment=IMPATIENT, module="tests.faulty")
         server.wait_ready()
         return server
 

@@ -67,7 +67,8 @@ def test_every_option_is_read_from_its_flag_and_from_its_variable(declared: Any)
         text, expected = EXAMPLES[declared.name]
     of_a_gpu = declared.name in {"device_id", "gpu_memory_limit"}
     needed = {"PROVIDER": "cuda"} if of_a_gpu else {}
-    by_flag = Settings.read([*MODEL, flag_name(declared), text], needed)
+    model = [] if declared.name == "model_id" else MODEL
+    by_flag = Settings.read([*model, flag_name(declared), text], needed)
     variables = {"MODEL_ID": "m", **needed, environment_name(declared): text}
     by_variable = Settings.read([], variables)
     assert getattr(by_flag, declared.name) == expected
@@ -97,6 +98,34 @@ def test_bare_flags_are_true() -> None:
 def test_an_empty_variable_is_not_set() -> None:
     settings = Settings.read(MODEL, {"PORT": "", "POOLING": "", "CORS_ALLOW_ORIGIN": ""})
     assert (settings.port, settings.pooling, settings.cors_allow_origin) == (8000, None, ())
+
+
+@pytest.mark.parametrize(
+    "twice",
+    [
+        ["--port", "80", "--port", "81"],
+        ["--port", "80", "-p", "80"],
+        ["-p=80", "-p81"],
+        ["--pooling=cls", "--pooling=cls"],
+        ["--json-output", "--json-output"],
+        ["--auto-truncate", "false", "--auto-truncate"],
+        ["--api-key", "s3cret", "--api-key", "s3cret"],
+        ["--default-prompt", "", "--default-prompt", ""],
+        ["--hf-api-token", "s3cret", "--hf-api-token", "s3cret"],
+    ],
+)
+def test_an_option_that_has_one_value_is_not_given_twice(twice: list[str]) -> None:
+    with pytest.raises(UsageError) as caught:
+        Settings.read([*MODEL, *twice], {})
+    flag = "--port" if twice[0].startswith("-p") else twice[0].partition("=")[0]
+    assert str(caught.value) == f"{flag} is given twice: leave one out"
+
+
+def test_an_option_goes_before_its_variable_each_time() -> None:
+    settings = Settings.read(
+        [*MODEL, "--port", "80", "--json-output"], {"PORT": "81", "JSON_OUTPUT": "false"}
+    )
+    assert (settings.port, settings.json_output) == (80, True)
 
 
 def test_origins_may_be_given_several_times() -> None:

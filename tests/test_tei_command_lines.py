@@ -91,12 +91,13 @@ def test_an_argument_is_read_in_each_spelling_and_as_a_variable(
 ) -> None:
     given = [flag] if value is None else [flag, value]
     model = [] if flag == "--model-id" else ["--model-id", "thenlper/gte-base"]
-    apart = Settings.read([*model, *given, "--json-output"], {})
+    last = [] if flag == "--json-output" else ["--json-output"]
+    apart = Settings.read([*model, *given, *last], {})
     joined = [flag] if value is None else [f"{flag}={value}"]
     if flag != "-p":
-        assert apart == Settings.read([*model, *joined, "--json-output"], {})
+        assert apart == Settings.read([*model, *joined, *last], {})
         name = flag.removeprefix("--").replace("-", "_").upper()
-        assert apart == Settings.read([*model, "--json-output"], {name: value or "true"})
+        assert apart == Settings.read([*model, *last], {name: value or "true"})
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
