@@ -68,7 +68,7 @@ class Verb(Protocol):
 
 
 DIRECTION = Variant(
-    "`Left` or `Right`",
+    "one of `Left`, `left`, `Right`, `right`",
     {"Left": "left", "left": "left", "Right": "right", "right": "right"},
     "TruncationDirection",
 )

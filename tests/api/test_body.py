@@ -169,7 +169,7 @@ def test_what_is_no_json_is_400(content: bytes, detail: str) -> None:
         (b'{"inputs":"a","dimensions":12.0}', "dimensions: invalid type: floating point `12.0`, expected usize"),
         (b'{"inputs":"a","dimensions":1e2}', "dimensions: invalid type: floating point `100.0`, expected usize"),
         (b'{"inputs":"a","dimensions":"12"}', 'dimensions: invalid type: string "12", expected usize'),
-        (b'{"inputs":"a","truncation_direction":"LEFT"}', "truncation_direction: unknown variant `LEFT`, expected `Left` or `Right`"),
+        (b'{"inputs":"a","truncation_direction":"LEFT"}', "truncation_direction: unknown variant `LEFT`, expected one of `Left`, `left`, `Right`, `right`"),
         (b'{"truncate":1,"inputs":5}', "truncate: "),  # the first fault in the order of the body
         (b'{"inputs":5,"truncate":1}', "inputs: "),
     ],
