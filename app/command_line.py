@@ -133,9 +133,10 @@ def _of_the_environment(declared: "Field[Any]", text: Any) -> Any:
 
 
 def _parse(declared: "Field[Any]", text: Any) -> Any:
-    parse = declared.metadata["parse"]
+    if isinstance(text, list):
+        return tuple(_parse(declared, one) for one in text)
     try:
-        return tuple(map(parse, text)) if isinstance(text, list) else parse(text)
+        return declared.metadata["parse"](text)
     except ValueError as error:
         raise UsageError(
             f"invalid value {text!r} for {flag_name(declared)} "

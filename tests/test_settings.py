@@ -295,6 +295,12 @@ def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
         Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
 
 
+def test_of_several_origins_the_one_at_fault_is_named() -> None:
+    flags = ["--cors-allow-origin", "https://a.example", "--cors-allow-origin", "b.example"]
+    with pytest.raises(UsageError, match=r"invalid value 'b\.example' for --cors-allow-origin "):
+        Settings.read([*MODEL, *flags], {})
+
+
 @pytest.mark.parametrize("origin", ["https://a.example:99999", "http://[:::1]"])
 def test_an_origin_with_a_number_that_is_none_is_refused(origin: str) -> None:
     with pytest.raises(UsageError, match=r"for --cors-allow-origin \(environment: CORS_ALLOW"):
