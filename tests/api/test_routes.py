@@ -121,6 +121,7 @@ def test_aliases_of_embed(app: ASGIApp, path: str) -> None:
         ({"inputs": "a" * 3001, "truncate": False}, 422, "Validation", "Input validation error: `inputs` must have less than 3000 characters. Given: 3001"),
         ({"inputs": "a", "prompt_name": "nope"}, 422, "Validation", "Input validation error: `default-prompt-name` is set to `nope` but it was not found in the Sentence Transformers prompts. Available prompts: [\"query\", \"passage\"]"),
         ({"inputs": [4_000_000_000]}, 422, "Validation", "Input validation error: `inputs` has no tokens"),
+        ({"inputs": [[5], [800]]}, 422, "Validation", "Input validation error: `inputs` has no tokens"),
     ],
 )  # fmt: skip
 def test_errors_are_worded_as_tei_words_them(
@@ -141,7 +142,9 @@ def test_the_order_of_checks(make_service: MakeService) -> None:
         assert post(app, "/embed", too_many).json["error"].startswith("batch size 6")
         assert post(app, "/embed", no_permits).json["error"] == "Model is overloaded"
     assert "positive" in post(app, "/embed", no_dimensions).json["error"]
-    assert "empty" in post(app, "/embed", {"inputs": ["", "a"], "dimensions": 99}).json["error"]
+    for inputs in (["", "a"], ["a", ""]):  # of which TEI names the first one's dimensions
+        reply = post(app, "/embed", {"inputs": inputs, "dimensions": 99})
+        assert (reply.status, reply.json["error_type"]) == (400, "Empty")
 
 
 def test_success_carries_tei_s_timing_headers(app: ASGIApp) -> None:
@@ -347,6 +350,12 @@ def test_metrics_count_what_happened(app: ASGIApp) -> None:
         "application/json; charset=utf-8",
         "Application/JSON",
         "application/x+json",
+        # No strict MIME types, which TEI refuses.
+        "application/json ; x=y",
+        "application/json; charset",
+        "application/json;;",
+        'application/json; q="a',
+        "application/+json",
     ],
 )
 def test_json_types_are_read(app: ASGIApp, content_type: str) -> None:
@@ -356,7 +365,12 @@ def test_json_types_are_read(app: ASGIApp, content_type: str) -> None:
 
 @pytest.mark.parametrize(
     "headers",
-    [{}, {"content-type": "text/json"}, {"content-type": "application/x-www-form-urlencoded"}],
+    [
+        {},
+        {"content-type": "text/json"},
+        {"content-type": "application/json+x"},
+        {"content-type": "application/x-www-form-urlencoded"},
+    ],
 )
 def test_other_types_are_415_before_anything_is_parsed(
     app: ASGIApp, headers: dict[str, str]
