@@ -2,26 +2,34 @@
 
 import asyncio
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import orjson
 
-from app.api import diagnosis
+from app.api import streaming
 from app.api.fields import Misfit, Shape
+from app.api.scanner import MOST_OPEN
 
 T = TypeVar("T")
 
 LARGE_BYTES = 128 * 1024  # that take longer than a millisecond or two to read
+DOUBTFUL_BYTES = 4 * 1024  # the same for the exact reading, of whatever it may meet
 _MINUS_ZERO = re.compile(rb"-0(?=[\s,\]}])(?<=[\s,\[:]-0)")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
-async def in_turns(body: bytes, make: Callable[[bytes], T]) -> T:
-    """What is made of a body; of a large one on a thread, so that others have their turns."""
-    if len(body) <= LARGE_BYTES:
-        return make(body)
-    return await asyncio.to_thread(make, body)
+async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T]) -> T:
+    """What is made of a body's typed fields; on a thread where others would miss their turns.
+
+    Raises: MalformedBody or MistypedBody with TEI's text, and what `make` raises.
+    """
+    if len(body) > LARGE_BYTES:
+        return await asyncio.to_thread(lambda: make(read(body, shape)))
+    values = _read_fast(body, shape)
+    if values is None and len(body) > DOUBTFUL_BYTES:
+        return await asyncio.to_thread(lambda: make(streaming.read(body, shape)))
+    return make(streaming.read(body, shape) if values is None else values)
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:
@@ -29,13 +37,20 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
 
     Raises: MalformedBody or MistypedBody with TEI's text.
     """
+    values = _read_fast(body, shape)
+    return streaming.read(body, shape) if values is None else values
+
+
+def _read_fast(body: bytes, shape: Shape) -> dict[str, Any] | None:
+    """The typed fields, or None where only the exact reading can tell."""
     try:
         found = orjson.loads(body)
         if type(found) is dict and not _needs_care(body, shape):
-            return shape.read(found)
+            values = shape.read(found)
+            return None if _too_deep(body, found, shape) else values
     except (orjson.JSONDecodeError, Misfit):
         pass
-    return diagnosis.read(body, shape)
+    return None
 
 
 def _needs_care(body: bytes, shape: Shape) -> bool:
@@ -45,3 +60,21 @@ def _needs_care(body: bytes, shape: Shape) -> bool:
         or _ESCAPED_LETTER.search(body) is not None  # which a field's name may have
         or _MINUS_ZERO.search(body) is not None
     )
+
+
+def _too_deep(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
+    """Whether a field that may hold anything holds more levels than serde_json reads."""
+    if not shape.open_names or body.count(b"[") + body.count(b"{") <= MOST_OPEN:
+        return False
+    level = _containers(found[name] for name in shape.open_names if name in found)
+    for _ in range(MOST_OPEN - 1):  # the body itself is one of them
+        level = _containers(inner for one in level for inner in _inside(one))
+    return bool(level)
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [one for one in values if type(one) in {list, dict}]
+
+
+def _inside(container: Any) -> Iterable[Any]:
+    return container if type(container) is list else container.values()

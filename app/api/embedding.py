@@ -39,7 +39,7 @@ EMBED = Shape(
     TRUNCATE,
     TRUNCATION_DIRECTION,
     PROMPT_NAME,
-    Field("normalize", boolean, True),
+    Field("normalize", boolean, True, filled=True),
     Field("dimensions", unsigned, None),
 )
 EMBED_ALL = Shape(

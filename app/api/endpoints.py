@@ -5,7 +5,6 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -97,7 +96,7 @@ class Infer:
             async with _read(self._service, scope, receive, take) as content:
                 verb = self._choose(content)
                 span.name, answer_error = verb.name, verb.render_error
-                request = await body.in_turns(content, partial(_request, verb))
+                request = await body.in_turns(content, verb.shape, verb.build)
                 engine = self._service.engine
                 run = counted(engine, self._service.metrics, verb, request, span)
                 size, promised = len(request.inputs), request.options.promised
@@ -199,10 +198,6 @@ async def _read(
     except DeadlineExceeded as error:
         service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
         raise
-
-
-def _request(verb: Verb, content: bytes) -> Request[Any]:
-    return verb.build(body.read(content, verb.shape))
 
 
 async def _respond_error(

@@ -6,11 +6,11 @@ Rules and messages are those of the deserializers in TEI 1.9.3 (router/src/http/
 serde_json 1.0.140).
 """
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import Any, Final
+
+from app.api import spelling
 
 Reader = Callable[[Any], Any]
 
@@ -41,12 +41,16 @@ class Field:
     """One field of a request body: how to read it, and its value when it is absent.
 
     Where a field has such a value, `null` means absent as well: clients write what they leave unset
-    so. (TEI refuses that in fields with another default than `null`.)
+    so. (TEI refuses that in fields with another default than `null`.) An array in place of the
+    object may end before a field that is `filled`; `added` ones are not TEI's, and no array has
+    them.
     """
 
     name: str
     read: Reader
     default: Any = REQUIRED
+    filled: bool = False
+    added: bool = False
 
 
 class Shape:
@@ -61,11 +65,13 @@ class Shape:
         self.name = name
         self.promised = promised
         self.fields: Mapping[str, Field] = {field.name: field for field in fields}
+        self.places: Sequence[Field] = [field for field in fields if not field.added]
         inner = (shape_of(field.read) for field in fields)
         self.names: frozenset[str] = frozenset(self.fields).union(
             *(one.names for one in inner if one is not None)
         )
         self.quoted_names = [b'"%b"' % name.encode() for name in self.names]
+        self.open_names = [field.name for field in fields if holds_anything(field.read)]
 
     def read(self, found: Mapping[str, Any]) -> dict[str, Any]:
         """Every field's typed value.
@@ -81,6 +87,12 @@ class Shape:
             else:
                 values[name] = field.default
         return values
+
+    def too_short(self, count: int) -> Misfit:
+        """That an array of so many elements ends before a field that it must have."""
+        return Misfit(
+            f"invalid length {count}, expected struct {self.name} with {len(self.places)} elements"
+        )
 
     def read_field(self, name: str, value: Any) -> Any:
         """One field's typed value.
@@ -174,6 +186,11 @@ def anything(value: Any) -> Any:
     return value
 
 
+def holds_anything(read: Reader) -> bool:
+    """Whether what a reader reads may have any number of levels."""
+    return read is anything or (isinstance(read, ArrayOf) and holds_anything(read.read))
+
+
 def wrong_type(value: Any, expected: str) -> Misfit:
     """The words of serde for a value of another type."""
     return Misfit(f"invalid type: {_described(value)}, expected {expected}")
@@ -196,16 +213,10 @@ def _described(value: Any) -> str:
         case int() if MIN_I64 <= value <= MAX_U64:
             return f"integer `{value}`"
         case int() | float():  # serde reads what 64 bits cannot hold as a float
-            return f"floating point `{_without_exponent(float(value))}`"
+            return f"floating point `{spelling.number(float(value))}`"
         case str():
-            return f"string {json.dumps(value, ensure_ascii=False)}"
+            return f"string {spelling.quoted(value)}"
         case Mapping():
             return "map"
         case _:
             return "sequence"
-
-
-def _without_exponent(value: float) -> str:
-    """The shortest decimal that gives the float64 back, as Rust prints it."""
-    text = format(Decimal(repr(value)), "f")
-    return text if "." in text else f"{text}.0"

@@ -44,9 +44,10 @@ def predict_input(value: Any) -> tuple[list[str | tuple[str, str]], bool]:
     if not value:
         raise Misfit(f"invalid length 0, expected {PREDICT_INPUT}")
     if type(value[0]) is str:
-        return [_text_or_pair(ArrayOf(string)(value))], False
-    if type(value[0]) is list and all(type(one) is str for one in value[0]):
-        return [_text_or_pair(one) for one in ArrayOf(ArrayOf(string))(value)], True
+        # Of a third text only that it is one matters, and of more not even that.
+        return [text_or_pair(ArrayOf(string)(value[:3]))], False
+    if is_first_of_batch(value[0]):
+        return [text_or_pair(ArrayOf(string)(one)) for one in value], True
     raise Misfit("data did not match any variant of untagged enum Internal", path="[0]")
 
 
@@ -69,7 +70,16 @@ def decode_ids(value: Any) -> list[list[int]]:
     raise Misfit("data did not match any variant of untagged enum InputIds")
 
 
-def _text_or_pair(texts: Sequence[str]) -> str | tuple[str, str]:
+def is_first_of_batch(value: Any) -> bool:
+    """Whether the first element of an input to predict makes it a batch."""
+    return type(value) is list and all(type(one) is str for one in value)
+
+
+def text_or_pair(texts: Sequence[str]) -> str | tuple[str, str]:
+    """The input that an array of one or two texts stands for.
+
+    Raises: Misfit for another number of them.
+    """
     if len(texts) == 1:
         return texts[0]
     if len(texts) == 2:

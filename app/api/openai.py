@@ -21,9 +21,7 @@ from app.api.model_name import ModelName
 from app.api.verb import (
     COUNT,
     NUMBER,
-    PROMPT_NAME,
     TEXT,
-    TRUNCATE,
     USAGE,
     Counted,
     Named,
@@ -57,12 +55,12 @@ EMBEDDINGS = Shape(
     Field("input", embed_input),
     Field("model", string, None),
     Field("user", string, None),
-    Field("encoding_format", ENCODING_FORMAT, "float"),
+    Field("encoding_format", ENCODING_FORMAT, "float", filled=True),
     Field("dimensions", unsigned, None),
-    TRUNCATE,
-    PROMPT_NAME,
-    Field("input_type", anything, None),
-    Field("normalize", boolean, None),
+    Field("truncate", boolean, None, added=True),
+    Field("prompt_name", string, None, added=True),
+    Field("input_type", anything, None, added=True),
+    Field("normalize", boolean, None, added=True),
     promised=MOST_INPUTS,
 )
 

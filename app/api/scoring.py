@@ -4,7 +4,7 @@ Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from app.api.fields import ArrayOf, Field, Shape, boolean, string
@@ -32,9 +32,9 @@ from app.inference.postprocess import Scores, ranking
 PREDICT = Shape(
     "PredictRequest",
     Field("inputs", predict_input),
-    TRUNCATE,
+    replace(TRUNCATE, filled=False),
     TRUNCATION_DIRECTION,
-    Field("raw_scores", boolean, False),
+    Field("raw_scores", boolean, False, filled=True),
 )
 RERANK = Shape(
     "RerankRequest",
@@ -42,8 +42,8 @@ RERANK = Shape(
     Field("texts", ArrayOf(string)),
     TRUNCATE,
     TRUNCATION_DIRECTION,
-    Field("raw_scores", boolean, False),
-    Field("return_text", boolean, False),
+    Field("raw_scores", boolean, False, filled=True),
+    Field("return_text", boolean, False, filled=True),
 )
 
 LABELLED = list_of(Named("Prediction", record(score=NUMBER, label=TEXT)))

@@ -1,7 +1,5 @@
 """TEI's tokenizer routes: `/tokenize` and `/decode`. They need no model and take no permits."""
 
-from functools import partial
-
 import orjson
 
 from app.api import body
@@ -14,13 +12,13 @@ from app.inference.engine import Engine
 TOKENIZE = Shape(
     "TokenizeRequest",
     Field("inputs", tokenize_input),
-    Field("add_special_tokens", boolean, True),
+    Field("add_special_tokens", boolean, True, filled=True),
     PROMPT_NAME,
 )
 DECODE = Shape(
     "DecodeRequest",
     Field("ids", decode_ids),
-    Field("skip_special_tokens", boolean, True),
+    Field("skip_special_tokens", boolean, True, filled=True),
 )
 
 PLACE = {**COUNT, "nullable": True}
@@ -34,7 +32,7 @@ TEXTS = Named("DecodeResponse", list_of(TEXT))
 
 async def tokenize(engine: Engine, content: bytes) -> bytes:
     """Answer POST `/tokenize`: for each text, its tokens with their UTF-8 byte offsets."""
-    values = await body.in_turns(content, partial(body.read, shape=TOKENIZE))
+    values = await body.in_turns(content, TOKENIZE, dict)
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
     tokenized = await engine.admission.tokenize(
@@ -47,7 +45,7 @@ async def tokenize(engine: Engine, content: bytes) -> bytes:
 
 async def decode(engine: Engine, content: bytes) -> bytes:
     """Answer POST `/decode`: for each list of ids, its text."""
-    values = await body.in_turns(content, partial(body.read, shape=DECODE))
+    values = await body.in_turns(content, DECODE, dict)
     texts = await engine.admission.decode(
         values["ids"], skip_special_tokens=values["skip_special_tokens"]
     )

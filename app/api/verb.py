@@ -72,8 +72,8 @@ DIRECTION = Variant(
     {"Left": "left", "left": "left", "Right": "right", "right": "right"},
     "TruncationDirection",
 )
-TRUNCATE = Field("truncate", boolean, None)
-TRUNCATION_DIRECTION = Field("truncation_direction", DIRECTION, None)
+TRUNCATE = Field("truncate", boolean, None, filled=True)
+TRUNCATION_DIRECTION = Field("truncation_direction", DIRECTION, None, filled=True)
 PROMPT_NAME = Field("prompt_name", string, None)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from app.api import body
+from app.api import body, tree
 from app.api.counting import counted, failure_counted
-from app.api.fields import ArrayOf, Field, Misfit, Shape, anything, wrong_type
+from app.api.fields import ArrayOf, Field, Misfit, Shape, anything
 from app.api.spans import RequestSpan
 from app.api.verb import Request, Verb
 from app.errors import InvalidInput
@@ -34,7 +34,7 @@ async def answer(
     Raises, before anything is run: InvalidInput for an instance that fits none of the verbs;
     Overloaded where too few permits are free.
     """
-    planned = await body.in_turns(content, partial(_planned, verbs))
+    planned = await body.in_turns(content, VERTEX, partial(_planned, verbs))
     size = sum(len(request.inputs) for _, request in planned)
     parts: list[bytes] = []
     with contextlib.ExitStack() as held:
@@ -68,24 +68,18 @@ def _groups(planned: Sequence[_Planned], most: int) -> Iterator[list[_Planned]]:
         yield group
 
 
-def _planned(verbs: Sequence[Verb], content: bytes) -> list[_Planned]:
-    return [_plan(verbs, instance) for instance in body.read(content, VERTEX)["instances"]]
+def _planned(verbs: Sequence[Verb], values: dict[str, Any]) -> list[_Planned]:
+    return [_plan(verbs, instance) for instance in values["instances"]]
 
 
 def _plan(verbs: Sequence[Verb], instance: Any) -> _Planned:
     for verb in verbs[:-1]:
         with contextlib.suppress(Misfit):
-            return verb, verb.build(_read(verb, instance))
+            return verb, verb.build(tree.read(instance, verb.shape))
     try:
-        return verbs[-1], verbs[-1].build(_read(verbs[-1], instance))
+        return verbs[-1], verbs[-1].build(tree.read(instance, verbs[-1].shape))
     except Misfit as misfit:
         raise InvalidInput(misfit.message) from None
-
-
-def _read(verb: Verb, instance: Any) -> dict[str, Any]:
-    if type(instance) is not dict:
-        raise wrong_type(instance, f"struct {verb.shape.name}")
-    return verb.shape.read(instance)
 
 
 async def _run(

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.api import body, diagnosis
+from app.api import body, streaming
 from app.api.cohere import RerankDocuments
 from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.fields import Shape
@@ -41,9 +41,6 @@ def check(content: bytes) -> None:
 def check_shape(content: bytes, shape: Shape) -> None:
     """The fast reading and the exact one come to the same values and types, or the same words."""
     fast, exact = _outcome(body.read, content, shape), _outcome(_exact, content, shape)
-    too_deep = type(exact) is MalformedBody and "recursion limit exceeded" in str(exact)
-    if too_deep and type(fast) is dict:
-        return  # orjson takes 1024 levels where serde takes 128; what holds them is not looked at
     assert typed(fast) == typed(exact), f"{shape.name}: {fast!r}, but exactly {exact!r}"
     if type(fast) is dict:
         assert fast.keys() == shape.fields.keys()
@@ -81,4 +78,4 @@ def _outcome(read: Callable[[bytes, Shape], dict[str, Any]], content: bytes, sha
 
 def _exact(content: bytes, shape: Shape) -> dict[str, Any]:
     """As deep in the stack as when the fast reading falls back on it."""
-    return diagnosis.read(content, shape)
+    return streaming.read(content, shape)
