@@ -1,16 +1,20 @@
 """Capture: a whole value of any kind, as serde buffers it before it tries an untagged union.
 
-A loop in place of calls, since it is what hostile bodies are read by.
+A loop in place of calls, since it is what hostile bodies are read by; and what lies deeper than
+anyone looks is read and let go, since a million containers would keep the garbage collector, and
+with it everyone, busy.
 """
 
 from typing import Any
 
 from app.api.faults import Fault
-from app.api.scanner import OPEN_LIST, OPEN_MAP, Scanner
+from app.api.scanner import MOST_OPEN, OPEN_LIST, OPEN_MAP, Scanner
 
 
-def capture(scanner: Scanner) -> Any:
+def capture(scanner: Scanner, levels: int = MOST_OPEN) -> Any:
     """Take a value; of two equal keys the later one counts.
+
+    So many levels of arrays and objects are kept; one that is read below them becomes None.
 
     Raises: Fault, of syntax.
     """
@@ -20,14 +24,17 @@ def capture(scanner: Scanner) -> Any:
     try:
         while True:
             value = _begun(scanner)
-            if type(value) in {list, dict} and _goes_on(scanner, value, first=True):
+            kept = len(around) < levels
+            if type(value) in {list, dict} and _goes_on(scanner, value, first=True, kept=kept):
                 around.append((inside, key))
                 inside = value
             else:
                 while inside is not None:
                     in_value = False
-                    _put(inside, key, value)
-                    if _goes_on(scanner, inside, first=False):
+                    kept = len(around) <= levels
+                    too_deep = len(around) >= levels and type(value) in {list, dict}
+                    _put(inside, key, value if kept and not too_deep else None)
+                    if _goes_on(scanner, inside, first=False, kept=kept):
                         break
                     value = inside
                     inside, key = around.pop()
@@ -59,20 +66,20 @@ def _begun(scanner: Scanner) -> Any:
     return scanner.scalar()
 
 
-def _goes_on(scanner: Scanner, inside: Any, *, first: bool) -> bool:
+def _goes_on(scanner: Scanner, inside: Any, *, first: bool, kept: bool) -> bool:
     """Whether one more element is to be read, behind those that come as a run; else its end."""
     if type(inside) is list:
         if not scanner.has_element(first=first):
             scanner.leave_list()
             return False
         while run := scanner.elements():
-            inside.extend(run)
+            inside.extend(run if kept else [None] * len(run))
     else:
         if not scanner.has_member(first=first):
             scanner.leave_map()
             return False
         while members := scanner.members():
-            inside.update(members)
+            inside.update(members if kept else dict.fromkeys(members))
     return True
 
 

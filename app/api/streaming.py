@@ -31,6 +31,7 @@ from app.api.fields import (
     Shape,
     Struct,
     Variant,
+    anything,
     boolean,
     string,
     unsigned,
@@ -39,10 +40,11 @@ from app.api.fields import (
 from app.api.fields import Reader as Read
 from app.api.inputs import PREDICT_INPUT, is_first_of_batch, predict_input, text_or_pair
 from app.api.passing import skip
-from app.api.scanner import END, OPEN_LIST, OPEN_MAP
+from app.api.scanner import END, MOST_OPEN, OPEN_LIST, OPEN_MAP
 from app.api.walker import Walker
 
 _SCALARS = {boolean, string, unsigned}
+_UNION_LEVELS = 2  # the most that any variant of a union has
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:
@@ -147,7 +149,7 @@ class Reader(Walker):
                 self.scanner.back_to(start)
 
     def _union(self, read: Read) -> Any:
-        value = capture(self.scanner)
+        value = capture(self.scanner, MOST_OPEN if read is anything else _UNION_LEVELS)
         try:
             return read(value)
         except Misfit as misfit:
@@ -169,7 +171,7 @@ class Reader(Walker):
         if not self._has(0):
             self._text_or_pair([])
         with Step(0):
-            first = capture(self.scanner)
+            first = capture(self.scanner, _UNION_LEVELS)
             if type(first) is not str and not is_first_of_batch(first):
                 raise Fault("data did not match any variant of untagged enum Internal")
         if type(first) is str:

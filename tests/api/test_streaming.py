@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.api import body, runs, streaming, tree
+from app.api.capture import capture
 from app.api.embedding import EMBED, SIMILARITY
 from app.api.faults import Fault, refusal
 from app.api.fields import Misfit, Shape
@@ -211,6 +212,16 @@ def test_a_run_with_a_fault_is_not_tried_again_for_each_of_its_elements() -> Non
     with pytest.raises(Fault, match="invalid unicode code point"):
         reader.struct(EMBED)
     assert sum(tried) < 5
+
+
+@pytest.mark.parametrize(
+    ("levels", "found"),
+    [(1, [-1, None, 0]), (2, [-1, [2, None], 0]), (3, [-1, [2, {"a": None, "b": -0.0}], 0])],
+)
+def test_what_is_captured_below_the_levels_of_a_union_is_let_go(levels: int, found: Any) -> None:
+    content = b'[-1,[2,{"a":[1.5,[]],"b":-0}],0]'
+    assert capture(OneByOne(content), levels) == found
+    assert capture(OneByOne(content)) == [-1, [2, {"a": [1.5, []], "b": -0.0}], 0]
 
 
 class OneByOne(Scanner):
