@@ -21,7 +21,7 @@ _IDENTS = {ord("n"): (b"null", None), ord("t"): (b"true", True), ord("f"): (b"fa
 
 _SPACE = ord(" ")  # the greatest of the white ones
 _BLANK = re.compile(rb"[ \t\n\r]*+")
-_PAUSE = 64  # bytes after a run that was none, since to try costs as much as many bytes
+_PAUSE = 32  # bytes after a run that was none, since to try costs as much as many bytes
 _WINDOW = 64 * 1024  # nobody else has a turn while it is matched
 
 
