@@ -12,6 +12,7 @@
     ├── UnsupportedMediaType    415
     ├── PayloadTooLarge         413
     ├── BodyTimeout             408
+    ├── BrokenBody              400   it ends within a chunk, or in what is none
     ├── BadTimeout              400   no number of milliseconds
     ├── MalformedBody           400   not JSON
     └── MistypedBody            422   JSON of another shape
@@ -131,7 +132,7 @@ class Unhealthy(ServiceError):
 class UnreadableRequest(Exception):
     """A request whose head or body cannot be read; its message is the whole text answer."""
 
-    status: ClassVar[int]
+    status: int
 
 
 class UnsupportedMediaType(UnreadableRequest):
@@ -152,6 +153,16 @@ class PayloadTooLarge(UnreadableRequest):
         super().__init__(
             "Failed to buffer the request body: length limit exceeded; --payload-limit raises it"
         )
+
+
+class BrokenBody(UnreadableRequest):
+    """The body breaks off, in what is no chunk."""
+
+    status = 400
+
+    def __init__(self, status: int = 400) -> None:
+        super().__init__("Failed to buffer the request body: error reading a body from connection")
+        self.status = status
 
 
 class BodyTimeout(UnreadableRequest):

@@ -1,8 +1,8 @@
-"""Server: Hypercorn around the application, from the open port to the last answer.
+"""Server: the wire around the application, from the open port to the last answer.
 
 Order on SIGTERM or SIGINT: `/health` turns 503 and answers carry `connection: close`, while the
 port stays open for `--drain-seconds` and at least a moment, so that requests already on the wire
-are read; then Hypercorn closes the port, lets requests in flight finish, and we exit with 0. What
+are read; then the port closes, requests in flight finish, and we exit with 0. What
 is still open after `--shutdown-seconds` is cut off, with exit code 1 if a request is lost.
 
 A service that cannot do its work any more ends too, with exit code 3, after answers already made.
@@ -15,31 +15,22 @@ import resource
 import signal
 from collections.abc import Sequence
 
-import hypercorn.asyncio.run
-import hypercorn.protocol
 import uvloop
-from hypercorn.asyncio import serve
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp
 
-from app.connection import Connections, PoliteTCPServer, ServerConfig, quiet
 from app.heartbeat import FAILED, heartbeat
 from app.inference.health import HOPELESS
 from app.lifecycle import Lifecycle
 from app.listening import BACKLOG, Port
-from app.protocols import PlainHTTP1, PoliteHTTP2
 from app.settings import Settings
+from app.wire.connections import Connections, ServerConfig, quiet
+from app.wire.serving import serve
 
 logger = logging.getLogger(__name__)
 
 SPARE_FILES = 64  # open files that are no connections: the model's, the log's, the loop's
 EXIT_SECONDS = 5.0  # from the end of --shutdown-seconds until the process is ended by force
 SIGNALS = (signal.SIGTERM, signal.SIGINT)
-
-
-# Its only seams.
-hypercorn.asyncio.run.TCPServer = PoliteTCPServer  # type: ignore[attr-defined]
-hypercorn.protocol.H11Protocol = PlainHTTP1  # type: ignore[attr-defined]
-hypercorn.protocol.H2Protocol = PoliteHTTP2  # type: ignore[attr-defined]
 
 
 def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: Port) -> int:
@@ -66,7 +57,7 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: P
         loop.add_signal_handler(number, on_signal)
 
     async def shutdown_trigger() -> None:
-        if not lifecycle.ending.is_set():  # Hypercorn asks for the trigger once it accepts
+        if not lifecycle.ending.is_set():  # it is asked for once connections are taken
             logger.info("Ready")
         await lifecycle.ending.wait()
         patience = 0.0
@@ -79,44 +70,19 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: P
     logger.info("Starting HTTP server: %s", port)
     listening = port.open()  # where it cannot, no part of the server has begun yet
     async with heartbeat(HOPELESS * settings.run_timeout_seconds):
-        config = _config(listening, settings)
-        await serve(
-            _until_closed(app, config.connections),  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
-            config,
-            shutdown_trigger=shutdown_trigger,
-            mode="asgi",
-        )
-
-
-def _until_closed(app: ASGIApp, connections: Connections) -> ASGIApp:
-    """Let the application work until the last connection is closed.
-
-    Hypercorn 0.18 waits for the connections that it knows of when it closes the port, and not for
-    one that it took in that moment.
-    """
-
-    async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        async def receive_last() -> Message:
-            message = await receive()
-            if message["type"] == "lifespan.shutdown":
-                await connections.all_closed()
-            return message
-
-        await app(scope, receive_last if scope["type"] == "lifespan" else receive, send)
-
-    return run
+        connections = Connections(_connection_limit(settings.max_connections))
+        await serve(app, _config(listening, settings), connections, shutdown_trigger)
 
 
 def _config(listening: Sequence[int], settings: Settings) -> ServerConfig:
-    """Hypercorn as we want it; it accepts misspelt attributes in silence."""
+    """Hypercorn's configuration as we want it; it accepts misspelt attributes in silence."""
     config = ServerConfig()
-    config.connections = Connections(_connection_limit(settings.max_connections))
     config.client_timeout_seconds = settings.client_timeout_seconds
     config.bind = [f"fd://{one}" for one in listening]
     config.backlog = BACKLOG
     config.errorlog = logging.getLogger("hypercorn")
     config.keep_alive_timeout = 310.0  # pooled clients keep idle connections for up to 5 minutes
-    config.keep_alive_max_requests = 1_000_000
+    config.keep_alive_max_requests = 1_000_000  # of HTTP/2
     config.graceful_timeout = settings.shutdown_seconds
     config.shutdown_timeout = settings.shutdown_seconds + EXIT_SECONDS
     return config
@@ -136,7 +102,7 @@ def _connection_limit(wanted: int) -> int:
 
 
 def _force_exit(lifecycle: Lifecycle) -> None:
-    """End a shutdown that is held up; Hypercorn waits without limit on Python >= 3.12."""
+    """End a shutdown that is held up, whatever holds it."""
     os._exit(_exit_code(lifecycle))
 
 

@@ -14,11 +14,11 @@ import onnxruntime
 
 from app import program
 from app.api import body
-from app.connection import PoliteTCPServer
 from app.inference import health
 from app.inference.session import Session
 from app.inference.tokenization import Tokenization
 from app.inference.waiting import Waiting
+from app.wire.http1 import Http1
 from tests import tiny
 
 WORD = tiny.WORDS.index("query")
@@ -137,10 +137,10 @@ def interpreter_hangs() -> None:
 def connection_breaks() -> None:
     """When the server closes it, as it does with idle ones at its end."""
 
-    async def close(_: PoliteTCPServer) -> None:
+    def end(_: Http1) -> None:
         raise RuntimeError("injected")
 
-    setattr(PoliteTCPServer, "_initiate_server_close", close)
+    setattr(Http1, "end", end)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ REFUSED: Mapping[str, tuple[bytes, int]] = {
         400,
     ),
     "other length": (encoded(b"Content-Length: 5", b"Content-Length: 36"), 400),
+    "one length twice": (encoded(b"Content-Length: 36", b"Content-Length: 36"), 400),
+    "one length twice in one line": (encoded(b"Content-Length: 36, 36"), 400),
     "other length in one line": (encoded(b"Content-Length: 5, 36"), 400),
     # Encodings that another may read as `chunked`, or as none.
     "unknown encoding": (encoded(b"Transfer-Encoding: xchunked"), 501),
@@ -68,6 +70,8 @@ REFUSED: Mapping[str, tuple[bytes, int]] = {
         EMBED.replace(b"Host: x", b" Transfer-Encoding: chunked\r\nHost: x")
         + b"\r\n0\r\n\r\n" + HIDDEN, 400,
     ),
+    "folded": (encoded(b"Transfer-Encoding:", b" chunked"), 400),
+    "folded elsewhere": (encoded(b"X: y", b" z", b"Content-Length: 5"), 400),
     # Lengths that another may read as another number.
     "plus": (encoded(b"Content-Length: +5"), 400),
     "minus": (encoded(b"Content-Length: -5"), 400),
@@ -96,6 +100,13 @@ REFUSED: Mapping[str, tuple[bytes, int]] = {
     "no host": (b"GET /livez HTTP/1.1\r\n\r\n" + HIDDEN, 400),
     "two hosts": (b"GET /livez HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n" + HIDDEN, 400),
     "bare CR in the target": (b"GET /livez\r/ HTTP/1.1\r\nHost: x\r\n\r\n" + HIDDEN, 400),
+    "two lines before": (b"\r\n\r\n" + HIDDEN, 400),
+    "HTTP/2.0": (HIDDEN.replace(b"1.1", b"2.0") + HIDDEN, 400),
+    "HTTP/1.2": (HIDDEN.replace(b"1.1", b"1.2") + HIDDEN, 400),
+    "HTTP/0.9": (HIDDEN.replace(b"1.1", b"0.9") + HIDDEN, 400),
+    "no version": (b"GET /info\r\n\r\n" + HIDDEN, 400),
+    "another protocol": (HIDDEN.replace(b"HTTP", b"RTSP") + HIDDEN, 400),
+    "no name": (HIDDEN[:-2] + b": y\r\n\r\n" + HIDDEN, 400),
     "a request as a header": (b"GET /livez HTTP/1.1\r\nHost: x\r\n" + HIDDEN, 400),
 }  # fmt: skip
 
@@ -103,10 +114,10 @@ REFUSED: Mapping[str, tuple[bytes, int]] = {
 READ: Mapping[str, bytes] = {
     "chunked": in_chunks(chunked(TEXT)),
     "chunk extension": in_chunks(chunked(TEXT, b"%x;a=b")),
-    "folded encoding": encoded(b"Transfer-Encoding:", b" chunked", body=chunked(TEXT)),
-    "one length twice": encoded(
-        b"Content-Length: %d" % len(TEXT), b"Content-Length: %d" % len(TEXT), body=TEXT
-    ),
+    "zeros before a chunk size": in_chunks(chunked(TEXT, b"0" * 14 + b"%x")),
+    "empty lines in a chunk": in_chunks(chunked(b"\r\n\r\n\n\r\n\r\n" + TEXT)),
+    "zeros in a chunk": in_chunks(chunked(b'{"inputs":"a","x":%b}' % (b"1" + b"0" * 40))),
+    "a line before": b"\r\n" + encoded(b"Content-Length: %d" % len(TEXT), body=TEXT),
     "length in a trailer": in_chunks(chunked(TEXT)[:-2] + b"Content-Length: 5\r\n\r\n"),
     "bare LF in the head": encoded(b"Content-Length: %d" % len(TEXT))
     .split(b"\r\n\r\n")[0]

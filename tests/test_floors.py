@@ -17,9 +17,15 @@ FLOORS = [
     {"app.download", "app.exposition", "app.info", "app.workspace"},
     {"app.child"},
     {"app.otlp"},
-    {"app.connection", "app.settings"},
-    {"app.option_values", "app.protocols"},
-    {"app.command_line", "app.heartbeat", "app.patience"},
+    {"app.settings"},
+    {"app.option_values"},
+    {"app.command_line", "app.heartbeat"},
+    {"app.wire.serving"},
+    {"app.wire.http1", "app.wire.http2_connection"},
+    {"app.wire.exchange", "app.wire.http2"},
+    {"app.wire.connections"},
+    {"app.wire.alarm", "app.wire.answers", "app.wire.bodies", "app.wire.heads", "app.wire.inbox",
+     "app.wire.patience", "app.wire.states"},
     {"app.api.routes"},
     {"app.api.operations"},
     {"app.api.openapi", "app.api.swagger"},
@@ -60,7 +66,7 @@ FLOORS = [
     {"app.inference.archive", "app.inference.bounded", "app.inference.declared",
      "app.inference.pair_text", "app.inference.progress"},
     {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
-    {"app", "app.api", "app.inference"},
+    {"app", "app.api", "app.inference", "app.wire"},
 ]  # fmt: skip
 
 DOORS = {
@@ -79,11 +85,14 @@ DOORS = {
     },
     "starlette": {
         "app.api.correlation", "app.api.endpoints", "app.api.middleware", "app.api.routes", "app.api.spans", "app.api.swagger",
-        "app.api.transport", "app.application", "app.server",
+        "app.api.transport", "app.application", "app.server", "app.wire.connections",
+        "app.wire.exchange", "app.wire.serving",
     },
-    "hypercorn": {"app.connection", "app.protocols", "app.server"},
-    "h2": {"app.protocols"},
-    "h11": {"app.protocols"},
+    "httptools": {"app.wire.bodies", "app.wire.heads"},
+    "hypercorn": {
+        "app.wire.connections", "app.wire.http2", "app.wire.http2_connection", "app.wire.serving",
+    },
+    "h2": {"app.wire.http2"},
     "uvloop": {"app.server"},
     "opentelemetry": {"app.otlp"},
     "torch": {

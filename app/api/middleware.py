@@ -13,7 +13,7 @@ from app.lifecycle import Lifecycle
 from app.metrics import Metrics, labels
 
 MAX_HEADERS = 100
-MAX_HEADER_BYTES = 32 * 1024
+MAX_HEADER_BYTES = 64 * 1024
 
 CLOSE = (b"connection", b"close")
 _VARY = (
@@ -104,10 +104,10 @@ class InFlight:
 
 
 class DrainBody:
-    """Reads what is left of a body that the application answered without.
+    """Reads what is left of a body over HTTP/2 that the application answered without.
 
     Hypercorn 0.18 queues ten chunks of a request for the application; when it answers without
-    reading them, the connection, two tasks and the socket's buffer stay for good.
+    reading them, all requests of the connection wait for good. HTTP/1.x is our own, and reads on.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -115,7 +115,7 @@ class DrainBody:
         self._drains: set[asyncio.Task[None]] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["http_version"] != "2":
             await self._app(scope, receive, send)
             return
         is_read = False
@@ -126,15 +126,14 @@ class DrainBody:
             is_read = is_read or not message.get("more_body", False)
             return message
 
-        async def close_if_unread(message: Message) -> None:
+        async def drain_unread(message: Message) -> None:
             if message["type"] == "http.response.start" and not is_read and _may_have_body(scope):
-                message["headers"] = _closing(message["headers"])
                 drain = asyncio.create_task(_drain(receive))
                 self._drains.add(drain)
                 drain.add_done_callback(self._drains.discard)
             await send(message)
 
-        await self._app(scope, watch_receive, close_if_unread)
+        await self._app(scope, watch_receive, drain_unread)
 
 
 class HeaderLimits:
@@ -191,7 +190,8 @@ class Cors:
             return
         common = self._headers(scope)
         if scope["method"] == "OPTIONS":
-            await respond(send, 200, b"", None, [*common, *self._preflight])
+            allowed = await self._allowed(scope, receive)
+            await respond(send, 200, b"", None, [*allowed, *common, *self._preflight])
             return
 
         async def send_with_headers(message: Message) -> None:
@@ -200,6 +200,16 @@ class Cors:
             await send(message)
 
         await self._app(scope, receive, send_with_headers)
+
+    async def _allowed(self, scope: Scope, receive: Receive) -> RawHeaders:
+        """The methods of a path, which refuses this one; none where there is no such path."""
+        found: RawHeaders = []
+
+        async def look(message: Message) -> None:
+            found.extend(one for one in message.get("headers", ()) if one[0] == b"allow")
+
+        await self._app(dict(scope), receive, look)
+        return found
 
     def _headers(self, scope: Scope) -> RawHeaders:
         if self._any:

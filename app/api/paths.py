@@ -7,10 +7,15 @@ _JOINED = ("/v1/", "/v2/")
 def path_of(target: str) -> str:
     """The path that a target names, as it is written, without a query.
 
-    Of a target that names the server too (RFC 9112, 3.2.2) it is what follows.
+    Of a target that names the server too (RFC 9112, 3.2.2) it is what follows. Others name none:
+    `*`, a server's name and port, and paths without their slash stay what they are.
     """
-    path = target if target.startswith("/") else "/" + target.partition("://")[2].partition("/")[2]
-    return without_spare_slashes(path)
+    if not target.startswith("/"):
+        _, is_whole, rest = target.partition("://")
+        if not is_whole:
+            return target
+        target = "/" + rest.partition("/")[2]
+    return without_spare_slashes(target)
 
 
 def without_spare_slashes(path: str) -> str:

@@ -71,7 +71,10 @@ class Resource:
 
 
 class Guarded:
-    """Lets a request through that carries `Authorization: Bearer <key>`, byte for byte."""
+    """Lets a request through that carries `Authorization: Bearer <key>`, byte for byte.
+
+    OPTIONS needs none: which methods a path has is no secret, and browsers ask without a key.
+    """
 
     def __init__(self, resource: Resource, key: str) -> None:
         self._resource = resource
@@ -79,9 +82,8 @@ class Guarded:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         given = header(scope, b"authorization") or b""
-        if self._resource.needs_key(scope["method"]) and not hmac.compare_digest(
-            given, self._expected
-        ):
+        is_guarded = scope["method"] != "OPTIONS" and self._resource.needs_key(scope["method"])
+        if is_guarded and not hmac.compare_digest(given, self._expected):
             await respond(send, 401, b"", None, [])
         else:
             await self._resource(scope, receive, send)

@@ -1,33 +1,23 @@
-"""Protocols: Hypercorn's HTTP/1.1 and HTTP/2, made to stand clients that do not mean well.
+"""HTTP/2: Hypercorn's, made to stand clients that do not mean well.
 
-HTTP/2 is spoken to clients that begin with its preface, as TEI's server does, and to nobody else:
-an `Upgrade` is ignored, as HTTP lets a server do.
+It is spoken to clients that begin with its preface, as TEI's server does, and to those that choose
+it in TLS; an `Upgrade` is ignored, as HTTP lets a server do.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import h11
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, PriorityUpdated, RequestReceived, StreamReset
 from h2.events import Event as H2Event
-from hypercorn.config import Config
 from hypercorn.events import Closed, Updated
-from hypercorn.protocol.events import Body, EndBody, Event, Request, StreamClosed
+from hypercorn.protocol.events import Body, EndBody, Event, StreamClosed
 from hypercorn.protocol.h2 import H2Protocol
-from hypercorn.protocol.h11 import STREAM_ID, H2ProtocolAssumedError, H11Protocol
-from hypercorn.protocol.http_stream import HTTPStream
 
-from app.patience import while_it_flows
+from app.wire.connections import ServerConfig
+from app.wire.patience import while_it_flows
 
-HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\n"  # what HTTP/1.1 takes for a request's head
 RESETS = 100  # so many requests more than were answered may be taken back
-
-
-class PatientConfig(Config):
-    """Hypercorn's options, and how long a client may take nothing of its answer."""
-
-    client_timeout_seconds: float
 
 
 @dataclass(frozen=True)
@@ -35,44 +25,6 @@ class Unasked(Updated):
     """A connection has changed its protocol; no request has come."""
 
     idle: bool = True
-
-
-class PlainHTTP1(H11Protocol):
-    """HTTP/1.1 that stays what it is.
-
-    Hypercorn 0.18 changes to h2c or to WebSockets where a client offers that: a proxy that passes
-    the offer on would no longer see the requests, and nothing here needs either. To find such an
-    offer it decodes the name of every header twice.
-    """
-
-    async def _check_protocol(self, event: h11.Request) -> None:
-        if (event.method, event.target, event.http_version) == (b"PRI", b"*", b"2.0"):
-            raise H2ProtocolAssumedError(HTTP2_PREFACE + self.connection.trailing_data[0])
-
-    async def _create_stream(self, request: h11.Request) -> None:
-        self.stream = HTTPStream(
-            self.app,
-            self.config,
-            self.context,
-            self.task_group,
-            self.ssl,
-            self.client,
-            self.server,
-            self.stream_send,
-            STREAM_ID,
-        )
-        await self.stream.handle(
-            Request(
-                stream_id=STREAM_ID,
-                headers=list(request.headers),
-                http_version=request.http_version.decode(),
-                method=request.method.decode().upper(),
-                raw_path=request.target,
-                state=self.connection_state,
-            )
-        )
-        self.keep_alive_requests += 1
-        await self.context.mark_request()
 
 
 class PoliteHTTP2(H2Protocol):
@@ -85,7 +37,7 @@ class PoliteHTTP2(H2Protocol):
     had been begun, so that nobody asks again.
     """
 
-    config: PatientConfig
+    config: ServerConfig
     answered = 0
     taken_back = 0
 

@@ -1,0 +1,81 @@
+"""Answers as HTTP/1.x writes them: status lines, and how the end of a body is told."""
+
+import http
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from email.utils import formatdate
+from functools import lru_cache
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+# Where Python's words differ from one version to the next, and from TEI's.
+_WORDS = {413: "Payload Too Large", 414: "URI Too Long", 422: "Unprocessable Entity"}
+_NO_BODY = frozenset({204, 304})
+_KNOWN = frozenset(http.HTTPStatus)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What of a request shapes its answer."""
+
+    version: str
+    is_head: bool  # of whose answer the body is left out
+
+
+def now() -> bytes:
+    """The time as HTTP writes it (RFC 9110, section 5.6.7)."""
+    return _date(int(time.time()))
+
+
+@lru_cache(maxsize=1)
+def _date(seconds: int) -> bytes:
+    return formatdate(seconds, usegmt=True).encode()
+
+
+@lru_cache(maxsize=64)
+def status_line(version: str, status: int) -> bytes:
+    """The first line of an answer, with the usual words for its status."""
+    words = _WORDS.get(status)
+    if words is None:
+        words = http.HTTPStatus(status).phrase if status in _KNOWN else ""
+    return f"HTTP/{version} {status} {words}\r\n".encode()
+
+
+def head(asked: Asked, status: int, headers: Headers, *, keeps: bool) -> tuple[bytes, bool]:
+    """The head of an answer, and whether its body goes in chunks.
+
+    Raises: ValueError when a header would end its line.
+    """
+    parts = [status_line(asked.version, status)]
+    names = set()
+    for name, value in headers:
+        names.add(name)
+        parts.append(b"%b: %b\r\n" % (name, value))
+    parts.append(b"date: %b\r\n" % now())
+    is_open = b"content-length" not in names and status not in _NO_BODY
+    in_chunks = is_open and asked.version == "1.1"
+    if in_chunks:
+        parts.append(b"transfer-encoding: chunked\r\n")
+    if b"connection" not in names:
+        if not keeps:
+            parts.append(b"connection: close\r\n")
+        elif asked.version == "1.0":
+            parts.append(b"connection: keep-alive\r\n")
+    parts.append(b"\r\n")
+    content = b"".join(parts)
+    if content.count(b"\n") != len(parts) or content.count(b"\r") != len(parts):
+        raise ValueError(f"a header of an answer ends its line: {headers!r}")
+    return content, in_chunks
+
+
+def refusal(status: int, *more: tuple[bytes, bytes]) -> bytes:
+    """An answer without a body to what is no request; it is the last one."""
+    headers = [*more, (b"content-length", b"0")]
+    return head(Asked("1.1", is_head=False), status, headers, keeps=False)[0]
+
+
+def in_chunks(content: bytes, *, more: bool) -> bytes:
+    """A part of a body that goes in chunks."""
+    chunk = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
+    return chunk if more else chunk + b"0\r\n\r\n"

@@ -1,0 +1,119 @@
+"""Heads of requests: what llhttp reads of them, and everything in which it is too kind.
+
+The request line is ours: llhttp knows some methods and targets only, takes `GET /` without a
+version for HTTP/0.9, and RTSP for HTTP. It reads the lines behind it, and neither the length nor
+the coding that they state: it takes `gzip, chunked`, numbers of any number of digits, and no Host.
+"""
+
+import re
+from dataclasses import dataclass
+
+import httptools
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
+
+_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/1\.([01])\r?\n")
+_LENGTH = re.compile(rb"[0-9]{1,20}")
+_FIRST = b"POST / HTTP/1.1\r\n"  # in place of a request line
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Refused(Exception):
+    """What came is no request that is answered by the application."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A request's head; names of headers are in lower case."""
+
+    method: bytes
+    target: bytes
+    version: str  # "1.0" or "1.1"
+    headers: Headers
+    length: int | None  # of the body in bytes; None where it comes in chunks
+    keeps: bool  # the client may ask again
+    expects: bool  # it waits for 100 before it sends the body
+
+
+class _Lines:
+    """Collects what llhttp finds."""
+
+    def __init__(self) -> None:
+        self.headers: Headers = []
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self.headers.append((name.lower(), value.rstrip(b" \t")))
+
+
+def read(content: bytes) -> Head:
+    """The head that these bytes are, to the empty line at its end.
+
+    Raises: Refused.
+    """
+    line = _LINE.match(content)
+    if line is None:
+        raise Refused(400)
+    method, target, minor = line.groups()
+    headers = _headers(content[line.end() :])
+    special: dict[bytes, list[bytes]] = {}
+    for name, value in headers:
+        if name in _SPECIAL:
+            special.setdefault(name, []).append(value)
+    is_new = minor == b"1"
+    hosts = len(special.get(b"host", ()))
+    if hosts > 1 or (is_new and not hosts):
+        raise Refused(400)
+    options = {one.strip().lower() for one in b",".join(special.get(b"connection", ())).split(b",")}
+    keeps_alive = b"keep-alive" in options and b"transfer-encoding" not in special
+    return Head(
+        method=method,
+        target=target,
+        version="1.1" if is_new else "1.0",
+        headers=headers,
+        length=_length(special),
+        keeps=b"close" not in options and (is_new or keeps_alive),
+        expects=is_new and any(v.lower() == b"100-continue" for v in special.get(b"expect", ())),
+    )
+
+
+_SPECIAL = frozenset({b"host", b"connection", b"content-length", b"transfer-encoding", b"expect"})
+
+
+def _headers(lines: bytes) -> Headers:
+    """What stands behind the request line."""
+    found = _Lines()
+    parser = httptools.HttpRequestParser(found)
+    parser.set_dangerous_leniencies(
+        lenient_chunked_length=True,  # `_length` refuses both together, as it does
+        lenient_transfer_encoding=True,  # what it does not know: 501, not 400
+        lenient_optional_cr_before_lf=True,  # RFC 9112, section 2.2
+    )
+    try:
+        parser.feed_data(_FIRST + lines)
+    except httptools.HttpParserUpgrade:
+        pass  # an offer, which is not taken
+    except httptools.HttpParserError:
+        raise Refused(400) from None
+    return found.headers
+
+
+def _length(special: dict[bytes, list[bytes]]) -> int | None:
+    """How long the body is, if it is not in chunks; there is one way to say either."""
+    lengths = special.get(b"content-length", ())
+    codings = special.get(b"transfer-encoding")
+    if codings is not None:
+        if lengths:
+            raise Refused(400)
+        if len(codings) > 1 or codings[0].lower() != b"chunked":
+            raise Refused(501)
+        return None
+    if not lengths:
+        return 0
+    if len(lengths) > 1 or not _LENGTH.fullmatch(lengths[0]):
+        raise Refused(400)
+    return int(lengths[0])
