@@ -68,7 +68,7 @@ def read(content: bytes) -> Head:
     hosts = len(special.get(b"host", ()))
     if hosts > 1 or (is_new and not hosts):
         raise Refused(400)
-    options = {one.strip().lower() for one in b",".join(special.get(b"connection", ())).split(b",")}
+    options = _options(special.get(b"connection"))
     keeps_alive = b"keep-alive" in options and b"transfer-encoding" not in special
     return Head(
         method=method,
@@ -82,6 +82,13 @@ def read(content: bytes) -> Head:
 
 
 _SPECIAL = frozenset({b"host", b"connection", b"content-length", b"transfer-encoding", b"expect"})
+
+
+def _options(values: list[bytes] | None) -> set[bytes]:
+    """What the client asks of the connection."""
+    if values is None:
+        return set()
+    return {one.strip().lower() for one in b",".join(values).split(b",")}
 
 
 def _headers(lines: bytes) -> Headers:

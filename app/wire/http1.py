@@ -83,7 +83,7 @@ class Http1(asyncio.Protocol):
         if self.state in states.WAITING:
             self._inbox.add(data)
             self._read_head()
-        elif self.state in {State.BODY, State.REST}:
+        elif self.state in states.READING:
             self._read_body(data)
         elif self.state is State.LINGER:
             self._alarm.set(min(self._loop.time() + LINGER_SECONDS, self._last_call))
@@ -268,7 +268,7 @@ class Http1(asyncio.Protocol):
         before, self.state = self.state, states.after(self.state, event)
         if self.state is before:
             return
-        if self.state in {State.IDLE, State.HEAD}:
+        if self.state in states.WAITING:
             self._wait()
         elif self.state is State.REST:
             self._pause(False)
@@ -282,9 +282,8 @@ class Http1(asyncio.Protocol):
         self._mark()
 
     def _mark(self) -> None:
-        is_idle = self.state in {State.IDLE, State.HEAD, State.LINGER, State.REST}
         if self._has_place:
-            self._shared.connections.mark(self, idle=is_idle)
+            self._shared.connections.mark(self, idle=self.state in states.IDLING)
 
     def _wait(self) -> None:
         """Wait for a request, but not for ever."""

@@ -7,6 +7,8 @@ from enum import Enum, auto
 class State(Enum):
     """What a connection of HTTP/1.x is about."""
 
+    __hash__ = object.__hash__  # Enum's own is Python, and was called 22 times for each request
+
     IDLE = auto()  # nothing of a next request has come
     HEAD = auto()  # a part of a head has come
     BODY = auto()  # a request is worked on while its body comes
@@ -20,6 +22,8 @@ class State(Enum):
 
 class Event(Enum):
     """What happens to a connection."""
+
+    __hash__ = object.__hash__
 
     BYTES = auto()  # a part of a head came
     OPENED = auto()  # a head came, and its body is to come
@@ -91,6 +95,8 @@ TABLE: Mapping[State, Mapping[Event, State]] = {
 }
 
 WAITING = frozenset({State.IDLE, State.HEAD})  # for a request: nothing is lost by closing
+READING = frozenset({State.BODY, State.REST})  # a body
+IDLING = WAITING | {State.LINGER, State.REST}  # another connection may have the place
 WORKING = frozenset({State.BODY, State.ANSWERING, State.GONE})  # for a client
 
 
