@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import math
 
 from hypercorn.asyncio.task_group import TaskGroup
 from hypercorn.asyncio.worker_context import WorkerContext
@@ -10,6 +11,7 @@ from hypercorn.events import Closed, Event, RawData, Updated
 from hypercorn.typing import AppWrapper, ConnectionState
 from hypercorn.utils import parse_socket_addr
 
+from app.wire.alarm import Alarm
 from app.wire.connections import Shared, has_unread, quiet
 from app.wire.http2 import PoliteHTTP2, Unasked
 from app.wire.patience import while_it_flows
@@ -48,7 +50,8 @@ class Http2Connection:
         self._is_fresh = True  # no request came yet
         self._idle_since: float | None = self._loop.time()  # None while a request is answered
         self._has_ended = False  # this side: what still comes is dropped
-        self._heard = asyncio.Event()  # something came after that
+        self._alarm = Alarm(self._writer.close)  # its client has been silent since
+        self._last_call = math.inf  # when it has to be gone
         self._protocol: PoliteHTTP2
         shared.connections.enter(self)
         self._task = self._loop.create_task(self._run())
@@ -80,6 +83,7 @@ class Http2Connection:
         except Exception:  # else nobody would know of it
             logger.exception("a connection ended with an error")
         finally:
+            self._alarm.stop()
             self._shared.connections.leave(self)
             await self._close()
 
@@ -100,11 +104,12 @@ class Http2Connection:
     async def _read(self) -> None:
         while not self._reader.at_eof():
             try:
-                async with asyncio.timeout(LINGER_SECONDS if self._has_ended else None):
-                    data = await self._reader.read(READ_BYTES)
-            except (OSError, TimeoutError):
+                data = await self._reader.read(READ_BYTES)
+            except OSError:
                 break
-            if not self._has_ended:
+            if self._has_ended:
+                self._alarm.set(min(self._loop.time() + LINGER_SECONDS, self._last_call))
+            else:
                 await self._protocol.handle(RawData(data))
         await self._protocol.handle(Closed())
 
@@ -140,7 +145,9 @@ class Http2Connection:
             if self._writer.can_write_eof():
                 self._writer.write_eof()
         self._shared.connections.mark(self, idle=True)
-        self._loop.call_later(self._shared.config.client_timeout_seconds, self._writer.close)
+        now = self._loop.time()
+        self._last_call = now + self._shared.config.client_timeout_seconds
+        self._alarm.set(min(now + LINGER_SECONDS, self._last_call))
 
     async def _watch(self) -> None:
         """Close once nothing came for too long, or at the server's end; not with bytes unread."""
