@@ -5,11 +5,12 @@ _JOINED = ("/v1/", "/v2/")
 
 
 def path_of(target: str) -> str:
-    """The path that a target names, as it is written, without a query.
+    """The path that a target names, as it is written, without a query or a fragment.
 
     Of a target that names the server too (RFC 9112, 3.2.2) it is what follows. Others name none:
     `*`, a server's name and port, and paths without their slash stay what they are.
     """
+    target = target.partition("#")[0]
     if not target.startswith("/"):
         _, is_whole, rest = target.partition("://")
         if not is_whole:

@@ -12,7 +12,7 @@ import httptools
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 
-_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e]+) HTTP/1\.([01])\r?\n")
+_LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])\r?\n")
 _LENGTH = re.compile(rb"[0-9]{1,20}")
 _FIRST = b"POST / HTTP/1.1\r\n"  # in place of a request line
 
@@ -59,6 +59,8 @@ def read(content: bytes) -> Head:
     if line is None:
         raise Refused(400)
     method, target, minor = line.groups()
+    if not (target.isascii() or _is_utf8(target)):
+        raise Refused(400)
     headers = _headers(content[line.end() :])
     special: dict[bytes, list[bytes]] = {}
     for name, value in headers:
@@ -79,6 +81,14 @@ def read(content: bytes) -> Head:
         keeps=b"close" not in options and (is_new or keeps_alive),
         expects=is_new and any(v.lower() == b"100-continue" for v in special.get(b"expect", ())),
     )
+
+
+def _is_utf8(content: bytes) -> bool:
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 _SPECIAL = frozenset({b"host", b"connection", b"content-length", b"transfer-encoding", b"expect"})

@@ -182,6 +182,12 @@ def test_100_is_said_once_and_not_to_who_sends_already(server: Server) -> None:
         (b"CONNECT a:80", b"404"),
         (b"GET http://a/livez", b"200"),
         (b"HEAD /livez", b"200"),
+        (b"GET /livez#part", b"200"),
+        (b"HEAD /embed#part?query", b"405"),
+        ("GET /é".encode(), b"404"),
+        ("OPTIONS /é".encode(), b"200"),
+        (b"GET /\xe9", b"400"),
+        (b"GET /\x7f", b"400"),
     ],
 )
 def test_methods_and_targets_are_taken_as_they_are_written(
