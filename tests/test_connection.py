@@ -207,7 +207,7 @@ def test_a_connection_that_had_a_request_may_rest(start: START) -> None:
 
 def test_an_answer_that_is_not_taken_is_cut_off(start: START) -> None:
     server = start(
-        "--client-timeout-seconds", "0.3", "--max-client-batch-size", "10000",
+        "--client-timeout-seconds", "1", "--max-client-batch-size", "10000",
         "--max-concurrent-requests", "10000",
     )  # fmt: skip
     body = json.dumps({"inputs": ["the cat sat on the mat a b c d"] * 10_000}).encode()
