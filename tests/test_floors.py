@@ -23,7 +23,7 @@ FLOORS = [
     {"app.wire.serving"},
     {"app.wire.http1", "app.wire.http2_connection"},
     {"app.wire.exchange", "app.wire.http2"},
-    {"app.wire.connections"},
+    {"app.wire.connections", "app.wire.uploads"},
     {"app.wire.alarm", "app.wire.answers", "app.wire.bodies", "app.wire.heads", "app.wire.inbox",
      "app.wire.patience", "app.wire.states"},
     {"app.api.routes"},

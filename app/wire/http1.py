@@ -19,12 +19,12 @@ from app.wire.exchange import Exchange, scope_of
 from app.wire.inbox import HeadTooLarge, Inbox
 from app.wire.patience import while_it_flows
 from app.wire.states import Event, State
+from app.wire.uploads import Upload
 
 logger = logging.getLogger(__name__)
 
 LINGER_SECONDS = 2.0  # for which a client that has its answer may say nothing
 MAX_HELD = 64 * 1024  # bytes of a body, or of requests to come, that are read before they are due
-MAX_DROPPED = 64 * 1024  # bytes of a body that are read though nobody wants them
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 HandOver = Callable[[asyncio.Transport, bytes], None]
@@ -45,9 +45,8 @@ class Http1(asyncio.Protocol):
         self._inbox = Inbox()
         self._request: heads.Head
         self._exchange: Exchange
-        self._body: bodies.Body | None = None  # while it comes
-        self._received = self._dropped = 0  # bytes of a body; of those, that nobody wanted
-        self._is_broken = self._has_begun = self._is_paused = False  # its body; reading
+        self._upload: Upload  # of the request
+        self._is_paused = False  # nothing is read
         self._task: asyncio.Task[None] | None = None
         self._taken: asyncio.Event | None = None  # while the client takes too little
         self._alarm = Alarm(self._ring)  # something must have come by then
@@ -142,20 +141,13 @@ class Http1(asyncio.Protocol):
     # What an exchange calls.
 
     def want_body(self) -> None:
-        if self._request.expects and not self._has_begun:
-            self._has_begun = True
+        if self._upload.invite():
             self._transport.write(CONTINUE)
         self._pause(False)
 
     def may_keep(self) -> bool:
-        if not self._request.keeps or self._shared.connections.ending or self._is_broken:
-            return False
-        if self._body is None:
-            return True
-        if self._request.expects and not self._has_begun:
-            return False  # nobody knows whether its client sends the body now
-        left = self._body.left
-        return (self._received if left is None else left) <= MAX_DROPPED
+        is_last = self._shared.connections.ending or not self._request.keeps
+        return not is_last and self._upload.may_go_on
 
     async def write(self, data: bytes) -> None:
         if self._transport.is_closing():
@@ -172,7 +164,7 @@ class Http1(asyncio.Protocol):
     def answered(self, *, keeps: bool) -> None:
         if self.state not in states.WORKING:
             return
-        self._happens(Event.KEPT if keeps and not self._is_broken else Event.LAST)
+        self._happens(Event.KEPT if keeps and not self._upload.is_broken else Event.LAST)
         if self.state is State.IDLE and self._inbox:
             self._read_head()
 
@@ -199,52 +191,37 @@ class Http1(asyncio.Protocol):
 
     def _begin(self, request: heads.Head) -> None:
         self._request = request
-        self._is_fresh = self._has_begun = self._is_broken = False
-        self._received = self._dropped = 0
+        self._upload = Upload(request)
+        self._is_fresh = False
         self._exchange = Exchange(self, request)
         scope = scope_of(request, self._scope)
         self._task = self._loop.create_task(self._exchange.run(self._shared.app, scope))
-        length = request.length
-        if length == 0:
+        if self._upload.is_whole:
             self._exchange.feed(b"", is_whole=True)
             self._happens(Event.REQUESTED)
             return
-        self._body = bodies.Chunked() if length is None else bodies.Counted(length)
         self._happens(Event.OPENED)
         if self._inbox:
             self._read_body(self._inbox.take())
 
     def _read_body(self, data: bytes) -> None:
-        assert self._body is not None
-        self._has_begun = True
+        is_wanted = self.state is State.BODY
         try:
-            content, rest = self._body.feed(data)
+            content, rest = self._upload.feed(data, is_wanted=is_wanted)
         except bodies.Broken as broken:
-            self._break(broken.status)
+            if is_wanted:
+                self._exchange.fail(broken.status)
+            self._happens(Event.BROKEN)
             return
-        is_whole = self._body.left == 0
-        self._received += len(content)
-        if self.state is State.BODY:
+        is_whole = self._upload.is_whole
+        if is_wanted:
             self._exchange.feed(content, is_whole=is_whole)
             self._pause(not is_whole and self._exchange.held > MAX_HELD)
-        else:
-            self._dropped += len(data) - len(rest)
         if is_whole:
-            self._body = None
             self._inbox.add(rest)
             self._happens(Event.COMPLETED)
             if self.state is State.IDLE and rest:
                 self._read_head()
-        elif self._dropped > MAX_DROPPED:
-            self._break(413)
-
-    def _break(self, status: int) -> None:
-        """Read nothing more of a body."""
-        self._body = None
-        self._is_broken = True
-        if self.state is State.BODY:
-            self._exchange.fail(status)
-        self._happens(Event.BROKEN)
 
     def _refuse(self, status: int, *headers: tuple[bytes, bytes]) -> None:
         self._transport.write(refusal(status, *headers))
