@@ -27,7 +27,7 @@ class Replica:
         self._log = log
         self._server = Server(*self._arguments, module=module, log=log)
         self.signalled = math.inf  # when it was last told to end, by time.monotonic()
-        self.is_up = False
+        self.ready = math.inf  # since when its port is open, by the same clock
 
     @property
     def port(self) -> int:
@@ -37,7 +37,7 @@ class Replica:
     async def wait_ready(self) -> None:
         """Return when the port is open."""
         await asyncio.to_thread(self._server.wait_ready, 120)
-        self.is_up = True
+        self.ready = time.monotonic()
 
     async def restart(self) -> list[str]:
         """End it as an orchestrator does and start another; what went wrong."""
@@ -50,7 +50,7 @@ class Replica:
 
     async def end(self) -> list[str]:
         """Send SIGTERM and wait; what went wrong."""
-        self.is_up, self.signalled = False, time.monotonic()
+        self.ready, self.signalled = math.inf, time.monotonic()
         self._server.signal()
         try:
             code = await asyncio.to_thread(self._server.process.wait, 60)

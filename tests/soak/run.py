@@ -97,7 +97,7 @@ class Soak:
 
     def _not_taken(self, replica: Replica, started: float, reason: str) -> None:
         """A request that came to nobody: right only while its replica is restarted."""
-        if replica.is_up and replica.signalled < started:
+        if replica.ready < started:
             self._fail(f"{reason}, and nobody restarted it")
         self._counts["unaccepted"] += 1
 
