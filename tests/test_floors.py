@@ -41,7 +41,7 @@ FLOORS = [
     {"app.api.runs"},
     {"app.api.numerals", "app.api.quotations"},
     {"app.api.fields", "app.api.icon", "app.api.model_name", "app.api.paths", "app.api.transport"},
-    {"app.api.faults", "app.api.spelling"},
+    {"app.api.faults", "app.api.garbage", "app.api.spelling"},
     {"app.inference.health"},
     {"app.inference.engine", "app.inference.loading"},
     {"app.inference.admission"},

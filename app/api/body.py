@@ -9,12 +9,14 @@ import orjson
 
 from app.api import streaming
 from app.api.fields import Misfit, Shape
+from app.api.garbage import uncollected
 from app.api.scanner import MOST_OPEN
 
 T = TypeVar("T")
 
 LARGE_BYTES = 128 * 1024  # that take longer than a millisecond or two to read
 DOUBTFUL_BYTES = 4 * 1024  # the same for the exact reading, of whatever it may meet
+MOST_CONTAINERS, MOST_VALUES = 20_000, 100_000  # that orjson makes in 10 milliseconds or so
 _MINUS_ZERO = re.compile(rb"-0(?=[\s,\]}])(?<=[\s,\[:]-0)")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
@@ -25,11 +27,22 @@ async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T
     Raises: MalformedBody or MistypedBody with TEI's text, and what `make` raises.
     """
     if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(lambda: make(read(body, shape)))
+        return await asyncio.to_thread(_read_beside, body, shape, make, read)
     values = _read_fast(body, shape)
     if values is None and len(body) > DOUBTFUL_BYTES:
-        return await asyncio.to_thread(lambda: make(streaming.read(body, shape)))
+        return await asyncio.to_thread(_read_beside, body, shape, make, streaming.read)
     return make(streaming.read(body, shape) if values is None else values)
+
+
+def _read_beside(
+    body: bytes,
+    shape: Shape,
+    make: Callable[[dict[str, Any]], T],
+    reading: Callable[[bytes, Shape], dict[str, Any]],
+) -> T:
+    """Read beside the event loop, which no step of it holds up for long."""
+    with uncollected():
+        return make(reading(body, shape))
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:
@@ -37,8 +50,16 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
 
     Raises: MalformedBody or MistypedBody with TEI's text.
     """
-    values = _read_fast(body, shape)
+    values = None if _is_crowded(body) else _read_fast(body, shape)
     return streaming.read(body, shape) if values is None else values
+
+
+def _is_crowded(body: bytes) -> bool:
+    """Whether orjson, which lets nobody else run, would make so many objects of it."""
+    if len(body) <= LARGE_BYTES:
+        return False
+    containers = body.count(b"[") + body.count(b"{")
+    return containers > MOST_CONTAINERS or body.count(b",") > MOST_VALUES
 
 
 def _read_fast(body: bytes, shape: Shape) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ with it everyone, busy.
 from typing import Any
 
 from app.api.faults import Fault
+from app.api.garbage import let_go
 from app.api.scanner import MOST_OPEN, OPEN_LIST, OPEN_MAP, Scanner
 
 
@@ -51,6 +52,7 @@ def capture(scanner: Scanner, levels: int = MOST_OPEN) -> Any:
         for one, name in reversed(around):
             if one is not None:
                 fault.path.append(len(one) if type(one) is list else name)
+                let_go(one)
         raise
 
 

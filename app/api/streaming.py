@@ -38,6 +38,7 @@ from app.api.fields import (
     wrong_type,
 )
 from app.api.fields import Reader as Read
+from app.api.garbage import let_go
 from app.api.inputs import PREDICT_INPUT, is_first_of_batch, predict_input, text_or_pair
 from app.api.passing import skip
 from app.api.scanner import END, MOST_OPEN, OPEN_LIST, OPEN_MAP
@@ -153,6 +154,7 @@ class Reader(Walker):
         try:
             return read(value)
         except Misfit as misfit:
+            let_go(value)
             raise Fault(misfit.message) from None
 
     def _predict_input(self) -> Any:

@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 import threading
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from app.api.fields import Misfit, Shape
 from app.api.openai import EMBEDDINGS
 from app.api.scanner import Scanner
 from app.api.scoring import PREDICT, RERANK
-from app.api.tokens import TOKENIZE
+from app.api.tokens import DECODE, TOKENIZE
 from app.api.vertex import VERTEX
 from app.errors import MalformedBody, MistypedBody, UnreadableRequest
 from tests.fuzz import reading
@@ -286,3 +288,34 @@ def test_others_have_their_turns_while_a_doubtful_body_is_read(spare: int, elsew
         return await body.in_turns(content, EMBED, lambda _: threading.get_ident())
 
     assert (asyncio.run(made_on()) != threading.get_ident()) == elsewhere
+
+
+ARRAYS = b'{"inputs":[' + b"[1]," * 100_000 + b"[2]]}"
+NUMBERS = b'{"ids":[' + b"7," * 150_000 + b"8]}"
+
+
+@pytest.mark.parametrize(("content", "shape"), [(ARRAYS, EMBED), (NUMBERS, DECODE)])
+def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
+    content: bytes, shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make a hundred thousand objects in one call, and nobody else would run meanwhile."""
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("orjson was given it"))
+    assert body.read(content, shape) == shape.read(json.loads(content))
+
+
+@pytest.mark.parametrize("content", [ARRAYS, ARRAYS[:-2]])
+def test_no_garbage_is_looked_for_while_a_large_body_is_read(content: bytes) -> None:
+    started: list[int] = []
+
+    def note(phase: str, details: dict[str, int]) -> None:
+        if phase == "start":
+            started.append(details["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        with contextlib.suppress(UnreadableRequest):
+            asyncio.run(body.in_turns(content, EMBED, dict))
+    finally:
+        gc.callbacks.remove(note)
+    assert 2 not in started
+    assert gc.isenabled()
