@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from app import __version__
+from app import __version__, logs
 from app.api.endpoints import Service
 from app.errors import ServiceError
 from app.metrics import Metrics, labels
@@ -43,6 +43,7 @@ def _declare_failures(metrics: Metrics) -> None:
     for label in sorted({"dropped", *_metric_labels(ServiceError)}):
         metrics.count("te_request_failure", labels(err=label), 0)
     metrics.count("te_run_timeouts", amount=0)
+    metrics.read("te_log_lines_dropped_total", "counter", logs.dropped)
 
 
 def _metric_labels(error: type[ServiceError]) -> Iterator[str]:

@@ -1,14 +1,19 @@
-"""Logs: one line an event on stdout, as text or as JSON with TEI's keys."""
+"""Logs: one line an event on stdout, as text or as JSON with TEI's keys.
 
+Whoever logs never waits for whoever reads. A line's length is bounded, whatever a client wrote.
+"""
+
+import json
 import logging
 import re
-import sys
 import time
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import TextIO
 
 import orjson
+
+from app.outlet import Outlet
+from app.standard_files import OUTPUT
 
 logger = logging.getLogger(__name__)
 
@@ -20,6 +25,9 @@ LEVELS = {
     "debug": logging.DEBUG,
     "trace": logging.DEBUG,
 }
+FLUSH_SECONDS = 1.0
+MESSAGE_CHARACTERS = 4096  # the settings take a quarter of it
+TRACE_CHARACTERS = 32768
 _SHOWN_AS = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
 _INDISCREET = ("hpack",)  # below warnings it writes out the headers of HTTP/2, keys and all
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::)\w+)*")
@@ -35,7 +43,7 @@ def configure(level: str, *, json_output: bool, spans: bool) -> None:
     levels = read_filter(level)
     # What no formatter here prints is not looked up for each event.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    handler = _Output(sys.stdout)
+    handler = _OUTPUT
     handler.setFormatter(JsonFormatter(spans=spans) if json_output else TextFormatter())
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for module, least in (levels or {}).items():
@@ -62,12 +70,45 @@ def read_filter(text: str) -> Mapping[str, int] | None:
     return levels
 
 
-class _Output(logging.StreamHandler[TextIO]):
-    """Standard output, of which the reader may be gone: events are lost then, and nothing else."""
+def start() -> None:
+    """Let a thread write what the reader could not take at once."""
+    _OUTPUT.outlet.start()
 
-    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  # logging's name
-        if not isinstance(sys.exc_info()[1], OSError):
-            super().handleError(record)
+
+def flush(seconds: float = FLUSH_SECONDS) -> bool:
+    """Wait until the log is written, for at most so many seconds; whether it is."""
+    return _OUTPUT.outlet.flush(seconds)
+
+
+def dropped() -> int:
+    """How many lines nobody will read."""
+    return _OUTPUT.outlet.dropped
+
+
+class _Output(logging.Handler):
+    """Standard output, of which the reader may be gone or stand still: events are lost then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outlet = Outlet(OUTPUT, self._missing)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.outlet.put(self._line(record))
+        except Exception:  # noqa: BLE001  # as of any handler: no event is worth a request
+            self.handleError(record)
+
+    def flush(self) -> None:
+        self.outlet.flush(FLUSH_SECONDS)
+
+    def _missing(self, lines: int) -> bytes:
+        message = "%d lines were dropped here: whoever reads the log did not keep up"
+        return self._line(
+            logger.makeRecord(logger.name, logging.WARNING, __file__, 0, message, (lines,), None)
+        )
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
 
 
 class TextFormatter(logging.Formatter):
@@ -75,12 +116,12 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         # A client's text may be part of the message; it must not look like a line of its own.
-        message = one_line(record.getMessage())
+        message = one_line(shortened(record.getMessage()))
         place = f"{_span_text(record)}{record.name}"
         text = f"{_timestamp(record)} {_level(record):>5} {place}: {message}"
-        return (
-            text if record.exc_info is None else f"{text}\n{self.formatException(record.exc_info)}"
-        )
+        if record.exc_info is None:
+            return text
+        return f"{text}\n{shortened(self.formatException(record.exc_info), TRACE_CHARACTERS)}"
 
 
 class JsonFormatter(logging.Formatter):
@@ -94,7 +135,7 @@ class JsonFormatter(logging.Formatter):
         event: dict[str, object] = {
             "timestamp": _timestamp(record),
             "level": _level(record),
-            "message": record.getMessage(),
+            "message": shortened(record.getMessage()),
             "target": record.name,
             "filename": record.pathname,
             "line_number": record.lineno,
@@ -102,8 +143,22 @@ class JsonFormatter(logging.Formatter):
         if self._spans and (span := getattr(record, "span", None)) is not None:
             event |= {"span": span, "spans": [span]}
         if record.exc_info is not None:
-            event["exception"] = self.formatException(record.exc_info)
-        return orjson.dumps(event, default=str).decode()
+            trace = self.formatException(record.exc_info)
+            event["exception"] = shortened(trace, TRACE_CHARACTERS)
+        try:
+            return orjson.dumps(event, default=str).decode()
+        except orjson.JSONEncodeError:  # half of a surrogate pair, which is no UTF-8
+            return json.dumps(event, default=str)
+
+
+def shortened(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
+    """The text, or its beginning and end with its length between, in no more characters."""
+    if len(text) <= characters:
+        return text
+    cut = f" […of {len(text)} characters…] "
+    room = characters - len(cut)
+    end = room // 4
+    return f"{text[: room - end]}{cut}{text[-end:]}"
 
 
 def one_line(text: str) -> str:
@@ -146,3 +201,6 @@ def _second(seconds: int) -> str:
 
 def _level(record: logging.LogRecord) -> str:
     return _SHOWN_AS.get(record.levelno, record.levelname)
+
+
+_OUTPUT = _Output()

@@ -5,22 +5,20 @@ that says why; with 0 after a signal; and with 3 when it cannot do its work any 
 started again.
 """
 
-import contextlib
 import logging
 import os
-import signal
 import sys
 from types import FrameType
 from typing import NoReturn
 
-from app import preflight
+from app import logs, preflight, signals, standard_files
 from app.allocator import limit_arenas
 from app.application import build, create_app
 from app.command_line import UsageError
 from app.errors import StartupError
 from app.heartbeat import FAILED
+from app.last_words import SECONDS, leave
 from app.listening import taken
-from app.logs import configure, one_line
 from app.preparation import prepared
 from app.server import run
 from app.settings import Settings
@@ -30,15 +28,15 @@ logger = logging.getLogger("app")
 
 def main() -> int:
     """Run the service; the exit code."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _leave)
+    signals.heed(_leave)
     limit_arenas(os.environ)
     try:
         settings = Settings.read(sys.argv[1:], os.environ)
     except UsageError as error:
         _say(f"error: {error}\nFor more information, try '--help'.")
         return 2
-    configure(
+    standard_files.never_wait()
+    logs.configure(
         settings.log_level, json_output=settings.json_output, spans=not settings.disable_spans
     )
     logger.info("%s", settings.redacted())
@@ -48,12 +46,13 @@ def main() -> int:
         with taken(settings.bind_host, settings.listen_port) as port:
             preflight.check(settings)
             with prepared(settings, os.environ) as ready:
+                logs.start()  # a thread, of which there must be none before a child is started
                 service = build(ready)
             code = run(create_app(service, settings), settings, service.lifecycle, port)
         if service.tracer is not None:
             service.tracer.close()
     except StartupError as error:
-        _say(f"Error: {one_line(str(error))}")
+        _say(f"Error: {logs.one_line(str(error))}")
         return 1
     except Exception:  # whatever it is, a supervisor must see it in the code and the last line
         logger.critical("exiting with code %d: the server ended", FAILED, exc_info=True)
@@ -61,19 +60,15 @@ def main() -> int:
     return code
 
 
-def end(code: int) -> NoReturn:
-    """Leave without waiting for threads: one may be stuck in native code."""
-    logging.shutdown()
-    for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # nobody reads it any more
-            stream.flush()
-    os._exit(code)
+def run_to_end() -> NoReturn:
+    """Run the service, and leave with its exit code."""
+    leave(main())
 
 
 def _say(text: str) -> None:
     """Write what ends a start to standard error, as TEI does: whatever becomes of the log."""
-    with contextlib.suppress(OSError):  # nobody reads it any more
-        print(text, file=sys.stderr)  # noqa: T201  # for whoever has started it
+    content = f"{text}\n".encode("utf-8", "backslashreplace")
+    standard_files.write(standard_files.ERRORS, content, SECONDS)
 
 
 def _leave(number: int, _: FrameType | None) -> None:

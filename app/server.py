@@ -10,16 +10,16 @@ A service that cannot do its work any more ends too, with exit code 3, after ans
 
 import asyncio
 import logging
-import os
 import resource
-import signal
 from collections.abc import Sequence
 
 import uvloop
 from starlette.types import ASGIApp
 
+from app import signals
 from app.heartbeat import FAILED, heartbeat
 from app.inference.health import HOPELESS
+from app.last_words import leave
 from app.lifecycle import Lifecycle
 from app.listening import BACKLOG, Port
 from app.settings import Settings
@@ -30,7 +30,6 @@ logger = logging.getLogger(__name__)
 
 SPARE_FILES = 64  # open files that are no connections: the model's, the log's, the loop's
 EXIT_SECONDS = 5.0  # from the end of --shutdown-seconds until the process is ended by force
-SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: Port) -> int:
@@ -49,11 +48,11 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: P
     def on_signal() -> None:
         if lifecycle.ending.is_set():
             logger.warning("second signal: exiting at once, %d requests lost", lifecycle.in_flight)
-            os._exit(1)
+            leave(1)
         logger.info("signal received, starting graceful shutdown")
         lifecycle.end()
 
-    for number in SIGNALS:
+    for number in signals.ending():
         loop.add_signal_handler(number, on_signal)
 
     async def shutdown_trigger() -> None:
@@ -103,7 +102,7 @@ def _connection_limit(wanted: int) -> int:
 
 def _force_exit(lifecycle: Lifecycle) -> None:
     """End a shutdown that is held up, whatever holds it."""
-    os._exit(_exit_code(lifecycle))
+    leave(_exit_code(lifecycle))
 
 
 def _exit_code(lifecycle: Lifecycle) -> int:

@@ -157,4 +157,4 @@ if __name__ == "__main__":
         "connection-breaks": connection_breaks,
         "leaks": leaks,
     }[sys.argv.pop(1)]()
-    program.end(program.main())
+    program.run_to_end()

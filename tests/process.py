@@ -78,14 +78,18 @@ class Server:
         *arguments: str,
         environment: Mapping[str, str] | None = None,
         port: int = 0,
-        log: Path | None = None,
+        log: Path | int | None = None,
         module: str = "app",
     ) -> None:
-        """What it prints waits in a pipe; where that is more than 1 MiB, name a file: `log`."""
+        """What it prints waits in a pipe; where that is more than 1 MiB, name a file: `log`.
+
+        That may also be the number of an open file.
+        """
         self.port = port or free_port()
         self._printed = ""  # as far as it was read
         flags = [*arguments, "--hostname", "127.0.0.1", "--port", str(self.port)]
-        with nullcontext(subprocess.PIPE) if log is None else log.open("w") as output:
+        number = subprocess.PIPE if log is None else log
+        with number.open("w") if isinstance(number, Path) else nullcontext(number) as output:
             self.process = launch(flags, environment or {}, module, output)
 
     def __enter__(self) -> Self:

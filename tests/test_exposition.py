@@ -68,6 +68,7 @@ def test_what_may_fail_begins_at_zero(app: ASGIApp) -> None:
         "overloaded", "tokenization", "validation",
     ]  # fmt: skip
     assert series(app, "te_run_timeouts") == 0
+    assert series(app, "te_log_lines_dropped_total") == 0
 
 
 def test_where_any_shape_may_run_none_is_to_be_learned(app: ASGIApp) -> None:

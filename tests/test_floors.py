@@ -65,7 +65,11 @@ FLOORS = [
     {"app.inference.manifest"},
     {"app.inference.archive", "app.inference.bounded", "app.inference.declared",
      "app.inference.pair_text", "app.inference.progress"},
-    {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.tracing"},
+    {"app.last_words"},
+    {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.signals",
+     "app.tracing"},
+    {"app.outlet"},
+    {"app.standard_files"},
     {"app", "app.api", "app.inference", "app.wire"},
 ]  # fmt: skip
 

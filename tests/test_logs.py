@@ -4,7 +4,15 @@ import sys
 
 import pytest
 
-from app.logs import JsonFormatter, TextFormatter, duration, read_filter
+from app.logs import (
+    MESSAGE_CHARACTERS,
+    TRACE_CHARACTERS,
+    JsonFormatter,
+    TextFormatter,
+    duration,
+    read_filter,
+    shortened,
+)
 
 
 def record(level: int, message: str, *arguments: object, failed: bool = False) -> logging.LogRecord:
@@ -60,6 +68,44 @@ def test_a_span_stands_before_the_logger_s_name_and_in_json_twice() -> None:
 )
 def test_durations_are_printed_as_rust_prints_them(seconds: float, text: str) -> None:
     assert duration(seconds) == text
+
+
+def test_a_client_s_text_is_cut_and_its_length_named() -> None:
+    refused = record(logging.ERROR, "no prompt %s: available are %s", "n\n" * 900_000, "[query]")
+    text = TextFormatter().format(refused)
+    assert len(text) < 3 * MESSAGE_CHARACTERS  # what is escaped takes more
+    assert text.isprintable()
+    assert " app.server: no prompt n\\nn\\n" in text
+    assert " […of 1800033 characters…] " in text
+    assert text.endswith("n\\n: available are [query]")
+    message = json.loads(JsonFormatter().format(refused))["message"]
+    assert len(message) == MESSAGE_CHARACTERS
+    assert message.startswith("no prompt n\nn\n")
+    assert message.endswith("n\n: available are [query]")
+
+
+def test_a_message_of_just_the_length_is_whole() -> None:
+    assert shortened("x" * MESSAGE_CHARACTERS) == "x" * MESSAGE_CHARACTERS
+    cut = shortened("abcdefgh" * 10, 36)
+    assert cut == "abcdefghabc […of 80 characters…] fgh"
+    assert shortened(cut, 36) == cut
+
+
+def test_a_long_traceback_keeps_both_ends() -> None:
+    failed = record(logging.CRITICAL, "ended", failed=True)
+    assert failed.exc_info is not None
+    failed.exc_info = (ValueError, ValueError("v" * 1_000_000 + "end"), failed.exc_info[2])
+    event = json.loads(JsonFormatter().format(failed))
+    assert event["exception"].startswith("Traceback")
+    assert event["exception"].endswith("vvvend")
+    assert len(event["exception"]) < TRACE_CHARACTERS + 1
+    assert len(TextFormatter().format(failed)) < TRACE_CHARACTERS + 200
+
+
+def test_half_of_a_surrogate_pair_is_escaped() -> None:
+    event = JsonFormatter().format(record(logging.ERROR, "no prompt %s", "\ud83d"))
+    assert r"no prompt \ud83d" in event
+    assert json.loads(event)["target"] == "app.server"
 
 
 def test_a_traceback_is_part_of_the_event() -> None:

@@ -7,7 +7,7 @@ from starlette.types import Scope
 
 from app.errors import ServiceError
 from app.inference.engine import Timings
-from app.logs import duration
+from app.logs import duration, shortened
 from app.tracing import Span, Tracer
 
 logger = logging.getLogger(__name__)
@@ -51,8 +51,9 @@ class RequestSpan:
     def failed(self, error: ServiceError) -> None:
         """The request was refused, or failed: one line with the reason."""
         fields = self._origin()
-        logger.error("%s", error, extra={"span": {"name": self.name, **fields}})
-        self._trace(fields, str(error))
+        reason = shortened(str(error))  # a client's text may be part of it
+        logger.error("%s", reason, extra={"span": {"name": self.name, **fields}})
+        self._trace(fields, reason)
 
     def _origin(self) -> dict[str, str]:
         parent = self._scope["trace_parent"]

@@ -22,7 +22,16 @@ SIMILAR = {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}}
 TOO_MANY = ["a"] * 33
 DURATIONS = ("duration", "tokenization_duration", "queue_duration", "inference_duration")
 # What a scrape shows beside TEI's series: tests/test_exposition.py, tests/api/test_middleware.py.
-OURS = ("process_", "te_http_", "te_model_", "te_permits_", "te_body_", "te_run_", "te_shapes_")
+OURS = (
+    "process_",
+    "te_http_",
+    "te_model_",
+    "te_permits_",
+    "te_body_",
+    "te_run_",
+    "te_shapes_",
+    "te_log_",
+)
 
 
 def metrics(app: ASGIApp) -> dict[str, float]:

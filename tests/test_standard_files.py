@@ -1,0 +1,71 @@
+"""What is printed to never waits, and what others share with us stays as it was."""
+
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from app.standard_files import _never_wait, may_wait, may_wait_for_ever
+
+
+def pipe(_: Path) -> list[int]:
+    return [*reversed(os.pipe())]
+
+
+def terminal(_: Path) -> list[int]:
+    return [*reversed(os.openpty())]
+
+
+def file(folder: Path) -> list[int]:
+    return [os.open(folder / "log", os.O_WRONLY | os.O_CREAT)]
+
+
+def device(_: Path) -> list[int]:
+    return [os.open(os.devnull, os.O_WRONLY)]
+
+
+@pytest.mark.parametrize(
+    ("kind", "before", "after"),
+    [
+        (pipe, (True, True), (False, False)),
+        (terminal, (True, True), (False, False)),
+        (file, (True, False), (True, False)),
+        (device, (False, False), (False, False)),
+    ],
+)
+def test_only_our_own_writes_stop_waiting(
+    kind: Callable[[Path], list[int]],
+    before: tuple[bool, bool],
+    after: tuple[bool, bool],
+    tmp_path: Path,
+) -> None:
+    shared, *others = kind(tmp_path)
+    ours = os.dup(shared)
+    os.set_inheritable(ours, True)  # as standard files are
+    try:
+        assert (may_wait(ours), may_wait_for_ever(ours)) == before
+        _never_wait(ours)
+        assert (may_wait(ours), may_wait_for_ever(ours)) == after
+        assert (may_wait(shared), may_wait_for_ever(shared)) == before
+        assert os.get_inheritable(ours)
+        assert os.write(ours, b"written") == 7
+    finally:
+        for number in (shared, ours, *others):
+            os.close(number)
+
+
+def test_a_socket_is_opened_once_and_does_not_wait() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        _never_wait(ours.fileno())
+        assert not may_wait(ours.fileno())
+
+
+def test_a_pipe_that_nobody_reads_any_more_does_not_wait() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    _never_wait(writing)
+    assert not may_wait(writing)
+    os.close(writing)
