@@ -1,9 +1,9 @@
 """Server: the wire around the application, from the open port to the last answer.
 
-Order on SIGTERM or SIGINT: `/health` turns 503 and answers carry `connection: close`, while the
-port stays open for `--drain-seconds` and at least a moment, so that requests already on the wire
-are read; then the port closes, requests in flight finish, and we exit with 0. What
-is still open after `--shutdown-seconds` is cut off, with exit code 1 if a request is lost.
+Order on SIGTERM, SIGINT or SIGHUP: `/health` turns 503 and answers carry `connection: close`, while
+the port stays open for `--drain-seconds` and at least a moment, so that requests already on the
+wire are read; then the port closes, requests in flight finish, and we exit with 0. What is still
+open after `--shutdown-seconds` is cut off, with exit code 1 if a request is lost.
 
 A service that cannot do its work any more ends too, with exit code 3, after answers already made.
 """
@@ -11,7 +11,9 @@ A service that cannot do its work any more ends too, with exit code 3, after ans
 import asyncio
 import logging
 import resource
+import signal
 from collections.abc import Sequence
+from functools import partial
 
 import uvloop
 from starlette.types import ASGIApp
@@ -39,21 +41,24 @@ def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: Port) -> i
     """
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(app, settings, lifecycle, port))
+    signals.ignore()  # the loop has let go of them, and a late one would spoil the exit code
     return _exit_code(lifecycle)
 
 
 async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: Port) -> None:
     loop = asyncio.get_running_loop()
 
-    def on_signal() -> None:
+    def on_signal(number: signal.Signals) -> None:
         if lifecycle.ending.is_set():
+            if number == signal.SIGHUP:  # a shell and the kernel both send it, and mean it once
+                return
             logger.warning("second signal: exiting at once, %d requests lost", lifecycle.in_flight)
             leave(1)
         logger.info("signal received, starting graceful shutdown")
         lifecycle.end()
 
     for number in signals.ending():
-        loop.add_signal_handler(number, on_signal)
+        loop.add_signal_handler(number, partial(on_signal, number))
 
     async def shutdown_trigger() -> None:
         if not lifecycle.ending.is_set():  # it is asked for once connections are taken

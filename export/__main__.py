@@ -24,7 +24,9 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 def main(arguments: Sequence[str]) -> int:
     """Export one model; the exit status is 0, 1 for a failure, 2 for wrong usage."""
     print_lines()
-    signal.signal(signal.SIGTERM, _terminate)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+            signal.signal(number, _terminate)
     try:
         _work(arguments)
     except ExportError as error:
@@ -85,9 +87,9 @@ def _work(arguments: Sequence[str]) -> None:
     pipeline.export(request)
 
 
-def _terminate(_signal: int, _frame: FrameType | None) -> NoReturn:
+def _terminate(number: int, _: FrameType | None) -> NoReturn:
     """Unwind as for an error, so that whatever is half done is removed."""
-    sys.exit(128 + signal.SIGTERM)
+    sys.exit(128 + number)
 
 
 def _has(arguments: Sequence[str], option: str) -> bool:

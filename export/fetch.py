@@ -45,7 +45,9 @@ def fetch(wanted: Download) -> Path:
     Raises: ExportError or OSError; what has arrived stays, and the next call goes on from there.
     """
     # There is nothing to clean up, and a name that is being resolved would hold a handler up.
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     try:
         from export import hub
     except ModuleNotFoundError as error:

@@ -105,7 +105,9 @@ def test_killed_export_leaves_nothing_to_load_and_the_next_one_cleans_up(
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("sent", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "SIGINT"]
+    ("sent", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
+    ids=["SIGTERM", "SIGINT", "SIGHUP"],
 )
 def test_ended_export_cleans_up_itself(
     start_export: Start, bert: Path, tmp_path: Path, sent: signal.Signals, status: int
