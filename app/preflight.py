@@ -85,7 +85,8 @@ def require_room(settings: Settings, prompt: str | None, tokenization: Tokenizat
     if not prompt or not (settings.default_prompt or settings.default_prompt_name):
         return
     try:
-        tokens = len(tokenization.tokens_now(prompt, add_special_tokens=True, prompt=None))
+        whole = tokenization.whole_text(prompt, None)
+        tokens = sum(1 for _ in tokenization.tokens_now(whole, add_special_tokens=True))
     except InvalidInput as error:
         raise StartupError(f"{option}: {error}") from None
     longest = tokenization.max_length

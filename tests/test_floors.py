@@ -64,7 +64,7 @@ FLOORS = [
      "app.inference.spellings"},
     {"app.inference.manifest"},
     {"app.inference.archive", "app.inference.bounded", "app.inference.declared",
-     "app.inference.pair_text", "app.inference.progress"},
+     "app.inference.pair_text", "app.inference.progress", "app.inference.turns"},
     {"app.last_words"},
     {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.signals",
      "app.tracing"},

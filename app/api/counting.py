@@ -4,7 +4,7 @@ Follows TEI 1.9.3 router/src/http/server.rs and core/src/infer.rs.
 """
 
 import contextlib
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from app.api.spans import RequestSpan
@@ -39,14 +39,17 @@ async def counted(
 
 async def failures_counted(
     metrics: Metrics,
-    answer: Callable[[Engine, bytes], Awaitable[bytes]],
+    answer: Callable[[Engine, bytes, Callable[[int], None]], AsyncGenerator[bytes, None]],
     engine: Engine,
     content: bytes,
     _: RequestSpan,
-) -> bytes:
+    take: Callable[[int], None],
+) -> AsyncGenerator[bytes, None]:
     """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
     with failure_counted(metrics):
-        return await answer(engine, content)
+        async with contextlib.aclosing(answer(engine, content, take)) as parts:
+            async for part in parts:
+                yield part
 
 
 @contextlib.contextmanager

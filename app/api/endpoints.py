@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,9 +17,11 @@ from app.api.transport import (
     TEXT,
     Bodies,
     RawHeaders,
+    beginning,
     deadline,
     respond,
     respond_in_parts,
+    respond_with_rest,
     unless_gone,
 )
 from app.api.verb import Request, Verb, render_error
@@ -75,7 +77,8 @@ class Service:
     tracer: Tracer | None
 
 
-Answer = Callable[[Engine, bytes, RequestSpan], Awaitable[bytes]]  # of a body
+# The parts of the answer to a body; what is wrong is raised before the first.
+Answer = Callable[[Engine, bytes, RequestSpan, Take], AsyncGenerator[bytes, None]]
 
 
 class Infer:
@@ -125,17 +128,18 @@ class Ask:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send, take: Take) -> None:
         span = RequestSpan(scope, self._service.tracer, self._name)
-        try:
-            async with _read(self._service, scope, receive, take) as content:
-                answer = await unless_gone(receive, self._run(content, span))
-        except (UnreadableRequest, ServiceError, ClientGone) as error:
-            await _respond_error(send, error, render_error, span)
-        else:
-            await respond(send, 200, answer, JSON, self._service.headers)
-            span.answered()
-
-    async def _run(self, content: bytes, span: RequestSpan) -> bytes:
-        return await self._answer(self._service.engine, content, span)
+        async with contextlib.AsyncExitStack() as opened:
+            try:
+                async with _read(self._service, scope, receive, take) as content:
+                    answer = self._answer(self._service.engine, content, span, take)
+                    parts = await opened.enter_async_context(contextlib.aclosing(answer))
+                    first = await unless_gone(receive, beginning(parts))
+            except (UnreadableRequest, ServiceError, ClientGone) as error:
+                await _respond_error(send, error, render_error, span)
+            else:
+                with contextlib.suppress(ClientGone):
+                    await respond_with_rest(receive, send, first, parts, self._service.headers)
+                span.answered()
 
 
 class Probe:

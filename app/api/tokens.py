@@ -1,4 +1,12 @@
-"""TEI's tokenizer routes: `/tokenize` and `/decode`. They need no model and take no permits."""
+"""TEI's tokenizer routes: `/tokenize` and `/decode`. They need no model.
+
+An answer is rendered in parts, on the tokenizer's threads, and each when the one before it has
+been sent: an answer may be fifty times as large as its request.
+"""
+
+import contextlib
+import itertools
+from collections.abc import AsyncGenerator, Callable, Iterator
 
 import orjson
 
@@ -8,6 +16,7 @@ from app.api.inputs import decode_ids, tokenize_input
 from app.api.verb import COUNT, PROMPT_NAME, TEXT, Named, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine
+from app.inference.tokenization import Token
 
 TOKENIZE = Shape(
     "TokenizeRequest",
@@ -30,23 +39,58 @@ TOKENS = Named("TokenizeResponse", list_of(list_of(TOKEN)))
 TEXTS = Named("DecodeResponse", list_of(TEXT))
 
 
-async def tokenize(engine: Engine, content: bytes) -> bytes:
-    """Answer POST `/tokenize`: for each text, its tokens with their UTF-8 byte offsets."""
+Take = Callable[[int], None]  # of bytes, out of what all requests may hold
+
+TOKENS_AT_ONCE = 1_000  # that are objects at a time
+MOST_ANSWER_BYTES = 64  # for each character: of a token with places of seven digits
+
+
+async def tokenize(engine: Engine, content: bytes, take: Take) -> AsyncGenerator[bytes, None]:
+    """Answer POST `/tokenize`: for each text, its tokens with their UTF-8 byte offsets.
+
+    Raises, before the first part: ServiceError.
+    """
     values = await body.in_turns(content, TOKENIZE, dict)
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
-    tokenized = await engine.admission.tokenize(
+    take(MOST_ANSWER_BYTES * max(map(len, values["inputs"])))
+    rendered = engine.admission.tokenize(
         values["inputs"],
+        _tokens,
         add_special_tokens=values["add_special_tokens"],
         prompt_name=values["prompt_name"],
     )
-    return orjson.dumps(tokenized)
+    async for part in _array(rendered):
+        yield part
 
 
-async def decode(engine: Engine, content: bytes) -> bytes:
-    """Answer POST `/decode`: for each list of ids, its text."""
+async def decode(engine: Engine, content: bytes, take: Take) -> AsyncGenerator[bytes, None]:
+    """Answer POST `/decode`: for each list of ids, its text.
+
+    Raises, before the first part: ServiceError.
+    """
+    del take
     values = await body.in_turns(content, DECODE, dict)
-    texts = await engine.admission.decode(
-        values["ids"], skip_special_tokens=values["skip_special_tokens"]
+    rendered = engine.admission.decode(
+        values["ids"], orjson.dumps, skip_special_tokens=values["skip_special_tokens"]
     )
-    return orjson.dumps(texts)
+    async for part in _array(rendered):
+        yield part
+
+
+async def _array(elements: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
+    """An array of what is rendered already, in parts; raises before the first what they raise."""
+    before = b"["
+    async with contextlib.aclosing(elements):
+        async for element in elements:
+            yield before + element
+            before = b","
+    yield b"]" if before == b"," else b"[]"
+
+
+def _tokens(tokens: Iterator[Token]) -> bytes:
+    """The tokens of one text, of which a few are objects at a time."""
+    parts = []
+    while some := list(itertools.islice(tokens, TOKENS_AT_ONCE)):
+        parts.append(orjson.dumps(some)[1:-1])
+    return b"[%b]" % b",".join(parts)

@@ -2,8 +2,7 @@
 
 import asyncio
 import contextlib
-import itertools
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -160,19 +159,34 @@ async def respond_in_parts(
 
     Raises: ClientGone, after which nothing more is rendered.
     """
-    rest = iter(parts)
+    async with contextlib.aclosing(_in_turn(parts)) as rest:
+        await respond_with_rest(receive, send, await beginning(rest), rest, headers)
+
+
+async def beginning(parts: AsyncIterator[bytes]) -> bytes:
+    """The first parts of an answer: all of them, or more than WHOLE_BYTES."""
     first, size = [], 0
-    for part in rest:
+    async for part in parts:
         first.append(part)
         size += len(part)
         if size > WHOLE_BYTES:
             break
-    else:
-        await respond(send, 200, b"".join(first), JSON, headers)
+    return b"".join(first)
+
+
+async def respond_with_rest(
+    receive: Receive, send: Send, first: bytes, rest: AsyncIterator[bytes], headers: RawHeaders
+) -> None:
+    """Send a JSON answer whose `beginning` is there; the rest as it comes.
+
+    Raises: ClientGone, after which nothing more is asked of the rest.
+    """
+    if len(first) <= WHOLE_BYTES:
+        await respond(send, 200, first, JSON, headers)
         return
     start = [(b"content-type", JSON), *headers]
     await send({"type": "http.response.start", "status": 200, "headers": start})
-    await unless_gone(receive, _send_parts(send, itertools.chain([b"".join(first)], rest)))
+    await unless_gone(receive, _send_parts(send, first, rest))
     await send({"type": "http.response.body", "body": b""})  # its end looks like a client's going
 
 
@@ -185,10 +199,20 @@ async def _within(seconds: float) -> AsyncIterator[None]:
         raise DeadlineExceeded from None
 
 
-async def _send_parts(send: Send, parts: Iterable[bytes]) -> None:
+async def _in_turn(parts: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
+    """The same parts; others have their turn between two."""
+    is_first = True
     for part in parts:
+        if not is_first:
+            await asyncio.sleep(0)
+        yield part
+        is_first = False
+
+
+async def _send_parts(send: Send, first: bytes, rest: AsyncIterator[bytes]) -> None:
+    await send({"type": "http.response.body", "body": first, "more_body": True})
+    async for part in rest:
         await send({"type": "http.response.body", "body": part, "more_body": True})
-        await asyncio.sleep(0)
 
 
 async def _cancel_when_gone(receive: Receive, task: "asyncio.Task[Any]") -> None:

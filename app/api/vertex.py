@@ -5,7 +5,7 @@ Follows TEI 1.9.3 router/src/http/server.rs (vertex_compatibility).
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,8 +24,13 @@ _Planned = tuple[Verb, Request[Any]]  # what an instance asks for
 
 
 async def answer(
-    verbs: Sequence[Verb], metrics: Metrics, engine: Engine, content: bytes, span: RequestSpan
-) -> bytes:
+    verbs: Sequence[Verb],
+    metrics: Metrics,
+    engine: Engine,
+    content: bytes,
+    span: RequestSpan,
+    _: Callable[[int], None],
+) -> AsyncGenerator[bytes, None]:
     """Run every instance as the first of the verbs that its fields fit; all, or the first error.
 
     Each is counted as a request of its own, but all together take permits as one does: where they
@@ -50,7 +55,7 @@ async def answer(
                 if isinstance(part, BaseException):
                     raise part
                 parts.append(part)
-    return b'{"predictions":[%b]}' % b",".join(parts)
+    yield b'{"predictions":[%b]}' % b",".join(parts)
 
 
 def _groups(planned: Sequence[_Planned], most: int) -> Iterator[list[_Planned]]:

@@ -4,10 +4,10 @@ It lives on one event loop, where permits are counted.
 """
 
 import asyncio
-from collections.abc import Coroutine, Iterator, Sequence
+import contextlib
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Self, TypeVar
 
 from app.errors import (
@@ -30,7 +30,9 @@ from app.inference.tokenization import (
     Tokenization,
     characters,
     require_content,
+    require_ids,
 )
+from app.inference.turns import Turns
 
 T = TypeVar("T")
 
@@ -167,30 +169,67 @@ class Admission:
         return await self._in_time(self._tokenization.encode([item], options))
 
     async def tokenize(
-        self, texts: Sequence[str], *, add_special_tokens: bool, prompt_name: str | None
-    ) -> list[list[Token]]:
-        """The tokens of each text, never truncated; takes no permits."""
-        self._check_batch_size(len(texts))
-        with _counted_as_tokenization():
+        self,
+        texts: Sequence[str],
+        render: Callable[[Iterator[Token]], bytes],
+        *,
+        add_special_tokens: bool,
+        prompt_name: str | None,
+    ) -> AsyncGenerator[bytes, None]:
+        """The tokens of each text, never truncated, rendered where they are found.
+
+        Holds a permit for each text until the last is taken. What is wrong with any of them is
+        told before the first.
+        """
+        with self.admitted(len(texts)), _counted_as_tokenization():
             with _looked_for_before_the_prompt(texts):
                 prompt = self._prompt(prompt_name)
                 route = None if prompt_name is None else self._options.routing.route(prompt_name)
-            add_special_tokens = add_special_tokens and (route is None or route.special_tokens)
-            tokens = partial(
-                self._tokenization.tokens_now, add_special_tokens=add_special_tokens, prompt=prompt
-            )
-            work = self._tokenization.run(lambda: each(tokens, texts))
-            return await self._in_time(work)
+            special = add_special_tokens and (route is None or route.special_tokens)
+            whole = each(lambda text: self._tokenization.whole_text(text, prompt), texts)
+
+            def rendered(text: str) -> bytes:
+                return render(self._tokenization.tokens_now(text, add_special_tokens=special))
+
+            async for one in self._rendered(whole, rendered):
+                yield one
 
     async def decode(
-        self, batch: Sequence[Sequence[int]], *, skip_special_tokens: bool
-    ) -> list[str]:
-        """The text of each list of ids; takes no permits."""
-        self._check_batch_size(len(batch))
-        decode = partial(self._tokenization.decode_now, skip_special_tokens=skip_special_tokens)
-        with _counted_as_tokenization():
-            work = self._tokenization.run(lambda: each(decode, batch))
-            return await self._in_time(work)
+        self,
+        batch: Sequence[Sequence[int]],
+        render: Callable[[str], bytes],
+        *,
+        skip_special_tokens: bool,
+    ) -> AsyncGenerator[bytes, None]:
+        """The text of each list of ids, rendered where it is made; holds permits as `tokenize`."""
+        with self.admitted(len(batch)), _counted_as_tokenization():
+            each(require_ids, batch)
+
+            def rendered(ids: Sequence[int]) -> bytes:
+                decode = self._tokenization.decode_now
+                return render(decode(ids, skip_special_tokens=skip_special_tokens))
+
+            async for one in self._rendered([tuple(ids) for ids in batch], rendered):
+                yield one
+
+    async def _rendered(
+        self, items: Sequence[Any], render: Callable[[Any], bytes]
+    ) -> AsyncGenerator[bytes, None]:
+        """What is rendered of each item."""
+        slices = self._tokenization.in_slices(items, lambda some: list(map(render, some)))
+        async with contextlib.aclosing(slices):
+            while True:
+                try:
+                    found = await self._in_time(anext(slices))
+                except StopAsyncIteration:
+                    return
+                for one in found:
+                    yield one
+
+    @property
+    def turns(self) -> Turns:
+        """The tokenizer's threads, and whose turn it is there."""
+        return self._tokenization.turns
 
     def close(self) -> None:
         """Stop the tokenizer's threads."""
@@ -225,8 +264,8 @@ class Admission:
         others = self.permits.total - self.permits.free - len(inputs)
         return not others and sum(map(characters, inputs)) <= ALONE_CHARACTERS
 
-    async def _in_time(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the tokenization pool yields; a thread that never returns is not waited for."""
+    async def _in_time(self, work: Awaitable[T]) -> T:
+        """What the tokenizer's threads yield; one that never returns is not waited for."""
         limit = self._options.tokenization_timeout_seconds
         try:
             async with asyncio.timeout(limit):

@@ -254,6 +254,11 @@ class Engine:
         """Why nothing will be computed any more, if so."""
         return self._worker.failure
 
+    @property
+    def stuck_seconds(self) -> float:
+        """For how long a thread of the tokenizer has been at one slice: a second or two at most."""
+        return self.admission.turns.stuck_seconds()
+
     async def probe(self) -> None:
         """Compute a short text, past the permits and all the way; raises ServiceError."""
         tokenized = await self.admission.encode_anyway(PROBE_TEXT)

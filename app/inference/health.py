@@ -28,6 +28,7 @@ class Health:
         self._run_timeout_seconds = run_timeout_seconds
         self._probe: asyncio.Task[None] | None = None
         self._failures = 0  # of probes, in a row
+        self._asked: float | None = None  # when the probe began that is under way
         self._probed = time.monotonic()  # when one last succeeded; the model was proved before
 
     async def check_alive(self) -> None:
@@ -65,11 +66,25 @@ class Health:
         return reason
 
     def _hopeless(self) -> str | None:
+        """Why a fresh process would do better; that there is much to do is no reason."""
         if self._engine.failure is not None:
             return self._engine.failure
-        if self._failures >= HOPELESS and self._age() > HOPELESS * self._run_timeout_seconds:
+        limit = HOPELESS * self._run_timeout_seconds
+        has_failed = self._failures >= HOPELESS or self._waits_in_vain(limit)
+        if has_failed and self._age() > limit:
             return f"no probe has succeeded for {self._age():.0f} seconds"
+        if (stuck := self._engine.stuck_seconds) > limit:
+            return f"a thread of the tokenizer has not come back for {stuck:.0f} seconds"
         return None
+
+    def _waits_in_vain(self, limit: float) -> bool:
+        """Whether a probe waits for its turn where nobody else has had one either."""
+        now = time.monotonic()
+        return (
+            self._asked is not None
+            and now - self._asked > limit
+            and now - self._engine.last_success > limit
+        )
 
     def _age(self) -> float:
         return time.monotonic() - min(self._engine.last_success, self._probed)
@@ -83,8 +98,14 @@ class Health:
             raise Unhealthy
 
     async def _run_probe(self) -> None:
-        self._failures += 1
-        with contextlib.suppress(ServiceError):
+        """Compute a word; one that waits for its turn has not failed."""
+        self._asked = time.monotonic()
+        try:
             await self._engine.probe()
+        except ServiceError:
+            self._failures += 1
+        else:
             self._failures = 0
             self._probed = time.monotonic()
+        finally:
+            self._asked = None

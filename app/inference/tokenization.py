@@ -1,13 +1,13 @@
-"""Tokenization: texts to token ids, on a pool of threads over tokenizers that never change.
+"""Tokenization: texts to token ids, in slices on threads, by tokenizers that never change.
 
 `tokenizers` keeps truncation as state of the tokenizer, shared by all threads, so there is one
 tokenizer for each way of truncating, configured once at load (huggingface/tokenizers#537).
 Rules follow TEI 1.9.3 core/src/tokenization.rs.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import sys
+from array import array
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -30,6 +30,7 @@ from app.inference import bounded
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import TOKENIZER_FILE, Manifest, Route
 from app.inference.pair_text import PairText
+from app.inference.turns import Turns, sliced
 
 T = TypeVar("T")
 Direction = Literal["left", "right"]
@@ -39,8 +40,11 @@ EncodingInput = str | tuple[str, str] | tuple[int, ...]
 
 # TEI's bound on a text: this many characters for each token that the model can take.
 CHARACTERS_PER_TOKEN = 250
-# Inputs of one request that occupy a thread of the pool before others have their turn.
+# A slice of a request, behind which others have their turn: inputs, and characters of all of them,
+# unless a single text has more. 8,192 take 5 to 10 milliseconds, and 100 at the worst.
 ENCODED_AT_ONCE = 64
+SLICE_CHARACTERS = 8_192
+_CHARACTERS_PER_ID = 8  # about what an id costs that is made a text again
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +95,7 @@ class Tokenization:
         self._pair_text = pair_text
         self._prompt_lengths: dict[str, int] = {}  # prompts are the model's or the operator's: few
         self.max_length = max_length  # in tokens
-        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="tokenize")
+        self.turns = Turns(workers, "tokenize")
 
     @classmethod
     def load(
@@ -133,23 +137,40 @@ class Tokenization:
     async def encode(
         self, inputs: Sequence[EncodingInput], options: EncodeOptions
     ) -> list[TokenizedInput]:
-        """`encode_now` on the pool; called on the event loop.
-
-        Many inputs go there in groups, between which other requests have their turn.
+        """`encode_now` in slices, between which others have their turn; called on the event loop.
 
         Raises: ServiceError of the lowest-index input that cannot be encoded.
         """
-        loop = asyncio.get_running_loop()
         tokenized: list[TokenizedInput] = []
         faults: list[ServiceError] = []
-        for start in range(0, len(inputs), ENCODED_AT_ONCE):
-            group = inputs[start : start + ENCODED_AT_ONCE]
-            try:
-                tokenized += await loop.run_in_executor(self._pool, self.encode_now, group, options)
-            except ServiceError as error:
-                faults.append(error)
+        longest = CHARACTERS_PER_TOKEN * self._length(options)
+        async for found in self.in_slices(
+            inputs, lambda some: _tried(lambda: self.encode_now(some, options)), longest
+        ):
+            if isinstance(found, ServiceError):
+                faults.append(found)
+            else:
+                tokenized += found
         raise_first(faults)
         return tokenized
+
+    async def in_slices(
+        self,
+        items: Sequence[EncodingInput],
+        call: Callable[[Sequence[EncodingInput]], T],
+        longest: int = sys.maxsize,
+    ) -> AsyncGenerator[T, None]:
+        """What a call makes of each slice of some items, on a thread; called on the event loop.
+
+        The next one is not begun before it is asked for. Of an item `longest` characters count.
+        """
+        sizes = [min(_cost(item), longest) for item in items]
+        left = sum(sizes)
+        for start, stop in sliced(sizes, SLICE_CHARACTERS, ENCODED_AT_ONCE):
+            size = sum(sizes[start:stop])
+            slice_call = partial(call, items[start:stop])
+            yield await self.turns.run(slice_call, left=left, is_small=size <= SLICE_CHARACTERS)
+            left -= size
 
     def encode_now(
         self, inputs: Sequence[EncodingInput], options: EncodeOptions = DEFAULT_OPTIONS
@@ -178,17 +199,24 @@ class Tokenization:
         return tokenized
 
     def close(self) -> None:
-        """Stop the pool; encodings not yet started are dropped."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        """Stop the threads; slices not yet begun are dropped."""
+        self.turns.close()
 
-    def tokens_now(self, text: str, *, add_special_tokens: bool, prompt: str | None) -> list[Token]:
-        """Every token of a text, never truncated.
+    def whole_text(self, text: str, prompt: str | None) -> str:
+        """What `tokens_now` takes for a text.
 
         Raises: EmptyInput, or InvalidInput for more characters than the model could ever take.
         """
         untruncated = EncodeOptions(prompt, truncate=False)
         whole = self._text(self._bounded(text, untruncated), untruncated).text
         assert isinstance(whole, str)
+        return whole
+
+    def tokens_now(self, whole: str, *, add_special_tokens: bool) -> Iterator[Token]:
+        """Every token of a text with its prompt, never truncated.
+
+        Raises: TokenizationFailed.
+        """
         tokenizer = self._tokenizers[None]
         # Only the call for a batch lets other threads run meanwhile.
         [encoding] = _guarded(
@@ -197,22 +225,13 @@ class Tokenization:
         return _located(encoding, whole)
 
     def decode_now(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
-        """The text of token ids; ids outside the vocabulary are skipped.
-
-        Raises: EmptyInput.
-        """
-        if not ids:
-            raise EmptyInput("Input validation error: `input_ids` cannot be empty")
+        """The text of token ids, of which there is one at least; unknown ones are skipped."""
         return self._decoded(ids, skip_special_tokens)
 
     @property
     def reads_pairs_only(self) -> bool:
         """Whether every input must be a query and a document."""
         return self._pair_text is not None
-
-    async def run(self, call: Callable[[], T]) -> T:
-        """Run a call on the pool; called on the event loop."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, call)
 
     def _length(self, options: EncodeOptions) -> int:
         """Tokens that an input may have."""
@@ -352,15 +371,24 @@ def require_content(item: EncodingInput) -> None:
         raise EmptyInput("Input validation error: `inputs` cannot be empty")
 
 
+def require_ids(ids: Sequence[int]) -> None:
+    """Refuse to decode a list in which there is no id.
+
+    Raises: EmptyInput.
+    """
+    if not ids:
+        raise EmptyInput("Input validation error: `input_ids` cannot be empty")
+
+
 def _end(text: str, size: int, direction: Direction) -> str:
     """The first or the last `size` characters: those that truncation keeps."""
     return text[:size] if direction == "right" else text[-size:]
 
 
-def _located(encoding: Encoding, text: str) -> list[Token]:
+def _located(encoding: Encoding, text: str) -> Iterator[Token]:
     """Tokens with byte offsets; the library counts characters."""
-    starts = [0, *accumulate(len(character.encode()) for character in text)]
-    tokens = []
+    starts = array("Q", [0])
+    starts.extend(accumulate(len(character.encode()) for character in text))
     # Each of these properties builds its whole list anew: they are read once.
     for token_id, token, special, (start, stop) in zip(
         encoding.ids,
@@ -370,11 +398,9 @@ def _located(encoding: Encoding, text: str) -> list[Token]:
         strict=True,
     ):
         if special:
-            tokens.append(Token(token_id, token, True, None, None))
+            yield Token(token_id, token, True, None, None)
         else:
-            place = (starts[start], starts[stop])
-            tokens.append(Token(token_id, text[start:stop], False, *place))
-    return tokens
+            yield Token(token_id, text[start:stop], False, starts[start], starts[stop])
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[_Text]) -> list[Encoding]:
@@ -387,6 +413,19 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[_Text]) -> list[Encoding]:
             encode = partial(tokenizer.encode_batch_fast, batch, add_special_tokens=special)
             encodings.update(zip(places, _guarded(encode), strict=True))
     return [encodings[i] for i in range(len(texts))]
+
+
+def _cost(item: EncodingInput) -> int:
+    """About how many characters of text an input is worth."""
+    size = characters(item)
+    return 1 + (size if isinstance(item, str) or is_pair(item) else size * _CHARACTERS_PER_ID)
+
+
+def _tried(call: Callable[[], T]) -> T | ServiceError:
+    try:
+        return call()
+    except ServiceError as error:
+        return error
 
 
 def _guarded(call: Callable[[], T]) -> T:

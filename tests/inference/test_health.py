@@ -21,6 +21,7 @@ class FakeEngine:
     healthy: bool = True
     last_success: float = field(default_factory=time.monotonic)
     failure: str | None = None
+    stuck_seconds: float = 0.0
     answers: bool = True
     go: asyncio.Event | None = None  # what a probe waits for
     probes: int = 0
@@ -131,3 +132,34 @@ def test_a_failed_engine_ends_the_watch_and_is_not_alive() -> None:
     assert asyncio.run(over(engine).watch()) == "the batching worker ended"
     with pytest.raises(Unhealthy):
         asyncio.run(over(engine).check_alive())
+
+
+def test_a_probe_that_waits_for_its_turn_has_not_failed() -> None:
+    """However long: a busy model computes for others meanwhile."""
+
+    async def scenario() -> None:
+        engine = FakeEngine(go=asyncio.Event())
+        watched = Health(cast("Any", engine), run_timeout_seconds=1e-4)
+        watch = asyncio.create_task(watched.watch())
+        while not engine.probes:  # noqa: ASYNC110  # the watch runs on its own
+            await asyncio.sleep(0)
+        end = time.monotonic() + 0.1  # a thousand times the limit of a run
+        while time.monotonic() < end:
+            engine.last_success = time.monotonic()  # of somebody else's request
+            await asyncio.sleep(0)
+        assert not watch.done()
+        watch.cancel()
+
+    asyncio.run(scenario())
+
+
+def test_a_probe_waits_in_vain_where_nobody_is_answered() -> None:
+    engine = FakeEngine(last_success=LONG_AGO, go=asyncio.Event())
+    watched = Health(cast("Any", engine), run_timeout_seconds=1e-4)
+    assert asyncio.run(watched.watch()).startswith("no probe has succeeded for ")
+
+
+def test_a_thread_that_never_comes_back_ends_the_watch() -> None:
+    engine = FakeEngine(stuck_seconds=4.0)
+    reason = asyncio.run(over(engine).watch())
+    assert reason == "a thread of the tokenizer has not come back for 4 seconds"

@@ -331,7 +331,7 @@ def test_tokens_say_where_they_stand_in_the_bytes(
 ) -> None:
     content = text.encode()
     end = 0
-    found = tokenization.tokens_now(text, add_special_tokens=special, prompt=None)
+    found = list(tokenization.tokens_now(text, add_special_tokens=special))
     for token in found:
         if token.special:
             assert (token.start, token.stop) == (None, None)

@@ -1,0 +1,104 @@
+"""Single callers who ask for much with few bytes, by all defaults; others are served meanwhile.
+
+The texts are words of a hundred letters, which WordPiece takes longest for.
+"""
+
+import contextlib
+import http.client
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.process import Server, eventually
+
+pytestmark = pytest.mark.slow
+
+MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+LONG = " ".join(["q" * 100] * 640)[:64_000]  # the most characters that one text may have
+HUGE = json.dumps({"inputs": [LONG] * 31}).encode()  # two megabytes
+SHORT = b'{"inputs":"what is the capital of france"}'
+HALF_A_GIGABYTE = 512 * 1024  # in KiB, as the kernel counts them
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """The default model with every option as it is."""
+    flags = ("--model-id", MODEL, "--provider", "cpu", "--dtype", "float32")
+    with Server(*flags, log=tmp_path / "log") as running:
+        running.wait_ready()
+        yield running
+
+
+@contextlib.contextmanager
+def asked(server: Server, path: str, body: bytes) -> Iterator[http.client.HTTPConnection]:
+    """A connection on which a request was sent; its answer may be waited for."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        connection.request("POST", path, body, {"content-type": "application/json"})
+        yield connection
+
+
+def post(server: Server, path: str, body: bytes) -> tuple[int, bytes]:
+    with asked(server, path, body) as connection:
+        answer = connection.getresponse()
+        return answer.status, answer.read()
+
+
+def metric(server: Server, name: str) -> int:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
+        connection.request("GET", "/metrics")
+        text = connection.getresponse().read().decode()
+    found = re.search(rf"^{name} (\d+)$", text, re.MULTILINE)
+    return 0 if found is None else int(found[1])
+
+
+def permits_taken(server: Server) -> int:
+    return metric(server, "te_permits_taken")
+
+
+def most_resident(server: Server) -> int:
+    """The most memory that it has had, in KiB."""
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.mark.parametrize("path", ["/embed", "/tokenize"])
+def test_a_short_text_does_not_wait_for_two_megabytes(server: Server, path: str) -> None:
+    """Ten are answered one after another before all of the long ones have their tokens."""
+    before = metric(server, "te_batch_next_size_sum")
+    with asked(server, path, HUGE):
+        eventually(lambda: permits_taken(server) == 31)
+        for _ in range(10):
+            assert post(server, "/embed", SHORT)[0] == 200
+        assert permits_taken(server) == 31
+        assert metric(server, "te_batch_next_size_sum") == before + 10
+
+
+def test_an_answer_that_is_fifty_times_its_request_is_never_there_at_once(server: Server) -> None:
+    before = most_resident(server)
+    with asked(server, "/tokenize", HUGE) as connection:
+        answer = connection.getresponse()
+        assert (answer.status, answer.getheader("content-length")) == (200, None)
+        tokens = json.loads(answer.read())
+    assert len(tokens) == 31
+    assert all(one == tokens[0] for one in tokens)
+    places = [token["stop"] for token in tokens[0] if not token["special"]]
+    assert places == sorted(places)
+    assert places[-1] == len(LONG)
+    assert most_resident(server) < before + 100 * 1024
+
+
+def test_callers_that_read_nothing_keep_less_than_half_a_gigabyte_busy(server: Server) -> None:
+    with contextlib.ExitStack() as asking:
+        asking_ones = [asking.enter_context(asked(server, "/tokenize", HUGE)) for _ in range(6)]
+        for one in asking_ones:
+            assert one.getresponse().status in {200, 429}
+        for _ in range(10):
+            assert post(server, "/embed", SHORT)[0] == 200
+        assert most_resident(server) < HALF_A_GIGABYTE
+    eventually(lambda: permits_taken(server) == 0)
+    assert post(server, "/tokenize", SHORT)[0] == 200
