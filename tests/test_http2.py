@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from h2.errors import ErrorCodes
 
-from app.wire.http2 import RESETS
+from app.wire.http2 import CONTROL_FRAMES, RESETS
 from tests import tiny
 from tests.http2 import Client
 from tests.process import Server
@@ -139,6 +139,42 @@ def test_a_client_that_takes_back_what_it_asks_for_has_to_go(server: Server) -> 
         assert client.goodbye() == ErrorCodes.ENHANCE_YOUR_CALM
     while held(server) != NOTHING:
         pass
+
+
+SETTINGS, PING = b"\0\0\0\4\0\0\0\0\0", b"\0\0\x08\6\0\0\0\0\0" + b"p" * 8
+WINDOW_UPDATE, UNKNOWN = b"\0\0\4\x08\0\0\0\0\0\0\0\0\1", b"\0\0\0\x2a\0\0\0\0\0"
+
+
+@pytest.mark.parametrize("frame", [SETTINGS, PING, WINDOW_UPDATE, UNKNOWN])
+def test_a_client_that_sends_frames_that_ask_for_nothing_has_to_go(
+    server: Server, frame: bytes
+) -> None:
+    with Client(server) as client:
+        client.socket.sendall(frame * (CONTROL_FRAMES - 100))
+        assert client.answer(client.post("cat"))[0] == 200
+        client.socket.sendall(frame * 200)
+        assert client.goodbye() == ErrorCodes.ENHANCE_YOUR_CALM
+    while held(server) != NOTHING:
+        pass
+
+
+@pytest.mark.slow
+def test_who_takes_large_answers_may_open_the_window_often(server: Server) -> None:
+    """Each of these answers has more than forty kilobytes, which earn it as many frames."""
+    body = json.dumps({"inputs": ["the cat sat on the mat"] * 32}).encode()
+    frames = 0
+    with Client(server) as client:
+        while frames <= CONTROL_FRAMES:
+            stream = client.open(path=b"/embed_all")
+            client.end(stream, body)
+            status, vectors = client.answer(stream)
+            assert status == 200
+            assert len(json.dumps(vectors, separators=(",", ":"))) > 40 * 1024
+            for _ in range(48):
+                client.protocol.increment_flow_control_window(1_000)
+                frames += 1
+            client.send()
+        assert client.answer(client.post("cat"))[0] == 200
 
 
 def test_priorities_are_not_kept(server: Server) -> None:

@@ -40,7 +40,7 @@ async def answer(
     Overloaded where too few permits are free.
     """
     planned = await body.in_turns(content, VERTEX, partial(_planned, verbs))
-    size = sum(len(request.inputs) for _, request in planned)
+    size = sum(map(_weight, planned))
     parts: list[bytes] = []
     with contextlib.ExitStack() as held:
         with failure_counted(metrics):
@@ -59,18 +59,23 @@ async def answer(
 
 
 def _groups(planned: Sequence[_Planned], most: int) -> Iterator[list[_Planned]]:
-    """Instances as they come, in groups of at most so many inputs; one may have more by itself."""
+    """Instances as they come, in groups of at most so many permits; one may need more by itself."""
     group: list[_Planned] = []
     size = 0
     for one in planned:
-        inputs = len(one[1].inputs)
-        if group and size + inputs > most:
+        weight = _weight(one)
+        if group and size + weight > most:
             yield group
             group, size = [], 0
         group.append(one)
-        size += inputs
+        size += weight
     if group:
         yield group
+
+
+def _weight(planned: _Planned) -> int:
+    """The permits of an instance; one without an input is work as well."""
+    return max(1, len(planned[1].inputs))
 
 
 def _planned(verbs: Sequence[Verb], values: dict[str, Any]) -> list[_Planned]:

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from h2.errors import ErrorCodes
-from h2.events import DataReceived, PriorityUpdated, RequestReceived, StreamReset
+from h2.events import (
+    DataReceived,
+    PriorityUpdated,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    TrailersReceived,
+)
 from h2.events import Event as H2Event
 from hypercorn.events import Closed, Updated
 from hypercorn.protocol.events import Body, EndBody, Event, StreamClosed
@@ -18,6 +25,12 @@ from app.wire.connections import ServerConfig
 from app.wire.patience import while_it_flows
 
 RESETS = 100  # so many requests more than were answered may be taken back
+# Frames that ask for nothing: so many, and more for each answer and for so many bytes of them,
+# since a client opens its window with each part that it takes.
+CONTROL_FRAMES = 4_000
+CONTROL_FRAMES_AN_ANSWER = 10
+BYTES_A_CONTROL_FRAME = 1_024
+_WORK = (RequestReceived, StreamEnded, StreamReset, TrailersReceived)
 
 
 @dataclass(frozen=True)
@@ -33,13 +46,16 @@ class PoliteHTTP2(H2Protocol):
     Hypercorn 0.18 waits without limit for a client to ask something once it has said that it speaks
     HTTP/2, and to open its flow-control window, even if it has gone meanwhile. Data for a request
     that was answered early, a path that is not ASCII, a thousand priorities or requests taken back
-    end the whole connection with an error. What comes after a shutdown began is refused as if it
+    end the whole connection with an error; other frames that ask for nothing may come for ever.
+    What comes after a shutdown began is refused as if it
     had been begun, so that nobody asks again.
     """
 
     config: ServerConfig
     answered = 0
     taken_back = 0
+    sent = 0  # bytes of answers
+    control_frames = 0
 
     async def initiate(
         self, headers: list[tuple[bytes, bytes]] | None = None, settings: bytes | None = None
@@ -54,6 +70,8 @@ class PoliteHTTP2(H2Protocol):
             await self._flush()
 
     async def stream_send(self, event: Event) -> None:
+        if isinstance(event, Body):
+            self.sent += len(event.data)
         if isinstance(event, Body | EndBody):
             stream = event.stream_id
             with while_it_flows(
@@ -77,6 +95,10 @@ class PoliteHTTP2(H2Protocol):
         await self._flush()
 
     async def _handle_event(self, event: H2Event) -> None:
+        if not (isinstance(event, _WORK) or _has_content(event)):
+            await self._count_control()
+            if self.closed:
+                return
         if isinstance(event, PriorityUpdated):
             return  # deprecated, and answers are small
         if isinstance(event, StreamReset) and event.stream_id in self.streams:
@@ -101,10 +123,19 @@ class PoliteHTTP2(H2Protocol):
     async def _count_reset(self) -> None:
         self.taken_back += 1
         if self.taken_back > RESETS + self.answered:
-            self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
-            await self._flush()
-            await self.handle(Closed())
-            await self.send(Closed())
+            await self._send_away()
+
+    async def _count_control(self) -> None:
+        self.control_frames += 1
+        earned = CONTROL_FRAMES_AN_ANSWER * self.answered + self.sent // BYTES_A_CONTROL_FRAME
+        if self.control_frames > CONTROL_FRAMES + earned:
+            await self._send_away()
+
+    async def _send_away(self) -> None:
+        self.connection.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
+        await self._flush()
+        await self.handle(Closed())
+        await self.send(Closed())
 
     async def _close_stream(self, stream_id: int) -> None:
         """Forget a stream, and let go whoever waits until its answer has been taken."""
@@ -124,3 +155,7 @@ class PoliteHTTP2(H2Protocol):
         await self._flush()
         await self._close_stream(stream)
         await self._window_updated(stream)
+
+
+def _has_content(event: H2Event) -> bool:
+    return isinstance(event, DataReceived) and bool(event.data)
