@@ -21,6 +21,11 @@ def niceness(thread: int) -> int:
     return os.getpriority(os.PRIO_PROCESS, thread)
 
 
+def lowered(nice: int) -> int:
+    """What it becomes, by as much as there is room for: a check may be nice itself."""
+    return min(19, nice + priority.NICENESS)
+
+
 def threads() -> set[int]:
     return {int(entry.name) for entry in Path("/proc/self/task").iterdir()}
 
@@ -30,7 +35,7 @@ def test_a_sessions_threads_give_way_and_whoever_loads_it_does_not(tiny_model: P
     session = Session.load(tiny_model, Manifest.read(tiny_model), Plan("cpu", "asked", threads=4))
     made = threads() - before
     assert len(made) == 3  # the caller computes as well
-    assert {niceness(one) for one in made} == {mine + priority.NICENESS}
+    assert {niceness(one) for one in made} == {lowered(mine)}
     assert niceness(threading.get_native_id()) == mine
     del session
 
@@ -45,4 +50,4 @@ def test_a_run_gives_way(loop: asyncio.AbstractEventLoop) -> None:
 
     bench = make_bench(loop, session=Watched())
     bench.submit((3, 1)).wait()
-    assert seen == [niceness(threading.get_native_id()) + priority.NICENESS]
+    assert seen == [lowered(niceness(threading.get_native_id()))]
