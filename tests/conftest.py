@@ -1,6 +1,7 @@
 """Fixtures: a tiny exported model, and services and applications over it."""
 
 import asyncio
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -32,7 +33,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest, so that two processes end at about the same time."""
+    """Begin with the longest, so that the processes end at about the same time."""
     items.sort(key=lambda item: item.path.parent.name != "slow")
 
 
@@ -70,3 +71,11 @@ def make_service(tiny_model: Path) -> Iterator[Callable[..., tuple[Service, ASGI
 def app(make_service: Callable[..., tuple[Service, ASGIApp]]) -> ASGIApp:
     """An application over the tiny model, with every setting at its default."""
     return make_service()[1]
+
+
+@pytest.fixture
+def without_nohup() -> Iterator[None]:
+    """Whatever started the tests: a process inherits that it ignores a signal."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)

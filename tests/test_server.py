@@ -519,6 +519,7 @@ def test_a_second_signal_ends_at_once(tiny_model: Path, number: signal.Signals) 
     assert running.process.returncode == 1
 
 
+@pytest.mark.usefixtures("without_nohup")
 def test_a_terminal_that_closes_ends_the_service_and_loses_nothing(tiny_model: Path) -> None:
     running = Server("--model-id", str(tiny_model), "--drain-seconds", "1")
     running.wait_ready()
@@ -557,6 +558,7 @@ def test_what_rotates_logs_changes_nothing_nor_does_a_terminal_under_nohup(
     assert output.count("Success") == 3
 
 
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_a_signal_during_the_start_ends_the_process(
     tiny_model: Path, number: signal.Signals, code: int

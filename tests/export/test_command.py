@@ -27,6 +27,7 @@ def wait_for(child: subprocess.Popen[str], words: str) -> None:
     raise AssertionError(f"the export ended without {words!r}")
 
 
+@pytest.mark.slow
 def test_steps_are_announced_and_summed_up(start_export: Start, bert: Path, tmp_path: Path) -> None:
     child = start_export(bert, "--models-dir", tmp_path)
     output, errors = child.communicate(timeout=300)
@@ -104,6 +105,7 @@ def test_killed_export_leaves_nothing_to_load_and_the_next_one_cleans_up(
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("without_nohup")
 @pytest.mark.parametrize(
     ("sent", "status"),
     [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],

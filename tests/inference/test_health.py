@@ -134,26 +134,27 @@ def test_a_failed_engine_ends_the_watch_and_is_not_alive() -> None:
         asyncio.run(over(engine).check_alive())
 
 
-def test_a_probe_that_waits_for_its_turn_has_not_failed() -> None:
+def test_a_probe_that_waits_for_its_turn_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long: a busy model computes for others meanwhile."""
+    monkeypatch.setattr(health, "PROBE_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "PROBE_INTERVAL_SECONDS", 0.0)
 
     async def scenario() -> None:
-        engine = FakeEngine(go=asyncio.Event())
+        always = time.monotonic() + 1e6  # others are answered, however late one looks
+        engine = FakeEngine(last_success=always, go=asyncio.Event())
         watched = Health(cast("Any", engine), run_timeout_seconds=1e-4)
         watch = asyncio.create_task(watched.watch())
         while not engine.probes:  # noqa: ASYNC110  # the watch runs on its own
             await asyncio.sleep(0)
-        end = time.monotonic() + 0.1  # a thousand times the limit of a run
-        while time.monotonic() < end:
-            engine.last_success = time.monotonic()  # of somebody else's request
-            await asyncio.sleep(0)
+        await asyncio.sleep(0.1)  # a thousand times the limit of a run
         assert not watch.done()
         watch.cancel()
 
     asyncio.run(scenario())
 
 
-def test_a_probe_waits_in_vain_where_nobody_is_answered() -> None:
+def test_a_probe_waits_in_vain_where_nobody_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health, "PROBE_PATIENCE_SECONDS", 0.0)
     engine = FakeEngine(last_success=LONG_AGO, go=asyncio.Event())
     watched = Health(cast("Any", engine), run_timeout_seconds=1e-4)
     assert asyncio.run(watched.watch()).startswith("no probe has succeeded for ")
