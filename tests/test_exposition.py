@@ -53,8 +53,8 @@ def test_permits_and_bytes_are_shown_while_they_are_held(make_service: MakeServi
     service, app = make_service(max_concurrent_requests=9, max_concurrent_bytes=3_000_000)
     assert series(app, "te_permits_limit") == 9
     assert series(app, "te_body_bytes_limit") == 3_000_000
-    with service.engine.admission.permits.taken(4), service.bodies.holding() as take:
-        take(1000)
+    with service.engine.admission.permits.taken(4), service.bodies.holding() as share:
+        share.take(1000)
         assert series(app, "te_permits_taken") == 4
         assert series(app, "te_body_bytes_held") == 1000
     assert series(app, "te_permits_taken") == series(app, "te_body_bytes_held") == 0

@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from app.api.spans import RequestSpan
+from app.api.transport import Reserve
 from app.api.verb import Request, Verb
 from app.errors import ServiceError
 from app.inference.engine import Computed, Engine
@@ -39,15 +40,15 @@ async def counted(
 
 async def failures_counted(
     metrics: Metrics,
-    answer: Callable[[Engine, bytes, Callable[[int], None]], AsyncGenerator[bytes, None]],
+    answer: Callable[[Engine, bytes, Reserve], AsyncGenerator[bytes, None]],
     engine: Engine,
     content: bytes,
     _: RequestSpan,
-    take: Callable[[int], None],
+    reserve: Reserve,
 ) -> AsyncGenerator[bytes, None]:
     """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
     with failure_counted(metrics):
-        async with contextlib.aclosing(answer(engine, content, take)) as parts:
+        async with contextlib.aclosing(answer(engine, content, reserve)) as parts:
             async for part in parts:
                 yield part
 

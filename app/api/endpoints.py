@@ -17,6 +17,8 @@ from app.api.transport import (
     TEXT,
     Bodies,
     RawHeaders,
+    Reserve,
+    Share,
     beginning,
     deadline,
     respond,
@@ -41,8 +43,6 @@ from app.metrics import Metrics
 from app.tracing import Tracer
 
 logger = logging.getLogger(__name__)
-
-Take = Callable[[int], None]  # of bytes, out of what all bodies may hold
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ class Service:
 
 
 # The parts of the answer to a body; what is wrong is raised before the first.
-Answer = Callable[[Engine, bytes, RequestSpan, Take], AsyncGenerator[bytes, None]]
+Answer = Callable[[Engine, bytes, RequestSpan, Reserve], AsyncGenerator[bytes, None]]
 
 
 class Infer:
@@ -89,14 +89,14 @@ class Infer:
         self._choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._service.bodies.holding() as take:
-            await self._respond(scope, receive, send, take)
+        with self._service.bodies.holding() as share:
+            await self._respond(scope, receive, send, share)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send, take: Take) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
         span = RequestSpan(scope, self._service.tracer)
         answer_error = render_error
         try:
-            async with _read(self._service, scope, receive, take) as content:
+            async with _read(self._service, scope, receive, share) as content:
                 verb = self._choose(content)
                 span.name, answer_error = verb.name, verb.render_error
                 request = await body.in_turns(content, verb.shape, verb.build)
@@ -123,15 +123,15 @@ class Ask:
         self._answer = answer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with self._service.bodies.holding() as take:
-            await self._respond(scope, receive, send, take)
+        with self._service.bodies.holding() as share:
+            await self._respond(scope, receive, send, share)
 
-    async def _respond(self, scope: Scope, receive: Receive, send: Send, take: Take) -> None:
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
         span = RequestSpan(scope, self._service.tracer, self._name)
         async with contextlib.AsyncExitStack() as opened:
             try:
-                async with _read(self._service, scope, receive, take) as content:
-                    answer = self._answer(self._service.engine, content, span, take)
+                async with _read(self._service, scope, receive, share) as content:
+                    answer = self._answer(self._service.engine, content, span, share.reserve)
                     parts = await opened.enter_async_context(contextlib.aclosing(answer))
                     first = await unless_gone(receive, beginning(parts))
             except (UnreadableRequest, ServiceError, ClientGone) as error:
@@ -188,7 +188,7 @@ class MetricsText:
 
 @contextlib.asynccontextmanager
 async def _read(
-    service: Service, scope: Scope, receive: Receive, take: Take
+    service: Service, scope: Scope, receive: Receive, share: Share
 ) -> AsyncIterator[bytes]:
     """The body of a request; the block ends when the client's deadline passes.
 
@@ -197,7 +197,7 @@ async def _read(
     try:
         async with deadline(scope):
             with failure_counted(service.metrics):
-                content = await service.bodies.read_json(scope, receive, take)
+                content = await service.bodies.read_json(scope, receive, share)
             yield content
     except DeadlineExceeded as error:
         service.metrics.count("te_request_failure", f'err="{error.metric_label}"')

@@ -6,13 +6,14 @@ been sent: an answer may be fifty times as large as its request.
 
 import contextlib
 import itertools
-from collections.abc import AsyncGenerator, Callable, Iterator
+from collections.abc import AsyncGenerator, Iterator
 
 import orjson
 
 from app.api import body
 from app.api.fields import Field, Shape, boolean
 from app.api.inputs import decode_ids, tokenize_input
+from app.api.transport import Reserve
 from app.api.verb import COUNT, PROMPT_NAME, TEXT, Named, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine
@@ -39,13 +40,11 @@ TOKENS = Named("TokenizeResponse", list_of(list_of(TOKEN)))
 TEXTS = Named("DecodeResponse", list_of(TEXT))
 
 
-Take = Callable[[int], None]  # of bytes, out of what all requests may hold
-
 TOKENS_AT_ONCE = 1_000  # that are objects at a time
-MOST_ANSWER_BYTES = 64  # for each character: of a token with places of seven digits
+ANSWER_BYTES = 80  # for each character that is a token, and about as many for each id
 
 
-async def tokenize(engine: Engine, content: bytes, take: Take) -> AsyncGenerator[bytes, None]:
+async def tokenize(engine: Engine, content: bytes, reserve: Reserve) -> AsyncGenerator[bytes, None]:
     """Answer POST `/tokenize`: for each text, its tokens with their UTF-8 byte offsets.
 
     Raises, before the first part: ServiceError.
@@ -53,7 +52,7 @@ async def tokenize(engine: Engine, content: bytes, take: Take) -> AsyncGenerator
     values = await body.in_turns(content, TOKENIZE, dict)
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
-    take(MOST_ANSWER_BYTES * max(map(len, values["inputs"])))
+    reserve(ANSWER_BYTES * max(map(len, values["inputs"])))
     rendered = engine.admission.tokenize(
         values["inputs"],
         _tokens,
@@ -64,13 +63,13 @@ async def tokenize(engine: Engine, content: bytes, take: Take) -> AsyncGenerator
         yield part
 
 
-async def decode(engine: Engine, content: bytes, take: Take) -> AsyncGenerator[bytes, None]:
+async def decode(engine: Engine, content: bytes, reserve: Reserve) -> AsyncGenerator[bytes, None]:
     """Answer POST `/decode`: for each list of ids, its text.
 
     Raises, before the first part: ServiceError.
     """
-    del take
     values = await body.in_turns(content, DECODE, dict)
+    reserve(ANSWER_BYTES * max(map(len, values["ids"]), default=0))
     rendered = engine.admission.decode(
         values["ids"], orjson.dumps, skip_special_tokens=values["skip_special_tokens"]
     )

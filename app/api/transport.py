@@ -20,6 +20,7 @@ from app.errors import (
 
 T = TypeVar("T")
 RawHeaders = list[tuple[bytes, bytes]]
+Reserve = Callable[[int], None]  # bytes for an answer, of what all requests may hold
 
 # Ours, and what Envoy tells a service of its route's timeout.
 TIMEOUT_HEADERS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
@@ -57,23 +58,15 @@ class Bodies:
         self.free = self.total
 
     @contextlib.contextmanager
-    def holding(self) -> Iterator[Callable[[int], None]]:
-        """A function that takes bytes until the end of the block; it raises Overloaded."""
-        held = 0
-
-        def take(size: int) -> None:
-            nonlocal held
-            if size > self.free:
-                raise Overloaded
-            self.free -= size
-            held += size
-
+    def holding(self) -> Iterator["Share"]:
+        """The bytes of one request, until the end of the block."""
+        share = Share(self)
         try:
-            yield take
+            yield share
         finally:
-            self.free += held
+            self.free += share.held
 
-    async def read_json(self, scope: Scope, receive: Receive, take: Callable[[int], None]) -> bytes:
+    async def read_json(self, scope: Scope, receive: Receive, share: "Share") -> bytes:
         """The whole body of a request that declares JSON.
 
         Raises: UnsupportedMediaType; PayloadTooLarge or Overloaded as soon as too many bytes are
@@ -89,11 +82,11 @@ class Bodies:
                 raise Overloaded
         try:
             async with asyncio.timeout(self._limits.seconds):
-                return await self._read(receive, take)
+                return await self._read(receive, share)
         except TimeoutError:
             raise BodyTimeout from None
 
-    async def _read(self, receive: Receive, take: Callable[[int], None]) -> bytes:
+    async def _read(self, receive: Receive, share: "Share") -> bytes:
         parts: list[bytes] = []
         size = 0
         more = True
@@ -105,10 +98,32 @@ class Bodies:
             size += len(part)
             if size > self._limits.bytes_each:
                 raise PayloadTooLarge
-            take(len(part))
+            share.take(len(part))
             parts.append(part)
             more = message.get("more_body", False)
         return b"".join(parts)
+
+
+class Share:
+    """What one request holds of the bytes that all may hold; both methods raise Overloaded."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many more."""
+        if size > self._bodies.free:
+            raise Overloaded
+        self._bodies.free -= size
+        self.held += size
+
+    def reserve(self, size: int) -> None:
+        """Hold so many for an answer, or half of what is not its own already, if that is less.
+
+        So none is too large for ever: alone it always finds as many.
+        """
+        self.take(min(size, (self._bodies.total - self.held) // 2))
 
 
 def deadline(scope: Scope) -> contextlib.AbstractAsyncContextManager[None]:

@@ -5,7 +5,7 @@ Follows TEI 1.9.3 router/src/http/server.rs (vertex_compatibility).
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from app.api import body, tree
 from app.api.counting import counted, failure_counted
 from app.api.fields import ArrayOf, Field, Misfit, Shape, anything
 from app.api.spans import RequestSpan
+from app.api.transport import Reserve
 from app.api.verb import Request, Verb
 from app.errors import InvalidInput
 from app.inference.engine import Engine
@@ -29,7 +30,7 @@ async def answer(
     engine: Engine,
     content: bytes,
     span: RequestSpan,
-    _: Callable[[int], None],
+    _: Reserve,
 ) -> AsyncGenerator[bytes, None]:
     """Run every instance as the first of the verbs that its fields fit; all, or the first error.
 

@@ -24,24 +24,20 @@ class Walker:
 
     def in_list(self, make: Callable[[], T]) -> T:
         """What is made of an array's elements, and then its end."""
-        self.scanner.enter()
-        try:
-            made = make()
-        except Fault as fault:
-            self._settle(fault, self.scanner.leave_list)
-            raise
-        self.scanner.leave_list()
-        return made
+        return self._inside(make, self.scanner.leave_list)
 
     def in_map(self, make: Callable[[], T]) -> T:
         """What is made of an object's members, and then its end."""
+        return self._inside(make, self.scanner.leave_map)
+
+    def _inside(self, make: Callable[[], T], leave: Callable[[], None]) -> T:
         self.scanner.enter()
         try:
             made = make()
         except Fault as fault:
-            self._settle(fault, self.scanner.leave_map)
+            self._settle(fault, leave)
             raise
-        self.scanner.leave_map()
+        leave()
         return made
 
     def _settle(self, fault: Fault, leave: Callable[[], None]) -> None:

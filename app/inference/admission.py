@@ -178,21 +178,25 @@ class Admission:
     ) -> AsyncGenerator[bytes, None]:
         """The tokens of each text, never truncated, rendered where they are found.
 
-        Holds a permit for each text until the last is taken. What is wrong with any of them is
-        told before the first.
+        What is wrong with any of them is told before the first. It holds a permit for each until
+        its first slice is there: what follows is made when the client has taken what was before.
         """
-        with self.admitted(len(texts)), _counted_as_tokenization():
-            with _looked_for_before_the_prompt(texts):
-                prompt = self._prompt(prompt_name)
-                route = None if prompt_name is None else self._options.routing.route(prompt_name)
-            special = add_special_tokens and (route is None or route.special_tokens)
-            whole = each(lambda text: self._tokenization.whole_text(text, prompt), texts)
+        with contextlib.ExitStack() as held:
+            held.enter_context(self.admitted(len(texts)))
+            with _counted_as_tokenization():
+                with _looked_for_before_the_prompt(texts):
+                    prompt = self._prompt(prompt_name)
+                    route = (
+                        None if prompt_name is None else self._options.routing.route(prompt_name)
+                    )
+                special = add_special_tokens and (route is None or route.special_tokens)
+                whole = each(lambda text: self._tokenization.whole_text(text, prompt), texts)
 
-            def rendered(text: str) -> bytes:
-                return render(self._tokenization.tokens_now(text, add_special_tokens=special))
+                def rendered(text: str) -> bytes:
+                    return render(self._tokenization.tokens_now(text, add_special_tokens=special))
 
-            async for one in self._rendered(whole, rendered):
-                yield one
+                async for one in self._rendered(whole, rendered, held):
+                    yield one
 
     async def decode(
         self,
@@ -202,20 +206,25 @@ class Admission:
         skip_special_tokens: bool,
     ) -> AsyncGenerator[bytes, None]:
         """The text of each list of ids, rendered where it is made; holds permits as `tokenize`."""
-        with self.admitted(len(batch)), _counted_as_tokenization():
-            each(require_ids, batch)
+        with contextlib.ExitStack() as held:
+            held.enter_context(self.admitted(len(batch)))
+            with _counted_as_tokenization():
+                each(require_ids, batch)
 
-            def rendered(ids: Sequence[int]) -> bytes:
-                decode = self._tokenization.decode_now
-                return render(decode(ids, skip_special_tokens=skip_special_tokens))
+                def rendered(ids: Sequence[int]) -> bytes:
+                    decode = self._tokenization.decode_now
+                    return render(decode(ids, skip_special_tokens=skip_special_tokens))
 
-            async for one in self._rendered([tuple(ids) for ids in batch], rendered):
-                yield one
+                async for one in self._rendered([tuple(ids) for ids in batch], rendered, held):
+                    yield one
 
     async def _rendered(
-        self, items: Sequence[Any], render: Callable[[Any], bytes]
+        self,
+        items: Sequence[Any],
+        render: Callable[[Any], bytes],
+        held: contextlib.ExitStack,
     ) -> AsyncGenerator[bytes, None]:
-        """What is rendered of each item."""
+        """What is rendered of each item; what is held is given back behind the first slice."""
         slices = self._tokenization.in_slices(items, lambda some: list(map(render, some)))
         async with contextlib.aclosing(slices):
             while True:
@@ -223,6 +232,7 @@ class Admission:
                     found = await self._in_time(anext(slices))
                 except StopAsyncIteration:
                     return
+                held.close()
                 for one in found:
                     yield one
 

@@ -78,7 +78,7 @@ class Exchange:
         """Let the application answer."""
         try:
             await app(scope, self._receive, self._send)
-        except Exception:
+        except Exception:  # whatever it is, the client is owed an end
             logger.exception("a request ended with an error")
         if self._is_over:
             return

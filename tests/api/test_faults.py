@@ -243,11 +243,11 @@ def test_one_body_may_always_be_as_large_as_the_payload_limit(make_service: Make
     service, app = make_service(payload_limit=1000, max_concurrent_bytes=10)
     largest = json.dumps({"inputs": "cat"}).encode().ljust(1000)
     assert request(app, "POST", "/embed", largest).status == 200
-    with service.bodies.holding() as take:
-        take(10)  # as much as all others may
+    with service.bodies.holding() as share:
+        share.take(10)  # as much as all others may
         assert request(app, "POST", "/embed", largest).status == 200
         declared = JSON | {"content-length": "1000"}
         assert request(app, "POST", "/embed", largest, declared).status == 200
-        take(1)
+        share.take(1)
         assert request(app, "POST", "/embed", largest).status == 429
     assert service.bodies.free == 1010

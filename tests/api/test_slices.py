@@ -268,3 +268,21 @@ def test_an_instance_without_an_input_needs_a_permit_too(
     assert post(app, "/vertex", body).status in {400, 424}
     with service.engine.admission.permits.taken(service.engine.admission.permits.total):
         assert post(app, "/vertex", body).status == 429
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/tokenize", {"inputs": "the cat " * 250}),
+        ("/decode", {"ids": [9] * 1_000}),
+    ],
+)
+def test_no_answer_is_too_large_for_an_idle_service(
+    make_service: MakeService, path: str, body: Any
+) -> None:
+    """What is held for it is a guess, and never more than half of what there is."""
+    enough = post(make_service()[1], path, body)
+    service, app = make_service(max_concurrent_bytes=8_192)
+    assert post(app, path, body).json == enough.json
+    assert enough.status == 200
+    assert service.bodies.free == service.bodies.total

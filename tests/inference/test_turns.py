@@ -153,6 +153,34 @@ def test_a_small_slice_does_not_wait_for_a_large_one(make_turns: MakeTurns) -> N
     assert asyncio.run(scenario()) == ("small", True)
 
 
+def test_a_large_slice_has_its_turn_whatever_small_ones_come(make_turns: MakeTurns) -> None:
+    """The fourth of those that its own thread does: the other's turns are no turns for it."""
+    done: list[tuple[str, str]] = []
+
+    def note(kind: str) -> None:
+        done.append((threading.current_thread().name, kind))
+
+    async def scenario() -> None:
+        turns = make_turns(1)
+        first, large = await begun(turns, is_small=False)  # so the one for any size is busy,
+        second, small = await begun(turns)  # and this is the other one's
+        calls = [partial(note, "large"), *[partial(note, "small")] * 100]
+        tasks = await in_line(
+            *(
+                turns.run(call, left=1 if place else 1_000, is_small=place > 0)
+                for place, call in enumerate(calls)
+            )
+        )
+        first.open.set()
+        second.open.set()
+        await asyncio.gather(large, small, *tasks)
+
+    asyncio.run(scenario())
+    kinds = [kind for thread, kind in done if thread == "turn_0"]
+    assert "large" in kinds[:TURN_OF_THE_OLDEST]
+    assert all(kind == "small" for thread, kind in done if thread == "turn_1")
+
+
 def test_a_slice_whose_caller_has_gone_is_dropped(make_turns: MakeTurns) -> None:
     done: list[str] = []
 

@@ -66,11 +66,10 @@ def most_resident(server: Server) -> int:
     return int(found[1])
 
 
-@pytest.mark.parametrize("path", ["/embed", "/tokenize"])
-def test_a_short_text_does_not_wait_for_two_megabytes(server: Server, path: str) -> None:
+def test_a_short_text_does_not_wait_for_two_megabytes(server: Server) -> None:
     """Ten are answered one after another before all of the long ones have their tokens."""
     before = metric(server, "te_batch_next_size_sum")
-    with asked(server, path, HUGE):
+    with asked(server, "/embed", HUGE):
         eventually(lambda: permits_taken(server) == 31)
         for _ in range(10):
             assert post(server, "/embed", SHORT)[0] == 200
@@ -96,9 +95,9 @@ def test_callers_that_read_nothing_keep_less_than_half_a_gigabyte_busy(server: S
     with contextlib.ExitStack() as asking:
         asking_ones = [asking.enter_context(asked(server, "/tokenize", HUGE)) for _ in range(6)]
         for one in asking_ones:
-            assert one.getresponse().status in {200, 429}
+            assert one.getresponse().status == 200
+        eventually(lambda: permits_taken(server) == 0)  # others are not refused for their sake
         for _ in range(10):
             assert post(server, "/embed", SHORT)[0] == 200
         assert most_resident(server) < HALF_A_GIGABYTE
-    eventually(lambda: permits_taken(server) == 0)
     assert post(server, "/tokenize", SHORT)[0] == 200
