@@ -24,7 +24,7 @@ from app.inference.admission import Admission, AdmissionOptions
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
-from app.inference.manifest import TOKEN_EMBEDDINGS, Manifest, ManifestError
+from app.inference.manifest import Manifest, ManifestError
 from app.inference.plan import Plan
 from app.inference.routing import Routing
 from app.inference.runner_pool import RunOptions
@@ -33,6 +33,7 @@ from app.inference.worker import BatchWorker
 from app.info import info
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
+from app.model.names import TOKEN_EMBEDDINGS
 from app.settings import Settings
 from app.tracing import Tracer
 

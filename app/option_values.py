@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import urlsplit
 
 from app.command_line import UsageError
-from app.inference.snapshot import is_coarse
+from app.model.names import is_coarse
 
 MOST = 2**53 - 1  # readers of JSON lose digits beyond it
 MOST_THREADS = 1024

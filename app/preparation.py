@@ -14,8 +14,9 @@ from app import __version__, child
 from app.download import download, is_offline, is_possible
 from app.errors import StartupError
 from app.inference import bounded, model_names, repository, snapshot
+from app.model.names import OWN_GRAPHS
 from app.preflight import default_prompt, require_writable
-from app.settings import OWN_GRAPHS, Settings
+from app.settings import Settings
 from app.workspace import Workspace
 
 logger = logging.getLogger(__name__)

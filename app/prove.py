@@ -20,18 +20,13 @@ from numpy.typing import NDArray
 from app.errors import ServiceError, StartupError
 from app.inference import machine, proof
 from app.inference.batch import CPU_RUN_TOKENS
-from app.inference.manifest import (
-    PROBES_FILE,
-    Certificate,
-    Dtype,
-    Manifest,
-    ManifestError,
-)
+from app.inference.manifest import PROBES_FILE, Certificate, Manifest, ManifestError
 from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 from app.inference.routing import Routing
 from app.inference.session import Session, limits_of, plans
 from app.inference.tokenization import EncodeOptions, Tokenization
+from app.model.names import PROVIDERS, Dtype
 
 MAX_BATCH_TOKENS = 16384  # as the server's own default; a provider's plan may hold less
 # Everything that might run somewhere; what cannot be had on this machine is left out.
@@ -112,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the certificates, or one line on stderr and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
-    parser.add_argument("--provider", choices=("cpu", "openvino", "cuda", "tensorrt"))
+    parser.add_argument("--provider", choices=PROVIDERS)
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--cache-dir", type=Path, help="where TensorRT engines are kept")
     options = parser.parse_args(arguments)

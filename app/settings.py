@@ -15,12 +15,16 @@ from app import command_line
 from app import option_values as values
 from app.command_line import UsageError, flag_name
 from app.inference import spellings
-from app.inference.plan import GPU_PROVIDERS, Choice, DtypeChoice
-from app.inference.spellings import PoolingChoice
+from app.model.names import (
+    GPU_PROVIDERS,
+    OWN_GRAPHS,
+    DtypeChoice,
+    PoolingChoice,
+    ProviderChoice,
+)
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
 DEFAULT_PORT = 8000
-OWN_GRAPHS = frozenset({"float16", "int8"})  # precisions for which the export writes a graph
 
 
 def _option(
@@ -61,8 +65,8 @@ class Settings:
     served_model_name: str | None = _option(
         str, None, "the name in OpenAI answers and /info; the model id unless set"
     )
-    provider: Choice = _option(
-        values.one_of(*get_args(Choice)),
+    provider: ProviderChoice = _option(
+        values.one_of(*get_args(ProviderChoice)),
         "auto",
         "what runs the model: auto, cpu, openvino, cuda or tensorrt",
     )

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from app.inference.spellings import PoolingChoice
+from app.model.names import PoolingChoice
 from export import checkpoint as checkpoints
 from export import original, tensors, weight_files
 from export.adapter_files import CONFIG_FILE, weights_file

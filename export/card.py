@@ -5,7 +5,8 @@ from pathlib import Path
 from types import MappingProxyType
 
 from app.inference.agreement import yields_logits
-from app.inference.manifest import Activation, Certificate, Manifest, Reference
+from app.inference.manifest import Certificate, Manifest
+from app.model.names import Activation, Reference
 
 FILE_NAME = "README.md"
 

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.inference.spellings import PoolingChoice
+from app.model.names import PoolingChoice
 from export import model_card
 from export.documents import Document, read_json
 from export.errors import ExportError

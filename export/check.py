@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.inference import agreement, model_names, repository
-from app.inference.manifest import Certificate, Dtype, Manifest, ManifestError, Task
+from app.inference.manifest import Certificate, Manifest, ManifestError
+from app.model.names import Dtype, Task
 from export import prove
 from export.errors import ExportError
 

@@ -8,17 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.inference.manifest import (
-    TOKENIZER_FILE,
-    Activation,
-    Padding,
-    Side,
-    Similarity,
-    Task,
-)
+from app.inference.manifest import TOKENIZER_FILE, Padding
 from app.inference.pair_text import PairText
 from app.inference.snapshot import MODULES_FILE
-from app.inference.spellings import PoolingChoice
+from app.model.names import Activation, PoolingChoice, Side, Similarity, Task
 from export import (
     causal,
     clip,

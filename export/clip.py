@@ -9,7 +9,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from app.inference.spellings import PoolingChoice
+from app.model.names import PoolingChoice
 from export.documents import Document
 from export.errors import ExportError
 from export.sentence_modules import SentenceModules

@@ -11,7 +11,7 @@ import transformers
 from optimum.exporters.onnx import main_export
 from optimum.exporters.tasks import TasksManager
 
-from app.inference.manifest import Task
+from app.model.names import Task
 from export import clip
 from export.checkpoint import Checkpoint
 from export.errors import ExportError, first_line

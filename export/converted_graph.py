@@ -6,7 +6,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from app.inference.manifest import GRAPH_FILE, TOKEN_EMBEDDINGS
+from app.inference.manifest import GRAPH_FILE
+from app.model.names import TOKEN_EMBEDDINGS
 from export.describe import Names
 from export.errors import ExportError
 from export.graph_builder import Builder

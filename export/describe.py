@@ -13,10 +13,10 @@ from app.inference.manifest import (
     Lexical,
     Manifest,
     MultiVector,
-    Provider,
     Source,
     file_digest,
 )
+from app.model.names import PROVIDERS
 from export.checkpoint import Checkpoint
 
 Names = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of its outputs
@@ -25,8 +25,7 @@ Names = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of it
 def exact(names: Names) -> Graph:
     """The float32 graph, which every provider runs."""
     inputs, outputs = names
-    providers: tuple[Provider, ...] = ("cpu", "openvino", "cuda", "tensorrt")
-    return Graph(GRAPH_FILE, "float32", providers, inputs, outputs)
+    return Graph(GRAPH_FILE, "float32", PROVIDERS, inputs, outputs)
 
 
 def quantized(names: Names, rows: int | None) -> Graph:

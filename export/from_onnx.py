@@ -13,14 +13,8 @@ from pathlib import Path
 from typing import get_args
 
 from app.inference import repository, snapshot
-from app.inference.manifest import (
-    PROBES_FILE,
-    TOKENIZER_FILE,
-    Dtype,
-    Source,
-    TokenVectors,
-)
-from app.inference.spellings import PoolingChoice
+from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Source
+from app.model.names import Dtype, DtypeChoice, PoolingChoice, TokenVectors
 from export import (
     beside_tokenizer,
     causal,
@@ -70,7 +64,7 @@ def parse(arguments: Sequence[str]) -> Preparation:
     parser.add_argument("--models-dir", type=Path, default=Path("models"))
     parser.add_argument("--id", help="what to call the model (default: the folder's name)")
     parser.add_argument("--name", help="of the folder in models (default: made from the id)")
-    parser.add_argument("--dtype", choices=get_args(precisions.PrecisionChoice))
+    parser.add_argument("--dtype", choices=get_args(DtypeChoice))
     parser.add_argument("--onnx-file", help="another graph than model.onnx or onnx/model.onnx")
     parser.add_argument("--pooling", choices=CHOICES, metavar=f"{{{','.join(CHOICES)}}}")
     found = parser.parse_args(arguments)

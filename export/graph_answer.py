@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.agreement import WORST_COSINE
-from app.inference.manifest import PoolingMode
 from app.inference.probes import ProbeText
+from app.model.names import PoolingMode
 from export import numpy_head, sentence_settings
 from export.checkpoint import Checkpoint
 from export.errors import ExportError

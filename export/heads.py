@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.inference.manifest import (
+from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
     MULTI_VECTOR_EMBEDDING,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from app.inference import spellings
-from app.inference.manifest import Activation, Task, usual_activation
-from app.inference.spellings import PoolingChoice
+from app.inference.manifest import usual_activation
+from app.model.names import Activation, PoolingChoice, Task
 from export import label_rows
 from export.documents import Document
 from export.errors import ExportError

@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import GRAPH_POOLING, PoolingMode
+from app.model.names import GRAPH_POOLING, PoolingMode
 
 Activation = Literal["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "ELU", "LeakyReLU"]
 

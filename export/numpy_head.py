@@ -7,7 +7,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import PoolingMode
+from app.model.names import PoolingMode
 from export.layers import Activation, Dense, Head, Layer, LayerNorm, Linear, Tensors, Weights
 
 Vector = NDArray[np.float32]

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.inference.manifest import Reference
 from app.inference.probes import Probes, ProbeText
+from app.model.names import Reference
 from export import original, pipeline_reference, reference, sentence_reference, tensors
 from export.chats import Chat
 from export.checkpoint import Checkpoint

@@ -16,8 +16,8 @@ from typing import NoReturn
 
 import transformers
 
-from app.inference.manifest import PROBES_FILE, Reference
-from app.inference.spellings import PoolingChoice
+from app.inference.manifest import PROBES_FILE
+from app.model.names import PoolingChoice, Reference
 from export import checkpoint as checkpoints
 from export import original, probes, trace
 from export.chats import Chat

@@ -14,8 +14,8 @@ import transformers
 from numpy.typing import NDArray
 
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import Activation
 from app.inference.probes import Probes, ProbeText
+from app.model.names import Activation
 from export.answers import Answer, answered
 from export.checkpoint import Checkpoint
 from export.errors import ExportError

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.inference.spellings import PoolingChoice
+from app.model.names import PoolingChoice
 from export import kinds, model_card, published
 from export.sentence_modules import SentenceModules
 

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from app.inference.manifest import TOKEN_EMBEDDINGS, PoolingMode
+from app.model.names import TOKEN_EMBEDDINGS, PoolingMode
 from export.graph_builder import Builder
 
 _LEAST = float(np.finfo(np.float32).min)

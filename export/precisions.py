@@ -4,20 +4,17 @@ import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
-from app.inference.manifest import PROBES_FILE, Dtype, Graph
+from app.inference.manifest import PROBES_FILE, Graph
 from app.inference.probes import Probes
+from app.model.names import OWN_GRAPHS, Dtype, DtypeChoice
 from export.checkpoint import Checkpoint
 from export.describe import Names, exact, quantized
 from export.errors import ExportError
 from export.fingerprint import lossy
 
 logger = logging.getLogger(__name__)
-
-# What may be asked for; of these only the last two have graphs of their own.
-PrecisionChoice = Literal["auto", "float32", "bfloat16", "float16", "int8"]
-OWN: tuple[Dtype, ...] = ("float16", "int8")
 
 
 def read(values: Iterable[str]) -> tuple[Dtype, ...]:
@@ -27,10 +24,10 @@ def read(values: Iterable[str]) -> tuple[Dtype, ...]:
     """
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     for name in names:
-        if name not in get_args(PrecisionChoice):
-            choices = ", ".join(get_args(PrecisionChoice))
+        if name not in get_args(DtypeChoice):
+            choices = ", ".join(get_args(DtypeChoice))
             raise ValueError(f"{name!r} is not a precision: choose from {choices}")
-    return tuple(dtype for dtype in OWN if dtype in names)
+    return tuple(dtype for dtype in OWN_GRAPHS if dtype in names)
 
 
 def as_found(

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.inference import agreement
-from app.inference.manifest import Certificate, Manifest, Reference, Task
+from app.inference.manifest import Certificate, Manifest
+from app.model.names import Reference, Task
 from export import card
 from export.errors import ExportError
 

@@ -8,15 +8,14 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Literal
 
-Published = Literal["cls", "mean", "last_token", "splade"]
+from app.model.names import PoolingChoice
 
 # These convert what others have trained, and keep its name.
 _CONVERTERS = frozenset({"onnx-community", "qdrant", "supabase", "xenova"})
 _SUFFIX = re.compile(r"-onnx(-q)?$")  # that they put behind it, in small letters
 
-_MODELS: Mapping[Published, Mapping[str, str]] = MappingProxyType(
+_MODELS: Mapping[PoolingChoice, Mapping[str, str]] = MappingProxyType(
     {
         "mean": {
             "sentence-transformers": "all-MiniLM-L6-v2 all-MiniLM-L12-v2 all-mpnet-base-v2 "
@@ -58,7 +57,7 @@ class Original:
     """A model as its authors publish it, and what it is pooled by."""
 
     id: str
-    pooling: Published
+    pooling: PoolingChoice
 
 
 def original(model_id: str) -> Original | None:

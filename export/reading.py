@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.inference.manifest import TOKENIZER_FILE
-from app.inference.spellings import PoolingChoice
+from app.model.names import PoolingChoice
 from export import adapter_files, weight_files
 from export import checkpoint as checkpoints
 from export.checkpoint import Checkpoint

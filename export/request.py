@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.inference import model_names, repository, snapshot
-from app.inference.manifest import Dtype, Manifest, ManifestError
-from app.inference.spellings import PoolingChoice
+from app.inference.manifest import Manifest, ManifestError
+from app.model.names import Dtype, PoolingChoice
 from export import precisions
 from export.errors import ExportError
 from export.kinds import CHOICES, chosen

@@ -17,14 +17,9 @@ from tempfile import TemporaryDirectory
 import onnx
 from onnx import helper
 
-from app.inference.manifest import (
-    PROBES_FILE,
-    TASK_OUTPUTS,
-    TOKENIZER_FILE,
-    Graph,
-    Route,
-)
+from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Graph, Route
 from app.inference.probes import Probes
+from app.model.names import TASK_OUTPUTS
 from export import (
     checkpoint,
     converted_graph,

@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from types import MappingProxyType
 from typing import Any, Self
 
-from app.inference.manifest import PoolingMode
+from app.model.names import PoolingMode
 from export import logit_score, splade
 from export.documents import Document, read_json
 from export.errors import ExportError

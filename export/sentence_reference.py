@@ -21,9 +21,9 @@ from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
 from app.inference.batch import TokenizedInput
-from app.inference.manifest import Task
 from app.inference.probes import Probes, ProbeText
 from app.inference.snapshot import MODULES_FILE
+from app.model.names import Task
 from export import chats, clip, probes
 from export.answers import Answer, answered
 from export.chats import Chat

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from app.inference.manifest import Similarity
+from app.model.names import Similarity
 from export.documents import Document
 from export.errors import ExportError
 

@@ -11,7 +11,8 @@ from pathlib import Path, PurePosixPath
 import onnx
 from onnx import TensorProto, helper
 
-from app.inference.manifest import (
+from app.inference.snapshot import graph_files
+from app.model.names import (
     LOGITS,
     POOLED_OUTPUTS,
     POOLING_MASK,
@@ -20,7 +21,6 @@ from app.inference.manifest import (
     TOKEN_EMBEDDINGS,
     Task,
 )
-from app.inference.snapshot import graph_files
 from export import converted_graph, graph_forms
 from export.converted_graph import ENCODER_OUTPUT, GRAPH_ANSWER
 from export.errors import ExportError, first_line

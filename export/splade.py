@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import LOGITS
+from app.model.names import LOGITS
 from export.documents import Document
 from export.errors import ExportError
 from export.layers import Normalize

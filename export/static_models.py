@@ -11,7 +11,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from app.inference.manifest import SPARSE_EMBEDDING, TOKENIZER_FILE, Padding, Side
+from app.inference.manifest import TOKENIZER_FILE, Padding
+from app.model.names import SPARSE_EMBEDDING, Side
 from export import converted_graph, head_layers, sentence_settings, tensors
 from export.checkpoint import Checkpoint
 from export.converted_graph import BATCH, ENCODER_OUTPUT, SEQUENCE

@@ -7,8 +7,9 @@ import onnx
 
 from app.inference import agreement, proof
 from app.inference.batch import CPU_RUN_TOKENS, BatchLimits
-from app.inference.manifest import TASK_OUTPUTS, Graph, Padding, Task
+from app.inference.manifest import Graph, Padding
 from app.inference.probes import Probes
+from app.model.names import TASK_OUTPUTS, Task
 from export.cpu_session import CpuSession
 
 FILE = "trial.onnx"

@@ -65,12 +65,13 @@ FLOORS = [
     {"app.inference.manifest"},
     {"app.inference.archive", "app.inference.bounded", "app.inference.declared",
      "app.inference.pair_text", "app.inference.progress", "app.inference.turns"},
+    {"app.model.names"},
     {"app.last_words"},
     {"app.allocator", "app.errors", "app.lifecycle", "app.logs", "app.metrics", "app.signals",
      "app.tracing"},
     {"app.outlet"},
     {"app.standard_files"},
-    {"app", "app.api", "app.inference", "app.wire"},
+    {"app", "app.api", "app.inference", "app.model", "app.wire"},
 ]  # fmt: skip
 
 DOORS = {
@@ -136,6 +137,8 @@ SHARED_WITH_EXPORT = {
     "app.inference.snapshot",
     "app.inference.spellings",
     "app.inference.token_answers",
+    "app.model",
+    "app.model.names",
 }
 
 

@@ -3,6 +3,8 @@
 import contextlib
 import socket
 import struct
+import subprocess
+import sys
 import threading
 from pathlib import Path
 from typing import Self
@@ -11,7 +13,7 @@ import pytest
 
 from app import healthcheck
 from app.healthcheck import main
-from tests.process import Server, free_port
+from tests.process import ROOT, Server, free_port
 
 
 def command_line(path: Path, *arguments: str) -> Path:
@@ -164,3 +166,15 @@ def test_bytes_that_are_no_text_are_taken_as_they_are(
     file.write_bytes(b"python\0-m\0app\0--model-id\0/m/\xff\0--port\0%d\0" % free_port())
     assert main(file) == 1
     assert "Connection refused" in capsys.readouterr().err
+
+
+def test_a_check_loads_no_library() -> None:
+    """A container's runtime starts one every few seconds, beside the service on the same cores."""
+    program = (
+        "import sys; before = set(sys.modules); import app.healthcheck; "
+        "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert set(process.stdout.split()) - sys.stdlib_module_names == {"app"}

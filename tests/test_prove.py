@@ -15,7 +15,6 @@ from app.errors import StartupError
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import (
     SCHEMA,
-    SENTENCE_EMBEDDING,
     Graph,
     Manifest,
     ManifestError,
@@ -25,6 +24,7 @@ from app.inference.manifest import (
 )
 from app.inference.plan import Wanted
 from app.inference.probes import Probes
+from app.model.names import SENTENCE_EMBEDDING
 
 TABLE = np.random.default_rng(11).normal(size=(6, 4)).astype(np.float32)
 WORDS = {"[UNK]": 0, "sea": 1, "rain": 2, "train": 3, "song": 4, "old": 5}

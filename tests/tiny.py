@@ -17,13 +17,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from app.inference.batch import TokenizedInput
 from app.inference.manifest import (
     GRAPH_FILE,
-    LEXICAL_WEIGHTS,
-    LOGITS,
-    MULTI_VECTOR_EMBEDDING,
     PROBES_FILE,
     SCHEMA,
-    SPARSE_EMBEDDING,
-    TASK_OUTPUTS,
     TOKENIZER_FILE,
     Graph,
     Lexical,
@@ -31,11 +26,18 @@ from app.inference.manifest import (
     MultiVector,
     Padding,
     Source,
-    Task,
     file_digest,
 )
 from app.inference.probes import Probes
 from app.inference.token_answers import kept
+from app.model.names import (
+    LEXICAL_WEIGHTS,
+    LOGITS,
+    MULTI_VECTOR_EMBEDDING,
+    SPARSE_EMBEDDING,
+    TASK_OUTPUTS,
+    Task,
+)
 from export.heads import graft
 from export.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights
 

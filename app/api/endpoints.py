@@ -36,10 +36,10 @@ from app.errors import (
 )
 from app.inference.engine import Computed, Engine
 from app.inference.health import Health
-from app.inference.manifest import Activation
 from app.inference.tokenization import characters
 from app.lifecycle import Lifecycle
 from app.metrics import Metrics
+from app.model.names import Activation
 from app.tracing import Tracer
 
 logger = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ from app.api.paths import without_spare_slashes
 from app.api.scoring import Predict, Rerank
 from app.api.transport import header, respond
 from app.api.verb import Verb
-from app.inference.manifest import Task
+from app.model.names import Task
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,8 @@ from app.api.verb import (
 )
 from app.errors import EmptyInput
 from app.inference.engine import Engine, Predictions
-from app.inference.manifest import Activation
 from app.inference.postprocess import Scores, ranking
+from app.model.names import Activation
 
 PREDICT = Shape(
     "PredictRequest",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Protocol
 
-from app.inference.manifest import LOGITS, PER_TOKEN_OUTPUTS, TASK_OUTPUTS, Dtype, Task
+from app.model.names import LOGITS, PER_TOKEN_OUTPUTS, TASK_OUTPUTS, Dtype, Task
 
 # What each precision may show over the probes, else the model is not served: of vectors the worst
 # cosine to the reference. bfloat16 keeps 8 bits of a mantissa; with sound kernels the worst cosines

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.agreement import Agreement
-from app.inference.manifest import Activation, usual_activation
+from app.inference.manifest import usual_activation
 from app.inference.postprocess import scores
+from app.model.names import Activation
 
 NEIGHBOURS = 10
 

@@ -17,17 +17,7 @@ from app.errors import InvalidInput, ModelMismatch, ServiceError, fault_of
 from app.inference.admission import Admission, InputOptions
 from app.inference.batch import TokenizedInput
 from app.inference.job import Job
-from app.inference.manifest import (
-    LEXICAL_WEIGHTS,
-    LOGITS,
-    MULTI_VECTOR_EMBEDDING,
-    SPARSE_EMBEDDING,
-    TOKEN_EMBEDDINGS,
-    Activation,
-    Lexical,
-    MultiVector,
-    Task,
-)
+from app.inference.manifest import Lexical, MultiVector
 from app.inference.postprocess import (
     Scores,
     SparseVector,
@@ -41,6 +31,15 @@ from app.inference.progress import UNTOLD, Progress
 from app.inference.tokenization import EncodingInput
 from app.inference.warm_up import WarmUp
 from app.inference.worker import BatchWorker
+from app.model.names import (
+    LEXICAL_WEIGHTS,
+    LOGITS,
+    MULTI_VECTOR_EMBEDDING,
+    SPARSE_EMBEDDING,
+    TOKEN_EMBEDDINGS,
+    Activation,
+    Task,
+)
 
 T = TypeVar("T")
 

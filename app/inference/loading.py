@@ -8,21 +8,13 @@ from pathlib import Path
 from app.errors import BackendFailed, OutOfMemory, StartupError
 from app.inference.acceptance import Proof, certificate_for, judge, require_quality
 from app.inference.batch import BatchLimits, largest, uneven
-from app.inference.manifest import (
-    POOLED_OUTPUTS,
-    PROBES_FILE,
-    SENTENCE_EMBEDDING,
-    TASK_OUTPUTS,
-    Manifest,
-    ManifestError,
-    Route,
-)
+from app.inference.manifest import PROBES_FILE, Manifest, ManifestError, Route
 from app.inference.plan import Plan, Wanted
 from app.inference.probes import Probes, ProbesError, require_width
 from app.inference.proof import replay_model
 from app.inference.session import Session, find_graph, limits_of, plans
-from app.inference.spellings import PoolingChoice
 from app.inference.tokenization import Tokenization
+from app.model.names import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TASK_OUTPUTS, PoolingChoice
 
 logger = logging.getLogger(__name__)
 

@@ -5,16 +5,32 @@ Only the standard library is needed here, so that the export can share this one 
 
 import hashlib
 import json
-import types
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from app.inference import bounded
 from app.inference.declared import Misfit, build
 from app.inference.pair_text import PairText
+from app.model.names import (
+    GRAPH_POOLING,
+    LEXICAL_WEIGHTS,
+    MULTI_VECTOR_EMBEDDING,
+    POOLING_MASK,
+    TASK_OUTPUTS,
+    Activation,
+    Attention,
+    Dtype,
+    PoolingMode,
+    Provider,
+    Reference,
+    Side,
+    Similarity,
+    Task,
+    TokenVectors,
+)
 
 SCHEMA = 1
 ROUTED = 2  # the schema of folders with routes, which servers from before these must not read
@@ -26,53 +42,6 @@ TOKENIZER_FILE = "tokenizer.json"
 GRAPH_FILE = "model.onnx"
 PROBES_FILE = "probes.npz"
 _DIGEST = "digest"  # the key of the manifest's own
-
-Task = Literal["embedding", "splade", "classifier", "reranker", "multi_vector"]
-Dtype = Literal["float32", "bfloat16", "float16", "int8"]
-Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
-Pooling = Literal["cls", "mean", "last_token"]  # what a server may be told to pool by
-# What a checkpoint may pool by, alone or several joined by "+".
-PoolingMode = Literal["cls", "mean", "last_token", "max", "mean_sqrt_len_tokens", "weightedmean"]
-# What stands for the pooling where a converted graph yields the vector of a text by itself.
-GRAPH_POOLING = "graph"
-# Of a graph: as converted, one operator each, or the same without padding (its CUDA kernels).
-Attention = Literal["plain", "fused", "packed"]
-Side = Literal["left", "right"]
-Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
-# Whose answers a graph is compared with: those of the library that users of the original call, of
-# PyTorch by this project's own reading of the files, or of an ONNX graph as it was found; of one
-# that was quantized already, what that had cost is not known.
-Reference = Literal["sentence-transformers", "transformers", "pytorch", "onnx-fp32", "onnx-int8"]
-Activation = Literal["sigmoid", "softmax", "none"]  # what makes scores of logits
-TokenVectors = Literal["sparse", "multi_vector"]  # as `/info` calls what single tokens give
-
-# The input (B, S) int64 that is 1 where a token is pooled, of graphs that leave out a prompt's.
-POOLING_MASK = "pooling_mask"
-
-# Names of the graph's outputs. `sentence_embedding` is the checkpoint's own pooling and head,
-# before any normalization; the pooled ones let a server override the pooling.
-TOKEN_EMBEDDINGS = "token_embeddings"  # noqa: S105  # no password: (B, S, H) float32
-SENTENCE_EMBEDDING = "sentence_embedding"  # (B, D) float32
-SPARSE_EMBEDDING = "sparse_embedding"  # (B, V) float32
-LOGITS = "logits"  # (B, L) float32
-LEXICAL_WEIGHTS = "lexical_weights"  # (B, S) float32
-MULTI_VECTOR_EMBEDDING = "multi_vector_embedding"  # (B, S, D) float32, at length 1
-# Those with a value or a vector for each token, padding included; the others have one for each row.
-PER_TOKEN_OUTPUTS = frozenset({TOKEN_EMBEDDINGS, LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING})
-POOLED_OUTPUTS: Mapping[Pooling, str] = types.MappingProxyType(
-    {"cls": "pooled_cls", "mean": "pooled_mean", "last_token": "pooled_last_token"}
-)
-
-# What each kind of model is asked for; its width is `Manifest.dimensions`.
-TASK_OUTPUTS: Mapping[Task, str] = types.MappingProxyType(
-    {
-        "embedding": SENTENCE_EMBEDDING,
-        "splade": SPARSE_EMBEDDING,
-        "classifier": LOGITS,
-        "reranker": LOGITS,
-        "multi_vector": MULTI_VECTOR_EMBEDDING,
-    }
-)
 
 
 class ManifestError(Exception):

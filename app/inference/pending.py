@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from app.errors import ServiceError
 from app.inference.batch import BatchLimits
 from app.inference.job import Job, deliver
-from app.inference.manifest import PER_TOKEN_OUTPUTS
 from app.inference.runner import Finished, Run
 from app.inference.waiting import Waiting
 from app.metrics import Metrics
+from app.model.names import PER_TOKEN_OUTPUTS
 
 
 class Pending:

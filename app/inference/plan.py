@@ -8,21 +8,18 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Self
 
 from app.errors import StartupError
 from app.inference.batch import RUN_COST, BatchLimits, ladder
-from app.inference.manifest import Dtype, Provider
+from app.model.names import GPU_PROVIDERS, Dtype, DtypeChoice, Provider, ProviderChoice
 
-Choice = Literal["auto", "cpu", "openvino", "cuda", "tensorrt"]
-DtypeChoice = Literal["auto", "float32", "bfloat16", "float16", "int8"]
 ORT_NAMES: Mapping[str, str] = {
     "cpu": "CPUExecutionProvider",
     "openvino": "OpenVINOExecutionProvider",
     "cuda": "CUDAExecutionProvider",
     "tensorrt": "TensorrtExecutionProvider",
 }
-GPU_PROVIDERS = ("cuda", "tensorrt")
 # What takes the time of a model. Of the rest a GPU rightly leaves a few to the CPU, which computes
 # with shapes.
 _COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")
@@ -32,7 +29,7 @@ _COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")
 class Wanted:
     """What an operator asks for; `threads` 0 means every core that the process may use."""
 
-    provider: Choice = "auto"
+    provider: ProviderChoice = "auto"
     dtype: DtypeChoice = "auto"
     threads: int = 0
     devices: tuple[int, ...] = ()  # of several GPUs; () for the first

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, NotFinite
-from app.inference.manifest import Activation
+from app.model.names import Activation
 
 FLOAT32 = np.finfo(np.float32)
 

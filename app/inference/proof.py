@@ -21,20 +21,18 @@ from app.inference.batch import (
     require_rows,
 )
 from app.inference.comparison import Answers, compare_logits, compare_vectors, length_error
-from app.inference.manifest import (
+from app.inference.manifest import PROBES_FILE, Manifest, Padding
+from app.inference.probes import Probes, ProbesError, spread
+from app.inference.routing import Routing
+from app.inference.token_answers import judged_with, kept
+from app.model.names import (
     LOGITS,
     PER_TOKEN_OUTPUTS,
-    PROBES_FILE,
     SENTENCE_EMBEDDING,
     SPARSE_EMBEDDING,
     TASK_OUTPUTS,
     Activation,
-    Manifest,
-    Padding,
 )
-from app.inference.probes import Probes, ProbesError, spread
-from app.inference.routing import Routing
-from app.inference.token_answers import judged_with, kept
 
 BATCH_ROWS = 16
 ALONE = 64  # of the probes also run alone

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 from app.errors import StartupError
 from app.inference.batch import CPU_RUN_TOKENS
-from app.inference.manifest import Dtype, Task
-from app.inference.plan import GPU_PROVIDERS, ORT_NAMES, Choice, Here, Plan, Wanted
+from app.inference.plan import ORT_NAMES, Here, Plan, Wanted
+from app.model.names import GPU_PROVIDERS, Dtype, ProviderChoice, Task
 
 MOST_RUNS = 8  # side by side on the CPU provider: each takes memory
 # In tokens, and not measured: launching a graph's kernels takes as long as some hundred.
@@ -73,7 +73,7 @@ def _require(wanted: Wanted, here: Here) -> None:
         raise StartupError(f"--dtype bfloat16: {NO_BFLOAT16}; use --dtype float32")
 
 
-def _require_gpu(provider: Choice, here: Here) -> None:
+def _require_gpu(provider: ProviderChoice, here: Here) -> None:
     if ORT_NAMES[provider] not in here.ort_names:
         name = {"cuda": "CUDA", "tensorrt": "TensorRT"}[provider]
         raise StartupError(

@@ -15,9 +15,10 @@ from app.errors import BackendFailed, StartupError
 from app.inference import machine, nvidia, openvino, priority, tensorrt
 from app.inference.batch import Batch, BatchLimits
 from app.inference.failures import backend_failure
-from app.inference.manifest import Dtype, Graph, Manifest, Provider, Task
-from app.inference.plan import GPU_PROVIDERS, ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
+from app.inference.manifest import Graph, Manifest
+from app.inference.plan import ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
 from app.inference.providers import candidates
+from app.model.names import GPU_PROVIDERS, OWN_GRAPHS, Dtype, Provider, Task
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +184,7 @@ def _no_graph(manifest: Manifest, plan: Plan) -> str:
             f"--dtype {dtype}: the model's one graph is quantized to 8 bits, and the CPU computes "
             "it; use --dtype int8 or auto, and --provider cpu or auto"
         )
-    if dtype in {"float16", "int8"}:
+    if dtype in OWN_GRAPHS:
         return (
             f"--dtype {dtype}: the exported model holds no {dtype} graph; run: make export "
             f"MODEL_ID={manifest.source.id} DTYPE={dtype}, or use --dtype float32"

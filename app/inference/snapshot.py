@@ -5,18 +5,17 @@ Only the standard library is needed here, so that server and export agree on wha
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from app.inference import bounded
 from app.inference.manifest import GRAPH_FILE, file_digest
+from app.model.names import is_coarse
 
 # In TEI's order (1.9.3 backends/ort/src/lib.rs); quantized files go by other names.
 _FOLDER = "onnx"
 _GRAPHS = (GRAPH_FILE, f"{_FOLDER}/{GRAPH_FILE}")
-_COARSE = re.compile(r"(^|_)(q4|q4f16|bnb4|int4|uint4)($|_)")
 MODULES_FILE = "modules.json"
 # Of the layers behind an encoder, which lies in no folder of its own or in the first, as `0_…`.
 LAYER_WEIGHTS = "[1-9]*_*/model.safetensors"
@@ -115,11 +114,6 @@ def without_graph(names: Iterable[str], remedy: str, wanted: str | None = None) 
         f"{lacking}, {found or 'no weights either'}: name a model with one of these, or with "
         "PyTorch weights"
     )
-
-
-def is_coarse(name: str) -> bool:
-    """Whether a graph's name says that its weights are rounded to 4 bits, which is not served."""
-    return _COARSE.search(PurePosixPath(name).stem) is not None
 
 
 def digest(folder: Path, graph: Path) -> str:

@@ -5,13 +5,12 @@ Only the standard library is needed here.
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Literal
+from typing import get_args
 
-# What may be asked for in place of a checkpoint's own pooling.
-PoolingChoice = Literal["cls", "mean", "last_token", "splade"]
+from app.model.names import PoolingChoice
 
 POOLINGS: Mapping[str, PoolingChoice] = MappingProxyType(
-    {"cls": "cls", "mean": "mean", "last-token": "last_token", "splade": "splade"}
+    {choice.replace("_", "-"): choice for choice in get_args(PoolingChoice)}
 )
 """As TEI's command line has them, and our own help."""
 

@@ -26,7 +26,7 @@ from typing import Self, TypeVar
 
 from app.errors import StartupError
 from app.inference.batch import BatchLimits
-from app.inference.manifest import Dtype
+from app.model.names import Dtype
 
 T = TypeVar("T")
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.inference.agreement import Agreement
 from app.inference.comparison import Answers, compare_logits, compare_vectors
-from app.inference.manifest import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
+from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
 
 # The outputs of which probes keep answers, and the axes of those.
 AXES: Mapping[str, int] = MappingProxyType({LEXICAL_WEIGHTS: 1, MULTI_VECTOR_EMBEDDING: 2})

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
-from app.inference.manifest import Task
+from app.model.names import Task
 from tests import tiny
 
 MakeKind = Callable[..., ASGIApp]

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
 from app.errors import ServiceError
-from app.inference.manifest import Task
+from app.model.names import Task
 from tests import tiny
 from tests.asgi import post, request
 from tests.description import document_of, expanded

@@ -11,8 +11,9 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
-from app.inference.manifest import CHATTING, Activation, Manifest, Task
+from app.inference.manifest import CHATTING, Manifest
 from app.inference.pair_text import PairText
+from app.model.names import Activation, Task
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import post, request

@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app.inference.batch import TokenizedInput, collate, in_order
-from app.inference.manifest import SENTENCE_EMBEDDING, Manifest
-from app.inference.plan import DtypeChoice, Wanted
+from app.inference.manifest import Manifest
+from app.inference.plan import Wanted
 from app.inference.session import Session, plans
 from app.inference.tokenization import Tokenization
+from app.model.names import SENTENCE_EMBEDDING, DtypeChoice
 from tests.bench.rate import Rate
 
 Group = Sequence[str]

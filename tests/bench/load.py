@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 from urllib.request import Request, urlopen
 
-from app.inference.plan import DtypeChoice
+from app.model.names import DtypeChoice
 from tests.bench.rate import Rate
 from tests.process import Server
 

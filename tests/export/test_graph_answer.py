@@ -13,13 +13,9 @@ from onnx import TensorProto, helper, numpy_helper
 from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
-from app.inference.manifest import (
-    PROBES_FILE,
-    SENTENCE_EMBEDDING,
-    TOKEN_EMBEDDINGS,
-    Manifest,
-)
+from app.inference.manifest import PROBES_FILE, Manifest
 from app.inference.probes import Probes
+from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from export import from_onnx
 from export.errors import ExportError
 from export.from_onnx import Preparation

@@ -14,8 +14,9 @@ from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
 from app.errors import StartupError
-from app.inference.manifest import GRAPH_FILE, PROBES_FILE, Dtype, Manifest
+from app.inference.manifest import GRAPH_FILE, PROBES_FILE, Manifest
 from app.inference.probes import Probes
+from app.model.names import Dtype
 from export import from_onnx
 from export.errors import ExportError
 from export.from_onnx import Preparation

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sentence_transformers.sparse_encoder import modules as sparse_modules
 
-from app.inference.manifest import (
-    GRAPH_FILE,
+from app.inference.manifest import GRAPH_FILE
+from app.model.names import (
     LOGITS,
     POOLED_OUTPUTS,
     SENTENCE_EMBEDDING,

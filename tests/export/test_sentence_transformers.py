@@ -17,8 +17,9 @@ from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 
 from app.inference.agreement import WORST_COSINE
-from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Manifest, PoolingMode
+from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Manifest
 from app.inference.probes import Probes
+from app.model.names import PoolingMode
 from export import pipeline
 from export.errors import ExportError
 from export.request import Request

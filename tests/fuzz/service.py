@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from app.api.endpoints import Service
 from app.application import build, create_app
-from app.inference.manifest import Task
+from app.model.names import Task
 from app.settings import Settings
 from tests import tiny
 from tests.asgi import JSON, Reply, make_scope, send_request

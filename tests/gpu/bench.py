@@ -19,9 +19,10 @@ from numpy.typing import NDArray
 
 from app.inference import repository
 from app.inference.batch import Batch, TokenizedInput, blank, collate
-from app.inference.manifest import TASK_OUTPUTS, Manifest
-from app.inference.plan import DtypeChoice, Wanted
+from app.inference.manifest import Manifest
+from app.inference.plan import Wanted
 from app.inference.session import Session, plans
+from app.model.names import TASK_OUTPUTS, DtypeChoice
 from app.prove import with_graphs
 from tests.bench.load import get, load
 from tests.gpu import device

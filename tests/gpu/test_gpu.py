@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from app.errors import OutOfMemory
 from app.inference import nvidia, repository, tensorrt
 from app.inference.batch import blank
-from app.inference.manifest import GRAPH_FILE, TASK_OUTPUTS, Manifest
-from app.inference.plan import DtypeChoice, Wanted
+from app.inference.manifest import GRAPH_FILE, Manifest
+from app.inference.plan import Wanted
 from app.inference.session import Session, plans
+from app.model.names import TASK_OUTPUTS, DtypeChoice
 from app.prove import prove, with_graphs
 from tests.gpu import device
 from tests.process import ROOT, Server

@@ -14,7 +14,7 @@ from app.inference.agreement import (
     shortfall,
 )
 from app.inference.comparison import Answers, compare_logits, compare_vectors
-from app.inference.manifest import Dtype, Task
+from app.model.names import Dtype, Task
 
 Vectors = NDArray[np.float32]
 GOOD = Agreement(0.99991, 0.99998, 0.002, 0.9999, 0.99995, 0.99)

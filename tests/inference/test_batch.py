@@ -19,7 +19,8 @@ from app.inference.batch import (
     largest,
     uneven,
 )
-from app.inference.manifest import Padding, Side
+from app.inference.manifest import Padding
+from app.model.names import Side
 
 
 def tokens(*ids: int) -> TokenizedInput:

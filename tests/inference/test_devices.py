@@ -16,12 +16,12 @@ from app.inference import loading
 from app.inference.admission import InputOptions
 from app.inference.batch import Batch, BatchLimits, TokenizedInput
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.manifest import SENTENCE_EMBEDDING
 from app.inference.plan import Plan, Wanted
 from app.inference.runner_pool import RunOptions
 from app.inference.session import Session
 from app.inference.worker import BatchWorker
 from app.metrics import Metrics
+from app.model.names import SENTENCE_EMBEDDING
 from tests import tiny
 from tests.inference.steering import PADDING, SteeredSession, submit, submit_inputs
 

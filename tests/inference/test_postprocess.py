@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, NotFinite
-from app.inference.manifest import Activation
 from app.inference.postprocess import (
     cosines,
     finish,
@@ -18,6 +17,7 @@ from app.inference.postprocess import (
     scores,
     sparse,
 )
+from app.model.names import Activation
 
 ROWS = np.array([[3.0, 4.0, 12.0], [0.0, 2.0, 0.0]], np.float32)
 

@@ -9,12 +9,13 @@ from app.errors import BackendFailed
 from app.inference import archive
 from app.inference.agreement import figure, is_proved
 from app.inference.batch import Batch, BatchLimits
-from app.inference.manifest import PROBES_FILE, Activation, Manifest, Padding
+from app.inference.manifest import PROBES_FILE, Manifest, Padding
 from app.inference.plan import Wanted
 from app.inference.postprocess import scores
 from app.inference.probes import Probes, ProbesError
 from app.inference.proof import replay, replay_model
 from app.inference.session import Session, plans
+from app.model.names import Activation
 from tests import tiny
 
 ANY = BatchLimits(16384)

@@ -4,18 +4,9 @@ from dataclasses import replace
 import pytest
 
 from app.errors import StartupError
-from app.inference.manifest import Provider, Task
-from app.inference.plan import (
-    ORT_NAMES,
-    Choice,
-    DtypeChoice,
-    Here,
-    Plan,
-    Wanted,
-    misplaced,
-    unusable,
-)
+from app.inference.plan import ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
 from app.inference.providers import candidates
+from app.model.names import DtypeChoice, Provider, ProviderChoice, Task
 
 CPU, CUDA = ORT_NAMES["cpu"], ORT_NAMES["cuda"]
 PLAIN = Here(frozenset({CPU}), 2, bfloat16=False, openvino_fault="no plug-in")
@@ -65,7 +56,7 @@ HALVES = ["cuda float16, without padding", "cuda float16"]
     ],
 )
 def test_what_is_tried_in_which_order(
-    here: Here, provider: Choice, dtype: DtypeChoice, task: Task, tried: list[str]
+    here: Here, provider: ProviderChoice, dtype: DtypeChoice, task: Task, tried: list[str]
 ) -> None:
     plans = candidates(Wanted(provider, dtype), here, task)
     assert [plan.name.replace(" in ", " ") for plan in plans] == tried
@@ -103,7 +94,7 @@ def test_what_is_tried_in_which_order(
     ],
 )
 def test_what_cannot_be_had_says_why_and_what_to_do(
-    here: Here, provider: Choice, dtype: DtypeChoice, message: str
+    here: Here, provider: ProviderChoice, dtype: DtypeChoice, message: str
 ) -> None:
     with pytest.raises(StartupError) as caught:
         candidates(Wanted(provider, dtype), here, "embedding")
@@ -201,7 +192,7 @@ def test_cuda_has_a_plan_for_each_device_that_is_named(
 
 
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_certificate_of_a_gpu_names_the_gpu(provider: Choice) -> None:
+def test_a_certificate_of_a_gpu_names_the_gpu(provider: ProviderChoice) -> None:
     plans = candidates(Wanted(provider), replace(TENSORRT, gpu="NVIDIA L4 sm_89"), "embedding")
     assert {plan.gpu for plan in plans} == {"NVIDIA L4 sm_89"}
     assert candidates(Wanted("cpu"), TENSORRT, "embedding")[0].gpu is None

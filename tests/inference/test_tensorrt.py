@@ -24,9 +24,9 @@ from app.errors import BackendFailed, StartupError
 from app.inference import loading, nvidia, tensorrt
 from app.inference.batch import BatchLimits, blank, choose
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.manifest import SENTENCE_EMBEDDING
 from app.inference.plan import ORT_NAMES, Here, Plan, Wanted
 from app.inference.providers import candidates
+from app.model.names import SENTENCE_EMBEDDING
 from app.settings import Settings
 from tests import process, tiny
 from tests.process import ROOT

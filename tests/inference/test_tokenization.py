@@ -17,7 +17,7 @@ from app.errors import (
     StartupError,
     TokenizationFailed,
 )
-from app.inference.manifest import POOLING_MASK, Manifest
+from app.inference.manifest import Manifest
 from app.inference.pair_text import PairText
 from app.inference.tokenization import (
     ENCODED_AT_ONCE,
@@ -26,6 +26,7 @@ from app.inference.tokenization import (
     EncodingInput,
     Tokenization,
 )
+from app.model.names import POOLING_MASK
 from tests import tiny
 
 LONG = "a b c d e " * 4  # 20 words; 22 tokens with the special ones, of 12 allowed

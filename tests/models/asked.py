@@ -7,7 +7,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from app.inference.manifest import Task
+from app.model.names import Task
 from export import probes
 from tests.texts import passages
 

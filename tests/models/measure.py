@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import LOGITS, TASK_OUTPUTS, Dtype, Manifest, Task
+from app.inference.manifest import Manifest
+from app.model.names import LOGITS, TASK_OUTPUTS, Dtype, Task
 from export import pipeline
 from export.request import Request
 from tests.models.asked import Asked, ask

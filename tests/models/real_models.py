@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import save_file
 
-from app.inference.manifest import Task
+from app.model.names import Task
 from export.default_model import DEFAULT_MODEL_ID
 from tests.models.checkpoints import write_json
 from tests.models.dequantized import weights

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Self
 
-from app.inference.manifest import LOGITS, TASK_OUTPUTS, Task
+from app.model.names import LOGITS, TASK_OUTPUTS, Task
 from tests.process import ROOT
 
 FOLDER = ROOT / ".test-models" / "results"

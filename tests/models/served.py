@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import Manifest, Task
+from app.inference.manifest import Manifest
 from tests.models.asked import Question
 from tests.process import Server
 
@@ -28,7 +28,7 @@ class Service:
     def __init__(self, url: str, manifest: Manifest) -> None:
         self._url = url
         self._labels = list(manifest.labels)
-        self._task: Task = manifest.task
+        self._task = manifest.task
         self._width = manifest.dimensions
 
     def answers(self, questions: Sequence[Question]) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference.manifest import LOGITS, TASK_OUTPUTS
+from app.model.names import LOGITS, TASK_OUTPUTS
 from tests.models.measure import Measured, Precision, measure, worse
 from tests.models.real_models import REAL_MODELS, RealModel
 from tests.models.results import Result

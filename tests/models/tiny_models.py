@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from app.inference.manifest import Side, Task
+from app.model.names import Side, Task
 
 Environment = Literal["transformers4", "transformers5"]
 

@@ -15,7 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 from app.inference import repository
-from app.inference.manifest import Manifest, Task
+from app.inference.manifest import Manifest
+from app.model.names import Task
 from export.default_model import DEFAULT_MODEL_ID
 from tests import tiny
 from tests.process import ROOT, Server, variables

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference.manifest import Task
+from app.model.names import Task
 from tests import tiny
 from tests.process import Server
 

@@ -1,0 +1,1 @@
+"""The exported model: what server and export share. Needs NumPy at most."""

@@ -1,0 +1,50 @@
+"""The closed sets of words: each is spelt out once, and what options take is made from it."""
+
+import ast
+from typing import Any, get_args
+
+import pytest
+
+from app.inference import spellings
+from app.model import names
+from app.settings import Settings
+from tests.test_floors import APP, EXPORT
+
+
+def literals(module: str) -> list[set[Any]]:
+    """The words of each `Literal[…]` of a module, as they stand there."""
+    found = []
+    for node in ast.walk(ast.parse((APP | EXPORT)[module].read_text())):
+        if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal"):
+            words = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
+            found.append({one.value for one in words if isinstance(one, ast.Constant)})
+    return found
+
+
+@pytest.mark.parametrize("kind", [names.Task, names.Dtype, names.Provider, names.Pooling])
+def test_a_closed_set_is_spelt_out_once(kind: Any) -> None:
+    every = set(get_args(kind))
+    spelt = [module for module in APP | EXPORT for one in literals(module) if one >= every]
+    assert spelt == ["app.model.names"]
+
+
+def test_what_may_be_asked_for_is_made_of_what_there_is() -> None:
+    assert get_args(names.ProviderChoice) == ("auto", *names.PROVIDERS)
+    assert get_args(names.DtypeChoice) == ("auto", *get_args(names.Dtype))
+    assert get_args(names.PoolingMode)[:3] == get_args(names.Pooling)
+    assert dict(spellings.POOLINGS) == {
+        "cls": "cls",
+        "mean": "mean",
+        "last-token": "last_token",
+        "splade": "splade",
+    }
+    assert dict(names.POOLED_OUTPUTS) == {
+        "cls": "pooled_cls",
+        "mean": "pooled_mean",
+        "last_token": "pooled_last_token",
+    }
+
+
+@pytest.mark.parametrize("provider", get_args(names.ProviderChoice))
+def test_every_provider_can_be_asked_for(provider: str) -> None:
+    assert Settings.read(["--model-id", "m", "--provider", provider], {}).provider == provider
