@@ -2,9 +2,14 @@
 
     ServiceError                      answered as JSON by the dialect of the route
     ├── InvalidInput            422   a value the model or the limits cannot take
+    │   └── BatchTooLarge       422   more inputs than one request may hold
     ├── EmptyInput              400   nothing to embed
     ├── TokenizationFailed      422   the tokenizer refused the text
     ├── BackendFailed           424   the model cannot do this, or a run failed
+    │   ├── OutOfMemory         424   for this run; a smaller one may succeed
+    │   ├── DeviceLost          424   no run succeeds until the process is replaced
+    │   ├── NotFinite           424   the model yields NaN or infinity
+    │   └── ModelMismatch       424   the model is of another kind
     ├── Overloaded              429   no permit is free; try again later
     ├── DeadlineExceeded        504   the client's own deadline passed
     └── Unhealthy               503   the model does not answer
@@ -16,7 +21,22 @@
     ├── BadTimeout              400   no number of milliseconds
     ├── MalformedBody           400   not JSON
     └── MistypedBody            422   JSON of another shape
+    ClientGone                        nobody is left to answer
     StartupError                      one line for the operator; the process exits with 1
+
+Other modules have errors of their own, and none of them gets as far as a client or an operator.
+What becomes of each where it is caught:
+
+    UsageError       of the command line     one line for the operator; the process exits with 2
+    ManifestError    of a model's folder     StartupError, or what the export raises
+    ProbesError      of its probes           the same
+    UnknownName      of a model's name       the same
+    Misfit           of a parsed value       ManifestError, MalformedBody or MistypedBody
+    Fault            of JSON read in slices  MalformedBody or MistypedBody
+    HeadTooLarge     of a request's head     a status without the application
+    Refused          of a request's head     the same
+    Broken           of a request's body     BrokenBody
+    Lost             of a session            every request fails, and the process is to be replaced
 
 Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).
 """

@@ -1,4 +1,7 @@
-"""The one error of the export: the message is the line that the operator reads."""
+"""The one error of the export: the message is the line that the operator reads.
+
+`sentence_reference.Unloadable` does not get as far: it becomes a warning, or an ExportError.
+"""
 
 
 class ExportError(Exception):
