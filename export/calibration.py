@@ -13,6 +13,7 @@ from app.inference.manifest import Graph, Padding
 from app.inference.probes import Probes
 from export.cpu_session import CpuSession
 from export.graph_builder import Builder
+from export.graph_reading import opset
 
 _FILE = "calibration.onnx"
 _PROBES = 64
@@ -66,8 +67,7 @@ def _measure(
 def _write(source: Path, target: Path, wanted: Mapping[str, _Reduce]) -> list[str]:
     """Write the graph with an output for each tensor; their names."""
     model = onnx.load(source, load_external_data=False)
-    opset = next(one.version for one in model.opset_import if one.domain == "")
-    builder = Builder(opset, "calibration")
+    builder = Builder(opset(model), "calibration")
     outputs = [reduce(builder, name) for name, reduce in wanted.items()]
     model.graph.node.extend(builder.nodes)
     model.graph.initializer.extend(builder.constants.values())

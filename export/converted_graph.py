@@ -11,6 +11,7 @@ from app.model.names import TOKEN_EMBEDDINGS
 from export.describe import Names
 from export.errors import ExportError
 from export.graph_builder import Builder
+from export.graph_reading import opset, rename, replace_nodes
 
 ENCODER_OUTPUT = "last_hidden_state"
 GRAPH_ANSWER = "graph_answer"  # (B, D): the vectors of texts, of a graph that yields them by itself
@@ -37,14 +38,13 @@ def extend(
     if output not in {item.name for item in graph.output}:
         found = ", ".join(item.name for item in graph.output)
         raise ExportError(f"the converted graph yields {found} instead of {output}")
-    opset = next(one.version for one in model.opset_import if one.domain == "")
-    before, after = Builder(opset), Builder(opset)
+    before, after = Builder(opset(model)), Builder(opset(model))
     _provide_position_ids(graph, before)
     _ask_for_mask(graph)
     unknown = [item.name for item in graph.input if item.name not in _INPUTS]
     if unknown:
         raise ExportError(f"the converted graph asks for {', '.join(unknown)}: not supported")
-    _rename(graph, ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
+    rename(graph.node, {ENCODER_OUTPUT: TOKEN_EMBEDDINGS})
     graph.input.extend(map(_mask, masks))
     shapes = add_head(after, _width(graph, output))
     _assemble(graph, before, after, shapes)
@@ -64,14 +64,6 @@ def _width(graph: onnx.GraphProto, output: str) -> Dimension:
     width = item.type.tensor_type.shape.dim[-1]
     size: Dimension = width.dim_value or width.dim_param
     return size
-
-
-def _rename(graph: onnx.GraphProto, old: str, new: str) -> None:
-    for node in graph.node:
-        for names in (node.input, node.output):
-            for i, name in enumerate(names):
-                if name == old:
-                    names[i] = new
 
 
 def _provide_position_ids(graph: onnx.GraphProto, builder: Builder) -> None:
@@ -96,9 +88,8 @@ def _mask(name: str) -> onnx.ValueInfoProto:
 
 
 def _assemble(graph: onnx.GraphProto, before: Builder, after: Builder, outputs: Outputs) -> None:
-    nodes = [*before.nodes, *graph.node, *after.nodes]
-    del graph.node[:], graph.output[:]
-    graph.node.extend(nodes)
+    replace_nodes(graph, [*before.nodes, *graph.node, *after.nodes])
+    del graph.output[:]
     graph.initializer.extend((before.constants | after.constants).values())
     graph.output.extend(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)

@@ -1,12 +1,13 @@
 """Graph reading: who makes a tensor, what is constant, and what nobody needs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import onnx
 from numpy.typing import NDArray
 from onnx import AttributeProto, helper, numpy_helper
 
 MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
+_STANDARD = frozenset({"", "ai.onnx"})  # both are the standard's domain, by the ONNX specification
 
 
 class Reader:
@@ -85,23 +86,48 @@ def lift_constants(graph: onnx.GraphProto) -> None:
         ):
             known[node.output[0]] = known[node.input[0]]
         else:
-            _rename_inputs(node, known)
+            rename([node], known)
             kept.append(node)
     replace_nodes(graph, kept)
 
 
-def _rename_inputs(node: onnx.NodeProto, names: Mapping[str, str]) -> None:
-    for i, name in enumerate(node.input):
-        node.input[i] = names.get(name, name)
-    for one in node.attribute:
-        for inner in one.g.node:
-            _rename_inputs(inner, names)
+def rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
+    """Give tensors other names wherever the nodes mention them, branches and loops included."""
+    for node in nodes:
+        for mentioned in (node.input, node.output):
+            for i, name in enumerate(mentioned):
+                mentioned[i] = names.get(name, name)
+        for one in node.attribute:
+            if one.type == AttributeProto.GRAPH:
+                _rename_inside(one.g, names)
+
+
+def _rename_inside(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
+    """Rename in a branch or a loop, but for what it declares itself by the same name."""
+    own = {item.name for item in (*graph.input, *graph.initializer)}
+    outer = {name: names[name] for name in names.keys() - own}
+    rename(graph.node, outer)
+    for item in graph.output:  # what its nodes yield
+        item.name = outer.get(item.name, item.name)
 
 
 def replace_nodes(graph: onnx.GraphProto, nodes: list[onnx.NodeProto]) -> None:
-    """Let a graph consist of these nodes."""
+    """Replace all nodes of a graph."""
     del graph.node[:]
     graph.node.extend(nodes)
+
+
+def rebuild(
+    graph: onnx.GraphProto,
+    nodes: list[onnx.NodeProto],
+    constants: Iterable[onnx.TensorProto] = (),
+) -> None:
+    """Replace all nodes of a graph, drop its constants that nothing needs, and add others."""
+    used = {item.name for item in graph.output}.union(*map(needs, nodes))
+    kept = [item for item in graph.initializer if item.name in used]
+    replace_nodes(graph, nodes)
+    del graph.initializer[:]
+    graph.initializer.extend([*kept, *constants])
 
 
 def prune(graph: onnx.GraphProto) -> None:
@@ -112,10 +138,7 @@ def prune(graph: onnx.GraphProto) -> None:
         if needed.intersection(node.output):
             needed.update(needs(node))
             kept.append(node)
-    constants = [item for item in graph.initializer if item.name in needed]
-    replace_nodes(graph, kept[::-1])
-    del graph.initializer[:]
-    graph.initializer.extend(constants)
+    rebuild(graph, kept[::-1])
 
 
 def needs(node: onnx.NodeProto) -> Iterator[str]:
@@ -128,6 +151,12 @@ def needs(node: onnx.NodeProto) -> Iterator[str]:
             yield from (item.name for item in one.g.output)  # it may hand out what is outside
 
 
+def import_standard(model: onnx.ModelProto, version: int) -> None:
+    """Let a model use the standard operators, in this version unless it names one."""
+    if all(one.domain not in _STANDARD for one in model.opset_import):
+        model.opset_import.append(helper.make_opsetid("", version))
+
+
 def import_microsoft(model: onnx.ModelProto) -> None:
     """Let a model use ONNX Runtime's own operators."""
     if all(one.domain != MICROSOFT for one in model.opset_import):
@@ -136,4 +165,4 @@ def import_microsoft(model: onnx.ModelProto) -> None:
 
 def opset(model: onnx.ModelProto) -> int:
     """The version of the standard operators that a model uses."""
-    return int(next(one.version for one in model.opset_import if one.domain == ""))
+    return int(next(one.version for one in model.opset_import if one.domain in _STANDARD))

@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.attention import OPERATOR as ATTENTION
-from export.graph_reading import needs, replace_nodes
+from export.graph_reading import needs, rebuild
 
 LARGEST = float(np.finfo(np.float16).max)
 
@@ -122,11 +122,7 @@ class _Rewriting:
         for item in self._graph.output:
             if item.name in self._floats:
                 self._full(item.name)
-        used = {name for node in self._nodes for name in needs(node)}
-        kept = [one for one in self._graph.initializer if one.name in used]
-        replace_nodes(self._graph, self._nodes)
-        del self._graph.initializer[:]
-        self._graph.initializer.extend([*kept, *self._halves.values()])
+        rebuild(self._graph, self._nodes, self._halves.values())
 
     def _is_vocabulary(self, table: str, ids: str) -> bool:
         """Whether this is the largest table; the others may hold what has to be exact."""

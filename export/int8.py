@@ -19,6 +19,7 @@ from app.inference.probes import Probes
 from export import calibration, converted_graph
 from export.errors import ExportError
 from export.graph_builder import Builder
+from export.graph_reading import opset, rebuild
 from export.int8_scales import scaled, smoothing
 
 FILE = "model.int8.onnx"
@@ -69,8 +70,7 @@ def _rewrite(
 ) -> None:
     graph = model.graph
     matrices = {item.name: item for item in graph.initializer if _is_matrix(item)}
-    opset = next(one.version for one in model.opset_import if one.domain == "")
-    builder = Builder(opset, "int8")
+    builder = Builder(opset(model), "int8")
     pending = dict(products)
     multiplied = {node.output[0] for nodes in products.values() for node in nodes}
     for node in graph.node:
@@ -82,12 +82,7 @@ def _rewrite(
             _look_up(builder, node, matrices[node.input[0]])
         else:
             builder.nodes.append(node)
-    nodes = list(builder.nodes)
-    used = {name for node in nodes for name in node.input}
-    kept = [item for item in graph.initializer if item.name in used]
-    del graph.node[:], graph.initializer[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend([*kept, *builder.constants.values()])
+    rebuild(graph, builder.nodes, builder.constants.values())
 
 
 def _multiply(

@@ -10,7 +10,7 @@ from onnx import helper
 
 from export.attention import LENGTHS
 from export.attention import OPERATOR as ATTENTION
-from export.graph_reading import MICROSOFT, Reader, attribute, replace_nodes
+from export.graph_reading import MICROSOFT, Reader, attribute, rename, replace_nodes
 
 _OFFSETS, _ENDS, _LONGEST = "packing/offsets", "packing/ends", "packing/longest"
 # What looks at one token at a time, as long as all else that goes in is the same for every token.
@@ -92,12 +92,9 @@ class _Packing:
         self._packed.add(node.output[0])
 
     def _rename(self, node: onnx.NodeProto) -> None:
-        for names in (node.input, node.output):
-            for i, name in enumerate(names):
-                if names is node.output:
-                    self._packed.add(name)
-                if name in self._packed:
-                    names[i] = _packed(name)
+        self._packed.update(node.output)
+        mentioned = self._packed.intersection([*node.input, *node.output])
+        rename([node], {name: _packed(name) for name in mentioned})
         self.nodes.append(node)
 
     def _is_of_each(self, node: onnx.NodeProto) -> bool:

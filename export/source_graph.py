@@ -24,6 +24,7 @@ from app.model.names import (
 from export import converted_graph, graph_forms
 from export.converted_graph import ENCODER_OUTPUT, GRAPH_ANSWER
 from export.errors import ExportError, first_line
+from export.graph_reading import import_standard, opset, rename
 
 _TOKEN_OUTPUTS = (ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
 # What converters call the vector of a whole text. BERT was pretrained by `pooler_output`: not that.
@@ -105,10 +106,7 @@ def bare(source: SourceGraph, width: int, path: Path, answer_width: int | None =
         kept[source.answer] = GRAPH_ANSWER, ("batch", answer_width)
     names = {name: f"source/{name}" for name in _OUR_NAMES}
     names |= {name: ours for name, (ours, _) in kept.items()}
-    for node in graph.node:
-        for mentioned in (node.input, node.output):
-            for i, name in enumerate(mentioned):
-                mentioned[i] = names.get(name, name)
+    rename(graph.node, names)
     inputs = _inputs(graph, source.path)
     del graph.input[:], graph.output[:], graph.value_info[:]
     graph.input.extend(inputs)
@@ -171,7 +169,8 @@ def _outside(tensor: TensorProto, graph: Path) -> Path | None:
 def _modern(path: Path) -> onnx.ModelProto:
     """The model, at least of the operator set that the heads are written in."""
     model = _load(path, weights=False)
-    version = next((one.version for one in model.opset_import if one.domain == ""), _OPSET)
+    import_standard(model, _OPSET)  # which the heads use, whatever the model does
+    version = opset(model)
     if version >= _OPSET:
         return model
     try:
