@@ -19,7 +19,7 @@ from app.api.routes import RouteOptions, not_found, routes
 from app.api.transport import Bodies, BodyLimits
 from app.errors import StartupError
 from app.exposition import declare_series
-from app.inference import machine, repository
+from app.inference import machine
 from app.inference.admission import Admission, AdmissionOptions
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
@@ -42,16 +42,13 @@ logger = logging.getLogger(__name__)
 CLOSE_SECONDS = 1.0  # for threads to end, when whoever waited for them has an answer or is gone
 
 
-def build(settings: Settings) -> Service:
-    """Load the model, prove it, and start its threads. Nothing listens yet.
+def build(settings: Settings, folder: Path) -> Service:
+    """Load the exported model of a folder, prove it, and start its threads. Nothing listens yet.
 
     Raises: StartupError with the cause and the remedy.
     """
     for sentence in settings.warnings():
         logger.warning("%s", sentence)
-    folder = repository.find(settings.model_id, settings.revision, settings.models_dir)
-    if folder is None:
-        raise StartupError(_not_exported(settings))
     tracer = _tracer(settings)
     workers = settings.tokenization_workers or min(max(machine.usable_cores() - 1, 1), 64)
     options = LoadOptions(
@@ -140,14 +137,6 @@ async def _internal_error(_: Request, __: Exception) -> Response:
     """A fault of ours: the server logs it, the client learns nothing of our insides."""
     content = b'{"error":"internal error","error_type":"Backend"}'
     return Response(content, 500, media_type="application/json")
-
-
-def _not_exported(settings: Settings) -> str:
-    place = settings.models_dir / repository.folder_name(settings.model_id, settings.revision)
-    return (
-        f"{settings.model_id} is not exported: neither it nor {place} holds a manifest.json; "
-        f"run: {settings.export_command()}"
-    )
 
 
 def _tracer(settings: Settings) -> Tracer | None:

@@ -8,15 +8,18 @@ from dataclasses import dataclass, field
 class Lifecycle:
     """Lives on the event loop."""
 
-    draining: bool = False  # the port closes soon
     failure: str | None = None  # why the process has to be replaced
     ending: asyncio.Event = field(default_factory=asyncio.Event)  # the server is to stop
     accepted: int = 0  # requests since the start
     in_flight: int = 0  # requests that came whole and are not answered; at the end, those lost
 
+    @property
+    def draining(self) -> bool:
+        """Whether the port closes soon, or has."""
+        return self.ending.is_set()
+
     def end(self) -> None:
         """Begin to shut down; whoever asks for our health learns it first."""
-        self.draining = True
         self.ending.set()
 
     def fail(self, reason: str) -> None:

@@ -25,8 +25,8 @@ _PROMPTS_FILE = "config_sentence_transformers.json"
 
 
 @contextmanager
-def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[Settings]:
-    """The settings under which the model is found, once it has been prepared if need be.
+def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Settings, Path]]:
+    """The model's folder, prepared if need be, and the settings with the name it is known by.
 
     Load the model inside the block: without --cache-dir its folder is gone afterwards.
 
@@ -35,13 +35,13 @@ def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[Set
     with ExitStack() as stack:
         try:
             meant = _meant(settings, environment)
-            ready = _ready(meant, environment, Workspace(settings.cache_dir, stack))
+            folder = _folder(meant, environment, Workspace(settings.cache_dir, stack))
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
             raise StartupError(
                 f"the model cannot be read: {error.strerror or error}{place}"
             ) from None
-        yield ready
+        yield meant, folder
 
 
 def _meant(settings: Settings, environment: Mapping[str, str]) -> Settings:
@@ -58,11 +58,11 @@ def _meant(settings: Settings, environment: Mapping[str, str]) -> Settings:
     return replace(settings, model_id=meant.model, revision=meant.revision)
 
 
-def _ready(settings: Settings, environment: Mapping[str, str], workspace: Workspace) -> Settings:
+def _folder(settings: Settings, environment: Mapping[str, str], workspace: Workspace) -> Path:
     exported = repository.find(settings.model_id, settings.revision, settings.models_dir)
     if exported is not None:
         if settings.onnx_file is None:
-            return settings
+            return exported
         if exported == Path(settings.model_id):
             raise StartupError(
                 f"--onnx-file {settings.onnx_file}: {exported} is an exported model, which has its "
@@ -77,7 +77,7 @@ def _ready(settings: Settings, environment: Mapping[str, str], workspace: Worksp
     else:
         logger.info("Preparing %s", graph)
         child.run("preparing the model", _arguments(settings, source, place), environment)
-    return replace(settings, models_dir=models_dir)
+    return place
 
 
 def _find(

@@ -45,9 +45,9 @@ def main() -> int:
     try:
         with taken(settings.bind_host, settings.listen_port) as port:
             preflight.check(settings)
-            with prepared(settings, os.environ) as ready:
+            with prepared(settings, os.environ) as (meant, folder):
                 logs.start()  # a thread, of which there must be none before a child is started
-                service = build(ready)
+                service = build(meant, folder)
             code = run(create_app(service, settings), settings, service.lifecycle, port)
         if service.tracer is not None:
             service.tracer.close()

@@ -3,11 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
-from app.inference.batch import Batch
+from app.inference.batch import Batch, Results
 
 
 class CpuSession:
@@ -26,7 +24,7 @@ class CpuSession:
         )
         self._inputs = inputs
 
-    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def run(self, batch: Batch, outputs: Sequence[str]) -> Results:
         """Compute the named outputs, each (B, …) float32."""
         return dict(
             zip(outputs, self._session.run(list(outputs), batch.feed(self._inputs)), strict=True)

@@ -4,8 +4,6 @@ Many scripts and lengths, so that a fault of tokenizer, padding, pooling or trun
 at least one of them. Neighbours differ in length: batches of neighbours are padded unevenly.
 """
 
-# letters that look alike are what some of these texts are for
-
 from itertools import cycle, islice, zip_longest
 
 from app.inference.probes import ProbeText

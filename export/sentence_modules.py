@@ -87,13 +87,13 @@ def read(folder: Path) -> SentenceModules:
     entries = read_json(path)
     if entries is None:
         config = Document.read(folder / "1_Pooling" / "config.json")
-        alone = replace(_silent(), pooling_file="1_Pooling/config.json")
-        return _with_pooling(config, alone) if config else _silent()
+        alone = replace(SentenceModules.silent(), pooling_file="1_Pooling/config.json")
+        return _with_pooling(config, alone) if config else SentenceModules.silent()
     first, *rest = _modules(entries, path)
     if first.name not in _ENCODERS:
         raise ExportError(f"{path}: modules must begin with a Transformer, not {first.kind}")
     rest = [module for module in rest if module.name not in _IGNORED]
-    start = replace(_silent(), encoder=first.path, pooling_file="modules.json")
+    start = replace(SentenceModules.silent(), encoder=first.path, pooling_file="modules.json")
     match [module.name for module in rest]:
         case []:
             return start
@@ -106,10 +106,6 @@ def read(folder: Path) -> SentenceModules:
         case ["Dense", *others] if set(others) <= set(KINDS):
             return replace(start, token_layers=_token_layers(folder, rest))
     raise _misplaced(rest[0], path)
-
-
-def _silent() -> SentenceModules:
-    return SentenceModules.silent()
 
 
 def _pooled(folder: Path, modules: Sequence[_Module], start: SentenceModules) -> SentenceModules:

@@ -15,7 +15,6 @@ import pytest
 
 from app import preparation
 from app.errors import StartupError
-from app.inference import repository
 from app.inference.manifest import Manifest
 from app.inference.snapshot import download_place
 from app.settings import Settings
@@ -82,9 +81,7 @@ def settings_for(tmp_path: Path, **changes: object) -> Settings:
 
 def prepare(settings: Settings, environment: dict[str, str]) -> Manifest:
     """The manifest of the model as it would be loaded."""
-    with preparation.prepared(settings, environment) as ready:
-        place = repository.find(ready.model_id, ready.revision, ready.models_dir)
-        assert place is not None
+    with preparation.prepared(settings, environment) as (_, place):
         return Manifest.read(place)
 
 

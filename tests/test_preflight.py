@@ -81,7 +81,7 @@ def test_what_the_model_cannot_do_is_said_before_its_files_are_read(
         write_manifest_alone(tmp_path / name)
     settings = Settings(model_id="tests/tiny", models_dir=tmp_path, **changes)
     with pytest.raises(StartupError) as caught:
-        application.build(settings)
+        application.build(settings, tmp_path / "tests--tiny")
     assert message in str(caught.value)
 
 
@@ -106,15 +106,15 @@ def test_a_prompt_that_leaves_no_room_for_inputs_is_refused(
 
     option = "--default-prompt-name" if named else "--default-prompt"
     with pytest.raises(StartupError) as caught:
-        application.build(asked("fills", fills))
+        application.build(asked("fills", fills), tmp_path)
     assert str(caught.value) == (
         f"{option}: the prompt has {longest} tokens, and the model takes {longest}: none are left "
         "for inputs"
     )
     with pytest.raises(StartupError, match=f"^{option}: .*characters"):
-        application.build(asked("huge", "cat" * 1_000_000))
+        application.build(asked("huge", "cat" * 1_000_000), tmp_path)
     for name, text in {"none": "", "fits": fits}.items():
-        service = application.build(asked(name, text))
+        service = application.build(asked(name, text), tmp_path)
         asyncio.run(service.engine.close(1))
 
 
@@ -128,7 +128,7 @@ def test_a_splade_model_is_not_pooled_otherwise(tmp_path: Path) -> None:
     manifest = Manifest.read(tmp_path)
     command = f"make export MODEL_ID={manifest.source.id} POOLING=mean"
     with pytest.raises(StartupError) as caught:
-        application.build(settings)
+        application.build(settings, tmp_path)
     assert str(caught.value) == (
         "--pooling mean: the model was exported with splade pooling; leave the option out, or "
         f"run: {command}"

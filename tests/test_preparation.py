@@ -21,7 +21,6 @@ import pytest
 
 from app import preparation
 from app.errors import StartupError
-from app.inference import repository
 from app.inference.manifest import Manifest
 from app.inference.snapshot import candidates, digest, graph_file, graph_files, is_whole, roots
 from app.settings import Settings
@@ -65,10 +64,8 @@ def settings_for(tmp_path: Path, **changes: Any) -> Settings:
 
 def prepare(settings: Settings) -> Path:
     """The folder that the model would be loaded from."""
-    with preparation.prepared(settings, OFFLINE) as ready:
-        found = repository.find(ready.model_id, ready.revision, ready.models_dir)
-    assert found is not None
-    return found
+    with preparation.prepared(settings, OFFLINE) as (_, folder):
+        return folder
 
 
 def served(server: Server) -> list[list[float]]:
@@ -334,8 +331,8 @@ def test_an_exported_model_comes_first(folder: Path, tmp_path: Path) -> None:
     tiny.build(exported)
     settings = settings_for(tmp_path)
     assert prepare(settings) == exported
-    with preparation.prepared(settings, OFFLINE) as ready:
-        assert ready is settings
+    with preparation.prepared(settings, OFFLINE) as (meant, _):
+        assert meant is settings
     assert not (tmp_path / "prepared").exists()
 
 
@@ -346,18 +343,16 @@ def test_an_exported_folder_comes_first_whatever_revision_is_named(
     tiny.build(exported)
     settings = settings_for(tmp_path, model_id=str(folder), revision="abc")
     assert prepare(settings) == exported
-    with preparation.prepared(settings, OFFLINE) as ready:
-        assert ready is settings
+    with preparation.prepared(settings, OFFLINE) as (meant, _):
+        assert meant is settings
     assert not (tmp_path / "prepared").exists()
 
 
 def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
     write_cache(tmp_path / "data", folder, reference="v2")
     settings = settings_for(tmp_path, revision="v2")
-    with preparation.prepared(settings, OFFLINE) as ready:
-        assert (ready.model_id, ready.revision, ready.model_name) == (MODEL, "v2", MODEL)
-        place = repository.find(ready.model_id, ready.revision, ready.models_dir)
-    assert place is not None
+    with preparation.prepared(settings, OFFLINE) as (meant, place):
+        assert (meant.model_id, meant.revision, meant.model_name) == (MODEL, "v2", MODEL)
     assert (place.name, Manifest.read(place).source.revision) == ("tests--small@v2", COMMIT)
 
 
@@ -486,8 +481,8 @@ def test_a_model_is_found_by_its_name_alone_and_by_its_page(
     tiny.build(tmp_path / "models/tests--small")
     caplog.set_level(logging.INFO, "app.preparation")
     for name in ("small", "https://huggingface.co/tests/small", "tests/small:latest"):
-        with preparation.prepared(settings_for(tmp_path, model_id=name), OFFLINE) as ready:
-            assert (ready.model_id, ready.model_name) == (MODEL, MODEL)
+        with preparation.prepared(settings_for(tmp_path, model_id=name), OFFLINE) as (meant, _):
+            assert (meant.model_id, meant.model_name) == (MODEL, MODEL)
     assert caplog.messages[0] == "by small tests/small is meant"
 
 

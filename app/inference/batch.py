@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,15 @@ class Batch:
             POOLING_MASK: self.pooling_mask,
         }
         return {name: array for name, array in every.items() if name in names}
+
+
+Results = dict[str, NDArray[np.float32]]  # (B, …) each, by the names of the outputs
+
+
+class Runs(Protocol):
+    """A session, as one who has batches to compute sees it."""
+
+    def run(self, batch: Batch, outputs: Sequence[str]) -> Results: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -207,11 +207,7 @@ class Manifest:
             raise ManifestError(f"{path} does not exist: not an exported model folder") from None
         except (OSError, ValueError) as error:
             raise ManifestError(f"{path} cannot be read: {error}") from None
-        if not isinstance(document, dict) or document.get("schema") not in (
-            SCHEMA,
-            ROUTED,
-            CHATTING,
-        ):
+        if not isinstance(document, dict) or document.get("schema") not in _SCHEMAS:
             found = document.get("schema") if isinstance(document, dict) else None
             raise ManifestError(
                 f"{path} has schema {found!r}, this version reads {SCHEMA} to {CHATTING}: export "

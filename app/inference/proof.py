@@ -6,15 +6,14 @@ right where the model is really served. Needs NumPy only.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.agreement import Agreement, worst
 from app.inference.batch import (
-    Batch,
     BatchLimits,
+    Runs,
     TokenizedInput,
     collate,
     in_order,
@@ -38,12 +37,6 @@ BATCH_ROWS = 16
 ALONE = 64  # of the probes also run alone
 
 _Found = Mapping[str, NDArray[np.float32]]  # what a run says of one input, by output
-
-
-class Runs(Protocol):
-    """What a proof needs of a session."""
-
-    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]: ...
 
 
 def replay(

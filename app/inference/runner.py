@@ -11,17 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference import priority
-from app.inference.batch import Batch, collate, require_rows
+from app.inference.batch import Batch, Results, Runs, collate, require_rows
 from app.inference.job import Job
 from app.inference.manifest import Padding
 
-Results = dict[str, NDArray[np.float32]]
 
-
-class Runs(Protocol):
-    """What a runner needs of a session."""
-
-    def run(self, batch: Batch, outputs: Sequence[str]) -> Results: ...
+class EndableRuns(Runs, Protocol):
+    """A session whose runs can be told to end."""
 
     def terminate(self, thread: int) -> None:
         """Let the run that this thread waits for fail soon; from any thread."""
@@ -79,7 +75,7 @@ class Finished:
 class Runner:
     """Computes what it is handed; decides nothing. A run that fails in any way is reported."""
 
-    session: Runs
+    session: EndableRuns
     padding: Padding
     report: Callable[[Finished], None]
     _runs: "SimpleQueue[Run | None]" = field(default_factory=SimpleQueue)

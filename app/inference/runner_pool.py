@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.inference.manifest import Padding
-from app.inference.runner import Finished, Run, Runner, Runs
+from app.inference.runner import EndableRuns, Finished, Run, Runner
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +37,7 @@ class RunnerPool:
 
     def __init__(
         self,
-        sessions: Sequence[Runs],
+        sessions: Sequence[EndableRuns],
         padding: Padding,
         options: RunOptions,
         report: Callable[[Finished], None],
@@ -126,5 +126,5 @@ class RunnerPool:
         fresh.start("run-again")
         self._idle.append(fresh)
 
-    def _runner(self, session: Runs) -> Runner:
+    def _runner(self, session: EndableRuns) -> Runner:
         return Runner(session, self._padding, self._report)

@@ -7,13 +7,11 @@ from threading import get_ident
 from types import MappingProxyType
 from typing import Self
 
-import numpy as np
 import onnxruntime
-from numpy.typing import NDArray
 
 from app.errors import BackendFailed, StartupError
 from app.inference import machine, nvidia, openvino, priority, tensorrt
-from app.inference.batch import Batch, BatchLimits
+from app.inference.batch import Batch, BatchLimits, Results
 from app.inference.failures import backend_failure
 from app.inference.manifest import Graph, Manifest
 from app.inference.plan import ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
@@ -90,7 +88,7 @@ class Session:
                 found[route.output] = cls(session, plan, graph)
         return found
 
-    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
+    def run(self, batch: Batch, outputs: Sequence[str]) -> Results:
         """Compute the named outputs, each (B, …) float32.
 
         Raises: BackendFailed with ONNX Runtime's own words; OutOfMemory and DeviceLost among them.

@@ -13,9 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from app.errors import BackendFailed
-from app.inference.batch import blank
+from app.inference.batch import Runs, blank
 from app.inference.manifest import Padding
-from app.inference.runner import Run, Runs, Search
+from app.inference.runner import Run, Search
 
 logger = logging.getLogger(__name__)
 

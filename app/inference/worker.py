@@ -37,7 +37,7 @@ from app.inference.batch import BatchLimits, blank
 from app.inference.job import Job
 from app.inference.manifest import Padding
 from app.inference.pending import Pending
-from app.inference.runner import Finished, Run, Runs, Search
+from app.inference.runner import EndableRuns, Finished, Run, Search
 from app.inference.runner_pool import Lost, RunnerPool, RunOptions
 from app.inference.warm_up import WarmUp
 from app.metrics import Metrics
@@ -54,7 +54,7 @@ class BatchWorker:
 
     def __init__(
         self,
-        sessions: Sequence[Runs],
+        sessions: Sequence[EndableRuns],
         padding: Padding,
         limits: BatchLimits,
         metrics: Metrics,

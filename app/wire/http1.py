@@ -6,7 +6,6 @@ heads and bodies, for waiting until a client takes its answer, and for the end o
 """
 
 import asyncio
-import logging
 import math
 from collections.abc import Callable
 from typing import Any, cast
@@ -20,8 +19,6 @@ from app.wire.inbox import HeadTooLarge, Inbox
 from app.wire.patience import while_it_flows
 from app.wire.states import Event, State
 from app.wire.uploads import Upload
-
-logger = logging.getLogger(__name__)
 
 LINGER_SECONDS = 2.0  # for which a client that has its answer may say nothing
 MAX_HELD = 64 * 1024  # bytes of a body, or of requests to come, that are read before they are due

@@ -123,8 +123,9 @@ class Applications:
     def get(self, kind: Task, settings: Mapping[str, Any]) -> Made:
         key = json.dumps([kind, settings])
         if key not in self._made:
-            whole = Settings(model_id=str(self._folders[kind]), **settings)
-            service = build(whole)
+            folder = self._folders[kind]
+            whole = Settings(model_id=str(folder), **settings)
+            service = build(whole, folder)
             self._made[key] = service, create_app(service, whole)
         return self._made[key]
 

@@ -304,7 +304,7 @@ def test_health_follows_the_last_run_and_recovers(
 
 def test_health_is_503_while_draining(make_service: MakeService) -> None:
     service, app = make_service()
-    service.lifecycle.draining = True
+    service.lifecycle.end()
     assert request(app, "GET", "/health").status == 503
     reply = post(app, "/embed", {"inputs": "a"})
     assert (reply.status, reply.headers["connection"]) == (200, "close")

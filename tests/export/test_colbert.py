@@ -144,7 +144,7 @@ def test_the_folder_says_what_the_model_is(original: Path, exported: Path) -> No
 
 def test_a_whole_text_has_no_vector(exported: Path) -> None:
     settings = Settings(model_id=str(exported))
-    app = create_app(build(settings), settings)
+    app = create_app(build(settings, exported), settings)
     for path, body in (("/embed", {"inputs": "a"}), ("/v1/embeddings", {"input": "a"})):
         reply = post(app, path, body)
         assert reply.status == 424

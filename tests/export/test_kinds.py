@@ -55,7 +55,7 @@ def load() -> Load:
 def ask(folder: Path, path: str, body: Any) -> Any:
     """What an exported folder answers when it is served."""
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
-    service = build(settings)
+    service = build(settings, folder)
     reply = post(create_app(service, settings), path, body)
     asyncio.run(service.engine.close())
     assert reply.status == 200, reply.text

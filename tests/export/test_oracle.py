@@ -48,7 +48,7 @@ def checkpoint(bert: Path, tmp_path: Path) -> Path:
 def embed(folder: Path, body: dict[str, Any], **settings: Any) -> NDArray[np.float32]:
     """What the served folder answers."""
     options = Settings(model_id=str(folder), provider="cpu", dtype="float32", **settings)
-    service = build(options)
+    service = build(options, folder)
     app = create_app(service, options)
     try:
         reply = post(app, "/embed", {"inputs": list(TEXTS), **body})
@@ -60,7 +60,7 @@ def embed(folder: Path, body: dict[str, Any], **settings: Any) -> NDArray[np.flo
 
 def info(folder: Path, **settings: Any) -> Any:
     options = Settings(model_id=str(folder), provider="cpu", dtype="float32", **settings)
-    service = build(options)
+    service = build(options, folder)
     asyncio.run(service.engine.close())
     return service.info
 

@@ -65,7 +65,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Pa
 def served(folder: Path, **options: Any) -> Iterator[Ask]:
     """Asks the service over a folder."""
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32", **options)
-    service = build(settings)
+    service = build(settings, folder)
     application = create_app(service, settings)
 
     def ask(path: str, /, **body: Any) -> Reply:
@@ -211,7 +211,7 @@ def test_requests_for_either_side_may_come_at_the_same_time(models: Models) -> N
     sides = {side: unit(library_s(checkpoint, f"encode_{side}")) for side in ("query", "document")}
     asked = [side for _ in range(12) for side in sides]
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
-    service = build(settings)
+    service = build(settings, folder)
     application = create_app(service, settings)
 
     async def ask_all() -> list[Reply]:
@@ -251,7 +251,7 @@ def test_the_operator_may_choose_the_side_of_requests_that_do_not(models: Models
 def test_info_says_how_to_choose(models: Models) -> None:
     _, folder = models("sparse-static")
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
-    service = build(settings)
+    service = build(settings, folder)
     asyncio.run(service.engine.close())
     assert service.info["routes"] == {
         "query": {"prompt_names": ("query",), "max_input_length": 48},
@@ -297,7 +297,7 @@ def test_the_proof_fails_where_serving_takes_another_way(
         prove.prove(copy, Wanted("cpu", "float32"))
     if fault == "sides":
         with pytest.raises(StartupError, match="does not give its original's answers"):
-            build(Settings(model_id=str(copy), provider="cpu", dtype="float32"))
+            build(Settings(model_id=str(copy), provider="cpu", dtype="float32"), copy)
 
 
 def other_tokenizer(checkpoint: Path) -> None:

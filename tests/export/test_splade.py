@@ -50,7 +50,7 @@ def library_s(folder: Path) -> NDArray[np.float32]:
 def served(folder: Path, width: int) -> NDArray[np.float32]:
     """The vectors that `/embed_sparse` answers for the texts."""
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
-    service = build(settings)
+    service = build(settings, folder)
     reply = post(create_app(service, settings), "/embed_sparse", {"inputs": TEXTS})
     asyncio.run(service.engine.close())
     assert reply.status == 200, reply.text

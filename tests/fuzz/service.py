@@ -61,7 +61,7 @@ class Applications:
 def _application(folder: Path, kind: Task) -> tuple[Service, ASGIApp]:
     tiny.build(folder, kind, whole=kind == "embedding")
     settings = Settings(model_id=str(folder))
-    service = build(settings)
+    service = build(settings, folder)
     return service, create_app(service, settings)
 
 
