@@ -108,16 +108,14 @@ class Server:
 
     def wait_warm(self, seconds: float = 300) -> None:
         """Return when no shape is left to learn, for what is measured from the first answer on."""
-        end = time.monotonic() + seconds
-        while True:
+
+        def is_warm() -> bool:
             with urlopen(f"{self.url}/metrics", timeout=60) as answer:  # noqa: S310  # our own
                 found = re.findall(r"^te_shapes_\w+ (\d+)$", answer.read().decode(), re.MULTILINE)
             learned, wanted = map(int, found)
-            if learned == wanted:
-                return
-            if time.monotonic() > end:
-                raise AssertionError(f"{learned} of {wanted} shapes learned in {seconds:g} s")
-            time.sleep(0.1)
+            return learned == wanted
+
+        eventually(is_warm, seconds, "not every shape is learned", pause=0.1)
 
     def connect(self) -> socket.socket:
         """A fresh connection."""
@@ -145,17 +143,17 @@ class Server:
 
 def wait_open(port: int, process: subprocess.Popen[str], seconds: float = 300) -> None:
     """Return when a process has opened its port."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+
+    def is_open() -> bool:
         if process.poll() is not None:
             raise AssertionError(f"the server ended: {process.communicate()[0]}")
         try:
             socket.create_connection(("127.0.0.1", port), 1).close()
         except OSError:
-            time.sleep(0.02)
-        else:
-            return
-    raise AssertionError("the server does not listen")
+            return False
+        return True
+
+    eventually(is_open, seconds, "the server does not listen")
 
 
 def launch(
@@ -179,9 +177,17 @@ def launch(
     )
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 300) -> None:
-    """Return when a condition holds that another process is about to bring about."""
+def eventually(
+    condition: Callable[[], bool],
+    seconds: float = 300,
+    fault: str = "it has not come about",
+    pause: float = 0.02,
+) -> None:
+    """Return when a condition holds that another process or thread is about to bring about.
+
+    Here alone tests sleep, and for what tells nobody that it has happened.
+    """
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it has not come about"
-        time.sleep(0.01)
+        assert time.monotonic() < end, f"{fault} after {seconds:g} seconds"
+        time.sleep(pause)

@@ -214,3 +214,22 @@ def test_what_tests_start_ends_with_them() -> None:
     }
     elsewhere = {"tests/bench/infinity.py", "tests/clients/service.py"}  # programs of their own
     assert starting - elsewhere == {"tests/process.py"}
+
+
+# Folders of programs that measure, and of tests that `make test` leaves out.
+SLOW = {"bench", "clients", "container", "overload", "slow", "soak"}
+
+
+def test_no_test_sleeps_to_wait() -> None:
+    """One function does, for what tells nobody that it has happened; and a fault is to sleep."""
+    tests = ROOT / "tests"
+    asleep = {
+        str(path.relative_to(tests))
+        for path in tests.rglob("*.py")
+        if path.relative_to(tests).parts[0] not in SLOW
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and ast.unparse(node.func).rpartition(".")[2] == "sleep"
+        and ast.unparse(node.args[0]) != "0"  # of asyncio: lets others go first
+    }
+    assert asleep == {"faulty.py", "process.py"}

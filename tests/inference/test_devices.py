@@ -24,6 +24,7 @@ from app.metrics import Metrics
 from app.model.names import SENTENCE_EMBEDDING
 from tests import tiny
 from tests.inference.steering import PADDING, SteeredSession, submit, submit_inputs
+from tests.process import eventually
 
 
 @pytest.fixture
@@ -107,14 +108,10 @@ def two_devices(options: RunOptions) -> tuple[BatchWorker, list[SteeredSession]]
 
 def busy_one(sessions: list[SteeredSession]) -> SteeredSession:
     """Wait for the only run; the session that it is in."""
-    ticks = threading.Event()
-    for _ in range(6000):
-        for one in sessions:
-            if not one.started.empty():
-                one.started.get()
-                return one
-        ticks.wait(0.01)
-    raise AssertionError("no run has started")
+    eventually(lambda: not all(one.started.empty() for one in sessions), 60)
+    [busy] = [one for one in sessions if not one.started.empty()]
+    busy.started.get()
+    return busy
 
 
 def test_a_run_that_does_not_end_harms_only_its_own_device(

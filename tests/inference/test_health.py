@@ -35,6 +35,18 @@ class FakeEngine:
         self.healthy, self.last_success = True, time.monotonic()
 
 
+@dataclass
+class Clock:
+    """Time that passes where the test says so."""
+
+    now: float = 0.0
+    read: int = 0  # how often
+
+    def monotonic(self) -> float:
+        self.read += 1
+        return self.now
+
+
 def over(engine: FakeEngine) -> Health:
     return Health(cast("Any", engine), run_timeout_seconds=1.0)
 
@@ -136,17 +148,21 @@ def test_a_failed_engine_ends_the_watch_and_is_not_alive() -> None:
 
 def test_a_probe_that_waits_for_its_turn_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
     """However long: a busy model computes for others meanwhile."""
+    clock = Clock()
+    monkeypatch.setattr(health, "time", clock)
     monkeypatch.setattr(health, "PROBE_PATIENCE_SECONDS", 0.0)
-    monkeypatch.setattr(health, "PROBE_INTERVAL_SECONDS", 0.0)
 
     async def scenario() -> None:
-        always = time.monotonic() + 1e6  # others are answered, however late one looks
+        always = clock.now + 1e6  # others are answered, however late one looks
         engine = FakeEngine(last_success=always, go=asyncio.Event())
-        watched = Health(cast("Any", engine), run_timeout_seconds=1e-4)
-        watch = asyncio.create_task(watched.watch())
+        watch = asyncio.create_task(over(engine).watch())
+        clock.now += health.PROBE_INTERVAL_SECONDS + 1
         while not engine.probes:  # noqa: ASYNC110  # the watch runs on its own
             await asyncio.sleep(0)
-        await asyncio.sleep(0.1)  # a thousand times the limit of a run
+        clock.now += 1e5  # as many times the limit of a run
+        read = clock.read
+        while clock.read < read + 100 and not watch.done():  # noqa: ASYNC110
+            await asyncio.sleep(0)
         assert not watch.done()
         watch.cancel()
 

@@ -62,6 +62,7 @@ class Seen(Http1):
         seen = self.__dict__.setdefault("states", [])
         if name == "state" and [value.name] != seen[-1:]:
             seen.append(value.name)
+            self.__dict__.setdefault("changed", asyncio.Event()).set()
         super().__setattr__(name, value)
 
 
@@ -113,8 +114,10 @@ class Scenario:
         return found
 
     async def until(self, *names: str) -> None:
-        while self.states[-1] not in names:  # noqa: ASYNC110
-            await asyncio.sleep(0.001)  # a connection tells nobody
+        changed: asyncio.Event = self.seen.__dict__["changed"]
+        while self.states[-1] not in names:
+            changed.clear()
+            await changed.wait()
 
     async def answered(self) -> None:
         await self.reader.readuntil(b"ok")
