@@ -24,7 +24,7 @@ ProviderChoice = Literal["auto", Provider]  # what may be asked for
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 GPU_PROVIDERS: tuple[Provider, ...] = ("cuda", "tensorrt")
 
-Pooling = Literal["cls", "mean", "last_token"]  # those that every graph of an embedding model has
+Pooling = Literal["cls", "mean", "last_token"]  # what a server may be told to pool by
 PoolingChoice = Literal[Pooling, "splade"]  # what may be asked for in place of a checkpoint's own
 # What a checkpoint may pool by, alone or several joined by "+".
 PoolingMode = Literal[Pooling, "max", "mean_sqrt_len_tokens", "weightedmean"]
