@@ -57,7 +57,7 @@ seen := $(if $(filter avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
 endif
 
 .PHONY: help run one-precision setup setup-transformers5 export serve lint default-model test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench overload soak memory fuzz fix lock image clean
+    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -136,6 +136,10 @@ gpu-bench: ## Measure an exported MODEL_ID on this machine's NVIDIA GPU; ORIGINA
 overload: .venv/development.stamp ## Ask MODEL_ID for up to 4 times what it can answer; the default one into docs/reliability.md
 	$(exporting) --if-missing
 	$(bin)/python -m tests.overload '$(MODEL_ID)'
+
+attacks: .venv/development.stamp ## Attack MODEL_ID in each way we know of, then in all of them for MINUTES; the default one into docs/reliability.md
+	$(exporting) --if-missing
+	$(bin)/python -m tests.attacks '$(MODEL_ID)' --minutes '$(MINUTES)'
 
 soak: .venv/development.stamp ## Ask MODEL_ID anything for MINUTES, restart it, draw docs/soak.png, fail on a leak or a loss
 	$(exporting) --if-missing

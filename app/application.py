@@ -13,10 +13,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app import preflight
+from app.api.bodies import Bodies, BodyLimits
 from app.api.endpoints import Limits, Service
 from app.api.middleware import Browsers, wrap
 from app.api.routes import RouteOptions, not_found, routes
-from app.api.transport import Bodies, BodyLimits
 from app.errors import StartupError
 from app.exposition import declare_series
 from app.inference import machine

@@ -133,7 +133,9 @@ class Settings:
     port: int = _option(values.port, DEFAULT_PORT, "the port to listen on", flag="-p")
     payload_limit: int = _option(values.positive, 2_000_000, "bytes of a request body")
     max_concurrent_bytes: int = _option(
-        values.positive, 64_000_000, "bytes of request bodies at a time; more are answered with 429"
+        values.positive,
+        64_000_000,
+        "bytes of request bodies and of answers at a time; more are answered with 429",
     )
     max_connections: int = _option(
         values.positive,

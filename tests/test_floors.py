@@ -34,7 +34,7 @@ FLOORS = [
      "app.api.openai", "app.api.scoring"},
     {"app.api.tokens", "app.api.vertex"},
     {"app.api.answers", "app.api.counting"},
-    {"app.api.body", "app.api.correlation", "app.api.spans", "app.api.verb"},
+    {"app.api.bodies", "app.api.body", "app.api.correlation", "app.api.spans", "app.api.verb"},
     {"app.api.streaming"},
     {"app.api.capture", "app.api.inputs", "app.api.passing", "app.api.tree", "app.api.walker"},
     {"app.api.scanner"},
@@ -89,7 +89,7 @@ DOORS = {
         "app.logs",
     },
     "starlette": {
-        "app.api.correlation", "app.api.endpoints", "app.api.middleware", "app.api.routes", "app.api.spans", "app.api.swagger",
+        "app.api.bodies", "app.api.correlation", "app.api.endpoints", "app.api.middleware", "app.api.routes", "app.api.spans", "app.api.swagger",
         "app.api.transport", "app.application", "app.server", "app.wire.connections",
         "app.wire.exchange", "app.wire.serving",
     },

@@ -1,8 +1,8 @@
 """Request bodies: bytes to typed fields. Fast when all is well, exact when something is not."""
 
-import asyncio
 import re
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 from typing import Any, TypeVar
 
 import orjson
@@ -11,11 +11,14 @@ from app.api import streaming
 from app.api.fields import Misfit, Shape
 from app.api.garbage import uncollected
 from app.api.scanner import MOST_OPEN
+from app.inference.turns import Turns
 
 T = TypeVar("T")
 
 LARGE_BYTES = 128 * 1024  # that take longer than a millisecond or two to read
 DOUBTFUL_BYTES = 4 * 1024  # the same for the exact reading, of whatever it may meet
+EXACT = 32  # times as long the exact reading takes, about
+SOON_READ_BYTES = 2_000_000  # that are read in a few hundredths of a second, unless exactly
 MOST_CONTAINERS, MOST_VALUES = 20_000, 100_000  # that orjson makes in 10 milliseconds or so
 _MINUS_ZERO = re.compile(rb"-0(?=[\s,\]}])(?<=[\s,\[:]-0)")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
@@ -26,23 +29,47 @@ async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T
 
     Raises: MalformedBody or MistypedBody with TEI's text, and what `make` raises.
     """
-    if len(body) > LARGE_BYTES:
-        return await asyncio.to_thread(_read_beside, body, shape, make, read)
-    values = _read_fast(body, shape)
-    if values is None and len(body) > DOUBTFUL_BYTES:
-        return await asyncio.to_thread(_read_beside, body, shape, make, streaming.read)
-    return make(streaming.read(body, shape) if values is None else values)
+    size = len(body)
+    if size <= LARGE_BYTES:
+        values = _read_fast(body, shape)
+        if values is not None or size <= DOUBTFUL_BYTES:
+            return make(streaming.read(body, shape) if values is None else values)
+    else:
+        fast = partial(_made, body, shape, make, _read_unless_crowded)
+        made = await _threads().run(fast, left=size, is_small=size <= SOON_READ_BYTES)
+        if made is not None:
+            return made[0]
+    exact = partial(_made, body, shape, make, streaming.read)
+    exactly = await _threads().run(
+        exact, left=EXACT * size, is_small=size <= SOON_READ_BYTES // EXACT
+    )
+    assert exactly is not None
+    return exactly[0]
 
 
-def _read_beside(
+@cache
+def _threads() -> Turns:
+    """The process's own: one for what takes long, since the interpreter runs one at a time anyway.
+
+    More of them would only keep the event loop from its turn.
+    """
+    return Turns(1, "read")
+
+
+def _made(
     body: bytes,
     shape: Shape,
     make: Callable[[dict[str, Any]], T],
-    reading: Callable[[bytes, Shape], dict[str, Any]],
-) -> T:
-    """Read beside the event loop, which no step of it holds up for long."""
+    reading: Callable[[bytes, Shape], dict[str, Any] | None],
+) -> tuple[T] | None:
+    """What is made of a body, if this way of reading can tell what it says."""
     with uncollected():
-        return make(reading(body, shape))
+        values = reading(body, shape)
+        return None if values is None else (make(values),)
+
+
+def _read_unless_crowded(body: bytes, shape: Shape) -> dict[str, Any] | None:
+    return None if _is_crowded(body) else _read_fast(body, shape)
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:
@@ -50,7 +77,7 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
 
     Raises: MalformedBody or MistypedBody with TEI's text.
     """
-    values = None if _is_crowded(body) else _read_fast(body, shape)
+    values = _read_unless_crowded(body, shape)
     return streaming.read(body, shape) if values is None else values
 
 

@@ -7,8 +7,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
+from app.api.bodies import Reserve
 from app.api.spans import RequestSpan
-from app.api.transport import Reserve
 from app.api.verb import Request, Verb
 from app.errors import ServiceError
 from app.inference.engine import Computed, Engine
@@ -17,9 +17,16 @@ from app.metrics import Metrics
 
 
 async def counted(
-    engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any], span: RequestSpan
+    engine: Engine,
+    metrics: Metrics,
+    verb: Verb,
+    request: Request[Any],
+    span: RequestSpan,
+    reserve: Reserve,
 ) -> Computed[Any]:
     """Compute, and record the request once, which began with its span.
+
+    Its rows are made once there is room for them.
 
     What is refused before the model is asked is no request to it, and what the model is not of the
     kind for has no inputs.
@@ -28,6 +35,7 @@ async def counted(
     progress = Progress(
         asked=lambda: metrics.count("te_request_count", method),
         accepted=lambda inputs: metrics.count(f"te_{verb.counted_as}_count", amount=inputs),
+        measured=reserve,
     )
     with failure_counted(metrics):
         computed = await verb.run(engine.telling(progress), request)

@@ -3,7 +3,7 @@
 Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,7 @@ from app.api.verb import (
     input_options,
     joined,
     list_of,
+    nested,
     numpy_json,
     record,
     render_error,
@@ -68,6 +69,8 @@ SIMILARITY = Shape(
         None,
     ),
 )
+ENTRIES_AT_ONCE = 1_000  # that are objects at a time
+
 SPARSE_VALUE = Named("SparseValue", record(index=COUNT, value=NUMBER))
 
 
@@ -111,7 +114,7 @@ class EmbedAll:
 
     def render(self, request: Request[None], computed: TokenVectors) -> Iterable[bytes]:
         del request
-        return joined(numpy_json([rows]) for rows in computed.value)
+        return nested(map(numpy_json, groups(rows)) for rows in computed.value)
 
 
 class EmbedSparse:
@@ -132,7 +135,7 @@ class EmbedSparse:
 
     def render(self, request: Request[None], computed: SparseVectors) -> Iterable[bytes]:
         del request
-        return joined(numpy_json([_entries(vector)]) for vector in computed.value)
+        return nested(map(_entries, computed.value))
 
 
 class Similarity:
@@ -160,6 +163,9 @@ class Similarity:
         yield numpy_json(computed.value)
 
 
-def _entries(vector: SparseVector) -> list[dict[str, Any]]:
-    entries = zip(vector.indices.tolist(), vector.values, strict=True)
-    return [{"index": index, "value": value} for index, value in entries]
+def _entries(vector: SparseVector) -> Iterator[bytes]:
+    """Arrays of the entries of a vector, of which a few are objects at a time."""
+    for start in range(0, len(vector.indices), ENTRIES_AT_ONCE):
+        some = slice(start, start + ENTRIES_AT_ONCE)
+        entries = zip(vector.indices[some].tolist(), vector.values[some], strict=True)
+        yield numpy_json([{"index": index, "value": value} for index, value in entries])

@@ -10,20 +10,20 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from app.api import body
+from app.api.bodies import Bodies, Reserve, Share
 from app.api.counting import counted, failure_counted
+from app.api.inputs import memory_of
 from app.api.spans import RequestSpan
 from app.api.transport import (
     JSON,
     TEXT,
-    Bodies,
     RawHeaders,
-    Reserve,
-    Share,
     beginning,
     deadline,
+    in_turn,
+    is_whole,
     respond,
     respond_in_parts,
-    respond_with_rest,
     unless_gone,
 )
 from app.api.verb import Request, Verb, render_error
@@ -96,12 +96,18 @@ class Infer:
         span = RequestSpan(scope, self._service.tracer)
         answer_error = render_error
         try:
-            async with _read(self._service, scope, receive, share) as content:
+            async with _in_time(self._service, scope):
+                content = await _content(self._service, scope, receive, share)
                 verb = self._choose(content)
                 span.name, answer_error = verb.name, verb.render_error
                 request = await body.in_turns(content, verb.shape, verb.build)
+                with failure_counted(self._service.metrics):
+                    share.reserve(max(0, memory_of(request.inputs) - len(content)))
+                asked = share.held
+                del content
                 engine = self._service.engine
-                run = counted(engine, self._service.metrics, verb, request, span)
+                metrics = self._service.metrics
+                run = counted(engine, metrics, verb, request, span, share.reserve)
                 size, promised = len(request.inputs), request.options.promised
                 if engine.admission.has_room(size, promised):  # else it is refused at once
                     run = unless_gone(receive, run)
@@ -110,8 +116,12 @@ class Infer:
             await _respond_error(send, error, answer_error, span)
         else:
             headers = self._service.headers + _timing_headers(request, computed, span.started)
-            with contextlib.suppress(ClientGone):
-                await respond_in_parts(receive, send, verb.render(request, computed), headers)
+            async with contextlib.aclosing(in_turn(verb.render(request, computed))) as parts:
+                del request, computed, run  # a client may read slowly
+                first = await beginning(parts)
+                share.keep(len(first) + (0 if is_whole(first) else share.held - asked))
+                with contextlib.suppress(ClientGone):
+                    await respond_in_parts(receive, send, first, parts, headers)
 
 
 class Ask:
@@ -130,15 +140,19 @@ class Ask:
         span = RequestSpan(scope, self._service.tracer, self._name)
         async with contextlib.AsyncExitStack() as opened:
             try:
-                async with _read(self._service, scope, receive, share) as content:
+                async with _in_time(self._service, scope):
+                    content = await _content(self._service, scope, receive, share)
                     answer = self._answer(self._service.engine, content, span, share.reserve)
                     parts = await opened.enter_async_context(contextlib.aclosing(answer))
                     first = await unless_gone(receive, beginning(parts))
             except (UnreadableRequest, ServiceError, ClientGone) as error:
                 await _respond_error(send, error, render_error, span)
             else:
+                if is_whole(first):
+                    del content
+                    share.keep(len(first))
                 with contextlib.suppress(ClientGone):
-                    await respond_with_rest(receive, send, first, parts, self._service.headers)
+                    await respond_in_parts(receive, send, first, parts, self._service.headers)
                 span.answered()
 
 
@@ -187,21 +201,20 @@ class MetricsText:
 
 
 @contextlib.asynccontextmanager
-async def _read(
-    service: Service, scope: Scope, receive: Receive, share: Share
-) -> AsyncIterator[bytes]:
-    """The body of a request; the block ends when the client's deadline passes.
-
-    The failures that are noticed here are counted here.
-    """
+async def _in_time(service: Service, scope: Scope) -> AsyncIterator[None]:
+    """End the block when the client's deadline passes, which is counted."""
     try:
         async with deadline(scope):
-            with failure_counted(service.metrics):
-                content = await service.bodies.read_json(scope, receive, share)
-            yield content
+            yield
     except DeadlineExceeded as error:
         service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
         raise
+
+
+async def _content(service: Service, scope: Scope, receive: Receive, share: Share) -> bytes:
+    """The body of a request; the failures that are noticed here are counted here."""
+    with failure_counted(service.metrics):
+        return await service.bodies.read_json(scope, receive, share)
 
 
 async def _respond_error(

@@ -4,6 +4,7 @@ Two megabytes of tiny arrays are a million objects. Freeing them at once, or a c
 passes over them, keeps every other thread from running for tens of milliseconds.
 """
 
+import asyncio
 import gc
 import threading
 from collections.abc import Iterator
@@ -29,6 +30,10 @@ def uncollected() -> Iterator[None]:
         with _lock:
             _readers -= 1
             if _readers == 0:
+                # All that was made goes to the oldest generation as it is: as a young one it would
+                # be looked through at once.
+                gc.freeze()
+                gc.unfreeze()
                 gc.enable()
 
 
@@ -37,3 +42,9 @@ def let_go(value: Any) -> None:
     if type(value) is list:
         while value:
             del value[-PART:]
+
+
+def let_go_beside(values: list[Any]) -> None:
+    """The same beside the event loop on which it is called, if there are many."""
+    if len(values) > PART:
+        asyncio.get_running_loop().run_in_executor(None, let_go, values)

@@ -3,10 +3,14 @@
 Rules and messages are those of the deserializers in TEI 1.9.3 (router/src/http/types.rs).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from sys import getsizeof
 from typing import Any
 
 from app.api.fields import MAX_U32, ArrayOf, Misfit, string, wrong_type
+from app.inference.tokenization import EncodingInput
+
+ID_BYTES = 36  # an integer, and its place in a list
 
 
 def embed_input(value: Any) -> tuple[list[str | tuple[int, ...]], bool]:
@@ -68,6 +72,19 @@ def decode_ids(value: Any) -> list[list[int]]:
         if all(type(one) is list and _are_ids(one) for one in value):
             return value
     raise Misfit("data did not match any variant of untagged enum InputIds")
+
+
+def memory_of(inputs: Iterable[EncodingInput | list[int]]) -> int:
+    """About how many bytes some inputs take: ids ten times as many as in their body."""
+    texts: dict[int, str] = {}  # a query is one text, however many pairs it is part of
+    size = 0
+    for one in inputs:
+        for part in (one,) if isinstance(one, str) else one[:2]:
+            if isinstance(part, str):
+                texts[id(part)] = part
+        if not isinstance(one, str):
+            size += ID_BYTES * len(one)
+    return size + sum(map(getsizeof, texts.values()))
 
 
 def is_first_of_batch(value: Any) -> bool:

@@ -19,6 +19,7 @@ from app.api.verb import (
     Named,
     Request,
     input_options,
+    joined,
     list_of,
     numpy_json,
     record,
@@ -45,6 +46,8 @@ RERANK = Shape(
     Field("raw_scores", boolean, False, filled=True),
     Field("return_text", boolean, False, filled=True),
 )
+
+SCORES_AT_ONCE = 1_000  # that are objects at a time
 
 LABELLED = list_of(Named("Prediction", record(score=NUMBER, label=TEXT)))
 PREDICTIONS = Named("PredictResponse", {"oneOf": [LABELLED, list_of(LABELLED)]})
@@ -80,8 +83,13 @@ class Predict:
         return await engine.predict(request.inputs, request.options, activation)
 
     def render(self, request: Request[bool], computed: Predictions) -> Iterable[bytes]:
-        answers = [self._labelled(computed.value, row) for row in range(len(request.inputs))]
-        yield numpy_json(answers if request.is_batch else answers[0])
+        if not request.is_batch:
+            return [numpy_json(self._labelled(computed.value, 0))]
+        rows, at_once = len(request.inputs), max(1, SCORES_AT_ONCE // len(self._labels))
+        return joined(
+            numpy_json([self._labelled(computed.value, row) for row in group])
+            for group in (range(rows)[start : start + at_once] for start in range(0, rows, at_once))
+        )
 
     def _labelled(self, scores: Scores, row: int) -> list[dict[str, Any]]:
         printed = scores.printed[row]

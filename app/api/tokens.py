@@ -11,9 +11,9 @@ from collections.abc import AsyncGenerator, Iterator
 import orjson
 
 from app.api import body
+from app.api.bodies import Reserve
 from app.api.fields import Field, Shape, boolean
-from app.api.inputs import decode_ids, tokenize_input
-from app.api.transport import Reserve
+from app.api.inputs import decode_ids, memory_of, tokenize_input
 from app.api.verb import COUNT, PROMPT_NAME, TEXT, Named, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine
@@ -52,7 +52,7 @@ async def tokenize(engine: Engine, content: bytes, reserve: Reserve) -> AsyncGen
     values = await body.in_turns(content, TOKENIZE, dict)
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
-    reserve(ANSWER_BYTES * max(map(len, values["inputs"])))
+    reserve(memory_of(values["inputs"]) + ANSWER_BYTES * max(map(len, values["inputs"])))
     rendered = engine.admission.tokenize(
         values["inputs"],
         _tokens,
@@ -69,7 +69,7 @@ async def decode(engine: Engine, content: bytes, reserve: Reserve) -> AsyncGener
     Raises, before the first part: ServiceError.
     """
     values = await body.in_turns(content, DECODE, dict)
-    reserve(ANSWER_BYTES * max(map(len, values["ids"]), default=0))
+    reserve(memory_of(values["ids"]) + ANSWER_BYTES * max(map(len, values["ids"]), default=0))
     rendered = engine.admission.decode(
         values["ids"], orjson.dumps, skip_special_tokens=values["skip_special_tokens"]
     )

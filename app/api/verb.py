@@ -124,6 +124,18 @@ def joined(arrays: Iterable[bytes]) -> Iterator[bytes]:
     yield b"[]" if opening == b"[" else b"]"
 
 
+def nested(arrays: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
+    """One JSON array of several, of which there is one at least; each of them comes in arrays."""
+    before = b"["
+    for array in arrays:
+        before += b"["
+        for place, part in enumerate(array):
+            yield before + (b"," if place else b"") + part[1:-1]
+            before = b""
+        before += b"],"
+    yield before[:-1] + b"]"
+
+
 def numpy_json(value: Any) -> bytes:
     """JSON in which float32 arrays stand as the shortest decimals that give them back."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

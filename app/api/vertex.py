@@ -10,16 +10,21 @@ from functools import partial
 from typing import Any
 
 from app.api import body, tree
+from app.api.bodies import Reserve
 from app.api.counting import counted, failure_counted
 from app.api.fields import ArrayOf, Field, Misfit, Shape, anything
+from app.api.garbage import let_go_beside
+from app.api.inputs import memory_of
 from app.api.spans import RequestSpan
-from app.api.transport import Reserve
 from app.api.verb import Request, Verb
 from app.errors import InvalidInput
 from app.inference.engine import Engine
 from app.metrics import Metrics
 
 VERTEX = Shape("VertexRequest", Field("instances", ArrayOf(anything)))
+
+INSTANCE_BYTES = 700  # of an instance, its inputs aside
+RENDERED = 3  # bytes of JSON for each of a row of float32
 
 _Planned = tuple[Verb, Request[Any]]  # what an instance asks for
 
@@ -30,7 +35,7 @@ async def answer(
     engine: Engine,
     content: bytes,
     span: RequestSpan,
-    _: Reserve,
+    reserve: Reserve,
 ) -> AsyncGenerator[bytes, None]:
     """Run every instance as the first of the verbs that its fields fit; all, or the first error.
 
@@ -40,16 +45,17 @@ async def answer(
     Raises, before anything is run: InvalidInput for an instance that fits none of the verbs;
     Overloaded where too few permits are free.
     """
-    planned = await body.in_turns(content, VERTEX, partial(_planned, verbs))
-    size = sum(map(_weight, planned))
+    planned, size, taken = await body.in_turns(content, VERTEX, partial(_planned, verbs))
     parts: list[bytes] = []
     with contextlib.ExitStack() as held:
+        held.callback(let_go_beside, planned)
         with failure_counted(metrics):
+            reserve(taken)
             granted = held.enter_context(engine.admission.permits.taken(size))
         within = engine.within(granted)
         for group in _groups(planned, granted):
             rendered = await asyncio.gather(
-                *(_run(within, metrics, verb, request, span) for verb, request in group),
+                *(_run(within, metrics, one, span, reserve) for one in group),
                 return_exceptions=True,
             )
             for part in rendered:
@@ -79,8 +85,11 @@ def _weight(planned: _Planned) -> int:
     return max(1, len(planned[1].inputs))
 
 
-def _planned(verbs: Sequence[Verb], values: dict[str, Any]) -> list[_Planned]:
-    return [_plan(verbs, instance) for instance in values["instances"]]
+def _planned(verbs: Sequence[Verb], values: dict[str, Any]) -> tuple[list[_Planned], int, int]:
+    """What is asked for, the permits of all together, and the bytes that they take."""
+    planned = [_plan(verbs, instance) for instance in values["instances"]]
+    taken = sum(INSTANCE_BYTES + memory_of(request.inputs) for _, request in planned)
+    return planned, sum(map(_weight, planned)), taken
 
 
 def _plan(verbs: Sequence[Verb], instance: Any) -> _Planned:
@@ -94,7 +103,12 @@ def _plan(verbs: Sequence[Verb], instance: Any) -> _Planned:
 
 
 async def _run(
-    engine: Engine, metrics: Metrics, verb: Verb, request: Request[Any], span: RequestSpan
+    engine: Engine, metrics: Metrics, planned: _Planned, span: RequestSpan, reserve: Reserve
 ) -> bytes:
-    computed = await counted(engine, metrics, verb, request, span.child(verb.name))
+    """The rendered answer to an instance; as text its numbers take RENDERED times as much."""
+    verb, request = planned
+    child = span.child(verb.name)
+    computed = await counted(
+        engine, metrics, verb, request, child, lambda size: reserve(RENDERED * size)
+    )
     return b"".join(verb.render(request, computed))

@@ -35,6 +35,7 @@ from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
     MULTI_VECTOR_EMBEDDING,
+    PER_TOKEN_OUTPUTS,
     SPARSE_EMBEDDING,
     TOKEN_EMBEDDINGS,
     Activation,
@@ -290,6 +291,7 @@ class Engine:
             # All of them before the first is computed: one of them may be at fault.
             tokenized = await self.admission.encode(inputs, options)
             tokenized_at = time.perf_counter()
+            self._progress.measured(self._bytes_of_rows(tokenized, output))
             route = self.admission.route(options)
             read, name = (output, "") if route is None else (route.output, route.name)
             jobs = [
@@ -307,6 +309,12 @@ class Engine:
                 inference=sum(job.inference_seconds for job in jobs) / len(inputs),
             ),
         )
+
+    def _bytes_of_rows(self, inputs: Sequence[TokenizedInput], output: str) -> int:
+        """About how much memory an output takes of these inputs."""
+        vectors = sum(map(len, inputs)) if output in PER_TOKEN_OUTPUTS else len(inputs)
+        width = 1 if output == LEXICAL_WEIGHTS else self._options.dimensions
+        return vectors * width * np.dtype(np.float32).itemsize
 
     async def _run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
         loop = asyncio.get_running_loop()

@@ -14,6 +14,8 @@ class Progress:
 
     asked: Callable[[], None] = _nobody  # it is a request to the model
     accepted: Callable[[int], None] = _nobody  # for so many inputs, and the model is of its kind
+    # Its rows will take so many bytes; whoever has no room for them raises ServiceError.
+    measured: Callable[[int], None] = _nobody
 
 
 UNTOLD = Progress()

@@ -15,7 +15,7 @@ from starlette.types import ASGIApp, Message
 from app.api import body
 from app.api.endpoints import Service
 from app.api.fields import Shape
-from app.api.transport import WHOLE_BYTES, respond_in_parts
+from app.api.transport import WHOLE_BYTES, beginning, in_turn, respond_in_parts
 from app.api.verb import GROUP_NUMBERS, groups, joined, numpy_json
 from app.errors import ClientGone
 from tests.api.conftest import MakeKind
@@ -39,7 +39,8 @@ async def sent_for(parts: Iterator[bytes], leaves_after: int | None = None) -> l
             gone.set()
 
     with contextlib.suppress(ClientGone):
-        await respond_in_parts(receive, send, parts, [(b"x-more", b"1")])
+        rest = in_turn(parts)
+        await respond_in_parts(receive, send, await beginning(rest), rest, [(b"x-more", b"1")])
     return sent
 
 

@@ -20,6 +20,8 @@ import pytest
 from export import default_model
 from tests import hub as hubs
 from tests import tiny
+from tests.attacks.attackers import ATTACKS, attacked
+from tests.attacks.bystander import Bystander
 from tests.container.podman import HARDENED, START_SECONDS, Container, lab, podman, running
 from tests.export.conftest import write_bert
 from tests.process import free_port
@@ -29,6 +31,7 @@ pytestmark = pytest.mark.container
 
 DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 IN_FLIGHT = 200
+ATTACK_SECONDS = 6  # of each
 ASK_INSIDE = """
 from urllib.request import urlopen
 while True:
@@ -145,6 +148,19 @@ def test_half_a_gigabyte_is_enough_for_any_user(image: str) -> None:
         assert "Uid:\t12345" in status
         print(re.findall("VmHWM.*", status))  # noqa: T201  # a figure to keep
         podman("stop", "--time", "10", found.name)
+        assert found.exit_code() == 0  # 137 where the limit ended it
+
+
+def test_half_a_gigabyte_outlasts_all_attacks(image: str) -> None:
+    """Each for some seconds; a client of the usual kind gets its answers beside them."""
+    options = ("--memory=512m", "--memory-swap=512m")
+    with running(image, options=options) as found:
+        for place, attack in enumerate(ATTACKS):
+            bystander = Bystander(found.port)
+            with bystander.looking(), attacked(found.port, [place]):
+                time.sleep(ATTACK_SECONDS)
+            assert not bystander.faults(), attack.name
+        podman("stop", "--time", "30", found.name)
         assert found.exit_code() == 0  # 137 where the limit ended it
 
 

@@ -1,7 +1,4 @@
-"""Single callers who ask for much with few bytes, by all defaults; others are served meanwhile.
-
-The texts are words of a hundred letters, which WordPiece takes longest for.
-"""
+"""Single callers who ask for much with few bytes, by all defaults; others are served meanwhile."""
 
 import contextlib
 import http.client
@@ -12,13 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.attacks.attackers import FULL, LONG, TWO_MEGABYTES
 from tests.process import Server, eventually
 
 pytestmark = pytest.mark.slow
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
-LONG = " ".join(["q" * 100] * 640)[:64_000]  # the most characters that one text may have
-HUGE = json.dumps({"inputs": [LONG] * 31}).encode()  # two megabytes
 SHORT = b'{"inputs":"what is the capital of france"}'
 HALF_A_GIGABYTE = 512 * 1024  # in KiB, as the kernel counts them
 
@@ -69,7 +65,7 @@ def most_resident(server: Server) -> int:
 def test_a_short_text_does_not_wait_for_two_megabytes(server: Server) -> None:
     """Ten are answered one after another before all of the long ones have their tokens."""
     before = metric(server, "te_batch_next_size_sum")
-    with asked(server, "/embed", HUGE):
+    with asked(server, "/embed", TWO_MEGABYTES):
         eventually(lambda: permits_taken(server) == 31)
         for _ in range(10):
             assert post(server, "/embed", SHORT)[0] == 200
@@ -79,7 +75,7 @@ def test_a_short_text_does_not_wait_for_two_megabytes(server: Server) -> None:
 
 def test_an_answer_that_is_fifty_times_its_request_is_never_there_at_once(server: Server) -> None:
     before = most_resident(server)
-    with asked(server, "/tokenize", HUGE) as connection:
+    with asked(server, "/tokenize", TWO_MEGABYTES) as connection:
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("content-length")) == (200, None)
         tokens = json.loads(answer.read())
@@ -93,11 +89,26 @@ def test_an_answer_that_is_fifty_times_its_request_is_never_there_at_once(server
 
 def test_callers_that_read_nothing_keep_less_than_half_a_gigabyte_busy(server: Server) -> None:
     with contextlib.ExitStack() as asking:
-        asking_ones = [asking.enter_context(asked(server, "/tokenize", HUGE)) for _ in range(6)]
-        for one in asking_ones:
-            assert one.getresponse().status == 200
+        asking_ones = [
+            asking.enter_context(asked(server, "/tokenize", TWO_MEGABYTES)) for _ in range(6)
+        ]
+        statuses = [one.getresponse().status for one in asking_ones]
+        assert sorted(statuses) == [200] * 5 + [429]
         eventually(lambda: permits_taken(server) == 0)  # others are not refused for their sake
         for _ in range(10):
             assert post(server, "/embed", SHORT)[0] == 200
         assert most_resident(server) < HALF_A_GIGABYTE
     assert post(server, "/tokenize", SHORT)[0] == 200
+
+
+def test_vectors_that_nobody_reads_leave_room_to_others(server: Server) -> None:
+    """Of each answer 12.6 MB are still to be rendered; only so many are computed as find room."""
+    before = most_resident(server)
+    with contextlib.ExitStack() as asking:
+        asked_for = [asking.enter_context(asked(server, "/embed_all", FULL)) for _ in range(12)]
+        statuses = [one.getresponse().status for one in asked_for]
+        assert sorted(statuses) == [200] * 3 + [429] * 9
+        for _ in range(10):
+            assert post(server, "/embed", SHORT)[0] == 200
+        assert most_resident(server) < before + 150 * 1024
+    eventually(lambda: post(server, "/embed_all", FULL)[0] == 200)
