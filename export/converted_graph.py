@@ -6,9 +6,8 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from app.inference.manifest import GRAPH_FILE
+from app.inference.manifest import GRAPH_FILE, GraphNames
 from app.model.names import TOKEN_EMBEDDINGS
-from export.describe import Names
 from export.errors import ExportError
 from export.graph_builder import Builder
 from export.graph_reading import opset, rename, replace_nodes
@@ -26,7 +25,7 @@ AddHead = Callable[[Builder, Dimension], Outputs]
 
 def extend(
     source: Path, folder: Path, output: str, add_head: AddHead, masks: Sequence[str] = ()
-) -> Names:
+) -> GraphNames:
     """Write `source` with a head on its `output` to `folder`, weights in a file beside it.
 
     `masks` are inputs (B, S) that the head asks for.

@@ -10,6 +10,7 @@ from app.inference.manifest import (
     GRAPH_FILE,
     SCHEMA,
     Graph,
+    GraphNames,
     Lexical,
     Manifest,
     MultiVector,
@@ -19,16 +20,14 @@ from app.inference.manifest import (
 from app.model.names import PROVIDERS
 from export.checkpoint import Checkpoint
 
-Names = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of its outputs
 
-
-def exact(names: Names) -> Graph:
+def exact(names: GraphNames) -> Graph:
     """The float32 graph, which every provider runs."""
     inputs, outputs = names
     return Graph(GRAPH_FILE, "float32", PROVIDERS, inputs, outputs)
 
 
-def quantized(names: Names, rows: int | None) -> Graph:
+def quantized(names: GraphNames, rows: int | None) -> Graph:
     """The one graph of a model that was quantized before it came here; the CPU runs it."""
     inputs, outputs = names
     return Graph(GRAPH_FILE, "int8", ("cpu",), inputs, outputs, rows=rows)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import get_args
 
 from app.inference import repository, snapshot
-from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Source
+from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, GraphNames, Source
 from app.model.names import Dtype, DtypeChoice, PoolingChoice, TokenVectors
 from export import (
     beside_tokenizer,
@@ -26,7 +26,7 @@ from export import (
 )
 from export import checkpoint as checkpoints
 from export.checkpoint import Checkpoint
-from export.describe import Names, describe
+from export.describe import describe
 from export.errors import ExportError
 from export.fingerprint import fingerprint
 from export.kinds import CHOICES, chosen
@@ -188,7 +188,7 @@ def _token_vectors(heads: TokenHeads) -> tuple[TokenVectors, ...]:
 class _Made:
     """What was written: a graph with these inputs and outputs."""
 
-    names: Names
+    names: GraphNames
     checkpoint: Checkpoint  # pooled as the graph shows
     quantized: bool
     rows: int | None  # at most so many in a run

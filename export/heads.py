@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from app.inference.manifest import GraphNames
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
@@ -22,7 +23,7 @@ from app.model.names import (
     PoolingMode,
     Task,
 )
-from export import converted_graph, head_layers, poolings, splade
+from export import converted_graph, head_layers, poolings, splade_nodes
 from export.column import Column
 from export.converted_graph import (
     BATCH,
@@ -32,7 +33,6 @@ from export.converted_graph import (
     Dimension,
     Outputs,
 )
-from export.describe import Names
 from export.graph_builder import Builder
 from export.layers import Head, Layer, Linear, TokenHeads, Weights, width_behind
 from export.poolings import Mask
@@ -49,7 +49,7 @@ def finish(
     head: Head | Splade | None,
     weights: Weights = _NO_WEIGHTS,
     tokens: TokenHeads = _NO_TOKEN_HEADS,
-) -> Names:
+) -> GraphNames:
     """Write a converted model with the outputs of its kind; only embedders have a head.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
@@ -69,7 +69,7 @@ def graft(
     head: Head | None,
     weights: Weights = _NO_WEIGHTS,
     tokens: TokenHeads = _NO_TOKEN_HEADS,
-) -> Names:
+) -> GraphNames:
     """Write an encoder with what its checkpoint makes of the token embeddings.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
@@ -84,7 +84,7 @@ def graft(
     return converted_graph.extend(source, folder, ENCODER_OUTPUT, embed, masks)
 
 
-def score(source: Path, folder: Path, column: Column) -> Names:
+def score(source: Path, folder: Path, column: Column) -> GraphNames:
     """Write a decoder with the score that a causal reranker makes of its last token, (B, 1).
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
@@ -159,7 +159,7 @@ def _vector_width(head: Head, width: Dimension) -> Dimension:
     return head.cut or width_behind(head.layers, width * len(head.poolings))
 
 
-def _hand_out(source: Path, folder: Path, head: Head, width: int) -> Names:
+def _hand_out(source: Path, folder: Path, head: Head, width: int) -> GraphNames:
     """Write a graph that yields the vector of a text by itself, and maybe those of its tokens."""
 
     def embed(builder: Builder, tokens: Dimension) -> Outputs:
@@ -174,7 +174,7 @@ def _hand_out(source: Path, folder: Path, head: Head, width: int) -> Names:
 
 def _sparse(how: Splade, builder: Builder, width: Dimension) -> Outputs:
     """What a SPLADE model makes of the logits of the real tokens, (B, V)."""
-    splade.add(builder, how, SPARSE_EMBEDDING)
+    splade_nodes.add(builder, how, SPARSE_EMBEDDING)
     return {SPARSE_EMBEDDING: (BATCH, width)}
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.inference.manifest import TOKENIZER_FILE, Certificate, Source
+from app.inference.manifest import TOKENIZER_FILE, Certificate, GraphNames, Source
 from export import (
     precisions,
     reading,
@@ -18,7 +18,7 @@ from export import (
     weight_files,
 )
 from export.checkpoint import Checkpoint
-from export.describe import Names, describe
+from export.describe import describe
 from export.fingerprint import fingerprint
 from export.progress import announce
 from export.prove import certify, quality
@@ -91,7 +91,7 @@ def _publish(
 
 def _make_files(
     folder: Path, checkpoint: Checkpoint, located: Located, request: Request
-) -> tuple[Names, "Made", Checkpoint]:
+) -> tuple[GraphNames, "Made", Checkpoint]:
     """Write graph, weights, tokenizer and probes.
 
     Returns the graph's inputs and outputs, what the bare graph was made with, and the checkpoint

@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from app.inference.manifest import PROBES_FILE, Graph
+from app.inference.manifest import PROBES_FILE, Graph, GraphNames
 from app.inference.probes import Probes
 from app.model.names import OWN_GRAPHS, Dtype, DtypeChoice
 from export.checkpoint import Checkpoint
-from export.describe import Names, exact, quantized
+from export.describe import exact, quantized
 from export.errors import ExportError
 from export.fingerprint import lossy
 
@@ -31,7 +31,7 @@ def read(values: Iterable[str]) -> tuple[Dtype, ...]:
 
 
 def as_found(
-    names: Names, rows: int | None, wanted: Sequence[Dtype], file: Path
+    names: GraphNames, rows: int | None, wanted: Sequence[Dtype], file: Path
 ) -> tuple[Graph, ...]:
     """The one graph of a model that was quantized before it came here, and what it is worth.
 
@@ -51,7 +51,11 @@ def as_found(
 
 
 def make(
-    folder: Path, names: Names, wanted: Sequence[Dtype], checkpoint: Checkpoint, fingerprint: str
+    folder: Path,
+    names: GraphNames,
+    wanted: Sequence[Dtype],
+    checkpoint: Checkpoint,
+    fingerprint: str,
 ) -> tuple[Graph, ...]:
     """Every graph, once the float32 one and the probes are in the folder.
 

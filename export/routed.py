@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 import onnx
 from onnx import helper
 
-from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Graph, Route
+from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Graph, GraphNames, Route
 from app.inference.probes import Probes
 from app.model.names import TASK_OUTPUTS
 from export import (
@@ -38,7 +38,7 @@ from export import (
     weight_files,
 )
 from export.checkpoint import Checkpoint
-from export.describe import Names, exact
+from export.describe import exact
 from export.documents import read_json
 from export.errors import ExportError
 from export.fingerprint import fingerprint
@@ -216,7 +216,7 @@ def _write_graphs(
     return tuple(routes), tuple(graphs)
 
 
-def _finish(side: Side, folder: Path) -> Names:
+def _finish(side: Side, folder: Path) -> GraphNames:
     """Write the finished graph of a side; its inputs and outputs."""
     found, static = side.checkpoint, side.static
     if static is not None and static.is_sparse:

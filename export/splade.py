@@ -6,18 +6,12 @@ and its `embedding_dimension` is what it finds in the logits.
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model.names import LOGITS
 from export.documents import Document
 from export.errors import ExportError
-from export.layers import Normalize
-
-if TYPE_CHECKING:
-    from export.graph_builder import Builder
 
 STRATEGIES = ("max", "sum")
 ACTIVATIONS = ("relu", "log1p_relu")
@@ -74,27 +68,3 @@ def vector(logits: NDArray[np.float32], splade: Splade) -> NDArray[np.float32]:
         return pooled
     unit: NDArray[np.float32] = pooled / np.maximum(np.linalg.norm(pooled), np.float32(1e-12))
     return unit
-
-
-def add(builder: "Builder", splade: Splade, output: str) -> None:
-    """Add the pooling of (B, S, V) logits over the real tokens as nodes: (B, V)."""
-    column = builder.node("Unsqueeze", builder.floats("attention_mask"), builder.integers(2))
-    value = builder.node("Mul", builder.node("Relu", LOGITS), column)
-    if splade.strategy == "max":
-        # The logarithm last: it grows with its argument, and so is taken S times less often.
-        value = _logarithms(builder, splade, builder.reduced("ReduceMax", value, 1, keepdims=0))
-    else:
-        value = _logarithms(builder, splade, value)
-        value = builder.node("ReduceSum", value, builder.integers(1), keepdims=0)
-    if splade.normalize:
-        # onnx takes time to import, and who only reads what is there needs none of it.
-        from export import head_layers
-
-        value = head_layers.add(builder, Normalize(), {}, value)
-    builder.node("Identity", value, output=output)
-
-
-def _logarithms(builder: "Builder", splade: Splade, value: str) -> str:
-    for _ in range(splade.logarithms):
-        value = builder.node("Log", builder.node("Add", value, builder.number(1)))
-    return value

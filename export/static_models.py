@@ -11,12 +11,11 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from app.inference.manifest import TOKENIZER_FILE, Padding
+from app.inference.manifest import TOKENIZER_FILE, GraphNames, Padding
 from app.model.names import SPARSE_EMBEDDING, Side
 from export import converted_graph, head_layers, sentence_settings, tensors
 from export.checkpoint import Checkpoint
 from export.converted_graph import BATCH, ENCODER_OUTPUT, SEQUENCE
-from export.describe import Names
 from export.documents import Document
 from export.errors import ExportError
 from export.graph_builder import Builder
@@ -49,7 +48,7 @@ class StaticModel:
         onnx.save(_model(nodes, ["input_ids"], (ENCODER_OUTPUT, shape), [rows]), path)
         return path
 
-    def write_sparse(self, folder: Path) -> Names:
+    def write_sparse(self, folder: Path) -> GraphNames:
         """The table of weights as a finished graph; its inputs and outputs."""
         size = len(self.table)
         builder = Builder(_OPSET)

@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from starlette.types import Receive, Scope
@@ -15,8 +15,6 @@ from app.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-
-Reserve = Callable[[int], None]  # so many bytes; raises Overloaded
 
 SMALL_BYTES = 64 * 1024  # of an answer: as much waits in a connection's buffers anyway
 

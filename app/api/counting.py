@@ -7,9 +7,8 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
-from app.api.bodies import Reserve
 from app.api.spans import RequestSpan
-from app.api.verb import Request, Verb
+from app.api.verb import Request, Reserve, Verb
 from app.errors import ServiceError
 from app.inference.engine import Computed, Engine
 from app.inference.progress import Progress

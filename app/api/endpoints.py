@@ -10,7 +10,7 @@ from typing import Any
 from starlette.types import Receive, Scope, Send
 
 from app.api import body
-from app.api.bodies import Bodies, Reserve, Share
+from app.api.bodies import Bodies, Share
 from app.api.counting import counted, failure_counted
 from app.api.inputs import memory_of
 from app.api.spans import RequestSpan
@@ -26,7 +26,7 @@ from app.api.transport import (
     respond_in_parts,
     unless_gone,
 )
-from app.api.verb import Request, Verb, render_error
+from app.api.verb import Request, Reserve, Verb, render_error
 from app.errors import (
     ClientGone,
     DeadlineExceeded,

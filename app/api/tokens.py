@@ -11,10 +11,9 @@ from collections.abc import AsyncGenerator, Iterator
 import orjson
 
 from app.api import body
-from app.api.bodies import Reserve
 from app.api.fields import Field, Shape, boolean
 from app.api.inputs import decode_ids, memory_of, tokenize_input
-from app.api.verb import COUNT, PROMPT_NAME, TEXT, Named, list_of, record
+from app.api.verb import COUNT, PROMPT_NAME, TEXT, Named, Reserve, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine
 from app.inference.tokenization import Token

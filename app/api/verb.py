@@ -1,6 +1,6 @@
 """Verb: how one kind of request is read, computed and answered, apart from the transport."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
@@ -17,6 +17,7 @@ from app.inference.tokenization import EncodingInput
 T = TypeVar("T")
 Counted = Literal["embed", "predict"]
 Schema = Mapping[str, Any]  # as OpenAPI 3.0.3 writes them
+Reserve = Callable[[int], None]  # room for so many bytes; raises Overloaded
 
 # orjson writes so many numbers in about a millisecond, in which nobody else has a turn.
 GROUP_NUMBERS = 32_768

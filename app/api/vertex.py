@@ -10,13 +10,12 @@ from functools import partial
 from typing import Any
 
 from app.api import body, tree
-from app.api.bodies import Reserve
 from app.api.counting import counted, failure_counted
 from app.api.fields import ArrayOf, Field, Misfit, Shape, anything
 from app.api.garbage import let_go_beside
 from app.api.inputs import memory_of
 from app.api.spans import RequestSpan
-from app.api.verb import Request, Verb
+from app.api.verb import Request, Reserve, Verb
 from app.errors import InvalidInput
 from app.inference.engine import Engine
 from app.metrics import Metrics

@@ -67,6 +67,9 @@ class Padding:
     side: Side
 
 
+GraphNames = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of its outputs
+
+
 @dataclass(frozen=True, slots=True)
 class Graph:
     """One ONNX file of the folder, with the providers that may run it."""

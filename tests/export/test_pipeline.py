@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 
 from app.inference.agreement import WORST_COSINE
-from app.inference.manifest import PROBES_FILE, Manifest
+from app.inference.manifest import PROBES_FILE, GraphNames, Manifest
 from app.inference.probes import Probes
 from export import convert, heads, pipeline
-from export.describe import Names
 from export.errors import ExportError
 from export.layers import Head
 from export.request import Request
@@ -147,7 +146,7 @@ def test_graph_that_differs_from_the_model_is_not_published(
 ) -> None:
     original = heads.graft
 
-    def graft(source: Path, folder: Path, *_: object) -> Names:
+    def graft(source: Path, folder: Path, *_: object) -> GraphNames:
         return original(source, folder, Head(("cls",)))  # the checkpoint says mean
 
     monkeypatch.setattr(heads, "graft", graft)
