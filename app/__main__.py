@@ -3,7 +3,8 @@
 import os
 from types import FrameType
 
-from app import signals, standard_files
+from app.server import signals
+from app.telemetry import standard_files
 
 
 def main() -> None:

@@ -13,29 +13,29 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app import preflight
-from app.api.bodies import Bodies, BodyLimits
-from app.api.endpoints import Limits, Service
-from app.api.middleware import Browsers, wrap
+from app.api.http.byte_budget import Bodies, BodyLimits
+from app.api.http.endpoints import Limits, Service
+from app.api.http.info import info
+from app.api.http.middleware import Browsers, wrap
+from app.api.http.series import declare_series
 from app.api.routes import RouteOptions, not_found, routes
 from app.errors import StartupError
-from app.exposition import declare_series
-from app.inference import machine
 from app.inference.admission import Admission, AdmissionOptions
+from app.inference.batching.runner_pool import RunOptions
+from app.inference.batching.warm_up import WarmUp
+from app.inference.batching.worker import BatchWorker
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
-from app.inference.manifest import Manifest, ManifestError
-from app.inference.plan import Plan
-from app.inference.routing import Routing
-from app.inference.runner_pool import RunOptions
-from app.inference.warm_up import WarmUp
-from app.inference.worker import BatchWorker
-from app.info import info
+from app.inference.providers import machine
+from app.inference.providers.plan import Plan
 from app.lifecycle import Lifecycle
-from app.metrics import Metrics
+from app.model.manifest import Manifest, ManifestError
 from app.model.names import TOKEN_EMBEDDINGS
+from app.model.routing import Routing
 from app.settings import Settings
-from app.tracing import Tracer
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
@@ -144,7 +144,7 @@ def _tracer(settings: Settings) -> Tracer | None:
     if settings.otlp_endpoint is None:
         return None
     try:
-        from app.otlp import OtlpTracer
+        from app.telemetry.otlp import OtlpTracer
     except ImportError as error:
         raise StartupError(
             f"--otlp-endpoint needs the extra otlp, pip install 'embedding-service[otlp]': {error}"

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from app.listening import resolved
+from app.server.listening import resolved
 from app.settings import Settings
 
 TIMEOUT_SECONDS = 4.0

@@ -11,17 +11,19 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from app import logs, preflight, signals, standard_files
-from app.allocator import limit_arenas
+from app import preflight
 from app.application import build, create_app
 from app.command_line import UsageError
+from app.download.preparation import prepared
 from app.errors import StartupError
-from app.heartbeat import FAILED
-from app.last_words import SECONDS, leave
-from app.listening import taken
-from app.preparation import prepared
-from app.server import run
+from app.server import signals
+from app.server.allocator import limit_arenas
+from app.server.listening import taken
+from app.server.run import run
+from app.server.watchdog import FAILED
 from app.settings import Settings
+from app.telemetry import logs, standard_files
+from app.telemetry.last_words import SECONDS, leave
 
 logger = logging.getLogger("app")
 

@@ -18,15 +18,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import ServiceError, StartupError
-from app.inference import machine, proof
-from app.inference.batch import CPU_RUN_TOKENS
-from app.inference.manifest import PROBES_FILE, Certificate, Manifest, ManifestError
-from app.inference.plan import Plan, Wanted
-from app.inference.probes import Probes, ProbesError, ProbeText, require_width, type_ids
-from app.inference.routing import Routing
-from app.inference.session import Session, limits_of, plans
+from app.inference.providers import machine
+from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.session import Session, limits_of, plans
 from app.inference.tokenization import EncodeOptions, Tokenization
+from app.model.batch import CPU_RUN_TOKENS
+from app.model.manifest import PROBES_FILE, Certificate, Manifest, ManifestError
 from app.model.names import PROVIDERS, Dtype
+from app.model.routing import Routing
+from app.proof import replay
+from app.proof.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 
 MAX_BATCH_TOKENS = 16384  # as the server's own default; a provider's plan may hold less
 # Everything that might run somewhere; what cannot be had on this machine is left out.
@@ -144,7 +145,7 @@ def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Ce
     longest = max(map(len, probes.inputs))
     limits = limits_of(manifest, plan, manifest.max_input_length, MAX_BATCH_TOKENS)
     session = Session.load(folder, manifest, plan, limits)
-    agreement = proof.replay_model(session, manifest, probes, limits)
+    agreement = replay.replay_model(session, manifest, probes, limits)
     return Certificate(
         graph=session.graph.file,
         provider=session.provider,

@@ -14,7 +14,7 @@ from typing import Any, Self, get_args
 from app import command_line
 from app import option_values as values
 from app.command_line import UsageError, flag_name
-from app.inference import spellings
+from app.model.lookup import spellings
 from app.model.names import (
     GPU_PROVIDERS,
     OWN_GRAPHS,

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from app.inference.batch import TokenizedInput
-from app.inference.probes import Probes, ProbeText
+from app.model.batch import TokenizedInput
+from app.proof.probes import Probes, ProbeText
 from export.checkpoint import Checkpoint
 from export.errors import ExportError, first_line
 

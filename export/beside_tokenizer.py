@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from app.inference.manifest import TOKENIZER_FILE
+from app.model.manifest import TOKENIZER_FILE
 from export.documents import Document, read_json
 from export.errors import ExportError
 

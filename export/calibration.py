@@ -8,9 +8,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
-from app.inference.batch import collate
-from app.inference.manifest import Graph, Padding
-from app.inference.probes import Probes
+from app.model.batch import collate
+from app.model.manifest import Graph, Padding
+from app.proof.probes import Probes
 from export.cpu_session import CpuSession
 from export.graph_builder import Builder
 from export.graph_reading import opset

@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from app.inference.agreement import yields_logits
-from app.inference.manifest import Certificate, Manifest
+from app.model.manifest import Certificate, Manifest
 from app.model.names import Activation, Reference
+from app.proof.bounds import yields_logits
 
 FILE_NAME = "README.md"
 

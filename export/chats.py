@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
-from app.inference.pair_text import PairText
+from app.model.pair_text import PairText
 from export.checkpoint import Checkpoint
 from export.column import Column
 from export.errors import ExportError

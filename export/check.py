@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.inference import agreement, model_names, repository
-from app.inference.manifest import Certificate, Manifest, ManifestError
+from app.model.lookup import model_ids, repository
+from app.model.manifest import Certificate, Manifest, ManifestError
 from app.model.names import Dtype, Task
+from app.proof import bounds
 from export import prove
 from export.errors import ExportError
 
@@ -49,16 +50,16 @@ def check(wanted: Checked) -> None:
     Raises: ExportError when the folder is damaged, or answers differ from the original model's
     where the export promised that they do not.
     """
-    places = model_names.Places(wanted.models_dir)
+    places = model_ids.Places(wanted.models_dir)
     try:
-        meant = model_names.understand(wanted.model, wanted.revision, places)
-    except model_names.UnknownName as error:
+        meant = model_ids.understand(wanted.model, wanted.revision, places)
+    except model_ids.UnknownName as error:
         raise ExportError(str(error)) from None
     folder = repository.find(meant.model, meant.revision, wanted.models_dir)
     if folder is None:
         raise ExportError(
             f"{wanted.model} is not exported: neither it nor its place in {wanted.models_dir} "
-            f"holds a manifest.json{model_names.near(meant.model, places)}"
+            f"holds a manifest.json{model_ids.near(meant.model, places)}"
         )
     try:
         manifest = Manifest.read(folder)
@@ -81,12 +82,12 @@ def _tell(manifest: Manifest, certificate: Certificate) -> bool:
         verdict = "unused " if fault else "proved "
         logger.info("%s  %s (%s)", verdict, line, f"not taken by auto: {fault}" if fault else AUTO)
         return True
-    proved = agreement.is_proved(task, dtype, certificate)
-    needed = agreement.bound(task, dtype, certificate)
+    proved = bounds.is_proved(task, dtype, certificate)
+    needed = bounds.bound(task, dtype, certificate)
     stored = [one for one in manifest.certificates if one.compute_dtype == dtype]
     if dtype == "int8" and stored:
-        proved = proved and agreement.is_as_certified(task, certificate, stored[0])
-        needed = f"about as close as certified, {agreement.figure(task, stored[0])}"
+        proved = proved and bounds.is_as_certified(task, certificate, stored[0])
+        needed = f"about as close as certified, {bounds.figure(task, stored[0])}"
     logger.info("%s  %s (needed: %s)", "proved " if proved else "MISSED ", line, needed)
     return proved
 
@@ -101,9 +102,9 @@ def _is_promised(manifest: Manifest, dtype: Dtype) -> bool:
 
 def _why_left(task: Task, measured: Certificate) -> str | None:
     """Why a server does not take such a precision unasked, in words; None where it does."""
-    if agreement.yields_logits(task):
+    if bounds.yields_logits(task):
         return "scores are computed in float32"
-    if not agreement.is_proved(task, measured.compute_dtype, measured):
-        needed = agreement.bound(task, measured.compute_dtype, measured)
-        return f"{agreement.figure(task, measured)}, needed {needed}"
-    return agreement.shortfall(measured)
+    if not bounds.is_proved(task, measured.compute_dtype, measured):
+        needed = bounds.bound(task, measured.compute_dtype, measured)
+        return f"{bounds.figure(task, measured)}, needed {needed}"
+    return bounds.shortfall(measured)

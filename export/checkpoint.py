@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.inference.manifest import TOKENIZER_FILE, Padding
-from app.inference.pair_text import PairText
-from app.inference.snapshot import MODULES_FILE
+from app.model.lookup.hub_cache import MODULES_FILE
+from app.model.manifest import TOKENIZER_FILE, Padding
 from app.model.names import Activation, PoolingChoice, Side, Similarity, Task
+from app.model.pair_text import PairText
 from export import (
     causal,
     clip,

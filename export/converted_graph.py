@@ -6,7 +6,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from app.inference.manifest import GRAPH_FILE, GraphNames
+from app.model.manifest import GRAPH_FILE, GraphNames
 from app.model.names import TOKEN_EMBEDDINGS
 from export.errors import ExportError
 from export.graph_builder import Builder

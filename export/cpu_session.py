@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnxruntime
 
-from app.inference.batch import Batch, Results
+from app.model.batch import Batch, Results
 
 
 class CpuSession:

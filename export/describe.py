@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.inference.manifest import (
+from app.model.manifest import (
     CHATTING,
     GRAPH_FILE,
     SCHEMA,

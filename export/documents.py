@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from app.inference import bounded
-from app.inference.manifest import TOKENIZER_FILE
+from app.model import bounded
+from app.model.manifest import TOKENIZER_FILE
 from export.errors import ExportError
 
 T = TypeVar("T", str, int, bool, dict[str, Any])

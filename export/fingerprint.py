@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from app.inference.manifest import file_digest, usual_activation
+from app.model.manifest import file_digest, usual_activation
 from export.checkpoint import Checkpoint
 from export.layers import Head, Layer, Normalize, TokenHeads
 from export.tokenizer_file import sources

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import onnx
 
-from app.inference.manifest import Graph
+from app.model.manifest import Graph
 from export import attention, calibration, converted_graph, halves, packing, trial
 from export.graph_reading import lift_constants
 from export.trial import Model

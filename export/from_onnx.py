@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_args
 
-from app.inference import repository, snapshot
-from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, GraphNames, Source
+from app.model.lookup import hub_cache, repository
+from app.model.manifest import PROBES_FILE, TOKENIZER_FILE, GraphNames, Source
 from app.model.names import Dtype, DtypeChoice, PoolingChoice, TokenVectors
 from export import (
     beside_tokenizer,
@@ -101,7 +101,7 @@ def prepare(wanted: Preparation) -> Path:
         checkpoint = replace(checkpoint, tokens=TokenHeads())
         made = _make_files(folder, wanted, graph_file, checkpoint)
         checkpoint = made.checkpoint
-        weights = snapshot.graph_files(graph_file)
+        weights = hub_cache.graph_files(graph_file)
         digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
         if made.quantized:
             graphs = precisions.as_found(made.names, made.rows, wanted.dtypes, graph_file)
@@ -134,19 +134,19 @@ def _read(wanted: Preparation, scratch: Path) -> Checkpoint:
     return checkpoints.read(
         wanted.source,
         wanted.pooling,
-        snapshot.hub_id(wanted.source) or wanted.id,
+        hub_cache.hub_id(wanted.source) or wanted.id,
         may_be_silent=True,
         tokenizer=tokenizer if tokenizer.is_file() else None,
     )
 
 
 def _graph_file(wanted: Preparation) -> Path:
-    found = snapshot.graph_file(wanted.source, wanted.onnx_file)
+    found = hub_cache.graph_file(wanted.source, wanted.onnx_file)
     if found is None:
         names = (one.relative_to(wanted.source).as_posix() for one in wanted.source.rglob("*"))
         remedy = f"run: make export MODEL_ID={wanted.id}"
         raise ExportError(
-            f"{wanted.source} {snapshot.without_graph(names, remedy, wanted.onnx_file)}"
+            f"{wanted.source} {hub_cache.without_graph(names, remedy, wanted.onnx_file)}"
         )
     return found
 

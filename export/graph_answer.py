@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.agreement import WORST_COSINE
-from app.inference.probes import ProbeText
 from app.model.names import PoolingMode
+from app.proof.bounds import WORST_COSINE
+from app.proof.probes import ProbeText
 from export import numpy_head, sentence_settings
 from export.checkpoint import Checkpoint
 from export.errors import ExportError

@@ -8,8 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 
-from app.inference.token_answers import kept
 from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING, PoolingMode
+from app.proof.token_answers import kept
 from export.layers import (
     Activation,
     Dense,

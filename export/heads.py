@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.inference.manifest import GraphNames
+from app.model.manifest import GraphNames
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,

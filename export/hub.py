@@ -21,7 +21,7 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from app.inference import snapshot
+from app.model.lookup import hub_cache
 from export import model_card, routers, token_heads
 from export.errors import ExportError, first_line
 
@@ -112,8 +112,8 @@ def download_onnx(
             logger.info("[%d/%d] %s", number, len(names), name)
             graph = _fetch_file(model_id, info.sha, name, cache)
         folder = graph.parents[len(Path(name).parents) - 1]
-        if snapshot.MODULES_FILE not in names:
-            _write(snapshot.absence(folder, snapshot.MODULES_FILE), "")
+        if hub_cache.MODULES_FILE not in names:
+            _write(hub_cache.absence(folder, hub_cache.MODULES_FILE), "")
         if (wanted := revision or constants.DEFAULT_REVISION) != folder.name:
             _write(folder.parent.parent / "refs" / wanted, folder.name)
     return folder
@@ -121,16 +121,16 @@ def download_onnx(
 
 def _wanted(model_id: str, names: list[str], onnx_file: str | None) -> list[str]:
     """What of a repository's files is needed to serve it, the graph last."""
-    graph = snapshot.graph_name(names, onnx_file)
+    graph = hub_cache.graph_name(names, onnx_file)
     if graph is None:
         remedy = f"run: make export MODEL_ID={model_id}"
-        raise ExportError(f"{model_id} {snapshot.without_graph(names, remedy, onnx_file)}")
+        raise ExportError(f"{model_id} {hub_cache.without_graph(names, remedy, onnx_file)}")
     described = [*_DESCRIPTIONS, token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE]
-    if snapshot.MODULES_FILE not in names:  # then the card may say what the model is
+    if hub_cache.MODULES_FILE not in names:  # then the card may say what the model is
         described.append(model_card.FILE_NAME)
     descriptions = [name for name in names if any(fnmatch(name, one) for one in described)]
     _refuse_pickled_layers(model_id, names)
-    layers = [name for name in names if fnmatch(name, snapshot.LAYER_WEIGHTS)]
+    layers = [name for name in names if fnmatch(name, hub_cache.LAYER_WEIGHTS)]
     weights = [name for name in names if name.startswith(graph) and name != graph]
     return [*descriptions, *layers, *weights, graph]
 
@@ -139,7 +139,7 @@ def _refuse_pickled_layers(model_id: str, names: list[str]) -> None:
     """Say before anything is fetched that a layer's weights cannot be read without PyTorch."""
     for name in names:
         safe = f"{name.rpartition('/')[0]}/model.safetensors"
-        if fnmatch(name, snapshot.LAYER_PICKLES) and safe not in names:
+        if fnmatch(name, hub_cache.LAYER_PICKLES) and safe not in names:
             raise ExportError(
                 f"{model_id}: {name} is a pickle, which only PyTorch reads safely; run: make "
                 f"export MODEL_ID={model_id}"

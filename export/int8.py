@@ -14,8 +14,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from app.inference.manifest import Graph, Padding
-from app.inference.probes import Probes
+from app.model.manifest import Graph, Padding
+from app.proof.probes import Probes
 from export import calibration, converted_graph
 from export.errors import ExportError
 from export.graph_builder import Builder

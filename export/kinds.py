@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from app.inference import spellings
-from app.inference.manifest import usual_activation
+from app.model.lookup import spellings
+from app.model.manifest import usual_activation
 from app.model.names import Activation, PoolingChoice, Task
 from export import label_rows
 from export.documents import Document

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.inference import bounded
+from app.model import bounded
 from export import weight_files
 from export.errors import ExportError
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from app.inference import agreement
-from app.inference.manifest import FILE_NAME, Certificate, Manifest, ManifestError
+from app.model.manifest import FILE_NAME, Certificate, Manifest, ManifestError
+from app.proof import bounds
 
 COLUMNS = ("model", "revision", "task", "dimensions", "megabytes", "precisions", "folder")
 
@@ -60,5 +60,5 @@ def _precisions(manifest: Manifest) -> Iterator[str]:
         if one.worst_cosine < known.worst_cosine:
             found[one.compute_dtype] = one
     for dtype in dict.fromkeys((*(graph.dtype for graph in manifest.graphs), *found)):
-        figure = agreement.figure(manifest.task, found[dtype]) if dtype in found else "not proved"
+        figure = bounds.figure(manifest.task, found[dtype]) if dtype in found else "not proved"
         yield f"{dtype}: {figure}"

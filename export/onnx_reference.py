@@ -13,8 +13,8 @@ import onnxruntime
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from app.inference.batch import TokenizedInput
-from app.inference.probes import Probes, ProbeText
+from app.model.batch import TokenizedInput
+from app.proof.probes import Probes, ProbeText
 from export import numpy_head, probes, splade
 from export.checkpoint import Checkpoint
 from export.errors import ExportError, first_line

@@ -8,8 +8,8 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from app.inference.probes import Probes, ProbeText
 from app.model.names import Reference
+from app.proof.probes import Probes, ProbeText
 from export import original, pipeline_reference, reference, sentence_reference, tensors
 from export.chats import Chat
 from export.checkpoint import Checkpoint

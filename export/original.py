@@ -14,7 +14,7 @@ import torch
 import transformers
 from safetensors import SafetensorError, safe_open
 
-from app.inference.manifest import TOKENIZER_FILE, file_digest
+from app.model.manifest import TOKENIZER_FILE, file_digest
 from app.model.names import PoolingChoice, Task
 from export import clip, clip_text, weight_files
 from export.checkpoint import Checkpoint

@@ -16,7 +16,7 @@ from typing import NoReturn
 
 import transformers
 
-from app.inference.manifest import PROBES_FILE
+from app.model.manifest import PROBES_FILE
 from app.model.names import PoolingChoice, Reference
 from export import checkpoint as checkpoints
 from export import original, probes, trace

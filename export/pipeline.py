@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.inference.manifest import TOKENIZER_FILE, Certificate, GraphNames, Source
+from app.model.manifest import TOKENIZER_FILE, Certificate, GraphNames, Source
 from export import (
     precisions,
     reading,

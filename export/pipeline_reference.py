@@ -13,9 +13,9 @@ import numpy as np
 import transformers
 from numpy.typing import NDArray
 
-from app.inference.batch import TokenizedInput
-from app.inference.probes import Probes, ProbeText
+from app.model.batch import TokenizedInput
 from app.model.names import Activation
+from app.proof.probes import Probes, ProbeText
 from export.answers import Answer, answered
 from export.checkpoint import Checkpoint
 from export.errors import ExportError

@@ -6,9 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from app.inference.manifest import PROBES_FILE, Graph, GraphNames
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE, Graph, GraphNames
 from app.model.names import OWN_GRAPHS, Dtype, DtypeChoice
+from app.proof.probes import Probes
 from export.checkpoint import Checkpoint
 from export.describe import exact, quantized
 from export.errors import ExportError

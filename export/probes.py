@@ -6,8 +6,8 @@ at least one of them. Neighbours differ in length: batches of neighbours are pad
 
 from itertools import cycle, islice, zip_longest
 
-from app.inference.probes import ProbeText
 from app.model.names import Task
+from app.proof.probes import ProbeText
 from export.checkpoint import Checkpoint
 from export.prose import sample
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.inference import agreement
-from app.inference.manifest import Certificate, Manifest
+from app.model.manifest import Certificate, Manifest
 from app.model.names import Reference, Task
+from app.proof import bounds
 from export import card
 from export.errors import ExportError
 
@@ -89,9 +89,9 @@ def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
     """A line for each certificate, for the person who exports."""
     for one in certificates:
         if one.compute_dtype == "int8":
-            line = f"{one.provider} in int8: {agreement.cost(task, one)}"
+            line = f"{one.provider} in int8: {bounds.cost(task, one)}"
         else:
-            line = f"{one.provider} in {one.compute_dtype}: {agreement.figure(task, one)}"
+            line = f"{one.provider} in {one.compute_dtype}: {bounds.figure(task, one)}"
             if one.neighbour_overlap is not None:
                 line += f", overlap of nearest neighbours {one.neighbour_overlap:.4f}"
         yield f"{line}, over {one.probes} texts"
@@ -101,13 +101,13 @@ def _require_equal(task: Task, certificates: Sequence[Certificate]) -> None:
     """Raise ExportError unless every graph that was made does what it must."""
     for one in certificates:
         as_found = one.reference == "onnx-int8"  # by itself: nothing was rounded here
-        if one.provider != "cpu" or agreement.is_proved(task, one.compute_dtype, one):
+        if one.provider != "cpu" or bounds.is_proved(task, one.compute_dtype, one):
             continue
         lossy = one.compute_dtype != "float32" and not as_found
         remedy = f"; export the model without {one.compute_dtype}" if lossy else ""
-        needed = agreement.bound(task, one.compute_dtype, one)
+        needed = bounds.bound(task, one.compute_dtype, one)
         raise ExportError(
             f"the exported graph does not match the original model: "
-            f"{agreement.figure(task, one)} over {one.probes} texts in {one.compute_dtype}, needed "
+            f"{bounds.figure(task, one)} over {one.probes} texts in {one.compute_dtype}, needed "
             f"{needed}; nothing was published{remedy}"
         )

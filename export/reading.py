@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from app.inference.manifest import TOKENIZER_FILE
+from app.model.manifest import TOKENIZER_FILE
 from app.model.names import PoolingChoice
 from export import adapter_files, weight_files
 from export import checkpoint as checkpoints

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from tokenizers import normalizers
 
-from app.inference.batch import TokenizedInput
-from app.inference.probes import Probes, ProbeText
+from app.model.batch import TokenizedInput
+from app.proof.probes import Probes, ProbeText
 from export import probes, splade
 from export.answers import Answer, answered
 from export.checkpoint import Checkpoint

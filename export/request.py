@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.inference import model_names, repository, snapshot
-from app.inference.manifest import Manifest, ManifestError
+from app.model.lookup import hub_cache, model_ids, repository
+from app.model.manifest import Manifest, ManifestError
 from app.model.names import Dtype, PoolingChoice
 from export import precisions
 from export.errors import ExportError
@@ -81,10 +81,10 @@ def understood(request: Request, environment: Mapping[str, str]) -> Request:
 
     Raises: ExportError where the name cannot be a model's.
     """
-    places = model_names.Places(request.models_dir, snapshot.roots(None, environment))
+    places = model_ids.Places(request.models_dir, hub_cache.roots(None, environment))
     try:
-        meant = model_names.understand(request.model, request.revision, places)
-    except model_names.UnknownName as error:
+        meant = model_ids.understand(request.model, request.revision, places)
+    except model_ids.UnknownName as error:
         raise ExportError(str(error)) from None
     if meant.model != request.model:
         logger.info("by %s %s is meant", request.model, meant.model)

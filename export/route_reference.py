@@ -15,9 +15,9 @@ import torch
 from sentence_transformers import SentenceTransformer, SparseEncoder
 from sentence_transformers.base.modules import Transformer
 
-from app.inference.batch import TokenizedInput
-from app.inference.probes import Probes
+from app.model.batch import TokenizedInput
 from app.model.names import Task
+from app.proof.probes import Probes
 from export.errors import ExportError, first_line
 
 _QUIETLY = {"batch_size": 1, "show_progress_bar": False}

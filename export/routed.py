@@ -17,9 +17,9 @@ from tempfile import TemporaryDirectory
 import onnx
 from onnx import helper
 
-from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Graph, GraphNames, Route
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE, TOKENIZER_FILE, Graph, GraphNames, Route
 from app.model.names import TASK_OUTPUTS
+from app.proof.probes import Probes
 from export import (
     checkpoint,
     converted_graph,

@@ -5,7 +5,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from app.inference.manifest import ROUTED, Source
+from app.model.manifest import ROUTED, Source
 from export.describe import describe
 from export.errors import ExportError
 from export.progress import announce

@@ -20,10 +20,10 @@ from sentence_transformers import CrossEncoder, SentenceTransformer, SparseEncod
 from sentence_transformers.base.modules import Transformer
 from sentence_transformers.sentence_transformer.modules import Pooling
 
-from app.inference.batch import TokenizedInput
-from app.inference.probes import Probes, ProbeText
-from app.inference.snapshot import MODULES_FILE
+from app.model.batch import TokenizedInput
+from app.model.lookup.hub_cache import MODULES_FILE
 from app.model.names import Task
+from app.proof.probes import Probes, ProbeText
 from export import chats, clip, probes
 from export.answers import Answer, answered
 from export.chats import Chat

@@ -14,8 +14,8 @@ from typing import Any, NoReturn
 
 from tokenizers import Tokenizer
 
-from app.inference.manifest import TOKENIZER_FILE
-from app.inference.probes import ProbeText
+from app.model.manifest import TOKENIZER_FILE
+from app.proof.probes import ProbeText
 from export import checkpoint as checkpoints
 from export import original, probes
 from export.checkpoint import Checkpoint

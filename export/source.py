@@ -4,8 +4,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from app.inference import model_names, repository, snapshot
-from app.inference.manifest import FILE_NAME
+from app.model.lookup import hub_cache, model_ids, repository
+from app.model.manifest import FILE_NAME
 from export import default_model
 from export.errors import ExportError
 
@@ -42,8 +42,8 @@ def locate(model: str, revision: str | None, *, code: bool = False) -> Located:
     try:
         found = hub.download(model, revision, code=code)
     except ExportError as error:
-        places = model_names.Places(Path("models"), snapshot.roots(None, os.environ))
-        raise ExportError(f"{error}{model_names.near(model, places)}") from None
+        places = model_ids.Places(Path("models"), hub_cache.roots(None, os.environ))
+        raise ExportError(f"{error}{model_ids.near(model, places)}") from None
     return Located(found, model, found.name)
 
 

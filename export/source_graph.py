@@ -11,7 +11,7 @@ from pathlib import Path, PurePosixPath
 import onnx
 from onnx import TensorProto, helper
 
-from app.inference.snapshot import graph_files
+from app.model.lookup.hub_cache import graph_files
 from app.model.names import (
     LOGITS,
     POOLED_OUTPUTS,

@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from app.inference.manifest import TOKENIZER_FILE, GraphNames, Padding
+from app.model.manifest import TOKENIZER_FILE, GraphNames, Padding
 from app.model.names import SPARSE_EMBEDDING, Side
 from export import converted_graph, head_layers, sentence_settings, tensors
 from export.checkpoint import Checkpoint

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from app.inference.manifest import TOKENIZER_FILE
+from app.model.manifest import TOKENIZER_FILE
 from export.documents import Document, read_json
 from export.errors import ExportError
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import onnx
 
-from app.inference import agreement, proof
-from app.inference.batch import CPU_RUN_TOKENS, BatchLimits
-from app.inference.manifest import Graph, Padding
-from app.inference.probes import Probes
+from app.model.batch import CPU_RUN_TOKENS, BatchLimits
+from app.model.manifest import Graph, Padding
 from app.model.names import TASK_OUTPUTS, Task
+from app.proof import bounds, replay
+from app.proof.probes import Probes
 from export.cpu_session import CpuSession
 
 FILE = "trial.onnx"
@@ -36,7 +36,7 @@ def fault(model: onnx.ModelProto, source: Model) -> str | None:
     onnx.save_model(model, source.folder / FILE)
     session = CpuSession(source.folder / FILE, source.exact.inputs)
     output = TASK_OUTPUTS[source.task]
-    found = proof.replay(session, source.probes, source.padding, _LIMITS, output)
-    if agreement.is_proved(source.task, "float32", found):
+    found = replay.replay(session, source.probes, source.padding, _LIMITS, output)
+    if bounds.is_proved(source.task, "float32", found):
         return None
-    return agreement.figure(source.task, found)
+    return bounds.figure(source.task, found)

@@ -13,7 +13,7 @@ from dataclasses import replace
 import onnx
 from onnx import TensorProto, helper
 
-from app.inference.manifest import Graph
+from app.model.manifest import Graph
 from export import attention, trial
 from export.graph_builder import Builder
 from export.graph_reading import lift_constants, opset, replace_nodes

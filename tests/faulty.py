@@ -13,12 +13,12 @@ from typing import Any
 import onnxruntime
 
 from app import program
-from app.api import body
+from app.api.body import reader
 from app.inference import health
-from app.inference.session import Session
+from app.inference.batching.queue import Waiting
+from app.inference.providers.session import Session
 from app.inference.tokenization import Tokenization
-from app.inference.waiting import Waiting
-from app.wire.http1 import Http1
+from app.wire.http1.connection import Http1
 from tests import tiny
 
 WORD = tiny.WORDS.index("query")
@@ -112,26 +112,26 @@ def leaks() -> None:
 
 
 def loop_hangs() -> None:
-    real = body.in_turns
+    real = reader.in_turns
 
     async def in_turns(content: bytes, *arguments: Any) -> Any:
         if is_set_off(content):
             time.sleep(1000)  # noqa: ASYNC251  # which is the fault
         return await real(content, *arguments)
 
-    setattr(body, "in_turns", in_turns)
+    setattr(reader, "in_turns", in_turns)
 
 
 def interpreter_hangs() -> None:
     """As native code does that neither returns nor lets other threads run."""
-    real = body.in_turns
+    real = reader.in_turns
 
     async def in_turns(content: bytes, *arguments: Any) -> Any:
         if is_set_off(content):
             ctypes.PyDLL(None).sleep(1000)
         return await real(content, *arguments)
 
-    setattr(body, "in_turns", in_turns)
+    setattr(reader, "in_turns", in_turns)
 
 
 def connection_breaks() -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 from safetensors.numpy import save_file
 
-from app.inference.snapshot import cache_name
+from app.model.lookup.hub_cache import cache_name
 from tests import tiny
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"

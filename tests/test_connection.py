@@ -12,8 +12,8 @@ import pytest
 import uvloop
 from starlette.types import Receive, Scope, Send
 
+from app.server.serving import serve
 from app.wire.connections import Connections, ServerConfig, has_unread
-from app.wire.serving import serve
 from tests.process import Server, free_port
 
 HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"

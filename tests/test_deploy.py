@@ -10,7 +10,7 @@ from app.settings import Settings
 from tests.process import ROOT
 
 DEPLOY = ROOT / "deploy"
-FORCED_END_SECONDS = 5  # app/server.py ends a shutdown that is held up
+FORCED_END_SECONDS = 5  # app/server/run.py ends a shutdown that is held up
 KUBERNETES: list[dict[str, Any]] = list(
     yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
 )

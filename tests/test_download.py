@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app import preparation
+from app.download import preparation
 from app.errors import StartupError
-from app.inference.manifest import Manifest
-from app.inference.snapshot import download_place
+from app.model.lookup.hub_cache import download_place
+from app.model.manifest import Manifest
 from app.settings import Settings
 from tests import hub as hubs
 from tests import tiny

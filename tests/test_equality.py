@@ -11,8 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
-from app.inference import repository
-from app.inference.manifest import Manifest
+from app.model.lookup import repository
+from app.model.manifest import Manifest
 from export.default_model import DEFAULT_MODEL_ID, installed
 from tests.process import ROOT, Server
 from tests.texts import passages

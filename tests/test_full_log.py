@@ -102,7 +102,7 @@ def test_who_comes_back_reads_what_was_held_and_how_much_is_missing(
     lost = dropped(server)
     text = log.read_until("lines were dropped")
     lines = text.splitlines()
-    assert f"WARN app.logs: {lost} lines were dropped here" in lines[-1]
+    assert f"WARN app.telemetry.logs: {lost} lines were dropped here" in lines[-1]
     assert " INFO app: model_id=" in lines[0]
     assert any(line.endswith(" INFO app.server: Ready") for line in lines)
     refused = [line for line in lines if " ERROR " in line]

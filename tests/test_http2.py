@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from h2.errors import ErrorCodes
 
-from app.wire.http2 import CONTROL_FRAMES, RESETS
+from app.wire.http2.protocol import CONTROL_FRAMES, RESETS
 from tests import tiny
 from tests.http2 import Client
 from tests.process import Server

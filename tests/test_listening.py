@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from app.errors import StartupError
-from app.listening import Port, taken
+from app.server.listening import Port, taken
 from tests.process import free_port
 
 

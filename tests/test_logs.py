@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from app.logs import (
+from app.telemetry.logs import (
     MESSAGE_CHARACTERS,
     TRACE_CHARACTERS,
     JsonFormatter,

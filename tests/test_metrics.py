@@ -1,4 +1,4 @@
-from app.metrics import Metrics, labels
+from app.telemetry.metrics import Metrics, labels
 
 
 def test_nothing_is_shown_before_its_first_value() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from app.outlet import Outlet
-from app.standard_files import write
+from app.telemetry.outlet import Outlet
+from app.telemetry.standard_files import write
 from tests.process import eventually
 
 LINE = b"x" * 999 + b"\n"

@@ -11,7 +11,7 @@ import pytest
 from app import application, preflight
 from app.errors import StartupError
 from app.inference.loading import output_for
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from app.model.names import Task
 from app.settings import Settings
 from tests import tiny

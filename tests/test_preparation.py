@@ -19,12 +19,12 @@ import numpy as np
 import onnx
 import pytest
 
-from app import preparation
+from app.download import preparation
+from app.download.workspace import temporary_folder
 from app.errors import StartupError
-from app.inference.manifest import Manifest
-from app.inference.snapshot import candidates, digest, graph_file, graph_files, is_whole, roots
+from app.model.lookup.hub_cache import candidates, digest, graph_file, graph_files, is_whole, roots
+from app.model.manifest import Manifest
 from app.settings import Settings
-from app.workspace import temporary_folder
 from tests import tiny
 from tests.process import ROOT, Server, end, start, variables
 from tests.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
@@ -229,7 +229,7 @@ def test_what_a_killed_start_leaves_is_removed_by_the_next(folder: Path, tmp_pat
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = {"TMPDIR": str(temporary)}
-    script = "from app.workspace import temporary_folder as t\nwith t(): print(), input()"
+    script = "from app.download.workspace import temporary_folder as t\nwith t(): print(), input()"
     killed = start(
         [sys.executable, "-u", "-c", script], cwd=ROOT, env=variables(environment),
         stdin=subprocess.PIPE, stdout=subprocess.PIPE,
@@ -479,7 +479,7 @@ def test_a_model_is_found_by_its_name_alone_and_by_its_page(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tiny.build(tmp_path / "models/tests--small")
-    caplog.set_level(logging.INFO, "app.preparation")
+    caplog.set_level(logging.INFO, "app.download.preparation")
     for name in ("small", "https://huggingface.co/tests/small", "tests/small:latest"):
         with preparation.prepared(settings_for(tmp_path, model_id=name), OFFLINE) as (meant, _):
             assert (meant.model_id, meant.model_name) == (MODEL, MODEL)

@@ -12,19 +12,11 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from app import prove
 from app.errors import StartupError
-from app.inference.batch import TokenizedInput
-from app.inference.manifest import (
-    SCHEMA,
-    Graph,
-    Manifest,
-    ManifestError,
-    Padding,
-    Source,
-    file_digest,
-)
-from app.inference.plan import Wanted
-from app.inference.probes import Probes
+from app.inference.providers.plan import Wanted
+from app.model.batch import TokenizedInput
+from app.model.manifest import SCHEMA, Graph, Manifest, ManifestError, Padding, Source, file_digest
 from app.model.names import SENTENCE_EMBEDDING
+from app.proof.probes import Probes
 
 TABLE = np.random.default_rng(11).normal(size=(6, 4)).astype(np.float32)
 WORDS = {"[UNK]": 0, "sea": 1, "rain": 2, "train": 3, "song": 4, "old": 5}

@@ -280,7 +280,7 @@ def test_a_log_level_that_is_none_counts_as_info(tiny_model: Path) -> None:
     wait_taken(running)
     running.signal()
     output = running.output()
-    assert "WARN app.logs: the log level 'loud' is no filter; it counts as info" in output
+    assert "WARN app.telemetry.logs: the log level 'loud' is no filter; it counts as info" in output
     assert " INFO app.server: Ready" in output
 
 

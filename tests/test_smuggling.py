@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.api.middleware import MAX_HEADER_BYTES, MAX_HEADERS
+from app.api.http.middleware import MAX_HEADER_BYTES, MAX_HEADERS
 from tests.framing import LAST, READ, REFUSED, statuses
 from tests.process import Server
 

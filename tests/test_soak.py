@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.inference.batch import TokenizedInput
-from app.inference.probes import Probes
+from app.model.batch import TokenizedInput
+from app.proof.probes import Probes
 from tests.soak.client import Answer
 from tests.soak.plot import draw
 from tests.soak.record import Record, Sample, grown

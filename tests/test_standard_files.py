@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.standard_files import _never_wait, may_wait, may_wait_for_ever
+from app.telemetry.standard_files import _never_wait, may_wait, may_wait_for_ever
 
 
 def pipe(_: Path) -> list[int]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.tracing import TraceParent, read_trace_parent
+from app.telemetry.tracing import TraceParent, read_trace_parent
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 

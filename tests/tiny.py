@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from app.inference.batch import TokenizedInput
-from app.inference.manifest import (
+from app.model.batch import TokenizedInput
+from app.model.manifest import (
     GRAPH_FILE,
     PROBES_FILE,
     SCHEMA,
@@ -28,8 +28,6 @@ from app.inference.manifest import (
     Source,
     file_digest,
 )
-from app.inference.probes import Probes
-from app.inference.token_answers import kept
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
@@ -38,6 +36,8 @@ from app.model.names import (
     TASK_OUTPUTS,
     Task,
 )
+from app.proof.probes import Probes
+from app.proof.token_answers import kept
 from export.heads import graft
 from export.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights
 

@@ -9,18 +9,19 @@ import orjson
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api import openai, swagger, tokens, vertex
-from app.api.cohere import RerankDocuments
-from app.api.counting import failures_counted
-from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
-from app.api.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe, Service
-from app.api.model_name import ModelName
-from app.api.openapi import describe
-from app.api.operations import operations
-from app.api.paths import without_spare_slashes
-from app.api.scoring import Predict, Rerank
-from app.api.transport import header, respond
-from app.api.verb import Verb
+from app.api.docs import swagger
+from app.api.docs.openapi import describe
+from app.api.docs.operations import operations
+from app.api.http.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe, Service
+from app.api.http.paths import without_spare_slashes
+from app.api.http.transport import header, respond
+from app.api.verbs import openai, tei_tokenize, vertex
+from app.api.verbs.cohere import RerankDocuments
+from app.api.verbs.counting import failures_counted
+from app.api.verbs.model_name import ModelName
+from app.api.verbs.tei_embed import Embed, EmbedAll, EmbedSparse, Similarity
+from app.api.verbs.tei_score import Predict, Rerank
+from app.api.verbs.verb import Verb
 from app.model.names import Task
 
 
@@ -120,7 +121,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": Fixed(orjson.dumps(description))}),
         "/decode": _ask(
-            service, "decode", partial(failures_counted, service.metrics, tokens.decode)
+            service, "decode", partial(failures_counted, service.metrics, tei_tokenize.decode)
         ),
         "/health": health,
         "/info": _fixed(orjson.dumps(service.info)),
@@ -133,7 +134,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
             service, lambda body: verbs["/v1/rerank" if _has_documents(body) else "/rerank"]
         ),
         "/tokenize": _ask(
-            service, "tokenize", partial(failures_counted, service.metrics, tokens.tokenize)
+            service, "tokenize", partial(failures_counted, service.metrics, tei_tokenize.tokenize)
         ),
         "/v1/models": _fixed(openai.models(service.model_name, service.created)),
         "/vertex": envelope,

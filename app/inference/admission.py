@@ -19,9 +19,6 @@ from app.errors import (
     each,
     fault_of,
 )
-from app.inference.batch import TokenizedInput
-from app.inference.manifest import Route
-from app.inference.routing import Routing
 from app.inference.tokenization import (
     Direction,
     EncodeOptions,
@@ -33,6 +30,9 @@ from app.inference.tokenization import (
     require_ids,
 )
 from app.inference.turns import Turns
+from app.model.batch import TokenizedInput
+from app.model.manifest import Route
+from app.model.routing import Routing
 
 T = TypeVar("T")
 

@@ -15,22 +15,13 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidInput, ModelMismatch, ServiceError, fault_of
 from app.inference.admission import Admission, InputOptions
-from app.inference.batch import TokenizedInput
-from app.inference.job import Job
-from app.inference.manifest import Lexical, MultiVector
-from app.inference.postprocess import (
-    Scores,
-    SparseVector,
-    finish,
-    lexical,
-    require_finite,
-    scores,
-    sparse,
-)
+from app.inference.batching.job import Job
+from app.inference.batching.warm_up import WarmUp
+from app.inference.batching.worker import BatchWorker
 from app.inference.progress import UNTOLD, Progress
 from app.inference.tokenization import EncodingInput
-from app.inference.warm_up import WarmUp
-from app.inference.worker import BatchWorker
+from app.model.batch import TokenizedInput
+from app.model.manifest import Lexical, MultiVector
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
@@ -41,6 +32,7 @@ from app.model.names import (
     Activation,
     Task,
 )
+from app.model.vectors import Scores, SparseVector, finish, lexical, require_finite, scores, sparse
 
 T = TypeVar("T")
 

@@ -6,15 +6,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from app.errors import BackendFailed, OutOfMemory, StartupError
-from app.inference.acceptance import Proof, certificate_for, judge, require_quality
-from app.inference.batch import BatchLimits, largest, uneven
-from app.inference.manifest import PROBES_FILE, Manifest, ManifestError, Route
-from app.inference.plan import Plan, Wanted
-from app.inference.probes import Probes, ProbesError, require_width
-from app.inference.proof import replay_model
-from app.inference.session import Session, find_graph, limits_of, plans
+from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.session import Session, find_graph, limits_of, plans
 from app.inference.tokenization import Tokenization
+from app.inference.verdict import Proof, certificate_for, judge, require_quality
+from app.model.batch import BatchLimits, largest, uneven
+from app.model.manifest import PROBES_FILE, Manifest, ManifestError, Route
 from app.model.names import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TASK_OUTPUTS, PoolingChoice
+from app.proof.probes import Probes, ProbesError, require_width
+from app.proof.replay import replay_model
 
 logger = logging.getLogger(__name__)
 

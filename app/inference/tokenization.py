@@ -26,11 +26,11 @@ from app.errors import (
     TokenizationFailed,
     raise_first,
 )
-from app.inference import bounded
-from app.inference.batch import TokenizedInput
-from app.inference.manifest import TOKENIZER_FILE, Manifest, Route
-from app.inference.pair_text import PairText
 from app.inference.turns import Turns, sliced
+from app.model import bounded
+from app.model.batch import TokenizedInput
+from app.model.manifest import TOKENIZER_FILE, Manifest, Route
+from app.model.pair_text import PairText
 
 T = TypeVar("T")
 Direction = Literal["left", "right"]

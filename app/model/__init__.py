@@ -1,1 +1,1 @@
-"""The exported model: what server and export share. Needs NumPy at most."""
+"""The exported model: its folder, words and arrays. Shared with the export; NumPy at most."""

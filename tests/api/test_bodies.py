@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message
 
-from app.api.bodies import SMALL_BYTES, Bodies, BodyLimits, Share
-from app.api.endpoints import Service
-from app.api.transport import WHOLE_BYTES
+from app.api.http.byte_budget import SMALL_BYTES, Bodies, BodyLimits, Share
+from app.api.http.endpoints import Service
+from app.api.http.transport import WHOLE_BYTES
 from app.errors import Overloaded
 from tests.api.conftest import MakeKind
 from tests.asgi import JSON, make_scope, post
@@ -168,9 +168,9 @@ def test_an_answer_is_the_same_in_any_number_of_parts(
         app = make_kind(kind)
         with monkeypatch.context() as patch:
             whole = post(app, path, body)
-            patch.setattr("app.api.verb.GROUP_NUMBERS", 1)
-            patch.setattr("app.api.embedding.ENTRIES_AT_ONCE", 1)
-            patch.setattr("app.api.scoring.SCORES_AT_ONCE", 1)
+            patch.setattr("app.api.verbs.verb.GROUP_NUMBERS", 1)
+            patch.setattr("app.api.verbs.tei_embed.ENTRIES_AT_ONCE", 1)
+            patch.setattr("app.api.verbs.tei_score.SCORES_AT_ONCE", 1)
             parted = post(app, path, body)
         assert whole.status == 200
         assert parted.text == whole.text

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api import body
-from app.api.embedding import EMBED
-from app.api.openai import EMBEDDINGS
+from app.api.body import reader
+from app.api.verbs.openai import EMBEDDINGS
+from app.api.verbs.tei_embed import EMBED
 from app.errors import MalformedBody, MistypedBody
 
 DEFAULTS: dict[str, Any] = {
@@ -38,7 +38,7 @@ DEFAULTS: dict[str, Any] = {
     ],
 )
 def test_the_shapes_of_an_input(content: bytes, inputs: list[Any], is_batch: bool) -> None:
-    assert body.read(b'{"inputs":%b}' % content, EMBED)["inputs"] == (inputs, is_batch)
+    assert reader.read(b'{"inputs":%b}' % content, EMBED)["inputs"] == (inputs, is_batch)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_shapes_of_an_input(content: bytes, inputs: list[Any], is_batch: boo
 )
 def test_bad_syntax_in_place_of_the_object_is_400(content: bytes, words: str) -> None:
     with pytest.raises(MalformedBody, match=words) as caught:
-        body.read(content, EMBED)
+        reader.read(content, EMBED)
     str(caught.value).encode()  # it is the answer
 
 
@@ -64,7 +64,7 @@ def test_bad_syntax_in_place_of_the_object_is_400(content: bytes, words: str) ->
 )  # fmt: skip
 def test_other_inputs_match_no_variant(content: bytes) -> None:
     with pytest.raises(MistypedBody) as caught:
-        body.read(b'{"inputs":%b}' % content, EMBED)
+        reader.read(b'{"inputs":%b}' % content, EMBED)
     assert str(caught.value).startswith(
         "Failed to deserialize the JSON body into the target type: inputs: "
         "data did not match any variant of untagged enum Input at line 1 column "
@@ -93,7 +93,7 @@ def test_other_inputs_match_no_variant(content: bytes) -> None:
     ],
 )  # fmt: skip
 def test_what_is_accepted(content: bytes, found: dict[str, Any]) -> None:
-    assert body.read(content, EMBED) == {"inputs": (["a"], False), **DEFAULTS, **found}
+    assert reader.read(content, EMBED) == {"inputs": (["a"], False), **DEFAULTS, **found}
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_is_accepted(content: bytes, found: dict[str, Any]) -> None:
 )
 def test_what_is_no_json_is_400(content: bytes, detail: str) -> None:
     with pytest.raises(MalformedBody) as caught:
-        body.read(content, EMBED)
+        reader.read(content, EMBED)
     assert str(caught.value).startswith(f"Failed to parse the request body as JSON: {detail}")
 
 
@@ -182,7 +182,7 @@ def test_what_is_no_json_is_400(content: bytes, detail: str) -> None:
 )  # fmt: skip
 def test_what_has_another_shape_is_422(content: bytes, detail: str) -> None:
     with pytest.raises(MistypedBody) as caught:
-        body.read(content, EMBED)
+        reader.read(content, EMBED)
     text = "Failed to deserialize the JSON body into the target type: "
     assert str(caught.value).startswith(text + detail)
 
@@ -200,39 +200,39 @@ def test_what_has_another_shape_is_422(content: bytes, detail: str) -> None:
 )  # fmt: skip
 def test_openai_s_body_has_its_own_fields(content: bytes, detail: str) -> None:
     with pytest.raises(MistypedBody, match="target type") as caught:
-        body.read(content, EMBEDDINGS)
+        reader.read(content, EMBEDDINGS)
     assert f": {detail}" in str(caught.value)
 
 
 def test_numbers_of_any_field_are_read_as_serde_reads_them() -> None:
     content = b'{"input":"a","input_type":{"a":-0,"b":99999999999999999999,"c":0}}'
-    found = body.read(content, EMBEDDINGS)["input_type"]
+    found = reader.read(content, EMBEDDINGS)["input_type"]
     assert repr(found) == "{'a': -0.0, 'b': 1e+20, 'c': 0}"
 
 
 def test_text_that_looks_like_a_fault_is_only_text() -> None:
     content = b'{"inputs":["\\"inputs\\": -0 NaN {[", "inputs", "2021-01-02"]}'
-    assert body.read(content, EMBED)["inputs"][0][1:] == ["inputs", "2021-01-02"]
+    assert reader.read(content, EMBED)["inputs"][0][1:] == ["inputs", "2021-01-02"]
 
 
 def test_a_large_malformed_body_is_refused_without_delay() -> None:
     numbers = b",".join(b"%d" % random.randrange(30_000) for _ in range(300_000))
     with pytest.raises(MalformedBody, match="EOF while parsing a list"):
-        body.read(b'{"inputs":[' + numbers, EMBED)
+        reader.read(b'{"inputs":[' + numbers, EMBED)
 
 
 def test_a_hundred_thousand_fields_that_nobody_knows_are_passed_over() -> None:
     fields = b"".join(b'"%x":%d,' % (number, number) for number in range(100_000))
-    assert body.read(b"{%b}" % (fields + b'"inputs":"a"'), EMBED)["inputs"] == (["a"], False)
+    assert reader.read(b"{%b}" % (fields + b'"inputs":"a"'), EMBED)["inputs"] == (["a"], False)
     twice = b'{"inputs":"a",%b"inputs":"b"}' % fields
     with pytest.raises(MistypedBody, match="duplicate field `inputs`"):
-        body.read(twice, EMBED)
+        reader.read(twice, EMBED)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
 def test_any_bytes_are_read_or_refused(content: bytes) -> None:
     with contextlib.suppress(MalformedBody, MistypedBody):
-        body.read(content, EMBED)
+        reader.read(content, EMBED)
 
 
 @given(
@@ -247,12 +247,12 @@ def test_any_bytes_are_read_or_refused(content: bytes) -> None:
 )
 def test_any_json_is_read_or_refused(value: Any, name: str) -> None:
     with contextlib.suppress(MalformedBody, MistypedBody):
-        body.read(json.dumps({"inputs": "a", name: value}).encode(), EMBED)
+        reader.read(json.dumps({"inputs": "a", name: value}).encode(), EMBED)
 
 
 @pytest.mark.parametrize(
     "tail", [b' "inputs":NaN', b' "inputs":' + b"[" * 100_000], ids=["constant", "brackets"]
 )
 def test_a_key_behind_the_value_is_not_looked_at(tail: bytes) -> None:
-    alone = body.read(b'{"inputs":"a"}', EMBED)
-    assert body.read(b'{"inputs":"a"}' + tail, EMBED) == alone
+    alone = reader.read(b'{"inputs":"a"}', EMBED)
+    assert reader.read(b'{"inputs":"a"}' + tail, EMBED) == alone

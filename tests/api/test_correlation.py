@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
-from app.logs import JsonFormatter
+from app.api.http.endpoints import Service
+from app.telemetry.logs import JsonFormatter
 from tests.asgi import JSON, post, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]

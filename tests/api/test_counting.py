@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
+from app.api.http.endpoints import Service
 from tests.api.conftest import MakeKind
 from tests.asgi import post, request
 
@@ -182,7 +182,7 @@ def test_overload_and_a_failing_run_are_counted(
     with service.engine.admission.permits.taken(1):
         assert post(app, "/embed", {"inputs": ["a", "b"]}).status == 429
     assert "te_embed_count" not in metrics(app)
-    monkeypatch.setattr("app.inference.session.Session.run", lambda *_: 1 / 0)
+    monkeypatch.setattr("app.inference.providers.session.Session.run", lambda *_: 1 / 0)
     assert post(app, "/embed", {"inputs": "a"}).status == 424
     found = metrics(app)
     assert found['te_request_failure{err="overloaded"}'] == 1

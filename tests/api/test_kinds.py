@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
+from app.api.http.endpoints import Service
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import Reply, post, request
@@ -239,7 +239,7 @@ def test_a_score_that_is_no_number_is_an_error(
         del self
         return {name: np.full((len(batch.input_ids), 3), np.nan, np.float32) for name in outputs}
 
-    monkeypatch.setattr("app.inference.session.Session.run", run)
+    monkeypatch.setattr("app.inference.providers.session.Session.run", run)
     reply = post(app, path, {**body, "raw_scores": raw})
     assert refused(reply, 424, "Backend", "Backend error: the score of input 0 is not finite")
 

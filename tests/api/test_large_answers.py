@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp, Message
 
-from app.api import body
-from app.api.endpoints import Service
-from app.api.fields import Shape
-from app.api.transport import WHOLE_BYTES, beginning, in_turn, respond_in_parts
-from app.api.verb import GROUP_NUMBERS, groups, joined, numpy_json
+from app.api.body import reader
+from app.api.http.endpoints import Service
+from app.api.http.transport import WHOLE_BYTES, beginning, in_turn, respond_in_parts
+from app.api.shapes.fields import Shape
+from app.api.verbs.verb import GROUP_NUMBERS, groups, joined, numpy_json
 from app.errors import ClientGone
 from tests.api.conftest import MakeKind
 from tests.asgi import JSON, make_scope, post, request, send_request
@@ -173,15 +173,15 @@ def test_others_have_their_turns_while_a_large_body_is_read(
 ) -> None:
     app = make_kind("embedding")
     begun, go_on = threading.Event(), threading.Event()
-    real_read = body.read
+    real_read = reader.read
 
     def read(content: bytes, shape: Shape) -> dict[str, Any]:
         begun.set()
         assert go_on.wait(10), "nobody else had a turn"
         return real_read(content, shape)
 
-    monkeypatch.setattr(body, "read", read)
-    large = content % (b"a" * body.LARGE_BYTES)
+    monkeypatch.setattr(reader, "read", read)
+    large = content % (b"a" * reader.LARGE_BYTES)
 
     async def scenario() -> int:
         answer = asyncio.create_task(send_request(app, make_scope("POST", path, JSON), [large]))

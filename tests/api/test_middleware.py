@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.endpoints import Service
-from app.api.middleware import MAX_HEADER_BYTES, MAX_HEADERS, Browsers, wrap
-from app.api.transport import respond
+from app.api.http.endpoints import Service
+from app.api.http.middleware import MAX_HEADER_BYTES, MAX_HEADERS, Browsers, wrap
+from app.api.http.transport import respond
 from app.lifecycle import Lifecycle
-from app.metrics import Metrics
+from app.telemetry.metrics import Metrics
 from tests.asgi import make_scope, request, send_request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
-from app.api.model_name import MOST_REMEMBERED, ModelName
-from app.inference.manifest import Source
+from app.api.http.endpoints import Service
+from app.api.verbs.model_name import MOST_REMEMBERED, ModelName
+from app.model.manifest import Source
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import post

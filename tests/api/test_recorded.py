@@ -7,7 +7,7 @@ Status and text of a refused one are the same here, whole; the one exception has
 
 import pytest
 
-from app.api import body
+from app.api.body import reader
 from app.errors import UnreadableRequest
 from tests.api.conftest import MakeKind
 from tests.asgi import request
@@ -43,7 +43,7 @@ def test_null_alone_makes_a_difference() -> None:
     for one in REFUSED:
         if b"null" not in one.content:
             with pytest.raises(UnreadableRequest) as caught:
-                body.read(one.content, SHAPES[one.target])
+                reader.read(one.content, SHAPES[one.target])
             assert (caught.value.status, str(caught.value)) == (one.status, one.body)
 
 

@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from app.api import verb as verbs
-from app.api.embedding import Embed, EmbedAll
-from app.api.model_name import ModelName
-from app.api.openai import Embeddings
+from app.api.verbs import verb as verbs
+from app.api.verbs.model_name import ModelName
+from app.api.verbs.openai import Embeddings
+from app.api.verbs.tei_embed import Embed, EmbedAll
 from app.inference.engine import Computed, Timings
 
 TIMINGS = Timings(0.0, 0.0, 0.0)

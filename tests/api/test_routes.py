@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
-from app.api.verb import numpy_json
+from app.api.http.endpoints import Service
+from app.api.verbs.verb import numpy_json
 from app.errors import BackendFailed, StartupError
 from tests import tiny
 from tests.asgi import JSON, make_scope, post, request, send_request

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
-from app.inference.manifest import CHATTING, Manifest
-from app.inference.pair_text import PairText
+from app.api.http.endpoints import Service
+from app.model.manifest import CHATTING, Manifest
 from app.model.names import Activation, Task
+from app.model.pair_text import PairText
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import post, request

@@ -13,16 +13,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.api import body, runs, streaming, tree
-from app.api.capture import capture
-from app.api.embedding import EMBED, SIMILARITY
-from app.api.faults import Fault, refusal
-from app.api.fields import Misfit, Shape
-from app.api.openai import EMBEDDINGS
-from app.api.scanner import Scanner
-from app.api.scoring import PREDICT, RERANK
-from app.api.tokens import DECODE, TOKENIZE
-from app.api.vertex import VERTEX
+from app.api.body import reader, runs, streaming, tree
+from app.api.body.capture import capture
+from app.api.body.scanner import Scanner
+from app.api.shapes.faults import Fault, refusal
+from app.api.shapes.fields import Misfit, Shape
+from app.api.verbs.openai import EMBEDDINGS
+from app.api.verbs.tei_embed import EMBED, SIMILARITY
+from app.api.verbs.tei_score import PREDICT, RERANK
+from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
+from app.api.verbs.vertex import VERTEX
 from app.errors import MalformedBody, MistypedBody, UnreadableRequest
 from tests.fuzz import reading
 from tests.fuzz.test_generated import bodies
@@ -33,7 +33,7 @@ INPUT = "data did not match any variant of untagged enum Input"
 def said(content: bytes, shape: Shape) -> tuple[int, str] | None:
     """The status and the detail of a refusal; None of a body that is read."""
     try:
-        body.read(content, shape)
+        reader.read(content, shape)
     except UnreadableRequest as error:
         return error.status, str(error).split(": ", 1)[1]
     return None
@@ -108,9 +108,9 @@ def test_what_tei_takes_as_well(shape: Shape, content: bytes) -> None:
 
 def test_a_variant_as_an_object_and_structs_as_arrays_have_their_values() -> None:
     by_name = {"inputs": "a", "truncation_direction": {"Left": None}}
-    assert body.read(json.dumps(by_name).encode(), EMBED)["truncation_direction"] == "left"
+    assert reader.read(json.dumps(by_name).encode(), EMBED)["truncation_direction"] == "left"
     by_place = b'{"inputs":["a",["b","c"]],"parameters":[true,"Left","query"]}'
-    assert body.read(by_place, SIMILARITY) == {
+    assert reader.read(by_place, SIMILARITY) == {
         "inputs": {"source_sentence": "a", "sentences": ["b", "c"]},
         "parameters": {"truncate": True, "truncation_direction": "left", "prompt_name": "query"},
     }
@@ -147,7 +147,7 @@ def test_an_instance_is_read_in_alphabetical_order(instance: Any, message: str) 
 )
 def test_an_instance_in_another_form(instance: Any) -> None:
     found = tree.read(instance, EMBED)
-    assert found == body.read(b'{"inputs":"a","truncation_direction":"Left"}', EMBED)
+    assert found == reader.read(b'{"inputs":"a","truncation_direction":"Left"}', EMBED)
 
 
 # What is repeated to make a body cost as much as it can.
@@ -279,13 +279,13 @@ def test_any_bytes_are_read_or_refused_and_nothing_else(content: bytes, shape: S
 
 
 @pytest.mark.parametrize(
-    ("spare", "elsewhere"), [(0, False), (body.DOUBTFUL_BYTES, True), (body.LARGE_BYTES, True)]
+    ("spare", "elsewhere"), [(0, False), (reader.DOUBTFUL_BYTES, True), (reader.LARGE_BYTES, True)]
 )
 def test_others_have_their_turns_while_a_doubtful_body_is_read(spare: int, elsewhere: bool) -> None:
     content = b'{"inputs":"a","x":[-0,"%b"]}' % (b"a" * spare)
 
     async def made_on() -> int:
-        return await body.in_turns(content, EMBED, lambda _: threading.get_ident())
+        return await reader.in_turns(content, EMBED, lambda _: threading.get_ident())
 
     assert (asyncio.run(made_on()) != threading.get_ident()) == elsewhere
 
@@ -300,7 +300,7 @@ def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
 ) -> None:
     """It would make a hundred thousand objects in one call, and nobody else would run meanwhile."""
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("orjson was given it"))
-    assert body.read(content, shape) == shape.read(json.loads(content))
+    assert reader.read(content, shape) == shape.read(json.loads(content))
 
 
 @pytest.mark.parametrize("content", [ARRAYS, ARRAYS[:-2]])
@@ -314,7 +314,7 @@ def test_no_garbage_is_looked_for_while_a_large_body_is_read(content: bytes) -> 
     gc.callbacks.append(note)
     try:
         with contextlib.suppress(UnreadableRequest):
-            asyncio.run(body.in_turns(content, EMBED, dict))
+            asyncio.run(reader.in_turns(content, EMBED, dict))
     finally:
         gc.callbacks.remove(note)
     assert 2 not in started

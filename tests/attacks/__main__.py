@@ -16,7 +16,7 @@ from datetime import date
 from itertools import chain
 from pathlib import Path
 
-from app.inference import machine
+from app.inference.providers import machine
 from export.default_model import DEFAULT_MODEL_ID
 from tests.attacks.attackers import ATTACKS, Attack, attacked
 from tests.attacks.bystander import Bystander

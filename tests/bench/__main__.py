@@ -18,7 +18,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from app.inference import repository
+from app.model.lookup import repository
 from export.default_model import DEFAULT_MODEL_ID
 from tests.bench.infinity import missing
 from tests.bench.report import PAGE, draw, insert

@@ -9,11 +9,11 @@ from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
-from app.inference.batch import TokenizedInput, collate, in_order
-from app.inference.manifest import Manifest
-from app.inference.plan import Wanted
-from app.inference.session import Session, plans
+from app.inference.providers.plan import Wanted
+from app.inference.providers.session import Session, plans
 from app.inference.tokenization import Tokenization
+from app.model.batch import TokenizedInput, collate, in_order
+from app.model.manifest import Manifest
 from app.model.names import SENTENCE_EMBEDDING, DtypeChoice
 from tests.bench.rate import Rate
 

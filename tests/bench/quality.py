@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference import machine
-from app.inference.agreement import Agreement
-from app.inference.comparison import Answers, compare_vectors
+from app.inference.providers import machine
+from app.proof.bounds import Agreement
+from app.proof.compare import Answers, compare_vectors
 from export.default_model import DEFAULT_MODEL_ID, installed
 from tests.bench.load import BULK_ROWS, get, post, serving
 from tests.bench.report import PAGE, insert

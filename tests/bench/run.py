@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference import machine, repository
-from app.inference.manifest import Manifest
+from app.inference.providers import machine
+from app.model.lookup import repository
+from app.model.manifest import Manifest
 from export.default_model import DEFAULT_MODEL_ID, installed
 from tests.bench.bare import Bare, Kind
 from tests.bench.infinity import THEIRS, infinity, version

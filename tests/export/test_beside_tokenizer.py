@@ -8,7 +8,7 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, normalizers
 
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from export import beside_tokenizer, from_onnx, probes
 from export.errors import ExportError
 from export.from_onnx import Preparation

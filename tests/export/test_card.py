@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from app.inference.manifest import Certificate, Manifest
+from app.model.manifest import Certificate, Manifest
 from export import card
 from tests import tiny
 

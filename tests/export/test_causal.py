@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from export import chats, checkpoint, from_onnx, pipeline
 from export.errors import ExportError
 from export.from_onnx import Preparation

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.inference.manifest import PROBES_FILE, Certificate, Manifest
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE, Certificate, Manifest
 from app.model.names import Dtype, Task
+from app.proof.probes import Probes
 from export import prove
 from export.check import Checked
 from export.check import check as check_folder

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.inference.manifest import Padding
+from app.model.manifest import Padding
 from export import checkpoint
 from export.errors import ExportError
 from export.layers import Head

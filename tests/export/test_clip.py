@@ -12,9 +12,9 @@ import transformers
 from sentence_transformers import SentenceTransformer
 from tokenizers import pre_tokenizers
 
-from app.inference.agreement import is_proved
-from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE, Manifest
+from app.proof.bounds import is_proved
+from app.proof.probes import Probes
 from export import checkpoint as checkpoints
 from export import pipeline
 from export.errors import ExportError

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
 from app.application import build, create_app
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from app.settings import Settings
 from export import checkpoint, pipeline
 from export.errors import ExportError

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from app.inference import repository
-from app.inference.manifest import Manifest
+from app.model.lookup import repository
+from app.model.manifest import Manifest
 from export import pipeline
 from export.request import Request
 

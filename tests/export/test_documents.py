@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference import bounded
+from app.model import bounded
 from export.documents import Document, read_json
 from export.errors import ExportError
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.inference.manifest import Padding
+from app.model.manifest import Padding
 from export.checkpoint import Checkpoint
 from export.errors import ExportError
 from export.fingerprint import fingerprint

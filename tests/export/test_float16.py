@@ -14,11 +14,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from app.errors import StartupError
 from app.inference import loading
-from app.inference.batch import Batch, TokenizedInput, collate
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.manifest import Graph, Manifest, Padding
-from app.inference.plan import Plan, Wanted
-from app.inference.probes import Probes
+from app.inference.providers.plan import Plan, Wanted
+from app.model.batch import Batch, TokenizedInput, collate
+from app.model.manifest import Graph, Manifest, Padding
+from app.proof.probes import Probes
 from export import attention, card, float16, halves, packing, pipeline, trial
 from export.cpu_session import CpuSession
 from export.graph_reading import lift_constants
@@ -361,7 +361,7 @@ def test_a_packed_graph_that_gives_other_answers_is_not_served(
 
 
 def seal(folder: Path) -> None:
-    from app.inference.manifest import file_digest
+    from app.model.manifest import file_digest
 
     manifest = Manifest.read(folder)
     files = {name: file_digest(folder / name) for name in manifest.files}

@@ -12,10 +12,10 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
-from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.probes import Probes
+from app.api.http.endpoints import Service
+from app.model.manifest import PROBES_FILE, Manifest
 from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
+from app.proof.probes import Probes
 from export import from_onnx
 from export.errors import ExportError
 from export.from_onnx import Preparation

@@ -12,11 +12,11 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
+from app.api.http.endpoints import Service
 from app.errors import StartupError
-from app.inference.manifest import GRAPH_FILE, PROBES_FILE, Manifest
-from app.inference.probes import Probes
+from app.model.manifest import GRAPH_FILE, PROBES_FILE, Manifest
 from app.model.names import Dtype
+from app.proof.probes import Probes
 from export import from_onnx
 from export.errors import ExportError
 from export.from_onnx import Preparation

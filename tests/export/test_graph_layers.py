@@ -11,9 +11,9 @@ import torch
 from safetensors.torch import save_file
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
-from app.inference import snapshot
-from app.inference.manifest import Manifest
+from app.api.http.endpoints import Service
+from app.model.lookup import hub_cache
+from app.model.manifest import Manifest
 from export import from_onnx, safetensors_file
 from export.errors import ExportError
 from export.from_onnx import Preparation
@@ -61,10 +61,10 @@ def test_other_weights_are_another_vector_space_and_prepared_anew(tmp_path: Path
     folder = with_dense(tmp_path / "m")
     first = Manifest.read(prepare(folder)).fingerprint
     graph = folder / "onnx/model.onnx"
-    digest = snapshot.digest(folder, graph)
+    digest = hub_cache.digest(folder, graph)
     others = LINEAR | {"linear.bias": torch.ones(len(BIAS))}
     save_file(others, folder / "2_Dense/model.safetensors")
-    assert snapshot.digest(folder, graph) != digest
+    assert hub_cache.digest(folder, graph) != digest
     (folder / "models").rename(tmp_path / "before")
     assert Manifest.read(prepare(folder)).fingerprint != first
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from sentence_transformers.sparse_encoder import modules as sparse_modules
 
-from app.inference.manifest import GRAPH_FILE
+from app.model.manifest import GRAPH_FILE
 from app.model.names import (
     LOGITS,
     POOLED_OUTPUTS,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from tests import hub as hubs
 from tests.hub import COMMIT
 

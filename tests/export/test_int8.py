@@ -14,15 +14,15 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from app.api.endpoints import Service
+from app.api.http.endpoints import Service
 from app.errors import StartupError
 from app.inference.admission import InputOptions
-from app.inference.batch import TokenizedInput, collate
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.manifest import Graph, Manifest, Padding
-from app.inference.plan import Plan, Wanted
-from app.inference.probes import Probes
-from app.inference.session import Session
+from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.session import Session
+from app.model.batch import TokenizedInput, collate
+from app.model.manifest import Graph, Manifest, Padding
+from app.proof.probes import Probes
 from export import card, check, int8, pipeline
 from export.errors import ExportError
 from export.fingerprint import lossy

@@ -14,7 +14,7 @@ from safetensors.torch import load_file
 from sentence_transformers import CrossEncoder
 
 from app.application import build, create_app
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from app.model.names import Task
 from app.settings import Settings
 from export import checkpoint as checkpoints

@@ -14,7 +14,7 @@ import torch
 import transformers
 from sentence_transformers import SentenceTransformer
 
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from tests import hub as hubs
 from tests.export.layouts import LAYOUTS
 from tests.hub import COMMIT, Hub

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
 from app.application import build, create_app
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from app.settings import Settings
 from export import checkpoint as checkpoints
 from export import pipeline

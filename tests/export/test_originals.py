@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.inference.agreement import WORST_COSINE, is_proved
-from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE, Manifest
+from app.proof.bounds import WORST_COSINE, is_proved
+from app.proof.probes import Probes
 from export import original, originals, pipeline
 from export.errors import ExportError
 from export.request import Request

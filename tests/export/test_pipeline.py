@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.inference.agreement import WORST_COSINE
-from app.inference.manifest import PROBES_FILE, GraphNames, Manifest
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE, GraphNames, Manifest
+from app.proof.bounds import WORST_COSINE
+from app.proof.probes import Probes
 from export import convert, heads, pipeline
 from export.errors import ExportError
 from export.layers import Head

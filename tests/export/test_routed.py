@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 from app import prove
 from app.application import build, create_app
 from app.errors import StartupError
-from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.plan import Wanted
-from app.inference.probes import Probes
+from app.inference.providers.plan import Wanted
+from app.model.manifest import PROBES_FILE, Manifest
+from app.proof.probes import Probes
 from app.settings import Settings
 from export import from_onnx, pipeline
 from export.errors import ExportError

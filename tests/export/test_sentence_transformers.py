@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from sentence_transformers import SentenceTransformer
 
-from app.inference.agreement import WORST_COSINE
-from app.inference.manifest import PROBES_FILE, TOKENIZER_FILE, Manifest
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE, TOKENIZER_FILE, Manifest
 from app.model.names import PoolingMode
+from app.proof.bounds import WORST_COSINE
+from app.proof.probes import Probes
 from export import pipeline
 from export.errors import ExportError
 from export.request import Request

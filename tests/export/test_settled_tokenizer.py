@@ -9,8 +9,8 @@ import pytest
 import transformers
 from tokenizers import Tokenizer, processors
 
-from app.inference.agreement import is_proved
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
+from app.proof.bounds import is_proved
 from export import checkpoint as checkpoints
 from export import from_onnx, original, pipeline, probes, settled_tokenizer
 from export.errors import ExportError

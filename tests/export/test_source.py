@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference import snapshot
+from app.model.lookup import hub_cache
 from export import default_model, source
 from export.errors import ExportError
 
@@ -60,7 +60,7 @@ def test_hub_cache_folder_cannot_lead_elsewhere(tmp_path: Path) -> None:
     (folder / "refs/main").write_text("../../elsewhere")
     with pytest.raises(ExportError, match="holds no snapshot of revision 'main'"):
         source.locate(str(folder), None)
-    assert snapshot.candidates("org/name", None, [tmp_path]) == []
+    assert hub_cache.candidates("org/name", None, [tmp_path]) == []
 
 
 def test_hub_cache_folder_without_the_revision(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from app.inference.manifest import GRAPH_FILE, Lexical, Manifest, MultiVector
+from app.model.manifest import GRAPH_FILE, Lexical, Manifest, MultiVector
 from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING, TOKEN_EMBEDDINGS
 from export import checkpoint, heads, pipeline, tensors, token_heads
 from export.errors import ExportError

@@ -11,11 +11,11 @@ import numpy as np
 import onnx
 import pytest
 
-from app.inference.batch import TokenizedInput, collate
 from app.inference.loading import LoadOptions, load
-from app.inference.manifest import Graph, Manifest, Padding
-from app.inference.plan import Wanted
-from app.inference.probes import Probes
+from app.inference.providers.plan import Wanted
+from app.model.batch import TokenizedInput, collate
+from app.model.manifest import Graph, Manifest, Padding
+from app.proof.probes import Probes
 from export import attention, pipeline, trial, unpadded
 from export.cpu_session import CpuSession
 from export.request import Request

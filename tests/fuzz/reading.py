@@ -4,16 +4,16 @@ import json
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from app.api import body, streaming
-from app.api.cohere import RerankDocuments
-from app.api.embedding import Embed, EmbedAll, EmbedSparse, Similarity
-from app.api.fields import Shape
-from app.api.model_name import ModelName
-from app.api.openai import Embeddings
-from app.api.scoring import Predict, Rerank
-from app.api.tokens import DECODE, TOKENIZE
-from app.api.verb import Verb
-from app.api.vertex import VERTEX
+from app.api.body import reader, streaming
+from app.api.shapes.fields import Shape
+from app.api.verbs.cohere import RerankDocuments
+from app.api.verbs.model_name import ModelName
+from app.api.verbs.openai import Embeddings
+from app.api.verbs.tei_embed import Embed, EmbedAll, EmbedSparse, Similarity
+from app.api.verbs.tei_score import Predict, Rerank
+from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
+from app.api.verbs.verb import Verb
+from app.api.verbs.vertex import VERTEX
 from app.errors import InvalidInput, MalformedBody, MistypedBody, UnreadableRequest
 from tests import tiny
 
@@ -40,7 +40,7 @@ def check(content: bytes) -> None:
 
 def check_shape(content: bytes, shape: Shape) -> None:
     """The fast reading and the exact one come to the same values and types, or the same words."""
-    fast, exact = _outcome(body.read, content, shape), _outcome(_exact, content, shape)
+    fast, exact = _outcome(reader.read, content, shape), _outcome(_exact, content, shape)
     assert typed(fast) == typed(exact), f"{shape.name}: {fast!r}, but exactly {exact!r}"
     if type(fast) is dict:
         assert fast.keys() == shape.fields.keys()
@@ -48,7 +48,7 @@ def check_shape(content: bytes, shape: Shape) -> None:
 
 def check_verb(content: bytes, verb: Verb) -> None:
     """The typed fields make a request, and what any of them says can be answered."""
-    values = _outcome(body.read, content, verb.shape)
+    values = _outcome(reader.read, content, verb.shape)
     if isinstance(values, UnreadableRequest):
         return
     request = verb.build(values)

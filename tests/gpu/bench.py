@@ -17,11 +17,11 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference import repository
-from app.inference.batch import Batch, TokenizedInput, blank, collate
-from app.inference.manifest import Manifest
-from app.inference.plan import Wanted
-from app.inference.session import Session, plans
+from app.inference.providers.plan import Wanted
+from app.inference.providers.session import Session, plans
+from app.model.batch import Batch, TokenizedInput, blank, collate
+from app.model.lookup import repository
+from app.model.manifest import Manifest
 from app.model.names import TASK_OUTPUTS, DtypeChoice
 from app.prove import with_graphs
 from tests.bench.load import get, load

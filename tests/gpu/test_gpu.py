@@ -14,11 +14,12 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import OutOfMemory
-from app.inference import nvidia, repository, tensorrt
-from app.inference.batch import blank
-from app.inference.manifest import GRAPH_FILE, Manifest
-from app.inference.plan import Wanted
-from app.inference.session import Session, plans
+from app.inference.providers import cuda, tensorrt
+from app.inference.providers.plan import Wanted
+from app.inference.providers.session import Session, plans
+from app.model.batch import blank
+from app.model.lookup import repository
+from app.model.manifest import GRAPH_FILE, Manifest
 from app.model.names import TASK_OUTPUTS, DtypeChoice
 from app.prove import prove, with_graphs
 from tests.gpu import device
@@ -71,7 +72,7 @@ def embed(folder: Path, provider: str, *flags: str, dtype: str = "float32") -> N
 def test_the_certificate_is_that_of_float32(folder: Path) -> None:
     [certificate] = prove(folder, Wanted("cuda", "float32"))
     assert certificate.provider == "cuda"
-    assert certificate.machine == nvidia.describe(0)
+    assert certificate.machine == cuda.describe(0)
     assert certificate.worst_cosine >= 0.99999
     assert certificate.batch_cosine is not None
     assert certificate.batch_cosine >= 0.99999
@@ -127,7 +128,7 @@ def test_an_engine_is_built_once_and_gives_the_original_s_vectors(
 
 
 def test_two_devices_serve_the_cpu_s_vectors(folder: Path) -> None:
-    if (fault := nvidia.fault((0, 1))) is not None:
+    if (fault := cuda.fault((0, 1))) is not None:
         pytest.skip(fault)
     cosines = np.sum(embed(folder, "cuda", "--device-id", "0,1") * embed(folder, "cpu"), axis=1)
     assert cosines.min() >= 0.99999

@@ -15,13 +15,13 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, ServiceError
-from app.inference.batch import Batch, BatchLimits, TokenizedInput
-from app.inference.job import Job
-from app.inference.manifest import Padding
-from app.inference.runner_pool import RunOptions
-from app.inference.warm_up import WarmUp
-from app.inference.worker import BatchWorker
-from app.metrics import Metrics
+from app.inference.batching.job import Job
+from app.inference.batching.runner_pool import RunOptions
+from app.inference.batching.warm_up import WarmUp
+from app.inference.batching.worker import BatchWorker
+from app.model.batch import Batch, BatchLimits, TokenizedInput
+from app.model.manifest import Padding
+from app.telemetry.metrics import Metrics
 
 _sessions: list["SteeredSession"] = []
 PADDING = Padding(id=0, type_id=0, side="right")

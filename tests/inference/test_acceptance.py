@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from app.errors import StartupError
-from app.inference.acceptance import Proof, judge
-from app.inference.agreement import Agreement
-from app.inference.manifest import Certificate, Manifest
-from app.inference.plan import Plan
+from app.inference.providers.plan import Plan
+from app.inference.verdict import Proof, judge
+from app.model.manifest import Certificate, Manifest
+from app.proof.bounds import Agreement
 from tests import tiny
 
 BFLOAT16 = Plan("openvino", "bfloat16 was asked for", compute_dtype="bfloat16")

@@ -4,17 +4,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.inference.agreement import (
-    Agreement,
-    bound,
-    cost,
-    figure,
-    is_as_certified,
-    is_proved,
-    shortfall,
-)
-from app.inference.comparison import Answers, compare_logits, compare_vectors
 from app.model.names import Dtype, Task
+from app.proof.bounds import Agreement, bound, cost, figure, is_as_certified, is_proved, shortfall
+from app.proof.compare import Answers, compare_logits, compare_vectors
 
 Vectors = NDArray[np.float32]
 GOOD = Agreement(0.99991, 0.99998, 0.002, 0.9999, 0.99995, 0.99)

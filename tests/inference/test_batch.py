@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.inference.batch import (
+from app.model.batch import (
     RUN_COST,
     BatchLimits,
     TokenizedInput,
@@ -19,7 +19,7 @@ from app.inference.batch import (
     largest,
     uneven,
 )
-from app.inference.manifest import Padding
+from app.model.manifest import Padding
 from app.model.names import Side
 
 

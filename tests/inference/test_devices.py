@@ -10,18 +10,18 @@ import pytest
 from numpy.typing import NDArray
 from starlette.types import ASGIApp
 
-from app.api.endpoints import Service
+from app.api.http.endpoints import Service
 from app.errors import BackendFailed, DeviceLost
 from app.inference import loading
 from app.inference.admission import InputOptions
-from app.inference.batch import Batch, BatchLimits, TokenizedInput
+from app.inference.batching.runner_pool import RunOptions
+from app.inference.batching.worker import BatchWorker
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.plan import Plan, Wanted
-from app.inference.runner_pool import RunOptions
-from app.inference.session import Session
-from app.inference.worker import BatchWorker
-from app.metrics import Metrics
+from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.session import Session
+from app.model.batch import Batch, BatchLimits, TokenizedInput
 from app.model.names import SENTENCE_EMBEDDING
+from app.telemetry.metrics import Metrics
 from tests import tiny
 from tests.inference.steering import PADDING, SteeredSession, submit, submit_inputs
 from tests.process import eventually

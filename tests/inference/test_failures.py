@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import BackendFailed, DeviceLost, OutOfMemory
-from app.inference.failures import backend_failure
+from app.inference.providers.ort_errors import backend_failure
 from tests.process import ROOT
 
 NODE = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running "

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, DeviceLost, OutOfMemory
-from app.inference.batch import Batch, BatchLimits, TokenizedInput
-from app.inference.runner_pool import RunOptions
-from app.inference.worker import BatchWorker
-from app.metrics import Metrics
+from app.inference.batching.runner_pool import RunOptions
+from app.inference.batching.worker import BatchWorker
+from app.model.batch import Batch, BatchLimits, TokenizedInput
+from app.telemetry.metrics import Metrics
 from tests.inference.steering import (
     PADDING,
     Bench,

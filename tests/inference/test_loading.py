@@ -11,13 +11,15 @@ import onnx
 import pytest
 
 from app.errors import OutOfMemory, StartupError
-from app.inference import bounded, loading, machine
-from app.inference.batch import Batch, TokenizedInput
+from app.inference import loading
 from app.inference.loading import LoadedModel, LoadOptions, load, output_for
-from app.inference.manifest import Certificate, Manifest
-from app.inference.plan import Plan, Wanted
-from app.inference.probes import Probes
-from app.inference.session import Session
+from app.inference.providers import machine
+from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.session import Session
+from app.model import bounded
+from app.model.batch import Batch, TokenizedInput
+from app.model.manifest import Certificate, Manifest
+from app.proof.probes import Probes
 from tests import tiny
 
 

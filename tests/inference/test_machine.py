@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference import machine
+from app.inference.providers import machine
 
 
 def lay_out(root: Path, files: dict[str, str]) -> Path:

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from app.inference import bounded
-from app.inference.manifest import FILE_NAME, Manifest, ManifestError
-from app.inference.pair_text import PairText
+from app.model import bounded
+from app.model.manifest import FILE_NAME, Manifest, ManifestError
+from app.model.pair_text import PairText
 from tests import tiny
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference.model_names import Meant, Places, UnknownName, near, understand
+from app.model.lookup.model_ids import Meant, Places, UnknownName, near, understand
 from tests import tiny
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"

@@ -1,6 +1,6 @@
 import pytest
 
-from app.inference.pair_text import PairText
+from app.model.pair_text import PairText
 
 PLAIN = PairText("<", "|", ">")
 

@@ -8,16 +8,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, NotFinite
-from app.inference.postprocess import (
-    cosines,
-    finish,
-    lexical,
-    ranking,
-    require_finite,
-    scores,
-    sparse,
-)
 from app.model.names import Activation
+from app.model.vectors import cosines, finish, lexical, ranking, require_finite, scores, sparse
 
 ROWS = np.array([[3.0, 4.0, 12.0], [0.0, 2.0, 0.0]], np.float32)
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference import priority
-from app.inference.batch import Batch
-from app.inference.manifest import Manifest
-from app.inference.plan import Plan
-from app.inference.session import Session
+from app.inference.providers import priority
+from app.inference.providers.plan import Plan
+from app.inference.providers.session import Session
+from app.model.batch import Batch
+from app.model.manifest import Manifest
 from tests.inference.steering import SteeredSession, make_bench
 
 

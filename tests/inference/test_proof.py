@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from app.errors import BackendFailed
-from app.inference import archive
-from app.inference.agreement import figure, is_proved
-from app.inference.batch import Batch, BatchLimits
-from app.inference.manifest import PROBES_FILE, Manifest, Padding
-from app.inference.plan import Wanted
-from app.inference.postprocess import scores
-from app.inference.probes import Probes, ProbesError
-from app.inference.proof import replay, replay_model
-from app.inference.session import Session, plans
+from app.inference.providers.plan import Wanted
+from app.inference.providers.session import Session, plans
+from app.model import archive
+from app.model.batch import Batch, BatchLimits
+from app.model.manifest import PROBES_FILE, Manifest, Padding
 from app.model.names import Activation
+from app.model.vectors import scores
+from app.proof.bounds import figure, is_proved
+from app.proof.probes import Probes, ProbesError
+from app.proof.replay import replay, replay_model
 from tests import tiny
 
 ANY = BatchLimits(16384)

@@ -4,8 +4,8 @@ from dataclasses import replace
 import pytest
 
 from app.errors import StartupError
-from app.inference.plan import ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
-from app.inference.providers import candidates
+from app.inference.providers.choose import candidates
+from app.inference.providers.plan import ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
 from app.model.names import DtypeChoice, Provider, ProviderChoice, Task
 
 CPU, CUDA = ORT_NAMES["cpu"], ORT_NAMES["cuda"]

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference import repository
+from app.model.lookup import repository
 from tests import tiny
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from app.errors import InvalidInput
-from app.inference.manifest import Graph, Route
-from app.inference.routing import Routing
+from app.model.manifest import Graph, Route
+from app.model.routing import Routing
 
 APART = Graph("other.onnx", "float32", ("cpu",), ("input_ids",), ("other",))
 QUERY = Route("small", ("query",), "other", 512, special_tokens=False, graph=APART)

@@ -8,10 +8,10 @@ import onnxruntime
 import pytest
 
 from app.errors import BackendFailed, StartupError
-from app.inference.batch import TokenizedInput, collate
-from app.inference.manifest import Manifest
-from app.inference.plan import Plan
-from app.inference.session import Session
+from app.inference.providers.plan import Plan
+from app.inference.providers.session import Session
+from app.model.batch import TokenizedInput, collate
+from app.model.manifest import Manifest
 from tests import tiny
 from tests.process import eventually
 

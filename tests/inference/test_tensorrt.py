@@ -21,11 +21,12 @@ from hypothesis import strategies as st
 
 from app import prove
 from app.errors import BackendFailed, StartupError
-from app.inference import loading, nvidia, tensorrt
-from app.inference.batch import BatchLimits, blank, choose
+from app.inference import loading
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.plan import ORT_NAMES, Here, Plan, Wanted
-from app.inference.providers import candidates
+from app.inference.providers import cuda, tensorrt
+from app.inference.providers.choose import candidates
+from app.inference.providers.plan import ORT_NAMES, Here, Plan, Wanted
+from app.model.batch import BatchLimits, blank, choose
 from app.model.names import SENTENCE_EMBEDDING
 from app.settings import Settings
 from tests import process, tiny
@@ -175,7 +176,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
 def test_the_log_tells_of_a_build_that_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.INFO, "app.inference.tensorrt")
+    caplog.set_level(logging.INFO, "app.inference.providers.tensorrt")
     told = threading.Event()
     monkeypatch.setattr(tensorrt, "TOLD_EVERY_SECONDS", 0.01)
     monkeypatch.setattr(tensorrt.logger, "handle", lambda _: told.set())
@@ -244,8 +245,8 @@ class Claimed(onnxruntime.InferenceSession):  # type: ignore[misc]
 @pytest.fixture
 def claimed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(onnxruntime, "InferenceSession", Claimed)
-    monkeypatch.setattr(nvidia, "describe", lambda device: f"NVIDIA L4 {device} sm_89")
-    monkeypatch.setattr(nvidia, "cuda_version", lambda: "13.0")
+    monkeypatch.setattr(cuda, "describe", lambda device: f"NVIDIA L4 {device} sm_89")
+    monkeypatch.setattr(cuda, "cuda_version", lambda: "13.0")
     monkeypatch.setattr(tensorrt, "version", lambda: "10.16.1")
     monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
 

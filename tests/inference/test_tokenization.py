@@ -17,8 +17,6 @@ from app.errors import (
     StartupError,
     TokenizationFailed,
 )
-from app.inference.manifest import Manifest
-from app.inference.pair_text import PairText
 from app.inference.tokenization import (
     ENCODED_AT_ONCE,
     Direction,
@@ -26,7 +24,9 @@ from app.inference.tokenization import (
     EncodingInput,
     Tokenization,
 )
+from app.model.manifest import Manifest
 from app.model.names import POOLING_MASK
+from app.model.pair_text import PairText
 from tests import tiny
 
 LONG = "a b c d e " * 4  # 20 words; 22 tokens with the special ones, of 12 allowed

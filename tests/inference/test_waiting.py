@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.errors import ServiceError
-from app.inference.batch import RUN_COST, BatchLimits, TokenizedInput, ladder
-from app.inference.job import Job
-from app.inference.waiting import OLDEST_EVERY, Waiting
+from app.inference.batching.job import Job
+from app.inference.batching.queue import OLDEST_EVERY, Waiting
+from app.model.batch import RUN_COST, BatchLimits, TokenizedInput, ladder
 
 LIMITS = [
     BatchLimits(64),

@@ -14,10 +14,10 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed, DeviceLost, OutOfMemory
-from app.inference import warm_up
-from app.inference.batch import Batch
-from app.inference.runner_pool import RunOptions
-from app.inference.warm_up import WarmUp
+from app.inference.batching import warm_up
+from app.inference.batching.runner_pool import RunOptions
+from app.inference.batching.warm_up import WarmUp
+from app.model.batch import Batch
 from tests.inference.steering import PADDING, Bench, make_bench
 from tests.process import eventually
 

@@ -5,8 +5,8 @@ from typing import Any, get_args
 
 import pytest
 
-from app.inference import spellings
 from app.model import names
+from app.model.lookup import spellings
 from app.settings import Settings
 from tests.test_floors import APP, EXPORT
 

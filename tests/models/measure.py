@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from app.model.names import LOGITS, TASK_OUTPUTS, Dtype, Task
 from export import pipeline
 from export.request import Request

@@ -11,7 +11,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from tests.models.asked import Question
 from tests.process import Server
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import onnxruntime
 import pytest
 
-from app.inference import nvidia
+from app.inference.providers import cuda
 from tests.gpu import device
 from tests.process import ROOT
 
@@ -149,7 +149,7 @@ def test_onnxruntime_s_own_tensorrt_provider_never_falls_back(
         pytest.skip("there is a GPU here")
     compile_driver(tmp_path)
     compile_tensorrt(tmp_path)
-    for name in nvidia.LIBRARIES:
+    for name in cuda.LIBRARIES:
         compile_library(tmp_path / name, "tensorrt.c", f"-Wl,-soname,{name}")
     ran = subprocess.run(
         [sys.executable, "-m", "app", "--model-id", str(tiny_model), "--provider", "tensorrt"],

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from app.inference import machine
+from app.inference.providers import machine
 from tests import processor
 from tests.process import ROOT
 from tests.processor.sitecustomize import CPUINFO

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.inference import repository
-from app.inference.manifest import Manifest
+from app.model.lookup import repository
+from app.model.manifest import Manifest
 from app.model.names import Task
 from export.default_model import DEFAULT_MODEL_ID
 from tests import tiny

@@ -26,7 +26,7 @@ import numpy as np
 import uvloop
 from numpy.typing import NDArray
 
-from app.inference import machine
+from app.inference.providers import machine
 from export.default_model import DEFAULT_MODEL_ID
 from tests.bench.load import BULK_ROWS
 from tests.bench.report import insert

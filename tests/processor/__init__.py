@@ -6,7 +6,7 @@ compute what it does not: a run says at its end what it has shown, and what it h
 
 import os
 
-from app.inference import machine
+from app.inference.providers import machine
 from tests.processor.sitecustomize import CPUINFO, FLAGS
 
 NAME = os.environ.get("PROCESSOR", "")

@@ -1,8 +1,8 @@
 """Lets each Python process with this folder in PYTHONPATH see the processor named by PROCESSOR.
 
 Python imports a module of this name when it starts, so what a test starts sees what the test sees.
-The service knows nothing of it: once they are imported, what `app.inference.machine` reads is
-another text, and what `app.inference.openvino` finds is another device.
+The service knows nothing of it: once they are imported, what `app.inference.providers.machine` reads is
+another text, and what `app.inference.providers.openvino` finds is another device.
 """
 
 import os
@@ -61,9 +61,9 @@ def see(name: str) -> None:
     if name not in FLAGS:
         raise ValueError(f"PROCESSOR={name} is not known: choose from {', '.join(FLAGS)}")
     changes: Mapping[str, Callable[[Any], None]] = {
-        "app.inference.machine": lambda module: _read_another(module, name),
-        "app.inference.openvino": lambda module: _find_another(module, name),
-        "app.inference.session": _round_where_nothing_computes_in_bfloat16,
+        "app.inference.providers.machine": lambda module: _read_another(module, name),
+        "app.inference.providers.openvino": lambda module: _find_another(module, name),
+        "app.inference.providers.session": _round_where_nothing_computes_in_bfloat16,
     }
     sys.meta_path.insert(0, _Changing(changes))
 
@@ -99,7 +99,7 @@ def _round_where_nothing_computes_in_bfloat16(session: Any) -> None:
     """
     import numpy as np
 
-    from app.inference import machine
+    from app.inference.providers import machine
 
     if machine.computes_bfloat16(CPUINFO):
         return

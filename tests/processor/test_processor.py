@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.inference import machine
+from app.inference.providers import machine
 from tests import processor
 from tests.openvino import plugin
 from tests.process import ROOT

@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from app.api import streaming
-from app.api.faults import Fault, refusal
-from app.api.fields import Field, Shape, Variant
-from app.api.tokens import DECODE, TOKENIZE
-from app.api.vertex import VERTEX
+from app.api.body import streaming
+from app.api.shapes.faults import Fault, refusal
+from app.api.shapes.fields import Field, Shape, Variant
+from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
+from app.api.verbs.vertex import VERTEX
 from tests.fuzz.reading import VERBS
 from tests.recorded import Exchange
 

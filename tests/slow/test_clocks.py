@@ -243,7 +243,7 @@ def test_a_quota_is_how_many_cores_are_used(group: ControlGroup, quota: float, c
     if len(os.sched_getaffinity(0)) < cores:
         pytest.skip("this machine has fewer")
     group.allow(quota)
-    program = "from app.inference.machine import usable_cores; print(usable_cores())"
+    program = "from app.inference.providers.machine import usable_cores; print(usable_cores())"
     command = f'echo $$ > {group.members}; exec "$0" -c "{program}"'
     done = subprocess.run(
         ["/bin/sh", "-c", command, sys.executable], cwd=ROOT, capture_output=True, text=True

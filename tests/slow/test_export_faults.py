@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.inference.manifest import Manifest
+from app.model.manifest import Manifest
 from tests import process
 from tests.export.conftest import write_bert
 from tests.process import ROOT, Server

@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from app.inference.manifest import PROBES_FILE, Manifest
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE, Manifest
+from app.proof.probes import Probes
 from tests.export.conftest import ROOT, write_bert, write_json
 from tests.process import Server
 

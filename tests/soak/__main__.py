@@ -6,9 +6,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.inference.manifest import PROBES_FILE
-from app.inference.probes import Probes
-from app.inference.repository import find
+from app.model.lookup.repository import find
+from app.model.manifest import PROBES_FILE
+from app.proof.probes import Probes
 from tests.process import ROOT
 from tests.soak.plot import draw
 from tests.soak.record import Record

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from app.inference.manifest import PROBES_FILE
-from app.inference.probes import Probes
+from app.model.manifest import PROBES_FILE
+from app.proof.probes import Probes
 from tests import tiny
 from tests.soak.client import Client, NoAnswer
 from tests.soak.replica import Replica

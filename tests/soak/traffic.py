@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.agreement import WORST_COSINE
-from app.inference.probes import Probes
+from app.proof.bounds import WORST_COSINE
+from app.proof.probes import Probes
 from tests.soak.client import Answer
 from tests.texts import passages
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.wire.bodies import MAX_BETWEEN, Broken, Chunked, Counted
+from app.wire.http1.bodies import MAX_BETWEEN, Broken, Chunked, Counted
 
 NEXT = b"\r\nGET / HTTP/1.1\r\n\r\n0\r\n\r\n"
 BODIES = {

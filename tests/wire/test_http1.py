@@ -14,8 +14,8 @@ from h2.connection import H2Connection
 from h2.events import DataReceived
 from starlette.types import Receive, Scope, Send
 
+from app.server.serving import serve
 from app.wire.connections import Connections, ServerConfig
-from app.wire.serving import serve
 from tests.process import Server
 
 JSON = b"Host: x\r\nContent-Type: application/json\r\n"

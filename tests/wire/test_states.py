@@ -13,8 +13,8 @@ import uvloop
 from starlette.types import Message, Receive, Scope, Send
 
 from app.wire.connections import Connections, ServerConfig, Shared
-from app.wire.http1 import Http1
-from app.wire.states import TABLE, WAITING, Event, State, after
+from app.wire.http1.connection import Http1
+from app.wire.http1.states import TABLE, WAITING, Event, State, after
 
 GET = b"GET /hold HTTP/1.1\r\nHost: x\r\n\r\n"
 EARLY = b"POST /early HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\n"
@@ -202,7 +202,7 @@ def test_a_connection_goes_through_its_table(
     monkeypatch: pytest.MonkeyPatch, steps: list[bytes | str], expected: str
 ) -> None:
     hurried = all(one not in {"eof", "vanish", "crowd", "end"} for one in steps)
-    monkeypatch.setattr("app.wire.http1.LINGER_SECONDS", 0.05 if hurried else 60.0)
+    monkeypatch.setattr("app.wire.http1.connection.LINGER_SECONDS", 0.05 if hurried else 60.0)
 
     async def play() -> list[str]:
         async with asyncio.timeout(30):

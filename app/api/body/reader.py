@@ -1,0 +1,128 @@
+"""Request bodies: bytes to typed fields. Fast when all is well, exact when something is not."""
+
+import re
+from collections.abc import Callable, Iterable
+from functools import cache, partial
+from typing import Any, TypeVar
+
+import orjson
+
+from app.api.body import streaming
+from app.api.body.garbage import uncollected
+from app.api.body.scanner import MOST_OPEN
+from app.api.shapes.fields import Misfit, Shape
+from app.inference.turns import Turns
+
+T = TypeVar("T")
+
+LARGE_BYTES = 128 * 1024  # that take longer than a millisecond or two to read
+DOUBTFUL_BYTES = 4 * 1024  # the same for the exact reading, of whatever it may meet
+EXACT = 32  # times as long the exact reading takes, about
+SOON_READ_BYTES = 2_000_000  # that are read in a few hundredths of a second, unless exactly
+MOST_CONTAINERS, MOST_VALUES = 20_000, 100_000  # that orjson makes in 10 milliseconds or so
+_MINUS_ZERO = re.compile(rb"-0(?=[\s,\]}])(?<=[\s,\[:]-0)")
+_ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
+
+
+async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T]) -> T:
+    """What is made of a body's typed fields; on a thread where others would miss their turns.
+
+    Raises: MalformedBody or MistypedBody with TEI's text, and what `make` raises.
+    """
+    size = len(body)
+    if size <= LARGE_BYTES:
+        values = _read_fast(body, shape)
+        if values is not None or size <= DOUBTFUL_BYTES:
+            return make(streaming.read(body, shape) if values is None else values)
+    else:
+        fast = partial(_made, body, shape, make, _read_unless_crowded)
+        made = await _threads().run(fast, left=size, is_small=size <= SOON_READ_BYTES)
+        if made is not None:
+            return made[0]
+    exact = partial(_made, body, shape, make, streaming.read)
+    exactly = await _threads().run(
+        exact, left=EXACT * size, is_small=size <= SOON_READ_BYTES // EXACT
+    )
+    assert exactly is not None
+    return exactly[0]
+
+
+@cache
+def _threads() -> Turns:
+    """The process's own: one for what takes long, since the interpreter runs one at a time anyway.
+
+    More of them would only keep the event loop from its turn.
+    """
+    return Turns(1, "read")
+
+
+def _made(
+    body: bytes,
+    shape: Shape,
+    make: Callable[[dict[str, Any]], T],
+    reading: Callable[[bytes, Shape], dict[str, Any] | None],
+) -> tuple[T] | None:
+    """What is made of a body, if this way of reading can tell what it says."""
+    with uncollected():
+        values = reading(body, shape)
+        return None if values is None else (make(values),)
+
+
+def _read_unless_crowded(body: bytes, shape: Shape) -> dict[str, Any] | None:
+    return None if _is_crowded(body) else _read_fast(body, shape)
+
+
+def read(body: bytes, shape: Shape) -> dict[str, Any]:
+    """The typed fields of a JSON body.
+
+    Raises: MalformedBody or MistypedBody with TEI's text.
+    """
+    values = _read_unless_crowded(body, shape)
+    return streaming.read(body, shape) if values is None else values
+
+
+def _is_crowded(body: bytes) -> bool:
+    """Whether orjson, which lets nobody else run, would make so many objects of it."""
+    if len(body) <= LARGE_BYTES:
+        return False
+    containers = body.count(b"[") + body.count(b"{")
+    return containers > MOST_CONTAINERS or body.count(b",") > MOST_VALUES
+
+
+def _read_fast(body: bytes, shape: Shape) -> dict[str, Any] | None:
+    """The typed fields, or None where only the exact reading can tell."""
+    try:
+        found = orjson.loads(body)
+        if type(found) is dict and not _needs_care(body, shape):
+            values = shape.read(found)
+            return None if _too_deep(body, found, shape) else values
+    except (orjson.JSONDecodeError, Misfit):
+        pass
+    return None
+
+
+def _needs_care(body: bytes, shape: Shape) -> bool:
+    """Whether orjson may have hidden a fault: a field given twice, or a number written as `-0`."""
+    return (
+        max(map(body.count, shape.quoted_names), default=0) > 1
+        or _ESCAPED_LETTER.search(body) is not None  # which a field's name may have
+        or _MINUS_ZERO.search(body) is not None
+    )
+
+
+def _too_deep(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
+    """Whether a field that may hold anything holds more levels than serde_json reads."""
+    if not shape.open_names or body.count(b"[") + body.count(b"{") <= MOST_OPEN:
+        return False
+    level = _containers(found[name] for name in shape.open_names if name in found)
+    for _ in range(MOST_OPEN - 1):  # the body itself is one of them
+        level = _containers(inner for one in level for inner in _inside(one))
+    return bool(level)
+
+
+def _containers(values: Iterable[Any]) -> list[Any]:
+    return [one for one in values if type(one) in {list, dict}]
+
+
+def _inside(container: Any) -> Iterable[Any]:
+    return container if type(container) is list else container.values()

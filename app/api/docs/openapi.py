@@ -1,0 +1,137 @@
+"""The API's description: OpenAPI 3.0.3, made of the declarations that read the requests."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from app import __version__
+from app.api.docs.schemas import object_schema
+from app.api.http.endpoints import Limits
+from app.api.shapes.fields import Shape
+from app.api.verbs.verb import TEXT, Named, Schema
+
+Content = Mapping[str, Any]  # by media type
+
+
+def in_json(schema: Schema) -> Content:
+    """A body of JSON."""
+    return {"application/json": {"schema": schema}}
+
+
+def in_text() -> Content:
+    """A body of plain text."""
+    return {"text/plain": {"schema": TEXT}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """One method of one path."""
+
+    path: str
+    method: str
+    id: str
+    tag: str
+    summary: str
+    shapes: Sequence[Shape] = ()  # that its body may have
+    examples: Mapping[str, Any] = field(default_factory=dict)  # of its body, by what they show
+    answer: Content = field(default_factory=dict)  # empty where the body is
+    error: Content = field(default_factory=dict)  # of a body that cannot be taken
+    unhealthy: Content = field(default_factory=dict)  # of 503
+    needs_key: bool = True
+    runs_model: bool = False  # and so may find it unfit or overloaded
+
+
+def describe(operations: Iterable[Operation], limits: Limits, *, has_key: bool) -> dict[str, Any]:
+    """The whole document."""
+    paths: dict[str, dict[str, Any]] = {}
+    tags: dict[str, None] = {}
+    for operation in operations:
+        path = paths.setdefault(operation.path, {})
+        path[operation.method] = _operation(
+            operation, limits, has_key=has_key and operation.needs_key
+        )
+        tags[operation.tag] = None
+    schemas: dict[str, Schema] = {}
+    paths = _referring(paths, schemas)
+    components: dict[str, Any] = {"schemas": dict(sorted(schemas.items()))}
+    if has_key:
+        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    return {
+        "openapi": "3.0.3",
+        "info": {
+            "title": "Embedding service",
+            "description": "Text Embeddings Inference's API, OpenAI's embeddings, and reranking.",
+            "license": {
+                "name": "Apache-2.0",
+                "url": "https://www.apache.org/licenses/LICENSE-2.0",
+            },
+            "version": __version__,
+        },
+        "tags": [{"name": tag} for tag in tags],
+        "paths": paths,
+        "components": components,
+    }
+
+
+def _operation(operation: Operation, limits: Limits, *, has_key: bool) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        "tags": [operation.tag],
+        "summary": operation.summary,
+        "operationId": operation.id,
+        "responses": _responses(operation, has_key),
+    }
+    if operation.shapes:
+        described["requestBody"] = {
+            "description": f"At most {limits.body_bytes} bytes.",
+            "required": True,
+            "content": _body(operation, limits),
+        }
+    if has_key:
+        described["security"] = [{"key": []}]
+    return described
+
+
+def _body(operation: Operation, limits: Limits) -> Content:
+    named = [object_schema(shape, limits) for shape in operation.shapes]
+    examples = {name: {"value": value} for name, value in operation.examples.items()}
+    schema: Schema = named[0] if len(named) == 1 else {"anyOf": named}
+    return {"application/json": {"schema": schema, "examples": examples}}
+
+
+def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
+    found: dict[str, Any] = {"200": _response("the answer", operation.answer)}
+    if has_key:
+        found["401"] = _response("no key, or another")
+    if operation.unhealthy:
+        found["503"] = _response("the model does not answer", operation.unhealthy)
+    if operation.shapes:
+        either = {**operation.error, **in_text()}
+        found |= {
+            "400": _response("no JSON, or nothing in it", either),
+            "408": _response("the body came too slowly", in_text()),
+            "413": _response("the body is too large; --payload-limit says how large", in_text()),
+            "415": _response("the body is not declared as JSON", in_text()),
+            "422": _response("a value that cannot be taken", either),
+            "429": _response("too much at a time; try again", operation.error),
+            "504": _response("the client's deadline has passed", operation.error),
+        }
+    if operation.runs_model:
+        found |= {
+            "424": _response("the model cannot do this", operation.error),
+        }
+    return found
+
+
+def _response(description: str, content: Content | None = None) -> dict[str, Any]:
+    return {"description": description, **({"content": content} if content else {})}
+
+
+def _referring(value: Any, schemas: dict[str, Schema]) -> Any:
+    """The same with references in place of named schemas, which are added to those there are."""
+    if isinstance(value, Named):
+        schema = {key: _referring(one, schemas) for key, one in value.items()}
+        assert schemas.setdefault(value.name, schema) == schema, value.name
+        return {"$ref": f"#/components/schemas/{value.name}"}
+    if isinstance(value, Mapping):
+        return {key: _referring(one, schemas) for key, one in value.items()}
+    return [_referring(one, schemas) for one in value] if isinstance(value, list) else value

@@ -1,0 +1,113 @@
+"""Schemas: what the readers of bodies take, as OpenAPI writes it, with this service's limits.
+
+Only what the service holds to is stated: a value outside of it gets 400 or 422, unless it is
+another spelling of one that is stated.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from app.api.http.endpoints import Limits
+from app.api.shapes.fields import (
+    MAX_U32,
+    MAX_U64,
+    REQUIRED,
+    ArrayOf,
+    Field,
+    Reader,
+    Shape,
+    Struct,
+    Variant,
+    anything,
+    boolean,
+    string,
+    unsigned,
+)
+from app.api.shapes.inputs import decode_ids, embed_input, predict_input, tokenize_input
+from app.api.verbs.cohere import DOCUMENT_TEXT, document
+from app.api.verbs.verb import TEXT, Named, Schema, list_of
+
+ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}
+# Arrays of inputs, and how many inputs stand beside each.
+_INPUTS: Mapping[str, int] = {"texts": 0, "documents": 0, "sentences": 1}
+
+
+def object_schema(shape: Shape, limits: Limits) -> Named:
+    """The schema of a body, or of an object in one, by the shape's name."""
+    limits = replace(limits, inputs=max(limits.inputs, shape.promised))
+    of = "OpenAICompat" if shape.promised else ""  # where other limits make another component
+    fields = shape.fields.values()
+    described: Schema = {
+        "type": "object",
+        "properties": {field.name: _field(field, limits, of) for field in fields},
+    }
+    required = [field.name for field in fields if field.default is REQUIRED]
+    return Named(shape.name, {**described, "required": required} if required else described)
+
+
+def _field(field: Field, limits: Limits, of: str) -> Schema:
+    schema = _schema(field.read, limits, of)
+    if field.name in _INPUTS:
+        schema = {**schema, "minItems": 1, "maxItems": limits.inputs - _INPUTS[field.name]}
+    elif field.name == "dimensions":
+        schema = {**schema, "minimum": 1, "maximum": limits.dimensions}
+    elif field.name == "prompt_name":
+        # No enum: a client is generated once, for models with other prompts too.
+        names = ", ".join(f"`{name}`" for name in limits.prompts) or "none"
+        schema = {**schema, "description": f"The prompt to put before inputs; there are: {names}."}
+    return schema if field.default is REQUIRED else _optional(schema, field.default)
+
+
+def _optional(schema: Schema, default: Any) -> Schema:
+    """The schema of a field that may be left out, or be null, which is the same."""
+    if isinstance(schema, Named):  # beside a reference nothing else would count
+        schema = {"allOf": [schema], "nullable": True}
+    elif "type" in schema:  # without one, null is allowed as it is
+        schema = {**schema, "nullable": True}
+    return schema if default is None else {**schema, "default": default}
+
+
+def _schema(read: Reader, limits: Limits, of: str) -> Schema:
+    match read:
+        case ArrayOf():
+            return list_of(_schema(read.read, limits, of))
+        case Struct():
+            return object_schema(read.shape, limits)
+        case Variant():
+            return Named(read.name, {"type": "string", "enum": _first_spellings(read)})
+    if read in _BATCHES:
+        name, alone, batch = _BATCHES[read]
+        return Named(f"{of}{name}", {"anyOf": [*alone, {**batch, "maxItems": limits.inputs}]})
+    return _FUNCTIONS[read]
+
+
+def _first_spellings(variant: Variant) -> list[str]:
+    """One spelling of each value: generators make one name of those that differ in case."""
+    spelled: dict[Any, str] = {}
+    for spelling, value in variant.values.items():
+        spelled.setdefault(value, spelling)
+    return list(spelled.values())
+
+
+_IDS: Schema = {**list_of(ID), "minItems": 1}
+_TEXT_OR_PAIR: Schema = {**list_of(TEXT), "minItems": 1, "maxItems": 2}
+_FUNCTIONS: Mapping[Reader, Schema] = {
+    anything: {},
+    boolean: {"type": "boolean"},
+    string: TEXT,
+    unsigned: {"type": "integer", "minimum": 0, "maximum": MAX_U64},
+    document: Named("Document", {"anyOf": [TEXT, DOCUMENT_TEXT]}),
+}
+_INPUT_TYPE = Named("InputType", {"anyOf": [TEXT, _IDS]})
+# What each is called, what it takes as one input, and what as several.
+_BATCHES: Mapping[Reader, tuple[str, Sequence[Schema], Schema]] = {
+    embed_input: ("Input", [_INPUT_TYPE], {**list_of(_INPUT_TYPE), "minItems": 1}),
+    predict_input: (
+        "PredictInput",
+        [TEXT, _TEXT_OR_PAIR],
+        {**list_of(_TEXT_OR_PAIR), "minItems": 1},
+    ),
+    tokenize_input: ("TokenizeInput", [TEXT], {**list_of(TEXT), "minItems": 1}),
+    decode_ids: ("InputIds", [_IDS], {**list_of(_IDS), "minItems": 1}),
+}

@@ -1,0 +1,102 @@
+"""Swagger UI at `/docs/`: its files come from an installed package, never from another host.
+
+Each path below is a route of its own, so no name that a client sends ever reaches the file system.
+"""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from functools import cache
+from pathlib import Path
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.docs.icon import png
+from app.api.http.transport import RawHeaders, respond
+
+_PACKAGE = "offapi"
+_HTML = b"text/html; charset=utf-8"
+_SCRIPT = b"text/javascript; charset=utf-8"
+_STYLE = b"text/css; charset=utf-8"
+_IMAGE = b"image/png"
+
+_INDEX = b"""<!DOCTYPE html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Embedding service</title>
+<link rel="icon" href="favicon-32x32.png">
+<link rel="stylesheet" href="swagger-ui.css">
+<script src="swagger-ui-bundle.js" defer></script>
+<script src="swagger-initializer.js" defer></script>
+</head>
+<body>
+<div id="swagger-ui"></div>
+</body>
+</html>
+"""
+# Relative, so that a proxy may put the service below a path. No validator: it is on another host.
+_INITIALIZER = b"""SwaggerUIBundle({
+  url: "../api-doc/openapi.json",
+  dom_id: "#swagger-ui",
+  deepLinking: true,
+  displayRequestDuration: true,
+  tryItOutEnabled: true,
+  validatorUrl: null,
+});
+"""
+# Swagger UI's style sheet holds its icons as data; React sets styles through the object model.
+_SECURITY: RawHeaders = [
+    (
+        b"content-security-policy",
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
+        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    ),
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"x-frame-options", b"DENY"),
+]
+_HOUR = (b"cache-control", b"public, max-age=3600")
+
+
+class File:
+    """One file, read when it is first asked for."""
+
+    def __init__(self, read: Callable[[], bytes], media_type: bytes, *headers: tuple[bytes, bytes]):
+        self._read = cache(read)
+        self._media_type = media_type
+        self._headers = [*headers, *_SECURITY]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await respond(send, 200, self._read(), self._media_type, self._headers)
+
+
+async def to_index(scope: Scope, receive: Receive, send: Send) -> None:
+    """303 to the page."""
+    del scope, receive
+    await respond(send, 303, b"", None, [(b"location", b"/docs/"), *_SECURITY])
+
+
+def pages() -> Mapping[str, ASGIApp]:
+    """What answers GET of each path of Swagger UI."""
+    index = File(lambda: _INDEX, _HTML)
+    return {
+        "/docs": to_index,
+        "/docs/": index,
+        "/docs/index.html": index,
+        # By the names that Swagger UI gives its own, and TEI with it.
+        "/docs/favicon-16x16.png": File(lambda: png(1), _IMAGE, _HOUR),
+        "/docs/favicon-32x32.png": File(lambda: png(2), _IMAGE, _HOUR),
+        "/docs/swagger-initializer.js": File(lambda: _INITIALIZER, _SCRIPT),
+        "/docs/swagger-ui-bundle.js": File(lambda: _packaged("swagger_bundle.js"), _SCRIPT, _HOUR),
+        "/docs/swagger-ui.css": File(lambda: _packaged("swagger_style.css"), _STYLE, _HOUR),
+    }
+
+
+def _packaged(name: str) -> bytes:
+    """A file of the package, which is not imported: that would load all that it holds."""
+    spec = importlib.util.find_spec(_PACKAGE)
+    assert spec is not None
+    assert spec.submodule_search_locations is not None
+    return (Path(spec.submodule_search_locations[0]) / name).read_bytes()

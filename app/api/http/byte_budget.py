@@ -1,0 +1,133 @@
+"""Bodies: the bytes that all requests may hold together, with those of their answers."""
+
+import asyncio
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from starlette.types import Receive, Scope
+
+from app.api.http.transport import JSON, header
+from app.errors import (
+    BodyTimeout,
+    ClientGone,
+    Overloaded,
+    PayloadTooLarge,
+    UnsupportedMediaType,
+)
+
+SMALL_BYTES = 64 * 1024  # of an answer: as much waits in a connection's buffers anyway
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What request bodies may cost."""
+
+    bytes_each: int
+    bytes_together: int
+    seconds: float
+
+
+class Bodies:
+    """Reads request bodies, and bounds what they take together while they are held.
+
+    Where one may be larger than all together, there is room for one such beside the others: else
+    it would be refused as long as there are any.
+    """
+
+    def __init__(self, limits: BodyLimits) -> None:
+        self._limits = limits
+        beside = limits.bytes_each if limits.bytes_each > limits.bytes_together else 0
+        self.total = limits.bytes_together + beside
+        self.free = self.total
+
+    @contextlib.contextmanager
+    def holding(self) -> Iterator["Share"]:
+        """The bytes of one request, until the end of the block."""
+        share = Share(self)
+        try:
+            yield share
+        finally:
+            self.free += share.held
+
+    async def read_json(self, scope: Scope, receive: Receive, share: "Share") -> bytes:
+        """The whole body of a request that declares JSON.
+
+        Raises: UnsupportedMediaType; PayloadTooLarge or Overloaded as soon as too many bytes are
+        declared or have come; BodyTimeout; ClientGone.
+        """
+        if not _is_json(header(scope, b"content-type")):
+            raise UnsupportedMediaType
+        declared = header(scope, b"content-length")
+        if declared is not None and declared.isdigit():
+            if int(declared) > self._limits.bytes_each:
+                raise PayloadTooLarge
+            if int(declared) > self.free:
+                raise Overloaded
+        try:
+            async with asyncio.timeout(self._limits.seconds):
+                return await self._read(receive, share)
+        except TimeoutError:
+            raise BodyTimeout from None
+
+    async def _read(self, receive: Receive, share: "Share") -> bytes:
+        parts: list[bytes] = []
+        size = 0
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientGone
+            part = message.get("body", b"")
+            size += len(part)
+            if size > self._limits.bytes_each:
+                raise PayloadTooLarge
+            share.take(len(part))
+            parts.append(part)
+            more = message.get("more_body", False)
+        return b"".join(parts)
+
+
+class Share:
+    """What one request holds of the bytes that all may hold."""
+
+    def __init__(self, bodies: Bodies) -> None:
+        self._bodies = bodies
+        self.held = 0
+
+    def take(self, size: int) -> None:
+        """Hold so many more for the body.
+
+        Raises: Overloaded.
+        """
+        if size > self._bodies.free:
+            raise Overloaded
+        self._hold(size)
+
+    def reserve(self, size: int) -> None:
+        """Hold so many for what is made of it, or half of what is not its own, if that is less.
+
+        So none is too large for ever: alone it always finds as many. It leaves a quarter of all
+        to others, so that bodies find room beside any number of answers that are read slowly;
+        up to SMALL_BYTES it is not refused, since its body was not.
+
+        Raises: Overloaded.
+        """
+        total = self._bodies.total
+        size = min(size, (total - self.held) // 2)
+        if size > max(SMALL_BYTES, self._bodies.free - total // 4):
+            raise Overloaded
+        self._hold(size)
+
+    def keep(self, size: int) -> None:
+        """Hold so many from now on."""
+        self._hold(size - self.held)
+
+    def _hold(self, more: int) -> None:
+        self._bodies.free -= more
+        self.held += more
+
+
+def _is_json(content_type: bytes | None) -> bool:
+    essence = (content_type or b"").split(b";", 1)[0].strip().lower()
+    return essence == JSON or (essence.startswith(b"application/") and essence.endswith(b"+json"))

@@ -1,0 +1,53 @@
+"""Correlation: what ties a request to its caller's records, an id and perhaps a trace."""
+
+import itertools
+import re
+import secrets
+from collections.abc import Iterator
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from app.telemetry.tracing import read_trace_parent
+
+REQUEST_ID = b"x-request-id"
+TRACE_PARENT = b"traceparent"
+_SANE = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@-]{0,127}")
+
+
+class Correlation:
+    """Gives each request its id, which its answer and its log line carry.
+
+    It is the caller's own if that is short and plain, else a new one. What is behind finds it in
+    the scope as `request_id`, and the caller's span as `trace_parent`.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._ids = _new_ids()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        given = parent = None
+        for name, value in scope["headers"]:
+            if name == REQUEST_ID:
+                given = given or value
+            elif name == TRACE_PARENT:
+                parent = parent or value
+        request_id = given if given and _SANE.fullmatch(given) else next(self._ids)
+        scope["request_id"] = request_id.decode()
+        scope["trace_parent"] = read_trace_parent(parent) if parent else None
+
+        async def send_with_id(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (REQUEST_ID, request_id)]
+            await send(message)
+
+        await self._app(scope, receive, send_with_id)
+
+
+def _new_ids() -> Iterator[bytes]:
+    """Ids that no other process gives: its own 8 random bytes, and a count."""
+    process = secrets.token_hex(8).encode()
+    return (b"%b%016x" % (process, number) for number in itertools.count(1))

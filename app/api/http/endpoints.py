@@ -1,0 +1,252 @@
+"""Endpoints: what stands behind a path. Read → compute → answer, and count it once."""
+
+import contextlib
+import logging
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.types import Receive, Scope, Send
+
+from app.api.body import reader
+from app.api.http.byte_budget import Bodies, Share
+from app.api.http.transport import (
+    JSON,
+    TEXT,
+    RawHeaders,
+    beginning,
+    deadline,
+    in_turn,
+    is_whole,
+    respond,
+    respond_in_parts,
+    unless_gone,
+)
+from app.api.shapes.inputs import memory_of
+from app.api.verbs.counting import counted, failure_counted
+from app.api.verbs.spans import RequestSpan
+from app.api.verbs.verb import Request, Reserve, Verb, render_error
+from app.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    ServiceError,
+    Unhealthy,
+    UnreadableRequest,
+)
+from app.inference.engine import Computed, Engine
+from app.inference.health import Health
+from app.inference.tokenization import characters
+from app.lifecycle import Lifecycle
+from app.model.names import Activation
+from app.telemetry.metrics import Metrics
+from app.telemetry.tracing import Tracer
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the model and the configuration bound in a request."""
+
+    inputs: int
+    dimensions: int  # width of the model's vectors
+    prompts: Sequence[str]  # their names
+    body_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What the endpoints need."""
+
+    engine: Engine
+    metrics: Metrics
+    lifecycle: Lifecycle
+    health: Health
+    model_name: str
+    other_names: Sequence[str]  # that requests may call it by
+    labels: Sequence[str]  # of a classifier or reranker
+    activation: Activation  # which makes scores of its logits
+    prompt_names: Sequence[str]  # that choose a prompt, or a way through the model
+    info: Mapping[str, object]  # the answer of GET `/info`
+    created: int  # when the model was exported, in seconds since 1970
+    bodies: Bodies
+    limits: Limits
+    api_key: str | None
+    headers: RawHeaders  # of every computed answer: which vector space, in which precision
+    tracer: Tracer | None
+
+
+# The parts of the answer to a body; what is wrong is raised before the first.
+Answer = Callable[[Engine, bytes, RequestSpan, Reserve], AsyncGenerator[bytes, None]]
+
+
+class Infer:
+    """POST of one verb, or of the verb that a body asks for."""
+
+    def __init__(self, service: Service, choose: Callable[[bytes], Verb]) -> None:
+        self._service = service
+        self._choose = choose
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._service.bodies.holding() as share:
+            await self._respond(scope, receive, send, share)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
+        span = RequestSpan(scope, self._service.tracer)
+        answer_error = render_error
+        try:
+            async with _in_time(self._service, scope):
+                content = await _content(self._service, scope, receive, share)
+                verb = self._choose(content)
+                span.name, answer_error = verb.name, verb.render_error
+                request = await reader.in_turns(content, verb.shape, verb.build)
+                with failure_counted(self._service.metrics):
+                    share.reserve(max(0, memory_of(request.inputs) - len(content)))
+                asked = share.held
+                del content
+                engine = self._service.engine
+                metrics = self._service.metrics
+                run = counted(engine, metrics, verb, request, span, share.reserve)
+                size, promised = len(request.inputs), request.options.promised
+                if engine.admission.has_room(size, promised):  # else it is refused at once
+                    run = unless_gone(receive, run)
+                computed = await run
+        except (UnreadableRequest, ServiceError, ClientGone) as error:
+            await _respond_error(send, error, answer_error, span)
+        else:
+            headers = self._service.headers + _timing_headers(request, computed, span.started)
+            async with contextlib.aclosing(in_turn(verb.render(request, computed))) as parts:
+                del request, computed, run  # a client may read slowly
+                first = await beginning(parts)
+                share.keep(len(first) + (0 if is_whole(first) else share.held - asked))
+                with contextlib.suppress(ClientGone):
+                    await respond_in_parts(receive, send, first, parts, headers)
+
+
+class Ask:
+    """POST of a body that is answered without batching: the tokenizer's routes, and `/vertex`."""
+
+    def __init__(self, service: Service, name: str, answer: Answer) -> None:
+        self._service = service
+        self._name = name
+        self._answer = answer
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._service.bodies.holding() as share:
+            await self._respond(scope, receive, send, share)
+
+    async def _respond(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
+        span = RequestSpan(scope, self._service.tracer, self._name)
+        async with contextlib.AsyncExitStack() as opened:
+            try:
+                async with _in_time(self._service, scope):
+                    content = await _content(self._service, scope, receive, share)
+                    answer = self._answer(self._service.engine, content, span, share.reserve)
+                    parts = await opened.enter_async_context(contextlib.aclosing(answer))
+                    first = await unless_gone(receive, beginning(parts))
+            except (UnreadableRequest, ServiceError, ClientGone) as error:
+                await _respond_error(send, error, render_error, span)
+            else:
+                if is_whole(first):
+                    del content
+                    share.keep(len(first))
+                with contextlib.suppress(ClientGone):
+                    await respond_in_parts(receive, send, first, parts, self._service.headers)
+                span.answered()
+
+
+class Probe:
+    """200 with an empty body while a check passes, else 503."""
+
+    def __init__(
+        self, service: Service, check: Callable[[], Awaitable[None]], *, while_draining: bool
+    ) -> None:
+        self._lifecycle = service.lifecycle
+        self._check = check
+        self._while_draining = while_draining
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        try:
+            if self._lifecycle.draining and not self._while_draining:
+                raise Unhealthy
+            await self._check()
+        except Unhealthy as error:
+            await respond(send, error.status, render_error(error), JSON, [])
+        else:
+            await respond(send, 200, b"", None, [])
+
+
+class Fixed:
+    """A JSON answer that never changes."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await respond(send, 200, self._content, JSON, [])
+
+
+class MetricsText:
+    """All metrics in Prometheus' text format."""
+
+    def __init__(self, service: Service) -> None:
+        self._metrics = service.metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await respond(send, 200, self._metrics.render().encode(), TEXT, [])
+
+
+@contextlib.asynccontextmanager
+async def _in_time(service: Service, scope: Scope) -> AsyncIterator[None]:
+    """End the block when the client's deadline passes, which is counted."""
+    try:
+        async with deadline(scope):
+            yield
+    except DeadlineExceeded as error:
+        service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
+        raise
+
+
+async def _content(service: Service, scope: Scope, receive: Receive, share: Share) -> bytes:
+    """The body of a request; the failures that are noticed here are counted here."""
+    with failure_counted(service.metrics):
+        return await service.bodies.read_json(scope, receive, share)
+
+
+async def _respond_error(
+    send: Send,
+    error: UnreadableRequest | ServiceError | ClientGone,
+    render: Callable[[ServiceError], bytes],
+    span: RequestSpan,
+) -> None:
+    if isinstance(error, ClientGone):
+        logger.debug("the client went away before its answer")
+    elif isinstance(error, UnreadableRequest):
+        await respond(send, error.status, str(error).encode(), TEXT, [])
+    else:
+        span.failed(error)
+        headers: RawHeaders = [(b"retry-after", b"1")] if error.status == 429 else []
+        await respond(send, error.status, render(error), JSON, headers)
+
+
+def _timing_headers(request: Request[Any], computed: Computed[Any], started: float) -> RawHeaders:
+    """TEI's headers, in its units: whole milliseconds, cut off."""
+    timings = computed.timings
+    total = time.perf_counter() - started
+    numbers = {
+        b"x-compute-time": total * 1000,
+        b"x-compute-characters": sum(map(characters, request.inputs)),
+        b"x-compute-tokens": sum(computed.token_counts),
+        b"x-total-time": total * 1000,
+        b"x-tokenization-time": timings.tokenization * 1000,
+        b"x-queue-time": timings.queue * 1000,
+        b"x-inference-time": timings.inference * 1000,
+    }
+    return [
+        (b"x-compute-type", b"gpu+optimized"),  # a constant in TEI, also on a CPU
+        *((name, b"%d" % number) for name, number in numbers.items()),
+    ]

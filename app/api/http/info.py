@@ -1,0 +1,81 @@
+"""Info: what `/info` says of the model and the service."""
+
+from dataclasses import asdict
+
+from app import __version__
+from app.inference.loading import LoadedModel
+from app.model.manifest import Manifest
+from app.settings import Settings
+
+
+def info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> dict[str, object]:
+    """TEI's keys in TEI's order, then ours."""
+    return {
+        "model_id": settings.model_id,
+        "model_sha": settings.revision,
+        "model_dtype": model.session.compute_dtype,
+        "served_model_name": settings.model_name,
+        "model_type": _model_type(settings, model.manifest),
+        "max_concurrent_requests": settings.max_concurrent_requests,
+        "max_input_length": model.max_input_length,
+        "max_batch_tokens": settings.max_batch_tokens,
+        "max_batch_requests": settings.max_batch_requests,
+        "max_client_batch_size": settings.max_client_batch_size,
+        "auto_truncate": settings.auto_truncate,
+        "tokenization_workers": tokenization_workers,
+        "version": __version__,
+        "sha": None,
+        "docker_label": None,
+        "provider": model.session.provider,
+        "provider_reason": model.reason,
+        "graph": model.session.graph.file,
+        "fingerprint": model.fingerprint,
+        "proof": asdict(model.proof),
+        "vectors": _vectors(model.manifest),
+        "vectors_left_out": model.manifest.left_out,
+        "activation": model.manifest.scored_by if model.manifest.labels else None,
+        "default_prompt_name": _default_prompt_name(settings, model.manifest),
+        "pooling_source": "--pooling" if settings.pooling else model.manifest.pooling_source,
+        **_routes(model.manifest),
+    }
+
+
+def _default_prompt_name(settings: Settings, manifest: Manifest) -> str | None:
+    """The model's prompt that goes before an input for which none is named."""
+    if settings.default_prompt is not None:
+        return None
+    return settings.default_prompt_name or manifest.default_prompt_name
+
+
+def _routes(manifest: Manifest) -> dict[str, object]:
+    """How queries and documents take different ways, of models in which they do."""
+    if not manifest.routes:
+        return {}
+    routes = {
+        route.name: {"prompt_names": route.asked_as, "max_input_length": route.max_input_length}
+        for route in manifest.routes
+    }
+    return {"routes": routes, "default_route": manifest.default_route}
+
+
+def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:
+    """What `/info` calls the kind of model."""
+    if manifest.task == "embedding":
+        return {"embedding": {"pooling": settings.pooling or manifest.pooling}}
+    if manifest.task == "splade":
+        return {"embedding": {"pooling": "splade"}}
+    if manifest.task == "multi_vector":
+        return {"embedding": {"pooling": "none"}}
+    names = {str(i): label for i, label in enumerate(manifest.labels)}
+    places = {label: i for i, label in enumerate(manifest.labels)}
+    return {manifest.task: {"id2label": names, "label2id": places}}
+
+
+def _vectors(manifest: Manifest) -> list[str]:
+    """The kinds of vectors that are answered: by `/embed`, `/embed_sparse` and `/embed_all`."""
+    answered = {
+        "dense": manifest.task == "embedding",
+        "sparse": manifest.task == "splade" or manifest.lexical is not None,
+        "multi_vector": manifest.multi_vector is not None,
+    }
+    return [kind for kind, is_there in answered.items() if is_there]

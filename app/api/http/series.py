@@ -1,0 +1,75 @@
+"""Exposition: the series that a scrape shows from the start, before anything has happened.
+
+What is said of the process has the names and units of Prometheus's own client libraries.
+"""
+
+import os
+import resource
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from app import __version__
+from app.api.http.endpoints import Service
+from app.errors import ServiceError
+from app.telemetry import logs
+from app.telemetry.metrics import Metrics, labels
+
+_STARTED = time.time()
+
+
+def declare_series(service: Service) -> None:
+    """Add what is known of the process, the model, the bounds on requests, and what may fail."""
+    metrics, permits, bodies = service.metrics, service.engine.admission.permits, service.bodies
+    _declare_process(metrics)
+    _declare_failures(metrics)
+    model = labels(
+        model=service.model_name,
+        fingerprint=str(service.info["fingerprint"]),
+        provider=str(service.info["provider"]),
+        dtype=str(service.info["model_dtype"]),
+        version=__version__,
+    )
+    metrics.read("te_model_info", "gauge", lambda: 1, model)
+    metrics.read("te_permits_taken", "gauge", lambda: permits.total - permits.free)
+    metrics.read("te_permits_limit", "gauge", lambda: permits.total)
+    metrics.read("te_body_bytes_held", "gauge", lambda: bodies.total - bodies.free)
+    metrics.read("te_body_bytes_limit", "gauge", lambda: bodies.total)
+    metrics.read("te_shapes_learned", "gauge", lambda: service.engine.warm_up.learned)
+    metrics.read("te_shapes_wanted", "gauge", lambda: service.engine.warm_up.wanted)
+
+
+def _declare_failures(metrics: Metrics) -> None:
+    """Begin at 0: of a series that begins with its first failure, Prometheus sees no increase."""
+    for label in sorted({"dropped", *_metric_labels(ServiceError)}):
+        metrics.count("te_request_failure", labels(err=label), 0)
+    metrics.count("te_run_timeouts", amount=0)
+    metrics.read("te_log_lines_dropped_total", "counter", logs.dropped)
+
+
+def _metric_labels(error: type[ServiceError]) -> Iterator[str]:
+    for one in error.__subclasses__():
+        yield one.metric_label
+        yield from _metric_labels(one)
+
+
+def _declare_process(metrics: Metrics) -> None:
+    metrics.read("process_start_time_seconds", "gauge", lambda: _STARTED)
+    metrics.read("process_cpu_seconds_total", "counter", time.process_time)
+    if Path("/proc/self/statm").exists():  # Linux
+        metrics.read("process_resident_memory_bytes", "gauge", _resident_bytes)
+        metrics.read("process_open_fds", "gauge", _open_files)
+        metrics.read("process_max_fds", "gauge", _most_files)
+
+
+def _resident_bytes() -> int:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE")
+
+
+def _open_files() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def _most_files() -> int:
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]

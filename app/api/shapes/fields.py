@@ -1,0 +1,222 @@
+"""Typed reads of JSON values, with the contract's rules; what does not fit raises.
+
+A reader takes a parsed JSON value and returns the typed one. It is a function, or a value that
+says what it is made of, so that the API's description can be made of the same declarations.
+Rules and messages are those of the deserializers in TEI 1.9.3 (router/src/http/types.rs,
+serde_json 1.0.140).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from app.api.shapes import spelling
+
+Reader = Callable[[Any], Any]
+
+MAX_U32 = 2**32 - 1
+MAX_U64 = 2**64 - 1
+MIN_I64 = -(2**63)
+
+
+class Misfit(Exception):
+    """A value is not what its field takes; `syntax` where TEI calls that bad JSON."""
+
+    def __init__(self, message: str, *, path: str = "", syntax: bool = False) -> None:
+        super().__init__(message)
+        self.message = message
+        self.path = path  # from the value that was read to the one at fault: `[1]`, `.texts`
+        self.syntax = syntax
+
+
+class _Required:
+    """The default of a field that has none."""
+
+
+REQUIRED: Final = _Required()
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One field of a request body: how to read it, and its value when it is absent.
+
+    Where a field has such a value, `null` means absent as well: clients write what they leave unset
+    so. (TEI refuses that in fields with another default than `null`.) An array in place of the
+    object may end before a field that is `filled`; `added` ones are not TEI's, and no array has
+    them.
+    """
+
+    name: str
+    read: Reader
+    default: Any = REQUIRED
+    filled: bool = False
+    added: bool = False
+
+
+class Shape:
+    """The fields of a request body, in the order of TEI's struct; others are ignored.
+
+    `names` are those of all fields, the ones inside of fields too; `quoted_names` as JSON has them.
+    Its dialect takes `promised` inputs of one request, even where the service is configured for
+    fewer.
+    """
+
+    def __init__(self, name: str, *fields: Field, promised: int = 0) -> None:
+        self.name = name
+        self.promised = promised
+        self.fields: Mapping[str, Field] = {field.name: field for field in fields}
+        self.places: Sequence[Field] = [field for field in fields if not field.added]
+        inner = (shape_of(field.read) for field in fields)
+        self.names: frozenset[str] = frozenset(self.fields).union(
+            *(one.names for one in inner if one is not None)
+        )
+        self.quoted_names = [b'"%b"' % name.encode() for name in self.names]
+        self.open_names = [field.name for field in fields if holds_anything(field.read)]
+
+    def read(self, found: Mapping[str, Any]) -> dict[str, Any]:
+        """Every field's typed value.
+
+        Raises: Misfit for the first field that is missing or does not fit.
+        """
+        values = {}
+        for name, field in self.fields.items():
+            if name in found:
+                values[name] = self.read_field(name, found[name])
+            elif field.default is REQUIRED:
+                raise Misfit(f"missing field `{name}`")
+            else:
+                values[name] = field.default
+        return values
+
+    def too_short(self, count: int) -> Misfit:
+        """That an array of so many elements ends before a field that it must have."""
+        return Misfit(
+            f"invalid length {count}, expected struct {self.name} with {len(self.places)} elements"
+        )
+
+    def read_field(self, name: str, value: Any) -> Any:
+        """One field's typed value.
+
+        Raises: Misfit whose path begins with the field.
+        """
+        field = self.fields[name]
+        if value is None and field.default is not REQUIRED:
+            return field.default
+        try:
+            return field.read(value)
+        except Misfit as misfit:
+            misfit.path = f"{name}{misfit.path}"
+            raise
+
+
+def boolean(value: Any) -> bool:
+    """`true` or `false`; no number and no string stands for one."""
+    if type(value) is bool:
+        return value
+    raise wrong_type(value, "a boolean")
+
+
+def string(value: Any) -> str:
+    """A string."""
+    if type(value) is str:
+        return value
+    raise wrong_type(value, "a string")
+
+
+def unsigned(value: Any) -> int:
+    """An integer literal from 0 to 2^64 - 1; `12.0` and `1e2` are none."""
+    if type(value) is not int or not MIN_I64 <= value <= MAX_U64:
+        raise wrong_type(value, "usize")
+    if value < 0:
+        raise Misfit(f"invalid value: integer `{value}`, expected usize")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One of a few strings; `expected` is how TEI lists them, and `name` what it calls them."""
+
+    expected: str
+    values: Mapping[str, Any]
+    name: str
+
+    def __call__(self, value: Any) -> Any:
+        if type(value) is not str:
+            raise Misfit("expected value", syntax=True)
+        if value not in self.values:
+            raise Misfit(f"unknown variant `{value}`, expected {self.expected}")
+        return self.values[value]
+
+
+@dataclass(frozen=True, slots=True)
+class Struct:
+    """An object with fields of its own."""
+
+    shape: Shape
+
+    def __call__(self, value: Any) -> dict[str, Any]:
+        if type(value) is not dict:
+            raise wrong_type(value, f"struct {self.shape.name}")
+        try:
+            return self.shape.read(value)
+        except Misfit as misfit:
+            misfit.path = f".{misfit.path}" if misfit.path else ""
+            raise
+
+
+def shape_of(read: Reader) -> Shape | None:
+    """The fields of the object that a reader reads, if it reads one."""
+    return read.shape if isinstance(read, Struct) else None
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayOf:
+    """An array, every element of one kind."""
+
+    read: Reader
+
+    def __call__(self, values: Any) -> list[Any]:
+        if type(values) is not list:
+            raise wrong_type(values, "a sequence")
+        return [_element(self.read, value, place) for place, value in enumerate(values)]
+
+
+def anything(value: Any) -> Any:
+    """Whatever stands there."""
+    return value
+
+
+def holds_anything(read: Reader) -> bool:
+    """Whether what a reader reads may have any number of levels."""
+    return read is anything or (isinstance(read, ArrayOf) and holds_anything(read.read))
+
+
+def wrong_type(value: Any, expected: str) -> Misfit:
+    """The words of serde for a value of another type."""
+    return Misfit(f"invalid type: {_described(value)}, expected {expected}")
+
+
+def _element(read: Reader, value: Any, place: int) -> Any:
+    try:
+        return read(value)
+    except Misfit as misfit:
+        misfit.path = f"[{place}]{misfit.path}"
+        raise
+
+
+def _described(value: Any) -> str:
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return f"boolean `{str(value).lower()}`"
+        case int() if MIN_I64 <= value <= MAX_U64:
+            return f"integer `{value}`"
+        case int() | float():  # serde reads what 64 bits cannot hold as a float
+            return f"floating point `{spelling.number(float(value))}`"
+        case str():
+            return f"string {spelling.quoted(value)}"
+        case Mapping():
+            return "map"
+        case _:
+            return "sequence"

@@ -1,0 +1,88 @@
+"""Counting: what of a request goes into the metrics and the log, once, wherever it came in.
+
+Follows TEI 1.9.3 router/src/http/server.rs and core/src/infer.rs.
+"""
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator
+from typing import Any
+
+from app.api.verbs.spans import RequestSpan
+from app.api.verbs.verb import Request, Reserve, Verb
+from app.errors import ServiceError
+from app.inference.engine import Computed, Engine
+from app.inference.progress import Progress
+from app.telemetry.metrics import Metrics
+
+
+async def counted(
+    engine: Engine,
+    metrics: Metrics,
+    verb: Verb,
+    request: Request[Any],
+    span: RequestSpan,
+    reserve: Reserve,
+) -> Computed[Any]:
+    """Compute, and record the request once, which began with its span.
+
+    Its rows are made once there is room for them.
+
+    What is refused before the model is asked is no request to it, and what the model is not of the
+    kind for has no inputs.
+    """
+    method = f'method="{"batch" if request.is_batch else "single"}"'
+    progress = Progress(
+        asked=lambda: metrics.count("te_request_count", method),
+        accepted=lambda inputs: metrics.count(f"te_{verb.counted_as}_count", amount=inputs),
+        measured=reserve,
+    )
+    with failure_counted(metrics):
+        computed = await verb.run(engine.telling(progress), request)
+    metrics.count("te_request_success", method)
+    seconds = span.seconds()
+    _record(metrics, verb.counted_as, computed, seconds)
+    span.computed(computed.timings, seconds)
+    return computed
+
+
+async def failures_counted(
+    metrics: Metrics,
+    answer: Callable[[Engine, bytes, Reserve], AsyncGenerator[bytes, None]],
+    engine: Engine,
+    content: bytes,
+    _: RequestSpan,
+    reserve: Reserve,
+) -> AsyncGenerator[bytes, None]:
+    """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
+    with failure_counted(metrics):
+        async with contextlib.aclosing(answer(engine, content, reserve)) as parts:
+            async for part in parts:
+                yield part
+
+
+@contextlib.contextmanager
+def failure_counted(metrics: Metrics) -> Iterator[None]:
+    """Record the failure of what is done within the block, once for each input at fault."""
+    try:
+        yield
+    except ServiceError as error:
+        label = f'err="{error.metric_label}"'
+        metrics.count("te_request_failure", label, amount=error.inputs)
+        raise
+
+
+def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:
+    """Durations of the request and of each of its inputs, which share their request's means."""
+    inputs = len(computed.token_counts)
+    durations = {
+        "duration": seconds,
+        "tokenization_duration": computed.timings.tokenization,
+        "queue_duration": computed.timings.queue,
+        "inference_duration": computed.timings.inference,
+    }
+    metrics.count(f"te_{counted_as}_success", amount=inputs)
+    for name, value in durations.items():
+        metrics.observe(f"te_request_{name}", value)
+        metrics.observe(f"te_{counted_as}_{name}", value, inputs)
+    for count in computed.token_counts:
+        metrics.observe("te_request_input_length", count)

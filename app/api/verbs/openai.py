@@ -1,0 +1,154 @@
+"""OpenAI's dialect as TEI speaks it: POST `/v1/embeddings`, GET `/v1/models`.
+
+Follows TEI 1.9.3 router/src/http/types.rs. Added to it: the `error` object beside TEI's flat keys,
+without which several official clients cannot show the reason; the options of `/embed` as optional
+fields; the list of models.
+"""
+
+from base64 import b64encode
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, replace
+from itertools import count
+from typing import Any, Literal
+
+import numpy as np
+import orjson
+from numpy.typing import NDArray
+
+from app.api.shapes.fields import Field, Shape, Variant, anything, boolean, string, unsigned
+from app.api.shapes.inputs import embed_input
+from app.api.verbs.model_name import ModelName
+from app.api.verbs.verb import (
+    COUNT,
+    NUMBER,
+    TEXT,
+    USAGE,
+    Counted,
+    Named,
+    Request,
+    groups,
+    input_options,
+    joined,
+    list_of,
+    numpy_json,
+    record,
+)
+from app.errors import ServiceError
+from app.inference.engine import Engine, Vectors
+
+MOST_INPUTS = 2048  # of one request, as OpenAI's reference has it; TEI keeps to its own limit
+
+ENCODING_FORMAT = Variant(
+    "`float` or `base64`", {"float": "float", "base64": "base64"}, "EncodingFormat"
+)
+EMBEDDING = Named(
+    "OpenAICompatEmbedding",
+    record(
+        object=TEXT,
+        embedding=Named("Embedding", {"oneOf": [list_of(NUMBER), TEXT]}),
+        index=COUNT,
+    ),
+)
+
+EMBEDDINGS = Shape(
+    "OpenAICompatRequest",
+    Field("input", embed_input),
+    Field("model", string, None),
+    Field("user", string, None),
+    Field("encoding_format", ENCODING_FORMAT, "float", filled=True),
+    Field("dimensions", unsigned, None),
+    Field("truncate", boolean, None, added=True),
+    Field("prompt_name", string, None, added=True),
+    Field("input_type", anything, None, added=True),
+    Field("normalize", boolean, None, added=True),
+    promised=MOST_INPUTS,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """How the vectors are wanted."""
+
+    encoding: Literal["float", "base64"]
+    dimensions: int | None
+    normalize: bool
+    model: str | None  # that was asked for
+
+
+class Embeddings:
+    """POST `/v1/embeddings` and its alias.
+
+    Whatever `model` is asked for, there is only one. `input_type` names a prompt, or a side of
+    a model that has an encoder for queries and one for documents, if there is one of that name.
+    """
+
+    name = "openai_embed"
+    shape = EMBEDDINGS
+    answer = Named(
+        "OpenAICompatResponse",
+        record(object=TEXT, data=list_of(EMBEDDING), model=TEXT, usage=USAGE),
+    )
+    counted_as: Counted = "embed"
+
+    def __init__(self, model_name: ModelName, prompt_names: Collection[str]) -> None:
+        self._model_name = model_name
+        self._prompt_names = prompt_names
+
+    def build(self, values: dict[str, Any]) -> Request[Output]:
+        inputs, is_batch = values["input"]
+        if values["prompt_name"] is None and values["input_type"] in list(self._prompt_names):
+            values["prompt_name"] = values["input_type"]
+        output = Output(
+            values["encoding_format"],
+            values["dimensions"],
+            values["normalize"] is not False,
+            values["model"],
+        )
+        options = replace(input_options(values), promised=self.shape.promised)
+        return Request(inputs, is_batch, options, output)
+
+    async def run(self, engine: Engine, request: Request[Output]) -> Vectors:
+        self._model_name.look_at(request.extra.model)
+        return await engine.embed(
+            request.inputs,
+            request.options,
+            normalize=request.extra.normalize,
+            dimensions=request.extra.dimensions,
+        )
+
+    def render(self, request: Request[Output], computed: Vectors) -> Iterator[bytes]:
+        encode = _base64 if request.extra.encoding == "base64" else _identity
+        places = count()
+        yield b'{"object":"list","data":'
+        yield from joined(
+            numpy_json([_record(encode(vector), next(places)) for vector in group])
+            for group in groups(computed.value)
+        )
+        tokens = sum(computed.token_counts)
+        usage = {"prompt_tokens": tokens, "total_tokens": tokens}
+        yield b"," + orjson.dumps({"model": self._model_name.served, "usage": usage})[1:]
+
+    def render_error(self, error: ServiceError) -> bytes:
+        """TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""
+        flat = {"message": str(error), "code": error.status, "type": error.error_type}
+        nested = {"message": flat["message"], "type": flat["type"], "param": None}
+        return orjson.dumps({**flat, "error": {**nested, "code": error.status}})
+
+
+def models(model_name: str, created: int) -> bytes:
+    """The answer of GET `/v1/models`; `created` is in seconds since 1970."""
+    model = {"id": model_name, "object": "model", "created": created, "owned_by": "local"}
+    return orjson.dumps({"object": "list", "data": [model]})
+
+
+def _record(embedding: Any, index: int) -> dict[str, Any]:
+    return {"object": "embedding", "embedding": embedding, "index": index}
+
+
+def _identity(vector: NDArray[np.float32]) -> Any:
+    return vector
+
+
+def _base64(vector: NDArray[np.float32]) -> str:
+    """The raw bytes of little-endian float32, as OpenAI's clients decode them."""
+    return b64encode(vector.astype("<f4", copy=False).tobytes()).decode()

@@ -1,0 +1,66 @@
+"""Spans: one for each request that reached its handler, written to the log and sent to a tracer."""
+
+import logging
+import time
+
+from starlette.types import Scope
+
+from app.errors import ServiceError
+from app.inference.engine import Timings
+from app.telemetry.logs import duration, shortened
+from app.telemetry.tracing import Span, Tracer
+
+logger = logging.getLogger(__name__)
+
+
+class RequestSpan:
+    """From the first look at a request to its answer; named after TEI's handlers once known."""
+
+    def __init__(self, scope: Scope, tracer: Tracer | None, name: str = "") -> None:
+        self.name = name
+        self.started = time.perf_counter()
+        self._scope = scope
+        self._tracer = tracer
+
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.perf_counter() - self.started
+
+    def child(self, name: str) -> "RequestSpan":
+        """One of several requests in one body, which begins now."""
+        return RequestSpan(self._scope, self._tracer, name)
+
+    def computed(self, timings: Timings, seconds: float) -> None:
+        """The model computed the answer: one line with its timings, as TEI has it."""
+        if self._tracer is None and not logger.isEnabledFor(logging.INFO):
+            return
+        fields = {
+            "total_time": duration(seconds),
+            "tokenization_time": duration(timings.tokenization),
+            "queue_time": duration(timings.queue),
+            "inference_time": duration(timings.inference),
+            **self._origin(),
+        }
+        logger.info("Success", extra={"span": {"name": self.name, **fields}})
+        self._trace(fields)
+
+    def answered(self) -> None:
+        """An answer that needed no model, of which TEI logs nothing."""
+        self._trace(self._origin())
+
+    def failed(self, error: ServiceError) -> None:
+        """The request was refused, or failed: one line with the reason."""
+        fields = self._origin()
+        reason = shortened(str(error))  # a client's text may be part of it
+        logger.error("%s", reason, extra={"span": {"name": self.name, **fields}})
+        self._trace(fields, reason)
+
+    def _origin(self) -> dict[str, str]:
+        parent = self._scope["trace_parent"]
+        fields = {"request_id": self._scope["request_id"]}
+        return fields if parent is None else {**fields, "trace_id": parent.trace_id}
+
+    def _trace(self, fields: dict[str, str], error: str | None = None) -> None:
+        if self._tracer is not None:
+            parent = self._scope["trace_parent"]
+            self._tracer.record(Span(self.name, parent, self.seconds(), fields, error))

@@ -1,0 +1,136 @@
+"""TEI's scoring verbs: `/predict` and `/rerank`.
+
+Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from app.api.shapes.fields import ArrayOf, Field, Shape, boolean, string
+from app.api.shapes.inputs import predict_input
+from app.api.verbs.verb import (
+    COUNT,
+    NUMBER,
+    TEXT,
+    TRUNCATE,
+    TRUNCATION_DIRECTION,
+    Counted,
+    Named,
+    Request,
+    input_options,
+    joined,
+    list_of,
+    numpy_json,
+    record,
+    render_error,
+)
+from app.errors import EmptyInput
+from app.inference.engine import Engine, Predictions
+from app.model.names import Activation
+from app.model.vectors import Scores, ranking
+
+PREDICT = Shape(
+    "PredictRequest",
+    Field("inputs", predict_input),
+    replace(TRUNCATE, filled=False),
+    TRUNCATION_DIRECTION,
+    Field("raw_scores", boolean, False, filled=True),
+)
+RERANK = Shape(
+    "RerankRequest",
+    Field("query", string),
+    Field("texts", ArrayOf(string)),
+    TRUNCATE,
+    TRUNCATION_DIRECTION,
+    Field("raw_scores", boolean, False, filled=True),
+    Field("return_text", boolean, False, filled=True),
+)
+
+SCORES_AT_ONCE = 1_000  # that are objects at a time
+
+LABELLED = list_of(Named("Prediction", record(score=NUMBER, label=TEXT)))
+PREDICTIONS = Named("PredictResponse", {"oneOf": [LABELLED, list_of(LABELLED)]})
+RANK = Named(
+    "Rank",
+    {
+        "type": "object",
+        "properties": {"index": COUNT, "text": TEXT, "score": NUMBER},
+        "required": ["index", "score"],
+    },
+)
+
+
+class Predict:
+    """POST `/predict`: the score of every label, best first, as the model's own library has it."""
+
+    name = "predict"
+    shape = PREDICT
+    answer = PREDICTIONS
+    counted_as: Counted = "predict"
+    render_error = staticmethod(render_error)
+
+    def __init__(self, labels: Sequence[str], activation: Activation) -> None:
+        self._labels = labels
+        self._activation = activation
+
+    def build(self, values: dict[str, Any]) -> Request[bool]:
+        inputs, is_batch = values["inputs"]
+        return Request(inputs, is_batch, input_options(values), values["raw_scores"])
+
+    async def run(self, engine: Engine, request: Request[bool]) -> Predictions:
+        activation = "none" if request.extra else self._activation
+        return await engine.predict(request.inputs, request.options, activation)
+
+    def render(self, request: Request[bool], computed: Predictions) -> Iterable[bytes]:
+        if not request.is_batch:
+            return [numpy_json(self._labelled(computed.value, 0))]
+        rows, at_once = len(request.inputs), max(1, SCORES_AT_ONCE // len(self._labels))
+        return joined(
+            numpy_json([self._labelled(computed.value, row) for row in group])
+            for group in (range(rows)[start : start + at_once] for start in range(0, rows, at_once))
+        )
+
+    def _labelled(self, scores: Scores, row: int) -> list[dict[str, Any]]:
+        printed = scores.printed[row]
+        return [
+            {"score": printed[i], "label": self._labels[i]} for i in ranking(scores.logits[row])
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RankOptions:
+    """What a request to rank may choose."""
+
+    raw_scores: bool
+    return_text: bool
+
+
+class Rerank:
+    """POST `/rerank`: texts by their score for a query, best first; from 0 to 1 unless raw."""
+
+    name = "rerank"
+    shape = RERANK
+    answer = Named("RerankResponse", list_of(RANK))
+    counted_as: Counted = "predict"
+    render_error = staticmethod(render_error)
+
+    def build(self, values: dict[str, Any]) -> Request[RankOptions]:
+        pairs = [(values["query"], text) for text in values["texts"]]
+        extra = RankOptions(values["raw_scores"], values["return_text"])
+        return Request(pairs, True, input_options(values), extra)
+
+    async def run(self, engine: Engine, request: Request[RankOptions]) -> Predictions:
+        if not request.inputs:
+            raise EmptyInput("`texts` cannot be empty")
+        engine.require_reranker()
+        activation: Activation = "none" if request.extra.raw_scores else "sigmoid"
+        return await engine.predict(request.inputs, request.options, activation)
+
+    def render(self, request: Request[RankOptions], computed: Predictions) -> Iterable[bytes]:
+        printed = computed.value.printed[:, 0]
+        ranks: list[dict[str, Any]] = []
+        for index in ranking(computed.value.logits[:, 0]):
+            text = {"text": request.inputs[index][1]} if request.extra.return_text else {}
+            ranks.append({"index": index, **text, "score": printed[index]})
+        yield numpy_json(ranks)

@@ -1,0 +1,113 @@
+"""Vertex AI's envelope: POST `/vertex`, several requests in one body.
+
+Follows TEI 1.9.3 router/src/http/server.rs (vertex_compatibility).
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncGenerator, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from app.api.body import reader, tree
+from app.api.body.garbage import let_go_beside
+from app.api.shapes.fields import ArrayOf, Field, Misfit, Shape, anything
+from app.api.shapes.inputs import memory_of
+from app.api.verbs.counting import counted, failure_counted
+from app.api.verbs.spans import RequestSpan
+from app.api.verbs.verb import Request, Reserve, Verb
+from app.errors import InvalidInput
+from app.inference.engine import Engine
+from app.telemetry.metrics import Metrics
+
+VERTEX = Shape("VertexRequest", Field("instances", ArrayOf(anything)))
+
+INSTANCE_BYTES = 700  # of an instance, its inputs aside
+RENDERED = 3  # bytes of JSON for each of a row of float32
+
+_Planned = tuple[Verb, Request[Any]]  # what an instance asks for
+
+
+async def answer(
+    verbs: Sequence[Verb],
+    metrics: Metrics,
+    engine: Engine,
+    content: bytes,
+    span: RequestSpan,
+    reserve: Reserve,
+) -> AsyncGenerator[bytes, None]:
+    """Run every instance as the first of the verbs that its fields fit; all, or the first error.
+
+    Each is counted as a request of its own, but all together take permits as one does: where they
+    are too many, they run in groups.
+
+    Raises, before anything is run: InvalidInput for an instance that fits none of the verbs;
+    Overloaded where too few permits are free.
+    """
+    planned, size, taken = await reader.in_turns(content, VERTEX, partial(_planned, verbs))
+    parts: list[bytes] = []
+    with contextlib.ExitStack() as held:
+        held.callback(let_go_beside, planned)
+        with failure_counted(metrics):
+            reserve(taken)
+            granted = held.enter_context(engine.admission.permits.taken(size))
+        within = engine.within(granted)
+        for group in _groups(planned, granted):
+            rendered = await asyncio.gather(
+                *(_run(within, metrics, one, span, reserve) for one in group),
+                return_exceptions=True,
+            )
+            for part in rendered:
+                if isinstance(part, BaseException):
+                    raise part
+                parts.append(part)
+    yield b'{"predictions":[%b]}' % b",".join(parts)
+
+
+def _groups(planned: Sequence[_Planned], most: int) -> Iterator[list[_Planned]]:
+    """Instances as they come, in groups of at most so many permits; one may need more by itself."""
+    group: list[_Planned] = []
+    size = 0
+    for one in planned:
+        weight = _weight(one)
+        if group and size + weight > most:
+            yield group
+            group, size = [], 0
+        group.append(one)
+        size += weight
+    if group:
+        yield group
+
+
+def _weight(planned: _Planned) -> int:
+    """The permits of an instance; one without an input is work as well."""
+    return max(1, len(planned[1].inputs))
+
+
+def _planned(verbs: Sequence[Verb], values: dict[str, Any]) -> tuple[list[_Planned], int, int]:
+    """What is asked for, the permits of all together, and the bytes that they take."""
+    planned = [_plan(verbs, instance) for instance in values["instances"]]
+    taken = sum(INSTANCE_BYTES + memory_of(request.inputs) for _, request in planned)
+    return planned, sum(map(_weight, planned)), taken
+
+
+def _plan(verbs: Sequence[Verb], instance: Any) -> _Planned:
+    for verb in verbs[:-1]:
+        with contextlib.suppress(Misfit):
+            return verb, verb.build(tree.read(instance, verb.shape))
+    try:
+        return verbs[-1], verbs[-1].build(tree.read(instance, verbs[-1].shape))
+    except Misfit as misfit:
+        raise InvalidInput(misfit.message) from None
+
+
+async def _run(
+    engine: Engine, metrics: Metrics, planned: _Planned, span: RequestSpan, reserve: Reserve
+) -> bytes:
+    """The rendered answer to an instance; as text its numbers take RENDERED times as much."""
+    verb, request = planned
+    child = span.child(verb.name)
+    computed = await counted(
+        engine, metrics, verb, request, child, lambda size: reserve(RENDERED * size)
+    )
+    return b"".join(verb.render(request, computed))

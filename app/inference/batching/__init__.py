@@ -1,0 +1,1 @@
+"""Batching: what waits becomes batches, and runs on threads."""

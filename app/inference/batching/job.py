@@ -1,0 +1,67 @@
+"""Job: one request's inputs on their way through the worker, and the way back to its event loop."""
+
+import logging
+import time
+from asyncio import AbstractEventLoop
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import ServiceError
+from app.model.batch import TokenizedInput
+
+logger = logging.getLogger(__name__)
+
+
+class Completion(Protocol):
+    """Where a job's outcome goes; called once, on the job's event loop."""
+
+    def __call__(self, error: ServiceError | None) -> None: ...
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """One request's inputs, and the row of the graph's `output` for each.
+
+    The worker owns it from `submit` until `done` is called; others may only set `abandoned`.
+    """
+
+    inputs: Sequence[TokenizedInput]
+    output: str
+    loop: AbstractEventLoop
+    done: Completion
+    rows: list[NDArray[np.float32] | None] = field(default_factory=list)  # by input, when done
+    route: str = ""  # rows of different ones are never computed together
+    abandoned: bool = False  # nobody waits any more: rows not yet in a batch are dropped
+    queue_seconds: float = 0.0  # summed over the rows, as is inference_seconds
+    inference_seconds: float = 0.0
+    submitted: float = field(default_factory=time.perf_counter)
+    arrival: int = 0  # position in the order of submission
+    queued: int = 0  # rows not yet in a batch
+    missing: int = 0  # rows not yet computed
+    last_batch: int = 0  # number of the batch that last took a row, or that preceded its arrival
+
+    @property
+    def is_lone(self) -> bool:
+        """Whether it has one input, as a query has."""
+        return len(self.inputs) == 1
+
+
+def deliver(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:
+    """Tell each event loop of its jobs with one call; from any thread."""
+    by_loop: dict[AbstractEventLoop, list[tuple[Job, ServiceError | None]]] = {}
+    for job, error in outcomes:
+        by_loop.setdefault(job.loop, []).append((job, error))
+    for loop, group in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_complete, group)
+        except RuntimeError:
+            logger.warning("%d answers had nobody to go to: their event loop is closed", len(group))
+
+
+def _complete(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:
+    for job, error in outcomes:
+        job.done(error)

@@ -1,0 +1,121 @@
+"""Waiting: the rows that no batch has taken yet, and which of them go next."""
+
+from bisect import bisect, bisect_right
+from collections.abc import Collection, Iterator, Sequence
+from typing import NamedTuple
+
+from app.inference.batching.job import Job
+from app.model.batch import BatchLimits, choose
+
+# One batch in so many goes to the job that has waited longest for a row of its own.
+OLDEST_EVERY = 8
+
+
+class _Row(NamedTuple):
+    """One waiting input; sorts by length, then by arrival."""
+
+    length: int
+    arrival: int
+    position: int  # among the inputs of its job
+
+
+class Waiting:
+    """Rows of jobs, in ascending length; lives on the worker's thread."""
+
+    def __init__(self, limits: BatchLimits) -> None:
+        self.limits = limits  # of the next batch
+        self._rows: list[_Row] = []
+        self._lengths: list[int] = []  # of the rows
+        self._jobs: dict[int, Job] = {}  # by arrival; those with rows here
+        self._batches = 0
+        self._since_oldest = 0  # batches, since the job that waits longest had one
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, job: Job) -> None:
+        """Let every row of a job wait."""
+        job.last_batch = self._batches
+        job.queued = len(job.inputs)
+        self._jobs[job.arrival] = job
+        rows = [_Row(len(tokens), job.arrival, place) for place, tokens in enumerate(job.inputs)]
+        if len(rows) == 1:
+            place = bisect(self._rows, rows[0])
+            self._rows.insert(place, rows[0])
+            self._lengths.insert(place, rows[0].length)
+        else:
+            self._keep(sorted(self._rows + rows))
+
+    def remove(self, job: Job) -> None:
+        """Forget the rows of a job, if it has any here."""
+        if self._jobs.pop(job.arrival, None) is not None:
+            self._keep([row for row in self._rows if row.arrival != job.arrival])
+
+    def abandoned(self) -> Iterator[Job]:
+        """Jobs that nobody waits for any more."""
+        return (job for job in tuple(self._jobs.values()) if job.abandoned)
+
+    def take(self, longest: int | None = None, *, lone: bool = False) -> list[tuple[Job, int]]:
+        """The rows of the next batch, each with its position in its job.
+
+        None of more than `longest` tokens is among them, and with `lone` only inputs that came
+        alone: so there may be none.
+        """
+        places = self._places(longest, lone=lone)
+        if not places:
+            return []
+        job = self._first(places, lone=lone)
+        places = self._beside(job, places)
+        anchor = next(i for i, at in enumerate(places) if self._rows[at].arrival == job.arrival)
+        chosen = places[choose([self._lengths[at] for at in places], anchor, self.limits)]
+        taken = [self._rows[at] for at in chosen]
+        for at in reversed(chosen):
+            del self._rows[at], self._lengths[at]
+        self._batches += 1
+        rows = [(self._jobs[row.arrival], row.position) for row in taken]
+        for job, _ in rows:
+            job.last_batch = self._batches
+            job.queued -= 1
+            if not job.queued:
+                del self._jobs[job.arrival]
+        return rows
+
+    def _keep(self, rows: list[_Row]) -> None:
+        self._rows = rows
+        self._lengths = [row.length for row in rows]
+
+    def _places(self, longest: int | None, *, lone: bool) -> Sequence[int]:
+        """Where the rows are that may go now, in their order."""
+        end = len(self._rows) if longest is None else bisect_right(self._lengths, longest)
+        if not lone:
+            return range(end)
+        return [at for at in range(end) if self._jobs[self._rows[at].arrival].is_lone]
+
+    def _beside(self, job: Job, places: Sequence[int]) -> Sequence[int]:
+        """Those of the places whose rows take the same way through the model as this job's."""
+        if all(one.route == job.route for one in self._jobs.values()):
+            return places
+        return [at for at in places if self._jobs[self._rows[at].arrival].route == job.route]
+
+    def _first(self, places: Sequence[int], *, lone: bool) -> Job:
+        """The job of which a row must go into the next batch.
+
+        It is the one with the fewest rows left, so that a query does not wait behind a bulk
+        request; but now and then the one not served for longest, so that none starves.
+        """
+        everyone = self._jobs.values()
+        jobs: Collection[Job] = everyone
+        if len(places) < len(self._rows):
+            jobs = [self._jobs[arrival] for arrival in {self._rows[at].arrival for at in places}]
+        self._since_oldest += not lone
+        if lone or self._since_oldest < OLDEST_EVERY:
+            return min(jobs, key=lambda job: (job.queued, job.arrival))
+        oldest = min(jobs, key=_served)
+        if oldest is min(everyone, key=_served):
+            self._since_oldest = 0
+        return oldest
+
+
+def _served(job: Job) -> tuple[int, int]:
+    """Sorts by who was served longest ago."""
+    return job.last_batch, job.arrival

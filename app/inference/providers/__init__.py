@@ -1,0 +1,1 @@
+"""Execution providers: what this machine offers, which is tried first, and their sessions."""

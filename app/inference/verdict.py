@@ -1,0 +1,144 @@
+"""Acceptance: whether what was measured at start is enough to be served, and what is said of it."""
+
+import logging
+from dataclasses import dataclass
+
+from app.errors import StartupError
+from app.inference.providers import machine
+from app.inference.providers.plan import Plan
+from app.model.manifest import Certificate, Manifest
+from app.proof.bounds import (
+    EXACT_ERROR,
+    Agreement,
+    Measured,
+    bound,
+    cost,
+    figure,
+    is_as_certified,
+    is_proved,
+    shortfall,
+    yields_logits,
+)
+
+logger = logging.getLogger(__name__)
+
+QUALIFYING_PROBES = 500  # of a certificate that lets a lower precision be taken unasked
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What was measured at start, and whether this machine has a certificate for it."""
+
+    agreement: Agreement
+    probes: int
+    certificate: Certificate | None
+
+
+def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
+    """Log what was measured; raise StartupError where it is not enough."""
+    found = figure(manifest.task, proof.agreement)
+    logger.info(
+        "Proved on %s in %s: %s to %s over %d probes (%s)",
+        plan.provider,
+        plan.compute_dtype,
+        found,
+        _reference(manifest),
+        proof.probes,
+        "as certified for this machine" if proof.certificate else "this machine has no certificate",
+    )
+    if plan.compute_dtype == "int8":
+        _require_as_certified(manifest, proof)
+    _require_proved(manifest, plan, proof)
+    if plan.compute_dtype == "bfloat16" and proof.agreement.largest_error < EXACT_ERROR:
+        raise StartupError(
+            f"--dtype {plan.compute_dtype}: {plan.provider} answers as exactly as float32 does, so "
+            "it computes in that; use --dtype float32"
+        )
+    if plan.compute_dtype not in {"bfloat16", "float16"}:
+        return
+    if yields_logits(manifest.task):
+        _tell_cost(manifest, plan, proof)
+    else:
+        require_quality(plan, proof.certificate or proof.agreement)
+
+
+def _reference(manifest: Manifest) -> str:
+    """What was compared with, of a folder's first certificate."""
+    by = manifest.certificates[0].reference if manifest.certificates else ""
+    return "the ONNX graph as it was found" if by.startswith("onnx") else "the original model"
+
+
+def _require_proved(manifest: Manifest, plan: Plan, proof: Proof) -> None:
+    """Ask the same of the few answers of this start, and of the many of the certificate."""
+    task, dtype = manifest.task, plan.compute_dtype
+    for measured in (proof.agreement, proof.certificate):
+        if measured is not None and not is_proved(task, dtype, measured):
+            raise StartupError(
+                f"the model does not give its original's answers here: {figure(task, measured)} "
+                f"on {plan.provider} in {dtype}, needed {bound(task, dtype, measured)}; "
+                + ("export it again" if dtype == "float32" else "use --dtype float32")
+            )
+
+
+def _tell_cost(manifest: Manifest, plan: Plan, proof: Proof) -> None:
+    """Say what a lower precision costs scores, best by the many answers of a certificate."""
+    measured = proof.certificate or proof.agreement
+    probes = proof.certificate.probes if proof.certificate else proof.probes
+    what = cost(manifest.task, measured)
+    logger.warning("%s costs this model: %s, over %d probes", plan.compute_dtype, what, probes)
+
+
+def _require_as_certified(manifest: Manifest, proof: Proof) -> None:
+    """Tell what a lossy graph costs, by what the export measured; it has to be the same here."""
+    every = [one for one in manifest.certificates if one.compute_dtype == "int8"]
+    certified = proof.certificate or (every[0] if every else None)
+    if certified is None:
+        raise StartupError(
+            "--dtype int8: the exported model does not say what it costs; export it again, or use "
+            "--dtype float32"
+        )
+    if certified.reference == "onnx-int8":
+        # Nothing was rounded here, so there is no cost to be as certified.
+        logger.warning(
+            "the graph was quantized before it came here, and its original is not at hand: its "
+            "answers are compared with its own of each text alone: %s",
+            cost(manifest.task, certified),
+        )
+        return
+    logger.warning(
+        "int8 costs this model: %s, over %d probes on %s",
+        cost(manifest.task, certified),
+        certified.probes,
+        certified.machine,
+    )
+    if not is_as_certified(manifest.task, proof.agreement, certified):
+        raise StartupError(
+            "int8 comes less close here than where the model was exported: "
+            f"{figure(manifest.task, proof.agreement)}, "
+            f"certified {figure(manifest.task, certified)} on {certified.machine}; "
+            "use --dtype float32, or export the model on this machine"
+        )
+
+
+def require_quality(plan: Plan, measured: Measured) -> None:
+    """Warn of what a lower precision costs; raise StartupError where nobody asked for it."""
+    short = shortfall(measured)
+    if short is None:
+        return
+    if plan.must_qualify:
+        raise StartupError(f"{short}; --dtype {plan.compute_dtype} takes it all the same")
+    logger.warning("%s costs this model quality: %s", plan.compute_dtype, short)
+
+
+def certificate_for(manifest: Manifest, plan: Plan) -> Certificate | None:
+    """What the folder says of this graph, provider, precision and machine."""
+    graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
+    if graph is None:
+        return None
+    key = (graph.file, plan.provider, plan.compute_dtype, plan.gpu or machine.describe())
+    least = QUALIFYING_PROBES if plan.must_qualify else 1
+    for one in manifest.certificates:
+        found = (one.graph, one.provider, one.compute_dtype, one.machine)
+        if found == key and one.probes >= least:
+            return one
+    return None

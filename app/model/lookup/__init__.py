@@ -1,0 +1,1 @@
+"""Lookup: which folder a name means, among exported models and in a cache of the Hub."""

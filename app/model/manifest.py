@@ -1,0 +1,362 @@
+"""Manifest: what an exported model folder declares. The export writes it, the server reads it.
+
+Only the standard library is needed here, so that the export can share this one definition.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Self
+
+from app.model import bounded
+from app.model.declared import Misfit, build
+from app.model.names import (
+    GRAPH_POOLING,
+    LEXICAL_WEIGHTS,
+    MULTI_VECTOR_EMBEDDING,
+    POOLING_MASK,
+    TASK_OUTPUTS,
+    Activation,
+    Attention,
+    Dtype,
+    PoolingMode,
+    Provider,
+    Reference,
+    Side,
+    Similarity,
+    Task,
+    TokenVectors,
+)
+from app.model.pair_text import PairText
+
+SCHEMA = 1
+ROUTED = 2  # the schema of folders with routes, which servers from before these must not read
+CHATTING = 3  # likewise of folders whose pairs of texts become one text
+_SCHEMAS = (SCHEMA, ROUTED, CHATTING)
+LARGEST = 2**31 - 1  # that a number of the manifest may be
+FILE_NAME = "manifest.json"
+TOKENIZER_FILE = "tokenizer.json"
+GRAPH_FILE = "model.onnx"
+PROBES_FILE = "probes.npz"
+_DIGEST = "digest"  # the key of the manifest's own
+
+
+class ManifestError(Exception):
+    """A folder is not a complete, unchanged exported model; the message names the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the weights came from: an id of the Hugging Face Hub, or a folder's name."""
+
+    id: str
+    revision: str | None
+    architecture: str
+    model_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """How a batch is padded: ids for the padding tokens, and on which side."""
+
+    id: int
+    type_id: int
+    side: Side
+
+
+GraphNames = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of its outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One ONNX file of the folder, with the providers that may run it."""
+
+    file: str
+    dtype: Dtype
+    providers: tuple[Provider, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    fingerprint: str | None = None  # of its vector space, where that is not the model's
+    attention: Attention = "plain"
+    rows: int | None = None  # at most so many in a run: more would share what they are rounded by
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way through a model that has several, as one for queries and one for documents."""
+
+    name: str
+    asked_as: tuple[str, ...]  # the names of prompts by which a request chooses it
+    output: str  # of its graph
+    max_input_length: int  # tokens, special tokens included
+    special_tokens: bool = True  # whether the tokenizer puts its own around a text
+    graph: Graph | None = None  # None: it is the model's own
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """How closely one graph on one machine reproduced the reference over the probes."""
+
+    graph: str
+    provider: Provider
+    compute_dtype: Dtype
+    machine: str
+    reference: Reference
+    probes: int
+    worst_cosine: float
+    mean_cosine: float
+    largest_error: float  # of any component of the unit vectors, or of any logit
+    created: str  # ISO 8601, UTC
+    # Folders from before these were measured lack them.
+    first_percentile: float | None = None  # of the cosines
+    neighbour_overlap: float | None = None  # share of the ten nearest probes that stay the same
+    batch_cosine: float | None = None  # worst, of the same input alone and in a batch
+    largest_score_error: float | None = None  # of classifiers and rerankers, as is the next
+    largest_logit: float | None = None  # of the reference, whatever its sign
+    longest_input: int | None = None  # tokens
+    # Of embedding models that also have a vector or a lexical weight for each token.
+    token_cosine: float | None = None  # worst, of a token's vector
+    lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
+    lexical_error: float | None = None  # largest, of a lexical weight
+    length_error: float | None = None  # of sparse vectors, the largest as a share of a length
+
+
+@dataclass(frozen=True, slots=True)
+class Lexical:
+    """A sparse vector beside the dense one: the largest weight that each token id has."""
+
+    ignored_ids: tuple[int, ...]  # tokens that never count
+
+
+@dataclass(frozen=True, slots=True)
+class MultiVector:
+    """A vector for each token, to be compared by the sum of the largest similarities."""
+
+    # The token that begins an input and has no vector, if there is one.
+    skipped_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """Everything the server needs to know about an exported model."""
+
+    schema: int
+    source: Source
+    fingerprint: str  # of the vector space: weights, tokenizer, pooling, prompts, maximum length
+    task: Task
+    # Of embedding models: a PoolingMode, several joined by "+", or GRAPH_POOLING.
+    pooling: str | None
+    dimensions: int
+    max_input_length: int  # tokens, special tokens included
+    vocabulary_size: int  # rows of the embedding table: every id must be smaller
+    padding: Padding
+    normalize: bool  # whether the checkpoint ends in a Normalize module
+    similarity: Similarity
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    graphs: tuple[Graph, ...]
+    files: dict[str, str]  # relative path → SHA-256, for every file that the server opens
+    tools: dict[str, str]  # versions that made the folder
+    created: str  # ISO 8601, UTC
+    labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
+    certificates: tuple[Certificate, ...] = ()
+    # What the graph yields for single tokens, beside or instead of one vector for all of them.
+    lexical: Lexical | None = None
+    multi_vector: MultiVector | None = None
+    left_out: tuple[TokenVectors, ...] = ()  # what its source gives, and this folder does not
+    truncation_side: Side = "right"  # where an input is cut unless a request says otherwise
+    pooling_source: str | None = None  # who says that it is pooled so; older folders do not tell
+    # Of classifiers and rerankers; folders from before it was recorded lack it.
+    activation: Activation | None = None
+    routes: tuple[Route, ...] = ()  # none: there is one way for all inputs
+    default_route: str | None = None  # by its name; None: every request has to choose
+    pair_text: PairText | None = None  # of rerankers that read a pair of texts as one
+
+    @property
+    def scored_by(self) -> Activation:
+        """What makes scores of logits: as recorded, or as TEI has it for so many labels."""
+        return self.activation or usual_activation(len(self.labels))
+
+    @property
+    def token_outputs(self) -> tuple[str, ...]:
+        """The graph's outputs that say something of single tokens, and have to be proved."""
+        lexical = (LEXICAL_WEIGHTS,) if self.lexical else ()
+        return (*lexical, *((MULTI_VECTOR_EMBEDDING,) if self.multi_vector else ()))
+
+    @property
+    def default_prompt(self) -> str | None:
+        """The prompt that goes before an input for which none is named; None for none."""
+        name = self.default_prompt_name
+        return None if name is None else self.prompts[name] or None
+
+    @property
+    def leaves_out_prompts(self) -> bool:
+        """Whether the tokens of a prompt are attended to, and not pooled."""
+        return any(POOLING_MASK in graph.inputs for graph in self.graphs)
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read and check `folder/manifest.json`; files it names are not opened.
+
+        Raises: ManifestError for a missing, malformed or newer manifest.
+        """
+        path = folder / FILE_NAME
+        try:
+            document = bounded.read_json(path)
+        except FileNotFoundError:
+            raise ManifestError(f"{path} does not exist: not an exported model folder") from None
+        except (OSError, ValueError) as error:
+            raise ManifestError(f"{path} cannot be read: {error}") from None
+        if not isinstance(document, dict) or document.get("schema") not in _SCHEMAS:
+            found = document.get("schema") if isinstance(document, dict) else None
+            raise ManifestError(
+                f"{path} has schema {found!r}, this version reads {SCHEMA} to {CHATTING}: export "
+                "the model again"
+            )
+        try:
+            manifest = build(cls, document, "")
+            assert isinstance(manifest, cls)
+            _check_pooling(manifest.pooling)
+            _check_created(manifest.created)
+            _check_numbers(manifest)
+            _check_routes(manifest)
+            _check_prompts(manifest)
+        except Misfit as error:
+            raise ManifestError(f"{path}: {error}") from None
+        _check_paths(manifest, path)
+        _check_digest(document, path)
+        return manifest
+
+    def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
+        """The graph that a provider computes in a precision, if there is one.
+
+        OpenVINO and TensorRT compute a lower precision of the float32 one. Fused attention goes
+        before plain.
+        """
+        by_provider = dtype == "bfloat16" or (provider, dtype) == ("tensorrt", "float16")
+        stored = "float32" if by_provider else dtype
+        fitting = [
+            one
+            for one in self.graphs
+            if provider in one.providers
+            and one.dtype == stored
+            and (one.attention == "packed") == packed
+        ]
+        return min(fitting, key=lambda one: one.attention == "plain", default=None)
+
+    def write(self, folder: Path) -> None:
+        """Write `folder/manifest.json`."""
+        document = asdict(self)
+        document[_DIGEST] = _digest(document)
+        text = json.dumps(document, indent=2, ensure_ascii=False)
+        (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+    def verify_files(self, folder: Path) -> None:
+        """Compare every file's SHA-256 with the recorded one.
+
+        Raises: ManifestError naming the first file that is missing or was changed.
+        """
+        for name, expected in self.files.items():
+            path = folder / name
+            try:
+                bounded.require_plain(path)
+                actual = file_digest(path)
+            except OSError as error:
+                raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
+            except ValueError as error:
+                raise ManifestError(f"{path} cannot be read: {error}") from None
+            if actual != expected:
+                raise ManifestError(
+                    f"{path} is not the file that was exported (SHA-256 {actual[:12]}…, expected "
+                    f"{expected[:12]}…): export the model again"
+                )
+
+
+def usual_activation(labels: int) -> Activation:
+    """What makes scores of so many logits, where the checkpoint says nothing."""
+    return "softmax" if labels > 1 else "sigmoid"
+
+
+def file_digest(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _check_paths(manifest: Manifest, path: Path) -> None:
+    for name in manifest.files:
+        parts = PurePosixPath(name).parts
+        if not parts or ".." in parts or PurePosixPath(name).is_absolute():
+            raise ManifestError(f"{path}: files: {name!r} leads out of the folder")
+    beside = (route.graph.file for route in manifest.routes if route.graph is not None)
+    graphs = (*(graph.file for graph in manifest.graphs), *beside)
+    for name in (TOKENIZER_FILE, PROBES_FILE, *graphs):
+        if name not in manifest.files:
+            raise ManifestError(f"{path}: files: {name!r} is missing")
+
+
+def _check_digest(document: Mapping[str, Any], path: Path) -> None:
+    """Notice a damaged manifest; folders from before it had a digest lack one."""
+    content = {key: value for key, value in document.items() if key != _DIGEST}
+    if document.get(_DIGEST, _digest(content)) != _digest(content):
+        raise ManifestError(f"{path} is not as it was exported: export the model again")
+
+
+def _digest(content: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def _check_created(created: str) -> None:
+    try:
+        datetime.fromisoformat(created)
+    except ValueError:
+        raise Misfit(f"created: {created!r} is not a date and a time") from None
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    """Refuse what no model has, and what neither the tokenizer nor an array can hold."""
+    padding, vocabulary = manifest.padding, manifest.vocabulary_size
+    bounds = {
+        "dimensions": (manifest.dimensions, 1, LARGEST),
+        "max_input_length": (manifest.max_input_length, 1, LARGEST),
+        "vocabulary_size": (vocabulary, 1, LARGEST),
+        "padding.id": (padding.id, 0, vocabulary - 1),
+        "padding.type_id": (padding.type_id, 0, vocabulary - 1),
+    }
+    for route in manifest.routes:
+        bounds[f"max_input_length of {route.name}"] = (route.max_input_length, 1, LARGEST)
+    for token in manifest.pair_text.ending if manifest.pair_text else ():
+        bounds["pair_text.ending"] = (token, 0, vocabulary - 1)
+    for name, (number, least, most) in bounds.items():
+        if not least <= number <= most:
+            raise Misfit(f"{name}: {number} is not between {least} and {most}")
+
+
+def _check_prompts(manifest: Manifest) -> None:
+    name = manifest.default_prompt_name
+    if name is not None and name not in manifest.prompts:
+        raise Misfit(f"default_prompt_name: {name!r} is not one of the prompts")
+
+
+def _check_routes(manifest: Manifest) -> None:
+    """One of several routes is the model's own graph, and the default is one of them."""
+    if bool(manifest.routes) != (manifest.schema == ROUTED):
+        raise Misfit(f"routes: they are what schema {ROUTED} is for")
+    names = [route.name for route in manifest.routes]
+    own = [route for route in manifest.routes if route.graph is None]
+    if names and (len(own) != 1 or own[0].output != TASK_OUTPUTS[manifest.task]):
+        raise Misfit("routes: not one of them is the model's own graph")
+    if (manifest.pair_text is not None) != (manifest.schema == CHATTING):
+        raise Misfit(f"pair_text: it is what schema {CHATTING} is for")
+    if manifest.default_route not in {None, *names}:
+        raise Misfit(f"default_route: {manifest.default_route!r} is not one of the routes")
+
+
+def _check_pooling(pooling: str | None) -> None:
+    if pooling is None or pooling == GRAPH_POOLING:
+        return
+    for mode in pooling.split("+"):
+        build(PoolingMode, mode, "pooling")

@@ -1,0 +1,1 @@
+"""Proof: whether a graph gives the original's stored answers. Shared with the export."""

@@ -1,0 +1,1 @@
+"""The server: from the open port to the last answer, and the signals that end it."""

@@ -1,0 +1,81 @@
+"""Serving: the parts of a server put together, from the lifespan's start to its end.
+
+Hypercorn's are the configuration, the sockets, TLS, the lifespan, and HTTP/2; ours is HTTP/1.x.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from hypercorn.asyncio.lifespan import Lifespan
+from hypercorn.asyncio.worker_context import WorkerContext
+from hypercorn.utils import wrap_app
+from starlette.types import ASGIApp
+
+from app.wire.connections import Connections, ServerConfig, Shared
+from app.wire.http1.connection import Http1
+from app.wire.http2.connection import Http2Connection
+
+
+async def serve(
+    app: ASGIApp,
+    config: ServerConfig,
+    connections: Connections,
+    trigger: Callable[[], Awaitable[None]],
+) -> None:
+    """Serve until `trigger` returns; then close the port, and let what has begun be answered.
+
+    What is open after `config.graceful_timeout` seconds is cut off. The application's lifespan
+    ends behind the last connection.
+    """
+    state: dict[str, Any] = {}
+    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
+    async with _lifespan(Lifespan(wrapped, config, asyncio.get_running_loop(), state)):
+        shared = Shared(app, config, connections, state)
+        context = WorkerContext(None)
+
+        def http2(transport: asyncio.Transport, begun: bytes) -> None:
+            Http2Connection(shared, wrapped, context, transport, begun)
+
+        servers = await _listen(config, lambda: Http1(shared, http2))
+        try:
+            await trigger()
+        finally:
+            connections.ending = True
+            await context.terminated.set()
+            for server in servers:
+                server.close()
+            await connections.end(config.graceful_timeout)
+
+
+@contextlib.asynccontextmanager
+async def _lifespan(lifespan: Lifespan) -> AsyncIterator[None]:
+    """The application's own start before the block, and its end behind it."""
+    task = asyncio.create_task(lifespan.handle_lifespan())
+    await lifespan.wait_for_startup()
+    if task.done():
+        await task  # raises what kept it from starting
+    try:
+        yield
+    finally:
+        await lifespan.wait_for_shutdown()
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+async def _listen(config: ServerConfig, protocol: Callable[[], Http1]) -> list[asyncio.Server]:
+    """Take connections on each of the sockets that Hypercorn finds in its configuration."""
+    loop = asyncio.get_running_loop()
+    sockets = config.create_sockets()
+    tls: dict[str, Any] = {}
+    if config.ssl_enabled:
+        tls["ssl"] = config.create_ssl_context()
+        tls["ssl_handshake_timeout"] = config.ssl_handshake_timeout
+    listening = [(one, tls) for one in sockets.secure_sockets]
+    listening += [(one, {}) for one in sockets.insecure_sockets]
+    return [
+        await loop.create_server(protocol, sock=one, backlog=config.backlog, **options)
+        for one, options in listening
+    ]

@@ -1,0 +1,206 @@
+"""Logs: one line an event on stdout, as text or as JSON with TEI's keys.
+
+Whoever logs never waits for whoever reads. A line's length is bounded, whatever a client wrote.
+"""
+
+import json
+import logging
+import re
+import time
+from collections.abc import Mapping
+from functools import lru_cache
+
+import orjson
+
+from app.telemetry.outlet import Outlet
+from app.telemetry.standard_files import OUTPUT
+
+logger = logging.getLogger(__name__)
+
+LEVELS = {
+    "off": logging.CRITICAL + 1,
+    "error": logging.ERROR,
+    "warn": logging.WARNING,
+    "info": logging.INFO,
+    "debug": logging.DEBUG,
+    "trace": logging.DEBUG,
+}
+FLUSH_SECONDS = 1.0
+MESSAGE_CHARACTERS = 4096  # the settings take a quarter of it
+TRACE_CHARACTERS = 32768
+_SHOWN_AS = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
+_INDISCREET = ("hpack",)  # below warnings it writes out the headers of HTTP/2, keys and all
+_MODULE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::)\w+)*")
+_CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+def configure(level: str, *, json_output: bool, spans: bool) -> None:
+    """Send to stdout what a filter lets through; what is no filter counts as `info`.
+
+    Modules that would tell secrets have no say. An event may carry a `span`: what was going on,
+    by name, and its fields.
+    """
+    levels = read_filter(level)
+    # What no formatter here prints is not looked up for each event.
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    handler = _OUTPUT
+    handler.setFormatter(JsonFormatter(spans=spans) if json_output else TextFormatter())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for module, least in (levels or {}).items():
+        logging.getLogger(module).setLevel(least)
+    for module in _INDISCREET:
+        logging.getLogger(module).setLevel(logging.WARNING)
+    if levels is None:
+        logger.warning("the log level %r is no filter; it counts as info", level)
+
+
+def read_filter(text: str) -> Mapping[str, int] | None:
+    """The least level of each module; every other's stands under "". None for what is no filter.
+
+    `debug`, `app.server=trace`, or several with commas between them, as TEI takes them in
+    LOG_LEVEL. TEI's own modules, `text_embeddings_router::http` and the like, mean all of ours.
+    """
+    levels = {"": logging.INFO}
+    for part in text.split(","):
+        module, equals, level = part.strip().rpartition("=")
+        least = LEVELS.get(level.lower())
+        if least is None or (equals and not _MODULE.fullmatch(module)):
+            return None
+        levels[_logger_name(module)] = least
+    return levels
+
+
+def start() -> None:
+    """Let a thread write what the reader could not take at once."""
+    _OUTPUT.outlet.start()
+
+
+def flush(seconds: float = FLUSH_SECONDS) -> bool:
+    """Wait until the log is written, for at most so many seconds; whether it is."""
+    return _OUTPUT.outlet.flush(seconds)
+
+
+def dropped() -> int:
+    """How many lines nobody will read."""
+    return _OUTPUT.outlet.dropped
+
+
+class _Output(logging.Handler):
+    """Standard output, of which the reader may be gone or stand still: events are lost then."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outlet = Outlet(OUTPUT, self._missing)
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self.outlet.put(self._line(record))
+        except Exception:  # noqa: BLE001  # as of any handler: no event is worth a request
+            self.handleError(record)
+
+    def flush(self) -> None:
+        self.outlet.flush(FLUSH_SECONDS)
+
+    def _missing(self, lines: int) -> bytes:
+        message = "%d lines were dropped here: whoever reads the log did not keep up"
+        return self._line(
+            logger.makeRecord(logger.name, logging.WARNING, __file__, 0, message, (lines,), None)
+        )
+
+    def _line(self, record: logging.LogRecord) -> bytes:
+        return f"{self.format(record)}\n".encode("utf-8", "backslashreplace")
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-11-24T03:07:17.123456Z  INFO app.server: Ready`, a span before the logger's name."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        # A client's text may be part of the message; it must not look like a line of its own.
+        message = one_line(shortened(record.getMessage()))
+        place = f"{_span_text(record)}{record.name}"
+        text = f"{_timestamp(record)} {_level(record):>5} {place}: {message}"
+        if record.exc_info is None:
+            return text
+        return f"{text}\n{shortened(self.formatException(record.exc_info), TRACE_CHARACTERS)}"
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object a line: timestamp, level, message, target, filename, line_number, span."""
+
+    def __init__(self, *, spans: bool = True) -> None:
+        super().__init__()
+        self._spans = spans
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: dict[str, object] = {
+            "timestamp": _timestamp(record),
+            "level": _level(record),
+            "message": shortened(record.getMessage()),
+            "target": record.name,
+            "filename": record.pathname,
+            "line_number": record.lineno,
+        }
+        if self._spans and (span := getattr(record, "span", None)) is not None:
+            event |= {"span": span, "spans": [span]}
+        if record.exc_info is not None:
+            trace = self.formatException(record.exc_info)
+            event["exception"] = shortened(trace, TRACE_CHARACTERS)
+        try:
+            return orjson.dumps(event, default=str).decode()
+        except orjson.JSONEncodeError:  # half of a surrogate pair, which is no UTF-8
+            return json.dumps(event, default=str)
+
+
+def shortened(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
+    """The text, or its beginning and end with its length between, in no more characters."""
+    if len(text) <= characters:
+        return text
+    cut = f" […of {len(text)} characters…] "
+    room = characters - len(cut)
+    end = room // 4
+    return f"{text[: room - end]}{cut}{text[-end:]}"
+
+
+def one_line(text: str) -> str:
+    """The text with control characters, new lines among them, as escapes."""
+    return text.translate(_CONTROL)
+
+
+def duration(seconds: float) -> str:
+    """As Rust prints one: `1.234567ms`, `12.5µs`, `2s`."""
+    nanoseconds = round(seconds * 1e9)
+    for unit, size, digits in (("s", 10**9, 9), ("ms", 10**6, 6), ("µs", 10**3, 3)):
+        if nanoseconds >= size:
+            whole, rest = divmod(nanoseconds, size)
+            fraction = f".{rest:0{digits}d}".rstrip("0").rstrip(".")
+            return f"{whole}{fraction}{unit}"
+    return f"{nanoseconds}ns"
+
+
+def _logger_name(module: str) -> str:
+    return "app" if module.startswith("text_embeddings") else module.replace("::", ".")
+
+
+def _span_text(record: logging.LogRecord) -> str:
+    span = getattr(record, "span", None)
+    if span is None:
+        return ""
+    fields = " ".join(f'{name}="{value}"' for name, value in span.items() if name != "name")
+    return f"{span['name']}{{{fields}}}: "
+
+
+def _timestamp(record: logging.LogRecord) -> str:
+    seconds, microseconds = divmod(round(record.created * 1e6), 1_000_000)
+    return f"{_second(seconds)}.{microseconds:06}Z"
+
+
+@lru_cache(maxsize=1)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
+
+
+def _level(record: logging.LogRecord) -> str:
+    return _SHOWN_AS.get(record.levelno, record.levelname)
+
+
+_OUTPUT = _Output()

@@ -1,0 +1,1 @@
+"""HTTP/1.x: a protocol of our own on llhttp."""

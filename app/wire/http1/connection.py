@@ -1,0 +1,314 @@
+"""HTTP/1.x: a connection from its first byte to its last, on llhttp.
+
+What a connection is about is one of the states of `states`; every change goes through its table.
+This is the one place for the places that connections take, for clients that are slow, for bounds of
+heads and bodies, for waiting until a client takes its answer, and for the end of the server.
+"""
+
+import asyncio
+import math
+from collections.abc import Callable
+from typing import Any, cast
+
+from app.wire.alarm import Alarm
+from app.wire.answers import refusal
+from app.wire.connections import Shared, has_unread
+from app.wire.http1 import bodies, heads, states
+from app.wire.http1.exchange import Exchange, scope_of
+from app.wire.http1.inbox import HeadTooLarge, Inbox
+from app.wire.http1.states import Event, State
+from app.wire.http1.uploads import Upload
+from app.wire.stall import while_it_flows
+
+LINGER_SECONDS = 2.0  # for which a client that has its answer may say nothing
+MAX_HELD = 64 * 1024  # bytes of a body, or of requests to come, that are read before they are due
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+HandOver = Callable[[asyncio.Transport, bytes], None]
+
+
+class Http1(asyncio.Protocol):
+    """One connection."""
+
+    def __init__(self, shared: Shared, hand_over: HandOver) -> None:
+        self._shared = shared
+        self._hand_over = hand_over  # to HTTP/2
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._scope: dict[str, Any]
+        self.state = State.IDLE
+        self._is_fresh = True  # no request came yet
+        self._has_place = self._is_refused = False
+        self._inbox = Inbox()
+        self._request: heads.Head
+        self._exchange: Exchange
+        self._upload: Upload  # of the request
+        self._is_paused = False  # nothing is read
+        self._task: asyncio.Task[None] | None = None
+        self._taken: asyncio.Event | None = None  # while the client takes too little
+        self._alarm = Alarm(self._ring)  # something must have come by then
+        self._last_call = math.inf  # when a lingering client has to be gone
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        tls = transport.get_extra_info("ssl_object")
+        self._scope = {
+            "type": "http",
+            "asgi": {"spec_version": "2.1", "version": "3.0"},
+            "scheme": "http" if tls is None else "https",
+            "root_path": "",
+            "client": _address(transport.get_extra_info("peername")),
+            "server": _address(transport.get_extra_info("sockname")),
+            "state": self._shared.state,
+        }
+        self._has_place = self._shared.connections.enter(self)
+        if not self._has_place:
+            self._is_refused = True
+            may_stay = self._shared.connections.refuse()
+            self._refuse(429, (b"retry-after", b"1"))
+            if not may_stay:
+                self._happens(Event.OVERDUE)
+        elif tls is not None and tls.selected_alpn_protocol() == "h2":
+            self._give_away()
+        else:
+            self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        if self.state in states.WAITING:
+            self._inbox.add(data)
+            self._read_head()
+        elif self.state in states.READING:
+            self._read_body(data)
+        elif self.state is State.LINGER:
+            self._alarm.set(min(self._loop.time() + LINGER_SECONDS, self._last_call))
+        else:
+            self._inbox.add(data)
+            self._pause(len(self._inbox) > MAX_HELD)
+
+    def eof_received(self) -> bool:
+        is_working = self.state in states.WORKING
+        self._happens(Event.EOF)
+        if is_working:
+            self._exchange.leave()
+        return is_working and self._scope["scheme"] == "http"
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        del exc
+        if self.state is State.HTTP2:
+            return
+        if self.state in states.WORKING:
+            self._exchange.end()
+        self._happens(Event.LOST)
+        self.resume_writing()
+        self._alarm.stop()
+        if self._is_refused:
+            self._shared.connections.forget_refused()
+        if self._task is not None and not self._task.done():
+            self._task.add_done_callback(self._leave)  # until then it uses the engine
+        else:
+            self._leave()
+
+    def pause_writing(self) -> None:
+        self._taken = asyncio.Event()
+
+    def resume_writing(self) -> None:
+        if self._taken is not None:
+            self._taken.set()
+            self._taken = None
+
+    # What the server calls.
+
+    def make_room(self) -> None:
+        """Go: another connection needs the place."""
+        self._happens(Event.UNWANTED)
+
+    def end(self) -> None:
+        """Go, as the server does, unless a request is here or on its way."""
+        if self.state in states.WAITING and not has_unread(self._transport):
+            self._happens(Event.UNWANTED)
+
+    def cut(self) -> None:
+        """Go at once, whatever is lost."""
+        if self._task is not None:
+            self._task.cancel()
+        self._transport.abort()
+
+    # What an exchange calls.
+
+    def want_body(self) -> None:
+        if self._upload.invite():
+            self._transport.write(CONTINUE)
+        self._pause(False)
+
+    def may_keep(self) -> bool:
+        is_last = self._shared.connections.ending or not self._request.keeps
+        return not is_last and self._upload.may_go_on
+
+    async def write(self, data: bytes) -> None:
+        if self._transport.is_closing():
+            return
+        self._transport.write(data)
+        if self._taken is not None:
+            with while_it_flows(
+                self._shared.config.client_timeout_seconds,
+                self._transport.get_write_buffer_size,
+                self._transport.abort,
+            ):
+                await self._taken.wait()
+
+    def answered(self, *, keeps: bool) -> None:
+        if self.state not in states.WORKING:
+            return
+        self._happens(Event.KEPT if keeps and not self._upload.is_broken else Event.LAST)
+        if self.state is State.IDLE and self._inbox:
+            self._read_head()
+
+    def abort(self) -> None:
+        self._transport.abort()
+
+    # What comes.
+
+    def _read_head(self) -> None:
+        """Begin with the request that may have come."""
+        try:
+            head = self._inbox.head()
+            if head is None:
+                if self._inbox.has_begun:
+                    self._happens(Event.BYTES)
+            elif head == heads.PREFACE and self._is_fresh:
+                self._give_away(head)
+            else:
+                self._begin(heads.read(head))
+        except HeadTooLarge:
+            self._refuse(431)
+        except heads.Refused as refused:
+            self._refuse(refused.status)
+
+    def _begin(self, request: heads.Head) -> None:
+        self._request = request
+        self._upload = Upload(request)
+        self._is_fresh = False
+        self._exchange = Exchange(self, request)
+        scope = scope_of(request, self._scope)
+        self._task = self._loop.create_task(self._exchange.run(self._shared.app, scope))
+        if self._upload.is_whole:
+            self._exchange.feed(b"", is_whole=True)
+            self._happens(Event.REQUESTED)
+            return
+        self._happens(Event.OPENED)
+        if self._inbox:
+            self._read_body(self._inbox.take())
+
+    def _read_body(self, data: bytes) -> None:
+        is_wanted = self.state is State.BODY
+        try:
+            content, rest = self._upload.feed(data, is_wanted=is_wanted)
+        except bodies.Broken as broken:
+            if is_wanted:
+                self._exchange.fail(broken.status)
+            self._happens(Event.BROKEN)
+            return
+        is_whole = self._upload.is_whole
+        if is_wanted:
+            self._exchange.feed(content, is_whole=is_whole)
+            self._pause(not is_whole and self._exchange.held > MAX_HELD)
+        if is_whole:
+            self._inbox.add(rest)
+            self._happens(Event.COMPLETED)
+            if self.state is State.IDLE and rest:
+                self._read_head()
+
+    def _refuse(self, status: int, *headers: tuple[bytes, bytes]) -> None:
+        self._transport.write(refusal(status, *headers))
+        self._happens(Event.REFUSED)
+
+    def _leave(self, _: object = None) -> None:
+        if self._has_place:
+            self._shared.connections.leave(self)
+
+    def _give_away(self, head: bytes = b"") -> None:
+        """Let HTTP/2 have the connection, and its place."""
+        self._happens(Event.PREFACE)
+        self._alarm.stop()
+        self._shared.connections.leave(self)
+        self._hand_over(self._transport, head + self._inbox.take())
+
+    # What becomes of it.
+
+    def _happens(self, event: Event) -> None:
+        """Become what follows, and do what that asks for."""
+        before, self.state = self.state, states.after(self.state, event)
+        if self.state is before:
+            return
+        if self.state in states.WAITING:
+            self._wait()
+        elif self.state is State.REST:
+            self._pause(False)
+            self._alarm.set(self._loop.time() + LINGER_SECONDS)
+        elif self.state is State.LINGER:
+            self._linger()
+        elif self.state is State.CLOSED:
+            self._close(event)
+        else:
+            self._alarm.set(math.inf)
+        self._mark()
+
+    def _mark(self) -> None:
+        if self._has_place:
+            self._shared.connections.mark(self, idle=self.state in states.IDLING)
+
+    def _wait(self) -> None:
+        """Wait for a request, but not for ever."""
+        config = self._shared.config
+        is_new = self._is_fresh or self.state is State.HEAD
+        limit = config.client_timeout_seconds if is_new else config.keep_alive_timeout
+        if not (self._is_fresh and self.state is State.HEAD):  # its time has begun
+            self._alarm.set(self._loop.time() + limit)
+        self._pause(False)
+
+    def _linger(self) -> None:
+        """Say that this was all, and read on until the client has closed its side too.
+
+        Else the kernel resets a connection whose client still sends, and the client never reads
+        the answer (RFC 9112, section 9.6).
+        """
+        self._inbox.take()
+        now = self._loop.time()
+        self._last_call = now + self._shared.config.client_timeout_seconds
+        if self._transport.is_closing():
+            return
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self._pause(False)
+        self._alarm.set(min(now + LINGER_SECONDS, self._last_call))
+
+    def _close(self, event: Event) -> None:
+        """Close, but do not wait for ever until the client has taken the last answer."""
+        self._alarm.set(math.inf)
+        if event is not Event.LOST and not self._transport.is_closing():
+            self._transport.close()
+            self._alarm.set(self._loop.time() + self._shared.config.client_timeout_seconds)
+
+    def _pause(self, is_paused: bool) -> None:
+        if is_paused is self._is_paused or self._transport.is_closing():
+            return
+        self._is_paused = is_paused
+        if is_paused:
+            self._transport.pause_reading()
+        else:
+            self._transport.resume_reading()
+
+    def _ring(self) -> None:
+        """Nothing came in time."""
+        if self.state is State.CLOSED:
+            self._transport.abort()
+        elif self.state in states.WAITING and has_unread(self._transport):
+            self._alarm.set(self._loop.time() + LINGER_SECONDS)  # this server is the slow one
+        else:
+            self._happens(Event.OVERDUE)
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    return name[:2] if isinstance(name, tuple) else None

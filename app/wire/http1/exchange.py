@@ -1,0 +1,162 @@
+"""An exchange: one request of HTTP/1.x and its answer, as the application sees them."""
+
+import asyncio
+import logging
+from typing import Protocol
+from urllib.parse import unquote
+
+from starlette.types import ASGIApp, Message, Scope
+
+from app.errors import BrokenBody
+from app.wire.answers import Asked, head, in_chunks
+from app.wire.http1.heads import Head
+
+logger = logging.getLogger(__name__)
+
+
+class Wire(Protocol):
+    """The connection of an exchange."""
+
+    def want_body(self) -> None:
+        """Nothing of the body is left to read; let more come."""
+
+    def may_keep(self) -> bool:
+        """Whether another request may come behind this answer; asked once, before its head."""
+
+    async def write(self, data: bytes) -> None:
+        """Send; return when there is room for more."""
+
+    def answered(self, *, keeps: bool) -> None:
+        """The answer has left."""
+
+    def abort(self) -> None:
+        """Cut the connection: what the client has is no whole answer."""
+
+
+class Exchange:
+    """ASGI's two functions over one request."""
+
+    def __init__(self, wire: Wire, request: Head) -> None:
+        self._wire = wire
+        self._request = request
+        self._asked = Asked(request.version, request.method == b"HEAD")
+        self._parts: list[bytes] = []  # of the body, not yet read by the application
+        self.held = 0  # bytes of them
+        self._is_whole = False  # nothing of the body is to come
+        self._is_read = False  # the application has had its end
+        self._fault: BrokenBody | None = None
+        self._is_gone = False  # nothing of the client is to come
+        self._is_over = False  # the answer has left, or can go nowhere
+        self._changed = asyncio.Event()
+        self._start: Message | None = None
+        self._in_chunks = self._keeps = self._has_head = False
+
+    def feed(self, content: bytes, *, is_whole: bool) -> None:
+        """A part of the body has come."""
+        if content:
+            self._parts.append(content)
+            self.held += len(content)
+        self._is_whole = is_whole
+        self._changed.set()
+
+    def fail(self, status: int) -> None:
+        """The body cannot be read on."""
+        self._fault = BrokenBody(status)
+        self._changed.set()
+
+    def leave(self) -> None:
+        """The client has ended its side; it may read on."""
+        self._is_gone = True
+        self._changed.set()
+
+    def end(self) -> None:
+        """The answer has left, or can go nowhere."""
+        self._is_over = self._is_gone = True
+        self._changed.set()
+
+    async def run(self, app: ASGIApp, scope: Scope) -> None:
+        """Let the application answer."""
+        try:
+            await app(scope, self._receive, self._send)
+        except Exception:  # whatever it is, the client is owed an end
+            logger.exception("a request ended with an error")
+        if self._is_over:
+            return
+        if self._start is None:
+            await self._send({"type": "http.response.start", "status": 500, "headers": _EMPTY})
+            await self._send({"type": "http.response.body"})
+        else:
+            self._wire.abort()
+
+    async def _receive(self) -> Message:
+        while True:
+            if self._fault is not None and not self._is_gone:
+                raise self._fault
+            if self._parts or (self._is_whole and not self._is_read):
+                content = b"".join(self._parts)
+                self._parts.clear()
+                self.held = 0
+                self._is_read = self._is_whole
+                return {
+                    "type": "http.request",
+                    "body": content,
+                    "more_body": not self._is_whole,
+                }
+            if self._is_gone:
+                return {"type": "http.disconnect"}
+            if not self._is_whole:
+                self._wire.want_body()
+            self._changed.clear()
+            await self._changed.wait()
+
+    async def _send(self, message: Message) -> None:
+        kind = message["type"]
+        if kind == "http.response.start" and self._start is None:
+            self._start = message
+        elif kind == "http.response.body" and self._start is not None:
+            if not self._is_over:
+                more = message.get("more_body", False)
+                await self._send_body(self._start, message.get("body", b""), more=more)
+        else:
+            raise RuntimeError(f"{kind} does not follow here")
+
+    async def _send_body(self, start: Message, content: bytes, *, more: bool) -> None:
+        data = b""
+        if not self._has_head:
+            self._has_head = True
+            headers = start["headers"]
+            closes = (b"connection", b"close") in headers or start["status"] == 408
+            self._keeps = self._wire.may_keep() and not closes
+            if self._asked.version == "1.0" and not _has_length(headers):
+                self._keeps = False
+            data, self._in_chunks = head(self._asked, start["status"], headers, keeps=self._keeps)
+        if not self._asked.is_head:
+            data += in_chunks(content, more=more) if self._in_chunks else content
+        if data:
+            await self._wire.write(data)
+        if not more and not self._is_over:
+            self.end()
+            self._wire.answered(keeps=self._keeps)
+
+
+_EMPTY = [(b"content-length", b"0")]
+
+
+def _has_length(headers: list[tuple[bytes, bytes]]) -> bool:
+    return any(name == b"content-length" for name, _ in headers)
+
+
+def scope_of(request: Head, connection: Scope) -> Scope:
+    """What ASGI tells of a request, beside what it tells of its connection."""
+    path, _, query = request.target.partition(b"?")
+    return {
+        **connection,
+        "http_version": request.version,
+        "method": request.method.decode(),
+        "path": unquote(path.decode()),
+        "raw_path": path,
+        "query_string": query,
+        "headers": request.headers,
+        "state": connection["state"].copy(),
+        "extensions": {},
+    }

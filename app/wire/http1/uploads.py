@@ -1,0 +1,61 @@
+"""Uploads: the body of one request on its way, and how much of it is read for nobody."""
+
+from app.wire.http1.bodies import Body, Broken, Chunked, Counted
+from app.wire.http1.heads import Head
+
+MAX_DROPPED = 64 * 1024  # bytes of a body that are read though nobody wants them
+
+
+class Upload:
+    """The body of a request, from its head to its last byte or its fault."""
+
+    def __init__(self, request: Head) -> None:
+        self._expects = request.expects  # its client waits for 100
+        self._has_begun = False  # it comes, or its client was told to send it
+        self.is_broken = False  # it cannot be read on
+        self._body: Body | None = None
+        if request.length != 0:
+            self._body = Chunked() if request.length is None else Counted(request.length)
+        self._received = self._dropped = 0  # bytes of content; of all, that nobody wanted
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing of it is to come."""
+        return self._body is None or self._body.left == 0
+
+    @property
+    def may_go_on(self) -> bool:
+        """Whether it is worth reading to its end for the request that may follow."""
+        if self.is_broken:
+            return False
+        if self.is_whole or self._body is None:
+            return True
+        if self._expects and not self._has_begun:
+            return False  # nobody knows whether its client sends it now
+        left = self._body.left
+        return (self._received if left is None else left) <= MAX_DROPPED
+
+    def invite(self) -> bool:
+        """Whether its client waits for a word, which it gets now."""
+        waits = self._expects and not self._has_begun
+        self._has_begun = True
+        return waits
+
+    def feed(self, data: bytes, *, is_wanted: bool) -> tuple[bytes, bytes]:
+        """The content in what came, and what follows the body.
+
+        Raises: Broken, once; nothing may be fed after it.
+        """
+        assert self._body is not None, "a body that is whole is fed no more"
+        self._has_begun = True
+        try:
+            content, rest = self._body.feed(data)
+            self._received += len(content)
+            if not is_wanted:
+                self._dropped += len(data) - len(rest)
+            if self._dropped > MAX_DROPPED and not self.is_whole:
+                raise Broken(413)
+        except Broken:
+            self.is_broken = True
+            raise
+        return content, rest
