@@ -12,9 +12,9 @@ from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
+from export.cli import already_exported, parse, understood
 from export.errors import ExportError
 from export.progress import print_lines
-from export.request import already_exported, parse, understood
 
 logger = logging.getLogger("export")
 
@@ -43,37 +43,37 @@ def main(arguments: Sequence[str]) -> int:
 def _work(arguments: Sequence[str]) -> None:
     """Look at what has been exported, do one step for another program, or export a checkpoint."""
     if _has(arguments, "--list"):
-        from export import listing
+        from export.folder import listing
 
         listing.show(listing.parse(arguments, os.environ))
         return
     if _has(arguments, "--check"):
-        from export import check
+        from export.folder import check
 
         check.check(check.parse(arguments, os.environ))
         return
     if _has(arguments, "--fetch"):
-        from export import fetch
+        from export.source import fetch
 
         fetch.fetch(fetch.parse(arguments))
         return
     if _has(arguments, "--from-onnx"):
-        from export import from_onnx
+        from export.from_onnx import preparation
 
-        from_onnx.prepare(from_onnx.parse(arguments))
+        preparation.prepare(preparation.parse(arguments))
         return
     if _has(arguments, "--originals"):
-        from export import originals
+        from export.from_torch import originals
 
         originals.make(*originals.parse(arguments))
         return
     if _has(arguments, "--tokenizer"):
-        from export import settled_tokenizer
+        from export.from_torch import settled_tokenizer
 
         settled_tokenizer.settle(*settled_tokenizer.parse(arguments))
         return
     if _has(arguments, "--merge"):
-        from export import adapter
+        from export.from_torch import adapter
 
         adapter.merge(*adapter.parse(arguments))
         return

@@ -8,26 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from app.model.manifest import TOKENIZER_FILE, Certificate, GraphNames, Source
-from export import (
-    precisions,
-    reading,
-    routed_pipeline,
-    routers,
-    source,
-    tokenizer_file,
-    weight_files,
-)
-from export.checkpoint import Checkpoint
-from export.describe import describe
-from export.fingerprint import fingerprint
+from export import reading
+from export.checkpoint import routers, tokenizer_file
+from export.checkpoint.read import Checkpoint
+from export.cli import Request
+from export.folder.describe import describe
+from export.folder.fingerprint import fingerprint
+from export.folder.prove import certify, quality
+from export.folder.publish import check_place, publish, staging
+from export.precision import precisions
 from export.progress import announce
-from export.prove import certify, quality
-from export.publish import check_place, publish, staging
-from export.request import Request
-from export.source import Located
+from export.routes import pipeline
+from export.source import locate
+from export.source.locate import Located
+from export.weights import weight_files
 
 if TYPE_CHECKING:
-    from export.originals import Made
+    from export.from_torch.originals import Made
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +39,10 @@ def export(request: Request) -> Path:
     started = time.perf_counter()
     check_place(request.folder.parent)
     announce(1, f"finding {request.model}")
-    located = source.locate(request.model, request.revision, code=request.trust_code)
+    located = locate.locate(request.model, request.revision, code=request.trust_code)
     announce(2, f"reading {located.folder}")
     if (router := routers.read(located.folder)) is not None:
-        return routed_pipeline.export(request, located, router)
+        return pipeline.export(request, located, router)
     with (
         reading.adapted(located, request) as located,
         reading.settled(located, request.pooling, trust_code=request.trust_code) as checkpoint,
@@ -98,7 +95,9 @@ def _make_files(
     with what the original said of how it reads a pair.
     """
     # torch takes seconds to import: what the files alone refuse is refused before.
-    from export import heads, originals, tensors
+    from export.from_torch import originals
+    from export.graph import heads
+    from export.weights import tensors
 
     wanted = originals.Wanted(
         located.folder,

@@ -8,11 +8,12 @@ from tempfile import TemporaryDirectory
 
 from app.model.manifest import TOKENIZER_FILE
 from app.model.names import PoolingChoice
-from export import adapter_files, weight_files
-from export import checkpoint as checkpoints
-from export.checkpoint import Checkpoint
-from export.request import Request
-from export.source import Located
+from export.checkpoint import read as checkpoints
+from export.checkpoint.read import Checkpoint
+from export.cli import Request
+from export.from_torch import adapter_files
+from export.source.locate import Located
+from export.weights import weight_files
 
 logger = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ def adapted(located: Located, request: Request) -> Iterator[Located]:
         yield located
         return
     adapter_files.check(found.folder, request.adapter)
-    from export import adapter, originals
+    from export.from_torch import adapter, originals
 
     with TemporaryDirectory(
         dir=request.models_dir if request.models_dir.is_dir() else None
@@ -63,7 +64,7 @@ def settled(
     found = checkpoints.read(located.folder, choice, located.id)
     weight_files.of_encoder(found.folder)
     # Only now, since transformers takes seconds to import: what the files alone refuse is refused.
-    from export import originals, settled_tokenizer
+    from export.from_torch import originals, settled_tokenizer
 
     with TemporaryDirectory() as scratch:
         made = Path(scratch) / TOKENIZER_FILE

@@ -105,7 +105,7 @@ def leaks() -> None:
     kept: list[bytes] = []
 
     def run(self: Session, batch: Any, outputs: Any) -> Any:
-        kept.append(b"x" * 100_000)
+        kept.append(b"x" * 1_000_000)
         return real(self, batch, outputs)
 
     setattr(Session, "run", run)

@@ -13,7 +13,7 @@ from sentence_transformers import SentenceTransformer
 
 from app.model.lookup import repository
 from app.model.manifest import Manifest
-from export.default_model import DEFAULT_MODEL_ID, installed
+from export.source.default_model import DEFAULT_MODEL_ID, installed
 from tests.process import ROOT, Server
 from tests.texts import passages
 

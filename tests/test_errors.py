@@ -77,4 +77,7 @@ def test_the_export_has_one_error_for_its_operator() -> None:
             re.search(r"(Exception|Error|Failed|Fault)$", ast.unparse(one)) for one in node.bases
         )
     }
-    assert found == {"export.errors.ExportError", "export.sentence_reference.Unloadable"}
+    assert found == {
+        "export.errors.ExportError",
+        "export.reference.sentence_transformers.Unloadable",
+    }

@@ -38,8 +38,8 @@ from app.model.names import (
 )
 from app.proof.probes import Probes
 from app.proof.token_answers import kept
-from export.heads import graft
-from export.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights
+from export.config.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights
+from export.graph.heads import graft
 
 WORDS = [
     "[PAD]",

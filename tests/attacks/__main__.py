@@ -17,7 +17,7 @@ from itertools import chain
 from pathlib import Path
 
 from app.inference.providers import machine
-from export.default_model import DEFAULT_MODEL_ID
+from export.source.default_model import DEFAULT_MODEL_ID
 from tests.attacks.attackers import ATTACKS, Attack, attacked
 from tests.attacks.bystander import Bystander
 from tests.bench.report import insert

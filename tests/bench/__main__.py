@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.model.lookup import repository
-from export.default_model import DEFAULT_MODEL_ID
+from export.source.default_model import DEFAULT_MODEL_ID
 from tests.bench.infinity import missing
 from tests.bench.report import PAGE, draw, insert
 from tests.bench.run import MODELS, Bench

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from app.inference.providers import machine
 from app.proof.bounds import Agreement
 from app.proof.compare import Answers, compare_vectors
-from export.default_model import DEFAULT_MODEL_ID, installed
+from export.source.default_model import DEFAULT_MODEL_ID, installed
 from tests.bench.load import BULK_ROWS, get, post, serving
 from tests.bench.report import PAGE, insert
 from tests.process import Server

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from app.inference.providers import machine
 from app.model.lookup import repository
 from app.model.manifest import Manifest
-from export.default_model import DEFAULT_MODEL_ID, installed
+from export.source.default_model import DEFAULT_MODEL_ID, installed
 from tests.bench.bare import Bare, Kind
 from tests.bench.infinity import THEIRS, infinity, version
 from tests.bench.load import (

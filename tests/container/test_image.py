@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from export import default_model
+from export.source import default_model
 from tests import hub as hubs
 from tests import tiny
 from tests.attacks.attackers import ATTACKS, attacked

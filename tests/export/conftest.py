@@ -13,7 +13,7 @@ import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 
 from export import pipeline
-from export.request import Request
+from export.cli import Request
 from tests import process
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.checkpoint import Checkpoint
-from export.layers import Dense
-from export.logit_score import LogitScore
-from export.splade import Splade
+from export.checkpoint.read import Checkpoint
+from export.config.layers import Dense
+from export.config.logit_score import LogitScore
+from export.config.splade import Splade
 
 Facts = Callable[[Checkpoint], Any]
 

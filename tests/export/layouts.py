@@ -14,7 +14,7 @@ import transformers
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-from export import convert
+from export.from_torch import convert
 from tests.export.conftest import make_tokenizer, write_json
 
 library: Any = transformers  # its classes carry no types

@@ -16,8 +16,8 @@ from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.bounds import is_proved
 from app.proof.probes import Probes
 from export import pipeline
+from export.cli import Request, already_exported
 from export.errors import ExportError
-from export.request import Request, already_exported
 from tests.export.conftest import write_json
 
 library: Any = transformers

@@ -9,15 +9,16 @@ import transformers
 from tokenizers import Tokenizer, normalizers
 
 from app.model.manifest import Manifest
-from export import beside_tokenizer, from_onnx, probes
+from export import probe_texts
 from export.errors import ExportError
-from export.from_onnx import Preparation
+from export.from_onnx import beside_tokenizer, preparation
+from export.from_onnx.preparation import Preparation
 from tests import tiny
 from tests.models.tiny_tokenizers import FAMILIES, build
 from tests.snapshot import write_folder
 
 library: Any = transformers
-TEXTS = list(probes.texts(32)[:50])
+TEXTS = list(probe_texts.texts(32)[:50])
 
 
 def checkpoint(folder: Path, family: str, model: str, **settings: Any) -> Path:
@@ -98,7 +99,7 @@ def test_what_no_file_holds_is_refused_by_its_key(tmp_path: Path) -> None:
 
 
 def prepared(folder: Path) -> Path:
-    place = from_onnx.prepare(Preparation(folder, folder / "models", "m", "m"))
+    place = preparation.prepare(Preparation(folder, folder / "models", "m", "m"))
     Manifest.read(place).verify_files(place)
     return place
 

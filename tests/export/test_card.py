@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.model.manifest import Certificate, Manifest
-from export import card
+from export.folder import card
 from tests import tiny
 
 MEASURED = Certificate(

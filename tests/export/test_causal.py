@@ -16,10 +16,13 @@ from numpy.typing import NDArray
 from sentence_transformers import CrossEncoder
 
 from app.model.manifest import Manifest
-from export import chats, checkpoint, from_onnx, pipeline
+from export import pipeline
+from export.checkpoint import read
+from export.cli import Request
 from export.errors import ExportError
-from export.from_onnx import Preparation
-from export.request import Request
+from export.from_onnx import preparation
+from export.from_onnx.preparation import Preparation
+from export.reference import chats
 from tests.export.conftest import write_json
 from tests.models import checkpoints
 from tests.models.tiny_models import TINY_MODELS
@@ -138,7 +141,7 @@ def check_served(folder: Path, model: CrossEncoder) -> None:
 
 def scorer(published: Path) -> CrossEncoder:
     """sentence-transformers' own, with the remedy that it names for a template without roles."""
-    found = checkpoint.read(published).causal
+    found = read.read(published).causal
     assert found is not None
     template = {"chat_template": found.template}
     return CrossEncoder(str(published), device="cpu", processor_kwargs=template)
@@ -146,7 +149,7 @@ def scorer(published: Path) -> CrossEncoder:
 
 def test_qwen3_reranker_is_asked_as_its_card_has_it(published: Path) -> None:
     model = scorer(published)
-    chat = chats.ask(model, checkpoint.read(published))
+    chat = chats.ask(model, read.read(published))
     tokens = model.tokenizer
     assert chat.answers is not None
     answers = [chat.answers.true_id, chat.answers.false_id]
@@ -214,7 +217,7 @@ def test_a_template_that_cannot_be_described_is_refused(
     model = CrossEncoder(str(own), device="cpu", processor_kwargs={"chat_template": template})
     model[0].processor.chat_template = template
     with pytest.raises(ExportError, match=message) as refusal:
-        chats.ask(model, checkpoint.read(own))
+        chats.ask(model, read.read(own))
     assert "\n" not in str(refusal.value)
 
 
@@ -242,14 +245,14 @@ def test_no_pooling_makes_an_embedder_of_a_reranker(
 ) -> None:
     folder = request.getfixturevalue(name)
     with pytest.raises(ExportError, match=r"--pooling last-token .* the model is a reranker"):
-        checkpoint.read(folder, "last_token")
+        read.read(folder, "last_token")
 
 
 def test_an_id_of_the_hub_is_a_name(published: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(published, tmp_path / ("a" * 40))
-    assert checkpoint.read(folder, model_id="Qwen/Qwen3-Reranker-4B").task == "reranker"
+    assert read.read(folder, model_id="Qwen/Qwen3-Reranker-4B").task == "reranker"
     with pytest.raises(ExportError, match="predicts the next token"):
-        checkpoint.read(folder)
+        read.read(folder)
 
 
 @pytest.mark.parametrize(
@@ -266,13 +269,13 @@ def test_a_reranker_whose_score_is_not_known_is_refused_by_name(
     path = folder / "config.json"
     write_json(path, json.loads(path.read_text()) | {"final_logit_softcapping": 30.0})
     with pytest.raises(ExportError, match=message):
-        checkpoint.read(folder)
+        read.read(folder)
 
 
 def test_a_decoder_whose_card_says_that_it_embeds_is_none(own: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(own, tmp_path / "a-reranker-once")
     (folder / "README.md").write_text("---\npipeline_tag: feature-extraction\n---\n")
-    assert checkpoint.read(folder, "last_token").task == "embedding"
+    assert read.read(folder, "last_token").task == "embedding"
 
 
 @pytest.mark.parametrize(
@@ -290,7 +293,7 @@ def test_a_damaged_logit_score_is_refused(
     path = folder / "1_LogitScore/config.json"
     write_json(path, json.loads(path.read_text()) | change)
     with pytest.raises(ExportError, match=message):
-        checkpoint.read(folder)
+        read.read(folder)
 
 
 CLASSIFIER = {"architectures": ["Qwen3ForSequenceClassification"], "id2label": {"0": "LABEL_0"}}
@@ -311,4 +314,4 @@ def test_an_onnx_graph_of_one_is_refused_by_name(
     write_json(path, json.loads(path.read_text()) | config)
     (folder / "model.onnx").write_bytes(b"")
     with pytest.raises(ExportError, match=message):
-        from_onnx.prepare(Preparation(folder, tmp_path / "models", "m", "m"))
+        preparation.prepare(Preparation(folder, tmp_path / "models", "m", "m"))

@@ -13,10 +13,10 @@ import pytest
 from app.model.manifest import PROBES_FILE, Certificate, Manifest
 from app.model.names import Dtype, Task
 from app.proof.probes import Probes
-from export import prove
-from export.check import Checked
-from export.check import check as check_folder
 from export.errors import ExportError
+from export.folder import prove
+from export.folder.check import Checked
+from export.folder.check import check as check_folder
 from tests import tiny
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 
 from app.model.manifest import Padding
-from export import checkpoint
+from export.checkpoint import read
+from export.config.layers import Head
+from export.config.splade import Splade
 from export.errors import ExportError
-from export.layers import Head
-from export.splade import Splade
 
 CONFIG: dict[str, Any] = {
     "architectures": ["BertModel"],
@@ -49,7 +49,7 @@ def write(tmp_path: Path) -> Write:
 
 
 def test_plain_bert(write: Write) -> None:
-    found = checkpoint.read(write())
+    found = read.read(write())
     assert (found.architecture, found.model_type) == ("BertModel", "bert")
     assert (found.pooling, found.dimensions, found.vocabulary_size) == ("mean", 32, 100)
     assert found.padding == Padding(id=0, type_id=0, side="right")
@@ -85,11 +85,11 @@ def test_maximum_length(
     write: Write, config: dict[str, Any], stated: int | None, expected: int
 ) -> None:
     sentence = None if stated is None else {"max_seq_length": stated}
-    assert checkpoint.read(write(config, sentence=sentence)).max_input_length == expected
+    assert read.read(write(config, sentence=sentence)).max_input_length == expected
 
 
 def test_maximum_length_that_is_null_falls_back_to_the_positions(write: Write) -> None:
-    assert checkpoint.read(write(sentence={"max_seq_length": None})).max_input_length == 64
+    assert read.read(write(sentence={"max_seq_length": None})).max_input_length == 64
 
 
 @pytest.mark.parametrize(
@@ -108,24 +108,24 @@ def test_maximum_length_that_is_null_falls_back_to_the_positions(write: Write) -
 def test_padding(
     write: Write, config: dict[str, Any], tokenizer: dict[str, Any] | None, expected: Padding
 ) -> None:
-    assert checkpoint.read(write(config, tokenizer=tokenizer)).padding == expected
+    assert read.read(write(config, tokenizer=tokenizer)).padding == expected
 
 
 def test_distilbert_calls_its_width_dim(write: Write) -> None:
     folder = write({"model_type": "distilbert", "hidden_size": None, "dim": 24})
-    assert checkpoint.read(folder).dimensions == 24
+    assert read.read(folder).dimensions == 24
 
 
 def test_prompts_and_similarity(write: Write) -> None:
     prompts = {"query": "query: ", "document": ""}
     settings = {"prompts": prompts, "default_prompt_name": "query", "similarity_fn_name": "dot"}
-    found = checkpoint.read(write(sentence_transformers=settings))
+    found = read.read(write(sentence_transformers=settings))
     assert (found.prompts, found.default_prompt_name) == (prompts, "query")
     assert found.similarity == "dot"
 
 
 def test_override_of_the_pooling_wins_over_an_unsupported_one(write: Write) -> None:
-    found = checkpoint.read(write(pooling={"pooling_mode": "max"}), "last_token")
+    found = read.read(write(pooling={"pooling_mode": "max"}), "last_token")
     assert found.pooling == "last_token"
 
 
@@ -147,7 +147,7 @@ def test_override_of_the_pooling_wins_over_an_unsupported_one(write: Write) -> N
 def test_what_is_published_under_a_well_known_name_decides(
     write: Write, model_id: str, pooling: str, original: str
 ) -> None:
-    found = checkpoint.read(write(pooling={}), None, model_id)
+    found = read.read(write(pooling={}), None, model_id)
     assert (found.pooling, found.choice) == (pooling, pooling)
     assert found.pooling_source == f"published with {original}"
     assert found.notes == (f"pooling: {pooling} (by published with {original})",)
@@ -159,18 +159,18 @@ def test_what_is_published_under_a_well_known_name_decides(
 )
 def test_another_name_decides_nothing(write: Write, model_id: str) -> None:
     with pytest.raises(ExportError, match=r"--pooling cls .*--pooling mean"):
-        checkpoint.read(write(pooling={}), None, model_id)
+        read.read(write(pooling={}), None, model_id)
 
 
 def test_a_published_splade_model_is_one(write: Write) -> None:
     folder = write({"architectures": ["BertForMaskedLM"]}, pooling={})
-    assert checkpoint.read(folder, None, "Qdrant/Splade_PP_en_v1").task == "splade"
+    assert read.read(folder, None, "Qdrant/Splade_PP_en_v1").task == "splade"
 
 
 def test_what_the_files_or_the_user_say_goes_before_what_is_published(write: Write) -> None:
-    found = checkpoint.read(write(), None, "BAAI/bge-m3")
+    found = read.read(write(), None, "BAAI/bge-m3")
     assert (found.pooling, found.pooling_source) == ("mean", "1_Pooling/config.json")
-    found = checkpoint.read(write(), "last_token", "BAAI/bge-m3")
+    found = read.read(write(), "last_token", "BAAI/bge-m3")
     assert (found.pooling, found.pooling_source) == ("last_token", "--pooling")
 
 
@@ -198,7 +198,7 @@ def test_what_is_no_embedding_model_is_neither_offered_a_pooling_nor_given_one(
     folder = write(config, pooling={})
     (folder / "README.md").write_text(card)
     with pytest.raises(ExportError, match=re.escape(message)) as refusal:
-        checkpoint.read(folder, pooling)
+        read.read(folder, pooling)
     assert "--pooling" not in str(refusal.value)
 
 
@@ -215,21 +215,21 @@ def test_a_decoder_that_is_said_to_embed_is_pooled(
 ) -> None:
     folder = write(CAUSAL, **documents)
     (folder / "README.md").write_text(card)
-    assert checkpoint.read(folder, "last_token").pooling == "last_token"
+    assert read.read(folder, "last_token").pooling == "last_token"
 
 
 def test_masked_language_model_with_stated_pooling_is_an_encoder(write: Write) -> None:
-    assert checkpoint.read(write({"architectures": ["BertForMaskedLM"]})).pooling == "mean"
+    assert read.read(write({"architectures": ["BertForMaskedLM"]})).pooling == "mean"
 
 
 def test_code_of_the_repository_for_anything_but_the_model_is_passed_over(write: Write) -> None:
     auto_map = {"AutoTokenizer": ["tokenization.Slow", None], "AutoConfig": "configuration.Config"}
-    assert not checkpoint.read(write({"auto_map": auto_map})).brings_code
+    assert not read.read(write({"auto_map": auto_map})).brings_code
 
 
 def test_code_of_the_repository_for_the_model_is_noticed(write: Write) -> None:
     auto_map = {"AutoModel": "organization/other--modeling.NewModel"}
-    found = checkpoint.read(write({"architectures": ["NewModel"], "auto_map": auto_map}))
+    found = read.read(write({"architectures": ["NewModel"], "auto_map": auto_map}))
     assert (found.architecture, found.brings_code) == ("NewModel", True)
 
 
@@ -250,7 +250,7 @@ CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
 def test_labels_make_a_classifier_or_a_reranker(
     write: Write, labels: dict[str, Any], task: str, expected: tuple[str, ...]
 ) -> None:
-    found = checkpoint.read(write(CLASSIFIER | labels))
+    found = read.read(write(CLASSIFIER | labels))
     assert (found.task, found.labels, found.dimensions) == (task, expected, len(expected))
     assert (found.pooling, found.normalize) == (None, False)
 
@@ -274,17 +274,17 @@ def test_the_problem_says_what_makes_scores_of_logits(
     names = {str(place): f"label {place}" for place in range(labels)}
     # `function_to_apply` is what transformers' pipeline never comes to.
     config = {"id2label": names, "problem_type": problem, "function_to_apply": "tanh"}
-    assert checkpoint.read(write(CLASSIFIER | config)).activation == expected
+    assert read.read(write(CLASSIFIER | config)).activation == expected
 
 
 def test_the_architecture_that_classifies_counts_wherever_it_stands(write: Write) -> None:
     names = ["BertModel", "BertForSequenceClassification"]
-    found = checkpoint.read(write({"architectures": names, "id2label": {"0": "a"}}))
+    found = read.read(write({"architectures": names, "id2label": {"0": "a"}}))
     assert (found.architecture, found.task) == (names[1], "reranker")
 
 
 def test_a_pooling_for_a_classifier_is_ignored_with_a_warning(write: Write) -> None:
-    found = checkpoint.read(write(CLASSIFIER | {"id2label": {"0": "a"}}), "cls")
+    found = read.read(write(CLASSIFIER | {"id2label": {"0": "a"}}), "cls")
     assert found.pooling is None
     assert found.warnings == (
         "--pooling is ignored: the model is a reranker, which does not pool by it",
@@ -309,14 +309,14 @@ def write_splade(write: Write, pooling: dict[str, Any]) -> Path:
 
 
 def test_a_splade_model_is_as_wide_as_its_vocabulary(write: Write) -> None:
-    found = checkpoint.read(write_splade(write, {"pooling_strategy": "max"}))
+    found = read.read(write_splade(write, {"pooling_strategy": "max"}))
     assert (found.task, found.pooling, found.dimensions) == ("splade", None, 100)
 
 
 def test_a_masked_language_model_becomes_a_splade_model_on_request(write: Write) -> None:
-    assert checkpoint.read(write(MASKED), "splade").task == "splade"
+    assert read.read(write(MASKED), "splade").task == "splade"
     with pytest.raises(ExportError, match="BertModel is not a ForMaskedLM model"):
-        checkpoint.read(write(), "splade")
+        read.read(write(), "splade")
 
 
 @pytest.mark.parametrize(
@@ -333,7 +333,7 @@ def test_another_splade_pooling_is_refused(
     write: Write, pooling: dict[str, str], reason: str
 ) -> None:
     with pytest.raises(ExportError, match=reason):
-        checkpoint.read(write_splade(write, pooling))
+        read.read(write_splade(write, pooling))
 
 
 @pytest.mark.parametrize(
@@ -349,14 +349,14 @@ def test_another_splade_pooling_is_refused(
     ],
 )
 def test_a_splade_pooling_is_read(write: Write, pooling: dict[str, Any], splade: Splade) -> None:
-    assert checkpoint.read(write_splade(write, pooling)).splade == splade
+    assert read.read(write_splade(write, pooling)).splade == splade
 
 
 def test_a_normalize_may_stand_behind_a_splade_pooling(write: Write) -> None:
     folder = write_splade(write, {})
     normalize = {"type": "sentence_transformers.models.Normalize", "path": "2_Normalize"}
     (folder / "modules.json").write_text(json.dumps([*SPLADE_MODULES, normalize]))
-    found = checkpoint.read(folder)
+    found = read.read(folder)
     assert (found.splade, found.normalize) == (Splade(normalize=True), False)
 
 
@@ -369,27 +369,27 @@ def test_a_sparse_autoencoder_is_refused_by_name(write: Write, kinds: tuple[str,
         for kind in ("Transformer", *kinds)
     ]
     with pytest.raises(ExportError, match=r"modules\.SparseAutoEncoder is not supported"):
-        checkpoint.read(write(MASKED, modules=[{**modules[0], "path": ""}, *modules[1:]]))
+        read.read(write(MASKED, modules=[{**modules[0], "path": ""}, *modules[1:]]))
 
 
 def test_lower_case_is_asked_for_only_where_the_tokenizer_keeps_case(write: Write) -> None:
     folder = write(sentence={"do_lower_case": True})
-    assert checkpoint.read(folder).lower_case
+    assert read.read(folder).lower_case
     lowering = {"normalizer": {"type": "BertNormalizer", "lowercase": True}}
     (folder / "tokenizer.json").write_text(json.dumps(lowering))
-    assert not checkpoint.read(folder).lower_case
+    assert not read.read(folder).lower_case
 
 
 def test_truncate_dim_is_the_width(write: Write) -> None:
-    found = checkpoint.read(write(sentence_transformers={"truncate_dim": 8}))
+    found = read.read(write(sentence_transformers={"truncate_dim": 8}))
     assert (found.dimensions, found.head) == (8, Head(("mean",), cut=8))
-    found = checkpoint.read(write(sentence_transformers={"truncate_dim": 100}))
+    found = read.read(write(sentence_transformers={"truncate_dim": 100}))
     assert (found.dimensions, found.head) == (32, Head(("mean",)))
 
 
 def test_length_of_a_model_without_positions_is_the_tokenizers(write: Write) -> None:
     folder = write({"max_position_embeddings": None}, tokenizer={"model_max_length": 512})
-    assert checkpoint.read(folder).max_input_length == 512
+    assert read.read(folder).max_input_length == 512
 
 
 @pytest.mark.parametrize(
@@ -443,20 +443,20 @@ def test_refusals(
     write: Write, config: dict[str, Any], documents: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ExportError, match=message) as refusal:
-        checkpoint.read(write(config, **documents))
+        read.read(write(config, **documents))
     assert "\n" not in str(refusal.value)
 
 
 def test_prompts_are_left_out_of_the_pooling_where_it_says_so(write: Write) -> None:
-    assert not checkpoint.read(write()).leaves_out_prompts
+    assert not read.read(write()).leaves_out_prompts
     folder = write(pooling={"pooling_mode": "mean", "include_prompt": False})
-    assert checkpoint.read(folder).leaves_out_prompts
-    assert checkpoint.read(folder, "cls").leaves_out_prompts
+    assert read.read(folder).leaves_out_prompts
+    assert read.read(folder, "cls").leaves_out_prompts
 
 
 def test_folder_without_config_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"no config\.json: it is not a Hugging Face model"):
-        checkpoint.read(tmp_path)
+        read.read(tmp_path)
 
 
 @pytest.mark.parametrize("content", [b"[]", b"{", b"\xff"])
@@ -464,4 +464,4 @@ def test_damaged_config_is_refused_by_name(write: Write, content: bytes) -> None
     folder = write()
     (folder / "config.json").write_bytes(content)
     with pytest.raises(ExportError, match=r"config\.json (is not a JSON object|cannot be read)"):
-        checkpoint.read(folder)
+        read.read(folder)

@@ -15,10 +15,10 @@ from tokenizers import pre_tokenizers
 from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.bounds import is_proved
 from app.proof.probes import Probes
-from export import checkpoint as checkpoints
 from export import pipeline
+from export.checkpoint import read as checkpoints
+from export.cli import Request
 from export.errors import ExportError
-from export.request import Request
 from tests.export.conftest import write_json
 
 library: Any = transformers
@@ -91,7 +91,7 @@ def test_texts_are_embedded_as_by_sentence_transformers(tmp_path: Path, eos: int
 
 
 def test_a_text_that_spells_the_end_token_ends_there(tmp_path: Path) -> None:
-    from export.clip_text import TextEncoder
+    from export.reference.clip_text import TextEncoder
 
     folder = write(tmp_path / "clip")
     model = library.CLIPModel.from_pretrained(folder).eval()

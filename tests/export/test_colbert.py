@@ -15,9 +15,10 @@ from tokenizers import Tokenizer
 from app.application import build, create_app
 from app.model.manifest import Manifest
 from app.settings import Settings
-from export import checkpoint, pipeline
+from export import pipeline
+from export.checkpoint import read
+from export.cli import Request
 from export.errors import ExportError
-from export.request import Request
 from tests.asgi import post
 from tests.export.conftest import write_json
 from tests.export.test_kinds import ask
@@ -138,7 +139,7 @@ def test_the_folder_says_what_the_model_is(original: Path, exported: Path) -> No
     assert manifest.prompts == {"query": "[Q] ", "document": "[D] "}
     assert manifest.graphs[0].outputs == ("token_embeddings", "multi_vector_embedding")
     assert manifest.certificates[0].worst_cosine > 0.99999
-    [warning] = checkpoint.read(original).warnings
+    [warning] = read.read(original).warnings
     assert "queries are not filled up with mask tokens" in warning
 
 
@@ -190,7 +191,7 @@ def test_a_prefix_that_is_not_one_token_is_left_out(colbert: Path) -> None:
     path = colbert / "config_sentence_transformers.json"
     settings = json.loads(path.read_text())
     write_json(path, settings | {"query_prefix": "[unused0]"})
-    found = checkpoint.read(colbert)
+    found = read.read(colbert)
     assert found.prompts == {"document": "[D] "}
     assert any("query prefix '[unused0]' is not one token" in text for text in found.warnings)
 

@@ -13,7 +13,7 @@ import pytest
 from app.model.lookup import repository
 from app.model.manifest import Manifest
 from export import pipeline
-from export.request import Request
+from export.cli import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., subprocess.Popen[str]]

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.model import bounded
-from export.documents import Document, read_json
+from export.config.documents import Document, read_json
 from export.errors import ExportError
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from export import encoder_settings
+from export.config import encoder_settings
 from export.errors import ExportError
 
 

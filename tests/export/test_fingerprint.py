@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 
 from app.model.manifest import Padding
-from export.checkpoint import Checkpoint
+from export.checkpoint.read import Checkpoint
+from export.config.layers import Dense, Head, Normalize
+from export.config.splade import Splade
 from export.errors import ExportError
-from export.fingerprint import fingerprint
-from export.layers import Dense, Head, Normalize
-from export.splade import Splade
-from export.weight_files import of_encoder
+from export.folder.fingerprint import fingerprint
+from export.weights.weight_files import of_encoder
 
 CHECKPOINT = Checkpoint(
     folder=Path(),

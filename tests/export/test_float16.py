@@ -19,10 +19,12 @@ from app.inference.providers.plan import Plan, Wanted
 from app.model.batch import Batch, TokenizedInput, collate
 from app.model.manifest import Graph, Manifest, Padding
 from app.proof.probes import Probes
-from export import attention, card, float16, halves, packing, pipeline, trial
-from export.cpu_session import CpuSession
-from export.graph_reading import lift_constants
-from export.request import Request
+from export import pipeline
+from export.cli import Request
+from export.folder import card
+from export.graph.reader import lift_constants
+from export.precision import attention, float16, halves, packing, trial
+from export.precision.cpu_session import CpuSession
 from tests.export.packed_operators import evaluator
 
 RIGHT = Padding(0, 0, "right")
@@ -156,14 +158,15 @@ def test_a_row_that_is_all_padding_spoils_no_other(halved: Path) -> None:
 
 
 def test_a_snapshot_with_onnx_gets_the_same_graphs(bert: Path, tmp_path: Path) -> None:
-    from export import convert, from_onnx
+    from export.from_onnx import preparation
+    from export.from_torch import convert
 
     snapshot = shutil.copytree(bert, tmp_path / "snapshot")
     convert.convert(bert, tmp_path / "bare")
     (snapshot / "onnx").mkdir()
     shutil.copyfile(tmp_path / "bare/model.onnx", snapshot / "onnx/model.onnx")
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
-    folder = from_onnx.prepare(from_onnx.parse([*arguments, "--dtype", "float16"]))
+    folder = preparation.prepare(preparation.parse([*arguments, "--dtype", "float16"]))
     manifest = Manifest.read(folder)
     assert [one.attention for one in manifest.graphs] == ["plain", "fused", "fused", "packed"]
     assert manifest.certificates[-1].worst_cosine > 0.999

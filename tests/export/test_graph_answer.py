@@ -16,9 +16,9 @@ from app.api.http.endpoints import Service
 from app.model.manifest import PROBES_FILE, Manifest
 from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from app.proof.probes import Probes
-from export import from_onnx
 from export.errors import ExportError
-from export.from_onnx import Preparation
+from export.from_onnx import preparation
+from export.from_onnx.preparation import Preparation
 from tests import tiny
 from tests.asgi import post, request
 from tests.snapshot import encoder, write_folder
@@ -76,7 +76,7 @@ def snapshot(folder: Path, model: onnx.ModelProto, pooling: dict[str, Any] | Non
 
 
 def prepared(folder: Path, pooling: Any = None) -> Path:
-    return from_onnx.prepare(Preparation(folder, folder / "models", "m", "m", pooling))
+    return preparation.prepare(Preparation(folder, folder / "models", "m", "m", pooling))
 
 
 def prepare(folder: Path, pooling: Any = None) -> Manifest:

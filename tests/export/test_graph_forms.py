@@ -17,9 +17,9 @@ from app.errors import StartupError
 from app.model.manifest import GRAPH_FILE, PROBES_FILE, Manifest
 from app.model.names import Dtype
 from app.proof.probes import Probes
-from export import from_onnx
 from export.errors import ExportError
-from export.from_onnx import Preparation
+from export.from_onnx import preparation
+from export.from_onnx.preparation import Preparation
 from tests import tiny
 from tests.asgi import post, request
 from tests.snapshot import encoder, write_folder
@@ -61,7 +61,7 @@ def quantized(folder: Path, name: str) -> Path:
 
 
 def prepare(folder: Path, name: str | None, dtypes: tuple[Dtype, ...] = ()) -> Path:
-    return from_onnx.prepare(
+    return preparation.prepare(
         Preparation(folder, folder / "models", "m", "m", None, dtypes, onnx_file=name)
     )
 

@@ -14,9 +14,10 @@ from starlette.types import ASGIApp
 from app.api.http.endpoints import Service
 from app.model.lookup import hub_cache
 from app.model.manifest import Manifest
-from export import from_onnx, safetensors_file
 from export.errors import ExportError
-from export.from_onnx import Preparation
+from export.from_onnx import preparation
+from export.from_onnx.preparation import Preparation
+from export.weights import safetensors_file
 from tests import tiny
 from tests.asgi import post
 from tests.snapshot import BIAS, DENSE, with_dense, write_folder
@@ -29,7 +30,7 @@ LINEAR = {"linear.weight": torch.from_numpy(DENSE), "linear.bias": torch.from_nu
 
 
 def prepare(folder: Path) -> Path:
-    return from_onnx.prepare(Preparation(folder, folder / "models", "m", "m"))
+    return preparation.prepare(Preparation(folder, folder / "models", "m", "m"))
 
 
 def expected(text: str) -> Any:

@@ -23,19 +23,12 @@ from app.model.names import (
     Pooling,
     PoolingMode,
 )
-from export import heads, splade
+from export.config import splade
+from export.config.layers import ACTIVATIONS, Activation, Dense, Head, LayerNorm, Normalize, Weights
+from export.config.splade import Splade
 from export.errors import ExportError
-from export.head_reference import vector
-from export.layers import (
-    ACTIVATIONS,
-    Activation,
-    Dense,
-    Head,
-    LayerNorm,
-    Normalize,
-    Weights,
-)
-from export.splade import Splade
+from export.graph import heads
+from export.reference.torch_head import vector
 
 TABLE = np.random.default_rng(3).normal(size=(50, 8)).astype(np.float32)
 LENGTHS = {"ragged": [3, 1, 5], "equal": [4, 4], "one row": [5], "one token": [1]}

@@ -23,10 +23,12 @@ from app.inference.providers.session import Session
 from app.model.batch import TokenizedInput, collate
 from app.model.manifest import Graph, Manifest, Padding
 from app.proof.probes import Probes
-from export import card, check, int8, pipeline
+from export import pipeline
+from export.cli import Request
 from export.errors import ExportError
-from export.fingerprint import lossy
-from export.request import Request
+from export.folder import card, check
+from export.folder.fingerprint import lossy
+from export.precision import int8
 from tests import tiny
 
 PADDING = Padding(0, 0, "right")
@@ -167,14 +169,15 @@ def test_a_new_check_is_measured_by_the_certificate(
 
 
 def test_a_snapshot_with_onnx_is_prepared_in_both_precisions(bert: Path, tmp_path: Path) -> None:
-    from export import convert, from_onnx
+    from export.from_onnx import preparation
+    from export.from_torch import convert
 
     snapshot = shutil.copytree(bert, tmp_path / "snapshot")
     convert.convert(bert, tmp_path / "bare")
     (snapshot / "onnx").mkdir()
     shutil.copyfile(tmp_path / "bare/model.onnx", snapshot / "onnx/model.onnx")
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
-    folder = from_onnx.prepare(from_onnx.parse([*arguments, "--dtype", "int8"]))
+    folder = preparation.prepare(preparation.parse([*arguments, "--dtype", "int8"]))
     manifest = Manifest.read(folder)
     assert [graph.dtype for graph in manifest.graphs] == ["float32", "float32", "int8"]
     assert {one.reference for one in manifest.certificates} == {"onnx-fp32"}

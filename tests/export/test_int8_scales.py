@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from export.int8_scales import scaled, smoothing
+from export.precision.int8_scales import scaled, smoothing
 
 RANDOM = np.random.default_rng(5)
 

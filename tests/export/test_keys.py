@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from sentence_transformers import SentenceTransformer
 
-from export import checkpoint
-from export.checkpoint import Checkpoint
+from export.checkpoint import read
+from export.checkpoint.read import Checkpoint
 from export.errors import ExportError
 from tests.export import keys
 from tests.export.keys import ROWS, Honoured, Refused, Row
@@ -26,17 +26,17 @@ def facts(found: Checkpoint) -> str:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: f"{row.kind}-{row.file}-{row.key}")
 def test_a_key_is_honoured_refused_or_changes_nothing(row: Row, tmp_path: Path) -> None:
-    plain = checkpoint.read(keys.write(tmp_path / "plain", kind=row.kind))
+    plain = read.read(keys.write(tmp_path / "plain", kind=row.kind))
     changed = keys.write(tmp_path / "changed", row)
     match row.outcome:
         case Honoured(fact, expected):
-            assert fact(checkpoint.read(changed)) == expected
+            assert fact(read.read(changed)) == expected
             assert fact(plain) != expected
         case Refused(words):
             with pytest.raises(ExportError, match=re.escape(words)):
-                checkpoint.read(changed)
+                read.read(changed)
         case _:
-            assert facts(checkpoint.read(changed)) == facts(plain)
+            assert facts(read.read(changed)) == facts(plain)
 
 
 def test_what_changes_nothing_changes_nothing_in_the_library(bert: Path, tmp_path: Path) -> None:

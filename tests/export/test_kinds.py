@@ -17,11 +17,13 @@ from app.application import build, create_app
 from app.model.manifest import Manifest
 from app.model.names import Task
 from app.settings import Settings
-from export import checkpoint as checkpoints
-from export import convert, from_onnx, pipeline
+from export import pipeline
+from export.checkpoint import read as checkpoints
+from export.cli import Request
 from export.errors import ExportError
-from export.from_onnx import Preparation
-from export.request import Request
+from export.from_onnx import preparation
+from export.from_onnx.preparation import Preparation
+from export.from_torch import convert
 from tests.asgi import post
 from tests.export.conftest import write_headed, write_json
 
@@ -77,8 +79,8 @@ def export(request: pytest.FixtureRequest) -> Callable[..., Path]:
 
     def from_graph(checkpoint: Path, task: Task, pooling: Any = None) -> Path:
         convert.convert(checkpoint, checkpoint / "onnx", task)
-        preparation = Preparation(checkpoint, checkpoint / "models", "m", "m", pooling)
-        return from_onnx.prepare(preparation)
+        asked = Preparation(checkpoint, checkpoint / "models", "m", "m", pooling)
+        return preparation.prepare(asked)
 
     def from_weights(checkpoint: Path, task: Task, **options: Any) -> Path:
         del task

@@ -4,7 +4,7 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-from export import listing
+from export.folder import listing
 from tests import tiny
 from tests.inference.test_loading import certify
 

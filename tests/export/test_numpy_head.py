@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from export import head_reference, numpy_head
-from export.layers import (
+from export.config.layers import (
     ACTIVATIONS,
     POOLING_MODES,
     Dense,
@@ -17,6 +16,7 @@ from export.layers import (
     Normalize,
     Weights,
 )
+from export.reference import numpy_head, torch_head
 
 WIDTH = 6
 random = np.random.default_rng(3)
@@ -47,7 +47,7 @@ def weighted(*layers: Layer) -> Weights:
 @pytest.mark.parametrize("before", [0, 2])
 def test_it_is_torch_s(head: Head, before: int) -> None:
     weights = weighted(*head.layers)
-    expected = head_reference.vector(head, weights, torch.from_numpy(TOKENS), before)
+    expected = torch_head.vector(head, weights, torch.from_numpy(TOKENS), before)
     found = numpy_head.vector(head, weights, TOKENS[before:], before)
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected.numpy(), atol=2e-6)

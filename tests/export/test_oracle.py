@@ -16,12 +16,12 @@ from sentence_transformers import SentenceTransformer
 from app.application import build, create_app
 from app.model.manifest import Manifest
 from app.settings import Settings
-from export import checkpoint as checkpoints
 from export import pipeline
-from export.checkpoint import Checkpoint
+from export.checkpoint import read as checkpoints
+from export.checkpoint.read import Checkpoint
+from export.cli import Request
+from export.config.layers import Head
 from export.errors import ExportError
-from export.layers import Head
-from export.request import Request
 from tests.asgi import post
 from tests.export.conftest import write_headed, write_json
 

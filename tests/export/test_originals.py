@@ -15,9 +15,11 @@ import pytest
 from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.bounds import WORST_COSINE, is_proved
 from app.proof.probes import Probes
-from export import original, originals, pipeline
+from export import pipeline
+from export.cli import Request
 from export.errors import ExportError
-from export.request import Request
+from export.from_torch import originals
+from export.reference import original
 from tests.export.conftest import write_json
 from tests.models import checkpoints
 from tests.models.tiny_models import TINY_MODELS

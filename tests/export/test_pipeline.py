@@ -11,10 +11,12 @@ import pytest
 from app.model.manifest import PROBES_FILE, GraphNames, Manifest
 from app.proof.bounds import WORST_COSINE
 from app.proof.probes import Probes
-from export import convert, heads, pipeline
+from export import pipeline
+from export.cli import Request
+from export.config.layers import Head
 from export.errors import ExportError
-from export.layers import Head
-from export.request import Request
+from export.from_torch import convert
+from export.graph import heads
 
 
 def hidden_names(models_dir: Path) -> list[str]:

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from export import publish
+from export.folder import publish
 
 
 def make(folder: Path, content: str) -> None:

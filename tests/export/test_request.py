@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from app.settings import Settings
+from export.cli import Request, already_exported, parse, understood
 from export.errors import ExportError
-from export.request import Request, already_exported, parse, understood
 
 
 def test_defaults() -> None:

@@ -25,10 +25,11 @@ from app.inference.providers.plan import Wanted
 from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.probes import Probes
 from app.settings import Settings
-from export import from_onnx, pipeline
+from export import pipeline
+from export.cli import Request
 from export.errors import ExportError
-from export.from_onnx import Preparation
-from export.request import Request
+from export.from_onnx import preparation
+from export.from_onnx.preparation import Preparation
 from tests import hub
 from tests.asgi import Reply, make_scope, post, send_request
 from tests.export.conftest import write_json
@@ -364,7 +365,7 @@ def test_onnx_beside_a_router_is_not_taken_for_the_whole_model(
     checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "copy")
     (checkpoint / "model.onnx").touch()
     with pytest.raises(ExportError, match=r"different ways.*: export it from its original weights"):
-        from_onnx.prepare(Preparation(checkpoint, tmp_path / "models", "m", "m"))
+        preparation.prepare(Preparation(checkpoint, tmp_path / "models", "m", "m"))
 
 
 @pytest.mark.slow

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from export import routers, static_models
+from export.checkpoint import routers
+from export.checkpoint.routers import Module, Way
 from export.errors import ExportError
-from export.routers import Module, Way
+from export.routes import static_models
 
 ST = "sentence_transformers.models."
 NAMES = ("query", "document", "other", "text", None)

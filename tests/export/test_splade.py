@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.application import build, create_app
 from app.settings import Settings
 from export import pipeline
-from export.request import Request
+from export.cli import Request
 from tests.asgi import post
 from tests.export.conftest import write_json
 from tests.models import checkpoints

@@ -16,12 +16,16 @@ from onnx import TensorProto
 
 from app.model.manifest import GRAPH_FILE, Lexical, Manifest, MultiVector
 from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING, TOKEN_EMBEDDINGS
-from export import checkpoint, heads, pipeline, tensors, token_heads
+from export import pipeline
+from export.checkpoint import read
+from export.cli import Request
+from export.config import token_heads
+from export.config.layers import Head, Linear, Normalize, TokenHeads, Weights
 from export.errors import ExportError
-from export.fingerprint import fingerprint
-from export.layers import Head, Linear, Normalize, TokenHeads, Weights
-from export.request import Request
-from export.weight_files import of_encoder
+from export.folder.fingerprint import fingerprint
+from export.graph import heads
+from export.weights import tensors
+from export.weights.weight_files import of_encoder
 from tests.export.conftest import write_json, write_modules, write_xlm_roberta
 from tests.export.test_heads import encoder, pad, run
 
@@ -48,7 +52,7 @@ def export(folder: Path) -> Path:
 
 
 def test_both_heads_are_found_with_the_special_tokens(m3: Path) -> None:
-    found = checkpoint.read(m3).tokens
+    found = read.read(m3).tokens
     assert found.lexical == (Linear(m3 / SPARSE, 32, 1, "ReLU"),)
     assert found.multi_vector == (Linear(m3 / COLBERT, 32), Normalize())
     assert (found.ignored_ids, found.skipped_id) == ((0, 1, 2, 3), 0)
@@ -58,13 +62,13 @@ def test_special_tokens_may_be_objects_and_stand_in_either_file(m3: Path) -> Non
     config = json.loads((m3 / "tokenizer_config.json").read_text())
     del config["eos_token"], config["pad_token"], config["unk_token"]
     write_json(m3 / "tokenizer_config.json", config | {"cls_token": {"content": "<s>"}})
-    assert checkpoint.read(m3).tokens.ignored_ids == (0,)
+    assert read.read(m3).tokens.ignored_ids == (0,)
     write_json(m3 / "special_tokens_map.json", {"pad_token": {"content": "<pad>"}})
-    assert checkpoint.read(m3).tokens.ignored_ids == (0, 1)
+    assert read.read(m3).tokens.ignored_ids == (0, 1)
 
 
 def test_a_checkpoint_without_them_has_none(bert: Path) -> None:
-    assert checkpoint.read(bert).tokens == TokenHeads()
+    assert read.read(bert).tokens == TokenHeads()
 
 
 @pytest.mark.parametrize(
@@ -137,7 +141,7 @@ def test_int8_keeps_both_heads_and_says_what_tokens_lose(m3: Path) -> None:
 
 def test_other_heads_are_another_vector_space(m3: Path) -> None:
     def of() -> str:
-        return fingerprint(of_encoder(m3), m3 / "tokenizer.json", checkpoint.read(m3))
+        return fingerprint(of_encoder(m3), m3 / "tokenizer.json", read.read(m3))
 
     found = [of()]
     for name, outputs in ((SPARSE, 1), (COLBERT, 21)):

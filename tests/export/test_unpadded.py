@@ -16,9 +16,10 @@ from app.inference.providers.plan import Wanted
 from app.model.batch import TokenizedInput, collate
 from app.model.manifest import Graph, Manifest, Padding
 from app.proof.probes import Probes
-from export import attention, pipeline, trial, unpadded
-from export.cpu_session import CpuSession
-from export.request import Request
+from export import pipeline
+from export.cli import Request
+from export.precision import attention, cpu, trial
+from export.precision.cpu_session import CpuSession
 from tests.export.conftest import ROOT, write_bert, write_json
 
 LENGTHS = ([5], [1], [32], [7, 7], [32, 32, 32], [3, 9, 1, 32], [1, 1, 2])
@@ -33,7 +34,7 @@ def source(folder: Path, side: str = "right") -> trial.Model:
 
 def copied(exported: Path, folder: Path) -> Path:
     for path in exported.iterdir():
-        if path.name != unpadded.FILE:
+        if path.name != cpu.FILE:
             (folder / path.name).write_bytes(path.read_bytes())
     return folder
 
@@ -43,18 +44,18 @@ def test_it_is_published_with_the_exact_one_and_served_on_the_cpu(exported: Path
     exact, fused = manifest.graphs
     assert "cpu" in exact.providers
     assert fused == Graph(
-        unpadded.FILE, "float32", ("cpu",), exact.inputs, exact.outputs, attention="fused"
+        cpu.FILE, "float32", ("cpu",), exact.inputs, exact.outputs, attention="fused"
     )
-    assert manifest.certificates[0].graph == unpadded.FILE
+    assert manifest.certificates[0].graph == cpu.FILE
     assert not list(exported.glob("trial*"))
-    assert (exported / unpadded.FILE).stat().st_size < (exported / "model.onnx.data").stat().st_size
+    assert (exported / cpu.FILE).stat().st_size < (exported / "model.onnx.data").stat().st_size
     model = load(exported, LoadOptions(Wanted("cpu", "float32", threads=1), 1, 16384, True))
     assert model.session.graph == fused
     assert manifest.graph_for("openvino", "float32") == exact
 
 
 def test_each_attention_has_a_way_without_a_mask(exported: Path) -> None:
-    model = onnx.load(exported / unpadded.FILE)
+    model = onnx.load(exported / cpu.FILE)
     choices = [node for node in model.graph.node if node.op_type == "If"]
     assert len(choices) == 2
     for choice in choices:
@@ -111,8 +112,8 @@ def test_a_long_text_alone_takes_no_memory_for_its_scores(tmp_path: Path) -> Non
     folder = write_bert(tmp_path / "bert", positions=4096)
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": 4096})
     exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
-    short = peak(exported / unpadded.FILE, 32)
-    assert peak(exported / unpadded.FILE, 4096) < short + 134
+    short = peak(exported / cpu.FILE, 32)
+    assert peak(exported / cpu.FILE, 4096) < short + 134
     assert peak(exported / "model.onnx", 4096) > short + 2 * 268
 
 
@@ -121,9 +122,9 @@ def test_padding_on_the_left_is_kept(
 ) -> None:
     caplog.set_level(logging.INFO)
     folder = copied(exported, tmp_path)
-    assert unpadded.make(source(folder, "left")) is None
+    assert cpu.make(source(folder, "left")) is None
     assert "attention is computed as it was converted: padding is on the left" in caplog.text
-    assert not (folder / unpadded.FILE).exists()
+    assert not (folder / cpu.FILE).exists()
 
 
 def test_a_graph_that_would_answer_otherwise_is_not_kept(
@@ -134,8 +135,8 @@ def test_a_graph_that_would_answer_otherwise_is_not_kept(
     folder = copied(exported, tmp_path)
     honest = source(folder)
     vectors = honest.probes.vectors[::-1].copy()
-    assert unpadded.make(replace(honest, probes=replace(honest.probes, vectors=vectors))) is None
+    assert cpu.make(replace(honest, probes=replace(honest.probes, vectors=vectors))) is None
     assert "fused it is another model: worst cosine" in caplog.text
     assert sorted(path.name for path in folder.iterdir()) == sorted(
-        path.name for path in exported.iterdir() if path.name != unpadded.FILE
+        path.name for path in exported.iterdir() if path.name != cpu.FILE
     )

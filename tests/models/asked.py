@@ -8,7 +8,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from app.model.names import Task
-from export import probes
+from export import probe_texts
 from tests.texts import passages
 
 _COUNT = 20
@@ -43,7 +43,7 @@ def ask(folder: Path, task: Task, max_length: int, prompts: Sequence[str] = ()) 
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    short = probes.texts(8)[::6]
+    short = probe_texts.texts(8)[::6]
     prose = passages(_COUNT, longest_words=max(8, max_length // 2))
     if task == "reranker":
         return Asked(str(folder), task, _pairs(tokenizer, [*short, *prose], max_length))

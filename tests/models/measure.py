@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from app.model.manifest import Manifest
 from app.model.names import LOGITS, TASK_OUTPUTS, Dtype, Task
 from export import pipeline
-from export.request import Request
+from export.cli import Request
 from tests.models.asked import Asked, ask
 from tests.models.results import Figures
 from tests.models.served import DidNotStart, serve

@@ -17,7 +17,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from app.model.names import Task
-from export.default_model import DEFAULT_MODEL_ID
+from export.source.default_model import DEFAULT_MODEL_ID
 from tests.models.checkpoints import write_json
 from tests.models.dequantized import weights
 from tests.process import ROOT

@@ -19,9 +19,9 @@ from tokenizers import (
     trainers,
 )
 
-from export import probes
+from export import probe_texts
 
-_CORPUS = probes.texts(64)
+_CORPUS = probe_texts.texts(64)
 _SIZE = 600
 _METASPACE = pre_tokenizers.Sequence(
     [

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.model.lookup import repository
 from app.model.manifest import Manifest
 from app.model.names import Task
-from export.default_model import DEFAULT_MODEL_ID
+from export.source.default_model import DEFAULT_MODEL_ID
 from tests import tiny
 from tests.process import ROOT, Server, variables
 from tests.texts import passages

@@ -27,7 +27,7 @@ import uvloop
 from numpy.typing import NDArray
 
 from app.inference.providers import machine
-from export.default_model import DEFAULT_MODEL_ID
+from export.source.default_model import DEFAULT_MODEL_ID
 from tests.bench.load import BULK_ROWS
 from tests.bench.report import insert
 from tests.overload.clients import Clients, post

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from export import pipeline
-from export.request import Request
+from export.cli import Request
 from tests.models import real_models
 from tests.process import Server
 from tests.texts import passages

@@ -1,0 +1,1 @@
+"""Checkpoint: what a checkpoint is, of all that its files say."""

@@ -1,0 +1,66 @@
+"""Sentence settings: what `config_sentence_transformers.json` says of a whole model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import get_args
+
+from app.model.names import Similarity
+from export.config.documents import Document
+from export.errors import ExportError
+
+
+@dataclass(frozen=True, slots=True)
+class SentenceSettings:
+    """Prompts by name, how to compare vectors, and how much of a vector to keep."""
+
+    prompts: dict[str, str]
+    default_prompt_name: str | None
+    similarity: Similarity
+    truncate_dim: int | None  # values of a vector; None keeps all
+    prefixes: dict[str, str]  # tokens that PyLate puts before a query and before a document
+    document_length: int | None  # tokens of the latter, in PyLate's words
+    max_active_dims: int | None  # values of a sparse vector that are kept, since version 6
+
+
+def read(folder: Path) -> SentenceSettings:
+    """Read the settings of a checkpoint; the file may be absent.
+
+    Raises: ExportError naming the setting that cannot be understood.
+    """
+    path = folder / "config_sentence_transformers.json"
+    document = Document.read(path)
+    # A prompt may be null, which is the same as none of that name.
+    prompts = {
+        name: text
+        for name, text in (document.value("prompts", dict) or {}).items()
+        if text is not None
+    }
+    if not all(isinstance(text, str) for text in prompts.values()):
+        raise ExportError(f"{path}: prompts: every prompt must be a string")
+    name = document.value("default_prompt_name", str)
+    if name is not None and name not in prompts:
+        raise ExportError(f"{path}: default_prompt_name: {name!r} is not one of the prompts")
+    cut = document.value("truncate_dim", int)
+    if cut is not None and cut < 1:
+        raise ExportError(f"{path}: truncate_dim: {cut} is not a positive number")
+    found = {role: document.value(f"{role}_prefix", str) for role in ("query", "document")}
+    prefixes = {role: text for role, text in found.items() if text}
+    length = document.value("document_length", int)
+    return SentenceSettings(
+        prompts=prompts,
+        default_prompt_name=name,
+        similarity=_similarity(document, path),
+        truncate_dim=cut,
+        prefixes=prefixes,
+        document_length=length,
+        max_active_dims=document.value("max_active_dims", int),
+    )
+
+
+def _similarity(document: Document, path: Path) -> Similarity:
+    stated = document.value("similarity_fn_name", str) or "cosine"
+    for similarity in get_args(Similarity):
+        if stated == similarity:
+            found: Similarity = similarity
+            return found
+    raise ExportError(f"{path}: similarity_fn_name: {stated!r} is not supported")

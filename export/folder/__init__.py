@@ -1,0 +1,1 @@
+"""Folder: what an exported folder holds, how it is proved and published."""

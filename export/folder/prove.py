@@ -1,0 +1,113 @@
+"""Prove: let the serving code replay the probes in a process of its own, and judge the result."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from app.model.manifest import Certificate, Manifest
+from app.model.names import Reference, Task
+from app.proof import bounds
+from export.errors import ExportError
+from export.folder import card
+
+logger = logging.getLogger(__name__)
+
+_ROOT = Path(__file__).resolve().parents[2]
+# How the program that replays begins lines on standard error that are more than progress.
+_LEFT_OUT = "warning: "
+_FAULT = "error: "
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What the serving code measured on this machine, and what it could not."""
+
+    certificates: tuple[Certificate, ...]  # the first is the CPU's, in float32
+    left_out: tuple[str, ...]  # providers that are here and do not work, and why
+
+
+def certify(folder: Path, manifest: Manifest, reference: Reference) -> tuple[Certificate, ...]:
+    """Prove a folder that is complete but for manifest and description, and write both.
+
+    The certificates are for every provider and precision of this machine.
+
+    Raises: ExportError when serving fails there or does not reproduce the reference.
+    """
+    manifest.write(folder)
+    measured = replay(folder, logger.debug)
+    for line in measured.left_out:
+        logger.warning("%s", line)
+    certificates = tuple(replace(one, reference=reference) for one in measured.certificates)
+    _require_equal(manifest.task, certificates)
+    proved = replace(manifest, certificates=certificates)
+    proved.write(folder)
+    card.write(folder, proved)
+    return certificates
+
+
+def replay(folder: Path, tell: Callable[[str], None]) -> Replayed:
+    """Run `python -m app.prove` over a folder; the environment needs what a server needs.
+
+    What it is doing is told while it does it.
+
+    Raises: ExportError when serving fails there.
+    """
+    left_out: list[str] = []
+    last = ""
+    with subprocess.Popen(  # noqa: S603  # our own interpreter and module
+        [sys.executable, "-m", "app.prove", str(folder.resolve())],
+        cwd=_ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as child:
+        assert child.stdout is not None
+        assert child.stderr is not None
+        try:
+            for line in map(str.strip, child.stderr):
+                last = line or last
+                if line.startswith(_LEFT_OUT):
+                    left_out.append(line.removeprefix(_LEFT_OUT))
+                elif line and not line.startswith(_FAULT):
+                    tell(line)
+            found = child.stdout.read()  # a few lines, which the pipe holds until then
+        except BaseException:  # a signal
+            child.terminate()
+            raise
+    if child.returncode != 0:
+        cause = last.removeprefix(_FAULT) or f"it exited with {child.returncode}"
+        raise ExportError(f"the serving code cannot serve the export: {cause}")
+    certificates = tuple(Certificate(**one) for one in json.loads(found))
+    return Replayed(certificates, tuple(left_out))
+
+
+def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
+    """A line for each certificate, for the person who exports."""
+    for one in certificates:
+        if one.compute_dtype == "int8":
+            line = f"{one.provider} in int8: {bounds.cost(task, one)}"
+        else:
+            line = f"{one.provider} in {one.compute_dtype}: {bounds.figure(task, one)}"
+            if one.neighbour_overlap is not None:
+                line += f", overlap of nearest neighbours {one.neighbour_overlap:.4f}"
+        yield f"{line}, over {one.probes} texts"
+
+
+def _require_equal(task: Task, certificates: Sequence[Certificate]) -> None:
+    """Raise ExportError unless every graph that was made does what it must."""
+    for one in certificates:
+        as_found = one.reference == "onnx-int8"  # by itself: nothing was rounded here
+        if one.provider != "cpu" or bounds.is_proved(task, one.compute_dtype, one):
+            continue
+        lossy = one.compute_dtype != "float32" and not as_found
+        remedy = f"; export the model without {one.compute_dtype}" if lossy else ""
+        needed = bounds.bound(task, one.compute_dtype, one)
+        raise ExportError(
+            f"the exported graph does not match the original model: "
+            f"{bounds.figure(task, one)} over {one.probes} texts in {one.compute_dtype}, needed "
+            f"{needed}; nothing was published{remedy}"
+        )

@@ -1,0 +1,1 @@
+"""From ONNX: a folder made of a graph that somebody else converted, without PyTorch."""

@@ -1,0 +1,1 @@
+"""Graph: a converted graph is read, extended by a head and assembled for the server."""

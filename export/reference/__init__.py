@@ -1,0 +1,1 @@
+"""Reference: what the original model answers, and whose word that is."""

@@ -1,0 +1,58 @@
+"""Oracle: who answers the probes for a checkpoint, the library that its users would call.
+
+A proof is worth what its reference is independent of:
+docs/decisions/0025-the-library-is-the-reference.md.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from app.model.names import Reference
+from app.proof.probes import Probes, ProbeText
+from export.checkpoint.read import Checkpoint
+from export.errors import ExportError
+from export.reference import original, own_reading, pipeline, sentence_transformers
+from export.reference.chats import Chat
+from export.reference.original import Loading
+from export.reference.sentence_transformers import Unloadable
+from export.weights import tensors
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Told:
+    """The answers to the probes, and whose they are."""
+
+    probes: Probes
+    by: Reference
+    chat: Chat = field(default_factory=Chat)  # how a reranker reads a pair
+
+
+def ask(loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText]) -> Told:
+    """Ask sentence-transformers, transformers' pipeline for classifiers; else read the files here.
+
+    Raises: ExportError when the model fails, or yields something else than its files say.
+    """
+    weights = tensors.load(checkpoint.layers)
+    if checkpoint.task in sentence_transformers.TASKS:
+        try:
+            found = sentence_transformers.compute(loading, checkpoint, texts, weights)
+        except Unloadable as error:
+            if checkpoint.causal is not None:
+                raise ExportError(
+                    f"the model is a reranker (by {checkpoint.causal.source}), and "
+                    f"sentence-transformers cannot run it: {error}"
+                ) from error
+            logger.warning(
+                "warning: sentence-transformers cannot run the model (%s): the proof compares "
+                "with what this program reads out of its files",
+                error,
+            )
+        else:
+            return Told(found.probes, "sentence-transformers", found.chat)
+    tokenizer, model = original.load(checkpoint, trust_code=loading.trust_code)
+    if checkpoint.task == "classifier":
+        return Told(pipeline.compute(tokenizer, model, checkpoint, texts), "transformers")
+    return Told(own_reading.compute(tokenizer, model, checkpoint, texts, weights), "pytorch")

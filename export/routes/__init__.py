@@ -1,0 +1,1 @@
+"""Routes: models with several ways through them, and static ones."""

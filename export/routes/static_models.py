@@ -1,0 +1,198 @@
+"""Static models: a table of tokens in place of an encoder, as sentence-transformers has them.
+
+StaticEmbedding takes the mean of the tokens' vectors; SparseStaticEmbedding gives each token that
+is there its weight, once. Neither sees the tokenizer's special tokens.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from app.model.manifest import TOKENIZER_FILE, GraphNames, Padding
+from app.model.names import SPARSE_EMBEDDING, Side
+from export.checkpoint.read import Checkpoint
+from export.checkpoint.routers import Module, Way
+from export.config import sentence_settings
+from export.config.documents import Document
+from export.config.layer_configs import KINDS, read_layer
+from export.config.layers import Head, Layer, Normalize, Tensors, width_behind
+from export.errors import ExportError
+from export.graph import assemble, head_layers
+from export.graph.assemble import BATCH, ENCODER_OUTPUT, SEQUENCE
+from export.graph.builder import Builder
+from export.weights import tensors
+from export.weights.weight_files import of_layer
+
+# Tokens of an input, where the library knows no limit.
+UNLIMITED = 8192
+_NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has none
+_OPSET, _IR = 18, 10
+
+
+@dataclass(frozen=True, slots=True)
+class StaticModel:
+    """The description of a table, what it holds, and whether it is one of weights."""
+
+    checkpoint: Checkpoint
+    table: np.ndarray[tuple[int, ...], np.dtype[np.float32]]  # (V, D) of vectors, (V,) of weights
+    is_sparse: bool
+
+    def write_bare(self, folder: Path) -> Path:
+        """The table of vectors as a graph of its own, from ids to `last_hidden_state`."""
+        rows = numpy_helper.from_array(self.table, "table")
+        nodes = [helper.make_node("Gather", ["table", "input_ids"], [ENCODER_OUTPUT])]
+        folder.mkdir()
+        path = folder / "model.onnx"
+        shape = (BATCH, SEQUENCE, self.table.shape[1])
+        onnx.save(_model(nodes, ["input_ids"], (ENCODER_OUTPUT, shape), [rows]), path)
+        return path
+
+    def write_sparse(self, folder: Path) -> GraphNames:
+        """The table of weights as a finished graph; its inputs and outputs."""
+        size = len(self.table)
+        builder = Builder(_OPSET)
+        # Padding goes to a column of its own, which is cut off: rows may well name its token.
+        real = builder.node("Mul", "input_ids", "attention_mask")
+        lacking = builder.node("Sub", builder.integers(1), "attention_mask")
+        columns = builder.node("Add", real, builder.node("Mul", lacking, builder.integers(size)))
+        shape = builder.node("Shape", "input_ids")
+        rows = builder.node("Slice", shape, builder.integers(0), builder.integers(1))
+        wide = builder.node("Concat", rows, builder.integers(size + 1), axis=0)
+        ones = builder.node("ConstantOfShape", shape, value=_filled(1))
+        none = builder.node("ConstantOfShape", wide, value=_filled(0))
+        there = builder.node("ScatterElements", none, columns, ones, axis=1)
+        ends = builder.integers(0), builder.integers(size), builder.integers(1)
+        there = builder.node("Slice", there, *ends)
+        value = builder.node("Mul", there, builder.tensor("weights", self.table))
+        if self.checkpoint.normalize:
+            value = head_layers.add(builder, Normalize(), {}, value)
+        builder.node("Identity", value, output=SPARSE_EMBEDDING)
+        inputs = ("input_ids", "attention_mask")
+        output = SPARSE_EMBEDDING, (BATCH, size)
+        model = _model(builder.nodes, inputs, output, list(builder.constants.values()))
+        assemble.save(model, folder)
+        return inputs, (SPARSE_EMBEDDING,)
+
+
+def read(way: Way, folder: Path) -> StaticModel:
+    """The static model that a route is, as unfolded in `folder`.
+
+    Raises: ExportError naming what of it is not supported.
+    """
+    first, *behind = way.modules
+    place = folder / f"0_{first.name}"
+    if not (place / TOKENIZER_FILE).is_file():
+        raise ExportError(f"{place} has no {TOKENIZER_FILE}: fetch the model again")
+    layers = _layers(behind, folder)
+    sparse = first.name == "SparseStaticEmbedding"
+    table = _weights(place) if sparse else _vectors(place)
+    width = len(table) if sparse else _width(layers, table.shape[1])
+    if sparse and layers not in {(), (Normalize(),)}:
+        raise ExportError(f"{way.name}: only a Normalize may follow a SparseStaticEmbedding")
+    normalize = bool(layers) and isinstance(layers[-1], Normalize)
+    settings = sentence_settings.read(folder)
+    cut = None if sparse else settings.truncate_dim
+    cut = cut if cut is not None and cut < width else None
+    inner = layers[:-1] if normalize else layers
+    return StaticModel(
+        Checkpoint(
+            folder=place,
+            tokenizer=place / TOKENIZER_FILE,
+            architecture=first.name,
+            model_type="",
+            task="splade" if sparse else "embedding",
+            head=None if sparse else Head(("mean",), inner, cut),
+            encoder_width=table.shape[-1],
+            dimensions=cut or width,
+            max_input_length=_length(place, sparse=sparse),
+            places=None,
+            vocabulary_size=len(table),
+            padding=Padding(0, 0, "right"),
+            truncation_side=_side(place) if sparse else "right",
+            normalize=normalize,
+            similarity=settings.similarity,
+            prompts=settings.prompts,
+            default_prompt_name=settings.default_prompt_name,
+        ),
+        table,
+        sparse,
+    )
+
+
+def _layers(behind: list[Module], folder: Path) -> tuple[Layer, ...]:
+    """What follows the table; Dropout does nothing but in training."""
+    found = []
+    for place, module in enumerate(behind, 1):
+        if module.name == "Dropout":
+            continue
+        if module.name not in KINDS:
+            raise ExportError(
+                f"module {module.kind} is not supported behind a table of tokens, only "
+                f"{', '.join(KINDS)}: choose another model"
+            )
+        found.append(read_layer(folder / f"{place}_{module.name}", module.name))
+    return tuple(found)
+
+
+def _width(layers: tuple[Layer, ...], width: int) -> int:
+    try:
+        return width_behind(layers, width)
+    except ValueError as error:
+        raise ExportError(f"the layers of modules.json do not fit together: {error}") from None
+
+
+def _weights(place: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    path = Document.read(place / "config.json").value("path", str)
+    if path is not None:
+        raise ExportError(
+            f"{place / 'config.json'} names its weights by a path, {path!r}: load the model with "
+            "sentence-transformers, save_pretrained() it, and export that folder"
+        )
+    return tensors.read(of_layer(place), {"weight": (None,)})["weight"]
+
+
+def _vectors(place: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    found: Tensors = tensors.read(
+        of_layer(place), {"embedding.weight": (None, None)}, {"embeddings": (None, None)}
+    )
+    [table] = found.values()
+    return table
+
+
+def _side(place: Path) -> Side:
+    """Where transformers cuts a text that is too long."""
+    stated = Document.read(place / "tokenizer_config.json").value("truncation_side", str)
+    return "left" if stated == "left" else "right"
+
+
+def _length(place: Path, *, sparse: bool) -> int:
+    """Tokens that an input may have: transformers' limit, or what the tokenizer itself cuts to."""
+    if sparse:
+        stated = Document.read(place / "tokenizer_config.json").first_integer("model_max_length")
+        return UNLIMITED if stated is None or stated >= _NO_LIMIT else stated
+    cutting = Document.read(place / TOKENIZER_FILE).value("truncation", dict) or {}
+    if cutting and cutting.get("direction") != "Right":
+        raise ExportError(f"{place / TOKENIZER_FILE} cuts texts on the left: not supported")
+    return int(cutting.get("max_length") or UNLIMITED)
+
+
+def _filled(value: float) -> onnx.TensorProto:
+    return numpy_helper.from_array(np.array([value], np.float32))
+
+
+def _model(
+    nodes: list[onnx.NodeProto],
+    inputs: tuple[str, ...] | list[str],
+    output: tuple[str, tuple[str | int, ...]],
+    constants: list[onnx.TensorProto],
+) -> onnx.ModelProto:
+    taken = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, (BATCH, SEQUENCE)) for name in inputs
+    ]
+    given = [helper.make_tensor_value_info(output[0], TensorProto.FLOAT, output[1])]
+    graph = helper.make_graph(nodes, "static", taken, given, constants)
+    operators = [helper.make_opsetid("", _OPSET)]
+    return helper.make_model(graph, opset_imports=operators, ir_version=_IR)

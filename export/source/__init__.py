@@ -1,0 +1,1 @@
+"""Source: where a model comes from, on this machine or the Hub."""
