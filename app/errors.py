@@ -41,7 +41,7 @@ What becomes of each where it is caught:
 Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import ClassVar, TypeVar
 
@@ -239,11 +239,16 @@ def fault_of(inputs: int) -> Iterator[None]:
         raise
 
 
-def raise_first(faults: Sequence[ServiceError]) -> None:
-    """Raise the first of the faults, if there is any, for the inputs of them all."""
+def raise_first(faults: list[ServiceError]) -> None:
+    """Raise the first of the faults, if there is any, for the inputs of them all.
+
+    The list is emptied: an error that its own frames lead to is freed by the collector alone, and
+    all of its request with it.
+    """
     if faults:
         faults[0].inputs = sum(fault.inputs for fault in faults)
-        raise faults[0]
+        del faults[1:]
+        raise faults.pop()
 
 
 def each(make: Callable[[S], T], items: Iterable[S]) -> list[T]:

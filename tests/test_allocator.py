@@ -13,7 +13,7 @@ from tests.process import ROOT
 
 PROGRAM = """
 import ctypes, os, sys, threading
-from app.allocator import limit_arenas
+from app.server.allocator import limit_arenas
 
 if sys.argv[1] == "limited":
     limit_arenas(os.environ)

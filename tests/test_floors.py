@@ -54,10 +54,11 @@ DOORS = {
     },
     "onnxruntime_ep_openvino": {"app.inference.providers.openvino"},
     "tokenizers": {
-        "app.inference.tokenization", "export.from_onnx.reference", "export.reference.own_reading",
+        "app.inference.pairs", "app.inference.tokenization", "export.from_onnx.reference", "export.reference.own_reading",
         "export.from_torch.settled_tokenizer",
     },
     "orjson": {
+        "app.inference.pairs",
         "app.api.body.reader", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.verb",
         "app.telemetry.logs",
     },

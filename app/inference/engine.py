@@ -8,6 +8,7 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Generic, Self, TypeVar
 
 import numpy as np
@@ -311,15 +312,7 @@ class Engine:
     async def _run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
-
-        def done(error: ServiceError | None) -> None:
-            if answer.done():
-                return  # cancelled meanwhile
-            if error is None:
-                answer.set_result(None)
-            else:
-                answer.set_exception(error)
-
+        done = partial(_settle, answer)
         job = Job(inputs, output, loop, done, route=route)
         self._worker.submit(job)
         try:
@@ -327,7 +320,19 @@ class Engine:
         except asyncio.CancelledError:
             job.abandoned = True
             raise
+        except ServiceError:
+            del answer, job, done  # they lead to the error, and it to them
+            raise
         return job
+
+
+def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:
+    if answer.done():
+        return  # cancelled meanwhile
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)
 
 
 async def _finished(

@@ -26,6 +26,7 @@ from app.errors import (
     TokenizationFailed,
     raise_first,
 )
+from app.inference import pairs
 from app.inference.turns import Turns, sliced
 from app.model import bounded
 from app.model.batch import TokenizedInput
@@ -151,6 +152,7 @@ class Tokenization:
                 faults.append(found)
             else:
                 tokenized += found
+            del found
         raise_first(faults)
         return tokenized
 
@@ -189,13 +191,13 @@ class Tokenization:
         prompt_length = self._prompt_length(options.prompt)
         length = self._length(options)
         tokenized: list[TokenizedInput] = []
-        encodings = _encode(self._tokenizer(options), list(texts.values()))
+        encodings = self._encodings(list(texts.values()), options)
         for place, encoding in zip(texts, encodings, strict=True):
             try:
                 tokenized.append(self._check(encoding, prompt_length, length))
             except ServiceError as error:
                 faults[place] = error
-        raise_first([faults[place] for place in sorted(faults)])
+        raise_first([faults.pop(place) for place in sorted(faults)])
         return tokenized
 
     def close(self) -> None:
@@ -233,6 +235,26 @@ class Tokenization:
         """Whether every input must be a query and a document."""
         return self._pair_text is not None
 
+    def _encodings(self, texts: "Sequence[_Text]", options: EncodeOptions) -> list[Encoding]:
+        """An encoding of each text, cut as asked for."""
+        length = self._length(options)
+        apart = {
+            place: pairs.encode(
+                self._tokenizers[None],
+                one.text,
+                length,
+                options.direction,
+                special_tokens=one.add_special_tokens,
+            )
+            for place, one in enumerate(texts)
+            if options.truncate
+            and isinstance(one.text, tuple)
+            and pairs.may_have_many_parts(one.text, length)
+        }
+        rest = [one for place, one in enumerate(texts) if place not in apart]
+        encoded = iter(_encode(self._tokenizer(options), rest))
+        return [apart[place] if place in apart else next(encoded) for place in range(len(texts))]
+
     def _length(self, options: EncodeOptions) -> int:
         """Tokens that an input may have."""
         return self.max_length if options.route is None else options.route.max_input_length
@@ -262,6 +284,8 @@ class Tokenization:
             return _Text(item, add_special_tokens=options.special_tokens)
         skip_special = options.prompt is not None or not options.special_tokens
         decoded = self._decoded(cast("tuple[int, ...]", item), skip_special)
+        if options.truncate:
+            decoded = _end(decoded, CHARACTERS_PER_TOKEN * self._length(options), options.direction)
         return _Text(prompt + decoded, skip_special and options.special_tokens)
 
     def _decoded(self, ids: Sequence[int], skip_special_tokens: bool) -> str:

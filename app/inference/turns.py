@@ -59,8 +59,11 @@ class Turns:
                 raise RuntimeError("no turn is given any more")
             self._waiting.append(one)
             self._change.notify_all()
-        found: T = await asyncio.wrap_future(one.future)
-        return found
+        outcome: asyncio.Future[T] = asyncio.wrap_future(one.future)
+        try:
+            return await outcome
+        finally:
+            del one, outcome  # an error would lead to itself
 
     def stuck_seconds(self) -> float:
         """For how long the slice has been worked on that takes longest."""

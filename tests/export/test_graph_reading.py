@@ -9,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
+from export.from_onnx.graph import bare, open_graph
 from export.graph import assemble
 from export.graph.assemble import ENCODER_OUTPUT
 from export.graph.reader import import_standard, opset, rebuild, rename
@@ -101,8 +102,8 @@ def test_a_found_graph_may_branch_and_spell_out_the_standard(tmp_path: Path) -> 
     graph = branching(SENTENCE_EMBEDDING, ENCODER_OUTPUT)
     path = tmp_path / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=versions, ir_version=8), path)
-    found = graph.open_graph(path, tmp_path, "embedding")
-    graph.bare(found, 1, tmp_path / "bare.onnx")
+    found = open_graph(path, tmp_path, "embedding")
+    bare(found, 1, tmp_path / "bare.onnx")
     (tmp_path / "out").mkdir()
     assemble.extend(
         tmp_path / "bare.onnx",

@@ -84,9 +84,9 @@ def test_answers_are_those_of_the_exact_graph_padded_or_not(exported: Path) -> N
 _PROGRAM = """
 import sys
 from pathlib import Path
-from app.inference.batch import blank
-from app.inference.manifest import Padding
-from export.cpu_session import CpuSession
+from app.model.batch import blank
+from app.model.manifest import Padding
+from export.precision.cpu_session import CpuSession
 
 session = CpuSession(Path(sys.argv[1]), ("input_ids", "attention_mask", "token_type_ids"))
 session.run(blank(1, int(sys.argv[2]), Padding(0, 0, "right")), ("sentence_embedding",))

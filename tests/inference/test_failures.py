@@ -59,10 +59,10 @@ _PROGRAM = """
 import resource, sys
 from pathlib import Path
 from app.errors import OutOfMemory
-from app.inference.batch import blank
-from app.inference.manifest import Manifest
-from app.inference.plan import Plan
-from app.inference.session import Session
+from app.model.batch import blank
+from app.model.manifest import Manifest
+from app.inference.providers.plan import Plan
+from app.inference.providers.session import Session
 
 folder = Path(sys.argv[1])
 manifest = Manifest.read(folder)

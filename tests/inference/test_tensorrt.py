@@ -194,7 +194,7 @@ def test_a_build_that_fails_says_why() -> None:
 _PROGRAM = """
 import ctypes, signal, sys
 from pathlib import Path
-from app.inference import tensorrt
+from app.inference.providers import tensorrt
 
 signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
 

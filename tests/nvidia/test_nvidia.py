@@ -14,7 +14,7 @@ from tests.gpu import device
 from tests.process import ROOT
 
 _FOLDER = Path(__file__).parent
-_ASK = "from app.inference import nvidia; nvidia.LIBRARIES = {}; print(nvidia.fault({}) or '')"
+_ASK = "from app.inference.providers import cuda; cuda.LIBRARIES = {}; print(cuda.fault({}) or '')"
 PRESENT = ("libc.so.6",)
 
 
@@ -102,7 +102,7 @@ def test_a_device_is_known_by_its_name_and_its_capability(
     tmp_path: Path, device_id: int, name: str
 ) -> None:
     compile_driver(tmp_path)
-    program = f"from app.inference import nvidia; print(nvidia.describe({device_id}))"
+    program = f"from app.inference.providers import cuda; print(cuda.describe({device_id}))"
     assert told(tmp_path, program) == name
 
 
@@ -115,8 +115,8 @@ def test_versions_are_those_of_the_libraries_that_are_loaded(tmp_path: Path) -> 
     compile_tensorrt(tmp_path)
     compile_library(tmp_path / "libcudart.so.13", "tensorrt.c")
     program = (
-        "from app.inference import nvidia, tensorrt; "
-        "print(tensorrt.fault(), tensorrt.version(), nvidia.cuda_version())"
+        "from app.inference.providers import cuda, tensorrt; "
+        "print(tensorrt.fault(), tensorrt.version(), cuda.cuda_version())"
     )
     assert told(tmp_path, program) == "None 10.16.1 13.1"
 
@@ -127,14 +127,16 @@ def test_tensorrt_is_found_in_the_package_that_brings_it(tmp_path: Path) -> None
     (package / "__init__.py").write_text("")
     compile_tensorrt(package)
     (package / "libcudnn.so.9").rename(tmp_path / "libcudnn.so.9")  # it is another package's
-    program = "from app.inference import tensorrt; print(tensorrt.fault(), tensorrt.version())"
+    program = (
+        "from app.inference.providers import tensorrt; print(tensorrt.fault(), tensorrt.version())"
+    )
     assert told(tmp_path, program) == "None 10.16.1"
 
 
 def test_a_missing_library_of_tensorrt_is_named_with_the_package(tmp_path: Path) -> None:
     compile_tensorrt(tmp_path)
     (tmp_path / "libnvonnxparser.so.10").unlink()
-    fault = told(tmp_path, "from app.inference import tensorrt; print(tensorrt.fault())")
+    fault = told(tmp_path, "from app.inference.providers import tensorrt; print(tensorrt.fault())")
     assert fault.startswith("a library of TensorRT 10 is missing (libnvonnxparser.so.10: cannot")
     assert "install 'tensorrt-cu13-libs<11' beside the `gpu` extra" in fault
 

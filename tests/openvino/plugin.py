@@ -12,7 +12,7 @@ from tests.process import ROOT
 from tests.processor.sitecustomize import CPUINFO
 
 _SOURCE = Path(__file__).with_name("any_vendor.c")
-_FIND = "from app.inference import openvino; print(openvino.find().fault or '')"
+_FIND = "from app.inference.providers import openvino; print(openvino.find().fault or '')"
 
 
 class Unavailable(Exception):

@@ -15,7 +15,7 @@ from tests.processor.sitecustomize import CPUINFO
 
 FOLDER = Path(__file__).parent
 ASK = (
-    "from app.inference import machine, openvino; found = openvino.find(); "
+    "from app.inference.providers import machine, openvino; found = openvino.find(); "
     "print(machine.computes_bfloat16(), found.bfloat16, found.device is not None)"
 )
 
@@ -51,7 +51,9 @@ def test_each_processor_is_seen(any_vendor: Path, name: str, found: str) -> None
 
 
 def test_what_the_processor_lacks_is_not_claimed_of_its_arithmetic() -> None:
-    told = run("vnni", "from app.inference import machine; print(machine.sums_bytes_exactly())")
+    told = run(
+        "vnni", "from app.inference.providers import machine; print(machine.sums_bytes_exactly())"
+    )
     assert told.stdout == f"{machine.sums_bytes_exactly(CPUINFO)}\n"
 
 
@@ -66,7 +68,7 @@ def test_tests_that_would_not_see_it_do_not_run() -> None:
 def test_what_a_test_starts_sees_it_with_a_path_of_its_own_too(tmp_path: Path) -> None:
     program = (
         "import subprocess, sys; from tests.process import variables; subprocess.run("
-        "[sys.executable, '-c', 'from app.inference import machine; print(machine.describe())'], "
+        "[sys.executable, '-c', 'from app.inference.providers import machine; print(machine.describe())'], "
         f"env=variables({{'PYTHONPATH': {str(tmp_path)!r}}}))"
     )
     assert "seen as bf16 amx_bf16" in run("bf16", program).stdout

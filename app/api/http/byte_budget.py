@@ -9,6 +9,7 @@ from starlette.types import Receive, Scope
 
 from app.api.http.transport import JSON, header
 from app.errors import (
+    BatchTooLarge,
     BodyTimeout,
     ClientGone,
     Overloaded,
@@ -113,15 +114,29 @@ class Share:
 
         Raises: Overloaded.
         """
-        total = self._bodies.total
-        size = min(size, (total - self.held) // 2)
-        if size > max(SMALL_BYTES, self._bodies.free - total // 4):
-            raise Overloaded
-        self._hold(size)
+        self._reserve(min(size, (self._bodies.total - self.held) // 2))
+
+    def demand(self, size: int) -> None:
+        """Hold as `reserve` does, but all of it, for what is in memory as a whole.
+
+        Raises: Overloaded; BatchTooLarge where not even an idle service has as many.
+        """
+        most = self._bodies.total * 3 // 4
+        if self.held + size > most:
+            raise BatchTooLarge(
+                f"the answers to all instances take more than {most} bytes; "
+                "--max-concurrent-bytes raises it"
+            )
+        self._reserve(size)
 
     def keep(self, size: int) -> None:
         """Hold so many from now on."""
         self._hold(size - self.held)
+
+    def _reserve(self, size: int) -> None:
+        if size > max(SMALL_BYTES, self._bodies.free - self._bodies.total // 4):
+            raise Overloaded
+        self._hold(size)
 
     def _hold(self, more: int) -> None:
         self._bodies.free -= more

@@ -26,7 +26,7 @@ from app.api.http.transport import (
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import counted, failure_counted
 from app.api.verbs.spans import RequestSpan
-from app.api.verbs.verb import Request, Reserve, Verb, render_error
+from app.api.verbs.verb import Request, Room, Verb, render_error
 from app.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -78,7 +78,7 @@ class Service:
 
 
 # The parts of the answer to a body; what is wrong is raised before the first.
-Answer = Callable[[Engine, bytes, RequestSpan, Reserve], AsyncGenerator[bytes, None]]
+Answer = Callable[[Engine, bytes, RequestSpan, Room], AsyncGenerator[bytes, None]]
 
 
 class Infer:
@@ -142,7 +142,7 @@ class Ask:
             try:
                 async with _in_time(self._service, scope):
                     content = await _content(self._service, scope, receive, share)
-                    answer = self._answer(self._service.engine, content, span, share.reserve)
+                    answer = self._answer(self._service.engine, content, span, share)
                     parts = await opened.enter_async_context(contextlib.aclosing(answer))
                     first = await unless_gone(receive, beginning(parts))
             except (UnreadableRequest, ServiceError, ClientGone) as error:

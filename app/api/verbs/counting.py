@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
 from app.api.verbs.spans import RequestSpan
-from app.api.verbs.verb import Request, Reserve, Verb
+from app.api.verbs.verb import Request, Reserve, Room, Verb
 from app.errors import ServiceError
 from app.inference.engine import Computed, Engine
 from app.inference.progress import Progress
@@ -47,15 +47,15 @@ async def counted(
 
 async def failures_counted(
     metrics: Metrics,
-    answer: Callable[[Engine, bytes, Reserve], AsyncGenerator[bytes, None]],
+    answer: Callable[[Engine, bytes, Room], AsyncGenerator[bytes, None]],
     engine: Engine,
     content: bytes,
     _: RequestSpan,
-    reserve: Reserve,
+    room: Room,
 ) -> AsyncGenerator[bytes, None]:
     """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
     with failure_counted(metrics):
-        async with contextlib.aclosing(answer(engine, content, reserve)) as parts:
+        async with contextlib.aclosing(answer(engine, content, room)) as parts:
             async for part in parts:
                 yield part
 

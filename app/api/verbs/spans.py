@@ -10,7 +10,7 @@ from app.inference.engine import Timings
 from app.telemetry.logs import duration, shortened
 from app.telemetry.tracing import Span, Tracer
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("app.api.spans")  # a name that operators filter by
 
 
 class RequestSpan:

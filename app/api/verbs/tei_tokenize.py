@@ -13,7 +13,7 @@ import orjson
 from app.api.body import reader
 from app.api.shapes.fields import Field, Shape, boolean
 from app.api.shapes.inputs import decode_ids, memory_of, tokenize_input
-from app.api.verbs.verb import COUNT, PROMPT_NAME, TEXT, Named, Reserve, list_of, record
+from app.api.verbs.verb import COUNT, PROMPT_NAME, TEXT, Named, Room, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine
 from app.inference.tokenization import Token
@@ -43,7 +43,7 @@ TOKENS_AT_ONCE = 1_000  # that are objects at a time
 ANSWER_BYTES = 80  # for each character that is a token, and about as many for each id
 
 
-async def tokenize(engine: Engine, content: bytes, reserve: Reserve) -> AsyncGenerator[bytes, None]:
+async def tokenize(engine: Engine, content: bytes, room: Room) -> AsyncGenerator[bytes, None]:
     """Answer POST `/tokenize`: for each text, its tokens with their UTF-8 byte offsets.
 
     Raises, before the first part: ServiceError.
@@ -51,7 +51,7 @@ async def tokenize(engine: Engine, content: bytes, reserve: Reserve) -> AsyncGen
     values = await reader.in_turns(content, TOKENIZE, dict)
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
-    reserve(memory_of(values["inputs"]) + ANSWER_BYTES * max(map(len, values["inputs"])))
+    room.reserve(memory_of(values["inputs"]) + ANSWER_BYTES * max(map(len, values["inputs"])))
     rendered = engine.admission.tokenize(
         values["inputs"],
         _tokens,
@@ -62,13 +62,13 @@ async def tokenize(engine: Engine, content: bytes, reserve: Reserve) -> AsyncGen
         yield part
 
 
-async def decode(engine: Engine, content: bytes, reserve: Reserve) -> AsyncGenerator[bytes, None]:
+async def decode(engine: Engine, content: bytes, room: Room) -> AsyncGenerator[bytes, None]:
     """Answer POST `/decode`: for each list of ids, its text.
 
     Raises, before the first part: ServiceError.
     """
     values = await reader.in_turns(content, DECODE, dict)
-    reserve(memory_of(values["ids"]) + ANSWER_BYTES * max(map(len, values["ids"]), default=0))
+    room.reserve(memory_of(values["ids"]) + ANSWER_BYTES * max(map(len, values["ids"]), default=0))
     rendered = engine.admission.decode(
         values["ids"], orjson.dumps, skip_special_tokens=values["skip_special_tokens"]
     )

@@ -47,6 +47,16 @@ class Named(dict[str, Any]):
         self.name = name
 
 
+class Room(Protocol):
+    """The bytes that a request holds, of those that all may hold."""
+
+    def reserve(self, size: int) -> None:
+        """Hold so many more, or as many as an idle service has; raises Overloaded."""
+
+    def demand(self, size: int) -> None:
+        """Hold so many more; raises Overloaded, or BatchTooLarge for more than there are."""
+
+
 class Verb(Protocol):
     """One kind of request in one dialect."""
 

@@ -15,7 +15,7 @@ from app.api.shapes.fields import ArrayOf, Field, Misfit, Shape, anything
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import counted, failure_counted
 from app.api.verbs.spans import RequestSpan
-from app.api.verbs.verb import Request, Reserve, Verb
+from app.api.verbs.verb import Request, Room, Verb
 from app.errors import InvalidInput
 from app.inference.engine import Engine
 from app.telemetry.metrics import Metrics
@@ -34,7 +34,7 @@ async def answer(
     engine: Engine,
     content: bytes,
     span: RequestSpan,
-    reserve: Reserve,
+    room: Room,
 ) -> AsyncGenerator[bytes, None]:
     """Run every instance as the first of the verbs that its fields fit; all, or the first error.
 
@@ -49,18 +49,19 @@ async def answer(
     with contextlib.ExitStack() as held:
         held.callback(let_go_beside, planned)
         with failure_counted(metrics):
-            reserve(taken)
+            room.demand(taken)
             granted = held.enter_context(engine.admission.permits.taken(size))
         within = engine.within(granted)
         for group in _groups(planned, granted):
             rendered = await asyncio.gather(
-                *(_run(within, metrics, one, span, reserve) for one in group),
+                *(_run(within, metrics, one, span, room) for one in group),
                 return_exceptions=True,
             )
-            for part in rendered:
-                if isinstance(part, BaseException):
-                    raise part
-                parts.append(part)
+            faults = [part for part in rendered if isinstance(part, BaseException)]
+            parts += [part for part in rendered if isinstance(part, bytes)]
+            del rendered
+            if faults:
+                raise faults.pop(0)
     yield b'{"predictions":[%b]}' % b",".join(parts)
 
 
@@ -102,12 +103,12 @@ def _plan(verbs: Sequence[Verb], instance: Any) -> _Planned:
 
 
 async def _run(
-    engine: Engine, metrics: Metrics, planned: _Planned, span: RequestSpan, reserve: Reserve
+    engine: Engine, metrics: Metrics, planned: _Planned, span: RequestSpan, room: Room
 ) -> bytes:
     """The rendered answer to an instance; as text its numbers take RENDERED times as much."""
     verb, request = planned
     child = span.child(verb.name)
     computed = await counted(
-        engine, metrics, verb, request, child, lambda size: reserve(RENDERED * size)
+        engine, metrics, verb, request, child, lambda size: room.demand(RENDERED * size)
     )
     return b"".join(verb.render(request, computed))
