@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import gc
 import json
+import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.api.body import reader, runs, streaming, tree
+from app.api.body import garbage, reader, runs, streaming, tree
 from app.api.body.capture import capture
 from app.api.body.scanner import Scanner
 from app.api.shapes.faults import Fault, refusal
@@ -303,8 +304,8 @@ def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
     assert reader.read(content, shape) == shape.read(json.loads(content))
 
 
-@pytest.mark.parametrize("content", [ARRAYS, ARRAYS[:-2]])
-def test_no_garbage_is_looked_for_while_a_large_body_is_read(content: bytes) -> None:
+def collected(content: bytes) -> list[int]:
+    """The generations of which garbage is looked for while a body is read, or just after."""
     started: list[int] = []
 
     def note(phase: str, details: dict[str, int]) -> None:
@@ -317,5 +318,14 @@ def test_no_garbage_is_looked_for_while_a_large_body_is_read(content: bytes) -> 
             asyncio.run(reader.in_turns(content, EMBED, dict))
     finally:
         gc.callbacks.remove(note)
-    assert 2 not in started
     assert gc.isenabled()
+    return started
+
+
+@pytest.mark.parametrize("content", [ARRAYS, ARRAYS[:-2]])
+@pytest.mark.parametrize(("seconds", "times"), [(math.inf, 0), (-1, 2)])
+def test_all_garbage_is_looked_for_after_a_large_body_if_it_is_due(
+    content: bytes, seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "COLLECTED_SECONDS", seconds)
+    assert collected(content).count(2) == times

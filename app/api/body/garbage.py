@@ -7,20 +7,28 @@ passes over them, keeps every other thread from running for tens of milliseconds
 import asyncio
 import gc
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 PART = 5_000  # elements that are freed in a millisecond or less
 
+COLLECTED_SECONDS = 10.0  # after so long without a collection there is one, whoever reads
+
 _lock = threading.Lock()
 _readers = 0  # who read something large just now
+_collected = 0.0  # when all was last looked through here, by time.monotonic()
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Within the block, whoever else is in one, no collection begins; reading makes no cycles."""
-    global _readers  # the collector is the process's own
+    """Within the block, whoever else is in one, no collection begins; reading makes no cycles.
+
+    Others do: all is looked through now and then, so that nothing piles up while somebody always
+    reads.
+    """
+    global _readers, _collected  # the collector is the process's own
     with _lock:
         _readers += 1
         gc.disable()
@@ -35,6 +43,11 @@ def uncollected() -> Iterator[None]:
                 gc.freeze()
                 gc.unfreeze()
                 gc.enable()
+            is_due = time.monotonic() > _collected + COLLECTED_SECONDS
+            if is_due:
+                _collected = time.monotonic()
+        if is_due:
+            gc.collect()
 
 
 def let_go(value: Any) -> None:

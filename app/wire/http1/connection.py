@@ -225,6 +225,7 @@ class Http1(asyncio.Protocol):
         self._happens(Event.REFUSED)
 
     def _leave(self, _: object = None) -> None:
+        self._inbox.take()  # the collector may take its time for what is left of a connection
         if self._has_place:
             self._shared.connections.leave(self)
 

@@ -70,8 +70,10 @@ class Exchange:
         self._changed.set()
 
     def end(self) -> None:
-        """The answer has left, or can go nowhere."""
+        """The answer has left, or can go nowhere; what came of the body is let go of."""
         self._is_over = self._is_gone = True
+        self._parts.clear()
+        self.held = 0
         self._changed.set()
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
