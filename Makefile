@@ -57,7 +57,7 @@ seen := $(if $(filter avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
 endif
 
 .PHONY: help run one-precision setup setup-transformers5 export serve lint default-model test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz fix lock image clean
+    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -151,6 +151,9 @@ memory: .venv/development.stamp ## Watch the memory of a server over 100,000 req
 fuzz: .venv/fuzz.stamp ## Make up bodies for SECONDS, then again for the whole service; fail on one that breaks it
 	$(bin)/python -m tests.fuzz reading --seconds '$(SECONDS)'
 	$(bin)/python -m tests.fuzz service --seconds '$(SECONDS)'
+
+prices: .venv/development.stamp default-model ## Look for the dearest request, SECONDS for each route, and write docs/reliability.md
+	$(bin)/python -m tests.prices --seconds '$(SECONDS)'
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .
