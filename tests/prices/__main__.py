@@ -18,9 +18,9 @@ from functools import partial
 from itertools import chain
 from pathlib import Path
 
-from app.inference import machine
-from app.inference.manifest import Task
-from export.default_model import DEFAULT_MODEL_ID
+from app.inference.providers import machine
+from app.model.names import Task
+from export.source.default_model import DEFAULT_MODEL_ID
 from tests import tiny
 from tests.bench.report import insert
 from tests.prices import routes

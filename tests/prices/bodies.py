@@ -6,7 +6,16 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
-from app.api.fields import REQUIRED, Shape, Struct, Variant, anything, boolean, string, unsigned
+from app.api.shapes.fields import (
+    REQUIRED,
+    Shape,
+    Struct,
+    Variant,
+    anything,
+    boolean,
+    string,
+    unsigned,
+)
 from tests.prices.genes import IDS, MOST_BYTES, PIECES, STUFFINGS, Genes
 
 CHUNK = 4_096  # characters that are made; a longer text repeats them

@@ -3,15 +3,16 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from app.api.endpoints import Ask, Infer
-from app.api.fields import Shape
+from app.api.http.endpoints import Ask, Infer
 from app.api.routes import Resource, RouteOptions, routes
-from app.api.tokens import DECODE, TOKENIZE
-from app.api.vertex import VERTEX
+from app.api.shapes.fields import Shape
+from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
+from app.api.verbs.vertex import VERTEX
 from app.application import build
-from app.inference.manifest import Task
+from app.model.names import Task
 from app.settings import Settings
 from tests.prices.bodies import Dialect
 
@@ -31,10 +32,14 @@ class Row:
 _COMPUTED = (
     "permits: one an input, 32 inputs and the model's length in tokens at most; tokenizing in turns"
 )
-_NOT_PAIRS = "**nothing bounds** what the tokenizer makes of two long texts"
+_WHOLE = "its answer, which is held whole, by three quarters of `--max-concurrent-bytes`"
 ROWS: Sequence[Row] = (
     Row("/embed", "embedding", _COMPUTED),
-    Row("/embed_all", "embedding", f"{_COMPUTED}; the answer by both, sent an input at a time"),
+    Row(
+        "/embed_all",
+        "embedding",
+        f"{_COMPUTED}; the rows that are still to be sent by `--max-concurrent-bytes`",
+    ),
     Row("/embed_sparse", "splade", f"{_COMPUTED}; the answer by the vocabulary as well"),
     Row("/similarity", "embedding", _COMPUTED),
     Row(
@@ -42,9 +47,9 @@ ROWS: Sequence[Row] = (
         "embedding",
         "permits: one an input, half of all for more than are free; 2,048 inputs; tokenizing in turns",
     ),
-    Row("/predict", "classifier", f"{_COMPUTED}; {_NOT_PAIRS}"),
-    Row("/rerank", "reranker", f"{_COMPUTED}; {_NOT_PAIRS}"),
-    Row("/v1/rerank", "reranker", f"{_COMPUTED}; {_NOT_PAIRS}"),
+    Row("/predict", "classifier", _COMPUTED),
+    Row("/rerank", "reranker", _COMPUTED),
+    Row("/v1/rerank", "reranker", _COMPUTED),
     Row(
         "/tokenize",
         "embedding",
@@ -61,12 +66,12 @@ ROWS: Sequence[Row] = (
         "/vertex",
         "embedding",
         "permits: one an input, half of all for more than are free; as many instances as the body holds; "
-        "**nothing bounds** its answer, which is held whole",
+        + _WHOLE,
     ),
     Row(
         "/vertex",
         "reranker",
-        f"permits, as above; **nothing bounds** its answer, which is held whole; {_NOT_PAIRS}",
+        f"permits, as above; {_WHOLE}",
     ),
 )
 # Other names of the same thing.
@@ -80,7 +85,7 @@ ALIASES: Mapping[str, str] = {
 
 def posts(model_id: str) -> dict[str, Any]:
     """Every path that takes a body, and what answers there, of the service over a model."""
-    service = build(Settings(model_id=model_id))
+    service = build(Settings(model_id=model_id), Path(model_id))
     found: dict[str, Any] = {}
     for one in routes(service, RouteOptions()):
         assert isinstance(one.endpoint, Resource)

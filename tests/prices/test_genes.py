@@ -6,14 +6,14 @@ from random import Random
 
 import pytest
 
-from app.api import body as reading
-from app.api.cohere import RERANK as DOCUMENTS
-from app.api.embedding import EMBED, SIMILARITY
-from app.api.fields import Shape
-from app.api.openai import EMBEDDINGS
-from app.api.scoring import PREDICT, RERANK
-from app.api.tokens import DECODE, TOKENIZE
-from app.api.vertex import VERTEX
+from app.api.body import reader as reading
+from app.api.shapes.fields import Shape
+from app.api.verbs.cohere import RERANK as DOCUMENTS
+from app.api.verbs.openai import EMBEDDINGS
+from app.api.verbs.tei_embed import EMBED, SIMILARITY
+from app.api.verbs.tei_score import PREDICT, RERANK
+from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
+from app.api.verbs.vertex import VERTEX
 from tests.prices.bodies import Dialect, body
 from tests.prices.genes import FAULTS, IDS, PIECES, STUFFINGS, Genes, changed, drawn, grown
 
@@ -82,7 +82,7 @@ def test_ids_are_numbers(name: str) -> None:
     assert set(json.loads(_content(genes, Dialect(EMBED)))["inputs"]) <= set(IDS[name])
 
 
-@pytest.mark.parametrize("name", set(STUFFINGS) - {"too deep arrays"})
+@pytest.mark.parametrize("name", sorted(set(STUFFINGS) - {"too deep arrays"}))
 def test_what_is_stuffed_is_json_of_its_size(name: str) -> None:
     genes = Genes(count=1, size=1, stuffing=name, stuffed=2_000)
     content = _content(genes, Dialect(EMBED))
