@@ -189,7 +189,7 @@ def test_what_tests_start_ends_with_them() -> None:
 
 
 # Folders of programs that measure, and of tests that `make test` leaves out.
-SLOW = {"attacks", "bench", "clients", "container", "overload", "slow", "soak"}
+SLOW = {"attacks", "bench", "clients", "container", "overload", "prices", "slow", "soak"}
 
 
 def test_no_test_sleeps_to_wait() -> None:
