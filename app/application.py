@@ -14,10 +14,10 @@ from starlette.types import ASGIApp
 
 from app import preflight
 from app.api.http.byte_budget import Bodies, BodyLimits
-from app.api.http.endpoints import Limits, Service
 from app.api.http.info import info
 from app.api.http.middleware import Browsers, wrap
 from app.api.http.series import declare_series
+from app.api.http.service import Limits, Service
 from app.api.routes import RouteOptions, not_found, routes
 from app.errors import StartupError
 from app.inference.admission import Admission, AdmissionOptions

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.application import build, create_app
 from app.settings import Settings
 from tests import process, processor, tiny

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from tests.asgi import request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]

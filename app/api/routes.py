@@ -12,8 +12,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from app.api.docs import swagger
 from app.api.docs.openapi import describe
 from app.api.docs.operations import operations
-from app.api.http.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe, Service
+from app.api.http.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe
 from app.api.http.paths import without_spare_slashes
+from app.api.http.service import Service
 from app.api.http.transport import header, respond
 from app.api.verbs import openai, tei_tokenize, vertex
 from app.api.verbs.cohere import RerankDocuments

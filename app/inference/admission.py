@@ -10,15 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from app.errors import (
-    BatchTooLarge,
-    InvalidInput,
-    Overloaded,
-    ServiceError,
-    TokenizationFailed,
-    each,
-    fault_of,
-)
+from app.errors import BatchTooLarge, InvalidInput, Overloaded, ServiceError, TokenizationFailed
+from app.inference.inputs_at_fault import each, fault_of
 from app.inference.tokenization import (
     Direction,
     EncodeOptions,

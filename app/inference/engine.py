@@ -14,11 +14,12 @@ from typing import Generic, Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InvalidInput, ModelMismatch, ServiceError, fault_of
+from app.errors import InvalidInput, ModelMismatch, ServiceError
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.job import Job
 from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
+from app.inference.inputs_at_fault import fault_of
 from app.inference.progress import UNTOLD, Progress
 from app.inference.tokenization import EncodingInput
 from app.model.batch import TokenizedInput

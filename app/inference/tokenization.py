@@ -18,15 +18,9 @@ from typing import Literal, Self, TypeGuard, TypeVar, cast
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from app.errors import (
-    EmptyInput,
-    InvalidInput,
-    ServiceError,
-    StartupError,
-    TokenizationFailed,
-    raise_first,
-)
+from app.errors import EmptyInput, InvalidInput, ServiceError, StartupError, TokenizationFailed
 from app.inference import pairs
+from app.inference.inputs_at_fault import raise_first
 from app.inference.turns import Turns, sliced
 from app.model import bounded
 from app.model.batch import TokenizedInput

@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.model.names import Task
 from tests import tiny
 

@@ -10,7 +10,7 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from app.api.http.byte_budget import SMALL_BYTES, Bodies, BodyLimits, Share
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES
 from app.errors import Overloaded
 from tests.api.conftest import MakeKind

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.telemetry.logs import JsonFormatter
 from tests.asgi import JSON, post, request
 

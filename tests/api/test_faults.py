@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp, Message
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from tests import tiny
 from tests.asgi import JSON, Reply, make_scope, post, request, send_request
 

@@ -18,7 +18,7 @@ from typing import Any, get_args
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.application import build, create_app
 from app.model.names import Task
 from app.settings import Settings

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import Reply, post, request

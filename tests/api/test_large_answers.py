@@ -13,7 +13,7 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from app.api.body import reader
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES, beginning, in_turn, respond_in_parts
 from app.api.shapes.fields import Shape
 from app.api.verbs.verb import GROUP_NUMBERS, groups, joined, numpy_json

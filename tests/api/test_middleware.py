@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.http.endpoints import Service
 from app.api.http.middleware import MAX_HEADER_BYTES, MAX_HEADERS, Browsers, wrap
+from app.api.http.service import Service
 from app.api.http.transport import respond
 from app.lifecycle import Lifecycle
 from app.telemetry.metrics import Metrics

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.api.verbs.model_name import MOST_REMEMBERED, ModelName
 from app.model.manifest import Source
 from tests import tiny

@@ -9,7 +9,7 @@ import pytest
 from jsonschema import Draft4Validator
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.errors import ServiceError
 from app.model.names import Task
 from tests import tiny

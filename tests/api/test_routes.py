@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.api.verbs.verb import numpy_json
 from app.errors import BackendFailed, StartupError
 from tests import tiny

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.model.manifest import CHATTING, Manifest
 from app.model.names import Activation, Task
 from app.model.pair_text import PairText

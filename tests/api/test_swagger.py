@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from tests.asgi import Reply, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]

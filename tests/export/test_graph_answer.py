@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.model.manifest import PROBES_FILE, Manifest
 from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from app.proof.probes import Probes

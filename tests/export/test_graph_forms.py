@@ -12,7 +12,7 @@ from onnxruntime.quantization import QuantType, quantize_dynamic
 from onnxruntime.transformers.float16 import convert_float_to_float16
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.errors import StartupError
 from app.model.manifest import GRAPH_FILE, PROBES_FILE, Manifest
 from app.model.names import Dtype

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.model.lookup import hub_cache
 from app.model.manifest import Manifest
 from export.errors import ExportError

@@ -14,7 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.errors import StartupError
 from app.inference.admission import InputOptions
 from app.inference.loading import LoadedModel, LoadOptions, load

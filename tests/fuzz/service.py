@@ -8,7 +8,7 @@ from typing import Self
 import orjson
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.application import build, create_app
 from app.model.names import Task
 from app.settings import Settings

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.errors import BackendFailed, DeviceLost
 from app.inference import loading
 from app.inference.admission import InputOptions

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.inference.admission import ALONE_CHARACTERS, InputOptions
 from app.inference.tokenization import EncodingInput
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from app import __version__
 from app.api.docs.schemas import object_schema
-from app.api.http.endpoints import Limits
+from app.api.http.service import Limits
 from app.api.shapes.fields import Shape
 from app.api.verbs.verb import TEXT, Named, Schema
 

@@ -3,14 +3,14 @@
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
 from app.api.body import reader
-from app.api.http.byte_budget import Bodies, Share
+from app.api.http.byte_budget import Share
+from app.api.http.service import Service
 from app.api.http.transport import (
     JSON,
     TEXT,
@@ -35,46 +35,9 @@ from app.errors import (
     UnreadableRequest,
 )
 from app.inference.engine import Computed, Engine
-from app.inference.health import Health
 from app.inference.tokenization import characters
-from app.lifecycle import Lifecycle
-from app.model.names import Activation
-from app.telemetry.metrics import Metrics
-from app.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """What the model and the configuration bound in a request."""
-
-    inputs: int
-    dimensions: int  # width of the model's vectors
-    prompts: Sequence[str]  # their names
-    body_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class Service:
-    """What the endpoints need."""
-
-    engine: Engine
-    metrics: Metrics
-    lifecycle: Lifecycle
-    health: Health
-    model_name: str
-    other_names: Sequence[str]  # that requests may call it by
-    labels: Sequence[str]  # of a classifier or reranker
-    activation: Activation  # which makes scores of its logits
-    prompt_names: Sequence[str]  # that choose a prompt, or a way through the model
-    info: Mapping[str, object]  # the answer of GET `/info`
-    created: int  # when the model was exported, in seconds since 1970
-    bodies: Bodies
-    limits: Limits
-    api_key: str | None
-    headers: RawHeaders  # of every computed answer: which vector space, in which precision
-    tracer: Tracer | None
 
 
 # The parts of the answer to a body; what is wrong is raised before the first.

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app import __version__
-from app.api.http.endpoints import Service
+from app.api.http.service import Service
 from app.errors import ServiceError
 from app.telemetry import logs
 from app.telemetry.metrics import Metrics, labels
