@@ -10,7 +10,7 @@ from app.errors import InvalidInput, StartupError
 from app.inference.admission import find_prompt
 from app.inference.providers.plan import Wanted
 from app.inference.providers.session import plans
-from app.inference.tokenization import Tokenization
+from app.inference.tokenizing.tokenization import Tokenization
 from app.model.manifest import FILE_NAME, Manifest
 from app.settings import Settings
 

@@ -21,7 +21,7 @@ from app.errors import ServiceError, StartupError
 from app.inference.providers import machine
 from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session, limits_of, plans
-from app.inference.tokenization import EncodeOptions, Tokenization
+from app.inference.tokenizing.tokenization import EncodeOptions, Tokenization
 from app.model.batch import CPU_RUN_TOKENS
 from app.model.manifest import PROBES_FILE, Certificate, Manifest, ManifestError
 from app.model.names import PROVIDERS, Dtype

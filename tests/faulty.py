@@ -17,7 +17,7 @@ from app.api.body import reader
 from app.inference import health
 from app.inference.batching.queue import Waiting
 from app.inference.providers.session import Session
-from app.inference.tokenization import Tokenization
+from app.inference.tokenizing.tokenization import Tokenization
 from app.wire.http1.connection import Http1
 from tests import tiny
 

@@ -22,7 +22,7 @@ FLOORS = (
     "app.api.body",
     "app.api.shapes",
     "app.inference",
-    "app.inference.batching",
+    "app.inference.batching app.inference.tokenizing",
     "app.inference.providers",
     "app.proof app.settings",
     "app.option_values",
@@ -54,11 +54,12 @@ DOORS = {
     },
     "onnxruntime_ep_openvino": {"app.inference.providers.openvino"},
     "tokenizers": {
-        "app.inference.pairs", "app.inference.tokenization", "export.from_onnx.reference", "export.reference.own_reading",
+        "app.inference.tokenizing.pairs", "app.inference.tokenizing.token_places", "app.inference.tokenizing.tokenization",
+        "app.inference.tokenizing.tokenizer_file", "export.from_onnx.reference", "export.reference.own_reading",
         "export.from_torch.settled_tokenizer",
     },
     "orjson": {
-        "app.inference.pairs",
+        "app.inference.tokenizing.pairs",
         "app.api.body.reader", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.verb",
         "app.telemetry.logs",
     },

@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
 from app.errors import BatchTooLarge, InvalidInput, Overloaded, ServiceError, TokenizationFailed
-from app.inference.inputs_at_fault import each, fault_of
-from app.inference.tokenization import (
-    Direction,
-    EncodeOptions,
+from app.inference.tokenizing.encoding_input import (
     EncodingInput,
-    Token,
-    Tokenization,
     characters,
     require_content,
     require_ids,
 )
-from app.inference.turns import Turns
+from app.inference.tokenizing.inputs_at_fault import each, fault_of
+from app.inference.tokenizing.token_places import Token
+from app.inference.tokenizing.tokenization import EncodeOptions, Tokenization
+from app.inference.tokenizing.turns import Turns
 from app.model.batch import TokenizedInput
 from app.model.manifest import Route
+from app.model.names import Side
 from app.model.routing import Routing
 
 T = TypeVar("T")
@@ -38,7 +37,7 @@ class InputOptions:
     """How a request wants its inputs read."""
 
     truncate: bool | None = None  # None: as the service is configured
-    direction: Direction | None = None  # None: the model's own
+    direction: Side | None = None  # None: the model's own
     prompt_name: str | None = None
     promised: int = 0  # inputs that its dialect takes of one request, if more than is configured
 
@@ -50,7 +49,7 @@ class AdmissionOptions:
     prompts: dict[str, str]
     default_prompt: str | None
     auto_truncate: bool
-    truncation_side: Direction
+    truncation_side: Side
     max_concurrent_requests: int  # inputs at a time, over all requests
     max_client_batch_size: int  # inputs of one request
     tokenization_timeout_seconds: float  # of one request

@@ -19,9 +19,9 @@ from app.inference.admission import Admission, InputOptions
 from app.inference.batching.job import Job
 from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
-from app.inference.inputs_at_fault import fault_of
 from app.inference.progress import UNTOLD, Progress
-from app.inference.tokenization import EncodingInput
+from app.inference.tokenizing.encoding_input import EncodingInput
+from app.inference.tokenizing.inputs_at_fault import fault_of
 from app.model.batch import TokenizedInput
 from app.model.manifest import Lexical, MultiVector
 from app.model.names import (

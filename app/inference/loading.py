@@ -8,7 +8,7 @@ from pathlib import Path
 from app.errors import BackendFailed, OutOfMemory, StartupError
 from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session, find_graph, limits_of, plans
-from app.inference.tokenization import Tokenization
+from app.inference.tokenizing.tokenization import Tokenization
 from app.inference.verdict import Proof, certificate_for, judge, require_quality
 from app.model.batch import BatchLimits, largest, uneven
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError, Route

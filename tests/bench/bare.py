@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from app.inference.providers.plan import Wanted
 from app.inference.providers.session import Session, plans
-from app.inference.tokenization import Tokenization
+from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import TokenizedInput, collate, in_order
 from app.model.manifest import Manifest
 from app.model.names import SENTENCE_EMBEDDING, DtypeChoice

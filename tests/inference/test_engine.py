@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.inference.admission import ALONE_CHARACTERS, InputOptions
-from app.inference.tokenization import EncodingInput
+from app.inference.tokenizing.encoding_input import EncodingInput
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tokenizers import Tokenizer
 
-from app.inference import pairs
+from app.inference.tokenizing import pairs
 from app.model.names import Side
 from tests.models.tiny_tokenizers import FAMILIES, build
 from tests.texts import passages

@@ -17,15 +17,10 @@ from app.errors import (
     StartupError,
     TokenizationFailed,
 )
-from app.inference.tokenization import (
-    ENCODED_AT_ONCE,
-    Direction,
-    EncodeOptions,
-    EncodingInput,
-    Tokenization,
-)
+from app.inference.tokenizing.encoding_input import EncodingInput
+from app.inference.tokenizing.tokenization import ENCODED_AT_ONCE, EncodeOptions, Tokenization
 from app.model.manifest import Manifest
-from app.model.names import POOLING_MASK
+from app.model.names import POOLING_MASK, Side
 from app.model.pair_text import PairText
 from tests import tiny
 
@@ -289,7 +284,7 @@ def whole(found: Tokenization, text: str | tuple[str, str]) -> list[int]:
 
 @given(text=TEXTS, direction=DIRECTIONS)
 def test_truncation_keeps_what_fits_of_one_end(
-    tokenization: Tokenization, text: str, direction: Direction
+    tokenization: Tokenization, text: str, direction: Side
 ) -> None:
     first, *words, last = whole(tokenization, text)
     room = tiny.MAX_LENGTH - 2
@@ -304,7 +299,7 @@ def test_truncation_keeps_what_fits_of_one_end(
 
 @given(left=TEXTS, right=TEXTS, direction=DIRECTIONS)
 def test_a_pair_is_cut_to_what_the_model_takes(
-    tokenization: Tokenization, left: str, right: str, direction: Direction
+    tokenization: Tokenization, left: str, right: str, direction: Side
 ) -> None:
     [found] = tokenization.encode_now([(left, right)], EncodeOptions(direction=direction))
     size = len(whole(tokenization, (left, right)))
@@ -317,7 +312,7 @@ def test_a_pair_is_cut_to_what_the_model_takes(
 
 @given(st.lists(TEXTS | st.tuples(TEXTS, TEXTS), min_size=1, max_size=8), DIRECTIONS)
 def test_an_input_is_the_same_in_any_company(
-    tokenization: Tokenization, inputs: list[EncodingInput], direction: Direction
+    tokenization: Tokenization, inputs: list[EncodingInput], direction: Side
 ) -> None:
     options = EncodeOptions(direction=direction)
     together = tokenization.encode_now(inputs, options)
@@ -354,7 +349,7 @@ def test_tokens_say_where_they_stand_in_the_bytes(
 def test_any_ids_are_encoded_or_refused(
     tokenization: Tokenization,
     item: tuple[int, ...],
-    direction: Direction,
+    direction: Side,
     truncate: bool,
     prompt: str | None,
 ) -> None:
@@ -389,7 +384,7 @@ def test_a_pair_of_a_chat_is_one_text_without_special_tokens(chatting: Tokenizat
     ],
 )
 def test_a_pair_of_a_chat_that_is_cut_has_its_ending(
-    chatting: Tokenization, direction: Direction, words: str
+    chatting: Tokenization, direction: Side, words: str
 ) -> None:
     found = ids(chatting, ("cat", LONG.strip()), direction=direction)
     assert found == tiny.ids_of(words).tolist()[1:-1]

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.inference.turns import TURN_OF_THE_OLDEST, Turns, sliced
+from app.inference.tokenizing.turns import TURN_OF_THE_OLDEST, Turns, sliced
 
 MakeTurns = Callable[[int], Turns]
 

@@ -11,7 +11,7 @@ from app.api.body import streaming
 from app.api.body.garbage import uncollected
 from app.api.body.scanner import MOST_OPEN
 from app.api.shapes.fields import Misfit, Shape
-from app.inference.turns import Turns
+from app.inference.tokenizing.turns import Turns
 
 T = TypeVar("T")
 

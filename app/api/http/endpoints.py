@@ -35,7 +35,7 @@ from app.errors import (
     UnreadableRequest,
 )
 from app.inference.engine import Computed, Engine
-from app.inference.tokenization import characters
+from app.inference.tokenizing.encoding_input import characters
 
 logger = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from sys import getsizeof
 from typing import Any
 
 from app.api.shapes.fields import MAX_U32, ArrayOf, Misfit, string, wrong_type
-from app.inference.tokenization import EncodingInput
+from app.inference.tokenizing.encoding_input import EncodingInput
 
 ID_BYTES = 36  # an integer, and its place in a list
 

@@ -16,7 +16,7 @@ from app.api.shapes.inputs import decode_ids, memory_of, tokenize_input
 from app.api.verbs.verb import COUNT, PROMPT_NAME, TEXT, Named, Room, list_of, record
 from app.errors import EmptyInput
 from app.inference.engine import Engine
-from app.inference.tokenization import Token
+from app.inference.tokenizing.token_places import Token
 
 TOKENIZE = Shape(
     "TokenizeRequest",

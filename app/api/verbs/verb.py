@@ -12,7 +12,7 @@ from app.api.shapes.fields import Field, Shape, Variant, boolean, string
 from app.errors import ServiceError
 from app.inference.admission import InputOptions
 from app.inference.engine import Computed, Engine
-from app.inference.tokenization import EncodingInput
+from app.inference.tokenizing.encoding_input import EncodingInput
 
 T = TypeVar("T")
 Counted = Literal["embed", "predict"]

@@ -6,40 +6,43 @@ Rules follow TEI 1.9.3 core/src/tokenization.rs.
 """
 
 import sys
-from array import array
 from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, Self, TypeGuard, TypeVar, cast
+from typing import Self, TypeVar, cast, get_args
 
 import numpy as np
 from tokenizers import Encoding, Tokenizer
 
-from app.errors import EmptyInput, InvalidInput, ServiceError, StartupError, TokenizationFailed
-from app.inference import pairs
-from app.inference.inputs_at_fault import raise_first
-from app.inference.turns import Turns, sliced
-from app.model import bounded
+from app.errors import InvalidInput, ServiceError, StartupError, TokenizationFailed
+from app.inference.tokenizing import pairs
+from app.inference.tokenizing.encoding_input import (
+    EncodingInput,
+    characters,
+    cost,
+    is_pair,
+    kept_end,
+    require_content,
+)
+from app.inference.tokenizing.inputs_at_fault import raise_first
+from app.inference.tokenizing.token_places import Token, located
+from app.inference.tokenizing.tokenizer_file import open_tokenizer
+from app.inference.tokenizing.turns import Turns, sliced
 from app.model.batch import TokenizedInput
 from app.model.manifest import TOKENIZER_FILE, Manifest, Route
+from app.model.names import Side
 from app.model.pair_text import PairText
 
 T = TypeVar("T")
-Direction = Literal["left", "right"]
-_SIDES: tuple[Direction, ...] = ("left", "right")
-# A text, a pair of texts, or token ids of this model's vocabulary.
-EncodingInput = str | tuple[str, str] | tuple[int, ...]
-
+_SIDES: tuple[Side, ...] = get_args(Side)
 # TEI's bound on a text: this many characters for each token that the model can take.
 CHARACTERS_PER_TOKEN = 250
 # A slice of a request, behind which others have their turn: inputs, and characters of all of them,
 # unless a single text has more. 8,192 take 5 to 10 milliseconds, and 100 at the worst.
 ENCODED_AT_ONCE = 64
 SLICE_CHARACTERS = 8_192
-_CHARACTERS_PER_ID = 8  # about what an id costs that is made a text again
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,7 @@ class EncodeOptions:
 
     prompt: str | None = None
     truncate: bool = True
-    direction: Direction = "right"
+    direction: Side = "right"
     route: Route | None = None  # through the model, where it has several
 
     @property
@@ -60,28 +63,17 @@ class EncodeOptions:
 DEFAULT_OPTIONS = EncodeOptions()
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
-    """One token of a text, with its place in the UTF-8 bytes of prompt and text."""
-
-    id: int
-    text: str
-    special: bool  # added around the text, not part of it
-    start: int | None
-    stop: int | None
-
-
 class Tokenization:
     """Encodes inputs; every method but `encode` may be called from any thread."""
 
     def __init__(
         self,
-        tokenizers: dict[Direction | None, Tokenizer],
+        tokenizers: dict[Side | None, Tokenizer],
         max_length: int,
         workers: int,
         *,
         leaves_out_prompts: bool = False,
-        of_routes: Mapping[tuple[Direction, int], Tokenizer] = MappingProxyType({}),
+        of_routes: Mapping[tuple[Side, int], Tokenizer] = MappingProxyType({}),
         pair_text: PairText | None = None,
     ) -> None:
         self._tokenizers = tokenizers
@@ -106,13 +98,15 @@ class Tokenization:
         """
         path = folder / TOKENIZER_FILE
         max_length = max_length or manifest.max_input_length
-        tokenizers: dict[Direction | None, Tokenizer] = {
-            None: _open(path),
-            **{side: _open(path, side, max_length) for side in _SIDES},
+        tokenizers: dict[Side | None, Tokenizer] = {
+            None: open_tokenizer(path),
+            **{side: open_tokenizer(path, side, max_length) for side in _SIDES},
         }
         lengths = {route.max_input_length for route in manifest.routes} - {max_length}
         of_routes = {
-            (side, length): _open(path, side, length) for side in _SIDES for length in lengths
+            (side, length): open_tokenizer(path, side, length)
+            for side in _SIDES
+            for length in lengths
         }
         size = tokenizers[None].get_vocab_size()
         if size > manifest.vocabulary_size:
@@ -160,7 +154,7 @@ class Tokenization:
 
         The next one is not begun before it is asked for. Of an item `longest` characters count.
         """
-        sizes = [min(_cost(item), longest) for item in items]
+        sizes = [min(cost(item), longest) for item in items]
         left = sum(sizes)
         for start, stop in sliced(sizes, SLICE_CHARACTERS, ENCODED_AT_ONCE):
             size = sum(sizes[start:stop])
@@ -218,7 +212,7 @@ class Tokenization:
         [encoding] = _guarded(
             lambda: tokenizer.encode_batch([whole], add_special_tokens=add_special_tokens)
         )
-        return _located(encoding, whole)
+        return located(encoding, whole)
 
     def decode_now(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
         """The text of token ids, of which there is one at least; unknown ones are skipped."""
@@ -279,7 +273,9 @@ class Tokenization:
         skip_special = options.prompt is not None or not options.special_tokens
         decoded = self._decoded(cast("tuple[int, ...]", item), skip_special)
         if options.truncate:
-            decoded = _end(decoded, CHARACTERS_PER_TOKEN * self._length(options), options.direction)
+            decoded = kept_end(
+                decoded, CHARACTERS_PER_TOKEN * self._length(options), options.direction
+            )
         return _Text(prompt + decoded, skip_special and options.special_tokens)
 
     def _decoded(self, ids: Sequence[int], skip_special_tokens: bool) -> str:
@@ -305,9 +301,9 @@ class Tokenization:
         if is_pair(item):
             left, right = item
             half = limit // 2
-            return _end(left, half, options.direction), _end(right, half, options.direction)
+            return kept_end(left, half, options.direction), kept_end(right, half, options.direction)
         if isinstance(item, str):
-            return _end(item, limit, options.direction)
+            return kept_end(item, limit, options.direction)
         ids = cast("tuple[int, ...]", item)
         return ids[:limit] if options.direction == "right" else ids[-limit:]
 
@@ -356,71 +352,6 @@ class _Text:
     add_special_tokens: bool
 
 
-def _open(path: Path, side: Direction | None = None, length: int = 0) -> Tokenizer:
-    """The tokenizer without padding, and cutting on a side if one is named."""
-    try:
-        tokenizer = Tokenizer.from_buffer(bounded.read(path, bounded.MOST_TOKENIZER))
-    except Exception as error:  # noqa: BLE001  # the library raises bare Exception
-        reason = " ".join(str(error).split())
-        raise StartupError(f"{path} cannot be loaded: {reason}") from None
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
-    if side is not None:
-        tokenizer.enable_truncation(length, direction=side)
-    return tokenizer
-
-
-def is_pair(item: EncodingInput) -> TypeGuard[tuple[str, str]]:
-    """Whether an input is two texts."""
-    return isinstance(item, tuple) and bool(item) and isinstance(item[0], str)
-
-
-def characters(item: EncodingInput) -> int:
-    """Unicode scalars of a text or of both texts of a pair; of ids, their number."""
-    return len(item[0]) + len(item[1]) if is_pair(item) else len(item)
-
-
-def require_content(item: EncodingInput) -> None:
-    """Refuse an input in which there is nothing.
-
-    Raises: EmptyInput.
-    """
-    if not characters(item):
-        raise EmptyInput("Input validation error: `inputs` cannot be empty")
-
-
-def require_ids(ids: Sequence[int]) -> None:
-    """Refuse to decode a list in which there is no id.
-
-    Raises: EmptyInput.
-    """
-    if not ids:
-        raise EmptyInput("Input validation error: `input_ids` cannot be empty")
-
-
-def _end(text: str, size: int, direction: Direction) -> str:
-    """The first or the last `size` characters: those that truncation keeps."""
-    return text[:size] if direction == "right" else text[-size:]
-
-
-def _located(encoding: Encoding, text: str) -> Iterator[Token]:
-    """Tokens with byte offsets; the library counts characters."""
-    starts = array("Q", [0])
-    starts.extend(accumulate(len(character.encode()) for character in text))
-    # Each of these properties builds its whole list anew: they are read once.
-    for token_id, token, special, (start, stop) in zip(
-        encoding.ids,
-        encoding.tokens,
-        encoding.special_tokens_mask,
-        encoding.offsets,
-        strict=True,
-    ):
-        if special:
-            yield Token(token_id, token, True, None, None)
-        else:
-            yield Token(token_id, text[start:stop], False, starts[start], starts[stop])
-
-
 def _encode(tokenizer: Tokenizer, texts: Sequence[_Text]) -> list[Encoding]:
     """Encode in one call for each way of adding special tokens; nearly always that is one."""
     encodings: dict[int, Encoding] = {}
@@ -431,12 +362,6 @@ def _encode(tokenizer: Tokenizer, texts: Sequence[_Text]) -> list[Encoding]:
             encode = partial(tokenizer.encode_batch_fast, batch, add_special_tokens=special)
             encodings.update(zip(places, _guarded(encode), strict=True))
     return [encodings[i] for i in range(len(texts))]
-
-
-def _cost(item: EncodingInput) -> int:
-    """About how many characters of text an input is worth."""
-    size = characters(item)
-    return 1 + (size if isinstance(item, str) or is_pair(item) else size * _CHARACTERS_PER_ID)
 
 
 def _tried(call: Callable[[], T]) -> T | ServiceError:

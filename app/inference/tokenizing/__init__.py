@@ -1,0 +1,1 @@
+"""Tokenizing: texts to token ids and back, in slices and by turns."""
