@@ -5,30 +5,26 @@ batch size, permits, kind of model, tokens, model, width.
 """
 
 import asyncio
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Generic, Self, TypeVar
+from typing import Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InvalidInput, ModelMismatch, ServiceError
+from app.errors import InvalidInput, ModelMismatch
 from app.inference.admission import Admission, InputOptions
-from app.inference.batching.job import Job
 from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
+from app.inference.computing import Computed, Computing
 from app.inference.progress import UNTOLD, Progress
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import fault_of
-from app.model.batch import TokenizedInput
 from app.model.manifest import Lexical, MultiVector
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
     MULTI_VECTOR_EMBEDDING,
-    PER_TOKEN_OUTPUTS,
     SPARSE_EMBEDDING,
     TOKEN_EMBEDDINGS,
     Activation,
@@ -58,41 +54,10 @@ class EngineOptions:
     multi_vector: MultiVector | None = None  # token vectors made to be compared
 
 
-@dataclass(frozen=True, slots=True)
-class Timings:
-    """Seconds; queue and inference are means over the inputs of a request."""
-
-    tokenization: float
-    queue: float
-    inference: float
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Computed(Generic[T]):
-    """The answer to one request of N inputs."""
-
-    value: T
-    token_counts: tuple[int, ...]  # (N,), special tokens included, after truncation
-    timings: Timings
-
-
 Vectors = Computed[NDArray[np.float32]]  # (N, D)
 Predictions = Computed[Scores]  # (N, L)
 SparseVectors = Computed[list[SparseVector]]  # N
 TokenVectors = Computed[list[NDArray[np.float32]]]  # N × (Sᵢ, H)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Rows:
-    """What the graph says of each of N inputs."""
-
-    inputs: list[TokenizedInput]
-    values: list[NDArray[np.float32]]
-    timings: Timings
-
-    def answer(self, value: T) -> Computed[T]:
-        """The answer that is made of them."""
-        return Computed(value, tuple(map(len, self.inputs)), self.timings)
 
 
 class Engine:
@@ -112,7 +77,7 @@ class Engine:
         self._options = options
         self.admission = admission
         self._worker = worker
-        self._progress = progress
+        self._computing = Computing(admission, worker, options.dimensions, progress)
 
     def within(self, granted: int) -> Self:
         """The same engine for the parts of a request that holds so many permits already."""
@@ -148,7 +113,7 @@ class Engine:
                 raise ModelMismatch(NOT_AN_EMBEDDER)
 
         output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
-        rows = await self._compute(inputs, options, output, check)
+        rows = await self._computing.rows(inputs, options, output, check)
         with fault_of(len(inputs)):
             if dimensions is not None and dimensions > self._options.dimensions:
                 raise InvalidInput(
@@ -185,7 +150,7 @@ class Engine:
 
         made = self._options.multi_vector
         output = TOKEN_EMBEDDINGS if made is None else MULTI_VECTOR_EMBEDDING
-        rows = await self._compute(inputs, options, output, check)
+        rows = await self._computing.rows(inputs, options, output, check)
         require_finite(rows.values)
         skipped = None if made is None else made.skipped_id
         vectors = [
@@ -205,7 +170,7 @@ class Engine:
                 raise ModelMismatch(f"{NOT_AN_EMBEDDER} with SPLADE pooling")
 
         output = SPARSE_EMBEDDING if weighted is None else LEXICAL_WEIGHTS
-        rows = await self._compute(inputs, options, output, check)
+        rows = await self._computing.rows(inputs, options, output, check)
         require_finite(rows.values)
         if weighted is None:
             return rows.answer([sparse(vector) for vector in rows.values])
@@ -224,7 +189,7 @@ class Engine:
             if self.task not in {"classifier", "reranker"}:
                 raise ModelMismatch("Backend error: Model is not a classifier model")
 
-        rows = await self._compute(inputs, options, LOGITS, check)
+        rows = await self._computing.rows(inputs, options, LOGITS, check)
         logits = np.stack(rows.values)
         return rows.answer(Scores(logits, scores(logits, activation)))
 
@@ -256,7 +221,7 @@ class Engine:
     async def probe(self) -> None:
         """Compute a short text, past the permits and all the way; raises ServiceError."""
         tokenized = await self.admission.encode_anyway(PROBE_TEXT)
-        job = await self._run(tokenized, self._options.output)
+        job = await self._computing.run(tokenized, self._options.output)
         require_finite([row for row in job.rows if row is not None])
 
     @property
@@ -268,72 +233,6 @@ class Engine:
         """Answer what was admitted, then end the threads; return after so many seconds at most."""
         await asyncio.to_thread(self._worker.close, seconds)
         self.admission.close()
-
-    async def _compute(
-        self,
-        inputs: Sequence[EncodingInput],
-        options: InputOptions,
-        output: str,
-        check: Callable[[], None],
-    ) -> _Rows:
-        self._progress.asked()
-        with self.admission.admitted(len(inputs), options.promised) as at_a_time:
-            with fault_of(len(inputs)):
-                check()
-            self._progress.accepted(len(inputs))
-            started = time.perf_counter()
-            # All of them before the first is computed: one of them may be at fault.
-            tokenized = await self.admission.encode(inputs, options)
-            tokenized_at = time.perf_counter()
-            self._progress.measured(self._bytes_of_rows(tokenized, output))
-            route = self.admission.route(options)
-            read, name = (output, "") if route is None else (route.output, route.name)
-            jobs = [
-                await self._run(tokenized[start : start + at_a_time], read, name)
-                for start in range(0, len(tokenized), at_a_time)
-            ]
-        # Later slices have waited for those before them.
-        waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
-        return _Rows(
-            inputs=tokenized,
-            values=[row for job in jobs for row in job.rows if row is not None],
-            timings=Timings(
-                tokenization=tokenized_at - started,
-                queue=(waited + sum(job.queue_seconds for job in jobs)) / len(inputs),
-                inference=sum(job.inference_seconds for job in jobs) / len(inputs),
-            ),
-        )
-
-    def _bytes_of_rows(self, inputs: Sequence[TokenizedInput], output: str) -> int:
-        """About how much memory an output takes of these inputs."""
-        vectors = sum(map(len, inputs)) if output in PER_TOKEN_OUTPUTS else len(inputs)
-        width = 1 if output == LEXICAL_WEIGHTS else self._options.dimensions
-        return vectors * width * np.dtype(np.float32).itemsize
-
-    async def _run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[None] = loop.create_future()
-        done = partial(_settle, answer)
-        job = Job(inputs, output, loop, done, route=route)
-        self._worker.submit(job)
-        try:
-            await answer
-        except asyncio.CancelledError:
-            job.abandoned = True
-            raise
-        except ServiceError:
-            del answer, job, done  # they lead to the error, and it to them
-            raise
-        return job
-
-
-def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:
-    if answer.done():
-        return  # cancelled meanwhile
-    if error is None:
-        answer.set_result(None)
-    else:
-        answer.set_exception(error)
 
 
 async def _finished(

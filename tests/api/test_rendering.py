@@ -15,7 +15,7 @@ from app.api.verbs import verb as verbs
 from app.api.verbs.model_name import ModelName
 from app.api.verbs.openai import Embeddings
 from app.api.verbs.tei_embed import Embed, EmbedAll
-from app.inference.engine import Computed, Timings
+from app.inference.computing import Computed, Timings
 
 TIMINGS = Timings(0.0, 0.0, 0.0)
 GROUP = 8  # numbers that are written together: of few rows, or of less than one

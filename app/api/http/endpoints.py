@@ -34,7 +34,8 @@ from app.errors import (
     Unhealthy,
     UnreadableRequest,
 )
-from app.inference.engine import Computed, Engine
+from app.inference.computing import Computed
+from app.inference.engine import Engine
 from app.inference.tokenizing.encoding_input import characters
 
 logger = logging.getLogger(__name__)

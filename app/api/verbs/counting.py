@@ -10,7 +10,8 @@ from typing import Any
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Reserve, Room, Verb
 from app.errors import ServiceError
-from app.inference.engine import Computed, Engine
+from app.inference.computing import Computed
+from app.inference.engine import Engine
 from app.inference.progress import Progress
 from app.telemetry.metrics import Metrics
 

@@ -6,7 +6,7 @@ import time
 from starlette.types import Scope
 
 from app.errors import ServiceError
-from app.inference.engine import Timings
+from app.inference.computing import Timings
 from app.telemetry.logs import duration, shortened
 from app.telemetry.tracing import Span, Tracer
 

@@ -31,7 +31,8 @@ from app.api.verbs.verb import (
 )
 from app.errors import EmptyInput
 from app.inference.admission import InputOptions
-from app.inference.engine import Computed, Engine, SparseVectors, TokenVectors, Vectors
+from app.inference.computing import Computed
+from app.inference.engine import Engine, SparseVectors, TokenVectors, Vectors
 from app.model.vectors import SparseVector, cosines
 
 EMBED = Shape(

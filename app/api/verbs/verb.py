@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from app.api.shapes.fields import Field, Shape, Variant, boolean, string
 from app.errors import ServiceError
 from app.inference.admission import InputOptions
-from app.inference.engine import Computed, Engine
+from app.inference.computing import Computed
+from app.inference.engine import Engine
 from app.inference.tokenizing.encoding_input import EncodingInput
 
 T = TypeVar("T")

@@ -1,0 +1,141 @@
+"""Computing: the inputs of one request to rows of the model, by permits, tokens and the worker."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.errors import ServiceError
+from app.inference.admission import Admission, InputOptions
+from app.inference.batching.job import Job
+from app.inference.batching.worker import BatchWorker
+from app.inference.progress import Progress
+from app.inference.tokenizing.encoding_input import EncodingInput
+from app.inference.tokenizing.inputs_at_fault import fault_of
+from app.model.batch import TokenizedInput
+from app.model.names import LEXICAL_WEIGHTS, PER_TOKEN_OUTPUTS
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Seconds; queue and inference are means over the inputs of a request."""
+
+    tokenization: float
+    queue: float
+    inference: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed(Generic[T]):
+    """The answer to one request of N inputs."""
+
+    value: T
+    token_counts: tuple[int, ...]  # (N,), special tokens included, after truncation
+    timings: Timings
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """What the graph says of each of N inputs."""
+
+    inputs: list[TokenizedInput]
+    values: list[NDArray[np.float32]]
+    timings: Timings
+
+    def answer(self, value: T) -> Computed[T]:
+        """The answer that is made of them."""
+        return Computed(value, tuple(map(len, self.inputs)), self.timings)
+
+
+class Computing:
+    """The way of a request's inputs to their rows; it lives on one event loop.
+
+    Each method raises ServiceError. Cancelling one frees its permits at once; rows that are not yet
+    in a batch are never computed.
+    """
+
+    def __init__(
+        self, admission: Admission, worker: BatchWorker, dimensions: int, progress: Progress
+    ) -> None:
+        self._admission = admission
+        self._worker = worker
+        self._dimensions = dimensions  # of the model's main output
+        self._progress = progress
+
+    async def rows(
+        self,
+        inputs: Sequence[EncodingInput],
+        options: InputOptions,
+        output: str,
+        check: Callable[[], None],
+    ) -> Rows:
+        """What an output of the graph says of each input; `check` refuses what has no such output.
+
+        In TEI's order: the size of the batch, permits, `check`, tokens, the model.
+        """
+        self._progress.asked()
+        with self._admission.admitted(len(inputs), options.promised) as at_a_time:
+            with fault_of(len(inputs)):
+                check()
+            self._progress.accepted(len(inputs))
+            started = time.perf_counter()
+            # All of them before the first is computed: one of them may be at fault.
+            tokenized = await self._admission.encode(inputs, options)
+            tokenized_at = time.perf_counter()
+            self._progress.measured(self._bytes_of_rows(tokenized, output))
+            route = self._admission.route(options)
+            read, name = (output, "") if route is None else (route.output, route.name)
+            jobs = [
+                await self.run(tokenized[start : start + at_a_time], read, name)
+                for start in range(0, len(tokenized), at_a_time)
+            ]
+        # Later slices have waited for those before them.
+        waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
+        return Rows(
+            inputs=tokenized,
+            values=[row for job in jobs for row in job.rows if row is not None],
+            timings=Timings(
+                tokenization=tokenized_at - started,
+                queue=(waited + sum(job.queue_seconds for job in jobs)) / len(inputs),
+                inference=sum(job.inference_seconds for job in jobs) / len(inputs),
+            ),
+        )
+
+    def _bytes_of_rows(self, inputs: Sequence[TokenizedInput], output: str) -> int:
+        """About how much memory an output takes of these inputs."""
+        vectors = sum(map(len, inputs)) if output in PER_TOKEN_OUTPUTS else len(inputs)
+        width = 1 if output == LEXICAL_WEIGHTS else self._dimensions
+        return vectors * width * np.dtype(np.float32).itemsize
+
+    async def run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
+        """Let the worker compute an output of these inputs, on one way through the model."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+        done = partial(_settle, answer)
+        job = Job(inputs, output, loop, done, route=route)
+        self._worker.submit(job)
+        try:
+            await answer
+        except asyncio.CancelledError:
+            job.abandoned = True
+            raise
+        except ServiceError:
+            del answer, job, done  # they lead to the error, and it to them
+            raise
+        return job
+
+
+def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:
+    if answer.done():
+        return  # cancelled meanwhile
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)
