@@ -23,8 +23,9 @@ from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session, limits_of, plans
 from app.inference.tokenizing.tokenization import EncodeOptions, Tokenization
 from app.model.batch import CPU_RUN_TOKENS
-from app.model.manifest import PROBES_FILE, Certificate, Manifest, ManifestError
+from app.model.manifest import PROBES_FILE, Manifest, ManifestError
 from app.model.names import PROVIDERS, Dtype
+from app.model.parts import Certificate
 from app.model.routing import Routing
 from app.proof import replay
 from app.proof.probes import Probes, ProbesError, ProbeText, require_width, type_ids

@@ -7,7 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from app.model.manifest import TOKENIZER_FILE, Certificate, GraphNames, Source
+from app.model.manifest import TOKENIZER_FILE
+from app.model.parts import Certificate, GraphNames, Source
 from export import reading
 from export.checkpoint import routers, tokenizer_file
 from export.checkpoint.read import Checkpoint

@@ -14,8 +14,9 @@ from app import prove
 from app.errors import StartupError
 from app.inference.providers.plan import Wanted
 from app.model.batch import TokenizedInput
-from app.model.manifest import SCHEMA, Graph, Manifest, ManifestError, Padding, Source, file_digest
+from app.model.manifest import SCHEMA, Manifest, ManifestError, file_digest
 from app.model.names import SENTENCE_EMBEDDING
+from app.model.parts import Graph, Padding, Source
 from app.proof.probes import Probes
 
 TABLE = np.random.default_rng(11).normal(size=(6, 4)).astype(np.float32)

@@ -20,12 +20,7 @@ from app.model.manifest import (
     PROBES_FILE,
     SCHEMA,
     TOKENIZER_FILE,
-    Graph,
-    Lexical,
     Manifest,
-    MultiVector,
-    Padding,
-    Source,
     file_digest,
 )
 from app.model.names import (
@@ -36,6 +31,7 @@ from app.model.names import (
     TASK_OUTPUTS,
     Task,
 )
+from app.model.parts import Graph, Lexical, MultiVector, Padding, Source
 from app.proof.probes import Probes
 from app.proof.token_answers import kept
 from export.config.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights

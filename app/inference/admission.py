@@ -22,8 +22,8 @@ from app.inference.tokenizing.token_places import Token
 from app.inference.tokenizing.tokenization import EncodeOptions, Tokenization
 from app.inference.tokenizing.turns import Turns
 from app.model.batch import TokenizedInput
-from app.model.manifest import Route
 from app.model.names import Side
+from app.model.parts import Route
 from app.model.routing import Routing
 
 T = TypeVar("T")

@@ -20,7 +20,6 @@ from app.inference.computing import Computed, Computing
 from app.inference.progress import UNTOLD, Progress
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import fault_of
-from app.model.manifest import Lexical, MultiVector
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
@@ -30,6 +29,7 @@ from app.model.names import (
     Activation,
     Task,
 )
+from app.model.parts import Lexical, MultiVector
 from app.model.vectors import Scores, SparseVector, finish, lexical, require_finite, scores, sparse
 
 T = TypeVar("T")

@@ -11,8 +11,9 @@ from app.inference.providers.session import Session, find_graph, limits_of, plan
 from app.inference.tokenizing.tokenization import Tokenization
 from app.inference.verdict import Proof, certificate_for, judge, require_quality
 from app.model.batch import BatchLimits, largest, uneven
-from app.model.manifest import PROBES_FILE, Manifest, ManifestError, Route
+from app.model.manifest import PROBES_FILE, Manifest, ManifestError
 from app.model.names import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TASK_OUTPUTS, PoolingChoice
+from app.model.parts import Route
 from app.proof.probes import Probes, ProbesError, require_width
 from app.proof.replay import replay_model
 

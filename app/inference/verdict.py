@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from app.errors import StartupError
 from app.inference.providers import machine
 from app.inference.providers.plan import Plan
-from app.model.manifest import Certificate, Manifest
+from app.model.manifest import Manifest
+from app.model.parts import Certificate
 from app.proof.bounds import (
     EXACT_ERROR,
     Agreement,

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.errors import BackendFailed
-from app.model.manifest import Padding
 from app.model.names import PER_TOKEN_OUTPUTS, POOLING_MASK
+from app.model.parts import Padding
 
 # Of all-MiniLM-L6-v2 on an AMD EPYC with AVX2: 13 tokens on one thread, 16 on two.
 RUN_COST = 16

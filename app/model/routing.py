@@ -10,7 +10,8 @@ from types import MappingProxyType
 from typing import Self
 
 from app.errors import InvalidInput
-from app.model.manifest import Manifest, Route
+from app.model.manifest import Manifest
+from app.model.parts import Route
 
 # What clients of other services call the two sides (Cohere, Voyage, Jina, NVIDIA).
 _OTHER_NAMES: Mapping[str, str] = MappingProxyType(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.model.batch import BatchLimits, Runs, TokenizedInput, collate, in_order, require_rows
-from app.model.manifest import PROBES_FILE, Manifest, Padding
+from app.model.manifest import PROBES_FILE, Manifest
 from app.model.names import (
     LOGITS,
     PER_TOKEN_OUTPUTS,
@@ -20,6 +20,7 @@ from app.model.names import (
     TASK_OUTPUTS,
     Activation,
 )
+from app.model.parts import Padding
 from app.model.routing import Routing
 from app.proof.bounds import Agreement, worst
 from app.proof.compare import Answers, compare_logits, compare_vectors, length_error

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from app.model.lookup.hub_cache import MODULES_FILE
-from app.model.manifest import TOKENIZER_FILE, Padding
+from app.model.manifest import TOKENIZER_FILE
 from app.model.names import Activation, PoolingChoice, Side, Similarity, Task
 from app.model.pair_text import PairText
+from app.model.parts import Padding
 from export.checkpoint import causal, kinds, pooling_source
 from export.checkpoint.causal import Causal
 from export.checkpoint.pooling_source import Decision

@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
-from app.model.manifest import Certificate, Manifest
+from app.model.manifest import Manifest
 from app.model.names import Activation, Reference
+from app.model.parts import Certificate
 from app.proof.bounds import yields_logits
 
 FILE_NAME = "README.md"

@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.model.lookup import model_ids, repository
-from app.model.manifest import Certificate, Manifest, ManifestError
+from app.model.manifest import Manifest, ManifestError
 from app.model.names import Dtype, Task
+from app.model.parts import Certificate
 from app.proof import bounds
 from export.errors import ExportError
 from export.folder import prove

@@ -5,19 +5,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.model.manifest import (
-    CHATTING,
-    GRAPH_FILE,
-    SCHEMA,
-    Graph,
-    GraphNames,
-    Lexical,
-    Manifest,
-    MultiVector,
-    Source,
-    file_digest,
-)
+from app.model.manifest import CHATTING, GRAPH_FILE, SCHEMA, Manifest, file_digest
 from app.model.names import PROVIDERS
+from app.model.parts import Graph, GraphNames, Lexical, MultiVector, Source
 from export.checkpoint.read import Checkpoint
 
 

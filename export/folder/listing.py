@@ -4,9 +4,13 @@ import argparse
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from app.model.manifest import FILE_NAME, Certificate, Manifest, ManifestError
+from app.model.manifest import FILE_NAME, Manifest, ManifestError
 from app.proof import bounds
+
+if TYPE_CHECKING:
+    from app.model.parts import Certificate
 
 COLUMNS = ("model", "revision", "task", "dimensions", "megabytes", "precisions", "folder")
 

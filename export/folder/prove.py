@@ -8,8 +8,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.model.manifest import Certificate, Manifest
+from app.model.manifest import Manifest
 from app.model.names import Reference, Task
+from app.model.parts import Certificate
 from app.proof import bounds
 from export.errors import ExportError
 from export.folder import card

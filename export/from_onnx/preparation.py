@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import get_args
 
 from app.model.lookup import hub_cache, repository
-from app.model.manifest import PROBES_FILE, TOKENIZER_FILE, GraphNames, Source
+from app.model.manifest import PROBES_FILE, TOKENIZER_FILE
 from app.model.names import Dtype, DtypeChoice, PoolingChoice, TokenVectors
+from app.model.parts import GraphNames, Source
 from export import probe_texts
 from export.checkpoint import causal, routers, tokenizer_file
 from export.checkpoint import read as checkpoints

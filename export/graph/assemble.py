@@ -6,8 +6,9 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from app.model.manifest import GRAPH_FILE, GraphNames
+from app.model.manifest import GRAPH_FILE
 from app.model.names import TOKEN_EMBEDDINGS
+from app.model.parts import GraphNames
 from export.errors import ExportError
 from export.graph.builder import Builder
 from export.graph.reader import opset, rename, replace_nodes

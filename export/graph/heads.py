@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from app.model.manifest import GraphNames
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
@@ -23,6 +22,7 @@ from app.model.names import (
     PoolingMode,
     Task,
 )
+from app.model.parts import GraphNames
 from export.config.layers import Head, Layer, Linear, TokenHeads, Weights, width_behind
 from export.config.splade import Splade
 from export.graph import assemble, head_layers, poolings, splade

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from app.model.batch import collate
-from app.model.manifest import Graph, Padding
+from app.model.parts import Graph, Padding
 from app.proof.probes import Probes
 from export.graph.builder import Builder
 from export.graph.reader import opset

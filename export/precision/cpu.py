@@ -13,7 +13,7 @@ from dataclasses import replace
 import onnx
 from onnx import TensorProto, helper
 
-from app.model.manifest import Graph
+from app.model.parts import Graph
 from export.graph.builder import Builder
 from export.graph.reader import lift_constants, opset, replace_nodes
 from export.precision import attention, trial

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import onnx
 
-from app.model.manifest import Graph
+from app.model.parts import Graph
 from export.graph import assemble
 from export.graph.reader import lift_constants
 from export.precision import attention, calibration, halves, packing, trial

@@ -14,7 +14,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
-from app.model.manifest import Graph, Padding
+from app.model.parts import Graph, Padding
 from app.proof.probes import Probes
 from export.errors import ExportError
 from export.graph import assemble

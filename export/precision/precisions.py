@@ -6,8 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from app.model.manifest import PROBES_FILE, Graph, GraphNames
+from app.model.manifest import PROBES_FILE
 from app.model.names import OWN_GRAPHS, Dtype, DtypeChoice
+from app.model.parts import Graph, GraphNames
 from app.proof.probes import Probes
 from export.checkpoint.read import Checkpoint
 from export.errors import ExportError

@@ -6,8 +6,8 @@ from pathlib import Path
 import onnx
 
 from app.model.batch import CPU_RUN_TOKENS, BatchLimits
-from app.model.manifest import Graph, Padding
 from app.model.names import TASK_OUTPUTS, Task
+from app.model.parts import Graph, Padding
 from app.proof import bounds, replay
 from app.proof.probes import Probes
 from export.precision.cpu_session import CpuSession

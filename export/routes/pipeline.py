@@ -5,7 +5,8 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from app.model.manifest import ROUTED, Source
+from app.model.manifest import ROUTED
+from app.model.parts import Source
 from export.checkpoint.routers import Router
 from export.cli import Request
 from export.errors import ExportError

@@ -17,8 +17,9 @@ from tempfile import TemporaryDirectory
 import onnx
 from onnx import helper
 
-from app.model.manifest import PROBES_FILE, TOKENIZER_FILE, Graph, GraphNames, Route
+from app.model.manifest import PROBES_FILE, TOKENIZER_FILE
 from app.model.names import TASK_OUTPUTS
+from app.model.parts import Graph, GraphNames, Route
 from app.proof.probes import Probes
 from export import probe_texts
 from export.checkpoint import read, routers, tokenizer_file

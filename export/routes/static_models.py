@@ -11,8 +11,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from app.model.manifest import TOKENIZER_FILE, GraphNames, Padding
+from app.model.manifest import TOKENIZER_FILE
 from app.model.names import SPARSE_EMBEDDING, Side
+from app.model.parts import GraphNames, Padding
 from export.checkpoint.read import Checkpoint
 from export.checkpoint.routers import Module, Way
 from export.config import sentence_settings

@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.api.verbs.model_name import MOST_REMEMBERED, ModelName
-from app.model.manifest import Source
+from app.model.parts import Source
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import post

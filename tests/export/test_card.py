@@ -3,7 +3,8 @@
 from dataclasses import replace
 from pathlib import Path
 
-from app.model.manifest import Certificate, Manifest
+from app.model.manifest import Manifest
+from app.model.parts import Certificate
 from export.folder import card
 from tests import tiny
 

@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.model.manifest import PROBES_FILE, Certificate, Manifest
+from app.model.manifest import PROBES_FILE, Manifest
 from app.model.names import Dtype, Task
+from app.model.parts import Certificate
 from app.proof.probes import Probes
 from export.errors import ExportError
 from export.folder import prove

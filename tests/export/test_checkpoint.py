@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from app.model.manifest import Padding
+from app.model.parts import Padding
 from export.checkpoint import read
 from export.config.layers import Head
 from export.config.splade import Splade

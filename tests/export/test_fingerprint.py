@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.model.manifest import Padding
+from app.model.parts import Padding
 from export.checkpoint.read import Checkpoint
 from export.config.layers import Dense, Head, Normalize
 from export.config.splade import Splade

@@ -17,7 +17,8 @@ from app.inference import loading
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.providers.plan import Plan, Wanted
 from app.model.batch import Batch, TokenizedInput, collate
-from app.model.manifest import Graph, Manifest, Padding
+from app.model.manifest import Manifest
+from app.model.parts import Graph, Padding
 from app.proof.probes import Probes
 from export import pipeline
 from export.cli import Request

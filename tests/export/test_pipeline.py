@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from app.model.manifest import PROBES_FILE, GraphNames, Manifest
+from app.model.manifest import PROBES_FILE, Manifest
+from app.model.parts import GraphNames
 from app.proof.bounds import WORST_COSINE
 from app.proof.probes import Probes
 from export import pipeline

@@ -14,8 +14,9 @@ import pytest
 import torch
 from onnx import TensorProto
 
-from app.model.manifest import GRAPH_FILE, Lexical, Manifest, MultiVector
+from app.model.manifest import GRAPH_FILE, Manifest
 from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING, TOKEN_EMBEDDINGS
+from app.model.parts import Lexical, MultiVector
 from export import pipeline
 from export.checkpoint import read
 from export.cli import Request

@@ -14,7 +14,8 @@ import pytest
 from app.inference.loading import LoadOptions, load
 from app.inference.providers.plan import Wanted
 from app.model.batch import TokenizedInput, collate
-from app.model.manifest import Graph, Manifest, Padding
+from app.model.manifest import Manifest
+from app.model.parts import Graph, Padding
 from app.proof.probes import Probes
 from export import pipeline
 from export.cli import Request
@@ -85,7 +86,7 @@ _PROGRAM = """
 import sys
 from pathlib import Path
 from app.model.batch import blank
-from app.model.manifest import Padding
+from app.model.parts import Padding
 from export.precision.cpu_session import CpuSession
 
 session = CpuSession(Path(sys.argv[1]), ("input_ids", "attention_mask", "token_type_ids"))

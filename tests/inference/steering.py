@@ -20,7 +20,7 @@ from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
 from app.model.batch import Batch, BatchLimits, TokenizedInput
-from app.model.manifest import Padding
+from app.model.parts import Padding
 from app.telemetry.metrics import Metrics
 
 _sessions: list["SteeredSession"] = []

@@ -9,7 +9,8 @@ import pytest
 from app.errors import StartupError
 from app.inference.providers.plan import Plan
 from app.inference.verdict import Proof, judge
-from app.model.manifest import Certificate, Manifest
+from app.model.manifest import Manifest
+from app.model.parts import Certificate
 from app.proof.bounds import Agreement
 from tests import tiny
 

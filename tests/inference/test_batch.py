@@ -19,8 +19,8 @@ from app.model.batch import (
     largest,
     uneven,
 )
-from app.model.manifest import Padding
 from app.model.names import Side
+from app.model.parts import Padding
 
 
 def tokens(*ids: int) -> TokenizedInput:

@@ -18,7 +18,8 @@ from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session
 from app.model import bounded
 from app.model.batch import Batch, TokenizedInput
-from app.model.manifest import Certificate, Manifest
+from app.model.manifest import Manifest
+from app.model.parts import Certificate
 from app.proof.probes import Probes
 from tests import tiny
 

@@ -10,8 +10,9 @@ from app.inference.providers.plan import Wanted
 from app.inference.providers.session import Session, plans
 from app.model import archive
 from app.model.batch import Batch, BatchLimits
-from app.model.manifest import PROBES_FILE, Manifest, Padding
+from app.model.manifest import PROBES_FILE, Manifest
 from app.model.names import Activation
+from app.model.parts import Padding
 from app.model.vectors import scores
 from app.proof.bounds import figure, is_proved
 from app.proof.probes import Probes, ProbesError

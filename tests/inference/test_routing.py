@@ -3,7 +3,7 @@
 import pytest
 
 from app.errors import InvalidInput
-from app.model.manifest import Graph, Route
+from app.model.parts import Graph, Route
 from app.model.routing import Routing
 
 APART = Graph("other.onnx", "float32", ("cpu",), ("input_ids",), ("other",))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.inference.batching.job import Job
 from app.inference.providers import priority
 from app.model.batch import Batch, Results, Runs, collate, require_rows
-from app.model.manifest import Padding
+from app.model.parts import Padding
 
 
 class EndableRuns(Runs, Protocol):

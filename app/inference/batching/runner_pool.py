@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from app.inference.batching.runner import EndableRuns, Finished, Run, Runner
-from app.model.manifest import Padding
+from app.model.parts import Padding
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from functools import partial
 from app.errors import BackendFailed
 from app.inference.batching.runner import Run, Search
 from app.model.batch import Runs, blank
-from app.model.manifest import Padding
+from app.model.parts import Padding
 
 logger = logging.getLogger(__name__)
 

@@ -39,7 +39,7 @@ from app.inference.batching.runner import EndableRuns, Finished, Run, Search
 from app.inference.batching.runner_pool import Lost, RunnerPool, RunOptions
 from app.inference.batching.warm_up import WarmUp
 from app.model.batch import BatchLimits, blank
-from app.model.manifest import Padding
+from app.model.parts import Padding
 from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,9 @@ from app.inference.providers.choose import candidates
 from app.inference.providers.ort_errors import backend_failure
 from app.inference.providers.plan import ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
 from app.model.batch import Batch, BatchLimits, Results
-from app.model.manifest import Graph, Manifest
+from app.model.manifest import Manifest
 from app.model.names import GPU_PROVIDERS, OWN_GRAPHS, Dtype, Provider, Task
+from app.model.parts import Graph
 
 logger = logging.getLogger(__name__)
 

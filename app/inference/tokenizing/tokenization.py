@@ -31,9 +31,10 @@ from app.inference.tokenizing.token_places import Token, located
 from app.inference.tokenizing.tokenizer_file import open_tokenizer
 from app.inference.tokenizing.turns import Turns, sliced
 from app.model.batch import TokenizedInput
-from app.model.manifest import TOKENIZER_FILE, Manifest, Route
+from app.model.manifest import TOKENIZER_FILE, Manifest
 from app.model.names import Side
 from app.model.pair_text import PairText
+from app.model.parts import Route
 
 T = TypeVar("T")
 _SIDES: tuple[Side, ...] = get_args(Side)

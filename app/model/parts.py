@@ -1,0 +1,96 @@
+"""Parts of a manifest: where a model came from, its graphs, its routes and its certificates."""
+
+from dataclasses import dataclass
+
+from app.model.names import Attention, Dtype, Provider, Reference, Side
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where the weights came from: an id of the Hugging Face Hub, or a folder's name."""
+
+    id: str
+    revision: str | None
+    architecture: str
+    model_type: str
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """How a batch is padded: ids for the padding tokens, and on which side."""
+
+    id: int
+    type_id: int
+    side: Side
+
+
+GraphNames = tuple[tuple[str, ...], tuple[str, ...]]  # of a graph's inputs and of its outputs
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One ONNX file of the folder, with the providers that may run it."""
+
+    file: str
+    dtype: Dtype
+    providers: tuple[Provider, ...]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    fingerprint: str | None = None  # of its vector space, where that is not the model's
+    attention: Attention = "plain"
+    rows: int | None = None  # at most so many in a run: more would share what they are rounded by
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way through a model that has several, as one for queries and one for documents."""
+
+    name: str
+    asked_as: tuple[str, ...]  # the names of prompts by which a request chooses it
+    output: str  # of its graph
+    max_input_length: int  # tokens, special tokens included
+    special_tokens: bool = True  # whether the tokenizer puts its own around a text
+    graph: Graph | None = None  # None: it is the model's own
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """How closely one graph on one machine reproduced the reference over the probes."""
+
+    graph: str
+    provider: Provider
+    compute_dtype: Dtype
+    machine: str
+    reference: Reference
+    probes: int
+    worst_cosine: float
+    mean_cosine: float
+    largest_error: float  # of any component of the unit vectors, or of any logit
+    created: str  # ISO 8601, UTC
+    # Folders from before these were measured lack them.
+    first_percentile: float | None = None  # of the cosines
+    neighbour_overlap: float | None = None  # share of the ten nearest probes that stay the same
+    batch_cosine: float | None = None  # worst, of the same input alone and in a batch
+    largest_score_error: float | None = None  # of classifiers and rerankers, as is the next
+    largest_logit: float | None = None  # of the reference, whatever its sign
+    longest_input: int | None = None  # tokens
+    # Of embedding models that also have a vector or a lexical weight for each token.
+    token_cosine: float | None = None  # worst, of a token's vector
+    lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
+    lexical_error: float | None = None  # largest, of a lexical weight
+    length_error: float | None = None  # of sparse vectors, the largest as a share of a length
+
+
+@dataclass(frozen=True, slots=True)
+class Lexical:
+    """A sparse vector beside the dense one: the largest weight that each token id has."""
+
+    ignored_ids: tuple[int, ...]  # tokens that never count
+
+
+@dataclass(frozen=True, slots=True)
+class MultiVector:
+    """A vector for each token, to be compared by the sum of the largest similarities."""
+
+    # The token that begins an input and has no vector, if there is one.
+    skipped_id: int | None = None
