@@ -17,6 +17,8 @@ from app.wire.connections import Connections, ServerConfig, Shared
 from app.wire.http1.connection import Http1
 from app.wire.http2.connection import Http2Connection
 
+ACCEPTED_AT_ONCE = 8  # connections at each turn of the loop
+
 
 async def serve(
     app: ASGIApp,
@@ -66,7 +68,12 @@ async def _lifespan(lifespan: Lifespan) -> AsyncIterator[None]:
 
 
 async def _listen(config: ServerConfig, protocol: Callable[[], Http1]) -> list[asyncio.Server]:
-    """Take connections on each of the sockets that Hypercorn finds in its configuration."""
+    """Take connections on each of the sockets that Hypercorn finds in its configuration.
+
+    libuv takes one connection of a socket at each turn of the loop (since 1.47, uv__server_io), so
+    a client that came behind a dozen others waited for a dozen turns. Copies of the socket are one
+    each.
+    """
     loop = asyncio.get_running_loop()
     sockets = config.create_sockets()
     tls: dict[str, Any] = {}
@@ -76,6 +83,7 @@ async def _listen(config: ServerConfig, protocol: Callable[[], Http1]) -> list[a
     listening = [(one, tls) for one in sockets.secure_sockets]
     listening += [(one, {}) for one in sockets.insecure_sockets]
     return [
-        await loop.create_server(protocol, sock=one, backlog=config.backlog, **options)
+        await loop.create_server(protocol, sock=socket, backlog=config.backlog, **options)
         for one, options in listening
+        for socket in (one, *(one.dup() for _ in range(ACCEPTED_AT_ONCE - 1)))
     ]
