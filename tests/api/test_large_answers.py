@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
+import orjson
 import pytest
 from starlette.types import ASGIApp, Message
 
@@ -219,3 +220,40 @@ def test_a_client_that_leaves_within_its_answer_frees_what_it_held(
     asyncio.run(scenario())
     assert sent[0]["status"] == 200
     assert all(message["more_body"] for message in sent[1:])
+
+
+def test_a_large_body_whose_client_has_gone_is_not_read(
+    make_kind: MakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = make_kind("embedding")
+    begun, go_on = threading.Semaphore(0), threading.Event()
+    loads, read = orjson.loads, 0
+
+    def slow_loads(content: bytes) -> Any:
+        nonlocal read
+        read += 1
+        begun.release()
+        assert go_on.wait(10)
+        return loads(content)
+
+    monkeypatch.setattr(orjson, "loads", slow_loads)
+    large = b'{"inputs":"%b"}' % (b"a" * reader.LARGE_BYTES)
+
+    async def scenario() -> list[int]:
+        def ask(gone: asyncio.Event | None = None) -> asyncio.Task[Any]:
+            return asyncio.create_task(
+                send_request(app, make_scope("POST", "/embed", JSON), [large], gone)
+            )
+
+        busy = [ask(), ask()]  # as many as are read at a time
+        for _ in busy:
+            await asyncio.to_thread(begun.acquire)
+        gone = asyncio.Event()
+        late = ask(gone)
+        gone.set()
+        statuses = [(await late).status]
+        go_on.set()
+        return [*statuses, *[(await one).status for one in busy]]
+
+    assert asyncio.run(scenario()) == [0, 200, 200]
+    assert read == 2

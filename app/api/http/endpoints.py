@@ -64,7 +64,10 @@ class Infer:
                 content = await _content(self._service, scope, receive, share)
                 verb = self._choose(content)
                 span.name, answer_error = verb.name, verb.render_error
-                request = await reader.in_turns(content, verb.shape, verb.build)
+                reading = reader.in_turns(content, verb.shape, verb.build)
+                if len(content) > reader.LARGE_BYTES:  # others may be read before it
+                    reading = unless_gone(receive, reading)
+                request = await reading
                 with failure_counted(self._service.metrics):
                     share.reserve(max(0, memory_of(request.inputs) - len(content)))
                 asked = share.held
@@ -81,7 +84,7 @@ class Infer:
         else:
             headers = self._service.headers + _timing_headers(request, computed, span.started)
             async with contextlib.aclosing(in_turn(verb.render(request, computed))) as parts:
-                del request, computed, run  # a client may read slowly
+                del request, computed, run, reading  # a client may read slowly
                 first = await beginning(parts)
                 share.keep(len(first) + (0 if is_whole(first) else share.held - asked))
                 with contextlib.suppress(ClientGone):
