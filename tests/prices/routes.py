@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from app.api.http.endpoints import Ask, Infer
@@ -12,6 +11,7 @@ from app.api.shapes.fields import Shape
 from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
 from app.api.verbs.vertex import VERTEX
 from app.application import build
+from app.model.lookup import repository
 from app.model.names import Task
 from app.settings import Settings
 from tests.prices.bodies import Dialect
@@ -85,7 +85,10 @@ ALIASES: Mapping[str, str] = {
 
 def posts(model_id: str) -> dict[str, Any]:
     """Every path that takes a body, and what answers there, of the service over a model."""
-    service = build(Settings(model_id=model_id), Path(model_id))
+    settings = Settings(model_id=model_id)
+    folder = repository.find(model_id, settings.revision, settings.models_dir)
+    assert folder is not None, f"{model_id} is not exported"
+    service = build(settings, folder)
     found: dict[str, Any] = {}
     for one in routes(service, RouteOptions()):
         assert isinstance(one.endpoint, Resource)
