@@ -191,3 +191,15 @@ def eventually(
     while not condition():
         assert time.monotonic() < end, f"{fault} after {seconds:g} seconds"
         time.sleep(pause)
+
+
+def most_resident(pid: int) -> int:
+    """The most memory that a process has had, in bytes, since `forget_most_resident`."""
+    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+    assert found is not None
+    return 1024 * int(found[1])
+
+
+def forget_most_resident(pid: int) -> None:
+    """Let the most memory be counted from here on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")

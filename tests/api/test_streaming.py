@@ -328,4 +328,5 @@ def test_all_garbage_is_looked_for_after_a_large_body_if_it_is_due(
     content: bytes, seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(garbage, "COLLECTED_SECONDS", seconds)
+    monkeypatch.setattr(garbage, "COLLECTED_BODIES", 1)
     assert collected(content).count(2) == times

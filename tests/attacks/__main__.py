@@ -6,7 +6,6 @@ be right. For the default model the report also goes to `docs/reliability.md`.
 """
 
 import argparse
-import re
 import sys
 import tempfile
 import time
@@ -21,7 +20,7 @@ from export.source.default_model import DEFAULT_MODEL_ID
 from tests.attacks.attackers import ATTACKS, Attack, attacked
 from tests.attacks.bystander import Bystander
 from tests.bench.report import insert
-from tests.process import Server
+from tests.process import Server, forget_most_resident, most_resident
 
 COMMAND = "make attacks"
 PAGE = Path("docs/reliability.md")
@@ -71,7 +70,7 @@ def _report(arguments: argparse.Namespace, faults: list[str]) -> Iterator[str]:
 
 def _row(server: Server, attacks: Sequence[Attack], seconds: float, faults: list[str]) -> str:
     bystander = Bystander(server.port)
-    Path(f"/proc/{server.process.pid}/clear_refs").write_text("5")  # the most memory, from here on
+    forget_most_resident(server.process.pid)
     with ExitStack() as running:
         running.enter_context(bystander.looking())
         running.enter_context(attacked(server.port, [ATTACKS.index(one) for one in attacks]))
@@ -90,13 +89,6 @@ def _row(server: Server, attacks: Sequence[Attack], seconds: float, faults: list
         f"{most / 1e6:.0f} MB",
     ]
     return f"| {' | '.join(cells)} |"
-
-
-def most_resident(pid: int) -> int:
-    """The most memory that a process has had, in bytes."""
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
-    assert found is not None
-    return 1024 * int(found[1])
 
 
 if __name__ == "__main__":

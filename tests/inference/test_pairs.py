@@ -1,8 +1,7 @@
 """Pairs of texts are cut as the library cuts them, and nothing is kept of what is cut off."""
 
-import re
+import os
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from tokenizers import Tokenizer
@@ -10,6 +9,7 @@ from tokenizers import Tokenizer
 from app.inference.tokenizing import pairs
 from app.model.names import Side
 from tests.models.tiny_tokenizers import FAMILIES, build
+from tests.process import forget_most_resident, most_resident
 from tests.texts import passages
 
 LENGTHS = (9, 32)
@@ -23,7 +23,7 @@ TEXTS = [
     ),
 ]
 LETTERS = ("a " * 15_000, "b " * 15_000)
-MOST_KIB = 400 * 1024
+MOST_BYTES = 400_000_000
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -72,14 +72,8 @@ def test_the_longest_is_cut_first(
 def test_two_long_texts_take_as_much_memory_as_they_are_long() -> None:
     """Thirty thousand letters each, with 256 tokens, were two gigabytes."""
     whole = build(next(iter(FAMILIES.values())))
-    Path("/proc/self/clear_refs").write_text("5")  # the most memory, from here on
-    before = _most_resident()
+    forget_most_resident(os.getpid())
+    before = most_resident(os.getpid())
     assert pairs.may_have_many_parts(LETTERS, 256)
     assert len(pairs.encode(whole, LETTERS, 256, "right", special_tokens=True)) == 256
-    assert _most_resident() - before < MOST_KIB
-
-
-def _most_resident() -> int:
-    found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    assert found is not None
-    return int(found[1])
+    assert most_resident(os.getpid()) - before < MOST_BYTES

@@ -1,8 +1,10 @@
 import asyncio
+import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,12 +19,14 @@ from app.errors import (
     StartupError,
     TokenizationFailed,
 )
+from app.inference.tokenizing import tokenization as tokenization_module
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.tokenization import ENCODED_AT_ONCE, EncodeOptions, Tokenization
 from app.model.manifest import Manifest
 from app.model.names import POOLING_MASK, Side
 from app.model.pair_text import PairText
 from tests import tiny
+from tests.process import forget_most_resident, most_resident
 
 LONG = "a b c d e " * 4  # 20 words; 22 tokens with the special ones, of 12 allowed
 CLS, SEP = 2, 3
@@ -142,6 +146,32 @@ def test_ids_with_a_prompt_lose_their_special_tokens_and_get_new_ones(
     plain = tuple(tiny.ids_of("cat").tolist())
     expected = tiny.ids_of("query: cat").tolist()
     assert ids(tokenization, plain, prompt="query: ") == expected
+
+
+def test_what_ids_decode_to_is_cut_as_a_text_is(
+    tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A list that is no longer than a text may be is nine times as long as one."""
+    given: list[int] = []
+    encode = tokenization_module._encode
+
+    def noted(tokenizer: Tokenizer, texts: Any) -> Any:
+        given.extend(len(one.text) for one in texts)
+        return encode(tokenizer, texts)
+
+    monkeypatch.setattr(tokenization_module, "_encode", noted)
+    many = (tiny.WORDS.index("hello"),) * 3_000
+    assert ids(tokenization, many) == [many[0]] * 12
+    assert given == [3_000]
+
+
+def test_two_long_texts_take_no_more_memory_than_one(tokenization: Tokenization) -> None:
+    """Each part of one with each part of the other were 62,500 inputs of a model's length."""
+    letters = "a " * 750, "b " * 750
+    forget_most_resident(os.getpid())
+    before = most_resident(os.getpid())
+    assert len(ids(tokenization, letters)) == 12
+    assert most_resident(os.getpid()) - before < 20_000_000
 
 
 def test_unknown_ids_vanish_and_nothing_left_is_refused(tokenization: Tokenization) -> None:

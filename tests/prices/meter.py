@@ -1,7 +1,6 @@
 """Meter: what one request costs a server, as the kernel counts it."""
 
 import http.client
-import re
 import tempfile
 import time
 from collections.abc import Mapping
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from tests.overload.clients import post
-from tests.process import Server
+from tests.process import Server, forget_most_resident, most_resident
 
 if TYPE_CHECKING:
     from socket import socket
@@ -77,15 +76,15 @@ class Meter:
         """
         request = post(path, body)
         process = self._server.process.pid
-        resident = _memory(process, "VmRSS")
-        Path(f"/proc/{process}/clear_refs").write_text("5")  # forget what was resident at most
+        forget_most_resident(process)
+        resident = most_resident(process)
         began = _cpu_seconds(process)
         status, answer = self._ask(request)
         if self._server.process.poll() is not None:
             raise ServerEnded(
                 f"the server ended: POST {path} of {body[:1_000]!r}, {len(body)} bytes"
             )
-        most = _memory(process, "VmHWM")
+        most = most_resident(process)
         times = 1
         while (cpu := _cpu_seconds(process) - began) < LEAST_SECONDS:
             self._ask(request)
@@ -136,11 +135,3 @@ def _cpu_seconds(process: int) -> float:
     /proc says it in steps of 10 milliseconds.
     """
     return time.clock_gettime((~process << 3) | 2)  # as clock_getcpuclockid makes it
-
-
-def _memory(process: int, name: str) -> int:
-    found = re.search(
-        rf"^{name}:\s+(\d+) kB$", Path(f"/proc/{process}/status").read_text(), re.MULTILINE
-    )
-    assert found is not None
-    return 1024 * int(found[1])

@@ -10,13 +10,13 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.attackers import FULL, LONG, TWO_MEGABYTES
-from tests.process import Server, eventually
+from tests.process import Server, eventually, most_resident
 
 pytestmark = pytest.mark.slow
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 SHORT = b'{"inputs":"what is the capital of france"}'
-HALF_A_GIGABYTE = 512 * 1024  # in KiB, as the kernel counts them
+HALF_A_GIGABYTE = 512 * 2**20
 
 
 @pytest.fixture
@@ -54,14 +54,6 @@ def permits_taken(server: Server) -> int:
     return metric(server, "te_permits_taken")
 
 
-def most_resident(server: Server) -> int:
-    """The most memory that it has had, in KiB."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    assert found is not None
-    return int(found[1])
-
-
 def test_a_short_text_does_not_wait_for_two_megabytes(server: Server) -> None:
     """Ten are answered one after another before all of the long ones have their tokens."""
     before = metric(server, "te_batch_next_size_sum")
@@ -74,7 +66,7 @@ def test_a_short_text_does_not_wait_for_two_megabytes(server: Server) -> None:
 
 
 def test_an_answer_that_is_fifty_times_its_request_is_never_there_at_once(server: Server) -> None:
-    before = most_resident(server)
+    before = most_resident(server.process.pid)
     with asked(server, "/tokenize", TWO_MEGABYTES) as connection:
         answer = connection.getresponse()
         assert (answer.status, answer.getheader("content-length")) == (200, None)
@@ -84,7 +76,7 @@ def test_an_answer_that_is_fifty_times_its_request_is_never_there_at_once(server
     places = [token["stop"] for token in tokens[0] if not token["special"]]
     assert places == sorted(places)
     assert places[-1] == len(LONG)
-    assert most_resident(server) < before + 100 * 1024
+    assert most_resident(server.process.pid) < before + 100_000_000
 
 
 def test_callers_that_read_nothing_keep_less_than_half_a_gigabyte_busy(server: Server) -> None:
@@ -97,18 +89,18 @@ def test_callers_that_read_nothing_keep_less_than_half_a_gigabyte_busy(server: S
         eventually(lambda: permits_taken(server) == 0)  # others are not refused for their sake
         for _ in range(10):
             assert post(server, "/embed", SHORT)[0] == 200
-        assert most_resident(server) < HALF_A_GIGABYTE
+        assert most_resident(server.process.pid) < HALF_A_GIGABYTE
     assert post(server, "/tokenize", SHORT)[0] == 200
 
 
 def test_vectors_that_nobody_reads_leave_room_to_others(server: Server) -> None:
     """Of each answer 12.6 MB are still to be rendered; only so many are computed as find room."""
-    before = most_resident(server)
+    before = most_resident(server.process.pid)
     with contextlib.ExitStack() as asking:
         asked_for = [asking.enter_context(asked(server, "/embed_all", FULL)) for _ in range(12)]
         statuses = [one.getresponse().status for one in asked_for]
         assert sorted(statuses) == [200] * 3 + [429] * 9
         for _ in range(10):
             assert post(server, "/embed", SHORT)[0] == 200
-        assert most_resident(server) < before + 150 * 1024
+        assert most_resident(server.process.pid) < before + 150_000_000
     eventually(lambda: post(server, "/embed_all", FULL)[0] == 200)

@@ -14,11 +14,14 @@ from typing import Any
 
 PART = 5_000  # elements that are freed in a millisecond or less
 
-COLLECTED_SECONDS = 10.0  # after so long without a collection there is one, whoever reads
+# After so many bodies, and so long, all is looked through, whoever reads: it takes as long as a
+# large body does to read.
+COLLECTED_BODIES, COLLECTED_SECONDS = 32, 10.0
 
 _lock = threading.Lock()
 _readers = 0  # who read something large just now
 _collected = 0.0  # when all was last looked through here, by time.monotonic()
+_since = 0  # bodies that have been read from then on
 
 
 @contextmanager
@@ -28,7 +31,7 @@ def uncollected() -> Iterator[None]:
     Others do: all is looked through now and then, so that nothing piles up while somebody always
     reads.
     """
-    global _readers, _collected  # the collector is the process's own
+    global _readers, _collected, _since  # the collector is the process's own
     with _lock:
         _readers += 1
         gc.disable()
@@ -43,9 +46,11 @@ def uncollected() -> Iterator[None]:
                 gc.freeze()
                 gc.unfreeze()
                 gc.enable()
-            is_due = time.monotonic() > _collected + COLLECTED_SECONDS
+            _since += 1
+            is_due = _since >= COLLECTED_BODIES
+            is_due = is_due and time.monotonic() > _collected + COLLECTED_SECONDS
             if is_due:
-                _collected = time.monotonic()
+                _collected, _since = time.monotonic(), 0
         if is_due:
             gc.collect()
 

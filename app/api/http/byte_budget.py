@@ -124,7 +124,7 @@ class Share:
         most = self._bodies.total * 3 // 4
         if self.held + size > most:
             raise BatchTooLarge(
-                f"the answers to all instances take more than {most} bytes; "
+                f"all instances and their answers take more than {most} bytes; "
                 "--max-concurrent-bytes raises it"
             )
         self._reserve(size)

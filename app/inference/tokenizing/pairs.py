@@ -5,21 +5,25 @@ part of the other (huggingface/tokenizers 0.22, `Encoding::merge_with`): of two 
 letters two gigabytes, of which the first encoding alone is read.
 """
 
+from math import ceil
 from typing import Any
 
 import orjson
 from tokenizers import Encoding, Tokenizer
 
-from app.errors import TokenizationFailed
 from app.model.names import Side
 
-# Of the tokens of an input: as many characters in the shorter text leave a few parts at most.
-FEW = 8
+MOST_PARTS = 64  # of one text with each of the other: a few times the length of an input
 
 
 def may_have_many_parts(pair: tuple[str, str], length: int) -> bool:
-    """Whether both texts may be so long that each is cut into several parts."""
-    return min(map(len, pair)) > length // FEW
+    """Whether the parts of one text with each of the other may be many; a token has a byte or more.
+
+    Each text keeps half of the length at least, if it is cut at all.
+    """
+    half = max(1, length // 2)
+    first, second = (ceil(len(text.encode(errors="surrogatepass")) / half) for text in pair)
+    return first * second > MOST_PARTS
 
 
 def encode(
@@ -29,10 +33,7 @@ def encode(
 
     Special tokens are put around the pair if asked for, and are part of the length.
     """
-    try:
-        first, second = tokenizer.encode_batch_fast(list(pair), add_special_tokens=False)
-    except BaseException as error:  # a panic in Rust is no Exception
-        raise TokenizationFailed(f"tokenizer error {error}") from error
+    first, second = tokenizer.encode_batch_fast(list(pair), add_special_tokens=False)
     added = tokenizer.num_special_tokens_to_add(True) if special_tokens else 0
     kept = kept_of_each(len(first), len(second), max(0, length - added))
     return tokenizer.post_process(

@@ -227,19 +227,15 @@ class Tokenization:
     def _encodings(self, texts: "Sequence[_Text]", options: EncodeOptions) -> list[Encoding]:
         """An encoding of each text, cut as asked for."""
         length = self._length(options)
-        apart = {
-            place: pairs.encode(
-                self._tokenizers[None],
-                one.text,
-                length,
-                options.direction,
-                special_tokens=one.add_special_tokens,
-            )
-            for place, one in enumerate(texts)
-            if options.truncate
-            and isinstance(one.text, tuple)
-            and pairs.may_have_many_parts(one.text, length)
-        }
+        apart: dict[int, Encoding] = {}
+        for place, one in enumerate(texts):
+            text = one.text
+            if not options.truncate or isinstance(text, str):
+                continue
+            if pairs.may_have_many_parts(text, length):
+                whole, special = self._tokenizers[None], one.add_special_tokens
+                encode = partial(pairs.encode, whole, text, length, options.direction)
+                apart[place] = _guarded(partial(encode, special_tokens=special))
         rest = [one for place, one in enumerate(texts) if place not in apart]
         encoded = iter(_encode(self._tokenizer(options), rest))
         return [apart[place] if place in apart else next(encoded) for place in range(len(texts))]
