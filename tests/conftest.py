@@ -60,7 +60,7 @@ def make_service(tiny_model: Path) -> Iterator[Callable[..., tuple[Service, ASGI
     def make(**changes: Any) -> tuple[Service, ASGIApp]:
         settings = Settings(**{"model_id": str(tiny_model), **changes})
         service = build(settings, Path(settings.model_id))
-        closing.callback(lambda: asyncio.run(service.engine.close()))
+        closing.callback(lambda: asyncio.run(service.model.close()))
         return service, create_app(service, settings)
 
     with closing:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from starlette.types import ASGIApp
 
+from app.api.http.info import info
 from app.api.http.service import Service
 from tests.asgi import request
 
@@ -44,7 +45,7 @@ def test_the_model_is_named_with_what_computes_it(make_service: MakeService) -> 
     text = request(app, "GET", "/metrics").text
     [line] = [line for line in text.splitlines() if line.startswith("te_model_info{")]
     assert line.startswith('te_model_info{model="my \\"model\\"",')
-    assert f'fingerprint="{service.info["fingerprint"]}"' in line
+    assert f'fingerprint="{info(service.model)["fingerprint"]}"' in line
     assert 'provider="cpu",dtype="float32"' in line
     assert line.endswith("} 1")
 
@@ -53,7 +54,7 @@ def test_permits_and_bytes_are_shown_while_they_are_held(make_service: MakeServi
     service, app = make_service(max_concurrent_requests=9, max_concurrent_bytes=3_000_000)
     assert series(app, "te_permits_limit") == 9
     assert series(app, "te_body_bytes_limit") == 3_000_000
-    with service.engine.admission.permits.taken(4), service.bodies.holding() as share:
+    with service.model.engine.admission.permits.taken(4), service.bodies.holding() as share:
         share.take(1000)
         assert series(app, "te_permits_taken") == 4
         assert series(app, "te_body_bytes_held") == 1000

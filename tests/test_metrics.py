@@ -2,11 +2,11 @@ from app.telemetry.metrics import Metrics, labels
 
 
 def test_nothing_is_shown_before_its_first_value() -> None:
-    assert Metrics(512).render() == ""
+    assert Metrics().render() == ""
 
 
 def test_counters_keep_tei_names_and_labels() -> None:
-    metrics = Metrics(512)
+    metrics = Metrics()
     metrics.count("te_request_count", 'method="batch"')
     metrics.count("te_request_count", 'method="single"')
     metrics.count("te_request_count", 'method="batch"', 4)
@@ -18,14 +18,14 @@ def test_counters_keep_tei_names_and_labels() -> None:
 
 
 def test_a_gauge_shows_its_last_value() -> None:
-    metrics = Metrics(512)
+    metrics = Metrics()
     metrics.set("te_queue_size", 7)
     metrics.set("te_queue_size", 0)
     assert metrics.render() == "# TYPE te_queue_size gauge\nte_queue_size 0\n\n"
 
 
 def test_duration_buckets_are_tei_s_to_the_last_digit() -> None:
-    metrics = Metrics(512)
+    metrics = Metrics()
     metrics.observe("te_request_duration", 0.0001)
     metrics.observe("te_request_duration", 100.0)
     lines = metrics.render().splitlines()
@@ -39,7 +39,8 @@ def test_duration_buckets_are_tei_s_to_the_last_digit() -> None:
 
 
 def test_size_buckets_are_powers_of_two_up_to_the_longest_input() -> None:
-    metrics = Metrics(max_input_length=300)
+    metrics = Metrics()
+    metrics.bound_input_length(300)
     metrics.observe("te_request_input_length", 4, times=3)
     buckets = [line for line in metrics.render().splitlines() if "_bucket" in line]
     assert buckets[2] == 'te_request_input_length_bucket{le="4"} 3'  # a bound is in its bucket
@@ -49,7 +50,7 @@ def test_size_buckets_are_powers_of_two_up_to_the_longest_input() -> None:
 
 
 def test_a_reading_is_asked_for_at_each_scrape() -> None:
-    metrics = Metrics(512)
+    metrics = Metrics()
     values = iter([3, 0.25])
     metrics.read("te_permits_taken", "gauge", lambda: next(values))
     assert metrics.render() == "# TYPE te_permits_taken gauge\nte_permits_taken 3\n\n"

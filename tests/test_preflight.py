@@ -10,7 +10,7 @@ import pytest
 
 from app import application, preflight
 from app.errors import StartupError
-from app.inference.loading import output_for
+from app.inference.pooling import output_for, require_pooling
 from app.model.manifest import Manifest
 from app.model.names import Task
 from app.settings import Settings
@@ -115,7 +115,7 @@ def test_a_prompt_that_leaves_no_room_for_inputs_is_refused(
         application.build(asked("huge", "cat" * 1_000_000), tmp_path)
     for name, text in {"none": "", "fits": fits}.items():
         service = application.build(asked(name, text), tmp_path)
-        asyncio.run(service.engine.close(1))
+        asyncio.run(service.model.close(1))
 
 
 def write_prompts(folder: Path, prompts: dict[str, str]) -> None:
@@ -139,8 +139,8 @@ def test_splade_is_accepted_on_a_splade_model(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = tiny.build(tmp_path, "splade")
-    preflight.require_pooling(Settings(model_id=str(tmp_path), pooling="splade"), manifest)
+    require_pooling(Settings(model_id=str(tmp_path), pooling="splade"), manifest)
     assert output_for(manifest, "splade") == "sparse_embedding"
     reranker = replace(manifest, task="reranker", pooling=None)
-    preflight.require_pooling(Settings(model_id="m", pooling="splade"), reranker)  # as in TEI
+    require_pooling(Settings(model_id="m", pooling="splade"), reranker)  # as in TEI
     assert not caplog.messages

@@ -4,26 +4,29 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Self
 
 import orjson
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.docs import swagger
+from app.api.docs.limits import Limits
 from app.api.docs.openapi import describe
 from app.api.docs.operations import operations
 from app.api.http.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe
+from app.api.http.info import info
 from app.api.http.paths import without_spare_slashes
 from app.api.http.service import Service
 from app.api.http.transport import header, respond
 from app.api.verbs import openai, tei_tokenize, vertex
 from app.api.verbs.cohere import RerankDocuments
 from app.api.verbs.counting import failures_counted
-from app.api.verbs.model_name import ModelName
 from app.api.verbs.tei_embed import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.verbs.tei_score import Predict, Rerank
 from app.api.verbs.verb import Verb
 from app.model.names import Task
+from app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,15 @@ class RouteOptions:
     root_is_similarity: bool = False  # POST / is /similarity, for embedding models
     predict_path: str | None = None  # one more path for /vertex
     health_path: str | None = None  # one more path for /health
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of some settings."""
+        return cls(
+            root_is_similarity=settings.task == "sentence-similarity",
+            predict_path=settings.aip_predict_route,
+            health_path=settings.aip_health_route,
+        )
 
 
 @dataclass(frozen=True)
@@ -107,8 +119,9 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
-    verbs = _verbs(service)
-    task = service.engine.task
+    verbs = _verbs()
+    model = service.model
+    task = model.manifest.task
     single = _single(task, verbs)
     root = verbs["/rerank"] if task == "reranker" else single
     if options.root_is_similarity and task in {"embedding", "splade"}:
@@ -116,8 +129,8 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     # An instance is read as the first that it fits.
     instances = partial(vertex.answer, (verbs["/rerank"], single), service.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
-    health = _probe(service, service.health.check)
-    description = describe(operations(verbs), service.limits, has_key=service.api_key is not None)
+    health = _probe(service, model.health.check)
+    description = describe(operations(verbs), Limits.of(model), has_key=service.api_key is not None)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": Fixed(orjson.dumps(description))}),
@@ -125,19 +138,19 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
             service, "decode", partial(failures_counted, service.metrics, tei_tokenize.decode)
         ),
         "/health": health,
-        "/info": _fixed(orjson.dumps(service.info)),
+        "/info": _fixed(orjson.dumps(info(model))),
         "/invocations": _post(service, root),
-        "/livez": _probe(service, service.health.check_alive, while_draining=True),
+        "/livez": _probe(service, model.health.check_alive, while_draining=True),
         "/metrics": Resource(public={"GET": MetricsText(service)}),
         "/ping": health,
-        "/readyz": _probe(service, service.health.check_recent),
+        "/readyz": _probe(service, model.health.check_recent),
         "/rerank": _choosing(
             service, lambda body: verbs["/v1/rerank" if _has_documents(body) else "/rerank"]
         ),
         "/tokenize": _ask(
             service, "tokenize", partial(failures_counted, service.metrics, tei_tokenize.tokenize)
         ),
-        "/v1/models": _fixed(openai.models(service.model_name, service.created)),
+        "/v1/models": _fixed(openai.models(model)),
         "/vertex": envelope,
     }
     resources |= {path: Resource(public={"GET": page}) for path, page in swagger.pages().items()}
@@ -158,17 +171,16 @@ def _single(task: Task, verbs: Mapping[str, Verb]) -> Verb:
     return verbs[by_task.get(task, "/predict")]
 
 
-def _verbs(service: Service) -> dict[str, Verb]:
+def _verbs() -> dict[str, Verb]:
     """The verb behind each path that has one of its own."""
-    model_name = ModelName(service.model_name, *service.other_names)
-    embeddings = openai.Embeddings(model_name, service.prompt_names)
-    documents = RerankDocuments(model_name)
+    embeddings = openai.Embeddings()
+    documents = RerankDocuments()
     return {
         "/embed": Embed(),
         "/embed_all": EmbedAll(),
         "/embed_sparse": EmbedSparse(),
         "/embeddings": embeddings,
-        "/predict": Predict(service.labels, service.activation),
+        "/predict": Predict(),
         "/rerank": Rerank(),
         "/similarity": Similarity(),
         "/v1/embeddings": embeddings,

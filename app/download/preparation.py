@@ -15,10 +15,11 @@ from app.download import export_process
 from app.download.download import download, is_offline, is_possible
 from app.download.workspace import Workspace
 from app.errors import StartupError
+from app.inference.prompts import require_prompt
 from app.model import bounded
 from app.model.lookup import hub_cache, model_ids, repository
 from app.model.names import OWN_GRAPHS
-from app.preflight import default_prompt, require_writable
+from app.preflight import require_writable
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -121,7 +122,7 @@ def _require_prompt(settings: Settings, source: Path) -> None:
     except (OSError, ValueError, AttributeError):  # the export says what is wrong with it
         return
     if isinstance(prompts, dict):
-        default_prompt(prompts, name)
+        require_prompt(prompts, name)
 
 
 def _places(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, ...]:

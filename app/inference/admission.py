@@ -10,7 +10,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Self, TypeVar
 
-from app.errors import BatchTooLarge, InvalidInput, Overloaded, ServiceError, TokenizationFailed
+from app.errors import BatchTooLarge, ServiceError, TokenizationFailed
+from app.inference.permits import Permits
+from app.inference.prompts import default_prompt, find_prompt
 from app.inference.tokenizing.encoding_input import (
     EncodingInput,
     characters,
@@ -22,9 +24,11 @@ from app.inference.tokenizing.token_places import Token
 from app.inference.tokenizing.tokenization import EncodeOptions, Tokenization
 from app.inference.tokenizing.turns import Turns
 from app.model.batch import TokenizedInput
+from app.model.manifest import Manifest
 from app.model.names import Side
 from app.model.parts import Route
 from app.model.routing import Routing
+from app.settings import Settings
 
 T = TypeVar("T")
 
@@ -56,41 +60,23 @@ class AdmissionOptions:
     routing: Routing = Routing()
     default_prompt_name: str | None = None  # that an operator chose for inputs without one
 
+    @classmethod
+    def of(cls, settings: Settings, manifest: Manifest) -> Self:
+        """Those of a model that is served with some settings.
 
-class Permits:
-    """How many inputs may be in the service at a time. Nothing waits for a permit.
-
-    A request gets one for each of its inputs. One of more inputs than are free gets half of all
-    permits, if so many are free, and keeps them to its end: its inputs are computed so many at a
-    time. So no request is too large for ever, others find room beside it, and since nobody waits
-    for a permit while holding some, no two wait for each other.
-    """
-
-    def __init__(self, total: int) -> None:
-        self.total = total
-        self.free = total
-
-    def share(self, count: int) -> int:
-        """How many permits a request of `count` inputs would get now; 0 where it is refused."""
-        if count <= self.free:
-            return count
-        half = max(1, self.total // 2)
-        return half if half < count and half <= self.free else 0
-
-    @contextmanager
-    def taken(self, count: int) -> Iterator[int]:
-        """Hold the permits of a request of `count` inputs, and say how many they are.
-
-        Raises: Overloaded when too few are free.
+        Raises: StartupError naming the option of a prompt that cannot be had.
         """
-        share = self.share(count)
-        if count and not share:
-            raise Overloaded
-        self.free -= share
-        try:
-            yield share
-        finally:
-            self.free += share
+        return cls(
+            prompts=manifest.prompts,
+            default_prompt=default_prompt(settings, manifest),
+            auto_truncate=settings.auto_truncate,
+            truncation_side=manifest.truncation_side,
+            max_concurrent_requests=settings.max_concurrent_requests,
+            max_client_batch_size=settings.max_client_batch_size,
+            tokenization_timeout_seconds=settings.run_timeout_seconds,
+            routing=Routing.of(manifest),
+            default_prompt_name=settings.default_prompt_name,
+        )
 
 
 class Admission:
@@ -274,25 +260,6 @@ class Admission:
                 return await work
         except TimeoutError:
             raise TokenizationFailed(f"tokenizer error: took longer than {limit:g} s") from None
-
-
-def find_prompt(prompts: dict[str, str], name: str) -> str:
-    """The text of a named prompt.
-
-    Raises: InvalidInput in TEI's words, which say `default-prompt-name` wherever the name is from.
-    """
-    if not prompts:
-        raise InvalidInput(
-            f"Input validation error: `default-prompt-name` is set to `{name}` but no prompts were "
-            "found in the Sentence Transformers configuration"
-        )
-    if name not in prompts:
-        available = ", ".join(f'"{known}"' for known in prompts)
-        raise InvalidInput(
-            f"Input validation error: `default-prompt-name` is set to `{name}` but it was not "
-            f"found in the Sentence Transformers prompts. Available prompts: [{available}]"
-        )
-    return prompts[name]
 
 
 @contextmanager

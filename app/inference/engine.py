@@ -17,9 +17,11 @@ from app.inference.admission import Admission, InputOptions
 from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
 from app.inference.computing import Computed, Computing
+from app.inference.pooling import output_for, require_pooling
 from app.inference.progress import UNTOLD, Progress
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import fault_of
+from app.model.manifest import Manifest
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,
@@ -31,6 +33,7 @@ from app.model.names import (
 )
 from app.model.parts import Lexical, MultiVector
 from app.model.vectors import Scores, SparseVector, finish, lexical, require_finite, scores, sparse
+from app.settings import Settings
 
 T = TypeVar("T")
 
@@ -52,6 +55,22 @@ class EngineOptions:
     has_tokens: bool = True  # whether an embedder yields a vector for each token too
     lexical: Lexical | None = None  # sparse vectors beside the dense ones
     multi_vector: MultiVector | None = None  # token vectors made to be compared
+
+    @classmethod
+    def of(cls, settings: Settings, manifest: Manifest) -> Self:
+        """Those of a model that is served with some settings.
+
+        Raises: StartupError for a --pooling that the model does not have.
+        """
+        require_pooling(settings, manifest)
+        return cls(
+            task=manifest.task,
+            output=output_for(manifest, settings.pooling),
+            dimensions=manifest.dimensions,
+            has_tokens=any(TOKEN_EMBEDDINGS in graph.outputs for graph in manifest.graphs),
+            lexical=manifest.lexical,
+            multi_vector=manifest.multi_vector,
+        )
 
 
 Vectors = Computed[NDArray[np.float32]]  # (N, D)

@@ -4,18 +4,21 @@ import logging
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Self
 
 from app.errors import BackendFailed, OutOfMemory, StartupError
+from app.inference.providers import machine
 from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session, find_graph, limits_of, plans
 from app.inference.tokenizing.tokenization import Tokenization
 from app.inference.verdict import Proof, certificate_for, judge, require_quality
 from app.model.batch import BatchLimits, largest, uneven
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
-from app.model.names import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TASK_OUTPUTS, PoolingChoice
+from app.model.names import TASK_OUTPUTS
 from app.model.parts import Route
 from app.proof.probes import Probes, ProbesError, require_width
 from app.proof.replay import replay_model
+from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -32,6 +35,17 @@ class LoadOptions:
     tokenization_workers: int
     max_batch_tokens: int
     auto_truncate: bool
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of some settings, on this machine."""
+        return cls(
+            wanted=Wanted.of(settings),
+            tokenization_workers=settings.tokenization_workers
+            or min(max(machine.usable_cores() - 1, 1), 64),
+            max_batch_tokens=settings.max_batch_tokens,
+            auto_truncate=settings.auto_truncate,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,28 +126,6 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
         reason=started.reason,
         proof=started.proof,
     )
-
-
-def output_for(manifest: Manifest, pooling: PoolingChoice | None) -> str:
-    """The graph output to read embeddings from, for a pooling asked for at start."""
-    if manifest.task != "embedding":
-        if pooling not in {None, manifest.task}:
-            logger.warning("--pooling %s: a %s has none of its own", pooling, manifest.task)
-        return TASK_OUTPUTS[manifest.task]
-    if pooling is None or pooling == manifest.pooling:
-        return SENTENCE_EMBEDDING
-    output = POOLED_OUTPUTS[pooling] if pooling != "splade" else TASK_OUTPUTS[pooling]
-    if manifest.routes or all(output not in graph.outputs for graph in manifest.graphs):
-        raise StartupError(
-            f"--pooling {pooling} is not possible: the model's vectors are more than one pooling "
-            f"of its tokens (its own is {manifest.pooling})"
-        )
-    logger.warning(
-        "--pooling %s: the model's own pooling is %s; what is served is not proved",
-        pooling,
-        manifest.pooling,
-    )
-    return output
 
 
 def _routes(manifest: Manifest, options: LoadOptions) -> tuple[Route, ...]:

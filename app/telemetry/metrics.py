@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
+_LONGEST_INPUT = 1 << 19  # tokens, of those that have a bucket
 
 
 def _duration_buckets() -> tuple[float, ...]:
@@ -63,17 +64,21 @@ Series = Counter | Histogram | Reading
 
 
 class Metrics:
-    """All series of one service; `max_input_length` bounds the buckets of input lengths."""
+    """All series of one service."""
 
-    def __init__(self, max_input_length: int) -> None:
+    def __init__(self) -> None:
         self._durations = _duration_buckets()
         self._sizes = {
-            "te_request_input_length": _powers_of_two(min(max_input_length, 1 << 19)),
+            "te_request_input_length": _powers_of_two(_LONGEST_INPUT),
             "te_batch_next_size": _powers_of_two(4096),
             "te_batch_next_tokens": _powers_of_two(1 << 20),
         }
         self._types: dict[str, Kind] = {}
         self._series: dict[str, dict[str, Series]] = {}
+
+    def bound_input_length(self, tokens: int) -> None:
+        """End the buckets of input lengths with the longest; to be called before the first one."""
+        self._sizes["te_request_input_length"] = _powers_of_two(min(tokens, _LONGEST_INPUT))
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
         """Add to a counter; `label` is written as in the exposition: `labels` does that."""

@@ -129,7 +129,7 @@ def test_who_reads_slowly_holds_what_is_sent_and_not_what_was_asked(
                 length = dict(start["headers"])[b"content-length"]
                 assert held == int(length)
             else:  # what is still to be rendered, and the beginning
-                rows = service.limits.dimensions * 4 * vectors
+                rows = service.model.manifest.dimensions * 4 * vectors
                 assert rows + WHOLE_BYTES < held < 3 * rows + 2 * WHOLE_BYTES
         assert service.bodies.free == service.bodies.total
 
@@ -153,7 +153,9 @@ def test_vectors_for_which_there_is_no_room_are_not_computed(make_service: MakeS
         assert post(app, "/embed_all", {"inputs": TEXTS[:10]}).status == 200
         assert post(app, "/vertex", {"instances": [{"inputs": TEXTS[:10]}]}).status == 200
     assert service.bodies.free == free
-    assert service.engine.admission.permits.free == service.engine.admission.permits.total
+    assert (
+        service.model.engine.admission.permits.free == service.model.engine.admission.permits.total
+    )
 
 
 def test_an_answer_is_the_same_in_any_number_of_parts(

@@ -179,7 +179,7 @@ def test_overload_and_a_failing_run_are_counted(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=1)
-    with service.engine.admission.permits.taken(1):
+    with service.model.engine.admission.permits.taken(1):
         assert post(app, "/embed", {"inputs": ["a", "b"]}).status == 429
     assert "te_embed_count" not in metrics(app)
     monkeypatch.setattr("app.inference.providers.session.Session.run", lambda *_: 1 / 0)

@@ -20,7 +20,7 @@ THE_CAT = tiny.unit(tiny.reference(tiny.ids_of("the cat")))
 
 def spoil(monkeypatch: pytest.MonkeyPatch, service: Service, text: str, value: float) -> None:
     """Let the model yield `value` for one text."""
-    session = service.engine._worker._runners._idle[0].session
+    session = service.model.engine._worker._runners._idle[0].session
     real_run = type(session).run
     word = tiny.ids_of(text)[1]
 
@@ -86,7 +86,7 @@ def test_a_model_that_yields_nothing_finite_is_not_ready(
 
 def hold_runs(monkeypatch: pytest.MonkeyPatch, service: Service) -> tuple[Any, Any, list[int]]:
     """Let runs wait: an event that one has begun, one that lets them go, and their sizes."""
-    session = service.engine._worker._runners._idle[0].session
+    session = service.model.engine._worker._runners._idle[0].session
     real_run = type(session).run
     begun, go_on = threading.Event(), threading.Event()
     sizes: list[int] = []
@@ -119,7 +119,7 @@ def test_after_its_deadline_a_request_is_not_computed(
             "error": "the request's deadline has passed",
             "error_type": "Timeout",
         }
-        assert service.engine.admission.permits.free == 6
+        assert service.model.engine.admission.permits.free == 6
         go_on.set()
         assert (await first).status == 200
 
@@ -136,7 +136,7 @@ def test_at_saturation_the_queue_is_bounded_and_the_rest_refused_at_once(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch, rows: int
 ) -> None:
     service, app = make_service(max_concurrent_requests=8)
-    permits = service.engine.admission.permits
+    permits = service.model.engine.admission.permits
     begun, go_on, _ = hold_runs(monkeypatch, service)
     content = json.dumps({"inputs": ["the cat"] * rows}).encode()
 

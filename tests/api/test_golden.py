@@ -131,7 +131,7 @@ class Applications:
 
     def close(self) -> None:
         for service, _ in self._made.values():
-            asyncio.run(service.engine.close())
+            asyncio.run(service.model.close())
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +144,7 @@ def applications(folders: dict[str, Path]) -> Iterator[Applications]:
 @pytest.mark.parametrize("exchange", EXCHANGES, ids=lambda one: f"{one.row} [{one.kind}]")
 def test_exchange(applications: Applications, exchange: Exchange) -> None:
     service, app = applications.get(exchange.kind, exchange.settings)
-    with service.engine.admission.permits.taken(exchange.taken):
+    with service.model.engine.admission.permits.taken(exchange.taken):
         reply = exchange.send(app)
     assert reply.status == exchange.status, reply.text
     if exchange.json is not None:

@@ -544,7 +544,7 @@ def test_instances_that_need_more_permits_than_are_free_run_not_at_all(
     make_service: Callable[..., tuple[Service, ASGIApp]],
 ) -> None:
     service, app = make_service(max_concurrent_requests=6)
-    with service.engine.admission.permits.taken(4):
+    with service.model.engine.admission.permits.taken(4):
         reply = post(app, "/vertex", {"instances": [{"inputs": ["a", "b"]}] * 2})
     assert refused(reply, 429, "Overloaded", "Model is overloaded")
     assert reply.headers["retry-after"] == "1"

@@ -215,7 +215,10 @@ def test_a_client_that_leaves_within_its_answer_frees_what_it_held(
 
         await app(make_scope("POST", "/embed_all", JSON), receive, send)
         assert service.bodies.free == service.bodies.total
-        assert service.engine.admission.permits.free == service.engine.admission.permits.total
+        assert (
+            service.model.engine.admission.permits.free
+            == service.model.engine.admission.permits.total
+        )
 
     asyncio.run(scenario())
     assert sent[0]["status"] == 200

@@ -23,7 +23,7 @@ async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 200, b"early", None, [])
 
 
-app = wrap(refuse, Lifecycle(), Metrics(512), Browsers())
+app = wrap(refuse, Lifecycle(), Metrics(), Browsers())
 
 
 def test_an_early_answer_over_http2_reads_the_rest() -> None:
@@ -80,7 +80,7 @@ def test_a_request_with_two_lengths_is_400() -> None:
 
 def test_a_body_read_after_the_answer_is_no_request_in_flight() -> None:
     lifecycle = Lifecycle()
-    refusing = wrap(refuse, lifecycle, Metrics(512), Browsers())
+    refusing = wrap(refuse, lifecycle, Metrics(), Browsers())
 
     async def scenario() -> int:
         scope = make_scope("POST", "/embed", {"content-length": "4"})
@@ -102,7 +102,7 @@ def test_requests_in_flight_are_counted_until_they_end() -> None:
             raise ZeroDivisionError
         await refuse(scope, receive, send)
 
-    counted = wrap(look, lifecycle, Metrics(512), Browsers())
+    counted = wrap(look, lifecycle, Metrics(), Browsers())
     request(counted, "GET", "/")
     with pytest.raises(ZeroDivisionError):
         request(counted, "GET", "/fail")
@@ -119,7 +119,7 @@ def test_a_lifespan_passes_through() -> None:
     async def nothing(*_: Any) -> Any:
         return {}
 
-    wrapped = wrap(note, Lifecycle(), Metrics(512), Browsers())
+    wrapped = wrap(note, Lifecycle(), Metrics(), Browsers())
     asyncio.run(wrapped({"type": "lifespan"}, nothing, nothing))  # type: ignore[arg-type]
     assert scopes == ["lifespan"]
 

@@ -1,8 +1,10 @@
 """Vectors as JSON: every number is the float32 that the model gave, in whatever form it is sent."""
 
+import asyncio
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from app.api.verbs import verb as verbs
-from app.api.verbs.model_name import ModelName
 from app.api.verbs.openai import Embeddings
 from app.api.verbs.tei_embed import Embed, EmbedAll
 from app.inference.computing import Computed, Timings
+from app.inference.served_model import ServedModel
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
 
 TIMINGS = Timings(0.0, 0.0, 0.0)
 GROUP = 8  # numbers that are written together: of few rows, or of less than one
@@ -26,6 +30,14 @@ def small_groups() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verbs, "GROUP_NUMBERS", GROUP)
         yield
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> Iterator[ServedModel]:
+    """A model without a service around it."""
+    opened = ServedModel.open(tiny_model, Settings(model_id="tiny"), Metrics())
+    yield opened
+    asyncio.run(opened.close())
 
 
 def bits(rows: Any) -> list[list[int]]:
@@ -49,14 +61,17 @@ def asked(verb: Any, **more: Any) -> Any:
     return verb.build(defaults | more)
 
 
-@given(vectors())
-def test_floats_and_base64_are_the_same_vectors(rows: NDArray[np.float32]) -> None:
-    verb = Embeddings(ModelName("model"), {})
+@given(rows=vectors())
+def test_floats_and_base64_are_the_same_vectors(
+    model: ServedModel, rows: NDArray[np.float32]
+) -> None:
+    verb = Embeddings()
     computed = Computed(rows, (2,) * len(rows), TIMINGS)
     answers = {}
     for encoding in ("float", "base64"):
         request = asked(verb, input=(["a"] * len(rows), True), encoding_format=encoding)
-        answers[encoding] = json.loads(b"".join(verb.render(request, computed)))
+        answers[encoding] = json.loads(b"".join(verb.render(model, request, computed)))
+        assert answers[encoding]["model"] == "tiny"
     floats, encoded = (answer["data"] for answer in answers.values())
     assert bits(one["embedding"] for one in floats) == bits(rows)
     decoded = [np.frombuffer(b64decode(one["embedding"]), "<f4") for one in encoded]
@@ -66,18 +81,20 @@ def test_floats_and_base64_are_the_same_vectors(rows: NDArray[np.float32]) -> No
         assert answer["usage"] == {"prompt_tokens": 2 * len(rows), "total_tokens": 2 * len(rows)}
 
 
-@given(vectors())
-def test_groups_of_rows_make_one_array(rows: NDArray[np.float32]) -> None:
+@given(rows=vectors())
+def test_groups_of_rows_make_one_array(model: ServedModel, rows: NDArray[np.float32]) -> None:
     verb = Embed()
     request = asked(verb, inputs=(["a"] * len(rows), True))
-    content = b"".join(verb.render(request, Computed(rows, (2,) * len(rows), TIMINGS)))
+    content = b"".join(verb.render(model, request, Computed(rows, (2,) * len(rows), TIMINGS)))
     assert bits(json.loads(content)) == bits(rows)
 
 
-@given(st.lists(vectors(), min_size=1, max_size=3))
-def test_token_vectors_make_one_array_an_input(inputs: list[NDArray[np.float32]]) -> None:
+@given(inputs=st.lists(vectors(), min_size=1, max_size=3))
+def test_token_vectors_make_one_array_an_input(
+    model: ServedModel, inputs: list[NDArray[np.float32]]
+) -> None:
     verb = EmbedAll()
     request = asked(verb, inputs=(["a"] * len(inputs), True))
-    content = b"".join(verb.render(request, Computed(inputs, (2,) * len(inputs), TIMINGS)))
+    content = b"".join(verb.render(model, request, Computed(inputs, (2,) * len(inputs), TIMINGS)))
     found = json.loads(content)
     assert [bits(rows) for rows in found] == [bits(rows) for rows in inputs]

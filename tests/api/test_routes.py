@@ -138,7 +138,7 @@ def test_the_order_of_checks(make_service: MakeService) -> None:
     too_many = {"inputs": ["", *["a"] * 5], "dimensions": 0}
     no_permits = {"inputs": ["", *["a"] * 4], "dimensions": 0}
     no_dimensions = {"inputs": ["", "a"], "dimensions": 0}
-    with service.engine.admission.permits.taken(3):
+    with service.model.engine.admission.permits.taken(3):
         assert post(app, "/embed", too_many).json["error"].startswith("batch size 6")
         assert post(app, "/embed", no_permits).json["error"] == "Model is overloaded"
     assert "positive" in post(app, "/embed", no_dimensions).json["error"]
@@ -269,7 +269,7 @@ def test_info_has_tei_s_keys_in_tei_s_order(make_service: MakeService) -> None:
         "max_client_batch_size", "auto_truncate", "tokenization_workers", "version", "sha",
         "docker_label",
     ]  # fmt: skip
-    assert reply.json["model_id"] == service.model_name
+    assert reply.json["model_id"] == service.model.name
     assert reply.json["model_dtype"] == "float32"
     assert reply.json["model_type"] == {"embedding": {"pooling": "mean"}}
     assert reply.json["max_input_length"] == tiny.MAX_LENGTH
@@ -288,7 +288,7 @@ def test_health_follows_the_last_run_and_recovers(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service()
-    session = service.engine._worker._runners._idle[0].session
+    session = service.model.engine._worker._runners._idle[0].session
 
     def fail(*_: object) -> None:
         raise BackendFailed("Backend error: gone")
@@ -595,7 +595,7 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=8, threads=1)
-    session = service.engine._worker._runners._idle[0].session
+    session = service.model.engine._worker._runners._idle[0].session
     real_run = type(session).run
     rows: list[int] = []
 
@@ -619,13 +619,13 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
         second = asyncio.create_task(send_request(app, dict(scope), [body], gone))
         while "te_queue_size 3" not in service.metrics.render():  # noqa: ASYNC110  # set by a thread
             await asyncio.sleep(0)
-        assert service.engine.admission.permits.free == 3
+        assert service.model.engine.admission.permits.free == 3
         gone.set()
         assert (await second).status == 0
-        assert service.engine.admission.permits.free == 6
+        assert service.model.engine.admission.permits.free == 6
         go_on.set()
         assert (await first).status == 200
-        assert service.engine.admission.permits.free == 8
+        assert service.model.engine.admission.permits.free == 8
 
     asyncio.run(scenario())
     assert rows == [2]
@@ -684,7 +684,7 @@ def test_a_fault_of_ours_is_500_and_tells_nothing(
     asyncio.run(scenario())
     assert replies[0]["status"] == 500
     assert replies[1]["body"] == b'{"error":"internal error","error_type":"Backend"}'
-    assert service.engine.admission.permits.free == 512
+    assert service.model.engine.admission.permits.free == 512
 
 
 @pytest.mark.parametrize(

@@ -171,4 +171,4 @@ def test_a_model_that_reads_nothing_but_pairs_is_probed_by_one(
 ) -> None:
     service, app = chatting
     assert post(app, "/predict", {"inputs": "the cat"}).status == 422
-    asyncio.run(service.engine.probe())
+    asyncio.run(service.model.engine.probe())

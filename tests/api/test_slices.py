@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from app.inference.admission import Permits
+from app.inference.permits import Permits
 from tests import tiny
 from tests.api.conftest import MakeKind
 from tests.asgi import JSON, Reply, make_scope, post, request, send_request
@@ -82,7 +82,7 @@ class Held:
     """Runs of the model that wait to be let go, one at a time."""
 
     def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        session = service.engine._worker._runners._idle[0].session
+        session = service.model.engine._worker._runners._idle[0].session
         real_run = type(session).run
         self.sizes: list[int] = []  # of the runs that began
         self._begun, self._go_on = threading.Semaphore(0), threading.Semaphore(0)
@@ -128,7 +128,7 @@ def test_a_large_request_leaves_room_for_others_and_two_of_them_run_side_by_side
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=4, max_client_batch_size=10, threads=1)
-    permits, held = service.engine.admission.permits, Held(service, monkeypatch)
+    permits, held = service.model.engine.admission.permits, Held(service, monkeypatch)
 
     async def scenario() -> None:
         first = asyncio.create_task(ask(app, 7))
@@ -154,7 +154,7 @@ def test_of_a_client_that_goes_away_no_later_slice_is_computed(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=4, max_client_batch_size=10, threads=1)
-    permits, held = service.engine.admission.permits, Held(service, monkeypatch)
+    permits, held = service.model.engine.admission.permits, Held(service, monkeypatch)
 
     async def scenario() -> None:
         gone = asyncio.Event()
@@ -181,7 +181,7 @@ def test_after_a_deadline_no_later_slice_is_computed(
     async def scenario() -> None:
         late = await ask(app, 5, milliseconds=50)
         assert (late.status, late.json["error_type"]) == (504, "Timeout")
-        assert service.engine.admission.permits.free == 2
+        assert service.model.engine.admission.permits.free == 2
         held.go_on(MANY)
         assert (await ask(app, 1)).status == 200
 
@@ -205,14 +205,14 @@ def test_nothing_is_computed_of_a_large_request_that_cannot_succeed(
     held.go_on(MANY)
     assert post(app, "/embed", {"inputs": ["a"] * 9 + [last], **more}).status == status
     assert held.sizes == []
-    assert service.engine.admission.permits.free == 2
+    assert service.model.engine.admission.permits.free == 2
 
 
 def test_an_input_at_fault_is_named_by_its_place_in_the_request(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=2)
-    session = service.engine._worker._runners._idle[0].session
+    session = service.model.engine._worker._runners._idle[0].session
     real_run = type(session).run
 
     def run(one: Any, batch: Any, outputs: Any) -> Any:
@@ -239,7 +239,7 @@ def test_openai_s_route_takes_as_many_inputs_as_openai_does(
     for place, text in ((0, "cat"), (1, "a"), (2047, "dog")):
         expected = tiny.unit(tiny.reference(tiny.ids_of(text)))
         np.testing.assert_allclose(found[place]["embedding"], expected, atol=1e-6)
-    assert service.engine.admission.permits.free == 512
+    assert service.model.engine.admission.permits.free == 512
     refused = post(app, path, {"input": ["a"] * 2049})
     assert (refused.status, refused.json["message"]) == (
         422,
@@ -266,7 +266,7 @@ def test_an_instance_without_an_input_needs_a_permit_too(
     service, app = make_service(model_id=str(folders[kind]))
     body = {"instances": [instance]}
     assert post(app, "/vertex", body).status in {400, 424}
-    with service.engine.admission.permits.taken(service.engine.admission.permits.total):
+    with service.model.engine.admission.permits.taken(service.model.engine.admission.permits.total):
         assert post(app, "/vertex", body).status == 429
 
 

@@ -80,7 +80,7 @@ def test_what_is_not_finite_is_424_for_its_request_alone(
     path: str,
 ) -> None:
     service, app = make_service(model_id=str(folders["whole"]))
-    session = service.engine._worker._runners._idle[0].session
+    session = service.model.engine._worker._runners._idle[0].session
     real_run = type(session).run
     word = tiny.ids_of("dog")[1]
 

@@ -13,7 +13,9 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
+from starlette.types import ASGIApp
 
+from app.api.http.info import info
 from app.api.http.service import Service
 from app.errors import StartupError
 from app.inference.admission import InputOptions
@@ -31,6 +33,7 @@ from export.folder import card, check
 from export.folder.fingerprint import lossy
 from export.precision import int8
 from tests import tiny
+from tests.asgi import post
 
 PADDING = Padding(0, 0, "right")
 TEXTS = ["the rain", "a guitar on the old stage in paris", "market", "water is at rest"]
@@ -87,29 +90,29 @@ def test_the_folder_s_readme_says_what_it_costs(both: Path) -> None:
 
 
 def embed(service: Service, texts: list[str]) -> NDArray[np.float32]:
-    return asyncio.run(service.engine.embed(texts, InputOptions())).value
+    return asyncio.run(service.model.engine.embed(texts, InputOptions())).value
 
 
 def test_it_is_served_under_its_own_name_and_fingerprint(
     both: Path,
-    make_service: Callable[..., tuple[Service, object]],
+    make_service: Callable[..., tuple[Service, ASGIApp]],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    service, _ = make_service(model_id=str(both), dtype="int8", threads=1)
+    service, app = make_service(model_id=str(both), dtype="int8", threads=1)
     fingerprint = Manifest.read(both).graphs[-1].fingerprint
-    assert (service.info["model_dtype"], service.info["fingerprint"]) == ("int8", fingerprint)
-    assert dict(service.headers) == {
-        b"x-model-fingerprint": str(fingerprint).encode(),
-        b"x-compute-dtype": b"int8",
-    }
-    proof: Any = service.info["proof"]
+    told = info(service.model)
+    assert (told["model_dtype"], told["fingerprint"]) == ("int8", fingerprint)
+    headers = post(app, "/embed", {"inputs": "a"}).headers
+    assert headers["x-model-fingerprint"] == fingerprint
+    assert headers["x-compute-dtype"] == "int8"
+    proof: Any = told["proof"]
     certificate = proof["certificate"]
     assert certificate["compute_dtype"] == "int8"
     [line] = [text for text in caplog.messages if text.startswith("int8 costs this model: ")]
     assert f"worst cosine {certificate['worst_cosine']:.5f}" in line
 
     exact, _ = make_service(model_id=str(both), threads=1, provider="cpu")
-    assert exact.info["model_dtype"] == "float32"
+    assert info(exact.model)["model_dtype"] == "float32"
     cosines = np.einsum("nd,nd->n", embed(service, TEXTS), embed(exact, TEXTS))
     assert 0.95 < cosines.min() < 0.99999
 

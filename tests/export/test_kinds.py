@@ -59,7 +59,7 @@ def ask(folder: Path, path: str, body: Any) -> Any:
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
     service = build(settings, folder)
     reply = post(create_app(service, settings), path, body)
-    asyncio.run(service.engine.close())
+    asyncio.run(service.model.close())
     assert reply.status == 200, reply.text
     return reply.json
 

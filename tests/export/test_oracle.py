@@ -13,6 +13,7 @@ import pytest
 from numpy.typing import NDArray
 from sentence_transformers import SentenceTransformer
 
+from app.api.http.info import info
 from app.application import build, create_app
 from app.model.manifest import Manifest
 from app.settings import Settings
@@ -53,16 +54,16 @@ def embed(folder: Path, body: dict[str, Any], **settings: Any) -> NDArray[np.flo
     try:
         reply = post(app, "/embed", {"inputs": list(TEXTS), **body})
     finally:
-        asyncio.run(service.engine.close())
+        asyncio.run(service.model.close())
     assert reply.status == 200, reply.text
     return np.array(reply.json, np.float32)
 
 
-def info(folder: Path, **settings: Any) -> Any:
+def told(folder: Path, **settings: Any) -> Any:
     options = Settings(model_id=str(folder), provider="cpu", dtype="float32", **settings)
     service = build(options, folder)
-    asyncio.run(service.engine.close())
-    return service.info
+    asyncio.run(service.model.close())
+    return info(service.model)
 
 
 def library(folder: Path) -> Any:
@@ -127,9 +128,9 @@ def test_the_default_prompt_is_told(served: Path) -> None:
     card = (served / "README.md").read_text()
     assert "| before each text, unless a prompt is named | `find music about: ` |" in card
     assert "| proved against | sentence-transformers, loading the checkpoint |" in card
-    assert info(served)["default_prompt_name"] == "query"
-    assert info(served, default_prompt_name="document")["default_prompt_name"] == "document"
-    assert info(served, default_prompt="")["default_prompt_name"] is None
+    assert told(served)["default_prompt_name"] == "query"
+    assert told(served, default_prompt_name="document")["default_prompt_name"] == "document"
+    assert told(served, default_prompt="")["default_prompt_name"] is None
 
 
 def test_the_default_prompt_goes_before_each_text(rich: Path, served: Path) -> None:

@@ -19,6 +19,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app import prove
+from app.api.http.info import info
 from app.application import build, create_app
 from app.errors import StartupError
 from app.inference.providers.plan import Wanted
@@ -75,7 +76,7 @@ def served(folder: Path, **options: Any) -> Iterator[Ask]:
     try:
         yield ask
     finally:
-        asyncio.run(service.engine.close())
+        asyncio.run(service.model.close())
 
 
 def library_s(checkpoint: Path, call: str, **options: Any) -> NDArray[np.float32]:
@@ -223,7 +224,7 @@ def test_requests_for_either_side_may_come_at_the_same_time(models: Models) -> N
         )
 
     answers = asyncio.run(ask_all())
-    asyncio.run(service.engine.close())
+    asyncio.run(service.model.close())
     for side, reply in zip(asked, answers, strict=True):
         np.testing.assert_allclose(reply.json, sides[side], rtol=0, atol=1e-5)
 
@@ -253,12 +254,12 @@ def test_info_says_how_to_choose(models: Models) -> None:
     _, folder = models("sparse-static")
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
     service = build(settings, folder)
-    asyncio.run(service.engine.close())
-    assert service.info["routes"] == {
+    asyncio.run(service.model.close())
+    assert info(service.model)["routes"] == {
         "query": {"prompt_names": ("query",), "max_input_length": 48},
         "document": {"prompt_names": ("document",), "max_input_length": 48},
     }
-    assert service.info["default_route"] == "document"
+    assert info(service.model)["default_route"] == "document"
     assert "prompt names `query`" in (folder / "README.md").read_text()
 
 

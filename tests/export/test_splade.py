@@ -52,7 +52,7 @@ def served(folder: Path, width: int) -> NDArray[np.float32]:
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
     service = build(settings, folder)
     reply = post(create_app(service, settings), "/embed_sparse", {"inputs": TEXTS})
-    asyncio.run(service.engine.close())
+    asyncio.run(service.model.close())
     assert reply.status == 200, reply.text
     vectors = np.zeros((len(TEXTS), width), np.float32)
     for vector, entries in zip(vectors, reply.json, strict=True):

@@ -7,7 +7,6 @@ from typing import Any
 from app.api.body import reader, streaming
 from app.api.shapes.fields import Shape
 from app.api.verbs.cohere import RerankDocuments
-from app.api.verbs.model_name import ModelName
 from app.api.verbs.openai import Embeddings
 from app.api.verbs.tei_embed import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.verbs.tei_score import Predict, Rerank
@@ -15,17 +14,16 @@ from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
 from app.api.verbs.verb import Verb
 from app.api.verbs.vertex import VERTEX
 from app.errors import InvalidInput, MalformedBody, MistypedBody, UnreadableRequest
-from tests import tiny
 
 VERBS: Sequence[Verb] = (
     Embed(),
     EmbedAll(),
     EmbedSparse(),
     Similarity(),
-    Embeddings(ModelName("tiny"), dict(tiny.PROMPTS)),
-    Predict(tiny.LABELS["classifier"], "softmax"),
+    Embeddings(),
+    Predict(),
     Rerank(),
-    RerankDocuments(ModelName("tiny")),
+    RerankDocuments(),
 )
 SHAPES: Sequence[Shape] = (*(verb.shape for verb in VERBS), TOKENIZE, DECODE, VERTEX)
 

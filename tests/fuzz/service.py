@@ -42,14 +42,14 @@ class Applications:
 
     def __exit__(self, *_: object) -> None:
         for service, _app in self._made.values():
-            self._runner.run(service.engine.close())
+            self._runner.run(service.model.close())
         self._runner.close()
 
     def check(self, content: bytes) -> None:
         """Fail unless every route answers a body as it may, and gives back what it took."""
         for kind, paths in ROUTES.items():
             service, app = self._made[kind]
-            permits, bodies = service.engine.admission.permits, service.bodies
+            permits, bodies = service.model.engine.admission.permits, service.bodies
             for path in paths:
                 scope = make_scope("POST", path, JSON)
                 reply = self._runner.run(send_request(app, scope, [content] if content else []))

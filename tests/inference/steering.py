@@ -142,7 +142,7 @@ def make_bench(
     **few: Any,
 ) -> Bench:
     """A started worker over a steered session; where shapes are few, it has them to learn."""
-    session, metrics, options = session or SteeredSession(), Metrics(512), options or RunOptions()
+    session, metrics, options = session or SteeredSession(), Metrics(), options or RunOptions()
     limits = BatchLimits(max_tokens, **few)
     worker = BatchWorker([session], PADDING, limits, metrics, options)
     worker.start(WarmUp(limits.shapes(), "out", PADDING, [session] * options.threads))

@@ -72,7 +72,7 @@ def test_devices_compute_side_by_side_what_waits_in_one_queue(
     everyone = threading.Barrier(2)
     sessions = [Together(one, everyone) for one in model.sessions]
     padding, limits = model.manifest.padding, model.limits
-    worker = BatchWorker(sessions, padding, limits, Metrics(512), RunOptions())
+    worker = BatchWorker(sessions, padding, limits, Metrics(), RunOptions())
     every = [tiny.ids_of(text) for text in tiny.PROBE_TEXTS] * 50
     outcomes = [
         submit_inputs(worker, loop, [TokenizedInput(ids)], SENTENCE_EMBEDDING) for ids in every
@@ -92,7 +92,7 @@ def test_the_service_has_a_run_thread_for_each_device(
 ) -> None:
     plan = Plan("cpu", "asked for", devices=(0, 1))
     monkeypatch.setattr(loading, "plans", lambda *_: [plan])
-    engine = make_service()[0].engine
+    engine = make_service()[0].model.engine
     assert len({runner.session for runner in engine._worker._runners._idle}) == 2
     computed = asyncio.run(engine.embed(["the cat"] * 8, InputOptions(), normalize=False))
     expected = tiny.reference(tiny.ids_of("the cat"))
@@ -101,7 +101,7 @@ def test_the_service_has_a_run_thread_for_each_device(
 
 def two_devices(options: RunOptions) -> tuple[BatchWorker, list[SteeredSession]]:
     sessions = [SteeredSession(), SteeredSession()]
-    worker = BatchWorker(sessions, PADDING, BatchLimits(100), Metrics(512), options)
+    worker = BatchWorker(sessions, PADDING, BatchLimits(100), Metrics(), options)
     worker.start()
     return worker, sessions
 

@@ -31,7 +31,7 @@ def test_a_short_request_is_tokenized_at_once_while_it_is_the_only_one(
     others: int,
     on_the_pool: bool,
 ) -> None:
-    engine = make_service()[0].engine
+    engine = make_service()[0].model.engine
     sent: list[Sequence[EncodingInput]] = []
     encode = engine.admission._tokenization.encode
 

@@ -79,7 +79,7 @@ def together(
     options: RunOptions | None = None,
 ) -> tuple[BatchWorker, list[Outcome]]:
     """A worker, and a job of one input for each id; all of them are in its first batch."""
-    metrics = Metrics(512)
+    metrics = Metrics()
     worker = BatchWorker([session], PADDING, BatchLimits(10_000), metrics, options or RunOptions())
     outcomes = [submit(worker, loop, (3, first)) for first in firsts]
     worker.start()
@@ -149,7 +149,7 @@ def test_a_session_that_always_fails_is_not_asked_about_every_input(
 def test_a_request_fails_with_its_input_and_others_do_not(
     faulty: FaultySession, loop: asyncio.AbstractEventLoop
 ) -> None:
-    worker = BatchWorker([faulty], PADDING, BatchLimits(1000), Metrics(512), RunOptions())
+    worker = BatchWorker([faulty], PADDING, BatchLimits(1000), Metrics(), RunOptions())
     bad = submit(worker, loop, (3, 1), (3, RAISES), (3, 2), (3, 3))
     good = submit(worker, loop, (3, 4), (3, 5))
     worker.start()
@@ -161,7 +161,7 @@ def test_a_request_fails_with_its_input_and_others_do_not(
 def test_a_malformed_input_is_only_its_own_fault(
     faulty: FaultySession, loop: asyncio.AbstractEventLoop
 ) -> None:
-    worker = BatchWorker([faulty], PADDING, BatchLimits(1000), Metrics(512), RunOptions())
+    worker = BatchWorker([faulty], PADDING, BatchLimits(1000), Metrics(), RunOptions())
     broken, bystander = submit(worker, loop, (3, 1)), submit(worker, loop, (3, 2))
     broken.job.inputs = [TokenizedInput(np.zeros((3, 2), np.int64))]  # no row of a batch
     worker.start()
@@ -246,7 +246,7 @@ def test_everyone_is_answered_although_the_batch_did_not_fit(
     loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = FaultySession(memory=32)
-    metrics = Metrics(512)
+    metrics = Metrics()
     worker = BatchWorker([session], PADDING, BatchLimits(10_000), metrics, RunOptions())
     outcomes = [submit(worker, loop, (4, i)) for i in range(32)]
     worker.start()
@@ -275,7 +275,7 @@ def test_a_batch_that_did_not_fit_is_not_tried_again(loop: asyncio.AbstractEvent
 
 def test_one_input_that_does_not_fit_fails_alone(loop: asyncio.AbstractEventLoop) -> None:
     worker = BatchWorker(
-        [FaultySession(memory=32)], PADDING, BatchLimits(60), Metrics(512), RunOptions()
+        [FaultySession(memory=32)], PADDING, BatchLimits(60), Metrics(), RunOptions()
     )
     large, small = submit(worker, loop, (50, 1)), submit(worker, loop, (40, 2), (3, 3))
     lucky = submit(worker, loop, (30, 4))

@@ -12,7 +12,8 @@ import pytest
 
 from app.errors import OutOfMemory, StartupError
 from app.inference import loading
-from app.inference.loading import LoadedModel, LoadOptions, load, output_for
+from app.inference.loading import LoadedModel, LoadOptions, load
+from app.inference.pooling import output_for
 from app.inference.providers import machine
 from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session

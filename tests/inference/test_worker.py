@@ -342,7 +342,7 @@ def test_every_request_gets_its_own_rows_in_its_own_order(
     early: int,
 ) -> None:
     session, limits = EchoSession(), BatchLimits(max_tokens, max_rows)
-    worker = BatchWorker([session], PADDING, limits, Metrics(512), options)
+    worker = BatchWorker([session], PADDING, limits, Metrics(), options)
     ids = iter(range(1, 1000))
     rows = [[(length, next(ids)) for length in lengths] for lengths, _ in requests]
     with loop_in_thread() as loop:

@@ -94,7 +94,7 @@ def posts(model_id: str) -> dict[str, Any]:
         assert isinstance(one.endpoint, Resource)
         if (endpoint := one.endpoint.endpoint("POST")) is not None:
             found[one.path] = endpoint
-    asyncio.run(service.engine.close())
+    asyncio.run(service.model.close())
     return found
 
 

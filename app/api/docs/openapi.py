@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from app import __version__
+from app.api.docs.limits import Limits
 from app.api.docs.schemas import object_schema
-from app.api.http.service import Limits
 from app.api.shapes.fields import Shape
 from app.api.verbs.verb import TEXT, Named, Schema
 

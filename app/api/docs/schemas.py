@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from app.api.http.service import Limits
+from app.api.docs.limits import Limits
 from app.api.shapes.fields import (
     MAX_U32,
     MAX_U64,

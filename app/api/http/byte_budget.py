@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Self
 
 from starlette.types import Receive, Scope
 
@@ -16,6 +17,7 @@ from app.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
+from app.settings import Settings
 
 SMALL_BYTES = 64 * 1024  # of an answer: as much waits in a connection's buffers anyway
 
@@ -27,6 +29,15 @@ class BodyLimits:
     bytes_each: int
     bytes_together: int
     seconds: float
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Those of some settings."""
+        return cls(
+            bytes_each=settings.payload_limit,
+            bytes_together=settings.max_concurrent_bytes,
+            seconds=settings.client_timeout_seconds,
+        )
 
 
 class Bodies:

@@ -35,14 +35,14 @@ from app.errors import (
     UnreadableRequest,
 )
 from app.inference.computing import Computed
-from app.inference.engine import Engine
+from app.inference.served_model import ServedModel
 from app.inference.tokenizing.encoding_input import characters
 
 logger = logging.getLogger(__name__)
 
 
 # The parts of the answer to a body; what is wrong is raised before the first.
-Answer = Callable[[Engine, bytes, RequestSpan, Room], AsyncGenerator[bytes, None]]
+Answer = Callable[[ServedModel, bytes, RequestSpan, Room], AsyncGenerator[bytes, None]]
 
 
 class Infer:
@@ -72,18 +72,18 @@ class Infer:
                     share.reserve(max(0, memory_of(request.inputs) - len(content)))
                 asked = share.held
                 del content
-                engine = self._service.engine
+                model = self._service.model_for(request.model)
                 metrics = self._service.metrics
-                run = counted(engine, metrics, verb, request, span, share.reserve)
+                run = counted(model, metrics, verb, request, span, share.reserve)
                 size, promised = len(request.inputs), request.options.promised
-                if engine.admission.has_room(size, promised):  # else it is refused at once
+                if model.engine.admission.has_room(size, promised):  # else it is refused at once
                     run = unless_gone(receive, run)
                 computed = await run
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error, span)
         else:
-            headers = self._service.headers + _timing_headers(request, computed, span.started)
-            async with contextlib.aclosing(in_turn(verb.render(request, computed))) as parts:
+            headers = _model_headers(model) + _timing_headers(request, computed, span.started)
+            async with contextlib.aclosing(in_turn(verb.render(model, request, computed))) as parts:
                 del request, computed, run, reading  # a client may read slowly
                 first = await beginning(parts)
                 share.keep(len(first) + (0 if is_whole(first) else share.held - asked))
@@ -109,7 +109,8 @@ class Ask:
             try:
                 async with _in_time(self._service, scope):
                     content = await _content(self._service, scope, receive, share)
-                    answer = self._answer(self._service.engine, content, span, share)
+                    model = self._service.model
+                    answer = self._answer(model, content, span, share)
                     parts = await opened.enter_async_context(contextlib.aclosing(answer))
                     first = await unless_gone(receive, beginning(parts))
             except (UnreadableRequest, ServiceError, ClientGone) as error:
@@ -119,7 +120,7 @@ class Ask:
                     del content
                     share.keep(len(first))
                 with contextlib.suppress(ClientGone):
-                    await respond_in_parts(receive, send, first, parts, self._service.headers)
+                    await respond_in_parts(receive, send, first, parts, _model_headers(model))
                 span.answered()
 
 
@@ -198,6 +199,14 @@ async def _respond_error(
         span.failed(error)
         headers: RawHeaders = [(b"retry-after", b"1")] if error.status == 429 else []
         await respond(send, error.status, render(error), JSON, headers)
+
+
+def _model_headers(model: ServedModel) -> RawHeaders:
+    """Of every computed answer: which vector space, in which precision."""
+    return [
+        (b"x-model-fingerprint", model.loaded.fingerprint.encode()),
+        (b"x-compute-dtype", model.loaded.session.compute_dtype.encode()),
+    ]
 
 
 def _timing_headers(request: Request[Any], computed: Computed[Any], started: float) -> RawHeaders:

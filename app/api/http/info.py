@@ -3,34 +3,35 @@
 from dataclasses import asdict
 
 from app import __version__
-from app.inference.loading import LoadedModel
+from app.inference.served_model import ServedModel
 from app.model.manifest import Manifest
 from app.settings import Settings
 
 
-def info(settings: Settings, model: LoadedModel, tokenization_workers: int) -> dict[str, object]:
+def info(model: ServedModel) -> dict[str, object]:
     """TEI's keys in TEI's order, then ours."""
+    settings, loaded = model.settings, model.loaded
     return {
         "model_id": settings.model_id,
         "model_sha": settings.revision,
-        "model_dtype": model.session.compute_dtype,
+        "model_dtype": loaded.session.compute_dtype,
         "served_model_name": settings.model_name,
         "model_type": _model_type(settings, model.manifest),
         "max_concurrent_requests": settings.max_concurrent_requests,
-        "max_input_length": model.max_input_length,
+        "max_input_length": loaded.max_input_length,
         "max_batch_tokens": settings.max_batch_tokens,
         "max_batch_requests": settings.max_batch_requests,
         "max_client_batch_size": settings.max_client_batch_size,
         "auto_truncate": settings.auto_truncate,
-        "tokenization_workers": tokenization_workers,
+        "tokenization_workers": loaded.tokenization.turns.threads,
         "version": __version__,
         "sha": None,
         "docker_label": None,
-        "provider": model.session.provider,
-        "provider_reason": model.reason,
-        "graph": model.session.graph.file,
-        "fingerprint": model.fingerprint,
-        "proof": asdict(model.proof),
+        "provider": loaded.session.provider,
+        "provider_reason": loaded.reason,
+        "graph": loaded.session.graph.file,
+        "fingerprint": loaded.fingerprint,
+        "proof": asdict(loaded.proof),
         "vectors": _vectors(model.manifest),
         "vectors_left_out": model.manifest.left_out,
         "activation": model.manifest.scored_by if model.manifest.labels else None,

@@ -20,14 +20,15 @@ _STARTED = time.time()
 
 def declare_series(service: Service) -> None:
     """Add what is known of the process, the model, the bounds on requests, and what may fail."""
-    metrics, permits, bodies = service.metrics, service.engine.admission.permits, service.bodies
+    metrics, bodies, served = service.metrics, service.bodies, service.model
+    permits, warm_up = served.engine.admission.permits, served.engine.warm_up
     _declare_process(metrics)
     _declare_failures(metrics)
     model = labels(
-        model=service.model_name,
-        fingerprint=str(service.info["fingerprint"]),
-        provider=str(service.info["provider"]),
-        dtype=str(service.info["model_dtype"]),
+        model=served.name,
+        fingerprint=served.loaded.fingerprint,
+        provider=served.loaded.session.provider,
+        dtype=served.loaded.session.compute_dtype,
         version=__version__,
     )
     metrics.read("te_model_info", "gauge", lambda: 1, model)
@@ -35,8 +36,8 @@ def declare_series(service: Service) -> None:
     metrics.read("te_permits_limit", "gauge", lambda: permits.total)
     metrics.read("te_body_bytes_held", "gauge", lambda: bodies.total - bodies.free)
     metrics.read("te_body_bytes_limit", "gauge", lambda: bodies.total)
-    metrics.read("te_shapes_learned", "gauge", lambda: service.engine.warm_up.learned)
-    metrics.read("te_shapes_wanted", "gauge", lambda: service.engine.warm_up.wanted)
+    metrics.read("te_shapes_learned", "gauge", lambda: warm_up.learned)
+    metrics.read("te_shapes_wanted", "gauge", lambda: warm_up.wanted)
 
 
 def _declare_failures(metrics: Metrics) -> None:

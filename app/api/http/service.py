@@ -1,45 +1,28 @@
 """Service: what the application hands down to the endpoints."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from app.api.http.asked_names import AskedNames
 from app.api.http.byte_budget import Bodies
-from app.api.http.transport import RawHeaders
-from app.inference.engine import Engine
-from app.inference.health import Health
+from app.inference.served_model import ServedModel
 from app.lifecycle import Lifecycle
-from app.model.names import Activation
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracer
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """What the model and the configuration bound in a request."""
-
-    inputs: int
-    dimensions: int  # width of the model's vectors
-    prompts: Sequence[str]  # their names
-    body_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
 class Service:
-    """What the endpoints need."""
+    """The model that is served, and what all requests to it share."""
 
-    engine: Engine
+    model: ServedModel
     metrics: Metrics
     lifecycle: Lifecycle
-    health: Health
-    model_name: str
-    other_names: Sequence[str]  # that requests may call it by
-    labels: Sequence[str]  # of a classifier or reranker
-    activation: Activation  # which makes scores of its logits
-    prompt_names: Sequence[str]  # that choose a prompt, or a way through the model
-    info: Mapping[str, object]  # the answer of GET `/info`
-    created: int  # when the model was exported, in seconds since 1970
     bodies: Bodies
-    limits: Limits
     api_key: str | None
-    headers: RawHeaders  # of every computed answer: which vector space, in which precision
     tracer: Tracer | None
+    asked_names: AskedNames = field(default_factory=AskedNames)
+
+    def model_for(self, name: str | None) -> ServedModel:
+        """The model that a request asks for: the only one, whatever name it is asked for by."""
+        self.asked_names.heed(name, self.model)
+        return self.model

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.api.shapes.fields import ArrayOf, Field, Misfit, Shape, anything, string, unsigned
-from app.api.verbs.model_name import ModelName
 from app.api.verbs.verb import (
     COUNT,
     NUMBER,
@@ -25,7 +24,8 @@ from app.api.verbs.verb import (
     render_error,
 )
 from app.errors import EmptyInput
-from app.inference.engine import Engine, Predictions
+from app.inference.engine import Predictions
+from app.inference.served_model import ServedModel
 from app.model.vectors import ranking
 
 
@@ -67,7 +67,6 @@ class RankOptions:
 
     top_n: int | None
     return_documents: bool
-    model: str | None  # that was asked for
 
 
 class RerankDocuments:
@@ -81,22 +80,20 @@ class RerankDocuments:
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)
 
-    def __init__(self, model_name: ModelName) -> None:
-        self._model_name = model_name
-
     def build(self, values: dict[str, Any]) -> Request[RankOptions]:
         pairs = [(values["query"], text) for text in values["documents"]]
-        extra = RankOptions(values["top_n"], values["return_documents"] is True, values["model"])
-        return Request(pairs, True, input_options(values), extra)
+        extra = RankOptions(values["top_n"], values["return_documents"] is True)
+        return Request(pairs, True, input_options(values), extra, values["model"])
 
-    async def run(self, engine: Engine, request: Request[RankOptions]) -> Predictions:
-        self._model_name.look_at(request.extra.model)
+    async def run(self, model: ServedModel, request: Request[RankOptions]) -> Predictions:
         if not request.inputs:
             raise EmptyInput("`documents` cannot be empty")
-        engine.require_reranker()
-        return await engine.predict(request.inputs, request.options, "sigmoid")
+        model.engine.require_reranker()
+        return await model.engine.predict(request.inputs, request.options, "sigmoid")
 
-    def render(self, request: Request[RankOptions], computed: Predictions) -> Iterable[bytes]:
+    def render(
+        self, model: ServedModel, request: Request[RankOptions], computed: Predictions
+    ) -> Iterable[bytes]:
         printed = computed.value.printed[:, 0]
         results: list[dict[str, Any]] = []
         for index in ranking(computed.value.logits[:, 0])[: request.extra.top_n]:
@@ -106,7 +103,7 @@ class RerankDocuments:
         tokens = sum(computed.token_counts)
         yield numpy_json(
             {
-                "model": self._model_name.served,
+                "model": model.name,
                 "results": results,
                 "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
             }

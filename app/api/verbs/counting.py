@@ -11,13 +11,13 @@ from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Reserve, Room, Verb
 from app.errors import ServiceError
 from app.inference.computing import Computed
-from app.inference.engine import Engine
 from app.inference.progress import Progress
+from app.inference.served_model import ServedModel
 from app.telemetry.metrics import Metrics
 
 
 async def counted(
-    engine: Engine,
+    model: ServedModel,
     metrics: Metrics,
     verb: Verb,
     request: Request[Any],
@@ -38,7 +38,7 @@ async def counted(
         measured=reserve,
     )
     with failure_counted(metrics):
-        computed = await verb.run(engine.telling(progress), request)
+        computed = await verb.run(model.telling(progress), request)
     metrics.count("te_request_success", method)
     seconds = span.seconds()
     _record(metrics, verb.counted_as, computed, seconds)
@@ -48,15 +48,15 @@ async def counted(
 
 async def failures_counted(
     metrics: Metrics,
-    answer: Callable[[Engine, bytes, Room], AsyncGenerator[bytes, None]],
-    engine: Engine,
+    answer: Callable[[ServedModel, bytes, Room], AsyncGenerator[bytes, None]],
+    model: ServedModel,
     content: bytes,
     _: RequestSpan,
     room: Room,
 ) -> AsyncGenerator[bytes, None]:
     """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
     with failure_counted(metrics):
-        async with contextlib.aclosing(answer(engine, content, room)) as parts:
+        async with contextlib.aclosing(answer(model, content, room)) as parts:
             async for part in parts:
                 yield part
 

@@ -6,8 +6,9 @@ fields; the list of models.
 """
 
 from base64 import b64encode
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import count
 from typing import Any, Literal
 
@@ -17,7 +18,6 @@ from numpy.typing import NDArray
 
 from app.api.shapes.fields import Field, Shape, Variant, anything, boolean, string, unsigned
 from app.api.shapes.inputs import embed_input
-from app.api.verbs.model_name import ModelName
 from app.api.verbs.verb import (
     COUNT,
     NUMBER,
@@ -34,7 +34,8 @@ from app.api.verbs.verb import (
     record,
 )
 from app.errors import ServiceError
-from app.inference.engine import Engine, Vectors
+from app.inference.engine import Vectors
+from app.inference.served_model import ServedModel
 
 MOST_INPUTS = 2048  # of one request, as OpenAI's reference has it; TEI keeps to its own limit
 
@@ -72,7 +73,7 @@ class Output:
     encoding: Literal["float", "base64"]
     dimensions: int | None
     normalize: bool
-    model: str | None  # that was asked for
+    input_type: Any  # a prompt that it may be the name of
 
 
 class Embeddings:
@@ -90,33 +91,31 @@ class Embeddings:
     )
     counted_as: Counted = "embed"
 
-    def __init__(self, model_name: ModelName, prompt_names: Collection[str]) -> None:
-        self._model_name = model_name
-        self._prompt_names = prompt_names
-
     def build(self, values: dict[str, Any]) -> Request[Output]:
         inputs, is_batch = values["input"]
-        if values["prompt_name"] is None and values["input_type"] in list(self._prompt_names):
-            values["prompt_name"] = values["input_type"]
         output = Output(
             values["encoding_format"],
             values["dimensions"],
             values["normalize"] is not False,
-            values["model"],
+            values["input_type"],
         )
         options = replace(input_options(values), promised=self.shape.promised)
-        return Request(inputs, is_batch, options, output)
+        return Request(inputs, is_batch, options, output, values["model"])
 
-    async def run(self, engine: Engine, request: Request[Output]) -> Vectors:
-        self._model_name.look_at(request.extra.model)
-        return await engine.embed(
+    async def run(self, model: ServedModel, request: Request[Output]) -> Vectors:
+        options, input_type = request.options, request.extra.input_type
+        if options.prompt_name is None and input_type in list(model.prompt_names):
+            options = replace(options, prompt_name=input_type)
+        return await model.engine.embed(
             request.inputs,
-            request.options,
+            options,
             normalize=request.extra.normalize,
             dimensions=request.extra.dimensions,
         )
 
-    def render(self, request: Request[Output], computed: Vectors) -> Iterator[bytes]:
+    def render(
+        self, model: ServedModel, request: Request[Output], computed: Vectors
+    ) -> Iterator[bytes]:
         encode = _base64 if request.extra.encoding == "base64" else _identity
         places = count()
         yield b'{"object":"list","data":'
@@ -126,7 +125,7 @@ class Embeddings:
         )
         tokens = sum(computed.token_counts)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
-        yield b"," + orjson.dumps({"model": self._model_name.served, "usage": usage})[1:]
+        yield b"," + orjson.dumps({"model": model.name, "usage": usage})[1:]
 
     def render_error(self, error: ServiceError) -> bytes:
         """TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""
@@ -135,10 +134,11 @@ class Embeddings:
         return orjson.dumps({**flat, "error": {**nested, "code": error.status}})
 
 
-def models(model_name: str, created: int) -> bytes:
-    """The answer of GET `/v1/models`; `created` is in seconds since 1970."""
-    model = {"id": model_name, "object": "model", "created": created, "owned_by": "local"}
-    return orjson.dumps({"object": "list", "data": [model]})
+def models(model: ServedModel) -> bytes:
+    """The answer of GET `/v1/models`; `created` is when it was exported, in seconds since 1970."""
+    created = int(datetime.fromisoformat(model.manifest.created).timestamp())
+    listed = {"id": model.name, "object": "model", "created": created, "owned_by": "local"}
+    return orjson.dumps({"object": "list", "data": [listed]})
 
 
 def _record(embedding: Any, index: int) -> dict[str, Any]:

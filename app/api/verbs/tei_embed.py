@@ -32,7 +32,8 @@ from app.api.verbs.verb import (
 from app.errors import EmptyInput
 from app.inference.admission import InputOptions
 from app.inference.computing import Computed
-from app.inference.engine import Engine, SparseVectors, TokenVectors, Vectors
+from app.inference.engine import SparseVectors, TokenVectors, Vectors
+from app.inference.served_model import ServedModel
 from app.model.vectors import SparseVector, cosines
 
 EMBED = Shape(
@@ -89,10 +90,12 @@ class Embed:
         extra = {name: values[name] for name in ("normalize", "dimensions")}
         return Request(inputs, is_batch, input_options(values), extra)
 
-    async def run(self, engine: Engine, request: Request[dict[str, Any]]) -> Vectors:
-        return await engine.embed(request.inputs, request.options, **request.extra)
+    async def run(self, model: ServedModel, request: Request[dict[str, Any]]) -> Vectors:
+        return await model.engine.embed(request.inputs, request.options, **request.extra)
 
-    def render(self, request: Request[dict[str, Any]], computed: Vectors) -> Iterable[bytes]:
+    def render(
+        self, _: ServedModel, request: Request[dict[str, Any]], computed: Vectors
+    ) -> Iterable[bytes]:
         del request
         return joined(map(numpy_json, groups(computed.value)))
 
@@ -110,10 +113,12 @@ class EmbedAll:
         inputs, is_batch = values["inputs"]
         return Request(inputs, is_batch, input_options(values), None)
 
-    async def run(self, engine: Engine, request: Request[None]) -> TokenVectors:
-        return await engine.embed_all(request.inputs, request.options)
+    async def run(self, model: ServedModel, request: Request[None]) -> TokenVectors:
+        return await model.engine.embed_all(request.inputs, request.options)
 
-    def render(self, request: Request[None], computed: TokenVectors) -> Iterable[bytes]:
+    def render(
+        self, _: ServedModel, request: Request[None], computed: TokenVectors
+    ) -> Iterable[bytes]:
         del request
         return nested(map(numpy_json, groups(rows)) for rows in computed.value)
 
@@ -131,10 +136,12 @@ class EmbedSparse:
         inputs, is_batch = values["inputs"]
         return Request(inputs, is_batch, input_options(values), None)
 
-    async def run(self, engine: Engine, request: Request[None]) -> SparseVectors:
-        return await engine.embed_sparse(request.inputs, request.options)
+    async def run(self, model: ServedModel, request: Request[None]) -> SparseVectors:
+        return await model.engine.embed_sparse(request.inputs, request.options)
 
-    def render(self, request: Request[None], computed: SparseVectors) -> Iterable[bytes]:
+    def render(
+        self, _: ServedModel, request: Request[None], computed: SparseVectors
+    ) -> Iterable[bytes]:
         del request
         return nested(map(_entries, computed.value))
 
@@ -153,13 +160,15 @@ class Similarity:
         options = InputOptions() if parameters is None else input_options(parameters)
         return Request([inputs["source_sentence"], *inputs["sentences"]], True, options, None)
 
-    async def run(self, engine: Engine, request: Request[None]) -> Computed[NDArray[np.float32]]:
+    async def run(
+        self, model: ServedModel, request: Request[None]
+    ) -> Computed[NDArray[np.float32]]:
         if len(request.inputs) == 1:
             raise EmptyInput("`inputs.sentences` cannot be empty")
-        computed = await engine.embed(request.inputs, request.options, normalize=False)
+        computed = await model.engine.embed(request.inputs, request.options, normalize=False)
         return Computed(cosines(computed.value), computed.token_counts, computed.timings)
 
-    def render(self, request: Request[None], computed: Vectors) -> Iterable[bytes]:
+    def render(self, _: ServedModel, request: Request[None], computed: Vectors) -> Iterable[bytes]:
         del request
         yield numpy_json(computed.value)
 

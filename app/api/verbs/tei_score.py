@@ -26,8 +26,8 @@ from app.api.verbs.verb import (
     render_error,
 )
 from app.errors import EmptyInput
-from app.inference.engine import Engine, Predictions
-from app.model.names import Activation
+from app.inference.engine import Predictions
+from app.inference.served_model import ServedModel
 from app.model.vectors import Scores, ranking
 
 PREDICT = Shape(
@@ -70,32 +70,28 @@ class Predict:
     counted_as: Counted = "predict"
     render_error = staticmethod(render_error)
 
-    def __init__(self, labels: Sequence[str], activation: Activation) -> None:
-        self._labels = labels
-        self._activation = activation
-
     def build(self, values: dict[str, Any]) -> Request[bool]:
         inputs, is_batch = values["inputs"]
         return Request(inputs, is_batch, input_options(values), values["raw_scores"])
 
-    async def run(self, engine: Engine, request: Request[bool]) -> Predictions:
-        activation = "none" if request.extra else self._activation
-        return await engine.predict(request.inputs, request.options, activation)
-
-    def render(self, request: Request[bool], computed: Predictions) -> Iterable[bytes]:
-        if not request.is_batch:
-            return [numpy_json(self._labelled(computed.value, 0))]
-        rows, at_once = len(request.inputs), max(1, SCORES_AT_ONCE // len(self._labels))
-        return joined(
-            numpy_json([self._labelled(computed.value, row) for row in group])
-            for group in (range(rows)[start : start + at_once] for start in range(0, rows, at_once))
+    async def run(self, model: ServedModel, request: Request[bool]) -> Predictions:
+        return await model.engine.predict(
+            request.inputs,
+            request.options,
+            "none" if request.extra else model.manifest.scored_by,
         )
 
-    def _labelled(self, scores: Scores, row: int) -> list[dict[str, Any]]:
-        printed = scores.printed[row]
-        return [
-            {"score": printed[i], "label": self._labels[i]} for i in ranking(scores.logits[row])
-        ]
+    def render(
+        self, model: ServedModel, request: Request[bool], computed: Predictions
+    ) -> Iterable[bytes]:
+        labels = model.manifest.labels
+        if not request.is_batch:
+            return [numpy_json(_labelled(labels, computed.value, 0))]
+        rows, at_once = len(request.inputs), max(1, SCORES_AT_ONCE // len(labels))
+        return joined(
+            numpy_json([_labelled(labels, computed.value, row) for row in group])
+            for group in (range(rows)[start : start + at_once] for start in range(0, rows, at_once))
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,17 +116,25 @@ class Rerank:
         extra = RankOptions(values["raw_scores"], values["return_text"])
         return Request(pairs, True, input_options(values), extra)
 
-    async def run(self, engine: Engine, request: Request[RankOptions]) -> Predictions:
+    async def run(self, model: ServedModel, request: Request[RankOptions]) -> Predictions:
         if not request.inputs:
             raise EmptyInput("`texts` cannot be empty")
-        engine.require_reranker()
-        activation: Activation = "none" if request.extra.raw_scores else "sigmoid"
-        return await engine.predict(request.inputs, request.options, activation)
+        model.engine.require_reranker()
+        return await model.engine.predict(
+            request.inputs, request.options, "none" if request.extra.raw_scores else "sigmoid"
+        )
 
-    def render(self, request: Request[RankOptions], computed: Predictions) -> Iterable[bytes]:
+    def render(
+        self, _: ServedModel, request: Request[RankOptions], computed: Predictions
+    ) -> Iterable[bytes]:
         printed = computed.value.printed[:, 0]
         ranks: list[dict[str, Any]] = []
         for index in ranking(computed.value.logits[:, 0]):
             text = {"text": request.inputs[index][1]} if request.extra.return_text else {}
             ranks.append({"index": index, **text, "score": printed[index]})
         yield numpy_json(ranks)
+
+
+def _labelled(labels: Sequence[str], scores: Scores, row: int) -> list[dict[str, Any]]:
+    printed = scores.printed[row]
+    return [{"score": printed[i], "label": labels[i]} for i in ranking(scores.logits[row])]

@@ -15,7 +15,7 @@ from app.api.shapes.fields import Field, Shape, boolean
 from app.api.shapes.inputs import decode_ids, memory_of, tokenize_input
 from app.api.verbs.verb import COUNT, PROMPT_NAME, TEXT, Named, Room, list_of, record
 from app.errors import EmptyInput
-from app.inference.engine import Engine
+from app.inference.served_model import ServedModel
 from app.inference.tokenizing.token_places import Token
 
 TOKENIZE = Shape(
@@ -43,7 +43,7 @@ TOKENS_AT_ONCE = 1_000  # that are objects at a time
 ANSWER_BYTES = 80  # for each character that is a token, and about as many for each id
 
 
-async def tokenize(engine: Engine, content: bytes, room: Room) -> AsyncGenerator[bytes, None]:
+async def tokenize(model: ServedModel, content: bytes, room: Room) -> AsyncGenerator[bytes, None]:
     """Answer POST `/tokenize`: for each text, its tokens with their UTF-8 byte offsets.
 
     Raises, before the first part: ServiceError.
@@ -52,7 +52,7 @@ async def tokenize(engine: Engine, content: bytes, room: Room) -> AsyncGenerator
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
     room.reserve(memory_of(values["inputs"]) + ANSWER_BYTES * max(map(len, values["inputs"])))
-    rendered = engine.admission.tokenize(
+    rendered = model.engine.admission.tokenize(
         values["inputs"],
         _tokens,
         add_special_tokens=values["add_special_tokens"],
@@ -62,14 +62,14 @@ async def tokenize(engine: Engine, content: bytes, room: Room) -> AsyncGenerator
         yield part
 
 
-async def decode(engine: Engine, content: bytes, room: Room) -> AsyncGenerator[bytes, None]:
+async def decode(model: ServedModel, content: bytes, room: Room) -> AsyncGenerator[bytes, None]:
     """Answer POST `/decode`: for each list of ids, its text.
 
     Raises, before the first part: ServiceError.
     """
     values = await reader.in_turns(content, DECODE, dict)
     room.reserve(memory_of(values["ids"]) + ANSWER_BYTES * max(map(len, values["ids"]), default=0))
-    rendered = engine.admission.decode(
+    rendered = model.engine.admission.decode(
         values["ids"], orjson.dumps, skip_special_tokens=values["skip_special_tokens"]
     )
     async for part in _array(rendered):

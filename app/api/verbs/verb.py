@@ -12,7 +12,7 @@ from app.api.shapes.fields import Field, Shape, Variant, boolean, string
 from app.errors import ServiceError
 from app.inference.admission import InputOptions
 from app.inference.computing import Computed
-from app.inference.engine import Engine
+from app.inference.served_model import ServedModel
 from app.inference.tokenizing.encoding_input import EncodingInput
 
 T = TypeVar("T")
@@ -35,6 +35,7 @@ class Request(Generic[T]):
     is_batch: bool
     options: InputOptions
     extra: T
+    model: str | None = None  # that is asked for, by name
 
 
 class Named(dict[str, Any]):
@@ -69,10 +70,12 @@ class Verb(Protocol):
     def build(self, values: dict[str, Any]) -> Request[Any]:
         """The request that a body's typed fields make."""
 
-    async def run(self, engine: Engine, request: Request[Any]) -> Computed[Any]:
-        """Let the engine compute; raises ServiceError."""
+    async def run(self, model: ServedModel, request: Request[Any], /) -> Computed[Any]:
+        """Let the model compute; raises ServiceError."""
 
-    def render(self, request: Request[Any], computed: Computed[Any]) -> Iterable[bytes]:
+    def render(
+        self, model: ServedModel, request: Request[Any], computed: Computed[Any], /
+    ) -> Iterable[bytes]:
         """The JSON answer, in parts that take a moment each."""
 
     def render_error(self, error: ServiceError) -> bytes:

@@ -17,7 +17,7 @@ from app.api.verbs.counting import counted, failure_counted
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Room, Verb
 from app.errors import InvalidInput
-from app.inference.engine import Engine
+from app.inference.served_model import ServedModel
 from app.telemetry.metrics import Metrics
 
 VERTEX = Shape("VertexRequest", Field("instances", ArrayOf(anything)))
@@ -31,7 +31,7 @@ _Planned = tuple[Verb, Request[Any]]  # what an instance asks for
 async def answer(
     verbs: Sequence[Verb],
     metrics: Metrics,
-    engine: Engine,
+    model: ServedModel,
     content: bytes,
     span: RequestSpan,
     room: Room,
@@ -50,8 +50,8 @@ async def answer(
         held.callback(let_go_beside, planned)
         with failure_counted(metrics):
             room.demand(taken)
-            granted = held.enter_context(engine.admission.permits.taken(size))
-        within = engine.within(granted)
+            granted = held.enter_context(model.engine.admission.permits.taken(size))
+        within = model.within(granted)
         for group in _groups(planned, granted):
             rendered = await asyncio.gather(
                 *(_run(within, metrics, one, span, room) for one in group),
@@ -103,12 +103,12 @@ def _plan(verbs: Sequence[Verb], instance: Any) -> _Planned:
 
 
 async def _run(
-    engine: Engine, metrics: Metrics, planned: _Planned, span: RequestSpan, room: Room
+    model: ServedModel, metrics: Metrics, planned: _Planned, span: RequestSpan, room: Room
 ) -> bytes:
     """The rendered answer to an instance; as text its numbers take RENDERED times as much."""
     verb, request = planned
     child = span.child(verb.name)
     computed = await counted(
-        engine, metrics, verb, request, child, lambda size: room.demand(RENDERED * size)
+        model, metrics, verb, request, child, lambda size: room.demand(RENDERED * size)
     )
-    return b"".join(verb.render(request, computed))
+    return b"".join(verb.render(model, request, computed))

@@ -4,9 +4,12 @@ import logging
 import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self
 
 from app.inference.batching.runner import EndableRuns, Finished, Run, Runner
+from app.inference.providers.plan import Plan
 from app.model.parts import Padding
+from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,11 @@ class RunOptions:
     timeout_seconds: float = 120.0  # that one run may take
     grace_seconds: float = GRACE_SECONDS
     quiet_seconds: float = QUIET_SECONDS  # in which nobody asks, before a shape is learned
+
+    @classmethod
+    def of(cls, settings: Settings, plan: Plan) -> Self:
+        """Those of a plan that is followed with some settings."""
+        return cls(plan.run_threads, plan.lone_threads, plan.one_long, settings.run_timeout_seconds)
 
 
 class Lost(Exception):

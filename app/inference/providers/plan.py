@@ -13,6 +13,7 @@ from typing import Self
 from app.errors import StartupError
 from app.model.batch import RUN_COST, BatchLimits, ladder
 from app.model.names import GPU_PROVIDERS, Dtype, DtypeChoice, Provider, ProviderChoice
+from app.settings import Settings
 
 ORT_NAMES: Mapping[str, str] = {
     "cpu": "CPUExecutionProvider",
@@ -35,6 +36,18 @@ class Wanted:
     devices: tuple[int, ...] = ()  # of several GPUs; () for the first
     gpu_memory_limit: int | None = None  # bytes of each
     cache_dir: Path | None = None  # for what takes long to make
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What some settings ask for."""
+        return cls(
+            provider=settings.provider,
+            dtype=settings.dtype,
+            threads=settings.threads,
+            devices=settings.device_id or (),
+            gpu_memory_limit=settings.gpu_memory_limit,
+            cache_dir=settings.cache_dir,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,7 @@ class Turns:
     """So many threads for slices of any size, and one for small ones."""
 
     def __init__(self, threads: int, name: str) -> None:
+        self.threads = threads
         self._waiting: list[_Slice] = []  # as they came
         self._change = threading.Condition()
         self._is_closed = False

@@ -1,6 +1,8 @@
-"""Model name: what answers call the model, and what requests may call it."""
+"""Asked names: what requests call the model, of which a foreign name is warned of."""
 
 import logging
+
+from app.inference.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
 
@@ -8,22 +10,20 @@ MOST_REMEMBERED = 100  # names that were warned of
 _LONGEST_SHOWN = 100  # characters of one: it is a client's text
 
 
-class ModelName:
-    """The name that answers give, and the others that the model is known by.
+class AskedNames:
+    """The foreign names that were asked for so far.
 
     A request may ask for any model, and gets the only one there is; a name that is not this one's
     is warned of, in TEI 1.9.3's words. TEI does so at each request; here once for each name, since
     one client with another name would fill the log. It lives on one event loop.
     """
 
-    def __init__(self, served: str, *others: str) -> None:
-        self.served = served
-        self._known = {"", served, *others}
+    def __init__(self) -> None:
         self._warned: set[str] = set()
 
-    def look_at(self, asked: str | None) -> None:
+    def heed(self, asked: str | None, model: ServedModel) -> None:
         """Warn of a model that is asked for and is not here, unless it was warned of before."""
-        if asked is None or asked in self._known:
+        if not asked or asked == model.name or asked in model.other_names:
             return
         shown = asked if len(asked) <= _LONGEST_SHOWN else f"{asked[:_LONGEST_SHOWN]}…"
         if shown in self._warned:
@@ -35,5 +35,5 @@ class ModelName:
             "The provided `model=%s` has not been found, the `model` parameter should be provided "
             "either empty or with `model=%s` instead.",
             shown,
-            self.served,
+            model.name,
         )

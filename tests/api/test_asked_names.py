@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
+from app.api.http.asked_names import MOST_REMEMBERED
 from app.api.http.service import Service
-from app.api.verbs.model_name import MOST_REMEMBERED, ModelName
 from app.model.parts import Source
 from tests import tiny
 from tests.api.conftest import MakeKind
@@ -82,13 +82,15 @@ def test_a_refused_request_is_warned_of_too(app: ASGIApp, caplog: pytest.LogCapt
     assert len(warnings(caplog)) == 1
 
 
-def test_what_is_shown_and_remembered_has_its_bounds(caplog: pytest.LogCaptureFixture) -> None:
-    name = ModelName("ours")
-    name.look_at("é" * 2_000_000)
-    name.look_at("é" * 3_000_000)
+def test_what_is_shown_and_remembered_has_its_bounds(
+    make_service: MakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    service, _ = make_service(served_model_name="ours")
+    warnings(caplog)
+    assert service.model_for("é" * 2_000_000) is service.model_for("é" * 3_000_000)
     assert warnings(caplog) == [warned("é" * 100 + "…", "ours")]
     for number in range(MOST_REMEMBERED):
-        name.look_at(str(number))
+        service.model_for(str(number))
     assert len(warnings(caplog)) == MOST_REMEMBERED
-    name.look_at("é" * 2_000_000)
+    service.model_for("é" * 2_000_000)
     assert len(warnings(caplog)) == 1  # forgotten, after so many others

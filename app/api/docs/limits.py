@@ -1,0 +1,27 @@
+"""Limits: what the model and the configuration bound in a request, as the description says it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from app.inference.served_model import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The bounds on requests to one model."""
+
+    inputs: int
+    dimensions: int  # width of the model's vectors
+    prompts: Sequence[str]  # their names
+    body_bytes: int
+
+    @classmethod
+    def of(cls, model: ServedModel) -> Self:
+        """Those of a model with the settings that it is served with."""
+        return cls(
+            inputs=model.settings.max_client_batch_size,
+            dimensions=model.manifest.dimensions,
+            prompts=model.prompt_names,
+            body_bytes=model.settings.payload_limit,
+        )

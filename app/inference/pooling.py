@@ -1,0 +1,51 @@
+"""Pooling: what --pooling may ask of a model that was exported with a pooling of its own."""
+
+import logging
+from pathlib import Path
+
+from app.errors import StartupError
+from app.model.manifest import FILE_NAME, Manifest
+from app.model.names import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TASK_OUTPUTS, PoolingChoice
+from app.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def require_pooling(settings: Settings, manifest: Manifest) -> None:
+    """Refuse what only an export can do: to make a SPLADE model, or anything else of one.
+
+    Raises: StartupError with the command that does it.
+    """
+    asked = settings.pooling
+    if asked is None or manifest.task not in {"embedding", "splade"}:
+        return
+    if (asked == "splade") != (manifest.task == "splade"):
+        is_exported = (Path(settings.model_id) / FILE_NAME).is_file()
+        command = settings.export_command(manifest.source.id if is_exported else None)
+        was = manifest.pooling or manifest.task
+        raise StartupError(
+            f"--pooling {asked.replace('_', '-')}: the model was exported with {was} pooling; "
+            f"leave the option out, or run: {command}"
+        )
+
+
+def output_for(manifest: Manifest, pooling: PoolingChoice | None) -> str:
+    """The graph output to read embeddings from, for a pooling asked for at start."""
+    if manifest.task != "embedding":
+        if pooling not in {None, manifest.task}:
+            logger.warning("--pooling %s: a %s has none of its own", pooling, manifest.task)
+        return TASK_OUTPUTS[manifest.task]
+    if pooling is None or pooling == manifest.pooling:
+        return SENTENCE_EMBEDDING
+    output = POOLED_OUTPUTS[pooling] if pooling != "splade" else TASK_OUTPUTS[pooling]
+    if manifest.routes or all(output not in graph.outputs for graph in manifest.graphs):
+        raise StartupError(
+            f"--pooling {pooling} is not possible: the model's vectors are more than one pooling "
+            f"of its tokens (its own is {manifest.pooling})"
+        )
+    logger.warning(
+        "--pooling %s: the model's own pooling is %s; what is served is not proved",
+        pooling,
+        manifest.pooling,
+    )
+    return output

@@ -1,0 +1,96 @@
+"""Prompts: the texts that go before inputs, by the names that requests and operators choose."""
+
+from app.errors import InvalidInput, StartupError
+from app.inference.tokenizing.tokenization import Tokenization
+from app.model.manifest import Manifest
+from app.model.routing import Routing
+from app.settings import Settings
+
+
+def find_prompt(prompts: dict[str, str], name: str) -> str:
+    """The text of a named prompt.
+
+    Raises: InvalidInput in TEI's words, which say `default-prompt-name` wherever the name is from.
+    """
+    if not prompts:
+        raise InvalidInput(
+            f"Input validation error: `default-prompt-name` is set to `{name}` but no prompts were "
+            "found in the Sentence Transformers configuration"
+        )
+    if name not in prompts:
+        available = ", ".join(f'"{known}"' for known in prompts)
+        raise InvalidInput(
+            f"Input validation error: `default-prompt-name` is set to `{name}` but it was not "
+            f"found in the Sentence Transformers prompts. Available prompts: [{available}]"
+        )
+    return prompts[name]
+
+
+def require_prompt(prompts: dict[str, str], name: str) -> str:
+    """The text of the prompt that --default-prompt-name asks for.
+
+    Raises: StartupError in TEI's words, with the names that there are.
+    """
+    try:
+        return find_prompt(prompts, name)
+    except InvalidInput as error:
+        raise StartupError(str(error)) from None
+
+
+def prompt_names(manifest: Manifest) -> tuple[str, ...]:
+    """What a request may ask for: the model's prompts, and the names that choose a route."""
+    return tuple(dict.fromkeys((*manifest.prompts, *Routing.of(manifest).names)))
+
+
+def default_prompt(settings: Settings, manifest: Manifest) -> str | None:
+    """What goes before an input for which no prompt is named: an option's, or the checkpoint's.
+
+    Raises: StartupError naming the option of a prompt that there is not, in TEI's words, or that
+    the kind of model does not take.
+    """
+    _require_texts(settings, manifest)
+    if settings.default_prompt is not None:
+        return settings.default_prompt or None
+    if settings.default_prompt_name is None:
+        return manifest.default_prompt
+    routing = Routing.of(manifest)
+    if routing.knows(settings.default_prompt_name):
+        return routing.prompt(settings.default_prompt_name)
+    return require_prompt(manifest.prompts, settings.default_prompt_name)
+
+
+def require_room(settings: Settings, prompt: str | None, tokenization: Tokenization) -> None:
+    """Refuse a prompt that leaves no token of any input, so that all would have one vector.
+
+    Raises: StartupError naming the option.
+    """
+    option = "--default-prompt" if settings.default_prompt else "--default-prompt-name"
+    if not prompt or not (settings.default_prompt or settings.default_prompt_name):
+        return
+    try:
+        whole = tokenization.whole_text(prompt, None)
+        tokens = sum(1 for _ in tokenization.tokens_now(whole, add_special_tokens=True))
+    except InvalidInput as error:
+        raise StartupError(f"{option}: {error}") from None
+    longest = tokenization.max_length
+    if tokens >= longest:
+        raise StartupError(
+            f"{option}: the prompt has {tokens} tokens, and the model takes {longest}: "
+            "none are left for inputs"
+        )
+
+
+def _require_texts(settings: Settings, manifest: Manifest) -> None:
+    """Refuse a prompt before every input of a model that takes pairs, which have none.
+
+    Raises: StartupError naming the option: every request to rank would be refused.
+    """
+    for option, given in (
+        ("--default-prompt (DEFAULT_PROMPT)", settings.default_prompt),
+        ("--default-prompt-name (DEFAULT_PROMPT_NAME)", settings.default_prompt_name),
+    ):
+        if given and manifest.task == "reranker":
+            raise StartupError(
+                f"{option}: {settings.model_id} is a reranker, and the pairs that it takes have no "
+                "prompt: leave the option out"
+            )

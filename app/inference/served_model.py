@@ -1,0 +1,99 @@
+"""Served model: an exported folder that was opened and proved, and computes until it is closed.
+
+It knows nothing of HTTP: an API holds it, and so may a job without one, or a test.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Self
+
+from app.errors import StartupError
+from app.inference.admission import Admission, AdmissionOptions
+from app.inference.batching.runner_pool import RunOptions
+from app.inference.batching.warm_up import WarmUp
+from app.inference.batching.worker import BatchWorker
+from app.inference.engine import Engine, EngineOptions
+from app.inference.health import Health
+from app.inference.loading import LoadedModel, LoadOptions, load
+from app.inference.progress import Progress
+from app.inference.prompts import prompt_names, require_room
+from app.model.manifest import Manifest, ManifestError
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class ServedModel:
+    """One model and the threads that compute it; what it computes is asked of its engine."""
+
+    settings: Settings  # that it was opened with
+    loaded: LoadedModel
+    engine: Engine
+    health: Health
+
+    @classmethod
+    def open(cls, folder: Path, settings: Settings, metrics: Metrics) -> Self:
+        """Load the exported model of a folder, prove it, and start its threads.
+
+        What happens to batches is counted in `metrics`. Raises: StartupError with the cause and
+        the remedy.
+        """
+        try:
+            manifest = Manifest.read(folder)
+        except ManifestError as error:
+            raise StartupError(str(error)) from None
+        # To load takes long: what can be refused before is refused before.
+        admitted = AdmissionOptions.of(settings, manifest)
+        options = EngineOptions.of(settings, manifest)
+        loaded = load(folder, LoadOptions.of(settings))
+        require_room(settings, admitted.default_prompt, loaded.tokenization)
+        worker = _start_worker(loaded, options.output, metrics, settings)
+        engine = Engine(options, Admission(admitted, loaded.tokenization), worker)
+        return cls(settings, loaded, engine, Health(engine, settings.run_timeout_seconds))
+
+    @property
+    def name(self) -> str:
+        """What answers call it."""
+        return self.settings.model_name
+
+    @property
+    def other_names(self) -> tuple[str, ...]:
+        """What requests may call it as well."""
+        return self.settings.model_id, self.manifest.source.id
+
+    @property
+    def manifest(self) -> Manifest:
+        """What its folder says of it."""
+        return self.loaded.manifest
+
+    @property
+    def prompt_names(self) -> Sequence[str]:
+        """What chooses a prompt, or a way through the model."""
+        return prompt_names(self.manifest)
+
+    def telling(self, progress: Progress) -> Self:
+        """The same model for one request, whose progress it tells."""
+        return replace(self, engine=self.engine.telling(progress))
+
+    def within(self, granted: int) -> Self:
+        """The same model for the parts of a request that holds so many permits already."""
+        return replace(self, engine=self.engine.within(granted))
+
+    async def close(self, seconds: float | None = None) -> None:
+        """Answer what was admitted, then end the threads; return after so many seconds at most."""
+        await self.engine.close(seconds)
+
+
+def _start_worker(
+    loaded: LoadedModel, output: str, metrics: Metrics, settings: Settings
+) -> BatchWorker:
+    """A worker with its threads, over sessions that have learned what a second allows."""
+    padding = loaded.manifest.padding
+    limits = loaded.limits.capped(settings.max_batch_requests)
+    options = RunOptions.of(settings, loaded.session.plan)
+    worker = BatchWorker(loaded.sessions, padding, limits, metrics, options)
+    warm_up = WarmUp(limits.shapes(), output, padding, loaded.sessions * options.threads)
+    warm_up.at_start()
+    worker.start(warm_up)
+    return worker

@@ -1,0 +1,58 @@
+"""A model that is served computes without HTTP, until it is closed."""
+
+import asyncio
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from app.errors import BackendFailed, StartupError
+from app.inference.admission import InputOptions
+from app.inference.served_model import ServedModel
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from tests import tiny
+
+
+def test_it_computes_until_it_is_closed(tiny_model: Path) -> None:
+    metrics = Metrics()
+    model = ServedModel.open(tiny_model, Settings(model_id="tests/tiny"), metrics)
+
+    async def used() -> None:
+        computed = await model.engine.embed(["the cat"], InputOptions(), normalize=False)
+        np.testing.assert_allclose(
+            computed.value, [tiny.reference(tiny.ids_of("the cat"))], atol=1e-6
+        )
+        await model.close()
+        with pytest.raises(BackendFailed, match="the service is shutting down"):
+            await model.engine.embed(["the cat"], InputOptions())
+
+    asyncio.run(used())
+    assert (model.name, model.other_names) == ("tests/tiny", ("tests/tiny", "tests/tiny"))
+    assert "te_batch_next_size_count 1" in metrics.render()
+
+
+def test_two_models_are_open_side_by_side(tiny_model: Path, tmp_path: Path) -> None:
+    tiny.build(tmp_path, "classifier")
+    metrics = Metrics()
+    embedder = ServedModel.open(tiny_model, Settings(model_id="embedder"), metrics)
+    classifier = ServedModel.open(tmp_path, Settings(model_id="classifier"), metrics)
+
+    async def used() -> None:
+        vectors, scores = await asyncio.gather(
+            embedder.engine.embed(["the cat"], InputOptions()),
+            classifier.engine.predict(["the cat"], InputOptions(), "softmax"),
+        )
+        assert vectors.value.shape == (1, embedder.manifest.dimensions)
+        assert scores.value.printed.shape == (1, len(classifier.manifest.labels))
+        await embedder.close()
+        again = await classifier.engine.predict(["the cat"], InputOptions(), "softmax")
+        np.testing.assert_array_equal(again.value.printed, scores.value.printed)
+        await classifier.close()
+
+    asyncio.run(used())
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(StartupError, match=r"manifest\.json"):
+        ServedModel.open(tmp_path, Settings(model_id="m"), Metrics())
