@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.process import end, start
+from tools.process import end, start
 
 LOUD = {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}
 # Chromium reads commands from descriptor 3 and writes to 4.

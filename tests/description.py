@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.types import ASGIApp
 
-from tests.asgi import request
+from tools.asgi import request
 
 
 def document_of(app: ASGIApp) -> Any:

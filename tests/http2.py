@@ -16,7 +16,7 @@ from h2.events import (
 )
 from h2.settings import SettingCodes, Settings
 
-from tests.process import Server
+from tools.process import Server
 
 HEAD = {
     b"method": b"POST",

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.process import end, free_port, start
+from tools.process import end, free_port, start
 
 HAPROXY = """
 defaults

@@ -10,7 +10,7 @@ import onnx
 from safetensors.numpy import save_file
 
 from app.model.lookup.hub_cache import cache_name
-from tests import tiny
+from tools import tiny
 
 COMMIT = "0123456789abcdef" * 2 + "01234567"
 OTHER_COMMIT = "f" * 40

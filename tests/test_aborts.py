@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import tiny
-from tests.process import Server
+from tools import tiny
+from tools.process import Server
 
 TEXTS = ["the cat", "dog"]
 BODY = json.dumps({"inputs": TEXTS}).encode()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import ROOT
+from tools.process import ROOT
 
 PROGRAM = """
 import ctypes, os, sys, threading

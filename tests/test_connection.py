@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.server.serving import serve
 from app.wire.connections import Connections, ServerConfig, has_unread
-from tests.process import Server, free_port
+from tools.process import Server, free_port
 
 HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from tests import tiny
-from tests.process import Server
+from tools import tiny
+from tools.process import Server
 
 CLIENTS = 6
 REQUESTS = 150  # of each client

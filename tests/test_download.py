@@ -19,10 +19,10 @@ from app.model.lookup.hub_cache import download_place
 from app.model.manifest import Manifest
 from app.settings import Settings
 from tests import hub as hubs
-from tests import tiny
 from tests.hub import COMMIT, Hub
-from tests.process import Server
 from tests.snapshot import DENSE, contents, with_dense, write_cache, write_folder
+from tools import tiny
+from tools.process import Server
 
 MODEL = "org/small"
 GRAPH = "onnx/model.onnx"

@@ -14,8 +14,8 @@ from sentence_transformers import SentenceTransformer
 from app.model.lookup import repository
 from app.model.manifest import Manifest
 from export.source.default_model import DEFAULT_MODEL_ID, installed
-from tests.process import ROOT, Server
-from tests.texts import passages
+from tools.process import ROOT, Server
+from tools.texts import passages
 
 TEXTS = [
     *passages(50, longest_words=400),

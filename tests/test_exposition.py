@@ -8,7 +8,7 @@ from pathlib import Path
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from tests.asgi import request
+from tools.asgi import request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

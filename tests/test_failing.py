@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import Server
+from tools.process import Server
 
 IMPATIENT = {"RUN_TIMEOUT_SECONDS": "0.5", "TOKENIZATION_WORKERS": "1"}  # unless a test says more
 PROBES = ("/health", "/readyz", "/livez")
@@ -21,7 +21,7 @@ def start(tiny_model: Path) -> START:
 
     def one(fault: str, *flags: str) -> Server:
         arguments = (fault, "--model-id", str(tiny_model), *flags)
-        server = Server(*arguments, environment=IMPATIENT, module="tests.faulty")
+        server = Server(*arguments, environment=IMPATIENT, module="tools.faulty")
         server.wait_ready()
         return server
 
@@ -136,7 +136,7 @@ def test_an_event_loop_that_stands_still_ends_the_process(start: START) -> None:
     output = server.output()
     assert server.process.returncode == 3
     assert "most recent call first" in output
-    assert "tests/faulty.py" in output
+    assert "tools/faulty.py" in output
     assert output.splitlines()[-1].endswith("exiting with code 3: the event loop stood still")
 
 
@@ -147,7 +147,7 @@ def test_native_code_that_lets_nobody_run_ends_the_process(start: START) -> None
         post(server, "query")
     output = server.output()
     assert server.process.returncode == 1
-    assert "tests/faulty.py" in output
+    assert "tools/faulty.py" in output
 
 
 def test_a_request_that_outlasts_the_shutdown_is_lost_and_the_exit_code_says_so(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import Server, eventually, launch
+from tools.process import Server, eventually, launch
 
 LONG = "n" * 100_000
 PATIENCE = 60.0  # seconds, where a server that waits for its reader would wait for ever
@@ -63,7 +63,7 @@ def start(tiny_model: Path, log: Log) -> Callable[..., Server]:
 
     def one(*flags: str, fault: str = "") -> Server:
         arguments = [*([fault] if fault else []), "--model-id", str(tiny_model), *flags]
-        module = "tests.faulty" if fault else "app"
+        module = "tools.faulty" if fault else "app"
         environment = {"RUN_TIMEOUT_SECONDS": "0.5"} if fault else {}
         server = Server(*arguments, environment=environment, log=log.writing, module=module)
         server.wait_ready(PATIENCE)
@@ -172,7 +172,7 @@ def test_no_other_reader_holds_it_up(tiny_model: Path, kind: str, fault: str) ->
             termios.tcflow(place, termios.TCOOFF)
         arguments = [*([fault] if fault else []), "--model-id", str(tiny_model)]
         environment = {"RUN_TIMEOUT_SECONDS": "0.5"} if fault else {}
-        module = "tests.faulty" if fault else "app"
+        module = "tools.faulty" if fault else "app"
         server = Server(*arguments, environment=environment, log=place, module=module)
         server.wait_ready(PATIENCE)
         assert ask(server, "/embed", {"inputs": "the cat"})[0] == 200

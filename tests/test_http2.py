@@ -12,9 +12,9 @@ import pytest
 from h2.errors import ErrorCodes
 
 from app.wire.http2.protocol import CONTROL_FRAMES, RESETS
-from tests import tiny
 from tests.http2 import Client
-from tests.process import Server
+from tools import tiny
+from tools.process import Server
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 

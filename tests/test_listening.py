@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import StartupError
 from app.server.listening import Port, taken
-from tests.process import free_port
+from tools.process import free_port
 
 
 def connects(host: str, port: int) -> bool:

@@ -8,7 +8,7 @@ import pytest
 
 from app.telemetry.outlet import Outlet
 from app.telemetry.standard_files import write
-from tests.process import eventually
+from tools.process import eventually
 
 LINE = b"x" * 999 + b"\n"
 

@@ -14,7 +14,7 @@ from app.inference.loading import output_for
 from app.model.manifest import Manifest
 from app.model.names import Task
 from app.settings import Settings
-from tests import tiny
+from tools import tiny
 
 
 def fault(**changes: Any) -> str:

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import tiny
-from tests.process import ROOT, Server, eventually, free_port, launch, start, variables, wait_open
+from tools import tiny
+from tools.process import ROOT, Server, eventually, free_port, launch, start, variables, wait_open
 
 HEAD = b"Host: x\r\nContent-Type: application/json\r\n"
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.api.http.middleware import MAX_HEADER_BYTES, MAX_HEADERS
 from tests.framing import LAST, READ, REFUSED, statuses
-from tests.process import Server
+from tools.process import Server
 
 
 @pytest.fixture(scope="module")

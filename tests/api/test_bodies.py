@@ -14,7 +14,7 @@ from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES
 from app.errors import Overloaded
 from tests.api.conftest import MakeKind
-from tests.asgi import JSON, make_scope, post
+from tools.asgi import JSON, make_scope, post
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

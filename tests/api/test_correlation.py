@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.telemetry.logs import JsonFormatter
-from tests.asgi import JSON, post, request
+from tools.asgi import JSON, post, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 TRACE = "0af7651916cd43dd8448eb211c80319c"

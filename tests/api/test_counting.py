@@ -13,7 +13,7 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from tests.api.conftest import MakeKind
-from tests.asgi import post, request
+from tools.asgi import post, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

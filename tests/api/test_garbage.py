@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 
 from app.api.body.reader import LARGE_BYTES
 from app.api.http.service import Service
-from tests.asgi import JSON, make_scope, send_request
+from tools.asgi import JSON, make_scope, send_request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

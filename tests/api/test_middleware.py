@@ -12,7 +12,7 @@ from app.api.http.service import Service
 from app.api.http.transport import respond
 from app.lifecycle import Lifecycle
 from app.telemetry.metrics import Metrics
-from tests.asgi import make_scope, request, send_request
+from tools.asgi import make_scope, request, send_request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

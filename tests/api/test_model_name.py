@@ -12,9 +12,9 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.api.verbs.model_name import MOST_REMEMBERED, ModelName
 from app.model.parts import Source
-from tests import tiny
 from tests.api.conftest import MakeKind
-from tests.asgi import post
+from tools import tiny
+from tools.asgi import post
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

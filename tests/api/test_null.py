@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from tests import tiny
 from tests.api.conftest import MakeKind
-from tests.asgi import Reply, post, request
 from tests.description import document_of, expanded
+from tools import tiny
+from tools.asgi import Reply, post, request
 
 # The routes that each kind of model answers, and bodies without any optional field.
 EMBEDDER = {"inputs": ["a", "the cat"]}

@@ -12,9 +12,9 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.errors import ServiceError
 from app.model.names import Task
-from tests import tiny
-from tests.asgi import post, request
 from tests.description import document_of, expanded
+from tools import tiny
+from tools.asgi import post, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

@@ -16,8 +16,8 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.api.verbs.verb import numpy_json
 from app.errors import BackendFailed, StartupError
-from tests import tiny
-from tests.asgi import JSON, make_scope, post, request, send_request
+from tools import tiny
+from tools.asgi import JSON, make_scope, post, request, send_request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

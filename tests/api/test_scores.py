@@ -14,9 +14,9 @@ from app.api.http.service import Service
 from app.model.manifest import CHATTING, Manifest
 from app.model.names import Activation, Task
 from app.model.pair_text import PairText
-from tests import tiny
 from tests.api.conftest import MakeKind
-from tests.asgi import post, request
+from tools import tiny
+from tools.asgi import post, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

@@ -15,10 +15,10 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.inference.admission import Permits
-from tests import tiny
 from tests.api.conftest import MakeKind
-from tests.asgi import JSON, Reply, make_scope, post, request, send_request
 from tests.description import document_of
+from tools import tiny
+from tools.asgi import JSON, Reply, make_scope, post, request, send_request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

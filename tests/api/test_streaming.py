@@ -25,8 +25,8 @@ from app.api.verbs.tei_score import PREDICT, RERANK
 from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
 from app.api.verbs.vertex import VERTEX
 from app.errors import MalformedBody, MistypedBody, UnreadableRequest
-from tests.fuzz import reading
 from tests.fuzz.test_generated import bodies
+from tools.fuzz import reading
 
 INPUT = "data did not match any variant of untagged enum Input"
 

@@ -9,7 +9,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from tests.asgi import Reply, request
+from tools.asgi import Reply, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

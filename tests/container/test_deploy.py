@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests import process
 from tests.container.podman import Container, podman
-from tests.process import ROOT, free_port
+from tools import process
+from tools.process import ROOT, free_port
 
 pytestmark = pytest.mark.container
 

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 
 from export import pipeline
 from export.cli import Request
-from tests import process
+from tools import process
 
 ROOT = Path(__file__).resolve().parents[2]
 _WORDS = (

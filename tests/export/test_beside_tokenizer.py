@@ -13,9 +13,9 @@ from export import probe_texts
 from export.errors import ExportError
 from export.from_onnx import beside_tokenizer, preparation
 from export.from_onnx.preparation import Preparation
-from tests import tiny
-from tests.models.tiny_tokenizers import FAMILIES, build
 from tests.snapshot import write_folder
+from tools import tiny
+from tools.models.tiny_tokenizers import FAMILIES, build
 
 library: Any = transformers
 TEXTS = list(probe_texts.texts(32)[:50])

@@ -6,7 +6,7 @@ from pathlib import Path
 from app.model.manifest import Manifest
 from app.model.parts import Certificate
 from export.folder import card
-from tests import tiny
+from tools import tiny
 
 MEASURED = Certificate(
     graph="model.onnx",

@@ -24,9 +24,9 @@ from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.reference import chats
 from tests.export.conftest import write_json
-from tests.models import checkpoints
-from tests.models.tiny_models import TINY_MODELS
-from tests.process import Server
+from tools.models import checkpoints
+from tools.models.tiny_models import TINY_MODELS
+from tools.process import Server
 
 LENGTH = 96  # tokens of the model with a template of its own
 OWN = (

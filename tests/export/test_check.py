@@ -18,7 +18,7 @@ from export.errors import ExportError
 from export.folder import prove
 from export.folder.check import Checked
 from export.folder.check import check as check_folder
-from tests import tiny
+from tools import tiny
 
 ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., subprocess.Popen[str]]

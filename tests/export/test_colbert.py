@@ -19,9 +19,9 @@ from export import pipeline
 from export.checkpoint import read
 from export.cli import Request
 from export.errors import ExportError
-from tests.asgi import post
 from tests.export.conftest import write_json
 from tests.export.test_kinds import ask
+from tools.asgi import post
 
 library: Any = transformers
 PYLATE = "pylate.models.Dense.Dense"

@@ -19,9 +19,9 @@ from app.proof.probes import Probes
 from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
-from tests import tiny
-from tests.asgi import post, request
 from tests.snapshot import encoder, write_folder
+from tools import tiny
+from tools.asgi import post, request
 
 WIDE = 20  # of what a Dense layer in a graph gives
 DENSE = np.random.default_rng(5).normal(size=(tiny.DIMENSIONS, WIDE)).astype(np.float32)

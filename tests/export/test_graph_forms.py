@@ -20,9 +20,9 @@ from app.proof.probes import Probes
 from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
-from tests import tiny
-from tests.asgi import post, request
 from tests.snapshot import encoder, write_folder
+from tools import tiny
+from tools.asgi import post, request
 
 WEIGHTS = np.random.default_rng(8).normal(size=(16, 16)).astype(np.float32)
 TEXTS = ["the cat sat on the mat", "a"]

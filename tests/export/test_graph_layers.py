@@ -18,9 +18,9 @@ from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.weights import safetensors_file
-from tests import tiny
-from tests.asgi import post
 from tests.snapshot import BIAS, DENSE, with_dense, write_folder
+from tools import tiny
+from tools.asgi import post
 
 SHAPES: dict[str, tuple[int | None, ...]] = {
     "linear.weight": DENSE.shape,

@@ -30,7 +30,7 @@ from export.errors import ExportError
 from export.folder import card, check
 from export.folder.fingerprint import lossy
 from export.precision import int8
-from tests import tiny
+from tools import tiny
 
 PADDING = Padding(0, 0, "right")
 TEXTS = ["the rain", "a guitar on the old stage in paris", "market", "water is at rest"]

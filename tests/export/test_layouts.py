@@ -18,7 +18,7 @@ from app.model.manifest import Manifest
 from tests import hub as hubs
 from tests.export.layouts import LAYOUTS
 from tests.hub import COMMIT, Hub
-from tests.process import Server
+from tools.process import Server
 
 pytestmark = pytest.mark.slow
 

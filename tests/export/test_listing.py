@@ -5,8 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from export.folder import listing
-from tests import tiny
 from tests.inference.test_loading import certify
+from tools import tiny
 
 Start = Callable[..., subprocess.Popen[str]]
 

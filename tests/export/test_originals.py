@@ -21,8 +21,8 @@ from export.errors import ExportError
 from export.from_torch import originals
 from export.reference import original
 from tests.export.conftest import write_json
-from tests.models import checkpoints
-from tests.models.tiny_models import TINY_MODELS
+from tools.models import checkpoints
+from tools.models.tiny_models import TINY_MODELS
 
 # The exporter uses what torch means to replace.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

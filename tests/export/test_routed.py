@@ -31,10 +31,10 @@ from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from tests import hub
-from tests.asgi import Reply, make_scope, post, send_request
 from tests.export.conftest import write_json
-from tests.models.tiny_routers import ROUTERS
-from tests.tiny import seal
+from tools.asgi import Reply, make_scope, post, send_request
+from tools.models.tiny_routers import ROUTERS
+from tools.tiny import seal
 
 TEXTS = [
     "ok",

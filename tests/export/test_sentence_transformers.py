@@ -24,9 +24,9 @@ from export import pipeline
 from export.cli import Request
 from export.errors import ExportError
 from tests.export.conftest import make_tokenizer, write_json
-from tests.models import checkpoints
-from tests.models.tiny_models import TINY_MODELS
-from tests.process import Server
+from tools.models import checkpoints
+from tools.models.tiny_models import TINY_MODELS
+from tools.process import Server
 
 OLD = "sentence_transformers.models."
 Change = Callable[[Path], None]

@@ -13,10 +13,10 @@ from app.application import build, create_app
 from app.settings import Settings
 from export import pipeline
 from export.cli import Request
-from tests.asgi import post
 from tests.export.conftest import write_json
-from tests.models import checkpoints
-from tests.models.tiny_models import TINY_MODELS
+from tools.asgi import post
+from tools.models import checkpoints
+from tools.models.tiny_models import TINY_MODELS
 
 TEXTS = ["ok", "What is the capital of France?", "A man is playing a guitar. " * 30]
 NORMALIZE = {

@@ -22,9 +22,9 @@ from app.model.lookup import repository
 from app.model.manifest import GRAPH_FILE, Manifest
 from app.model.names import TASK_OUTPUTS, DtypeChoice
 from app.prove import prove, with_graphs
-from tests.gpu import device
-from tests.process import ROOT, Server
-from tests.texts import passages
+from tools.gpu import device
+from tools.process import ROOT, Server
+from tools.texts import passages
 
 pytestmark = pytest.mark.gpu
 TEXTS = [*passages(48, longest_words=300), "ok", "Où est la bibliothèque ?", "今天天气很好。"]

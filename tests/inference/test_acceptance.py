@@ -12,7 +12,7 @@ from app.inference.verdict import Proof, judge
 from app.model.manifest import Manifest
 from app.model.parts import Certificate
 from app.proof.bounds import Agreement
-from tests import tiny
+from tools import tiny
 
 BFLOAT16 = Plan("openvino", "bfloat16 was asked for", compute_dtype="bfloat16")
 FOUND = Agreement(0.999, 0.999, 0.3, 0.9999, largest_score_error=0.05, largest_logit=11.0)

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import BackendFailed, DeviceLost, OutOfMemory
 from app.inference.providers.ort_errors import backend_failure
-from tests.process import ROOT
+from tools.process import ROOT
 
 NODE = "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Non-zero status code returned while running "
 ARENA = (

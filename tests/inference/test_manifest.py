@@ -9,7 +9,7 @@ import pytest
 from app.model import bounded
 from app.model.manifest import FILE_NAME, Manifest, ManifestError
 from app.model.pair_text import PairText
-from tests import tiny
+from tools import tiny
 
 
 @pytest.fixture

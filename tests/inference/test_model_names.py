@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.model.lookup.model_ids import Meant, Places, UnknownName, near, understand
-from tests import tiny
+from tools import tiny
 
 MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 

@@ -8,9 +8,9 @@ from tokenizers import Tokenizer
 
 from app.inference.tokenizing import pairs
 from app.model.names import Side
-from tests.models.tiny_tokenizers import FAMILIES, build
-from tests.process import forget_most_resident, most_resident
-from tests.texts import passages
+from tools.models.tiny_tokenizers import FAMILIES, build
+from tools.process import forget_most_resident, most_resident
+from tools.texts import passages
 
 LENGTHS = (9, 32)
 SIDES: tuple[Side, ...] = ("left", "right")

@@ -17,7 +17,7 @@ from app.model.vectors import scores
 from app.proof.bounds import figure, is_proved
 from app.proof.probes import Probes, ProbesError
 from app.proof.replay import replay, replay_model
-from tests import tiny
+from tools import tiny
 
 ANY = BatchLimits(16384)
 

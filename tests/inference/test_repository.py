@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from app.model.lookup import repository
-from tests import tiny
+from tools import tiny
 
 
 @pytest.mark.parametrize(

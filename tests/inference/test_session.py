@@ -12,8 +12,8 @@ from app.inference.providers.plan import Plan
 from app.inference.providers.session import Session
 from app.model.batch import TokenizedInput, collate
 from app.model.manifest import Manifest
-from tests import tiny
-from tests.process import eventually
+from tools import tiny
+from tools.process import eventually
 
 CPU = Plan("cpu", "asked for")
 

@@ -29,8 +29,8 @@ from app.inference.providers.plan import ORT_NAMES, Here, Plan, Wanted
 from app.model.batch import BatchLimits, blank, choose
 from app.model.names import SENTENCE_EMBEDDING
 from app.settings import Settings
-from tests import process, tiny
-from tests.process import ROOT
+from tools import process, tiny
+from tools.process import ROOT
 
 HERE = Here(frozenset(ORT_NAMES.values()), 2, bfloat16=False)
 PLATFORM = "NVIDIA L4 sm_89 onnxruntime1.31.1 tensorrt10.16.1 cuda13.0"

@@ -25,8 +25,8 @@ from app.inference.tokenizing.tokenization import ENCODED_AT_ONCE, EncodeOptions
 from app.model.manifest import Manifest
 from app.model.names import POOLING_MASK, Side
 from app.model.pair_text import PairText
-from tests import tiny
-from tests.process import forget_most_resident, most_resident
+from tools import tiny
+from tools.process import forget_most_resident, most_resident
 
 LONG = "a b c d e " * 4  # 20 words; 22 tokens with the special ones, of 12 allowed
 CLS, SEP = 2, 3

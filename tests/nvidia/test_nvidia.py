@@ -10,8 +10,8 @@ import onnxruntime
 import pytest
 
 from app.inference.providers import cuda
-from tests.gpu import device
-from tests.process import ROOT
+from tools.gpu import device
+from tools.process import ROOT
 
 _FOLDER = Path(__file__).parent
 _ASK = "from app.inference.providers import cuda; cuda.LIBRARIES = {}; print(cuda.fault({}) or '')"
@@ -78,8 +78,8 @@ def test_check_and_bench_fail_where_there_is_none() -> None:
     if device.fault() is None:
         pytest.skip("there is a GPU here")
     programs = {
-        ("tests.gpu",): "error: no GPU to test on",
-        ("tests.gpu.bench", "any"): "error: no GPU to measure on",
+        ("tools.gpu",): "error: no GPU to test on",
+        ("tools.gpu.bench", "any"): "error: no GPU to measure on",
     }
     for arguments, line in programs.items():
         command = [sys.executable, "-m", *arguments]

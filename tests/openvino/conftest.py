@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.openvino import plugin
+from tools.openvino import plugin
 
 
 @pytest.fixture(scope="session")

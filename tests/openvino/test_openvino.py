@@ -18,9 +18,9 @@ from app.model.lookup import repository
 from app.model.manifest import Manifest
 from app.model.names import Task
 from export.source.default_model import DEFAULT_MODEL_ID
-from tests import tiny
-from tests.process import ROOT, Server, variables
-from tests.texts import passages
+from tools import tiny
+from tools.process import ROOT, Server, variables
+from tools.texts import passages
 
 TEXTS = [*passages(24, longest_words=150), "ok", "Où est la bibliothèque ?", "今天天气很好。"]
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.attackers import FULL, LONG, TWO_MEGABYTES
-from tests.process import Server, eventually, most_resident
+from tools.attacks.attackers import FULL, LONG, TWO_MEGABYTES
+from tools.process import Server, eventually, most_resident
 
 pytestmark = pytest.mark.slow
 

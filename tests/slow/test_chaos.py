@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import Server
+from tools.process import Server
 
 pytestmark = pytest.mark.slow
 

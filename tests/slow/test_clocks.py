@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import tiny
-from tests.process import ROOT, Server
+from tools import tiny
+from tools.process import ROOT, Server
 
 pytestmark = pytest.mark.slow
 

@@ -18,9 +18,9 @@ import pytest
 from numpy.typing import NDArray
 
 from app.model.manifest import Manifest
-from tests import process
 from tests.export.conftest import write_bert
-from tests.process import ROOT, Server
+from tools import process
+from tools.process import ROOT, Server
 
 pytestmark = pytest.mark.slow
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.probes import Probes
 from tests.export.conftest import ROOT, write_bert, write_json
-from tests.process import Server
+from tools.process import Server
 
 pytestmark = pytest.mark.slow
 

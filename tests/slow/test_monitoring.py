@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from tests import process
-from tests.process import ROOT, Server, free_port
+from tools import process
+from tools.process import ROOT, Server, free_port
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,9 @@ import pytest
 
 from export import pipeline
 from export.cli import Request
-from tests.models import real_models
-from tests.process import Server
-from tests.texts import passages
+from tools.models import real_models
+from tools.process import Server
+from tools.texts import passages
 
 pytestmark = pytest.mark.slow
 

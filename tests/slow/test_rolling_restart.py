@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import Server
 from tests.proxies import proxied
+from tools.process import Server
 
 pytestmark = pytest.mark.slow
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import Server, free_port, launch
+from tools.process import Server, free_port, launch
 
 pytestmark = pytest.mark.slow
 

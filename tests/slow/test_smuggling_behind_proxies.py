@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from tests.framing import LAST, READ, REFUSED, statuses
-from tests.process import Server
 from tests.proxies import proxied
+from tools.process import Server
 
 pytestmark = pytest.mark.slow
 

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import process, tiny
-from tests.process import ROOT, free_port
 from tests.snapshot import write_folder
+from tools import process, tiny
+from tools.process import ROOT, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -186,7 +186,7 @@ def test_a_killed_service_comes_back_and_nothing_piles_up(tmp_path: Path) -> Non
 def test_a_service_that_cannot_work_any_more_is_started_again(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    with supervised(tmp_path, "tests.faulty", "worker-dies", "--model-id", str(tiny_model)) as one:
+    with supervised(tmp_path, "tools.faulty", "worker-dies", "--model-id", str(tiny_model)) as one:
         one.await_port()
         pid = one.pid()
         assert ask(one.port, "query") == "424"

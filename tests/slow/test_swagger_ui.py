@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tests.browser import chromium
-from tests.process import Server
+from tools.process import Server
 
 EMBED = "document.querySelector('#operations-Embeddings-embed')"
 

@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.server.serving import serve
 from app.wire.connections import Connections, ServerConfig
-from tests.process import Server
+from tools.process import Server
 
 JSON = b"Host: x\r\nContent-Type: application/json\r\n"
 LAST = b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
