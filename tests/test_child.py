@@ -9,7 +9,7 @@ import pytest
 
 from app.download import export_process
 from app.errors import StartupError
-from tests.snapshot import write_folder
+from tests.support.snapshot import write_folder
 
 
 def test_what_the_child_warns_of_is_a_warning_here(

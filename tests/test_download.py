@@ -18,9 +18,9 @@ from app.errors import StartupError
 from app.model.lookup.hub_cache import download_place
 from app.model.manifest import Manifest
 from app.settings import Settings
-from tests import hub as hubs
-from tests.hub import COMMIT, Hub
-from tests.snapshot import DENSE, contents, with_dense, write_cache, write_folder
+from tests.support import hub as hubs
+from tests.support.hub import COMMIT, Hub
+from tests.support.snapshot import DENSE, contents, with_dense, write_cache, write_folder
 from tools import tiny
 from tools.process import Server
 

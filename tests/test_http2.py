@@ -12,7 +12,7 @@ import pytest
 from h2.errors import ErrorCodes
 
 from app.wire.http2.protocol import CONTROL_FRAMES, RESETS
-from tests.http2 import Client
+from tests.support.http2 import Client
 from tools import tiny
 from tools.process import Server
 

@@ -11,7 +11,7 @@ import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span as Kind
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
-from tests.collector import collecting
+from tests.support.collector import collecting
 from tools.process import ROOT, Server, free_port
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"

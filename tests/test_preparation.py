@@ -25,7 +25,7 @@ from app.errors import StartupError
 from app.model.lookup.hub_cache import candidates, digest, graph_file, graph_files, is_whole, roots
 from app.model.manifest import Manifest
 from app.settings import Settings
-from tests.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
+from tests.support.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
 from tools import tiny
 from tools.process import ROOT, Server, end, start, variables
 

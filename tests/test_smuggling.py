@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.api.http.middleware import MAX_HEADER_BYTES, MAX_HEADERS
-from tests.framing import LAST, READ, REFUSED, statuses
+from tests.support.framing import LAST, READ, REFUSED, statuses
 from tools.process import Server
 
 

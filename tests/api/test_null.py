@@ -7,7 +7,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from tests.api.conftest import MakeKind
-from tests.description import document_of, expanded
+from tests.support.description import document_of, expanded
 from tools import tiny
 from tools.asgi import Reply, post, request
 

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.errors import ServiceError
 from app.model.names import Task
-from tests.description import document_of, expanded
+from tests.support.description import document_of, expanded
 from tools import tiny
 from tools.asgi import post, request
 

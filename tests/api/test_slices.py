@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.inference.admission import Permits
 from tests.api.conftest import MakeKind
-from tests.description import document_of
+from tests.support.description import document_of
 from tools import tiny
 from tools.asgi import JSON, Reply, make_scope, post, request, send_request
 

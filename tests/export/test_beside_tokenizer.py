@@ -13,7 +13,7 @@ from export import probe_texts
 from export.errors import ExportError
 from export.from_onnx import beside_tokenizer, preparation
 from export.from_onnx.preparation import Preparation
-from tests.snapshot import write_folder
+from tests.support.snapshot import write_folder
 from tools import tiny
 from tools.models.tiny_tokenizers import FAMILIES, build
 

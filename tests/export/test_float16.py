@@ -26,7 +26,7 @@ from export.folder import card
 from export.graph.reader import lift_constants
 from export.precision import attention, float16, halves, packing, trial
 from export.precision.cpu_session import CpuSession
-from tests.export.packed_operators import evaluator
+from tests.support.packed_operators import evaluator
 
 RIGHT = Padding(0, 0, "right")
 LENGTHS = ([5], [1], [32], [3, 9, 1, 32], [7, 7], [1, 1, 2])

@@ -20,7 +20,7 @@ from app.proof.probes import Probes
 from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
-from tests.snapshot import encoder, write_folder
+from tests.support.snapshot import encoder, write_folder
 from tools import tiny
 from tools.asgi import post, request
 

@@ -18,7 +18,7 @@ from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.weights import safetensors_file
-from tests.snapshot import BIAS, DENSE, with_dense, write_folder
+from tests.support.snapshot import BIAS, DENSE, with_dense, write_folder
 from tools import tiny
 from tools.asgi import post
 

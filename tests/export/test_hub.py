@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.model.manifest import Manifest
-from tests import hub as hubs
-from tests.hub import COMMIT
+from tests.support import hub as hubs
+from tests.support.hub import COMMIT
 
 Start = Callable[..., subprocess.Popen[str]]
 

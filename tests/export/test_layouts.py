@@ -15,9 +15,9 @@ import transformers
 from sentence_transformers import SentenceTransformer
 
 from app.model.manifest import Manifest
-from tests import hub as hubs
-from tests.export.layouts import LAYOUTS
-from tests.hub import COMMIT, Hub
+from tests.support import hub as hubs
+from tests.support.hub import COMMIT, Hub
+from tests.support.layouts import LAYOUTS
 from tools.process import Server
 
 pytestmark = pytest.mark.slow

@@ -22,7 +22,7 @@ from app.inference.providers.session import Session
 from app.model.batch import Batch, BatchLimits, TokenizedInput
 from app.model.names import SENTENCE_EMBEDDING
 from app.telemetry.metrics import Metrics
-from tests.inference.steering import PADDING, SteeredSession, submit, submit_inputs
+from tests.support.steering import PADDING, SteeredSession, submit, submit_inputs
 from tools import tiny
 from tools.process import eventually
 

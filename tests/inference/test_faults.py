@@ -17,14 +17,7 @@ from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.worker import BatchWorker
 from app.model.batch import Batch, BatchLimits, TokenizedInput
 from app.telemetry.metrics import Metrics
-from tests.inference.steering import (
-    PADDING,
-    Bench,
-    Outcome,
-    loop_in_thread,
-    make_bench,
-    submit,
-)
+from tests.support.steering import PADDING, Bench, Outcome, loop_in_thread, make_bench, submit
 
 IMPATIENT = RunOptions(timeout_seconds=0.05, grace_seconds=0.05)
 RAISES, EXITS, NOT_FINITE, MISSHAPEN, NOTHING = range(90, 95)

@@ -14,7 +14,7 @@ from app.inference.providers.plan import Plan
 from app.inference.providers.session import Session
 from app.model.batch import Batch
 from app.model.manifest import Manifest
-from tests.inference.steering import SteeredSession, make_bench
+from tests.support.steering import SteeredSession, make_bench
 
 
 def niceness(thread: int) -> int:

@@ -18,7 +18,7 @@ from app.inference.batching import warm_up
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.warm_up import WarmUp
 from app.model.batch import Batch
-from tests.inference.steering import PADDING, Bench, make_bench
+from tests.support.steering import PADDING, Bench, make_bench
 from tools.process import eventually
 
 SHAPES: dict[str, Any] = {"lengths": (4, 8), "row_counts": (1, 2)}

@@ -17,14 +17,7 @@ from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.worker import BatchWorker
 from app.model.batch import Batch, BatchLimits
 from app.telemetry.metrics import Metrics
-from tests.inference.steering import (
-    PADDING,
-    Bench,
-    Outcome,
-    loop_in_thread,
-    make_bench,
-    submit,
-)
+from tests.support.steering import PADDING, Bench, Outcome, loop_in_thread, make_bench, submit
 
 
 def test_what_arrives_during_a_run_shares_the_next_one(bench: Bench) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxies import proxied
+from tests.support.proxies import proxied
 from tools.process import Server
 
 pytestmark = pytest.mark.slow

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.framing import LAST, READ, REFUSED, statuses
-from tests.proxies import proxied
+from tests.support.framing import LAST, READ, REFUSED, statuses
+from tests.support.proxies import proxied
 from tools.process import Server
 
 pytestmark = pytest.mark.slow

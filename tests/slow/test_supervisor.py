@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.snapshot import write_folder
+from tests.support.snapshot import write_folder
 from tools import process, tiny
 from tools.process import ROOT, free_port
 

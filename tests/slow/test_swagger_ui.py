@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import chromium
+from tests.support.browser import chromium
 from tools.process import Server
 
 EMBED = "document.querySelector('#operations-Embeddings-embed')"
