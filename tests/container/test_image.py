@@ -19,9 +19,9 @@ import pytest
 
 from export.source import default_model
 from tests.container.podman import HARDENED, START_SECONDS, Container, lab, podman, running
-from tests.export.conftest import write_bert
 from tests.support import hub as hubs
 from tests.support.snapshot import write_cache, write_folder
+from tests.support.tiny_checkpoints import write_bert
 from tools import tiny
 from tools.attacks.attackers import ATTACKS, attacked
 from tools.attacks.bystander import Bystander

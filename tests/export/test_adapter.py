@@ -18,7 +18,7 @@ from app.proof.probes import Probes
 from export import pipeline
 from export.cli import Request, already_exported
 from export.errors import ExportError
-from tests.export.conftest import write_json
+from tests.support.tiny_checkpoints import write_json
 
 library: Any = transformers
 

@@ -23,7 +23,7 @@ from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.reference import chats
-from tests.export.conftest import write_json
+from tests.support.tiny_checkpoints import write_json
 from tools.models import checkpoints
 from tools.models.tiny_models import TINY_MODELS
 from tools.process import Server

@@ -19,8 +19,8 @@ from export.folder import prove
 from export.folder.check import Checked
 from export.folder.check import check as check_folder
 from tools import tiny
+from tools.process import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., subprocess.Popen[str]]
 
 

@@ -19,7 +19,7 @@ from export import pipeline
 from export.checkpoint import read as checkpoints
 from export.cli import Request
 from export.errors import ExportError
-from tests.export.conftest import write_json
+from tests.support.tiny_checkpoints import write_json
 
 library: Any = transformers
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")

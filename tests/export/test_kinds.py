@@ -24,7 +24,7 @@ from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.from_torch import convert
-from tests.export.conftest import write_headed, write_json
+from tests.support.tiny_checkpoints import write_headed, write_json
 from tools.asgi import post
 
 TEXTS = ["water", "music in the city on a monday", "x" * 90, "a python song"]

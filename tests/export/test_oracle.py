@@ -22,7 +22,7 @@ from export.checkpoint.read import Checkpoint
 from export.cli import Request
 from export.config.layers import Head
 from export.errors import ExportError
-from tests.export.conftest import write_headed, write_json
+from tests.support.tiny_checkpoints import write_headed, write_json
 from tools.asgi import post
 
 TEXTS = ("rain", "music in the old city of paris " * 4, "a python song", " water at sea ")

@@ -20,7 +20,7 @@ from export.cli import Request
 from export.errors import ExportError
 from export.from_torch import originals
 from export.reference import original
-from tests.export.conftest import write_json
+from tests.support.tiny_checkpoints import write_json
 from tools.models import checkpoints
 from tools.models.tiny_models import TINY_MODELS
 

@@ -30,8 +30,8 @@ from export.cli import Request
 from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
-from tests.export.conftest import write_json
 from tests.support import hub
+from tests.support.tiny_checkpoints import write_json
 from tools.asgi import Reply, make_scope, post, send_request
 from tools.models.tiny_routers import ROUTERS
 from tools.tiny import seal

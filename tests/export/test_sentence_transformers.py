@@ -23,7 +23,7 @@ from app.proof.probes import Probes
 from export import pipeline
 from export.cli import Request
 from export.errors import ExportError
-from tests.export.conftest import make_tokenizer, write_json
+from tests.support.tiny_checkpoints import make_tokenizer, write_json
 from tools.models import checkpoints
 from tools.models.tiny_models import TINY_MODELS
 from tools.process import Server

@@ -20,7 +20,7 @@ from export.from_onnx import preparation
 from export.from_torch import settled_tokenizer
 from export.reference import original
 from export.weights.weight_files import of_encoder
-from tests.export.conftest import write_json, write_modules
+from tests.support.tiny_checkpoints import write_json, write_modules
 from tools.models.tiny_tokenizers import FAMILIES, build
 
 library: Any = transformers

@@ -13,7 +13,7 @@ from app.application import build, create_app
 from app.settings import Settings
 from export import pipeline
 from export.cli import Request
-from tests.export.conftest import write_json
+from tests.support.tiny_checkpoints import write_json
 from tools.asgi import post
 from tools.models import checkpoints
 from tools.models.tiny_models import TINY_MODELS

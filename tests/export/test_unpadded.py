@@ -21,7 +21,8 @@ from export import pipeline
 from export.cli import Request
 from export.precision import attention, cpu, trial
 from export.precision.cpu_session import CpuSession
-from tests.export.conftest import ROOT, write_bert, write_json
+from tests.support.tiny_checkpoints import write_bert, write_json
+from tools.process import ROOT
 
 LENGTHS = ([5], [1], [32], [7, 7], [32, 32, 32], [3, 9, 1, 32], [1, 1, 2])
 

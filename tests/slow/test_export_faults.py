@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.model.manifest import Manifest
-from tests.export.conftest import write_bert
+from tests.support.tiny_checkpoints import write_bert
 from tools import process
 from tools.process import ROOT, Server
 

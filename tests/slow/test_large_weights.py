@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.probes import Probes
-from tests.export.conftest import ROOT, write_bert, write_json
-from tools.process import Server
+from tests.support.tiny_checkpoints import write_bert, write_json
+from tools.process import ROOT, Server
 
 pytestmark = pytest.mark.slow
 

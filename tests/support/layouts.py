@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from export.from_torch import convert
-from tests.export.conftest import make_tokenizer, write_json
+from tests.support.tiny_checkpoints import make_tokenizer, write_json
 
 library: Any = transformers  # its classes carry no types
 
