@@ -1,7 +1,6 @@
 """Clients that vanish at every byte of a request and of its answer, politely or not."""
 
 import contextlib
-import http.client
 import json
 import socket
 import struct
@@ -12,7 +11,7 @@ import numpy as np
 import pytest
 
 from tools import tiny
-from tools.process import Server
+from tools.process import Server, eventually
 
 TEXTS = ["the cat", "dog"]
 BODY = json.dumps({"inputs": TEXTS}).encode()
@@ -51,22 +50,21 @@ def files(server: Server) -> int:
 
 def await_as_before(server: Server, open_files: int) -> None:
     """Return when nothing is held, every file is closed, and vectors are right."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        lines: set[str] = set()
-        while not lines >= FREE or files(server) > open_files + 1:  # our own connection
-            connection.request("GET", "/metrics")
-            lines = set(connection.getresponse().read().decode().splitlines())
+
+    def is_as_before() -> bool:
+        lines = set(server.get("/metrics").text.splitlines())
+        return lines >= FREE and files(server) <= open_files + 1  # our own connection
+
+    eventually(is_as_before)
     embed(server)
 
 
 def embed(server: Server) -> None:
     """Ask for vectors, which must be right."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("POST", "/embed", BODY, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        assert answer.status == 200
-        expected = [tiny.unit(tiny.reference(tiny.ids_of(text))) for text in TEXTS]
-        np.testing.assert_allclose(json.loads(answer.read()), expected, atol=1e-6)
+    reply = server.post("/embed", BODY)
+    assert reply.status == 200
+    expected = [tiny.unit(tiny.reference(tiny.ids_of(text))) for text in TEXTS]
+    np.testing.assert_allclose(reply.json, expected, atol=1e-6)
 
 
 @pytest.mark.parametrize("request_", [DECLARED, CHUNKED], ids=["declared", "chunked"])

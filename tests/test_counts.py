@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tools import tiny
-from tools.process import Server
+from tools.process import Server, eventually
 
 CLIENTS = 6
 REQUESTS = 150  # of each client
@@ -104,9 +104,7 @@ class Client:
 
 def shown(server: Server) -> dict[str, int]:
     """Every series that is no bucket and not 0; of what was measured in seconds, the count."""
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
+    text = server.get("/metrics").text
     found = re.findall(r"^(\w+(?:\{.*\})?) (\d+)$", text, re.MULTILINE)
     return {name: int(value) for name, value in found if value != "0" and "_bucket" not in name}
 
@@ -130,8 +128,8 @@ def test_the_metrics_are_what_the_clients_counted(server: Server) -> None:
     responses = {name: n for name, n in counted.items() if name.startswith("te_http_")}
     assert sum(responses.values()) == CLIENTS * REQUESTS  # no client failed
     assert counted['te_request_failure{err="overloaded"}'] > 0
-    while "te_permits_taken" in (series := shown(server)):
-        pass
+    eventually(lambda: "te_permits_taken" not in shown(server))
+    series = shown(server)
     asked = {name: n for name, n in series.items() if '"/metrics"' not in name}
     assert {name: n for name, n in asked.items() if name in counted} == counted
     of_requests = ("te_http_", "te_request_failure", "te_request_success")

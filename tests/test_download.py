@@ -1,13 +1,10 @@
 """Downloading at start: what is fetched and where to, what breaks off, and every way to fail."""
 
-import http.client
-import json
 import logging
 import resource
 import shutil
 import signal
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -103,11 +100,7 @@ def test_a_model_of_the_hub_is_downloaded_and_served_and_then_needs_no_network(
     flags += ["--dtype", "float32"]
     server = Server("--model-id", MODEL, *flags, environment=environment)
     server.wait_ready()
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request(
-            "POST", "/embed", '{"inputs": "the cat"}', {"content-type": "application/json"}
-        )
-        vectors = json.loads(connection.getresponse().read())
+    vectors = server.post("/embed", {"inputs": "the cat"}).json
     np.testing.assert_allclose(
         vectors, [tiny.unit(tiny.reference(tiny.ids_of("the cat")))], atol=1e-6
     )

@@ -2,13 +2,12 @@
 
 import contextlib
 import http.client
-import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tools.process import Server
+from tools.process import Server, eventually
 
 IMPATIENT = {"RUN_TIMEOUT_SECONDS": "0.5", "TOKENIZATION_WORKERS": "1"}  # unless a test says more
 PROBES = ("/health", "/readyz", "/livez")
@@ -29,23 +28,12 @@ def start(tiny_model: Path) -> START:
 
 
 def post(server: Server, text: str) -> tuple[int, str]:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        content = json.dumps({"inputs": text})
-        connection.request("POST", "/embed", content, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        return answer.status, answer.read().decode()
+    reply = server.post("/embed", {"inputs": text})
+    return reply.status, reply.text
 
 
 def get(server: Server, path: str) -> int:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("GET", path)
-        return connection.getresponse().status
-
-
-def metrics(server: Server) -> str:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read().decode()
+    return server.get(path).status
 
 
 def test_a_run_that_hangs_is_survived_once(start: START) -> None:
@@ -159,8 +147,7 @@ def test_a_request_that_outlasts_the_shutdown_is_lost_and_the_exit_code_says_so(
             b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
             b'Content-Length: 18\r\n\r\n{"inputs":"query"}'
         )
-        while "te_permits_taken 1" not in metrics(server):
-            pass
+        eventually(lambda: "te_permits_taken 1" in server.get("/metrics").text)
         server.signal()
         output = server.output()
     assert server.process.returncode == 1

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import os
 import re
 import socket
@@ -73,13 +72,8 @@ def start(tiny_model: Path, log: Log) -> Callable[..., Server]:
 
 
 def ask(server: Server, path: str, content: object = None) -> tuple[int, str]:
-    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
-    with contextlib.closing(client):
-        head = {"content-type": "application/json"}
-        method = "GET" if content is None else "POST"
-        client.request(method, path, None if content is None else json.dumps(content), head)
-        answer = client.getresponse()
-        return answer.status, answer.read().decode()
+    reply = server.get(path) if content is None else server.post(path, content)
+    return reply.status, reply.text
 
 
 def dropped(server: Server) -> int:

@@ -1,7 +1,5 @@
 """HTTP/2 over real sockets: what it gives, and what a client cannot do with it."""
 
-import contextlib
-import http.client
 import json
 import signal
 from collections.abc import Iterator
@@ -14,7 +12,7 @@ from h2.errors import ErrorCodes
 from app.wire.http2.protocol import CONTROL_FRAMES, RESETS
 from tests.support.http2 import Client
 from tools import tiny
-from tools.process import Server
+from tools.process import Server, eventually
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -51,9 +49,7 @@ def own_server(tiny_model: Path) -> Iterator[Server]:
 
 def held(server: Server) -> set[str]:
     """What requests hold: permits, and bytes of bodies."""
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("GET", "/metrics")
-        lines = connection.getresponse().read().decode().splitlines()
+    lines = server.get("/metrics").text.splitlines()
     return {one for one in lines if one.startswith(("te_permits_taken", "te_body_bytes_held"))}
 
 
@@ -91,15 +87,13 @@ def test_a_client_that_takes_nothing_and_goes_leaves_nothing_behind(
 ) -> None:
     with Client(server, window=0) as client:
         stream = client.post("the cat")
-        while held(server) == NOTHING:
-            pass  # it has not come yet
+        eventually(lambda: held(server) != NOTHING)
         if way == "takes it back":
             client.protocol.reset_stream(stream)
             client.send()
         else:
             client.socket.close()
-        while held(server) != NOTHING:
-            pass
+        eventually(lambda: held(server) == NOTHING)
 
 
 def test_what_follows_an_early_answer_harms_no_other_request(server: Server) -> None:
@@ -137,8 +131,7 @@ def test_a_client_that_takes_back_what_it_asks_for_has_to_go(server: Server) -> 
             client.protocol.reset_stream(client.open())
         client.send()
         assert client.goodbye() == ErrorCodes.ENHANCE_YOUR_CALM
-    while held(server) != NOTHING:
-        pass
+    eventually(lambda: held(server) == NOTHING)
 
 
 SETTINGS, PING = b"\0\0\0\4\0\0\0\0\0", b"\0\0\x08\6\0\0\0\0\0" + b"p" * 8
@@ -154,8 +147,7 @@ def test_a_client_that_sends_frames_that_ask_for_nothing_has_to_go(
         assert client.answer(client.post("cat"))[0] == 200
         client.socket.sendall(frame * 200)
         assert client.goodbye() == ErrorCodes.ENHANCE_YOUR_CALM
-    while held(server) != NOTHING:
-        pass
+    eventually(lambda: held(server) == NOTHING)
 
 
 @pytest.mark.slow

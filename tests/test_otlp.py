@@ -1,7 +1,5 @@
 """Traces, as a real collector receives them from a server in a process of its own."""
 
-import http.client
-import json
 import socket
 import subprocess
 import sys
@@ -15,18 +13,10 @@ from tests.support.collector import collecting
 from tools.process import ROOT, Server, free_port
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
-JSON = {"content-type": "application/json"}
 
 
 def post(server: Server, path: str, body: object, headers: dict[str, str] | None = None) -> int:
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=20)
-    try:
-        connection.request("POST", path, json.dumps(body), JSON | (headers or {}))
-        response = connection.getresponse()
-        response.read()
-        return response.status
-    finally:
-        connection.close()
+    return server.post(path, body, headers).status
 
 
 def test_each_request_is_one_span_and_all_are_sent_before_the_end(tiny_model: Path) -> None:

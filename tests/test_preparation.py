@@ -1,8 +1,6 @@
 """Serving straight from a snapshot that holds ONNX: where it is found, and what happens then."""
 
 import fcntl
-import http.client
-import json
 import logging
 import os
 import re
@@ -11,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +25,7 @@ from app.model.manifest import Manifest
 from app.settings import Settings
 from tests.support.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
 from tools import tiny
-from tools.process import ROOT, Server, end, start, variables
+from tools.process import ROOT, Server, end, eventually, start, variables
 
 MODEL = "tests/small"
 EXACT = ("--dtype", "float32")
@@ -69,10 +67,7 @@ def prepare(settings: Settings) -> Path:
 
 
 def served(server: Server) -> list[list[float]]:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        body = json.dumps({"inputs": ["the cat", "hello world"]})
-        connection.request("POST", "/embed", body, {"content-type": "application/json"})
-        vectors: list[list[float]] = json.loads(connection.getresponse().read())
+    vectors: list[list[float]] = server.post("/embed", {"inputs": ["the cat", "hello world"]}).json
     return vectors
 
 
@@ -221,8 +216,7 @@ def test_a_preparation_does_not_outlive_a_server_that_is_killed(
     with blocked(settings_for(tmp_path, model_id=str(folder)), folder) as (server, child):
         server.signal(signal.SIGKILL)
         server.output()
-        while Path(f"/proc/{child}/fd/0").exists():
-            pass
+        eventually(lambda: not Path(f"/proc/{child}/fd/0").exists())
 
 
 def test_what_a_killed_start_leaves_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:

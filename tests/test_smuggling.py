@@ -1,7 +1,5 @@
 """Messages that end where two parsers may disagree: one answer, and the end of the connection."""
 
-import contextlib
-import http.client
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,9 +21,7 @@ def server(tiny_model: Path) -> Iterator[Server]:
 
 
 def metrics(server: Server) -> bytes:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("GET", "/metrics")
-        return connection.getresponse().read()
+    return server.get("/metrics").content
 
 
 @pytest.mark.parametrize(("message", "status"), REFUSED.values(), ids=REFUSED)

@@ -3,30 +3,12 @@
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
 
-JSON = {"content-type": "application/json"}
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """One whole answer; header names are in lower case."""
-
-    status: int
-    headers: dict[str, str]
-    content: bytes
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.content)
-
-    @property
-    def text(self) -> str:
-        return self.content.decode()
+from tools.client import JSON, Reply
 
 
 def make_scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:

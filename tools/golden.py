@@ -16,7 +16,8 @@ from typing import Any, get_args
 from starlette.types import ASGIApp
 
 from app.model.names import Task
-from tools.asgi import JSON, Reply, request
+from tools.asgi import request
+from tools.client import JSON, Reply
 from tools.process import ROOT
 
 FILES = sorted((ROOT / "tests/api/golden").glob("*.json"))

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any, Self
-from urllib.request import urlopen
+
+from tools import client
+from tools.client import Reply
 
 ROOT = Path(__file__).resolve().parent.parent
 _started: list[subprocess.Popen[Any]] = []
@@ -110,12 +112,20 @@ class Server:
         """Return when no shape is left to learn, for what is measured from the first answer on."""
 
         def is_warm() -> bool:
-            with urlopen(f"{self.url}/metrics", timeout=60) as answer:  # noqa: S310  # our own
-                found = re.findall(r"^te_shapes_\w+ (\d+)$", answer.read().decode(), re.MULTILINE)
+            text = self.get("/metrics").text
+            found = re.findall(r"^te_shapes_\w+ (\d+)$", text, re.MULTILINE)
             learned, wanted = map(int, found)
             return learned == wanted
 
         eventually(is_warm, seconds, "not every shape is learned", pause=0.1)
+
+    def get(self, path: str) -> Reply:
+        """The answer to a GET, on a connection of its own."""
+        return client.get(self.port, path)
+
+    def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
+        """The answer to a POST of JSON, given as a value or as bytes, on a connection of its own."""
+        return client.post(self.port, path, body, headers)
 
     def connect(self) -> socket.socket:
         """A fresh connection."""

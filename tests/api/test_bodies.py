@@ -14,7 +14,8 @@ from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES
 from app.errors import Overloaded
 from tests.api.conftest import MakeKind
-from tools.asgi import JSON, make_scope, post
+from tools.asgi import make_scope, post
+from tools.client import JSON
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

@@ -11,7 +11,8 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.telemetry.logs import JsonFormatter
-from tools.asgi import JSON, post, request
+from tools.asgi import post, request
+from tools.client import JSON
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 TRACE = "0af7651916cd43dd8448eb211c80319c"

@@ -15,7 +15,8 @@ from starlette.types import ASGIApp
 
 from app.api.body.reader import LARGE_BYTES
 from app.api.http.service import Service
-from tools.asgi import JSON, make_scope, send_request
+from tools.asgi import make_scope, send_request
+from tools.client import JSON
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

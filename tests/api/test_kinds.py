@@ -11,7 +11,8 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from tests.api.conftest import MakeKind
 from tools import tiny
-from tools.asgi import Reply, post, request
+from tools.asgi import post, request
+from tools.client import Reply
 
 
 def refused(reply: Reply, status: int, kind: str, text: str) -> bool:

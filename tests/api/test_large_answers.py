@@ -20,7 +20,8 @@ from app.api.shapes.fields import Shape
 from app.api.verbs.verb import GROUP_NUMBERS, groups, joined, numpy_json
 from app.errors import ClientGone
 from tests.api.conftest import MakeKind
-from tools.asgi import JSON, make_scope, post, request, send_request
+from tools.asgi import make_scope, post, request, send_request
+from tools.client import JSON
 
 PART = b"x" * (WHOLE_BYTES // 2)
 

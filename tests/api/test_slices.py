@@ -18,7 +18,8 @@ from app.inference.admission import Permits
 from tests.api.conftest import MakeKind
 from tests.support.description import document_of
 from tools import tiny
-from tools.asgi import JSON, Reply, make_scope, post, request, send_request
+from tools.asgi import make_scope, post, request, send_request
+from tools.client import JSON, Reply
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

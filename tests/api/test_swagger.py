@@ -9,7 +9,8 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from tools.asgi import Reply, request
+from tools.asgi import request
+from tools.client import Reply
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

@@ -5,9 +5,6 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.error import HTTPError
-from urllib.request import Request as Call
-from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -24,6 +21,7 @@ from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.reference import chats
 from tests.support.tiny_checkpoints import write_json
+from tools import client
 from tools.models import checkpoints
 from tools.models.tiny_models import TINY_MODELS
 from tools.process import Server
@@ -95,13 +93,8 @@ def saved(own: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def ask(port: int, path: str, body: Any) -> Any:
     """The answer of a server, or the status and the message of its refusal."""
-    content, headers = json.dumps(body).encode(), {"content-type": "application/json"}
-    try:
-        with urlopen(Call(f"http://127.0.0.1:{port}{path}", content, headers)) as answer:
-            return json.loads(answer.read())
-    except HTTPError as error:
-        with error:
-            return error.code, json.loads(error.read())["error"]
+    reply = client.post(port, path, body)
+    return reply.json if reply.status == 200 else (reply.status, reply.json["error"])
 
 
 def logits(model: CrossEncoder, texts: list[str]) -> NDArray[np.float32]:

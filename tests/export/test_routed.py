@@ -32,7 +32,8 @@ from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from tests.support import hub
 from tests.support.tiny_checkpoints import write_json
-from tools.asgi import Reply, make_scope, post, send_request
+from tools.asgi import make_scope, post, send_request
+from tools.client import Reply
 from tools.models.tiny_routers import ROUTERS
 from tools.tiny import seal
 

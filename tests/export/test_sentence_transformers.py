@@ -1,11 +1,8 @@
 """Whole exports against the real SentenceTransformer: what it says of a model is what is served."""
 
-import http.client
-import json
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
 from pathlib import Path
 from typing import Any, get_args
 
@@ -166,10 +163,7 @@ def test_requests_with_different_prompts_share_batches(bert: Path, tmp_path: Pat
     server = Server("--model-id", str(exported), *flags)
 
     def embed(text: str, name: str | None, path: str = "/embed") -> Any:
-        with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-            body = {"inputs": text, "prompt_name": name}
-            connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-            return json.loads(connection.getresponse().read())[0]
+        return server.post(path, {"inputs": text, "prompt_name": name}).json[0]
 
     try:
         server.wait_ready()

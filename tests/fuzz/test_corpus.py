@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tools.asgi import Reply
+from tools.client import Reply
 from tools.fuzz import reading
 from tools.fuzz.corpus import FOUND, bodies
 from tools.fuzz.service import Applications, fault_of

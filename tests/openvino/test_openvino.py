@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -64,10 +63,8 @@ def serving(environment: dict[str, str], *flags: str, model: str) -> Iterator[Se
 
 
 def ask(server: Server, path: str, body: Any = None) -> tuple[Any, dict[str, str]]:
-    data = None if body is None else json.dumps(body).encode()
-    request = Request(server.url + path, data, {"content-type": "application/json"})  # noqa: S310
-    with urlopen(request, timeout=60) as answer:  # noqa: S310
-        return json.load(answer), {name.lower(): value for name, value in answer.headers.items()}
+    reply = server.get(path) if body is None else server.post(path, body)
+    return reply.json, reply.headers
 
 
 def embed(server: Server, texts: Sequence[str]) -> NDArray[np.float32]:
@@ -131,8 +128,7 @@ def test_float32_served_by_openvino_is_exact_alone_and_in_batches(
     ):
         assert ask(one, "/info")[0]["provider"] == "openvino"
         one.wait_warm()
-        with urlopen(f"{one.url}/metrics", timeout=60) as answer:  # noqa: S310
-            lines = answer.read().decode().splitlines()
+        lines = one.get("/metrics").text.splitlines()
         assert {"te_shapes_learned 68", "te_shapes_wanted 68"} <= set(lines)
         together, expected = embed(one, TEXTS), embed(other, TEXTS)
         alone = np.concatenate([embed(one, [text]) for text in TEXTS[::3]])

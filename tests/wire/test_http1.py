@@ -1,8 +1,6 @@
 """HTTP/1.x as TEI's clients meet it: words, kept connections, and heads that decide alone."""
 
 import asyncio
-import contextlib
-import http.client
 import re
 import ssl
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.server.serving import serve
 from app.wire.connections import Connections, ServerConfig
+from tools import client
 from tools.process import Server
 
 JSON = b"Host: x\r\nContent-Type: application/json\r\n"
@@ -211,10 +210,8 @@ def test_a_head_may_have_60_kilobytes_however_it_comes(server: Server) -> None:
     [("/embed", "POST"), ("/livez", "GET,HEAD"), ("/", "POST,GET,HEAD"), ("/nope", None)],
 )
 def test_options_tells_the_methods_of_a_path(server: Server, path: str, allow: str | None) -> None:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("OPTIONS", path)
-        answer = connection.getresponse()
-        assert (answer.status, answer.getheader("allow")) == (200, allow)
+    reply = client.ask(server.port, "OPTIONS", path)
+    assert (reply.status, reply.headers.get("allow")) == (200, allow)
 
 
 def test_tls_carries_both_protocols(tmp_path: Path) -> None:

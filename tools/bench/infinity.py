@@ -1,10 +1,10 @@
 """Infinity, another server of embeddings, beside ours: in an environment of its own."""
 
+import contextlib
 import json
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tools.bench.load import Dialect, get, post
-from tools.process import free_port
+from tools.process import end, eventually, free_port, start
 
 THEIRS = Dialect("/embeddings", "input")
 START_SECONDS = 300
@@ -30,7 +30,7 @@ class Infinity:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        self.process = subprocess.Popen(
+        self.process = start(
             [
                 str(python), "-m", "infinity_emb.cli", "v2",
                 "--model-id", str(checkpoint), "--engine", "torch", "--device", "cpu",
@@ -44,15 +44,15 @@ class Infinity:
 
     def wait_ready(self) -> None:
         """Return when it answers."""
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end and self.process.poll() is None:
-            try:
-                get(self, "/health")
-            except URLError:
-                time.sleep(0.1)
-            else:
-                return
-        raise RuntimeError("infinity does not start; what it printed says why")
+
+        def answers() -> bool:
+            if self.process.poll() is not None:
+                raise RuntimeError("infinity does not start; what it printed says why")
+            with contextlib.suppress(URLError):
+                return bool(get(self, "/health"))
+            return False
+
+        eventually(answers, START_SECONDS, "infinity does not answer", pause=0.1)
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
         """One vector for each text, (N, D), asked for one by one."""
@@ -69,8 +69,7 @@ def infinity(python: Path, checkpoint: Path) -> Iterator[Infinity]:
             server.wait_ready()
             yield server
         finally:
-            server.process.kill()
-            server.process.wait()
+            end(server.process)
 
 
 def missing(python: Path) -> str | None:

@@ -13,7 +13,8 @@ from app.application import build, create_app
 from app.model.names import Task
 from app.settings import Settings
 from tools import tiny
-from tools.asgi import JSON, Reply, make_scope, send_request
+from tools.asgi import make_scope, send_request
+from tools.client import JSON, Reply
 
 ROUTES: Mapping[Task, Sequence[str]] = {
     "embedding": (

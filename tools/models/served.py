@@ -1,12 +1,10 @@
 """What a server says over HTTP: each question alone, and many in one request."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,8 +23,8 @@ class DidNotStart(Exception):
 class Service:
     """A running server over one exported folder."""
 
-    def __init__(self, url: str, manifest: Manifest) -> None:
-        self._url = url
+    def __init__(self, server: Server, manifest: Manifest) -> None:
+        self._server = server
         self._labels = list(manifest.labels)
         self._task = manifest.task
         self._width = manifest.dimensions
@@ -69,11 +67,10 @@ class Service:
         return found
 
     def _post(self, path: str, body: Any) -> Any:
-        data = json.dumps(body).encode()
-        headers = {"content-type": "application/json"}
-        request = Request(self._url + path, data, headers)  # noqa: S310  # our own server
-        with urlopen(request, timeout=120) as answer:  # noqa: S310
-            return json.loads(answer.read())
+        reply = self._server.post(path, body)
+        if reply.status != 200:
+            raise RuntimeError(f"{path}: {reply.status} {reply.text}")
+        return reply.json
 
 
 @contextmanager
@@ -98,6 +95,6 @@ def serve(
             server.wait_ready(300)
         except AssertionError:
             raise DidNotStart((log.read_text().splitlines() or ["it said nothing"])[-1]) from None
-        yield Service(server.url, Manifest.read(folder))
+        yield Service(server, Manifest.read(folder))
     finally:
         server.stop()
