@@ -13,7 +13,7 @@ from app.inference.providers import cuda
 from tools.gpu import device
 from tools.process import ROOT
 
-_FOLDER = Path(__file__).parent
+_FOLDER = ROOT / "tests/support/nvidia"
 _ASK = "from app.inference.providers import cuda; cuda.LIBRARIES = {}; print(cuda.fault({}) or '')"
 PRESENT = ("libc.so.6",)
 

@@ -19,7 +19,7 @@ from export import pipeline
 from export.checkpoint import read
 from export.cli import Request
 from export.errors import ExportError
-from tests.export.test_kinds import ask
+from tests.export.checkpoint.test_kinds import ask
 from tests.support.tiny_checkpoints import write_json
 from tools.asgi import post
 

@@ -27,7 +27,7 @@ from export.folder.fingerprint import fingerprint
 from export.graph import heads
 from export.weights import tensors
 from export.weights.weight_files import of_encoder
-from tests.export.test_heads import encoder, pad, run
+from tests.export.graph.test_heads import encoder, pad, run
 from tests.support.tiny_checkpoints import write_json, write_modules, write_xlm_roberta
 
 SPARSE, COLBERT = token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE
