@@ -49,10 +49,10 @@ newer := .venv-transformers5
 newer_pip = $(newer)/bin/python $(install)
 
 any_vendor := $(CURDIR)/.venv/any-vendor
-# What the processes of the tests need to see another processor: tests/processor.
+# What the processes of the tests need to see another processor: tools/processor.
 ifneq ($(PROCESSOR),)
 $(if $(filter avx2 vnni bf16,$(PROCESSOR)),,$(error PROCESSOR=$(PROCESSOR) is not known: choose avx2, vnni or bf16))
-seeing := PROCESSOR=$(PROCESSOR) PYTHONPATH='$(CURDIR)/tests/processor:$(any_vendor)'
+seeing := PROCESSOR=$(PROCESSOR) PYTHONPATH='$(CURDIR)/tools/processor:$(any_vendor)'
 seen := $(if $(filter avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
 endif
 
@@ -103,57 +103,57 @@ test-clients: default-model .venv-clients/python-$(version) tests/clients/node_m
 
 test-models: .venv/development.stamp $(newer)/export.stamp ## Compare models of every architecture, and write docs/models.md
 	$(bin)/python -m pytest -n 2 -m models tests/models
-	$(bin)/python -m tests.models
+	$(bin)/python -m tools.models
 
 bench: .venv/development.stamp ## Measure MODEL_ID beside the bare session and INFINITY; the default one into docs/performance.md
 	$(exporting) --if-missing
 	$(if $(filter int8,$(DTYPE)),,$(exporting) --dtype int8 --models-dir .bench-models --if-missing)
-	$(bin)/python -m tests.bench '$(MODEL_ID)' $(if $(INFINITY),--infinity '$(INFINITY)')
+	$(bin)/python -m tools.bench '$(MODEL_ID)' $(if $(INFINITY),--infinity '$(INFINITY)')
 
 bench-quick: .venv/development.stamp ## Measure for a minute, for use after each change
 	$(exporting) --if-missing
-	$(bin)/python -m tests.bench '$(MODEL_ID)' --quick
+	$(bin)/python -m tools.bench '$(MODEL_ID)' --quick
 
 bench-quality: .venv/development.stamp default-model ## Compare what is served by default with sentence-transformers, over 2,000 texts
-	$(bin)/python -m tests.bench.quality
+	$(bin)/python -m tools.bench.quality
 
 ifeq ($(OPENVINO),any-vendor)
 bench bench-quick bench-quality: export PYTHONPATH = $(any_vendor)
 bench bench-quick bench-quality: $(any_vendor)/onnxruntime_ep_openvino
 endif
 
-$(any_vendor)/onnxruntime_ep_openvino: tests/openvino/any_vendor.c .venv/development.stamp
-	$(bin)/python -m tests.openvino '$(any_vendor)'
+$(any_vendor)/onnxruntime_ep_openvino: tools/openvino/any_vendor.c .venv/development.stamp
+	$(bin)/python -m tools.openvino '$(any_vendor)'
 
 gpu-check: ## Check an exported MODEL_ID on this machine's NVIDIA GPU, with GPU_PYTHON
-	@$(GPU_PYTHON) -m tests.gpu
+	@$(GPU_PYTHON) -m tools.gpu
 	MODEL_ID='$(MODEL_ID)' $(GPU_PYTHON) -m pytest -m gpu -rs --timeout 600 tests/gpu
 
 gpu-bench: ## Measure an exported MODEL_ID on this machine's NVIDIA GPU; ORIGINAL is its checkpoint
-	@$(GPU_PYTHON) -m tests.gpu
-	$(GPU_PYTHON) -m tests.gpu.bench '$(MODEL_ID)' $(if $(ORIGINAL),--original '$(ORIGINAL)')
+	@$(GPU_PYTHON) -m tools.gpu
+	$(GPU_PYTHON) -m tools.gpu.bench '$(MODEL_ID)' $(if $(ORIGINAL),--original '$(ORIGINAL)')
 
 overload: .venv/development.stamp ## Ask MODEL_ID for up to 4 times what it can answer; the default one into docs/reliability.md
 	$(exporting) --if-missing
-	$(bin)/python -m tests.overload '$(MODEL_ID)'
+	$(bin)/python -m tools.overload '$(MODEL_ID)'
 
 attacks: .venv/development.stamp ## Attack MODEL_ID in each way we know of, then in all of them for MINUTES; the default one into docs/reliability.md
 	$(exporting) --if-missing
-	$(bin)/python -m tests.attacks '$(MODEL_ID)' --minutes '$(MINUTES)'
+	$(bin)/python -m tools.attacks '$(MODEL_ID)' --minutes '$(MINUTES)'
 
 soak: .venv/development.stamp ## Ask MODEL_ID anything for MINUTES, restart it, draw docs/soak.png, fail on a leak or a loss
 	$(exporting) --if-missing
-	$(bin)/python -m tests.soak --model-id '$(MODEL_ID)' --minutes '$(MINUTES)' --plot docs/soak
+	$(bin)/python -m tools.soak --model-id '$(MODEL_ID)' --minutes '$(MINUTES)' --plot docs/soak
 
 memory: .venv/development.stamp ## Watch the memory of a server over 100,000 requests of a tiny model
-	$(bin)/python -m tests.soak.memory
+	$(bin)/python -m tools.soak.memory
 
 fuzz: .venv/fuzz.stamp ## Make up bodies for SECONDS, then again for the whole service; fail on one that breaks it
-	$(bin)/python -m tests.fuzz reading --seconds '$(SECONDS)'
-	$(bin)/python -m tests.fuzz service --seconds '$(SECONDS)'
+	$(bin)/python -m tools.fuzz reading --seconds '$(SECONDS)'
+	$(bin)/python -m tools.fuzz service --seconds '$(SECONDS)'
 
 prices: .venv/development.stamp default-model ## Look for the dearest request, SECONDS for each route, and write docs/reliability.md
-	$(bin)/python -m tests.prices --seconds '$(SECONDS)'
+	$(bin)/python -m tools.prices --seconds '$(SECONDS)'
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.application import build, create_app
 from app.settings import Settings
-from tests import process, processor, tiny
+from tools import process, processor, tiny
 
 # A machine that is busy with other work is no fault.
 settings.register_profile("patient", deadline=None)

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from app.settings import Settings
-from tests.process import ROOT
+from tools.process import ROOT
 
 DEPLOY = ROOT / "deploy"
 FORCED_END_SECONDS = 5  # app/server/run.py ends a shutdown that is held up

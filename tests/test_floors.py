@@ -177,32 +177,55 @@ def test_nothing_lives_in_a_drawer(module: str) -> None:
     assert module.rsplit(".", 1)[-1] not in {"utils", "helpers", "common", "misc"}
 
 
+def calls(path: Path) -> Iterator[ast.Call]:
+    """Every call in a file."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            yield node
+
+
+TESTS = dict(modules("tests"))
+TOOLS = dict(modules("tools"))
+
+
+@pytest.mark.parametrize("module", APP | EXPORT | TOOLS)
+def test_nothing_imports_a_test(module: str) -> None:
+    """Tests use the tools, and what those are made of: how to start a server, a tiny model, texts."""
+    path = (APP | EXPORT | TOOLS)[module]
+    assert not any(name.split(".")[0] == "tests" for name in imports(path))
+
+
+@pytest.mark.parametrize("module", EVERY)
+def test_neither_program_imports_a_tool(module: str) -> None:
+    assert not any(name.split(".")[0] == "tools" for name in imports(EVERY[module]))
+
+
+def test_no_tools_import_each_other_in_a_circle() -> None:
+    TopologicalSorter({name: below(path, TOOLS) for name, path in TOOLS.items()}).prepare()
+
+
 def test_what_tests_start_ends_with_them() -> None:
     """Only one module starts processes, and ends them where a test fails."""
-    starting = {
-        str(path.relative_to(ROOT))
-        for path in (ROOT / "tests").rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("Popen")
+    [starting] = {
+        module
+        for module, path in (TESTS | TOOLS).items()
+        if any(ast.unparse(call.func).endswith("Popen") for call in calls(path))
     }
-    elsewhere = {"tests/bench/infinity.py", "tests/clients/service.py"}  # programs of their own
-    assert starting - elsewhere == {"tests/process.py"}
+    assert starting == "tools.process"
 
 
-# Folders of programs that measure, and of tests that `make test` leaves out.
-SLOW = {"attacks", "bench", "clients", "container", "overload", "prices", "slow", "soak"}
+# Folders of tests that `make test` leaves out.
+SLOW = {"clients", "container", "slow"}
 
 
 def test_no_test_sleeps_to_wait() -> None:
-    """One function does, for what tells nobody that it has happened; and a fault is to sleep."""
-    tests = ROOT / "tests"
+    """`eventually` of `tools.process` does, for what tells nobody that it has happened."""
     asleep = {
-        str(path.relative_to(tests))
-        for path in tests.rglob("*.py")
-        if path.relative_to(tests).parts[0] not in SLOW
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and ast.unparse(node.func).rpartition(".")[2] == "sleep"
-        and ast.unparse(node.args[0]) != "0"  # of asyncio: lets others go first
+        module
+        for module, path in TESTS.items()
+        if path.relative_to(ROOT).parts[1] not in SLOW
+        for call in calls(path)
+        if ast.unparse(call.func).rpartition(".")[2] == "sleep"
+        and ast.unparse(call.args[0]) != "0"  # of asyncio: lets others go first
     }
-    assert asleep == {"faulty.py", "process.py"}
+    assert not asleep

@@ -13,7 +13,7 @@ import pytest
 
 from app import healthcheck
 from app.healthcheck import main
-from tests.process import ROOT, Server, free_port
+from tools.process import ROOT, Server, free_port
 
 
 def command_line(path: Path, *arguments: str) -> Path:

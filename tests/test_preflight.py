@@ -14,7 +14,7 @@ from app.inference.pooling import output_for, require_pooling
 from app.model.manifest import Manifest
 from app.model.names import Task
 from app.settings import Settings
-from tests import tiny
+from tools import tiny
 
 
 def fault(**changes: Any) -> str:

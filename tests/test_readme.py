@@ -8,7 +8,7 @@ import pytest
 
 from app.command_line import environment_name, flag_name
 from app.settings import Settings
-from tests.process import ROOT
+from tools.process import ROOT
 
 READMES = ["README.md", "README.zh-CN.md"]
 

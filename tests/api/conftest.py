@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.model.names import Task
-from tests import tiny
+from tools import tiny
 
 MakeKind = Callable[..., ASGIApp]
 

@@ -11,8 +11,9 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from app.api.http.service import Service
-from tests import tiny
-from tests.asgi import JSON, Reply, make_scope, post, request, send_request
+from tools import tiny
+from tools.asgi import make_scope, post, request, send_request
+from tools.client import JSON, Reply
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 THE_CAT = tiny.unit(tiny.reference(tiny.ids_of("the cat")))

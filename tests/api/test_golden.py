@@ -1,19 +1,11 @@
-"""Golden exchanges: what TEI answers to what, one row of its behaviour each.
-
-A file of `golden/` names the sources it follows. An exchange has the row it stands for, the kinds
-of model it holds for (all, unless it says so), `settings` that differ from the defaults, how many
-permits are `taken`, what is asked (`body` as JSON, `raw` as text, or `hex`), and what is answered. In the answer's `json`, "*"
-is any value, and a key "..." lets an object have more than TEI's keys. `text` is the whole body and
-`begins` how it begins. Of `answer_headers`, null is one that is not there, "#" a whole number.
-"""
+"""What TEI answers to what: every golden exchange, as `tools.golden` reads them."""
 
 import asyncio
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from starlette.types import ASGIApp
@@ -22,69 +14,9 @@ from app.api.http.service import Service
 from app.application import build, create_app
 from app.model.names import Task
 from app.settings import Settings
-from tests.asgi import JSON, Reply, request
+from tools.golden import EXCHANGES, FILES, Exchange, exchanges, repeated
 
-FILES = sorted((Path(__file__).parent / "golden").glob("*.json"))
-KINDS = get_args(Task)
 Made = tuple[Service, ASGIApp]
-
-
-@dataclass(frozen=True, slots=True)
-class Exchange:
-    """One row of a file, for one kind of model."""
-
-    row: str
-    kind: Task
-    ask: str
-    status: int
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    taken: int = 0
-    headers: Mapping[str, str] | None = None
-    body: Any = None
-    raw: str | None = None
-    hex: str | None = None
-    json: Any = None
-    text: str | None = None
-    begins: str | None = None
-    answer_headers: Mapping[str, str | None] = field(default_factory=dict)
-
-    @property
-    def content(self) -> bytes:
-        if self.hex is not None:
-            return bytes.fromhex(self.hex)
-        if self.raw is not None:
-            return self.raw.encode()
-        return b"" if self.body is None else json.dumps(_repeated(self.body)).encode()
-
-    def send(self, app: ASGIApp) -> Reply:
-        method, _, path = self.ask.partition(" ")
-        default = JSON if method == "POST" else {}
-        headers = default if self.headers is None else self.headers
-        return request(app, method, path, self.content, headers)
-
-
-def _repeated(value: Any) -> Any:
-    """The value, with {"repeat": [TEXT, TIMES]} and {"copies": [VALUE, TIMES]} written out."""
-    if isinstance(value, list):
-        return [_repeated(one) for one in value]
-    if not isinstance(value, dict):
-        return value
-    if "repeat" in value:
-        text, times = value["repeat"]
-        return text * times
-    if "copies" in value:
-        one, times = value["copies"]
-        return [_repeated(one)] * times
-    return {name: _repeated(one) for name, one in value.items()}
-
-
-def _exchanges(path: Path) -> Iterator[Exchange]:
-    for one in json.loads(path.read_text())["exchanges"]:
-        for kind in one.pop("kinds", KINDS):
-            yield Exchange(kind=kind, **one)
-
-
-EXCHANGES = [one for path in FILES for one in _exchanges(path)]
 
 
 def _fits(found: Any, wanted: Any) -> bool:
@@ -148,7 +80,7 @@ def test_exchange(applications: Applications, exchange: Exchange) -> None:
         reply = exchange.send(app)
     assert reply.status == exchange.status, reply.text
     if exchange.json is not None:
-        assert _fits(reply.json, _repeated(exchange.json)), reply.text
+        assert _fits(reply.json, repeated(exchange.json)), reply.text
     if exchange.text is not None:
         assert reply.text == exchange.text
     if exchange.begins is not None:
@@ -161,7 +93,7 @@ def test_every_exchange_says_which_row_it_stands_for() -> None:
     assert len(FILES) == 4
     for path in FILES:
         number = path.name.split("-")[0]
-        assert all(one.row.startswith(f"{number}.") for one in _exchanges(path))
+        assert all(one.row.startswith(f"{number}.") for one in exchanges(path))
 
 
 @pytest.mark.parametrize(

@@ -9,9 +9,10 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from tests import tiny
 from tests.api.conftest import MakeKind
-from tests.asgi import Reply, post, request
+from tools import tiny
+from tools.asgi import post, request
+from tools.client import Reply
 
 
 def refused(reply: Reply, status: int, kind: str, text: str) -> bool:

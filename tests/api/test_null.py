@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from tests import tiny
 from tests.api.conftest import MakeKind
-from tests.asgi import Reply, post, request
-from tests.description import document_of, expanded
+from tests.support.description import document_of, expanded
+from tools import tiny
+from tools.asgi import post, request
 
 # The routes that each kind of model answers, and bodies without any optional field.
 EMBEDDER = {"inputs": ["a", "the cat"]}
@@ -112,7 +112,7 @@ def test_what_the_service_is_told_counts_for_null_as_for_nothing(make_kind: Make
 def test_what_is_needed_may_not_be_null(
     make_kind: MakeKind, kind: str, path: str, body: dict[str, Any], field: str
 ) -> None:
-    reply: Reply = post(make_kind(kind), path, body)
+    reply = post(make_kind(kind), path, body)
     assert reply.status == 422
     start = "Failed to deserialize the JSON body into the target type: "
     assert reply.text.startswith(f"{start}{field}: "), reply.text

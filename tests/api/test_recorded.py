@@ -10,9 +10,9 @@ import pytest
 from app.api.body import reader
 from app.errors import UnreadableRequest
 from tests.api.conftest import MakeKind
-from tests.asgi import request
 from tests.recorded import KINDS, Exchange, exchanges
 from tests.recorded.reading import SHAPES, is_body, is_refused, said_with_null_refused
+from tools.asgi import request
 
 BODIES = {model: [one for one in exchanges(model) if is_body(one)] for model in KINDS}
 REFUSED = [one for bodies in BODIES.values() for one in bodies if is_refused(one)]

@@ -16,8 +16,9 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.api.verbs.verb import numpy_json
 from app.errors import BackendFailed, StartupError
-from tests import tiny
-from tests.asgi import JSON, make_scope, post, request, send_request
+from tools import tiny
+from tools.asgi import make_scope, post, request, send_request
+from tools.client import JSON
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

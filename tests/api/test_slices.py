@@ -15,10 +15,11 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.inference.permits import Permits
-from tests import tiny
 from tests.api.conftest import MakeKind
-from tests.asgi import JSON, Reply, make_scope, post, request, send_request
-from tests.description import document_of
+from tests.support.description import document_of
+from tools import tiny
+from tools.asgi import make_scope, post, request, send_request
+from tools.client import JSON, Reply
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

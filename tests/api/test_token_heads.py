@@ -8,9 +8,9 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from tests import tiny
 from tests.api.conftest import MakeKind
-from tests.asgi import post
+from tools import tiny
+from tools.asgi import post
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 # A word twice, a word that nobody knows, texts of different lengths in one batch.

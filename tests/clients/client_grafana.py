@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.clients.service import ROOT
+from tools.process import ROOT
 
 NODE_MODULES = ROOT / "tests" / "clients" / "node_modules"
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())

@@ -5,8 +5,8 @@ import subprocess
 
 import pytest
 
-from tests.clients.service import ROOT
 from tests.clients.vectors import TEXTS, TOO_MANY, TOO_MANY_ERROR, assert_same
+from tools.process import ROOT
 
 
 def java(url: str, framing: str, body: object) -> list[tuple[int, str]]:

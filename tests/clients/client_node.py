@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from tests.clients.service import ROOT
 from tests.clients.vectors import (
     OPENAI_TOO_MANY,
     OPENAI_TOO_MANY_ERROR,
@@ -15,6 +14,7 @@ from tests.clients.vectors import (
     TOO_MANY_ERROR,
     assert_same,
 )
+from tools.process import ROOT
 
 OPENAI = ["openai4", "openai6", "openai"]
 

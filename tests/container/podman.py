@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.process import ROOT, free_port
+from tools.process import ROOT, free_port
 
 LAB = Path(__file__).with_name("container-lab.sh")
 HARDENED = (

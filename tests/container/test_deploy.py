@@ -4,15 +4,14 @@ import contextlib
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests import process
 from tests.container.podman import Container, podman
-from tests.process import ROOT, free_port
+from tools import process
+from tools.process import ROOT, free_port
 
 pytestmark = pytest.mark.container
 
@@ -28,10 +27,7 @@ def engine(folder: Path) -> Iterator[str]:
     command = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
     service = process.start(command, stderr=subprocess.DEVNULL)
     try:
-        end = time.monotonic() + 30
-        while not socket.exists():
-            assert time.monotonic() < end, "podman does not listen"
-            time.sleep(0.05)
+        process.eventually(socket.exists, 30, "podman does not listen")
         yield f"unix://{socket}"
     finally:
         process.end(service)

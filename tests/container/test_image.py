@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 
 from export.source import default_model
-from tests import hub as hubs
-from tests import tiny
-from tests.attacks.attackers import ATTACKS, attacked
-from tests.attacks.bystander import Bystander
 from tests.container.podman import HARDENED, START_SECONDS, Container, lab, podman, running
-from tests.export.conftest import write_bert
-from tests.process import free_port
-from tests.snapshot import write_cache, write_folder
+from tests.support import hub as hubs
+from tests.support.snapshot import write_cache, write_folder
+from tests.support.tiny_checkpoints import write_bert
+from tools import tiny
+from tools.attacks.attackers import ATTACKS, attacked
+from tools.attacks.bystander import Bystander
+from tools.process import free_port
 
 pytestmark = pytest.mark.container
 

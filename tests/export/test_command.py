@@ -14,8 +14,8 @@ from app.model.lookup import repository
 from app.model.manifest import Manifest
 from export import pipeline
 from export.cli import Request
+from tools.process import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 Start = Callable[..., subprocess.Popen[str]]
 
 

@@ -12,10 +12,11 @@ from sentence_transformers import SentenceTransformer
 from export.checkpoint import read
 from export.checkpoint.read import Checkpoint
 from export.errors import ExportError
-from tests.export import keys
-from tests.export.keys import ROWS, Honoured, Refused, Row
+from tests.support import keys
+from tests.support.keys import ROWS, Honoured, Refused, Row
+from tools.process import ROOT
 
-DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "models.md"
+DOCUMENT = ROOT / "docs" / "models.md"
 VERDICTS = {Honoured: "honoured", Refused: "refused", keys.Nothing: "changes nothing"}
 
 

@@ -1,10 +1,8 @@
 """The models that most people name, in their authors' own layout: exported and served by name."""
 
-import http.client
-import json
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +13,10 @@ import transformers
 from sentence_transformers import SentenceTransformer
 
 from app.model.manifest import Manifest
-from tests import hub as hubs
-from tests.export.layouts import LAYOUTS
-from tests.hub import COMMIT, Hub
-from tests.process import Server
+from tests.support import hub as hubs
+from tests.support.hub import COMMIT, Hub
+from tests.support.layouts import LAYOUTS
+from tools.process import Server
 
 pytestmark = pytest.mark.slow
 
@@ -62,12 +60,9 @@ def served(*arguments: str, environment: Mapping[str, str] | None = None) -> Ite
 
 
 def ask(server: Server, path: str, body: Any) -> Any:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
-        response = connection.getresponse()
-        answer = json.loads(response.read())
-    assert response.status == 200, answer
-    return answer
+    reply = server.post(path, body)
+    assert reply.status == 200, reply.text
+    return reply.json
 
 
 def fetched(home: Path, name: str) -> set[str]:
@@ -161,9 +156,7 @@ def test_served_by_name_from_the_graph_in_the_repository(
 
 def told_apart(server: Server, name: str) -> bool:
     """Whether only a model that gives more than dense vectors is said to lack the others."""
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("GET", "/info")
-        info = json.loads(connection.getresponse().read())
+    info = server.get("/info").json
     assert info["vectors"] == ["dense"]
     server.signal()
     hint = "the model also gives sparse and multi_vector vectors, which its ONNX graph lacks"

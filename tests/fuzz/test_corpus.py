@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.asgi import Reply
-from tests.fuzz import reading
-from tests.fuzz.corpus import FOUND, bodies
-from tests.fuzz.service import Applications, fault_of
+from tools.client import Reply
+from tools.fuzz import reading
+from tools.fuzz.corpus import FOUND, bodies
+from tools.fuzz.service import Applications, fault_of
 
 BODIES = bodies()
 each_body = pytest.mark.parametrize("content", BODIES.values(), ids=BODIES.keys())

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.fuzz import reading
-from tests.fuzz.service import Applications
+from tools.fuzz import reading
+from tools.fuzz.service import Applications
 
 NAMES = sorted({name for shape in reading.SHAPES for name in shape.names} | {"text", "other"})
 BLANKS = st.sampled_from(["", "", "", " ", "\n", "\t \r\n"])

@@ -6,7 +6,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.process import Server
+from tools.process import Server, eventually
 
 METHODS = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "CONNECT", "TRACE", "get", "PRI", ""]
 TARGETS = [
@@ -88,8 +88,7 @@ def test_no_bytes_upset_the_server(tiny_model: Path, tmp_path: Path) -> None:
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
             before = len(list(files.iterdir())) - 1
         send()
-        while len(list(files.iterdir())) > before:  # each connection has to end
-            pass
+        eventually(lambda: len(list(files.iterdir())) <= before)  # each connection has to end
         server.signal()
         assert server.process.wait(30) == 0
     finally:

@@ -1,13 +1,11 @@
 """On an NVIDIA GPU: `make gpu-check`. Written without one, and not run on one yet."""
 
-import json
 import os
 import random
 import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from urllib.request import Request, urlopen
 
 import numpy as np
 import pytest
@@ -22,9 +20,9 @@ from app.model.lookup import repository
 from app.model.manifest import GRAPH_FILE, Manifest
 from app.model.names import TASK_OUTPUTS, DtypeChoice
 from app.prove import prove, with_graphs
-from tests.gpu import device
-from tests.process import ROOT, Server
-from tests.texts import passages
+from tools.gpu import device
+from tools.process import ROOT, Server
+from tools.texts import passages
 
 pytestmark = pytest.mark.gpu
 TEXTS = [*passages(48, longest_words=300), "ok", "Où est la bibliothèque ?", "今天天气很好。"]
@@ -55,15 +53,11 @@ def embed(folder: Path, provider: str, *flags: str, dtype: str = "float32") -> N
     server = Server("--model-id", str(folder), "--provider", provider, "--dtype", dtype, *flags)
     try:
         server.wait_ready(300)
-        with urlopen(f"{server.url}/info", timeout=60) as answer:  # noqa: S310
-            info = json.load(answer)
+        info = server.get("/info").json
         assert (info["provider"], info["model_dtype"]) == (provider, dtype)
         vectors: list[list[float]] = []
         for start in range(0, len(TEXTS), 16):
-            body = json.dumps({"inputs": TEXTS[start : start + 16]}).encode()
-            headers = {"content-type": "application/json"}
-            with urlopen(Request(f"{server.url}/embed", body, headers), timeout=60) as answer:  # noqa: S310
-                vectors += json.load(answer)
+            vectors += server.post("/embed", {"inputs": TEXTS[start : start + 16]}).json
         return np.array(vectors, np.float32)
     finally:
         server.stop()

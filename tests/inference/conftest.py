@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.inference.steering import Bench, loop_in_thread, make_bench
+from tests.support.steering import Bench, loop_in_thread, make_bench
 
 
 @pytest.fixture

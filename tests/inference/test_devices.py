@@ -22,9 +22,9 @@ from app.inference.providers.session import Session
 from app.model.batch import Batch, BatchLimits, TokenizedInput
 from app.model.names import SENTENCE_EMBEDDING
 from app.telemetry.metrics import Metrics
-from tests import tiny
-from tests.inference.steering import PADDING, SteeredSession, submit, submit_inputs
-from tests.process import eventually
+from tests.support.steering import PADDING, SteeredSession, submit, submit_inputs
+from tools import tiny
+from tools.process import eventually
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from app.model.batch import Batch, TokenizedInput
 from app.model.manifest import Manifest
 from app.model.parts import Certificate
 from app.proof.probes import Probes
-from tests import tiny
+from tools import tiny
 
 
 def load_tiny(folder: Path, max_batch_tokens: int = 16384, *, truncate: bool = True) -> LoadedModel:

@@ -11,7 +11,7 @@ from app.inference.admission import InputOptions
 from app.inference.served_model import ServedModel
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
-from tests import tiny
+from tools import tiny
 
 
 def test_it_computes_until_it_is_closed(tiny_model: Path) -> None:

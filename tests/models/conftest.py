@@ -2,9 +2,9 @@
 
 import pytest
 
-from tests.models import real_models
-from tests.models.measure import Precision
-from tests.openvino import plugin
+from tools.models import real_models
+from tools.models.measure import Precision
+from tools.openvino import plugin
 
 
 @pytest.fixture(scope="session")

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from app.model.names import LOGITS, TASK_OUTPUTS
-from tests.models.measure import Measured, Precision, measure, worse
-from tests.models.real_models import REAL_MODELS, RealModel
-from tests.models.results import Result
-from tests.models.tiny_models import LENGTH, TINY_MODELS, Environment, TinyModel
-from tests.process import ROOT
+from tools.models.measure import Measured, Precision, measure, worse
+from tools.models.real_models import REAL_MODELS, RealModel
+from tools.models.results import Result
+from tools.models.tiny_models import LENGTH, TINY_MODELS, Environment, TinyModel
+from tools.process import ROOT
 
 pytestmark = [
     pytest.mark.models,
@@ -38,7 +38,7 @@ def test_tiny_model(model: TinyModel, precisions: list[Precision], tmp_path: Pat
         python = PYTHONS[model.environment]
         if python != PYTHONS["transformers4"] and not python.is_file():
             pytest.skip("`make setup-transformers5` has not been run")
-        make = [str(python), "-m", "tests.models.checkpoints", model.name, str(folder), side]
+        make = [str(python), "-m", "tools.models.checkpoints", model.name, str(folder), side]
         subprocess.run(make, cwd=ROOT, check=True)
         measured.append(measure(folder, tmp_path / side, precisions, python))
         assert measured[-1].manifest.padding.side == side

@@ -7,8 +7,8 @@ from app.api.shapes.faults import Fault, refusal
 from app.api.shapes.fields import Field, Shape, Variant
 from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
 from app.api.verbs.vertex import VERTEX
-from tests.fuzz.reading import VERBS
 from tests.recorded import Exchange
+from tools.fuzz.reading import VERBS
 
 _VERB_SHAPES = {f"/{verb.name}": verb.shape for verb in VERBS}
 _EMBEDDINGS = _VERB_SHAPES["/openai_embed"]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.attacks.attackers import FULL, LONG, TWO_MEGABYTES
-from tests.process import Server, eventually, most_resident
+from tools.attacks.attackers import FULL, LONG, TWO_MEGABYTES
+from tools.process import Server, eventually, most_resident
 
 pytestmark = pytest.mark.slow
 
@@ -37,15 +37,12 @@ def asked(server: Server, path: str, body: bytes) -> Iterator[http.client.HTTPCo
 
 
 def post(server: Server, path: str, body: bytes) -> tuple[int, bytes]:
-    with asked(server, path, body) as connection:
-        answer = connection.getresponse()
-        return answer.status, answer.read()
+    reply = server.post(path, body)
+    return reply.status, reply.content
 
 
 def metric(server: Server, name: str) -> int:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        connection.request("GET", "/metrics")
-        text = connection.getresponse().read().decode()
+    text = server.get("/metrics").text
     found = re.search(rf"^{name} (\d+)$", text, re.MULTILINE)
     return 0 if found is None else int(found[1])
 

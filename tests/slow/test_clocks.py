@@ -12,14 +12,14 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from tests import tiny
-from tests.process import ROOT, Server
+from tools import tiny
+from tools.process import ROOT, Server, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -127,13 +127,6 @@ def test_a_jump_of_the_wall_clock_changes_nothing_but_dates(
     assert len(days) >= 2, "the log has the time that the clock shows"
 
 
-def steady(claim: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not claim():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 @contextlib.contextmanager
 def under_load(server: Server) -> Iterator[Counter[int]]:
     """Four clients that ask without a pause; the statuses that they got, which must be 200."""
@@ -149,7 +142,7 @@ def under_load(server: Server) -> Iterator[Counter[int]]:
     for thread in threads:
         thread.start()
     try:
-        steady(lambda: answers[200] > 50)
+        eventually(lambda: answers[200] > 50)
         yield answers
     finally:
         stop.set()
@@ -161,7 +154,7 @@ def under_load(server: Server) -> Iterator[Counter[int]]:
 def await_more(answers: Counter[int], server: Server) -> None:
     """Return when a hundred more were answered, and the server is ready."""
     seen = answers[200]
-    steady(lambda: answers[200] > seen + 100)
+    eventually(lambda: answers[200] > seen + 100)
     with connected(server) as connection:
         assert get(connection, "/readyz") == 200
 

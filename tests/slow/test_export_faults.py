@@ -1,8 +1,6 @@
 """Exports that run out of disk, are killed, or replace what is being served."""
 
 import contextlib
-import http.client
-import json
 import random
 import shutil
 import signal
@@ -18,9 +16,9 @@ import pytest
 from numpy.typing import NDArray
 
 from app.model.manifest import Manifest
-from tests import process
-from tests.export.conftest import write_bert
-from tests.process import ROOT, Server
+from tests.support.tiny_checkpoints import write_bert
+from tools import client, process
+from tools.process import ROOT, Server
 
 pytestmark = pytest.mark.slow
 
@@ -125,12 +123,9 @@ def test_an_export_killed_at_any_moment_leaves_the_old_folder_or_the_new(
 
 
 def ask(port: int) -> NDArray[np.float32]:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
-        body = json.dumps({"inputs": TEXT})
-        connection.request("POST", "/embed", body, {"content-type": "application/json"})
-        answer = connection.getresponse()
-        assert answer.status == 200
-        return np.array(json.loads(answer.read()), np.float32)
+    reply = client.post(port, "/embed", {"inputs": TEXT})
+    assert reply.status == 200
+    return np.array(reply.json, np.float32)
 
 
 def test_an_export_while_the_model_is_served_changes_nothing_until_the_next_start(

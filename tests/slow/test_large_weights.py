@@ -1,12 +1,9 @@
 """Weights of more than 2 GB, which no single ONNX file can hold, are exported, proved and served."""
 
-import http.client
-import json
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +13,8 @@ from numpy.typing import NDArray
 
 from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.probes import Probes
-from tests.export.conftest import ROOT, write_bert, write_json
-from tests.process import Server
+from tests.support.tiny_checkpoints import write_bert, write_json
+from tools.process import ROOT, Server
 
 pytestmark = pytest.mark.slow
 
@@ -64,10 +61,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 def embed(server: Server, texts: list[str]) -> NDArray[np.float32]:
-    with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-        body = json.dumps({"inputs": texts})
-        connection.request("POST", "/embed", body, {"content-type": "application/json"})
-        return np.array(json.loads(connection.getresponse().read()), np.float32)
+    return np.array(server.post("/embed", {"inputs": texts}).json, np.float32)
 
 
 @pytest.mark.parametrize(("dtype", "least"), [("float32", 0.99999), ("int8", 0.95)])

@@ -1,13 +1,11 @@
 """The alert rules and the dashboard, in a real Prometheus that scrapes a real server under load."""
 
 import contextlib
-import http.client
 import json
 import math
 import re
 import shutil
 import subprocess
-import time
 import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from tests import process
-from tests.process import ROOT, Server, free_port
+from tools import client, process
+from tools.process import ROOT, Server, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -76,12 +74,6 @@ def test_the_panels_of_the_dashboard_do_not_overlap() -> None:
     assert {f"${name}" for name in variables} == {*VARIABLES, "$datasource"} - {"$__rate_interval"}
 
 
-def get(port: int, path: str) -> Any:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=10)) as one:
-        one.request("GET", path)
-        return json.load(one.getresponse())
-
-
 class Prometheus:
     """A Prometheus with the rules of the repository, which scrapes one server."""
 
@@ -92,13 +84,15 @@ class Prometheus:
         """The samples of an expression, now; invalid expressions fail the test."""
         for variable, value in VARIABLES.items():
             expression = expression.replace(variable, value)
-        answer = get(self._port, "/api/v1/query?" + urllib.parse.urlencode({"query": expression}))
+        answer = client.get(
+            self._port, "/api/v1/query?" + urllib.parse.urlencode({"query": expression})
+        ).json
         assert answer["status"] == "success", (expression, answer)
         found: list[Any] = answer["data"]["result"]
         return found
 
     def rules(self) -> list[Any]:
-        groups = get(self._port, "/api/v1/rules")["data"]["groups"]
+        groups = client.get(self._port, "/api/v1/rules").json["data"]["groups"]
         return [rule for group in groups for rule in group["rules"]]
 
 
@@ -118,15 +112,15 @@ def prometheus(server: Server, folder: Path) -> Iterator[Prometheus]:
     command += [f"--storage.tsdb.path={folder / 'data'}", "--log.level=error"]
     command += [f"--web.listen-address=127.0.0.1:{port}"]
     monitor = process.start(command, cwd=folder)
+
+    def has_targets() -> bool:
+        assert monitor.poll() is None, "Prometheus ended"
+        with contextlib.suppress(OSError, ValueError):
+            return bool(client.get(port, "/api/v1/targets").json["data"]["activeTargets"])
+        return False
+
     try:
-        end = time.monotonic() + 60
-        while True:
-            assert monitor.poll() is None, "Prometheus ended"
-            assert time.monotonic() < end, "Prometheus does not listen"
-            with contextlib.suppress(OSError, ValueError):
-                if get(port, "/api/v1/targets")["data"]["activeTargets"]:
-                    break
-            time.sleep(0.05)
+        process.eventually(has_targets, 60, "Prometheus does not listen")
         yield Prometheus(port)
     finally:
         process.end(monitor)
@@ -134,14 +128,8 @@ def prometheus(server: Server, folder: Path) -> Iterator[Prometheus]:
 
 def ask(server: Server) -> None:
     """One round of requests of every kind, each answered as it must be."""
-    headers = {"content-type": "application/json"}
-    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
-    with contextlib.closing(connection):
-        for path, body, status in LOAD:
-            connection.request("POST", path, json.dumps(body), headers)
-            answer = connection.getresponse()
-            answer.read()
-            assert answer.status == status, (path, body)
+    for path, body, status in LOAD:
+        assert server.post(path, body).status == status, (path, body)
 
 
 @pytest.fixture
@@ -163,16 +151,15 @@ def test_every_panel_shows_numbers_and_no_alert_goes_off(server: Server, tmp_pat
     # The model embeds, so there is nothing to show of predictions.
     wanted = [one for one in EXPRESSIONS if "te_predict_success" not in one[1]]
     with prometheus(server, tmp_path) as monitor:
-        end = time.monotonic() + 60
-        missing = wanted
-        while missing:
-            assert time.monotonic() < end, missing
+
+        def all_show_numbers() -> bool:
             ask(server)
-            missing = [
-                (title, expression)
-                for title, expression in wanted
-                if not any(map(math.isfinite, numbers(monitor.query(expression))))
-            ]
+            return all(
+                any(map(math.isfinite, numbers(monitor.query(expression))))
+                for _, expression in wanted
+            )
+
+        process.eventually(all_show_numbers, 60, "a panel shows nothing")
         for _, expression in set(EXPRESSIONS) - set(wanted):
             assert monitor.query(expression) == []
         answers = monitor.query('te_http_response_count{path!="/metrics"}')

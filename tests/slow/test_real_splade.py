@@ -1,9 +1,7 @@
 """A real SPLADE model, exported, served, and equal to transformers; the weights come in a package."""
 
-import http.client
 import json
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +10,9 @@ import pytest
 
 from export import pipeline
 from export.cli import Request
-from tests.models import real_models
-from tests.process import Server
-from tests.texts import passages
+from tools.models import real_models
+from tools.process import Server
+from tools.texts import passages
 
 pytestmark = pytest.mark.slow
 
@@ -40,10 +38,7 @@ def answers(checkpoint: Path) -> Iterator[list[list[dict[str, Any]]]]:
     server = Server("--model-id", str(folder))
     try:
         server.wait_ready()
-        with closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
-            body = json.dumps({"inputs": TEXTS})
-            connection.request("POST", "/embed_sparse", body, {"content-type": "application/json"})
-            yield json.loads(connection.getresponse().read())
+        yield server.post("/embed_sparse", {"inputs": TEXTS}).json
     finally:
         server.stop()
 

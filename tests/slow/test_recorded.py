@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 
-from tests.process import ROOT, Server
 from tests.recorded import MODELS, Exchange, exchanges
 from tests.recorded.reading import SHAPES, said_with_null_refused
 from tests.recorded.weights import checkpoint
+from tools.process import ROOT, Server
 
 if TYPE_CHECKING:
     import socket

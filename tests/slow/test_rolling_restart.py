@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import Server
-from tests.proxies import proxied
+from tests.support.proxies import proxied
+from tools import client
+from tools.process import Server, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -47,10 +48,7 @@ class Load:
     def await_more(self, answers: int = 200) -> None:
         """Return when so many more requests have been answered or have failed."""
         goal = self.answers.total() + answers
-        end = time.monotonic() + 60
-        while self.answers.total() < goal:
-            assert time.monotonic() < end, f"no answers any more: {self.answers}"
-            time.sleep(0.01)
+        eventually(lambda: self.answers.total() >= goal, 60, "no answers any more")
 
     def _ask(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=60)
@@ -67,26 +65,23 @@ class Load:
                     connection.close()
 
 
-def get(port: int, path: str) -> str:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port)) as connection:
-        connection.request("GET", path)
-        return connection.getresponse().read().decode()
-
-
 def await_steady(claim: Callable[[], bool]) -> None:
     """Return when a claim has held for a second, over several of HAProxy's checks."""
-    end, since = time.monotonic() + 60, time.monotonic()
-    while time.monotonic() < since + 1:
-        assert time.monotonic() < end
+    since = time.monotonic()
+
+    def has_held() -> bool:
+        nonlocal since
         if not claim():
             since = time.monotonic()
-        time.sleep(0.05)
+        return time.monotonic() >= since + 1
+
+    eventually(has_held, 60)
 
 
 def both_up(port: int) -> bool:
     """Whether HAProxy sees both replicas."""
     try:
-        rows = [line.split(",") for line in get(port, "/stats;csv").splitlines()]
+        rows = [line.split(",") for line in client.get(port, "/stats;csv").text.splitlines()]
     except OSError:
         return False
     return [row[17] for row in rows if row[0] == "replicas" and row[1] in {"one", "two"}] == [
@@ -97,7 +92,7 @@ def both_up(port: int) -> bool:
 
 def listens(port: int) -> bool:
     try:
-        return get(port, "/livez") == ""
+        return client.get(port, "/livez").text == ""
     except OSError:
         return False
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from app.model.names import Task
-from tests import tiny
-from tests.process import Server
+from tools import tiny
+from tools.process import Server
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 

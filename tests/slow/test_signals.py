@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process import Server, free_port, launch
+from tools.process import Server, eventually, free_port, launch
 
 pytestmark = pytest.mark.slow
 
@@ -68,8 +68,7 @@ def test_no_request_is_lost_whenever_the_signal_comes(tiny_model: Path) -> None:
             threads = [threading.Thread(target=load.run) for _ in range(CLIENTS)]
             for thread in threads:
                 thread.start()
-            while len(load.asked) < 20:
-                pass
+            eventually(lambda: len(load.asked) >= 20)  # noqa: B023  # called here alone
             time.sleep(dice.uniform(0, 0.1))
             signalled = time.monotonic()
             server.signal(dice.choice([signal.SIGTERM, signal.SIGINT]))

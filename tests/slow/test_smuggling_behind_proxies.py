@@ -5,16 +5,16 @@ answer more. Where it does not, neither may the server.
 """
 
 import contextlib
-import http.client
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.framing import LAST, READ, REFUSED, statuses
-from tests.process import Server
-from tests.proxies import proxied
+from tests.support.framing import LAST, READ, REFUSED, statuses
+from tests.support.proxies import proxied
+from tools import client
+from tools.process import Server, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -34,29 +34,21 @@ def behind(
     try:
         server.wait_ready()
         with proxied(request.param, server.port, server.port, folder) as port:
-            while not answered(port):
-                pass
+            eventually(lambda: answered(port))
             yield port, server
     finally:
         server.stop()
 
 
-def get(port: int, path: str) -> tuple[int, bytes]:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", port, timeout=30)) as one:
-        one.request("GET", path)
-        answer = one.getresponse()
-        return answer.status, answer.read()
-
-
 def answered(port: int) -> bool:
     with contextlib.suppress(OSError):
-        return get(port, "/livez")[0] == 200
+        return client.get(port, "/livez").status == 200
     return False
 
 
 def served(server: Server) -> int:
     """Requests of these messages that the server itself has answered with 200."""
-    content = get(server.port, "/metrics")[1].decode()
+    content = server.get("/metrics").text
     found = re.findall(r'path="/(?:embed|info|livez)",status="200"} (\d+)', content)
     return sum(map(int, found))
 
@@ -70,7 +62,7 @@ def test_the_server_answers_as_many_requests_as_the_proxy_asked(
     answers = statuses(port, message + LAST)
     assert served(server) - before == answers.count(200)
     for _ in range(3):  # over the connections that the proxy keeps
-        assert get(port, "/livez") == (200, b"")
+        assert client.get(port, "/livez").status == 200
 
 
 def test_a_request_without_a_version_is_one_at_most(behind: tuple[int, Server]) -> None:

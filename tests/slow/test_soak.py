@@ -5,13 +5,13 @@ import sys
 
 import pytest
 
-from tests.process import ROOT
+from tools.process import ROOT
 
 pytestmark = pytest.mark.slow
 
 
 def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "tests.soak", *arguments]
+    command = [sys.executable, "-m", "tools.soak", *arguments]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.client
-import json
 import os
 import random
 import shutil
@@ -18,9 +17,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import process, tiny
-from tests.process import ROOT, free_port
-from tests.snapshot import write_folder
+from tests.support.snapshot import write_folder
+from tools import client, process, tiny
+from tools.process import ROOT, eventually, free_port
 
 pytestmark = pytest.mark.slow
 
@@ -86,17 +85,12 @@ class Supervisor:
 
     def await_another(self, before: int) -> int:
         """The service's pid, once it is another one."""
-        end = time.monotonic() + 60
-        while (now := self.pid()) in {0, before}:
-            assert time.monotonic() < end, self.control("status")
-            time.sleep(0.02)
-        return now
+        eventually(lambda: self.pid() not in {0, before}, 60, "the service is not started again")
+        return self.pid()
 
     def await_port(self) -> None:
-        end = time.monotonic() + 60
-        while ask(self.port, "cat") != "right":
-            assert time.monotonic() < end, self.control("tail", "service")
-            time.sleep(0.02)
+        """Return when vectors are right."""
+        eventually(lambda: ask(self.port, "cat") == "right", 60, "the service does not answer")
 
     def stop(self) -> None:
         self._process.terminate()  # by force, it would leave the service behind
@@ -117,19 +111,14 @@ def supervised(folder: Path, *command: str) -> Iterator[Supervisor]:
 
 def ask(port: int, text: str) -> str:
     """What became of one request."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    with contextlib.closing(connection):
-        try:
-            body = json.dumps({"inputs": text})
-            connection.request("POST", "/embed", body, {"content-type": "application/json"})
-            answer = connection.getresponse()
-            content = answer.read()
-        except (OSError, http.client.HTTPException):
-            return "nobody answered"
-    if answer.status != 200:
-        return f"{answer.status}"
+    try:
+        reply = client.post(port, "/embed", {"inputs": text})
+    except (OSError, http.client.HTTPException):
+        return "nobody answered"
+    if reply.status != 200:
+        return f"{reply.status}"
     expected = tiny.unit(tiny.reference(tiny.ids_of(text)))
-    return "right" if np.allclose(json.loads(content), [expected], atol=1e-6) else "wrong"
+    return "right" if np.allclose(reply.json, [expected], atol=1e-6) else "wrong"
 
 
 @contextlib.contextmanager
@@ -172,8 +161,7 @@ def test_a_killed_service_comes_back_and_nothing_piles_up(tmp_path: Path) -> Non
                 pid = supervisor.await_another(pid)
             supervisor.await_port()
             before = answers["right"]
-            while answers["right"] < before + 100:
-                time.sleep(0.01)
+            eventually(lambda: answers["right"] >= before + 100)
         assert list(supervisor.temporary.iterdir()) == []
         assert supervisor.control("stop", "service") == "service: stopped\n"
     log = (tmp_path / "supervisord.log").read_text()
@@ -186,7 +174,7 @@ def test_a_killed_service_comes_back_and_nothing_piles_up(tmp_path: Path) -> Non
 def test_a_service_that_cannot_work_any_more_is_started_again(
     tiny_model: Path, tmp_path: Path
 ) -> None:
-    with supervised(tmp_path, "tests.faulty", "worker-dies", "--model-id", str(tiny_model)) as one:
+    with supervised(tmp_path, "tools.faulty", "worker-dies", "--model-id", str(tiny_model)) as one:
         one.await_port()
         pid = one.pid()
         assert ask(one.port, "query") == "424"
@@ -204,10 +192,7 @@ def test_a_service_that_can_never_start_is_left_alone(
     tmp_path: Path, arguments: tuple[str, ...], code: int
 ) -> None:
     with supervised(tmp_path, "app", *arguments) as supervisor:
-        end = time.monotonic() + 60
-        while "EXITED" not in supervisor.control("status", "service"):
-            assert time.monotonic() < end
-            time.sleep(0.05)
+        eventually(lambda: "EXITED" in supervisor.control("status", "service"), 60)
         log = (tmp_path / "supervisord.log").read_text()
         assert log.count("spawned: 'service'") == 1
         assert f"exited: service (exit status {code}; expected)" in log

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.browser import chromium
-from tests.process import Server
+from tests.support.browser import chromium
+from tools.process import Server
 
 EMBED = "document.querySelector('#operations-Embeddings-embed')"
 

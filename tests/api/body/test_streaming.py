@@ -1,0 +1,332 @@
+"""The exact reading: TEI's first fault in reading order, linear in the body, and never another."""
+
+import asyncio
+import contextlib
+import gc
+import json
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from app.api.body import garbage, reader, runs, streaming, tree
+from app.api.body.capture import capture
+from app.api.body.scanner import Scanner
+from app.api.shapes.faults import Fault, refusal
+from app.api.shapes.fields import Misfit, Shape
+from app.api.verbs.openai import EMBEDDINGS
+from app.api.verbs.tei_embed import EMBED, SIMILARITY
+from app.api.verbs.tei_score import PREDICT, RERANK
+from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
+from app.api.verbs.vertex import VERTEX
+from app.errors import MalformedBody, MistypedBody, UnreadableRequest
+from tests.fuzz.test_generated import bodies
+from tools.fuzz import reading
+
+INPUT = "data did not match any variant of untagged enum Input"
+
+
+def said(content: bytes, shape: Shape) -> tuple[int, str] | None:
+    """The status and the detail of a refusal; None of a body that is read."""
+    try:
+        reader.read(content, shape)
+    except UnreadableRequest as error:
+        return error.status, str(error).split(": ", 1)[1]
+    return None
+
+
+@pytest.mark.parametrize(
+    ("shape", "content", "status", "detail"),
+    [
+        (EMBED, b'{"inputs":1', 422, f"inputs: {INPUT} at line 1 column 11"),
+        (EMBED, b'{"inputs":1}', 422, f"inputs: {INPUT} at line 1 column 12"),
+        (EMBED, b'{"inputs":1 ,"x":2}', 422, f"inputs: {INPUT} at line 1 column 12"),
+        (EMBED, b'{"inputs":"","truncate":"x"', 422, 'truncate: invalid type: string "x", expected a boolean at line 1 column 27'),
+        (RERANK, b'{"query":["a",}', 422, "query: invalid type: sequence, expected a string at line 1 column 9"),
+        (RERANK, b'{"query":' + b"[" * 128, 422, "query: invalid type: sequence, expected a string at line 1 column 9"),
+        (EMBED, b'{"inputs":"a","truncation_direction":{"a":1}}', 422, "truncation_direction: unknown variant `a`, expected one of `Left`, `left`, `Right`, `right` at line 1 column 41"),
+        (EMBED, b'{"inputs":"a","truncation_direction":{"Left":1}}', 422, "truncation_direction.Left: invalid type: integer `1`, expected unit at line 1 column 46"),
+        (EMBED, b'{"inputs":"a","truncation_direction":{"Left":null,"a":1}}', 400, "truncation_direction: expected value at line 1 column 49"),
+        (EMBED, b'{"inputs":"a","truncation_direction":{}}', 400, "truncation_direction: expected value at line 1 column 39"),
+        (EMBED, b'{"inputs":"a","truncation_direction":1e400}', 400, "truncation_direction: expected value at line 1 column 38"),
+        (EMBED, b'{"inputs":"a","truncation_direction":["\\ud800"]}', 400, "truncation_direction: expected value at line 1 column 38"),
+        (TOKENIZE, b'["a"]', 422, "invalid length 2, expected struct TokenizeRequest with 3 elements at line 1 column 5"),
+        (PREDICT, b'["a"]', 422, "invalid length 1, expected struct PredictRequest with 4 elements at line 1 column 5"),
+        (EMBEDDINGS, b'["a"]', 422, "invalid length 1, expected struct OpenAICompatRequest with 5 elements at line 1 column 5"),
+        (EMBED, b'["a",null,"Right",null,true,null,7]', 400, "trailing characters at line 1 column 34"),
+        (EMBED, b'["a",["b"]]', 422, "[1]: invalid type: sequence, expected a boolean at line 1 column 5"),
+        (PREDICT, b'{"inputs":["a","a","a",1e400]}', 422, "inputs: invalid length 3, expected a string, a pair of strings [string, string] or a batch of mixed strings and pairs [[string], [string, string], ...] at line 1 column 23"),
+        (PREDICT, b'{"inputs":[["a"],[1]]}', 422, "inputs[1][0]: invalid type: integer `1`, expected a string at line 1 column 19"),
+        (PREDICT, b'{"inputs":{}}', 422, "inputs: invalid type: map, expected a string, a pair of strings [string, string] or a batch of mixed strings and pairs [[string], [string, string], ...] at line 1 column 12"),
+        (EMBED, b'{"inputs":["\\ud800"]}', 400, "inputs[0]: unexpected end of hex escape at line 1 column 19"),
+        (SIMILARITY, b'{"inputs":{"source_sentence":1e400}}', 400, "inputs.source_sentence: number out of range at line 1 column 34"),
+        (SIMILARITY, b'{"inputs":{"source_sentence":"a"}}', 422, "inputs: missing field `sentences` at line 1 column 33"),
+        (EMBED, b'{"\\ud800":1,"inputs":"a"}', 400, "unexpected end of hex escape at line 1 column 9"),
+        (EMBED, b"1.", 400, "EOF while parsing a value at line 1 column 2"),
+        (EMBED, b'{"truncate":99999999999999999999}', 422, "truncate: invalid type: floating point `1e20`, expected a boolean at line 1 column 32"),
+        (EMBED, b'{"truncate":-92233702036854775809}', 422, "truncate: invalid type: floating point `-9.223370203685477e19`, expected a boolean at line 1 column 33"),
+        (EMBED, b'{"truncate":"\\u0000\\u0001"}', 422, 'truncate: invalid type: string "\\0\\u{1}", expected a boolean at line 1 column 26'),
+        (EMBED, b'{"foo":nulL}', 400, "foo: expected ident at line 1 column 11"),
+        (EMBED, b'{"foo":[1,]}', 400, "foo: expected value at line 1 column 11"),
+        (SIMILARITY, b'{"inputs":{\\a"', 400, "inputs.?: key must be a string at line 1 column 12"),
+        (EMBED, b"[" * 128, 400, "[0]" * 127 + ": recursion limit exceeded at line 1 column 128"),
+        (EMBED, b"\x1f\x8b\x08", 400, "expected value at line 1 column 1"),
+        (VERTEX, b'{"instances":[{"inputs":"a","x":1e400}]}', 400, "instances[0].x: number out of range at line 1 column 37"),
+        (VERTEX, b'{"instances":[' + b"[" * 126 + b"]" * 126 + b"]}", 400, "instances" + "[0]" * 126 + ": recursion limit exceeded at line 1 column 140"),
+        (EMBED, '{"é":1,"inputs":1}'.encode(), 422, f"inputs: {INPUT} at line 1 column 19"),
+    ],
+)  # fmt: skip
+def test_the_first_fault_in_reading_order(
+    shape: Shape, content: bytes, status: int, detail: str
+) -> None:
+    assert said(content, shape) == (status, detail)
+
+
+@pytest.mark.parametrize(
+    ("shape", "content"),
+    [
+        (EMBED, b'{"inputs":"a","truncation_direction":{"Left":null}}'),
+        (EMBEDDINGS, b'{"input":"a","encoding_format":{"base64":null}}'),
+        (RERANK, b'["a",["b"]]'),
+        (SIMILARITY, b'{"inputs":["a",["b"]],"parameters":[true,"Left",null]}'),
+        (
+            SIMILARITY,
+            b'{"inputs":{"source_sentence":"a","sentences":["b"],"x":"\\ud800","y":1e400}}',
+        ),
+        (EMBED, b'{"x":"\xff","inputs":"a"}\xff'),
+        (EMBED, b'{"inputs":"a","x":' + b"[" * 5000 + b"]" * 5000 + b"}"),
+        (VERTEX, b'{"instances":[' + b"[" * 125 + b"]" * 125 + b"]}"),
+    ],
+)
+def test_what_tei_takes_as_well(shape: Shape, content: bytes) -> None:
+    assert said(content, shape) is None
+
+
+def test_a_variant_as_an_object_and_structs_as_arrays_have_their_values() -> None:
+    by_name = {"inputs": "a", "truncation_direction": {"Left": None}}
+    assert reader.read(json.dumps(by_name).encode(), EMBED)["truncation_direction"] == "left"
+    by_place = b'{"inputs":["a",["b","c"]],"parameters":[true,"Left","query"]}'
+    assert reader.read(by_place, SIMILARITY) == {
+        "inputs": {"source_sentence": "a", "sentences": ["b", "c"]},
+        "parameters": {"truncate": True, "truncation_direction": "left", "prompt_name": "query"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("instance", "message"),
+    [
+        ({"truncate": 1}, "invalid type: integer `1`, expected a boolean"),
+        ({"normalize": 1, "dimensions": -1, "inputs": 1}, "invalid value: integer `-1`, expected usize"),
+        ({"inputs": "a", "truncation_direction": 1}, "invalid type: integer `1`, expected string or map"),
+        ({"inputs": "a", "truncation_direction": {}}, "invalid value: map, expected map with a single key"),
+        ({"inputs": "a", "truncation_direction": {"Left": 1}}, "invalid type: integer `1`, expected unit"),
+        ({"inputs": "a", "dimensions": 1.5e300}, "invalid type: floating point `1.5e300`, expected usize"),
+        ({}, "missing field `inputs`"),
+        ([], "invalid length 0, expected struct EmbedRequest with 6 elements"),
+        (["a"], "invalid length 3, expected struct EmbedRequest with 6 elements"),
+        (["a", None, "Left", None, True, None, 7], "invalid length 7, expected fewer elements in array"),
+        ("a", 'invalid type: string "a", expected struct EmbedRequest'),
+    ],
+)  # fmt: skip
+def test_an_instance_is_read_in_alphabetical_order(instance: Any, message: str) -> None:
+    with pytest.raises(Misfit) as caught:
+        tree.read(instance, EMBED)
+    assert caught.value.message == message
+
+
+@pytest.mark.parametrize(
+    "instance",
+    [
+        {"inputs": "a", "truncation_direction": {"Left": None}},
+        ["a", None, "Left", None, True, None],
+    ],
+)
+def test_an_instance_in_another_form(instance: Any) -> None:
+    found = tree.read(instance, EMBED)
+    assert found == reader.read(b'{"inputs":"a","truncation_direction":"Left"}', EMBED)
+
+
+# What is repeated to make a body cost as much as it can.
+UNITS: list[tuple[Shape, bytes, bytes]] = [
+    (EMBED, b'{"x":', b"["),
+    (EMBED, b'{"x":[', b"[],"),
+    (EMBED, b'{"x":[', b"[[],"),
+    (EMBED, b'{"x":', b'[{"":'),
+    (EMBED, b'{"x":[', b"[[[[[0]]]]],0,0,0,0,0,0,0,0,0,"),
+    (EMBED, b"{", b'"":[],'),
+    (EMBED, b"{", '"é":0,'.encode()),
+    (EMBED, b"{", b'"\\u0061":"\\n",'),
+    (EMBED, b'{"inputs":[', b"0,"),
+    (EMBED, b'{"inputs":[', b"1e9,"),
+    (EMBED, b'{"inputs":[', b'{"":[[[0]]]},'),
+    (EMBED, b'{"inputs":[', b"[[[[0]]]],"),
+    (EMBED, b'{"inputs":[', b'"\\n",'),
+    (EMBED, b'{"inputs":"', b"\\n"),
+    (EMBED, b'{"inputs":', b"9"),
+    (EMBED, b'{"inputs":', b" "),
+    (RERANK, b'{"query":"a","texts":[', b'"a",'),
+    (PREDICT, b'{"inputs":[', b'["a"],'),
+    (VERTEX, b'{"instances":[', b"{},"),
+]
+
+
+def steps(content: bytes, shape: Shape) -> int:
+    """How many tokens and runs are tried in the reading of a body."""
+    reader = streaming.Reader(content)
+    with contextlib.suppress(Fault):
+        reader.struct(shape)
+    return reader.scanner.steps
+
+
+@pytest.mark.parametrize(("shape", "head", "unit"), UNITS)
+def test_reading_is_linear(shape: Shape, head: bytes, unit: bytes) -> None:
+    short, long = (steps(head + unit * times, shape) for times in (500, 2_000))
+    assert long <= 4 * short + 50
+    assert long <= 3 * 2_000 * len(unit)
+
+
+def test_runs_look_no_further_than_their_window() -> None:
+    text = b'"%b",' % (b"a" * runs.WINDOW)
+    assert runs.elements(text * 2 + b"1", 0) == ([], 0)
+    short = b'"a",' * 20_000
+    found, end = runs.elements(short + b"1", 0)
+    assert found == ["a"] * (end // 4)
+    assert 0 < end <= runs.WINDOW
+
+
+def test_a_run_with_a_fault_is_not_tried_again_for_each_of_its_elements() -> None:
+    good, bad = b'"aaaaaaaaaaaaaaaaaaaa",' * 900, b'"\xff",0]}'
+    reader = streaming.Reader(b'{"inputs":[' + good + bad)
+    tried: list[int] = []
+    elements = reader.scanner.elements
+
+    def counted() -> list[Any]:
+        before = reader.scanner.steps
+        found = elements()
+        tried.append(reader.scanner.steps - before)
+        return found
+
+    reader.scanner.elements = counted  # type: ignore[method-assign]
+    with pytest.raises(Fault, match="invalid unicode code point"):
+        reader.struct(EMBED)
+    assert sum(tried) < 5
+
+
+@pytest.mark.parametrize(
+    ("levels", "found"),
+    [(1, [-1, None, 0]), (2, [-1, [2, None], 0]), (3, [-1, [2, {"a": None, "b": -0.0}], 0])],
+)
+def test_what_is_captured_below_the_levels_of_a_union_is_let_go(levels: int, found: Any) -> None:
+    content = b'[-1,[2,{"a":[1.5,[]],"b":-0}],0]'
+    assert capture(OneByOne(content), levels) == found
+    assert capture(OneByOne(content)) == [-1, [2, {"a": [1.5, []], "b": -0.0}], 0]
+
+
+class OneByOne(Scanner):
+    """Reads without runs."""
+
+    def _may_run(self, levels: int) -> bool:
+        del levels
+        return False
+
+
+class Plodding(streaming.Reader):
+    """Reads a token at a time."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.scanner = OneByOne(content)
+
+
+def plodded(content: bytes, shape: Shape) -> dict[str, Any]:
+    try:
+        return Plodding(content).struct(shape)
+    except Fault as fault:
+        raise refusal(fault, content) from None
+
+
+def outcome(read: Callable[[], dict[str, Any]]) -> Any:
+    try:
+        return reading.typed(read())
+    except (MalformedBody, MistypedBody) as refusal:
+        return type(refusal), str(refusal)
+
+
+@settings(max_examples=50)
+@given(bodies())
+@example(b'{"inputs":[-1,-5,0,12,-12345678901234567890,1e9]}')
+@example(b'{"inputs":["a",-0,1e9,12345678901234567890,"\\u0069"]}')
+@example(b'{"inputs":["a","b",]}')
+@example(b'{"x":{"a":1,"b":2,},"inputs":"a"}')
+@example(b'{"a":1,"inputs":["a","a","a"],"inputs":1}')
+@example(b'{"instances":[{"a":[[]],"b":1e400,"c":1},1,2,[1,[2,[3,[4]]]],"x"]}')
+def test_runs_change_nothing(content: bytes) -> None:
+    for shape in reading.SHAPES:
+        with_runs = outcome(lambda shape=shape: streaming.read(content, shape))  # type: ignore[misc]
+        without = outcome(lambda shape=shape: plodded(content, shape))  # type: ignore[misc]
+        assert with_runs == without
+
+
+@given(st.binary(max_size=40), st.sampled_from(reading.SHAPES))
+def test_any_bytes_are_read_or_refused_and_nothing_else(content: bytes, shape: Shape) -> None:
+    for begun in (content, b'{"inputs":' + content, b"[" + content, b'{"texts":["a",' + content):
+        with contextlib.suppress(MalformedBody, MistypedBody):
+            streaming.read(begun, shape)
+
+
+@pytest.mark.parametrize(
+    ("spare", "elsewhere"), [(0, False), (reader.DOUBTFUL_BYTES, True), (reader.LARGE_BYTES, True)]
+)
+def test_others_have_their_turns_while_a_doubtful_body_is_read(spare: int, elsewhere: bool) -> None:
+    content = b'{"inputs":"a","x":[-0,"%b"]}' % (b"a" * spare)
+
+    async def made_on() -> int:
+        return await reader.in_turns(content, EMBED, lambda _: threading.get_ident())
+
+    assert (asyncio.run(made_on()) != threading.get_ident()) == elsewhere
+
+
+ARRAYS = b'{"inputs":[' + b"[1]," * 100_000 + b"[2]]}"
+NUMBERS = b'{"ids":[' + b"7," * 150_000 + b"8]}"
+
+
+@pytest.mark.parametrize(("content", "shape"), [(ARRAYS, EMBED), (NUMBERS, DECODE)])
+def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
+    content: bytes, shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make a hundred thousand objects in one call, and nobody else would run meanwhile."""
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("orjson was given it"))
+    assert reader.read(content, shape) == shape.read(json.loads(content))
+
+
+def collected(content: bytes) -> list[int]:
+    """The generations of which garbage is looked for while a body is read, or just after."""
+    started: list[int] = []
+
+    def note(phase: str, details: dict[str, int]) -> None:
+        if phase == "start":
+            started.append(details["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        with contextlib.suppress(UnreadableRequest):
+            asyncio.run(reader.in_turns(content, EMBED, dict))
+    finally:
+        gc.callbacks.remove(note)
+    assert gc.isenabled()
+    return started
+
+
+@pytest.mark.parametrize("content", [ARRAYS, ARRAYS[:-2]])
+@pytest.mark.parametrize(("seconds", "times"), [(math.inf, 0), (-1, 2)])
+def test_all_garbage_is_looked_for_after_a_large_body_if_it_is_due(
+    content: bytes, seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "COLLECTED_SECONDS", seconds)
+    monkeypatch.setattr(garbage, "COLLECTED_BODIES", 1)
+    assert collected(content).count(2) == times

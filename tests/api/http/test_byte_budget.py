@@ -1,0 +1,179 @@
+"""What requests hold of the bytes that all may hold: their bodies, and their answers."""
+
+import asyncio
+import contextlib
+import json
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp, Message
+
+from app.api.http.byte_budget import SMALL_BYTES, Bodies, BodyLimits, Share
+from app.api.http.service import Service
+from app.api.http.transport import WHOLE_BYTES
+from app.errors import Overloaded
+from tests.api.conftest import MakeKind
+from tools.asgi import make_scope, post
+from tools.client import JSON
+
+MakeService = Callable[..., tuple[Service, ASGIApp]]
+
+TOTAL = 64_000_000
+LIMITS: dict[str, Any] = {"max_client_batch_size": 6000, "max_concurrent_requests": 6000}
+TEXTS = [f"the cat sat on the mat {'a b c d e f' * (place % 3)}" for place in range(4000)]
+
+
+@pytest.fixture
+def bodies() -> Bodies:
+    return Bodies(BodyLimits(bytes_each=2_000_000, bytes_together=TOTAL, seconds=1))
+
+
+def reserving(bodies: Bodies, size: int) -> list[Share]:
+    """As many requests as find room for an answer of that size."""
+    found: list[Share] = []
+    with contextlib.suppress(Overloaded):
+        while len(found) < 1000:
+            share = bodies.holding().__enter__()
+            share.reserve(size)
+            found.append(share)
+    return found
+
+
+def test_answers_leave_a_quarter_to_bodies(bodies: Bodies) -> None:
+    assert len(reserving(bodies, 10_000_000)) == 4
+    assert len(reserving(bodies, SMALL_BYTES + 1)) == (TOTAL * 3 // 4 - 40_000_000) // SMALL_BYTES
+    assert bodies.free >= TOTAL // 4
+    with bodies.holding() as share:
+        share.take(2_000_000)
+    with bodies.holding() as share, pytest.raises(Overloaded):
+        share.reserve(SMALL_BYTES + 1)
+
+
+def test_a_small_answer_is_not_refused_but_the_next_body_is(bodies: Bodies) -> None:
+    with bodies.holding() as full, bodies.holding() as share, bodies.holding() as third:
+        full.take(TOTAL - 100)
+        share.take(100)
+        share.reserve(SMALL_BYTES)
+        assert bodies.free == -SMALL_BYTES
+        with pytest.raises(Overloaded):
+            third.take(1)
+    assert bodies.free == TOTAL
+
+
+def test_an_answer_that_is_larger_than_all_bytes_holds_half_of_them(bodies: Bodies) -> None:
+    with bodies.holding() as share:
+        share.take(1_000_000)
+        share.reserve(10 * TOTAL)
+        assert bodies.free == (TOTAL - 1_000_000) // 2
+        with bodies.holding() as second, pytest.raises(Overloaded):
+            second.reserve(10 * TOTAL)
+    assert bodies.free == TOTAL
+
+
+def test_what_is_kept_of_a_request_is_given_back_at_its_end(bodies: Bodies) -> None:
+    with bodies.holding() as share:
+        share.take(1_000_000)
+        share.reserve(10)
+        share.keep(300)
+        assert (share.held, bodies.free) == (300, TOTAL - 300)
+    assert bodies.free == TOTAL
+
+
+@contextlib.asynccontextmanager
+async def unread(app: ASGIApp, path: str, content: bytes) -> AsyncIterator[Message]:
+    """The first message of an answer that the client takes no more of until the block ends."""
+    first: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
+    done = asyncio.Event()
+    whole = [{"type": "http.request", "body": content}]
+
+    async def receive() -> Message:
+        if whole:
+            return whole.pop()
+        await done.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        if first.done():
+            await done.wait()
+        else:
+            first.set_result(message)
+
+    running = app(make_scope("POST", path, JSON), receive, send)
+    task = asyncio.ensure_future(running)
+    try:
+        yield await first
+    finally:
+        done.set()
+        await task
+
+
+@pytest.mark.parametrize(
+    ("path", "texts", "vectors"),
+    [
+        ("/embed", 1, 1),
+        ("/embed", 4000, 4000),
+        ("/embed_all", 300, 300 * 9),
+    ],
+)
+def test_who_reads_slowly_holds_what_is_sent_and_not_what_was_asked(
+    make_service: MakeService, path: str, texts: int, vectors: int
+) -> None:
+    service, app = make_service(**LIMITS)
+    content = json.dumps({"inputs": TEXTS[:texts]}).encode().ljust(900_000)
+
+    async def scenario() -> None:
+        async with unread(app, path, content) as start:
+            assert start["status"] == 200
+            held = service.bodies.total - service.bodies.free
+            if texts == 1:
+                length = dict(start["headers"])[b"content-length"]
+                assert held == int(length)
+            else:  # what is still to be rendered, and the beginning
+                rows = service.model.manifest.dimensions * 4 * vectors
+                assert rows + WHOLE_BYTES < held < 3 * rows + 2 * WHOLE_BYTES
+        assert service.bodies.free == service.bodies.total
+
+    asyncio.run(scenario())
+
+
+def batches(service: Service) -> list[str]:
+    """How many there were, and of what size."""
+    lines = service.metrics.render().splitlines()
+    return [line for line in lines if line.startswith("te_batch_next_size")]
+
+
+def test_vectors_for_which_there_is_no_room_are_not_computed(make_service: MakeService) -> None:
+    service, app = make_service(**LIMITS)
+    free = service.bodies.free
+    with service.bodies.holding() as share:
+        share.take(free - TOTAL // 4)
+        before = batches(service)
+        assert post(app, "/embed_all", {"inputs": TEXTS}).status == 429
+        assert batches(service) == before
+        assert post(app, "/embed_all", {"inputs": TEXTS[:10]}).status == 200
+        assert post(app, "/vertex", {"instances": [{"inputs": TEXTS[:10]}]}).status == 200
+    assert service.bodies.free == free
+    assert (
+        service.model.engine.admission.permits.free == service.model.engine.admission.permits.total
+    )
+
+
+def test_an_answer_is_the_same_in_any_number_of_parts(
+    make_kind: MakeKind, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = [
+        ("embedding", "/embed_all", {"inputs": TEXTS[:3]}),
+        ("splade", "/embed_sparse", {"inputs": TEXTS[:3]}),
+        ("classifier", "/predict", {"inputs": [[text] for text in TEXTS[:3]]}),
+    ]
+    for kind, path, body in asked:
+        app = make_kind(kind)
+        with monkeypatch.context() as patch:
+            whole = post(app, path, body)
+            patch.setattr("app.api.verbs.verb.GROUP_NUMBERS", 1)
+            patch.setattr("app.api.verbs.tei_embed.ENTRIES_AT_ONCE", 1)
+            patch.setattr("app.api.verbs.tei_score.SCORES_AT_ONCE", 1)
+            parted = post(app, path, body)
+        assert whole.status == 200
+        assert parted.text == whole.text

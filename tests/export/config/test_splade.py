@@ -1,0 +1,84 @@
+"""SPLADE models of every kind, exported, served, and equal to what SparseEncoder says of them."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app.application import build, create_app
+from app.settings import Settings
+from export import pipeline
+from export.cli import Request
+from tests.support.tiny_checkpoints import write_json
+from tools.asgi import post
+from tools.models import checkpoints
+from tools.models.tiny_models import TINY_MODELS
+
+TEXTS = ["ok", "What is the capital of France?", "A man is playing a guitar. " * 30]
+NORMALIZE = {
+    "idx": 2,
+    "name": "2",
+    "path": "2_Normalize",
+    "type": "sentence_transformers.sentence_transformer.modules.normalize.Normalize",
+}
+
+
+def write(folder: Path, pooling: dict[str, Any], *, normalize: bool) -> Path:
+    """A tiny SPLADE model that pools in this way."""
+    [model] = [one for one in TINY_MODELS if one.name == "bert-splade"]
+    checkpoints.write(model, folder)
+    write_json(folder / "1_SpladePooling/config.json", pooling)
+    if normalize:
+        modules = json.loads((folder / "modules.json").read_text())
+        write_json(folder / "modules.json", [*modules, NORMALIZE])
+    return folder
+
+
+def library_s(folder: Path) -> NDArray[np.float32]:
+    """The vectors of the texts by the library that users call."""
+    from sentence_transformers import SparseEncoder
+
+    encoder = SparseEncoder(str(folder), device="cpu", local_files_only=True)
+    found: NDArray[np.float32] = encoder.encode(TEXTS, convert_to_sparse_tensor=False).numpy()
+    return found
+
+
+def served(folder: Path, width: int) -> NDArray[np.float32]:
+    """The vectors that `/embed_sparse` answers for the texts."""
+    settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
+    service = build(settings, folder)
+    reply = post(create_app(service, settings), "/embed_sparse", {"inputs": TEXTS})
+    asyncio.run(service.model.close())
+    assert reply.status == 200, reply.text
+    vectors = np.zeros((len(TEXTS), width), np.float32)
+    for vector, entries in zip(vectors, reply.json, strict=True):
+        for entry in entries:
+            vector[entry["index"]] = entry["value"]
+    return vectors
+
+
+@pytest.mark.parametrize(
+    ("pooling", "normalize"),
+    [
+        ({"pooling_strategy": "sum", "activation_function": "log1p_relu", "chunk_size": 3}, False),
+        *(
+            pytest.param(pooling, normalize, marks=pytest.mark.slow)
+            for pooling, normalize in (
+                ({"activation_function": "log1p_relu"}, False),
+                ({"pooling_strategy": "sum"}, False),
+                ({"pooling_strategy": "max", "chunk_size": 5}, True),
+            )
+        ),
+    ],
+)
+def test_each_splade_pooling_is_served_as_sparse_encoder_has_it(
+    tmp_path: Path, pooling: dict[str, Any], normalize: bool
+) -> None:
+    checkpoint = write(tmp_path / "splade", pooling, normalize=normalize)
+    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    expected = library_s(checkpoint)
+    np.testing.assert_allclose(served(folder, expected.shape[1]), expected, rtol=1e-5, atol=1e-4)

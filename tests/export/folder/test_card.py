@@ -1,0 +1,70 @@
+"""The README of an exported folder says what its manifest says."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from app.model.manifest import Manifest
+from app.model.parts import Certificate
+from export.folder import card
+from tools import tiny
+
+MEASURED = Certificate(
+    graph="model.onnx",
+    provider="cpu",
+    compute_dtype="float32",
+    machine="a processor",
+    reference="pytorch",
+    probes=520,
+    worst_cosine=0.99999871,
+    mean_cosine=0.99999993,
+    largest_error=2.5e-7,
+    created="2026-01-01T00:00:00+00:00",
+    first_percentile=0.9999991,
+    neighbour_overlap=0.9987,
+    batch_cosine=1.0,
+    longest_input=256,
+)
+
+
+def read(folder: Path, manifest: Manifest) -> list[str]:
+    card.write(folder, manifest)
+    return (folder / "README.md").read_text().splitlines()
+
+
+def test_an_embedder_is_described_by_its_cosines(tmp_path: Path) -> None:
+    manifest = tiny.build(tmp_path)
+    lower = replace(MEASURED, compute_dtype="bfloat16", provider="openvino", worst_cosine=0.9996)
+    lines = read(tmp_path, replace(manifest, certificates=(MEASURED, lower)))
+    assert lines[0] == "# tests/tiny"
+    assert "| pooling | mean, normalized |" in lines
+    assert not any(line.startswith("| scores |") for line in lines)
+    assert f"| maximum length | {tiny.MAX_LENGTH} tokens |" in lines
+    assert f"| vector space | `{manifest.fingerprint}` |" in lines
+    expected = (
+        "| float32 | cpu | 0.9999987 | 0.9999991 | 0.9999999 | 0.9987 | 1.0000000 | 520 |"
+        " 256 tokens |"
+    )
+    assert expected in lines
+    assert lines[lines.index(expected) + 1].startswith("| bfloat16 | openvino | 0.9996000 |")
+    assert lines.count("Measured on a processor.") == 1
+
+
+def test_a_reranker_is_described_by_its_errors(tmp_path: Path) -> None:
+    manifest = tiny.build(tmp_path, "reranker")
+    one = replace(MEASURED, neighbour_overlap=None, largest_score_error=3e-8, longest_input=None)
+    lines = read(tmp_path, replace(manifest, certificates=(one,)))
+    assert "| float32 | cpu | 2.5e-07 | 3.0e-08 | 1.0000000 | 520 |  |" in lines
+    assert "| scores | a sigmoid of each logit |" in lines
+    assert not any("pooling" in line for line in lines)
+
+
+def test_what_is_said_of_tokens_has_its_own_figures(tmp_path: Path) -> None:
+    manifest = tiny.build(tmp_path, whole=True)
+    one = replace(MEASURED, token_cosine=0.9999996, lexical_cosine=0.9999998, lexical_error=2e-6)
+    lines = read(tmp_path, replace(manifest, certificates=(one, MEASURED)))
+    assert "| for each token | lexical_weights, multi_vector_embedding |" in lines
+    [told] = [line for line in lines if line.startswith("* ")]
+    assert told == (
+        "* float32 on cpu: worst cosine of a token's vector 0.9999996, cosine of the lexical "
+        "weights 0.9999998, largest error of one 2.0e-06"
+    )

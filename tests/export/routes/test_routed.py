@@ -1,0 +1,407 @@
+"""Models that embed queries and documents in different ways, and static ones, against the library.
+
+What is served has to be what sentence-transformers' own calls give: `encode_query`,
+`encode_document` and `encode`.
+"""
+
+import asyncio
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from app import prove
+from app.api.http.info import info
+from app.application import build, create_app
+from app.errors import StartupError
+from app.inference.providers.plan import Wanted
+from app.model.manifest import PROBES_FILE, Manifest
+from app.proof.probes import Probes
+from app.settings import Settings
+from export import pipeline
+from export.cli import Request
+from export.errors import ExportError
+from export.from_onnx import preparation
+from export.from_onnx.preparation import Preparation
+from tests.support import hub
+from tests.support.tiny_checkpoints import write_json
+from tools.asgi import make_scope, post, send_request
+from tools.client import Reply
+from tools.models.tiny_routers import ROUTERS
+from tools.tiny import seal
+
+TEXTS = [
+    "ok",
+    "the the capital capital of France",  # a token counts once
+    "[CLS] and [SEP] written out, and [PAD]",
+    "A man is playing a guitar on a small stage. " * 20,  # longer than the routes take
+    "αβγ 你好 café",
+]
+Ask = Callable[..., Reply]
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
+    """Makes and exports a tiny model: its checkpoint and its folder, each once."""
+    root = tmp_path_factory.mktemp("routed")
+    made: dict[str, tuple[Path, Path]] = {}
+
+    def model(name: str) -> tuple[Path, Path]:
+        if name not in made:
+            checkpoint = ROUTERS[name](root / name)
+            folder = pipeline.export(Request(str(checkpoint), models_dir=root / "models"))
+            made[name] = checkpoint, folder
+        return made[name]
+
+    return model
+
+
+@contextmanager
+def served(folder: Path, **options: Any) -> Iterator[Ask]:
+    """Asks the service over a folder."""
+    settings = Settings(model_id=str(folder), provider="cpu", dtype="float32", **options)
+    service = build(settings, folder)
+    application = create_app(service, settings)
+
+    def ask(path: str, /, **body: Any) -> Reply:
+        return post(application, path, body)
+
+    try:
+        yield ask
+    finally:
+        asyncio.run(service.model.close())
+
+
+def library_s(checkpoint: Path, call: str, **options: Any) -> NDArray[np.float32]:
+    """The vectors of the texts by one of the library's calls, (N, D)."""
+    from sentence_transformers import SentenceTransformer, SparseEncoder
+
+    settings = json.loads((checkpoint / "config_sentence_transformers.json").read_text())
+    is_sparse = settings["model_type"] == "SparseEncoder"
+    library: Any = SparseEncoder if is_sparse else SentenceTransformer
+    model = library(str(checkpoint), device="cpu", local_files_only=True)
+    sparse = {"convert_to_sparse_tensor": False} if is_sparse else {}
+    # One at a time: padding and a written [PAD] are one token to the library.
+    found = [getattr(model, call)([text], **sparse, **options)[0] for text in TEXTS]
+    return np.array([np.asarray(one) for one in found], np.float32)
+
+
+def dense(entries: Any, width: int) -> NDArray[np.float32]:
+    """What `/embed_sparse` answers as (N, V)."""
+    vectors = np.zeros((len(entries), width), np.float32)
+    for vector, row in zip(vectors, entries, strict=True):
+        for entry in row:
+            vector[entry["index"]] = entry["value"]
+    return vectors
+
+
+Models = Callable[[str], tuple[Path, Path]]
+
+
+def test_inference_free_splade_is_served_as_sparse_encoder_has_it(models: Models) -> None:
+    checkpoint, folder = models("sparse-static")
+    expected: dict[str | None, NDArray[np.float32]] = {
+        "query": library_s(checkpoint, "encode_query"),
+        "document": library_s(checkpoint, "encode_document"),
+        None: library_s(checkpoint, "encode"),
+    }
+    assert not np.allclose(expected["query"], expected["document"], atol=0.1)
+    same: dict[str | None, str] = {
+        "search_query": "query",
+        "search_document": "document",
+        "passage": "document",
+    }
+    with served(folder) as ask:
+        for name in (*expected, *same):
+            answer = ask("/embed_sparse", inputs=TEXTS, prompt_name=name).json
+            found = dense(answer, expected["query"].shape[1])
+            np.testing.assert_allclose(found, expected[same.get(name, name)], rtol=0, atol=1e-4)
+        reply = ask("/embed_sparse", inputs=TEXTS, prompt_name="title")
+        assert (reply.status, reply.json["error_type"]) == (422, "Validation")
+        reply = ask("/tokenize", inputs="ok", prompt_name="query")
+        assert not any(token["special"] for [*tokens] in reply.json for token in tokens)
+
+
+@pytest.mark.parametrize("name", ["dense-static", pytest.param("dense", marks=pytest.mark.slow)])
+def test_dense_routes_are_served_as_sentence_transformers_has_them(
+    models: Models, name: str
+) -> None:
+    checkpoint, folder = models(name)
+    queries = unit(library_s(checkpoint, "encode_query"))
+    documents = unit(library_s(checkpoint, "encode_document"))
+    assert (queries * documents).sum(axis=1).max() < 0.9
+    with served(folder) as ask:
+        for path, field, side, vectors in (
+            ("/embed", "prompt_name", "query", queries),
+            ("/embed", "prompt_name", "document", documents),
+            ("/embed", "prompt_name", None, documents),
+            ("/v1/embeddings", "input_type", "query", queries),
+            ("/v1/embeddings", "input_type", "search_query", queries),
+            ("/v1/embeddings", "input_type", "search_document", documents),
+            ("/v1/embeddings", "prompt_name", "query", queries),
+            ("/v1/embeddings", "input_type", "unheard of", documents),
+        ):
+            texts = {"inputs" if path == "/embed" else "input": TEXTS}
+            answer = ask(path, **texts, **{field: side}).json
+            rows = answer if path == "/embed" else [row["embedding"] for row in answer["data"]]
+            np.testing.assert_allclose(rows, vectors, rtol=0, atol=1e-5, err_msg=f"{path} {side}")
+        refusal = ask("/embed_all", inputs="ok")
+        assert refusal.status == 424
+        assert "different ways" in refusal.json["error"]
+
+
+@pytest.mark.slow
+def test_asym_of_an_earlier_version_takes_its_first_route_by_default(
+    models: Models, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "asym")
+    router = json.loads((checkpoint / "router_config.json").read_text())
+    (checkpoint / "router_config.json").unlink()
+    router["structure"] = {
+        "QRY": router["structure"]["query"],
+        "DOC": router["structure"]["document"],
+    }
+    write_json(checkpoint / "config.json", router | {"parameters": {"allow_empty_key": True}})
+    modules = [{"idx": 0, "name": "0", "path": "", "type": "sentence_transformers.models.Asym"}]
+    write_json(checkpoint / "modules.json", modules)
+    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    sides: dict[str | None, NDArray[np.float32]] = {
+        "QRY": unit(library_s(checkpoint, "encode", task="QRY")),
+        "DOC": unit(library_s(checkpoint, "encode", task="DOC")),
+        None: unit(library_s(checkpoint, "encode")),
+    }
+    np.testing.assert_array_equal(sides[None], sides["QRY"])
+    with served(folder) as ask:
+        for side, vectors in sides.items():
+            answer = ask("/embed", inputs=TEXTS, prompt_name=side).json
+            np.testing.assert_allclose(answer, vectors, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"prompts": {"title": "title: "}, "default_prompt_name": "title"},
+        {"prompts": {"query": "find: ", "passage": "text: "}, "default_prompt_name": "query"},
+    ],
+)
+def test_the_prompts_of_a_checkpoint_go_before_either_side(
+    models: Models, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    """The default one only where no side is asked for, as in the library."""
+    checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "prompted")
+    settings = {"model_type": "SentenceTransformer"} | settings
+    write_json(checkpoint / "config_sentence_transformers.json", settings)
+    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    calls = {"query": "encode_query", "document": "encode_document", None: "encode"}
+    with served(folder) as ask:
+        for side, call in calls.items():
+            answer = ask("/embed", inputs=TEXTS, prompt_name=side).json
+            expected = unit(library_s(checkpoint, call))
+            np.testing.assert_allclose(answer, expected, rtol=0, atol=1e-5, err_msg=call)
+
+
+def test_requests_for_either_side_may_come_at_the_same_time(models: Models) -> None:
+    checkpoint, folder = models("dense-static")
+    sides = {side: unit(library_s(checkpoint, f"encode_{side}")) for side in ("query", "document")}
+    asked = [side for _ in range(12) for side in sides]
+    settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
+    service = build(settings, folder)
+    application = create_app(service, settings)
+
+    async def ask_all() -> list[Reply]:
+        scope = make_scope("POST", "/embed", {"content-type": "application/json"})
+        bodies = [json.dumps({"inputs": TEXTS, "prompt_name": side}).encode() for side in asked]
+        return await asyncio.gather(
+            *(send_request(application, dict(scope), [body]) for body in bodies)
+        )
+
+    answers = asyncio.run(ask_all())
+    asyncio.run(service.model.close())
+    for side, reply in zip(asked, answers, strict=True):
+        np.testing.assert_allclose(reply.json, sides[side], rtol=0, atol=1e-5)
+
+
+def test_a_static_model_is_served_without_special_tokens(models: Models) -> None:
+    checkpoint, folder = models("static")
+    expected = library_s(checkpoint, "encode")
+    with served(folder) as ask:
+        answer = ask("/embed", inputs=TEXTS)
+    np.testing.assert_allclose(answer.json, expected, rtol=0, atol=1e-5)
+    assert Manifest.read(folder).normalize
+
+
+def test_the_operator_may_choose_the_side_of_requests_that_do_not(models: Models) -> None:
+    checkpoint, folder = models("dense-static")
+    with served(folder, default_prompt_name="query") as ask:
+        unasked, document = (
+            ask("/embed", inputs=TEXTS, prompt_name=name).json for name in (None, "document")
+        )
+    queries = unit(library_s(checkpoint, "encode_query"))
+    np.testing.assert_allclose(unasked, queries, rtol=0, atol=1e-5)
+    documents = unit(library_s(checkpoint, "encode_document"))
+    np.testing.assert_allclose(document, documents, rtol=0, atol=1e-5)
+
+
+def test_info_says_how_to_choose(models: Models) -> None:
+    _, folder = models("sparse-static")
+    settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
+    service = build(settings, folder)
+    asyncio.run(service.model.close())
+    assert info(service.model)["routes"] == {
+        "query": {"prompt_names": ("query",), "max_input_length": 48},
+        "document": {"prompt_names": ("document",), "max_input_length": 48},
+    }
+    assert info(service.model)["default_route"] == "document"
+    assert "prompt names `query`" in (folder / "README.md").read_text()
+
+
+def test_without_a_default_route_a_request_has_to_choose(models: Models, tmp_path: Path) -> None:
+    _, folder = models("sparse-static")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    seal(copy, replace(Manifest.read(copy), default_route=None))
+    probes = Probes.read(copy / PROBES_FILE)
+    named = [place for place, name in enumerate(probes.names) if name]
+    probes.at(named).write(copy / PROBES_FILE)
+    seal(copy, Manifest.read(copy))
+    with served(copy) as ask:
+        reply = ask("/embed_sparse", inputs="ok")
+        assert reply.status == 422
+        assert 'set `prompt_name` to one of ["query", "document"]' in reply.json["error"]
+        assert ask("/embed_sparse", inputs="ok", prompt_name="query").status == 200
+
+
+@pytest.mark.parametrize("fault", ["sides", "special tokens", "length"])
+def test_the_proof_fails_where_serving_takes_another_way(
+    models: Models, tmp_path: Path, fault: str
+) -> None:
+    _, folder = models("sparse-static")
+    copy = shutil.copytree(folder, tmp_path / "copy")
+    manifest = Manifest.read(copy)
+    query, document = manifest.routes
+    wrong = {
+        "sides": (
+            replace(query, asked_as=document.asked_as),
+            replace(document, asked_as=query.asked_as),
+        ),
+        "special tokens": (replace(query, special_tokens=True), document),
+        "length": (replace(query, max_input_length=47), document),
+    }
+    seal(copy, replace(manifest, routes=wrong[fault]))
+    with pytest.raises(StartupError, match="is tokenized as"):
+        prove.prove(copy, Wanted("cpu", "float32"))
+    if fault == "sides":
+        with pytest.raises(StartupError, match="does not give its original's answers"):
+            build(Settings(model_id=str(copy), provider="cpu", dtype="float32"), copy)
+
+
+def other_tokenizer(checkpoint: Path) -> None:
+    path = checkpoint / "query_0_StaticEmbedding/tokenizer.json"
+    content = json.loads(path.read_text())
+    content["normalizer"] = None
+    path.write_text(json.dumps(content))
+
+
+def other_width(checkpoint: Path) -> None:
+    router = json.loads((checkpoint / "router_config.json").read_text())
+    router["structure"]["query"] = ["query_0_StaticEmbedding"]
+    write_json(checkpoint / "router_config.json", router)
+
+
+def another_module(checkpoint: Path) -> None:
+    router = json.loads((checkpoint / "router_config.json").read_text())
+    router["types"]["query_1_Dense"] = "sentence_transformers.sentence_transformer.modules.LSTM"
+    write_json(checkpoint / "router_config.json", router)
+
+
+def unknown_architecture(checkpoint: Path) -> None:
+    path = checkpoint / "document_0_Transformer/config.json"
+    write_json(path, json.loads(path.read_text()) | {"model_type": "new"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (unknown_architecture, "route document: architecture BertModel .* is not implemented"),
+        (other_tokenizer, "the routes query and document have different tokenizers"),
+        (other_width, "the routes query and document have different numbers of dimensions"),
+        (another_module, "LSTM is not supported behind a table of tokens"),
+    ],
+)
+def test_routes_that_cannot_be_one_model_are_refused(
+    models: Models, tmp_path: Path, change: Callable[[Path], None], message: str
+) -> None:
+    checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "copy")
+    change(checkpoint)
+    with pytest.raises(ExportError, match=message):
+        pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    assert [one for one in (tmp_path / "models").iterdir() if one.suffix != ".lock"] == []
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ({"pooling": "cls"}, "--pooling cls is not possible"),
+        ({"dtypes": ("int8",)}, "--dtype int8 is not possible"),
+    ],
+)
+def test_what_is_not_made_of_routes_is_refused(
+    models: Models, tmp_path: Path, option: dict[str, Any], message: str
+) -> None:
+    checkpoint, _ = models("dense-static")
+    with pytest.raises(ExportError, match=message):
+        pipeline.export(Request(str(checkpoint), models_dir=tmp_path, **option))
+
+
+def test_onnx_beside_a_router_is_not_taken_for_the_whole_model(
+    models: Models, tmp_path: Path
+) -> None:
+    checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "copy")
+    (checkpoint / "model.onnx").touch()
+    with pytest.raises(ExportError, match=r"different ways.*: export it from its original weights"):
+        preparation.prepare(Preparation(checkpoint, tmp_path / "models", "m", "m"))
+
+
+@pytest.mark.slow
+def test_an_encoder_may_lie_in_the_folder_of_the_whole(models: Models, tmp_path: Path) -> None:
+    """As OpenSearch's do, whose documents' encoder is a model for other libraries as well."""
+    source, folder = models("sparse-static")
+    checkpoint = shutil.copytree(source, tmp_path / "rooted")
+    encoder = checkpoint / "document_0_MLMTransformer"
+    for path in encoder.iterdir():
+        path.rename(checkpoint / path.name)
+    router = (checkpoint / "router_config.json").read_text()
+    (checkpoint / "router_config.json").write_text(router.replace(encoder.name, ""))
+    exported = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    assert Manifest.read(exported).fingerprint == Manifest.read(folder).fingerprint
+    expected = library_s(checkpoint, "encode_document")
+    with served(exported) as ask:
+        answer = ask("/embed_sparse", inputs=TEXTS, prompt_name="document").json
+    np.testing.assert_allclose(dense(answer, expected.shape[1]), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.slow
+def test_a_model_of_the_hub_is_fetched_with_every_route(
+    models: Models, tmp_path: Path, start_export: Callable[..., subprocess.Popen[str]]
+) -> None:
+    checkpoint, folder = models("sparse-static")
+    with hub.serve({"some/router": checkpoint}) as server:
+        online = {"HF_HUB_OFFLINE": "0", "HF_ENDPOINT": server.url, "HF_HOME": str(tmp_path)}
+        process = start_export("some/router", "--models-dir", tmp_path / "models", **online)
+        _, told = process.communicate(timeout=300)
+    assert process.returncode == 0, told
+    exported = Manifest.read(tmp_path / "models" / "some--router")
+    assert exported.fingerprint == Manifest.read(folder).fingerprint
+
+
+def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    found: NDArray[np.float32] = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    return found

@@ -1,0 +1,23 @@
+"""The OpenVINO plug-in on the machine at hand; its tests say why they are skipped elsewhere."""
+
+import pytest
+
+from tools.openvino import plugin
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What to add to a process's environment so that it has OpenVINO's CPU device."""
+    try:
+        return plugin.environment(tmp_path_factory.mktemp("plugin"))
+    except plugin.Unavailable as reason:
+        pytest.skip(str(reason))
+
+
+@pytest.fixture(scope="session")
+def bfloat16(environment: dict[str, str]) -> dict[str, str]:
+    """The same, on a processor that computes in bfloat16."""
+    fault = plugin.no_bfloat16()
+    if fault:
+        pytest.skip(fault)
+    return environment

@@ -1,0 +1,113 @@
+"""Routes: every path that takes a body, what is asked of it, and what its price is bound by."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from app.api.http.endpoints import Ask, Infer
+from app.api.routes import Resource, RouteOptions, routes
+from app.api.shapes.fields import Shape
+from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
+from app.api.verbs.vertex import VERTEX
+from app.application import build
+from app.model.lookup import repository
+from app.model.names import Task
+from app.settings import Settings
+from tools.prices.bodies import Dialect
+
+# The shapes of routes that no verb stands behind.
+SHAPES: Mapping[str, Shape] = {"/decode": DECODE, "/tokenize": TOKENIZE, "/vertex": VERTEX}
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A route with the kind of model that it is measured on, and what bounds what it costs."""
+
+    path: str
+    task: Task
+    bound: str
+
+
+_COMPUTED = (
+    "permits: one an input, 32 inputs and the model's length in tokens at most; tokenizing in turns"
+)
+_WHOLE = "its answer, which is held whole, by three quarters of `--max-concurrent-bytes`"
+ROWS: Sequence[Row] = (
+    Row("/embed", "embedding", _COMPUTED),
+    Row(
+        "/embed_all",
+        "embedding",
+        f"{_COMPUTED}; the rows that are still to be sent by `--max-concurrent-bytes`",
+    ),
+    Row("/embed_sparse", "splade", f"{_COMPUTED}; the answer by the vocabulary as well"),
+    Row("/similarity", "embedding", _COMPUTED),
+    Row(
+        "/v1/embeddings",
+        "embedding",
+        "permits: one an input, half of all for more than are free; 2,048 inputs; tokenizing in turns",
+    ),
+    Row("/predict", "classifier", _COMPUTED),
+    Row("/rerank", "reranker", _COMPUTED),
+    Row("/v1/rerank", "reranker", _COMPUTED),
+    Row(
+        "/tokenize",
+        "embedding",
+        "permits up to the first slice, then turns and the client's reading; the answer's memory by "
+        "`--max-concurrent-bytes`, 80 for each character of the longest text",
+    ),
+    Row(
+        "/decode",
+        "embedding",
+        "permits up to the first slice, then turns and the client's reading; the answer's memory by "
+        "`--max-concurrent-bytes`, 80 for each id of the longest list",
+    ),
+    Row(
+        "/vertex",
+        "embedding",
+        "permits: one an input, half of all for more than are free; as many instances as the body holds; "
+        + _WHOLE,
+    ),
+    Row(
+        "/vertex",
+        "reranker",
+        f"permits, as above; {_WHOLE}",
+    ),
+)
+# Other names of the same thing.
+ALIASES: Mapping[str, str] = {
+    "/": "/embed",
+    "/invocations": "/embed",
+    "/embeddings": "/v1/embeddings",
+    "/v2/rerank": "/v1/rerank",
+}
+
+
+def posts(model_id: str) -> dict[str, Any]:
+    """Every path that takes a body, and what answers there, of the service over a model."""
+    settings = Settings(model_id=model_id)
+    folder = repository.find(model_id, settings.revision, settings.models_dir)
+    assert folder is not None, f"{model_id} is not exported"
+    service = build(settings, folder)
+    found: dict[str, Any] = {}
+    for one in routes(service, RouteOptions()):
+        assert isinstance(one.endpoint, Resource)
+        if (endpoint := one.endpoint.endpoint("POST")) is not None:
+            found[one.path] = endpoint
+    asyncio.run(service.model.close())
+    return found
+
+
+def dialect(path: str, endpoints: Mapping[str, Any]) -> Dialect:
+    """What a path takes."""
+    shape = _shape(path, endpoints)
+    return Dialect(shape, _shape("/", endpoints) if path == "/vertex" else None)
+
+
+def _shape(path: str, endpoints: Mapping[str, Any]) -> Shape:
+    endpoint = endpoints[path]
+    if isinstance(endpoint, Ask):
+        return SHAPES[path]
+    assert isinstance(endpoint, Infer)
+    shape: Shape = endpoint._choose(b"{}").shape
+    return shape
