@@ -19,26 +19,22 @@ from numpy.typing import NDArray
 
 from app.errors import ServiceError, StartupError
 from app.inference.providers import machine
+from app.inference.providers.choose import PROVIDERS
 from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session, limits_of, plans
 from app.inference.tokenizing.tokenization import EncodeOptions, Tokenization
 from app.model.batch import CPU_RUN_TOKENS
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
-from app.model.names import PROVIDERS, Dtype
+from app.model.names import Dtype
 from app.model.parts import Certificate
 from app.model.routing import Routing
 from app.proof import replay
 from app.proof.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 
 MAX_BATCH_TOKENS = 16384  # as the server's own default; a provider's plan may hold less
-# Everything that might run somewhere; what cannot be had on this machine is left out.
-EVERY = (
-    Wanted("cpu", "float32"),
-    Wanted("cpu", "int8"),
-    Wanted("openvino", "float32"),
-    Wanted("openvino", "bfloat16"),
-    Wanted("cuda", "float32"),
-    Wanted("cuda", "float16"),
+# Everything that might run somewhere, the CPU first; what this machine lacks is left out.
+EVERY = tuple(
+    Wanted(one.name, dtype) for one in reversed(list(PROVIDERS.values())) for dtype in one.proved
 )
 LEFT_OUT = "warning: "  # how a line on standard error begins that tells of it
 # Nothing is served so: it shows, where there is no GPU, that the graph for one is right. What the
@@ -101,7 +97,7 @@ def _every(manifest: Manifest) -> Iterator[Plan]:
 
 
 def _has_graph(manifest: Manifest, plan: Plan) -> bool:
-    graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
+    graph = plan.graph_in(manifest)
     return graph is not None
 
 
@@ -109,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     """Print the certificates, or one line on stderr and exit status 1."""
     parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
-    parser.add_argument("--provider", choices=PROVIDERS)
+    parser.add_argument("--provider", choices=tuple(PROVIDERS))
     parser.add_argument("--dtype", choices=get_args(Dtype), default="float32")
     parser.add_argument("--cache-dir", type=Path, help="where TensorRT engines are kept")
     options = parser.parse_args(arguments)

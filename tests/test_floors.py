@@ -49,7 +49,8 @@ EXPORT_FLOORS = (
 
 DOORS = {
     "onnxruntime": {
-        "app.inference.providers.cuda", "app.inference.providers.openvino", "app.inference.providers.session",
+        "app.inference.providers.nvidia.driver", "app.inference.providers.openvino", "app.inference.providers.ort_session",
+        "app.inference.providers.provider", "app.inference.providers.session", "app.inference.providers.tensorrt",
         "export.precision.cpu_session", "export.from_onnx.reference",
     },
     "onnxruntime_ep_openvino": {"app.inference.providers.openvino"},

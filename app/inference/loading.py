@@ -190,7 +190,7 @@ def _start_first(
 def _is_worth_trying(plan: Plan, manifest: Manifest) -> bool:
     """What nobody asked for needs a graph; what was asked for gets a remedy where there is none."""
     unasked = plan.must_qualify or plan.packed
-    graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
+    graph = plan.graph_in(manifest)
     return graph is not None or not unasked
 
 

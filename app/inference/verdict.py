@@ -133,7 +133,7 @@ def require_quality(plan: Plan, measured: Measured) -> None:
 
 def certificate_for(manifest: Manifest, plan: Plan) -> Certificate | None:
     """What the folder says of this graph, provider, precision and machine."""
-    graph = manifest.graph_for(plan.provider, plan.compute_dtype, packed=plan.packed)
+    graph = plan.graph_in(manifest)
     if graph is None:
         return None
     key = (graph.file, plan.provider, plan.compute_dtype, plan.gpu or machine.describe())

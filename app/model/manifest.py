@@ -139,18 +139,12 @@ class Manifest:
         return manifest
 
     def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
-        """The graph that a provider computes in a precision, if there is one.
-
-        OpenVINO and TensorRT compute a lower precision of the float32 one. Fused attention goes
-        before plain.
-        """
-        by_provider = dtype == "bfloat16" or (provider, dtype) == ("tensorrt", "float16")
-        stored = "float32" if by_provider else dtype
+        """The graph of a precision that a provider computes, if any; fused before plain."""
         fitting = [
             one
             for one in self.graphs
             if provider in one.providers
-            and one.dtype == stored
+            and one.dtype == dtype
             and (one.attention == "packed") == packed
         ]
         return min(fitting, key=lambda one: one.attention == "plain", default=None)

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.errors import OutOfMemory
-from app.inference.providers import cuda, tensorrt
+from app.inference.providers.nvidia import driver, engine
 from app.inference.providers.plan import Wanted
 from app.inference.providers.session import Session, plans
 from app.model.batch import blank
@@ -66,7 +66,7 @@ def embed(folder: Path, provider: str, *flags: str, dtype: str = "float32") -> N
 def test_the_certificate_is_that_of_float32(folder: Path) -> None:
     [certificate] = prove(folder, Wanted("cuda", "float32"))
     assert certificate.provider == "cuda"
-    assert certificate.machine == cuda.describe(0)
+    assert certificate.machine == driver.describe(0)
     assert certificate.worst_cosine >= 0.99999
     assert certificate.batch_cosine is not None
     assert certificate.batch_cosine >= 0.99999
@@ -96,7 +96,7 @@ def test_served_vectors_are_the_cpu_s(folder: Path) -> None:
 def engines(folder: Path, tmp_path: Path) -> Wanted:
     """TensorRT, with a place for its engines."""
     assert folder
-    if (fault := tensorrt.fault()) is not None:
+    if (fault := engine.fault()) is not None:
         pytest.skip(fault)
     return Wanted("tensorrt", "float32", cache_dir=tmp_path)
 
@@ -122,7 +122,7 @@ def test_an_engine_is_built_once_and_gives_the_original_s_vectors(
 
 
 def test_two_devices_serve_the_cpu_s_vectors(folder: Path) -> None:
-    if (fault := cuda.fault((0, 1))) is not None:
+    if (fault := driver.fault((0, 1))) is not None:
         pytest.skip(fault)
     cosines = np.sum(embed(folder, "cuda", "--device-id", "0,1") * embed(folder, "cpu"), axis=1)
     assert cosines.min() >= 0.99999

@@ -32,7 +32,7 @@ def load_tiny(folder: Path, max_batch_tokens: int = 16384, *, truncate: bool = T
 
 # The CPU provider computes in float32 whatever a plan says: what is decided before and after a
 # run can be seen on every machine.
-LOWER = Plan("cpu", "it is fast", compute_dtype="bfloat16", must_qualify=True)
+LOWER = Plan("cpu", "it is fast", compute_dtype="bfloat16", lowers=True, must_qualify=True)
 PLAIN = Plan("cpu", "always there")
 
 

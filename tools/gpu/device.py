@@ -2,12 +2,12 @@
 
 import onnxruntime
 
-from app.inference.providers import cuda
-from app.inference.providers.plan import ORT_NAMES
+from app.inference.providers.cuda import ORT_NAME
+from app.inference.providers.nvidia import driver
 
 
 def fault() -> str | None:
     """Why nothing can run on a GPU here; None where it can."""
-    if ORT_NAMES["cuda"] not in onnxruntime.get_available_providers():
+    if ORT_NAME not in onnxruntime.get_available_providers():
         return "the installed onnxruntime has no CUDA provider: install requirements/gpu.lock"
-    return cuda.fault((0,))
+    return driver.fault((0,))

@@ -85,7 +85,7 @@ def _find_another(openvino: Any, name: str) -> None:
 
     def find_another() -> Any:
         if name == "avx2":
-            return openvino.Found(fault=NO_DEVICE)
+            return openvino.PlugIn(fault=NO_DEVICE)
         found = find()
         return replace(found, bfloat16=name == "bf16" and found.fault is None)
 

@@ -1,88 +1,96 @@
-"""NVIDIA: whether its driver shows a device that can be used, and CUDA's libraries are here.
+"""CUDA: ONNX Runtime's provider for NVIDIA's GPUs."""
 
-ONNX Runtime itself only prints what it misses, and computes on the CPU.
-"""
-
-import contextlib
-import ctypes
-import io
+import logging
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-import onnxruntime
+from app.inference.providers import ort_session
+from app.inference.providers.nvidia import driver
+from app.inference.providers.plan import Found, Here, Plan, Wanted
+from app.inference.providers.provider import VECTOR_TASKS, Offer, Opened
+from app.model.batch import BatchLimits
+from app.model.manifest import Manifest
+from app.model.names import Dtype, Provider, Task
+from app.model.parts import Graph
 
-# What the CUDA provider of ONNX Runtime 1.31 is linked with (`readelf -d`), beside the driver.
-LIBRARIES = ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10")
-OLDEST_DRIVER = 13000  # CUDA's version, as the driver says it: 13.0
-_DRIVER = "libcuda.so.1"
-_NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
-_CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
-_REMEDY = "pass a device to the container (--gpus all), and see whether nvidia-smi shows it"
+logger = logging.getLogger(__name__)
 
-
-def fault(devices: Sequence[int]) -> str | None:
-    """Why CUDA cannot be used on these devices, with the remedy; None where it can."""
-    return _driver_fault(max(devices)) or _library_fault()
-
-
-def describe(device_id: int) -> str:
-    """A device's name and compute capability, as the driver says them: NVIDIA L4 sm_89."""
-    driver = ctypes.CDLL(_DRIVER)
-    driver.cuInit(0)
-    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
-    driver.cuDeviceGet(ctypes.byref(device), device_id)
-    driver.cuDeviceGetName(name, len(name), device)
-    capability = [ctypes.c_int(), ctypes.c_int()]
-    for found, attribute in zip(capability, _CAPABILITY, strict=True):
-        driver.cuDeviceGetAttribute(ctypes.byref(found), attribute, device)
-    return f"{name.value.decode()} sm_{''.join(str(found.value) for found in capability)}"
+ORT_NAME = "CUDAExecutionProvider"
 
 
-def cuda_version() -> str:
-    """The version of CUDA's own library, which is not the driver's."""
-    found = ctypes.c_int()
-    ctypes.CDLL(LIBRARIES[0]).cudaRuntimeGetVersion(ctypes.byref(found))
-    return _version(found.value)
+class Cuda:
+    """Float16 where the model has a graph of it, float32 otherwise; scores only if asked for."""
 
+    name: Provider = "cuda"
+    ort_name = ORT_NAME
+    dtypes: Sequence[Dtype] = ("float32", "float16")
+    proved: Sequence[Dtype] = dtypes
+    computes_all = False  # it rightly leaves a few operators to the CPU, which computes with shapes
 
-def _version(number: int) -> str:
-    return f"{number // 1000}.{number % 1000 // 10}"
+    def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
+        """Ask the driver for the devices; ONNX Runtime itself would only print what it misses."""
+        del bfloat16
+        if wanted.provider not in {"auto", self.name} or ORT_NAME not in ort_names:
+            return None
+        found = driver.found(wanted.devices or (0,))
+        if found.fault is not None and wanted.provider == "auto":
+            logger.warning("the CUDA provider is not used: %s", found.fault)
+        return found
 
+    def require(self, here: Here) -> None:
+        """Raise StartupError where this installation or the machine lacks what it takes."""
+        driver.require(self.name, "CUDA", ORT_NAME, here)
 
-def _driver_fault(last_device: int) -> str | None:
-    try:
-        driver = ctypes.CDLL(_DRIVER)
-    except OSError as error:
-        return f"there is no NVIDIA driver here ({error}): {_REMEDY}"
-    status = driver.cuInit(0)
-    if status == _NO_DEVICE:
-        return f"the NVIDIA driver shows no device: {_REMEDY}"
-    if status:
-        return (
-            f"the NVIDIA driver does not start (cuInit gives {status}): see whether nvidia-smi "
-            "works, and whether the driver and its libraries have the same version"
+    def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
+        """All that it has; what it lacks is only told where it is installed, or asked for."""
+        if ORT_NAME not in here.ort_names:
+            lacking = "it is for GPUs, and the installed onnxruntime has no CUDA provider"
+            return Offer(passed_over=lacking if wanted.dtype == "float16" else None)
+        if (fault := here.of(self.name).fault) is not None:
+            return Offer(passed_over=fault)
+        return Offer(self.asked(wanted, here, task))
+
+    def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
+        """Float16 without padding, float16, and float32."""
+        exact = self._exact(wanted, here)
+        if wanted.dtype == "float32" or (wanted.dtype == "auto" and task not in VECTOR_TASKS):
+            return [exact]
+        auto = wanted.dtype == "auto"
+        half = replace(
+            exact,
+            reason=f"{exact.reason}, in float16 it costs the model little" if auto else "asked for",
+            compute_dtype="float16",
+            must_qualify=auto,
         )
-    version, count = ctypes.c_int(), ctypes.c_int()
-    driver.cuDriverGetVersion(ctypes.byref(version))
-    if version.value < OLDEST_DRIVER:
-        return (
-            f"the NVIDIA driver is for CUDA {_version(version.value)}, {_version(OLDEST_DRIVER)} "
-            "is needed: update the driver to 580 or newer"
+        return [replace(half, packed=True), half, *([exact] if auto else [])]
+
+    def open(
+        self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
+    ) -> Opened:
+        """A session on one device."""
+        del manifest, graph, limits
+        return Opened(ort_session.create(path, plan, plan.ort_options, ort_name=ORT_NAME))
+
+    def _exact(self, wanted: Wanted, here: Here) -> Plan:
+        devices, gpu = wanted.devices or (0,), here.of(self.name).device
+        options = {
+            "device_id": str(devices[0]),
+            "use_tf32": "0",  # TF32 keeps 10 bits of mantissa; float32 must stay float32
+            "arena_extend_strategy": "kSameAsRequested",  # the default doubles, never gives back
+            "cudnn_conv_algo_search": "HEURISTIC",  # the default tries all for each new shape
+        }
+        if wanted.gpu_memory_limit is not None:
+            options["gpu_mem_limit"] = str(wanted.gpu_memory_limit)
+        return Plan(
+            self.name,
+            f"{gpu} can be used",
+            ort_options=options,
+            devices=devices,
+            gpu=gpu,
+            threads=wanted.threads or here.cores,
+            run_cost=driver.RUN_COST,
         )
-    driver.cuDeviceGetCount(ctypes.byref(count))
-    if last_device >= count.value:
-        return f"--device-id {last_device}: the driver shows {count.value} devices, counted from 0"
-    return None
 
 
-def _library_fault() -> str | None:
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
-        onnxruntime.preload_dlls()
-    for name in LIBRARIES:
-        try:
-            ctypes.CDLL(name)
-        except OSError as error:
-            return (
-                f"a library of CUDA 13 is missing ({error}): install the `gpu` extra, or use the "
-                "image built with --target gpu"
-            )
-    return None
+CUDA = Cuda()

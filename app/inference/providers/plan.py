@@ -1,29 +1,16 @@
-"""Plan: a provider to compute with, in one precision, and what follows from it.
+"""Plan: a provider to compute with, in one precision, and what follows from it."""
 
-ONNX Runtime falls back to the CPU in silence, whatever its options say (microsoft/onnxruntime
-#17801, #23372): the session that comes out is compared with its plan.
-"""
-
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Self
 
 from app.errors import StartupError
 from app.model.batch import RUN_COST, BatchLimits, ladder
-from app.model.names import GPU_PROVIDERS, Dtype, DtypeChoice, Provider, ProviderChoice
+from app.model.manifest import Manifest
+from app.model.names import Dtype, DtypeChoice, Provider, ProviderChoice
+from app.model.parts import Graph
 from app.settings import Settings
-
-ORT_NAMES: Mapping[str, str] = {
-    "cpu": "CPUExecutionProvider",
-    "openvino": "OpenVINOExecutionProvider",
-    "cuda": "CUDAExecutionProvider",
-    "tensorrt": "TensorrtExecutionProvider",
-}
-# What takes the time of a model. Of the rest a GPU rightly leaves a few to the CPU, which computes
-# with shapes.
-_COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,15 +38,26 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Found:
+    """What a provider found of itself on this machine."""
+
+    fault: str | None = None  # why it cannot be used; None where it can
+    device: str = "the processor"  # what would compute
+    bfloat16: bool = True  # whether the device has it, where the processor does
+
+
+@dataclass(frozen=True, slots=True)
 class Here:
     """What this installation and this machine offer."""
 
     ort_names: frozenset[str]  # of the providers in the installed onnxruntime
     cores: int
     bfloat16: bool  # whether the processor computes in it
-    openvino_fault: str | None = None  # why OpenVINO cannot be used; None where it can
-    gpu_fault: str | None = None  # the same of the GPU's provider, where it is installed
-    gpu: str = "an NVIDIA device"  # what would compute
+    found: Mapping[Provider, Found] = field(default_factory=dict)  # of providers that looked
+
+    def of(self, provider: Provider) -> Found:
+        """What a provider found; nothing against it where there was nothing to look for."""
+        return self.found.get(provider, Found())
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +67,7 @@ class Plan:
     provider: Provider
     reason: str  # why this one, for the operator
     compute_dtype: Dtype = "float32"
+    lowers: bool = False  # computes the float32 graph in that precision by itself
     must_qualify: bool = False  # nobody asked for this precision: it must show that it costs little
     ort_options: dict[str, str] = field(default_factory=dict)
     devices: tuple[int, ...] = ()  # GPUs that have a session each
@@ -90,10 +89,10 @@ class Plan:
         padding = ", without padding" if self.packed else ""
         return f"{self.provider} in {self.compute_dtype}{padding}"
 
-    @property
-    def ort_name(self) -> str:
-        """What ONNX Runtime calls the provider."""
-        return ORT_NAMES[self.provider]
+    def graph_in(self, manifest: Manifest) -> Graph | None:
+        """The graph of a model that it computes, if there is one."""
+        stored: Dtype = "float32" if self.lowers else self.compute_dtype
+        return manifest.graph_for(self.provider, stored, packed=self.packed)
 
     def per_device(self) -> tuple[Self, ...]:
         """A plan for the session on each of the devices; this very one where there are none."""
@@ -115,29 +114,10 @@ def unusable(plan: Plan, reason: str) -> StartupError:
     """What to tell an operator whose provider is installed but does not work here."""
     device = (
         "check that a device is passed to the container and that its driver is recent enough, or "
-        if plan.provider in GPU_PROVIDERS
+        if plan.gpu is not None
         else ""
     )
     return StartupError(
         f"--provider {plan.provider}: ONNX Runtime could not use it ({reason}); {device}use "
         "--provider cpu"
     )
-
-
-def misplaced(plan: Plan, placed: Iterable[tuple[str, str]]) -> str | None:
-    """What of a graph is not where it was planned, from (ORT's name of a provider, operator) pairs.
-
-    A GPU has to compute what takes time. OpenVINO has to compute everything: what it leaves over
-    would run in float32 on one thread.
-    """
-    if plan.provider == "cpu":
-        return None
-    elsewhere = {
-        (name, operator)
-        for name, operator in placed
-        if name != plan.ort_name and (plan.provider == "openvino" or _COSTLY.search(operator))
-    }
-    if not elsewhere:
-        return None
-    names, operators = ({pair[i] for pair in elsewhere} for i in range(2))
-    return f"{', '.join(sorted(operators))} were placed on {', '.join(sorted(names))}"

@@ -1,0 +1,70 @@
+"""CPU: ONNX Runtime's own provider, which is always there."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from app.inference.providers import ort_session
+from app.inference.providers.plan import Found, Here, Plan, Wanted
+from app.inference.providers.provider import Offer, Opened
+from app.model.batch import CPU_RUN_TOKENS, BatchLimits
+from app.model.manifest import Manifest
+from app.model.names import Dtype, Provider, Task
+from app.model.parts import Graph
+
+ORT_NAME = "CPUExecutionProvider"
+MOST_RUNS = 8  # side by side: each takes memory
+
+
+class Cpu:
+    """Runs side by side on one pool of threads: what one leaves idle, another takes."""
+
+    name: Provider = "cpu"
+    ort_name = ORT_NAME
+    dtypes: Sequence[Dtype] = ("float32", "int8")
+    proved: Sequence[Dtype] = dtypes
+    computes_all = True
+
+    def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
+        """There is nothing to look for."""
+        del wanted, ort_names, bfloat16
+        return None
+
+    def require(self, here: Here) -> None:
+        """It is always there."""
+        del here
+
+    def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
+        """Float32, and int8 if that was asked for: never unasked, however close it comes."""
+        return Offer(self.asked(wanted, here, task))
+
+    def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
+        """The one plan in that precision."""
+        del task
+        dtype: Dtype = "int8" if wanted.dtype == "int8" else "float32"
+        usual = "the provider that is always there"
+        if wanted.dtype != "auto":
+            usual = f"{dtype} was asked for"
+        elif wanted.provider != "auto":
+            usual = f"provider {wanted.provider} was asked for"
+        threads = wanted.threads or here.cores
+        plan = Plan(
+            self.name,
+            usual,
+            dtype,
+            threads=threads,
+            run_threads=max(1, min(threads // 2, MOST_RUNS)),
+            lone_threads=1,
+            one_long=True,
+            run_tokens=CPU_RUN_TOKENS,
+        )
+        return [plan]
+
+    def open(
+        self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
+    ) -> Opened:
+        """A session on the processor."""
+        del manifest, graph, limits
+        return Opened(ort_session.create(path, plan, plan.ort_options, ort_name=ORT_NAME))
+
+
+CPU = Cpu()

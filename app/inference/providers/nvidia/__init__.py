@@ -1,0 +1,1 @@
+"""NVIDIA: its driver and devices, and the engines that TensorRT builds."""

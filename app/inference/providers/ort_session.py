@@ -1,0 +1,91 @@
+"""ONNX Runtime's sessions: how each is configured and made, and whether it is what was planned.
+
+ONNX Runtime falls back to the CPU in silence, whatever its options say (microsoft/onnxruntime
+#17801, #23372): the session that comes out is compared with its plan.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import onnxruntime
+
+from app.errors import StartupError
+from app.inference.providers import machine, priority
+from app.inference.providers.plan import Plan, unusable
+from app.inference.providers.provider import ExecutionProvider
+
+# What takes the time of a model. Of the rest a GPU rightly leaves a few to the CPU, which computes
+# with shapes.
+_COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")
+
+
+def create(
+    path: Path,
+    plan: Plan,
+    ort_options: Mapping[str, str],
+    *,
+    ort_name: str = "",
+    device: onnxruntime.OrtEpDevice | None = None,
+) -> onnxruntime.InferenceSession:
+    """A session on a provider of ONNX Runtime's own, or on the device of a plug-in.
+
+    Raises: StartupError naming the file, or the provider where a GPU may be at fault.
+    """
+    options = _options(plan)
+    arguments = {}
+    if device is not None:
+        options.add_provider_for_devices([device], ort_options)
+    else:
+        arguments["providers"] = [(ort_name, ort_options)]
+    try:
+        with priority.giving_way():
+            return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
+    except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
+        reason = " ".join(str(error).split())
+        if plan.gpu is not None:
+            raise unusable(plan, reason) from None
+        raise StartupError(f"{path} cannot be loaded: {reason}") from None
+
+
+def require_placement(
+    session: onnxruntime.InferenceSession, plan: Plan, provider: ExecutionProvider
+) -> None:
+    """Raise StartupError unless the provider is there, and computes what it has to."""
+    first = session.get_providers()[0]
+    if first != provider.ort_name:
+        raise unusable(plan, f"got {first} instead")
+    parts = session.get_provider_graph_assignment_info()
+    placed = [(part.ep_name, node.op_type) for part in parts for node in part.get_nodes()]
+    if (fault := misplaced(provider, placed)) is not None:
+        raise unusable(plan, fault)
+
+
+def misplaced(provider: ExecutionProvider, placed: Iterable[tuple[str, str]]) -> str | None:
+    """What of a graph is not where it was planned, from (ORT's name of a provider, operator) pairs.
+
+    A GPU has to compute what takes time. OpenVINO has to compute everything: what it leaves over
+    would run in float32 on one thread.
+    """
+    elsewhere = {
+        (name, operator)
+        for name, operator in placed
+        if name != provider.ort_name and (provider.computes_all or _COSTLY.search(operator))
+    }
+    if not elsewhere:
+        return None
+    names, operators = ({pair[i] for pair in elsewhere} for i in range(2))
+    return f"{', '.join(sorted(operators))} were placed on {', '.join(sorted(names))}"
+
+
+def _options(plan: Plan) -> onnxruntime.SessionOptions:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = plan.threads  # the default counts the host's cores, pins them
+    options.inter_op_num_threads = 1
+    options.enable_mem_pattern = False  # plans are kept per shape, and shapes never repeat
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if plan.compute_dtype == "int8" and not machine.sums_bytes_exactly():
+        options.add_session_config_entry("session.x64quantprecision", "1")  # slower, and right
+    return options

@@ -1,0 +1,45 @@
+"""What comes out of ONNX Runtime is compared with what was planned."""
+
+import pytest
+
+from app.inference.providers.choose import PROVIDERS, candidates
+from app.inference.providers.ort_session import misplaced
+from app.inference.providers.plan import Here, Plan, Wanted, unusable
+from app.model.names import Provider
+
+CPU, CUDA = PROVIDERS["cpu"].ort_name, PROVIDERS["cuda"].ort_name
+GPU = Here(frozenset({CPU, CUDA, PROVIDERS["tensorrt"].ort_name}), 2, bfloat16=False)
+
+
+@pytest.mark.parametrize(
+    ("provider", "placed", "fault"),
+    [
+        ("cpu", [(CPU, "MatMul")], None),
+        ("cuda", [(CUDA, "MatMul"), (CPU, "Shape"), (CPU, "Gather")], None),
+        (
+            "cuda",
+            [(CUDA, "MatMul"), (CPU, "SkipLayerNormalization"), (CPU, "MatMul"), (CPU, "Shape")],
+            f"MatMul, SkipLayerNormalization were placed on {CPU}",
+        ),
+        (
+            "cuda",
+            [(CPU, "PackedMultiHeadAttention")],
+            f"PackedMultiHeadAttention were placed on {CPU}",
+        ),
+        ("openvino", [(PROVIDERS["openvino"].ort_name, "MatMul")], None),
+        ("openvino", [(CPU, "Shape")], f"Shape were placed on {CPU}"),
+    ],
+)
+def test_what_takes_time_has_to_be_where_it_was_planned(
+    provider: Provider, placed: list[tuple[str, str]], fault: str | None
+) -> None:
+    assert misplaced(PROVIDERS[provider], placed) == fault
+
+
+def test_a_provider_that_does_not_work_is_named_with_the_remedy() -> None:
+    [plan] = candidates(Wanted("cuda", "float32"), GPU, "embedding")
+    text = str(unusable(plan, f"got {CPU} instead"))
+    assert text.startswith("--provider cuda: ONNX Runtime could not use it (got CPUExecution")
+    assert "check that a device is passed" in text
+    assert text.endswith("or use --provider cpu")
+    assert "device" not in str(unusable(Plan("openvino", "asked for"), "no"))
