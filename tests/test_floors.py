@@ -77,7 +77,7 @@ DOORS = {
     "uvloop": {"app.server.run"},
     "opentelemetry": {"app.telemetry.otlp"},
     "torch": {
-        "export.from_torch.adapter", "export.reference.answers", "export.reference.clip_text", "export.reference.torch_head", "export.reference.original",
+        "export.from_torch.adapter", "export.reference.answers", "export.reference.clip_text", "export.reference.original",
         "export.reference.own_reading",
         "export.routes.reference", "export.reference.sentence_transformers", "export.weights.tensors",
         "export.from_torch.trace",

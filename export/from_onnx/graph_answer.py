@@ -20,7 +20,7 @@ from export.config.layers import Head, Normalize, Weights
 from export.errors import ExportError
 from export.from_onnx.graph import SourceGraph
 from export.from_onnx.reference import Found
-from export.reference import numpy_head
+from export.reference import head as heads
 
 Vector = NDArray[np.float32]
 _ENOUGH = 32  # texts, by which one pooling is told from another
@@ -42,7 +42,7 @@ class _Shown:
         """
         if not self.states:
             return None
-        made = [numpy_head.vector(head, weights, one) for one in self.states]
+        made = [heads.vector(head, weights, one) for one in self.states]
         if not all(map(_same_direction, self.vectors, made)):
             return None
         if all(map(_same_length, self.vectors, made)):

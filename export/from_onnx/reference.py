@@ -21,7 +21,7 @@ from export.config import splade
 from export.config.layers import Weights
 from export.errors import ExportError, first_line
 from export.from_onnx.graph import SourceGraph
-from export.reference import numpy_head
+from export.reference import head as heads
 
 Vector = NDArray[np.float32]
 
@@ -87,7 +87,7 @@ class Found:
         output = self.states(tokens)
         if head is not None:
             before = tokens.prompt_length
-            return numpy_head.vector(head, weights, output[before:], before)
+            return heads.vector(head, weights, output[before:], before)
         if self.checkpoint.splade is not None:
             return splade.vector(output, self.checkpoint.splade)
         return output

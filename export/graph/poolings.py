@@ -1,8 +1,12 @@
-"""Poolings: (B, S, H) token embeddings to one vector for each row, as nodes of the graph.
+"""Poolings: the vector of a text from those of its tokens, each mode in two forms.
 
-All but the maximum are a (B, S) row of weights times the token embeddings, one batched MatMul:
-unlike gathering by index this needs no operator that a provider leaves to the CPU, and weights of
-0 and 1 pick a row exactly in any precision. A mask is one run of ones, with zeros on either side.
+One is nodes of the graph, (B, S, H) to (B, H); the other is what a proof compares them with, NumPy
+over the tokens of one text, (S, H) to (H,). They share nothing but their row in the table.
+
+In the graph, all but the maximum are a (B, S) row of weights times the token embeddings, one
+batched MatMul: unlike gathering by index this needs no operator that a provider leaves to the CPU,
+and weights of 0 and 1 pick a row exactly in any precision. A mask is one run of ones, with zeros on
+either side.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,10 +14,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.model.names import TOKEN_EMBEDDINGS, PoolingMode
 from export.graph.builder import Builder
 
+Tokens = NDArray[np.float32]
 _LEAST = float(np.finfo(np.float32).min)
 
 
@@ -25,40 +31,53 @@ class Mask:
     pooled: str
 
 
+@dataclass(frozen=True, slots=True)
+class Pooling:
+    """One mode."""
+
+    nodes: Callable[[Builder, Mask, str], str]  # adds it, named as asked for; returns the name
+    of_text: Callable[[Tokens, int], Tokens]  # of pooled tokens, and how many came before them
+
+
 def pool(builder: Builder, mode: PoolingMode, mask: Mask, output: str = "") -> str:
     """Add a pooling; the name of its output."""
-    if mode == "weightedmean":
-        return _weighted_mean(builder, mask, output)
-    return _POOLINGS[mode](builder, mask.pooled, output)
+    return _POOLINGS[mode].nodes(builder, mask, output)
 
 
-def _cls(builder: Builder, mask: str, output: str) -> str:
+def pooled(mode: PoolingMode, tokens: Tokens, before: int = 0) -> Tokens:
+    """The vector, (H,), of the tokens of a text, (S, H), that are pooled, `before` others."""
+    return _POOLINGS[mode].of_text(tokens, before)
+
+
+def _cls(builder: Builder, mask: Mask, output: str) -> str:
     """The first token that is pooled: it has a 1, and the column before it a 0."""
-    padded = builder.node("Pad", mask, builder.integers(0, 1, 0, 0))
+    padded = builder.node("Pad", mask.pooled, builder.integers(0, 1, 0, 0))
     before = builder.node(
         "Slice", padded, builder.integers(0), builder.integers(-1), builder.integers(1)
     )
-    first = builder.node("Relu", builder.node("Sub", mask, before))
+    first = builder.node("Relu", builder.node("Sub", mask.pooled, before))
     return _weighted_sum(builder, first, output)
 
 
-def _last_token(builder: Builder, mask: str, output: str) -> str:
+def _last_token(builder: Builder, mask: Mask, output: str) -> str:
     """The last token that is pooled: it has a 1, and the column after it a 0."""
-    padded = builder.node("Pad", mask, builder.integers(0, 0, 0, 1))
+    padded = builder.node("Pad", mask.pooled, builder.integers(0, 0, 0, 1))
     end = builder.integers(np.iinfo(np.int64).max)
     after = builder.node("Slice", padded, builder.integers(1), end, builder.integers(1))
-    last = builder.node("Relu", builder.node("Sub", mask, after))
+    last = builder.node("Relu", builder.node("Sub", mask.pooled, after))
     return _weighted_sum(builder, last, output)
 
 
-def _mean(builder: Builder, mask: str, output: str) -> str:
+def _mean(builder: Builder, mask: Mask, output: str) -> str:
     """The mean over pooled tokens; 0 for a row that has none."""
-    return _divided(builder, mask, _total(builder, mask), output)
+    return _divided(builder, mask.pooled, _total(builder, mask.pooled), output)
 
 
-def _mean_sqrt_len(builder: Builder, mask: str, output: str) -> str:
+def _mean_sqrt_len(builder: Builder, mask: Mask, output: str) -> str:
     """The sum over pooled tokens, divided by the square root of their number."""
-    return _divided(builder, mask, builder.node("Sqrt", _total(builder, mask)), output)
+    return _divided(
+        builder, mask.pooled, builder.node("Sqrt", _total(builder, mask.pooled)), output
+    )
 
 
 def _weighted_mean(builder: Builder, mask: Mask, output: str) -> str:
@@ -68,23 +87,12 @@ def _weighted_mean(builder: Builder, mask: Mask, output: str) -> str:
     return _divided(builder, weights, _total(builder, weights), output)
 
 
-def _max(builder: Builder, mask: str, output: str) -> str:
+def _max(builder: Builder, mask: Mask, output: str) -> str:
     """The largest value of each component over pooled tokens."""
-    column = builder.node("Unsqueeze", mask, builder.integers(2))
+    column = builder.node("Unsqueeze", mask.pooled, builder.integers(2))
     is_real = builder.node("Greater", column, builder.number(0))
     real = builder.node("Where", is_real, TOKEN_EMBEDDINGS, builder.number(_LEAST))
     return builder.reduced("ReduceMax", real, 1, keepdims=0, output=output)
-
-
-_POOLINGS: Mapping[PoolingMode, Callable[[Builder, str, str], str]] = MappingProxyType(
-    {
-        "cls": _cls,
-        "mean": _mean,
-        "last_token": _last_token,
-        "max": _max,
-        "mean_sqrt_len_tokens": _mean_sqrt_len,
-    }
-)
 
 
 def _total(builder: Builder, weights: str) -> str:
@@ -103,3 +111,24 @@ def _weighted_sum(builder: Builder, weights: str, output: str) -> str:
     row = builder.node("Unsqueeze", weights, builder.integers(1))
     product = builder.node("MatMul", row, TOKEN_EMBEDDINGS)
     return builder.node("Squeeze", product, builder.integers(1), output=output)
+
+
+def _weighted_mean_of_text(tokens: Tokens, before: int) -> Tokens:
+    """The mean, the n-th token of the text weighing n."""
+    weights = np.arange(1, len(tokens) + 1, dtype=np.float32) + np.float32(before)
+    mean: Tokens = weights @ tokens / weights.sum()
+    return mean
+
+
+_POOLINGS: Mapping[PoolingMode, Pooling] = MappingProxyType(
+    {
+        "cls": Pooling(_cls, lambda tokens, _: tokens[0]),
+        "mean": Pooling(_mean, lambda tokens, _: tokens.mean(axis=0, dtype=np.float32)),
+        "last_token": Pooling(_last_token, lambda tokens, _: tokens[-1]),
+        "max": Pooling(_max, lambda tokens, _: tokens.max(axis=0)),
+        "mean_sqrt_len_tokens": Pooling(
+            _mean_sqrt_len, lambda tokens, _: tokens.sum(axis=0) / np.sqrt(np.float32(len(tokens)))
+        ),
+        "weightedmean": Pooling(_weighted_mean, _weighted_mean_of_text),
+    }
+)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from tokenizers import normalizers
 
 from app.model.batch import TokenizedInput
@@ -19,8 +20,8 @@ from export.config import splade
 from export.config.layers import Weights
 from export.errors import ExportError
 from export.reference.answers import Answer, answered
+from export.reference.head import for_tokens, vector
 from export.reference.original import takes_types
-from export.reference.torch_head import for_tokens, vector
 
 _NO_WEIGHTS: Weights = {}
 
@@ -82,7 +83,7 @@ def _answer(model: Any, checkpoint: Checkpoint, weights: Weights, tokens: Tokeni
     with torch.inference_mode():
         outputs = model(**feed)
         if checkpoint.task in {"embedding", "multi_vector"}:
-            states = outputs.last_hidden_state[0]
+            states = outputs.last_hidden_state[0].numpy()
             each = for_tokens(checkpoint.tokens, weights, states)
             return Answer(tokens, _pooled(checkpoint, weights, states, tokens.prompt_length), each)
         logits = outputs.logits[0].numpy()
@@ -92,8 +93,8 @@ def _answer(model: Any, checkpoint: Checkpoint, weights: Weights, tokens: Tokeni
 
 
 def _pooled(
-    checkpoint: Checkpoint, weights: Weights, states: torch.Tensor, prompt_length: int
-) -> Any:
+    checkpoint: Checkpoint, weights: Weights, states: NDArray[np.float32], prompt_length: int
+) -> NDArray[np.float32]:
     if checkpoint.head is None:  # there are vectors for tokens only
         return np.empty(0, np.float32)
-    return vector(checkpoint.head, weights, states, prompt_length).numpy()
+    return vector(checkpoint.head, weights, states[prompt_length:], prompt_length)

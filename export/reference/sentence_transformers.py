@@ -32,8 +32,8 @@ from export.errors import first_line
 from export.reference import chats
 from export.reference.answers import Answer, answered
 from export.reference.chats import Chat
+from export.reference.head import for_tokens
 from export.reference.original import Loading
-from export.reference.torch_head import for_tokens
 
 # The kinds of models that the library answers for, by its classes: sequences of modules.
 _CLASSES: Mapping[Task, Any] = MappingProxyType(
@@ -134,7 +134,7 @@ def _answer(
     row = None if types is None or not types.any() else types[0].numpy()
     each = {}
     if checkpoint.tokens.layers:
-        each = for_tokens(checkpoint.tokens, weights, features["token_embeddings"][0])
+        each = for_tokens(checkpoint.tokens, weights, features["token_embeddings"][0].numpy())
     return Answer(TokenizedInput(ids, row, before), vector, each)
 
 

@@ -1,0 +1,139 @@
+"""The head: the same arithmetic as that of sentence-transformers' own modules."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from sentence_transformers.sentence_transformer import modules as models
+from torch import nn
+
+from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
+from app.proof.token_answers import kept
+from export.config.layers import (
+    ACTIVATIONS,
+    POOLING_MODES,
+    Activation,
+    Dense,
+    Head,
+    Layer,
+    LayerNorm,
+    Linear,
+    Normalize,
+    TokenHeads,
+    Weights,
+)
+from export.reference import head as heads
+
+WIDTH = 6
+random = np.random.default_rng(3)
+TOKENS = random.normal(size=(5, WIDTH)).astype(np.float32)
+LIBRARY_S = {"last_token": "lasttoken"}  # its name of a mode where that is another
+
+
+def weighted(*layers: Layer) -> Weights:
+    return {
+        layer: {
+            name: random.normal(size=[int(size or 1) for size in shape]).astype(np.float32)
+            for name, shape in layer.shapes.items()
+        }
+        for layer in layers
+    }
+
+
+def activation(name: Activation) -> nn.Module:
+    found: nn.Module = getattr(nn, name)()
+    return found
+
+
+class Residual(nn.Module):
+    """PyLate's Dense, of which the library itself has no residual: what went in is added."""
+
+    def __init__(self, layer: Dense) -> None:
+        super().__init__()
+        self.linear = nn.Linear(layer.inputs, layer.outputs, bias=layer.bias)
+        self.active = activation(layer.activation)
+        if layer.inputs != layer.outputs:
+            self.residual = nn.Linear(layer.inputs, layer.outputs, bias=False)
+
+    def forward(self, features: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        value = features["sentence_embedding"]
+        added = self.residual(value) if hasattr(self, "residual") else value
+        return features | {"sentence_embedding": self.active(self.linear(value)) + added}
+
+
+def module(layer: Layer, tensors: Any) -> Any:
+    """The library's own module, with the weights given."""
+    match layer:
+        case Dense(residual=True):
+            made: Any = Residual(layer)
+        case Dense():
+            made = models.Dense(
+                layer.inputs,
+                layer.outputs,
+                bias=layer.bias,
+                activation_function=activation(layer.activation),
+            )
+        case LayerNorm():
+            made = models.LayerNorm(layer.width)
+        case _:
+            return models.Normalize()
+    made.load_state_dict({name: torch.from_numpy(array) for name, array in tensors.items()})
+    return made
+
+
+def library_s(head: Head, weights: Weights, before: int) -> NDArray[np.float32]:
+    """What sentence-transformers makes of TOKENS, of which `before` are a prompt's."""
+    pooling: Any = models.Pooling(
+        WIDTH,
+        pooling_mode=tuple(LIBRARY_S.get(mode, mode) for mode in head.poolings),
+        include_prompt=False,
+    )
+    features: dict[str, Any] = {
+        "token_embeddings": torch.from_numpy(TOKENS)[None],
+        "attention_mask": torch.ones((1, len(TOKENS)), dtype=torch.int64),
+        "prompt_length": before,
+    }
+    with torch.inference_mode():
+        for one in (pooling, *(module(layer, weights.get(layer)) for layer in head.layers)):
+            features = one(features)
+    vector: NDArray[np.float32] = features["sentence_embedding"][0].numpy()
+    return vector[: head.cut]
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        *(Head((mode,)) for mode in POOLING_MODES),
+        Head(("cls", "max", "mean"), cut=7),
+        *(Head(("mean",), (Dense(Path(), WIDTH, 4, activation=one),)) for one in ACTIVATIONS),
+        Head(("cls",), (Dense(Path(), WIDTH, WIDTH, bias=False, residual=True),)),
+        Head(("cls",), (Dense(Path(), WIDTH, 9, residual=True), LayerNorm(Path(), 9), Normalize())),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("before", [0, 2])
+def test_it_is_the_library_s(head: Head, before: int) -> None:
+    weights = weighted(*head.layers)
+    found = heads.vector(head, weights, TOKENS[before:], before)
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, library_s(head, weights, before), atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_heads_of_tokens_are_layers_over_each_of_them(name: Activation) -> None:
+    lexical = Linear(Path("sparse"), WIDTH, 1, activation=name)
+    multi_vector = (Dense(Path(), WIDTH, 4, activation=name), Normalize())
+    weights = weighted(lexical, *multi_vector)
+    found = heads.for_tokens(TokenHeads((lexical,), multi_vector), weights, TOKENS)
+    states, tensors = torch.from_numpy(TOKENS), weights[lexical]
+    linear = nn.functional.linear(states, *(torch.from_numpy(one) for one in tensors.values()))
+    with torch.inference_mode():
+        dense = module(multi_vector[0], weights[multi_vector[0]])
+        made = nn.functional.normalize(dense({"sentence_embedding": states})["sentence_embedding"])
+        expected = activation(name)(linear)[:, 0]
+    np.testing.assert_allclose(found[LEXICAL_WEIGHTS], expected.numpy(), atol=2e-6)
+    some = made.numpy()[kept(MULTI_VECTOR_EMBEDDING, len(TOKENS))]
+    np.testing.assert_allclose(found[MULTI_VECTOR_EMBEDDING], some, atol=2e-6)
