@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from app import preflight
 from app.api.http.byte_budget import Bodies, BodyLimits
 from app.api.http.middleware import Browsers, wrap
 from app.api.http.series import declare_series
@@ -33,7 +34,7 @@ def build(settings: Settings, folder: Path) -> Service:
 
     Raises: StartupError with the cause and the remedy.
     """
-    for sentence in settings.warnings():
+    for sentence in preflight.warnings(settings):
         logger.warning("%s", sentence)
     tracer = _tracer(settings)
     metrics = Metrics()

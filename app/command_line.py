@@ -6,8 +6,8 @@ flag beats the environment, the environment beats the default.
 
 import argparse
 import difflib
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, Field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, Field, field, fields
 from typing import Any
 
 from app import __version__
@@ -15,6 +15,34 @@ from app import __version__
 
 class UsageError(Exception):
     """An option has a value that it cannot take; the process exits with 2."""
+
+
+def option(
+    parse: Callable[[str], Any], default: Any, text: str, *, flag: str | None = None, **extra: Any
+) -> Any:
+    """Declare an option: `parse` raises ValueError for what it cannot be, `text` is its help.
+
+    `flag` is a second, short name; `section` titles it and those that follow in --help; `bare` can
+    be given without a value; `secret` is not logged, `hidden` not shown; `variable` reads what only
+    the environment may hold.
+    """
+    return field(default=default, metadata={"parse": parse, "help": text, "flag": flag, **extra})
+
+
+def ignored(reason: str, **extra: Any) -> Any:
+    """Declare an option of TEI that has no meaning here: what sets it must still start."""
+    text = f"accepted as TEI does, and not used: {reason}"
+    return option(str, None, text, ignored=True, **extra)
+
+
+def shown(options: Any) -> str:
+    """All options of an instance on one line for the log, without secrets."""
+
+    def value(declared: "Field[Any]") -> str:
+        given = getattr(options, declared.name)
+        return "***" if declared.metadata.get("secret") and given is not None else repr(given)
+
+    return ", ".join(f"{one.name}={value(one)}" for one in fields(options))
 
 
 def flag_name(declared: "Field[Any]") -> str:
@@ -28,16 +56,13 @@ def environment_name(declared: "Field[Any]") -> str:
 
 
 def read(
-    options: Sequence["Field[Any]"],
-    sections: Mapping[str, str],
-    arguments: Sequence[str],
-    environment: Mapping[str, str],
+    options: Sequence["Field[Any]"], arguments: Sequence[str], environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The values of the options that were given, by name; `sections` title the options in --help.
+    """The values of the options that were given, by name.
 
     Raises: UsageError naming the option and the value; SystemExit for --help and --version.
     """
-    known, unknown = _parser(options, sections).parse_known_args(arguments)
+    known, unknown = _parser(options).parse_known_args(arguments)
     if unknown:  # what stands behind a mistyped option may be a secret
         option = unknown[0].partition("=")[0]
         if not option.startswith("--"):
@@ -88,9 +113,7 @@ class _Once(argparse.Action):
         setattr(namespace, self.dest, values)
 
 
-def _parser(
-    options: Sequence["Field[Any]"], sections: Mapping[str, str]
-) -> argparse.ArgumentParser:
+def _parser(options: Sequence["Field[Any]"]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m app",
         usage="%(prog)s --model-id MODEL [--port PORT] [option …]",
@@ -101,9 +124,9 @@ def _parser(
     parser.add_argument("-V", "--version", action="version", version=__version__)
     group = parser.add_argument_group("model")
     for declared in options:
-        if declared.name in sections:
-            group = parser.add_argument_group(sections[declared.name])
         extra = declared.metadata
+        if "section" in extra:
+            group = parser.add_argument_group(extra["section"])
         names = [flag_name(declared), *([extra["flag"]] if extra["flag"] else [])]
         shown = str(declared.default).lower() if extra.get("bare") else declared.default
         default = "" if declared.default in {MISSING, None, ()} else f"; default {shown}"

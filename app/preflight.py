@@ -4,12 +4,14 @@ Whoever starts a server hears of it in the first second, not after a download, a
 """
 
 import os
+from dataclasses import fields
 from pathlib import Path
 
+from app.command_line import flag_name
 from app.errors import StartupError
 from app.inference.providers.plan import Wanted
 from app.inference.providers.session import plans
-from app.settings import Settings
+from app.settings import DEFAULT_PORT, Settings
 
 
 def check(settings: Settings) -> None:
@@ -27,6 +29,28 @@ def check(settings: Settings) -> None:
     if settings.provider != "auto" or settings.dtype in {"bfloat16", "float16"}:
         # Of any kind of model: what is asked for by name is refused.
         plans(Wanted.of(settings), "embedding")
+
+
+def warnings(settings: Settings) -> list[str]:
+    """A sentence for each option that was given and is old, or that nothing comes of."""
+    found = [
+        f"{flag_name(one)} is {one.metadata['help']}"
+        for one in fields(settings)
+        if one.metadata.get("ignored") and getattr(settings, one.name) is not None
+    ]
+    if settings.hf_api_token is not None:
+        found.insert(0, "--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)")
+    if settings.aip_http_port is not None and settings.port not in {
+        DEFAULT_PORT,
+        settings.aip_http_port,
+    }:
+        found.append(f"--aip-http-port {settings.aip_http_port} goes before --port {settings.port}")
+    if settings.max_concurrent_bytes < settings.payload_limit:
+        found.append(
+            f"--max-concurrent-bytes {settings.max_concurrent_bytes} is less than --payload-limit "
+            f"{settings.payload_limit}, which one request may have: there is room for both together"
+        )
+    return found
 
 
 def require_writable(folder: Path) -> None:

@@ -11,7 +11,7 @@ import sys
 from types import FrameType
 from typing import NoReturn
 
-from app import preflight
+from app import command_line, preflight
 from app.application import build, create_app
 from app.command_line import UsageError
 from app.download.preparation import prepared
@@ -41,7 +41,7 @@ def main() -> int:
     logs.configure(
         settings.log_level, json_output=settings.json_output, spans=not settings.disable_spans
     )
-    logger.info("%s", settings.redacted())
+    logger.info("%s", command_line.shown(settings))
     if not settings.hostname:
         logger.info("HOSTNAME is this machine's own name: listening on %s", settings.bind_host)
     try:

@@ -5,15 +5,14 @@ set, except that an empty API key is refused. Names and defaults follow TEI 1.9.
 (docs/source/en/cli_arguments.md) wherever TEI has the option.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, Field, dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, Self, get_args
+from typing import Self, get_args
 
 from app import command_line
 from app import option_values as values
-from app.command_line import UsageError, flag_name
+from app.command_line import UsageError, ignored, option
 from app.model.lookup import spellings
 from app.model.names import (
     GPU_PROVIDERS,
@@ -27,168 +26,167 @@ DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its
 DEFAULT_PORT = 8000
 
 
-def _option(
-    parse: Callable[[str], Any], default: Any, text: str, *, flag: str | None = None, **extra: Any
-) -> Any:
-    return field(default=default, metadata={"parse": parse, "help": text, "flag": flag, **extra})
-
-
-def _ignored(reason: str, **extra: Any) -> Any:
-    """An option of TEI that has no meaning here; a container that sets it must still start."""
-    text = f"accepted as TEI does, and not used: {reason}"
-    return _option(str, None, text, ignored=True, **extra)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """What the service is told at start; read once."""
 
-    model_id: str = _option(
+    model_id: str = option(
         str, MISSING, "a model's folder, or its id in the models folder, a Hub cache or the Hub"
     )
-    revision: str | None = _option(str, None, "the branch, tag or commit of the model")
-    models_dir: Path = _option(values.folder, Path("models"), "where exported models lie")
-    huggingface_hub_cache: Path | None = _option(
+    revision: str | None = option(str, None, "the branch, tag or commit of the model")
+    models_dir: Path = option(values.folder, Path("models"), "where exported models lie")
+    huggingface_hub_cache: Path | None = option(
         values.folder, None, "the Hub cache to look in and download to; $HF_HOME/hub unless set"
     )
-    cache_dir: Path | None = _option(
+    cache_dir: Path | None = option(
         values.folder,
         None,
         "where models prepared from ONNX and TensorRT engines are kept, if set",
     )
-    hf_token: str | None = _option(
+    hf_token: str | None = option(
         str, None, "the token for the Hub; what $HF_HOME/token holds unless set", secret=True
     )
-    hf_api_token: str | None = _option(
+    hf_api_token: str | None = option(
         str, None, "the old name of --hf-token", secret=True, hidden=True
     )
-    served_model_name: str | None = _option(
+    served_model_name: str | None = option(
         str, None, "the name in OpenAI answers and /info; the model id unless set"
     )
-    provider: ProviderChoice = _option(
+    provider: ProviderChoice = option(
         values.one_of(*get_args(ProviderChoice)),
         "auto",
         "what runs the model: auto, cpu, openvino, cuda or tensorrt",
+        section="computation",
     )
-    dtype: DtypeChoice = _option(
+    dtype: DtypeChoice = option(
         values.one_of(*get_args(DtypeChoice)),
         "auto",
         "the precision: float32, float16, bfloat16, int8, or auto: a lower one where proved close",
     )
-    device_id: tuple[int, ...] | None = _option(
+    device_id: tuple[int, ...] | None = option(
         values.devices, None, "which of several GPUs; 0,1 computes on both"
     )
-    gpu_memory_limit: int | None = _option(
+    gpu_memory_limit: int | None = option(
         values.positive, None, "bytes of each GPU for weights and batches, with --provider cuda"
     )
-    pooling: PoolingChoice | None = _option(
+    pooling: PoolingChoice | None = option(
         spellings.pooling,
         None,
         "cls, mean or last-token in place of the model's own, not proved; splade only of its own",
     )
-    onnx_file: str | None = _option(
+    onnx_file: str | None = option(
         values.onnx_file,
         None,
         "another ONNX graph of the model than its float32 one, as model_quantized.onnx",
     )
-    threads: int = _option(
+    threads: int = option(
         values.threads, 0, "threads that compute; 0 means every core of the container"
     )
-    tokenization_workers: int = _option(
+    tokenization_workers: int = option(
         values.threads,
         0,
         "threads that tokenize; 0 means one less than the cores, at least 1, at most 64",
     )
-    max_concurrent_requests: int = _option(
+    max_concurrent_requests: int = option(
         values.positive, 512, "inputs at a time over all requests; more are answered with 429"
     )
-    run_timeout_seconds: float = _option(
+    run_timeout_seconds: float = option(
         values.run_seconds,
         120.0,
         "how long one run of the model, or tokenizing a request, may take",
     )
-    max_batch_tokens: int = _option(values.positive, 16384, "tokens of one batch, padding included")
-    max_batch_requests: int | None = _option(values.positive, None, "inputs of one batch")
-    max_client_batch_size: int = _option(
+    max_batch_tokens: int = option(values.positive, 16384, "tokens of one batch, padding included")
+    max_batch_requests: int | None = option(values.positive, None, "inputs of one batch")
+    max_client_batch_size: int = option(
         values.positive, 32, "inputs of one request; of OpenAI's at least 2,048"
     )
-    auto_truncate: bool = _option(
+    auto_truncate: bool = option(
         values.boolean,
         True,
         "cut inputs that are too long, unless the request says otherwise",
         bare=True,
+        section="inputs",
     )
-    default_prompt_name: str | None = _option(
+    default_prompt_name: str | None = option(
         str, None, "the model's prompt that goes before every input; its own default unless set"
     )
-    default_prompt: str | None = _option(
+    default_prompt: str | None = option(
         str, None, "a text that goes before every input; none where it is empty"
     )
-    hostname: str = _option(
+    hostname: str = option(
         values.host,
         DEFAULT_HOST,
         "the address to listen on, or a name that has one",
         variable=values.own_name,
+        section="connections",
     )
-    port: int = _option(values.port, DEFAULT_PORT, "the port to listen on", flag="-p")
-    payload_limit: int = _option(values.positive, 2_000_000, "bytes of a request body")
-    max_concurrent_bytes: int = _option(
+    port: int = option(values.port, DEFAULT_PORT, "the port to listen on", flag="-p")
+    payload_limit: int = option(values.positive, 2_000_000, "bytes of a request body")
+    max_concurrent_bytes: int = option(
         values.positive,
         64_000_000,
         "bytes of request bodies and of answers at a time; more are answered with 429",
     )
-    max_connections: int = _option(
+    max_connections: int = option(
         values.positive,
         4096,
         "connections at a time; where all are busy, one more is answered with 429",
     )
-    client_timeout_seconds: float = _option(
+    client_timeout_seconds: float = option(
         values.limit_seconds,
         30.0,
         "how long a client may take over a request, or stop taking an answer",
     )
-    api_key: str | None = _option(
+    api_key: str | None = option(
         values.key, None, "the key that clients send as `Authorization: Bearer <key>`", secret=True
     )
-    cors_allow_origin: tuple[str, ...] = _option(
+    cors_allow_origin: tuple[str, ...] = option(
         values.origin,
         (),
         "an origin that browsers may call from; repeat for several; any unless set",
     )
-    json_output: bool = _option(values.boolean, False, "log one JSON object a line", bare=True)
-    log_level: str = _option(
+    json_output: bool = option(
+        values.boolean, False, "log one JSON object a line", bare=True, section="logs and traces"
+    )
+    log_level: str = option(
         str, "info", "off, error, warn, info, debug or trace; also as in info,app.inference=debug"
     )
-    otlp_endpoint: str | None = _option(
+    otlp_endpoint: str | None = option(
         values.collector, None, "where traces are sent, by OTLP over gRPC: http://HOST:4317"
     )
-    otlp_service_name: str = _option(
+    otlp_service_name: str = option(
         str, "text-embeddings-inference.server", "the name of the service in traces"
     )
-    drain_seconds: float = _option(
-        values.seconds, 0.0, "after SIGTERM, how long to go on accepting before the port closes"
+    drain_seconds: float = option(
+        values.seconds,
+        0.0,
+        "after SIGTERM, how long to go on accepting before the port closes",
+        section="shutdown",
     )
-    shutdown_seconds: float = _option(
+    shutdown_seconds: float = option(
         values.seconds, 25.0, "after the port closed, how long accepted requests may take to finish"
     )
 
-    task: str | None = _option(
-        str, None, "sentence-similarity makes POST / answer as /similarity does"
+    task: str | None = option(
+        str,
+        None,
+        "sentence-similarity makes POST / answer as /similarity does",
+        section="platforms and TEI's other options",
     )
-    aip_http_port: int | None = _option(values.port, None, "Vertex AI's name for the port; it wins")
-    aip_predict_route: str | None = _option(
+    aip_http_port: int | None = option(values.port, None, "Vertex AI's name for the port; it wins")
+    aip_predict_route: str | None = option(
         values.path, None, "one more path that answers as /vertex does"
     )
-    aip_health_route: str | None = _option(
+    aip_health_route: str | None = option(
         values.path, None, "one more path that answers as /health does"
     )
 
-    dense_path: str | None = _ignored("a Dense layer is part of an export")
-    disable_spans: bool = _option(
+    dense_path: str | None = ignored("a Dense layer is part of an export")
+    disable_spans: bool = option(
         values.boolean, False, "leave the span with a request's timings out of JSON logs", bare=True
     )
-    prometheus_port: str | None = _ignored("metrics are at /metrics")
-    uds_path: str | None = _ignored("there is no second process")
+    prometheus_port: str | None = ignored("metrics are at /metrics")
+    uds_path: str | None = ignored("there is no second process")
 
     @classmethod
     def read(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> Self:
@@ -196,7 +194,7 @@ class Settings:
 
         Raises: UsageError naming the option and the value; SystemExit for --help and --version.
         """
-        given = command_line.read(fields(cls), _SECTIONS, arguments, environment)
+        given = command_line.read(fields(cls), arguments, environment)
         if not given.get("model_id"):
             raise UsageError("--model-id is required (environment: MODEL_ID)")
         settings = cls(**given)
@@ -246,45 +244,3 @@ class Settings:
     def hub_token(self) -> str | None:
         """The token for the Hub, by either of its names."""
         return self.hf_token or self.hf_api_token
-
-    def warnings(self) -> list[str]:
-        """A sentence for each option that was given and is old, or that nothing comes of."""
-        found = [
-            f"{flag_name(one)} is {one.metadata['help']}"
-            for one in fields(self)
-            if one.metadata.get("ignored") and getattr(self, one.name) is not None
-        ]
-        if self.hf_api_token is not None:
-            found.insert(
-                0, "--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)"
-            )
-        if self.aip_http_port is not None and self.port not in {DEFAULT_PORT, self.aip_http_port}:
-            found.append(f"--aip-http-port {self.aip_http_port} goes before --port {self.port}")
-        if self.max_concurrent_bytes < self.payload_limit:
-            found.append(
-                f"--max-concurrent-bytes {self.max_concurrent_bytes} is less than --payload-limit "
-                f"{self.payload_limit}, which one request may have: there is room for both together"
-            )
-        return found
-
-    def redacted(self) -> str:
-        """All settings on one line for the log, without secrets."""
-        return ", ".join(f"{one.name}={_shown(one, self)}" for one in fields(self))
-
-
-def _shown(declared: "Field[Any]", settings: Settings) -> str:
-    value = getattr(settings, declared.name)
-    return "***" if declared.metadata.get("secret") and value is not None else repr(value)
-
-
-# What `--help` calls the options from each of these on.
-_SECTIONS: Mapping[str, str] = MappingProxyType(
-    {
-        "provider": "computation",
-        "auto_truncate": "inputs",
-        "hostname": "connections",
-        "json_output": "logs and traces",
-        "drain_seconds": "shutdown",
-        "task": "platforms and TEI's other options",
-    }
-)

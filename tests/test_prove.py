@@ -14,7 +14,8 @@ from app import prove
 from app.errors import StartupError
 from app.inference.providers.plan import Wanted
 from app.model.batch import TokenizedInput
-from app.model.manifest import SCHEMA, Manifest, ManifestError, file_digest
+from app.model.digests import file_digest
+from app.model.manifest import SCHEMA, Manifest, ManifestError
 from app.model.names import SENTENCE_EMBEDDING
 from app.model.parts import Graph, Padding, Source
 from app.proof.probes import Probes

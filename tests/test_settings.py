@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from app import command_line, preflight
 from app.command_line import UsageError, environment_name, flag_name
 from app.settings import Settings
 
@@ -309,16 +310,16 @@ def test_an_origin_with_a_number_that_is_none_is_refused(origin: str) -> None:
 
 def test_what_counts_of_two_options_is_said() -> None:
     given = {"PORT": "80", "AIP_HTTP_PORT": "8080", "MAX_CONCURRENT_BYTES": "1000"}
-    assert Settings.read(MODEL, given).warnings() == [
+    assert preflight.warnings(Settings.read(MODEL, given)) == [
         "--aip-http-port 8080 goes before --port 80",
         "--max-concurrent-bytes 1000 is less than --payload-limit 2000000, which one request may "
         "have: there is room for both together",
     ]
-    assert Settings.read(MODEL, {"PORT": "8080", "AIP_HTTP_PORT": "8080"}).warnings() == []
+    assert preflight.warnings(Settings.read(MODEL, {"PORT": "8080", "AIP_HTTP_PORT": "8080"})) == []
 
 
 def test_the_log_line_has_every_option_and_no_secret() -> None:
-    line = Settings.read([*MODEL, "--api-key", "hunter2"], {}).redacted()
+    line = command_line.shown(Settings.read([*MODEL, "--api-key", "hunter2"], {}))
     assert "hunter2" not in line
     assert "api_key=***" in line
     assert all(f"{declared.name}=" in line for declared in fields(Settings))
@@ -332,9 +333,9 @@ def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:
 
 
 def test_options_of_tei_without_a_meaning_here_say_so() -> None:
-    assert Settings.read(MODEL, {}).warnings() == []
+    assert preflight.warnings(Settings.read(MODEL, {})) == []
     settings = Settings.read([*MODEL, "--uds-path", "/run/x"], {"PROMETHEUS_PORT": "9000"})
-    assert settings.warnings() == [
+    assert preflight.warnings(settings) == [
         "--prometheus-port is accepted as TEI does, and not used: metrics are at /metrics",
         "--uds-path is accepted as TEI does, and not used: there is no second process",
     ]
@@ -354,9 +355,9 @@ def test_the_token_of_the_hub_has_two_names(
 ) -> None:
     settings = Settings.read([*MODEL, *arguments], environment)
     assert settings.hub_token == SENT
-    assert SENT not in settings.redacted()
+    assert SENT not in command_line.shown(settings)
     old = ["--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)"]
-    assert settings.warnings() == (old if settings.hf_api_token else [])
+    assert preflight.warnings(settings) == (old if settings.hf_api_token else [])
 
 
 def test_another_precision_is_refused() -> None:

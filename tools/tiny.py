@@ -15,14 +15,8 @@ from onnx import TensorProto, helper, numpy_helper
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
 from app.model.batch import TokenizedInput
-from app.model.manifest import (
-    GRAPH_FILE,
-    PROBES_FILE,
-    SCHEMA,
-    TOKENIZER_FILE,
-    Manifest,
-    file_digest,
-)
+from app.model.digests import file_digest
+from app.model.manifest import GRAPH_FILE, PROBES_FILE, SCHEMA, TOKENIZER_FILE, Manifest
 from app.model.names import (
     LEXICAL_WEIGHTS,
     LOGITS,

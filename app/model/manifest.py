@@ -3,7 +3,6 @@
 Only the standard library is needed here, so that the export can share this one definition.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -13,6 +12,7 @@ from typing import Any, Self
 
 from app.model import bounded
 from app.model.declared import Misfit, build
+from app.model.digests import document_digest, fault_of_files
 from app.model.names import (
     GRAPH_POOLING,
     LEXICAL_WEIGHTS,
@@ -152,7 +152,7 @@ class Manifest:
     def write(self, folder: Path) -> None:
         """Write `folder/manifest.json`."""
         document = asdict(self)
-        document[_DIGEST] = _digest(document)
+        document[_DIGEST] = document_digest(document)
         text = json.dumps(document, indent=2, ensure_ascii=False)
         (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
@@ -161,31 +161,13 @@ class Manifest:
 
         Raises: ManifestError naming the first file that is missing or was changed.
         """
-        for name, expected in self.files.items():
-            path = folder / name
-            try:
-                bounded.require_plain(path)
-                actual = file_digest(path)
-            except OSError as error:
-                raise ManifestError(f"{path} cannot be read: {error.strerror}") from None
-            except ValueError as error:
-                raise ManifestError(f"{path} cannot be read: {error}") from None
-            if actual != expected:
-                raise ManifestError(
-                    f"{path} is not the file that was exported (SHA-256 {actual[:12]}…, expected "
-                    f"{expected[:12]}…): export the model again"
-                )
+        if (fault := fault_of_files(folder, self.files)) is not None:
+            raise ManifestError(fault)
 
 
 def usual_activation(labels: int) -> Activation:
     """What makes scores of so many logits, where the checkpoint says nothing."""
     return "softmax" if labels > 1 else "sigmoid"
-
-
-def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _check_paths(manifest: Manifest, path: Path) -> None:
@@ -203,12 +185,9 @@ def _check_paths(manifest: Manifest, path: Path) -> None:
 def _check_digest(document: Mapping[str, Any], path: Path) -> None:
     """Notice a damaged manifest; folders from before it had a digest lack one."""
     content = {key: value for key, value in document.items() if key != _DIGEST}
-    if document.get(_DIGEST, _digest(content)) != _digest(content):
+    expected = document_digest(content)
+    if document.get(_DIGEST, expected) != expected:
         raise ManifestError(f"{path} is not as it was exported: export the model again")
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def _check_created(created: str) -> None:

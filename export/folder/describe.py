@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from app.model.manifest import CHATTING, GRAPH_FILE, SCHEMA, Manifest, file_digest
+from app.model.digests import file_digest
+from app.model.manifest import CHATTING, GRAPH_FILE, SCHEMA, Manifest
 from app.model.names import PROVIDERS
 from app.model.parts import Graph, GraphNames, Lexical, MultiVector, Source
 from export.checkpoint.read import Checkpoint

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from app.model.manifest import file_digest, usual_activation
+from app.model.digests import file_digest
+from app.model.manifest import usual_activation
 from export.checkpoint.read import Checkpoint
 from export.checkpoint.tokenizer_file import sources
 from export.config.layers import Head, Layer, Normalize, TokenHeads

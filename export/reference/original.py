@@ -14,7 +14,8 @@ import torch
 import transformers
 from safetensors import SafetensorError, safe_open
 
-from app.model.manifest import TOKENIZER_FILE, file_digest
+from app.model.digests import file_digest
+from app.model.manifest import TOKENIZER_FILE
 from app.model.names import PoolingChoice, Task
 from export.checkpoint.read import Checkpoint
 from export.config import clip

@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-from app.model.manifest import file_digest
+from app.model.digests import file_digest
 from export.errors import ExportError
 
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"

@@ -10,7 +10,8 @@ from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
 from app.model import bounded
-from app.model.manifest import GRAPH_FILE, file_digest
+from app.model.digests import file_digest
+from app.model.manifest import GRAPH_FILE
 from app.model.names import is_coarse
 
 # In TEI's order (1.9.3 backends/ort/src/lib.rs); quantized files go by other names.

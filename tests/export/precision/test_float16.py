@@ -365,7 +365,7 @@ def test_a_packed_graph_that_gives_other_answers_is_not_served(
 
 
 def seal(folder: Path) -> None:
-    from app.model.manifest import file_digest
+    from app.model.digests import file_digest
 
     manifest = Manifest.read(folder)
     files = {name: file_digest(folder / name) for name in manifest.files}
