@@ -22,7 +22,8 @@ from app.inference.providers import machine
 from app.inference.providers.choose import PROVIDERS
 from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session, limits_of, plans
-from app.inference.tokenizing.tokenization import EncodeOptions, Tokenization
+from app.inference.tokenizing.input_text import EncodeOptions
+from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import CPU_RUN_TOKENS
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
 from app.model.names import Dtype

@@ -4,25 +4,24 @@ It lives on one event loop, where permits are counted.
 """
 
 import asyncio
-import contextlib
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
-from app.errors import BatchTooLarge, ServiceError, TokenizationFailed
+from app.errors import BatchTooLarge, TokenizationFailed
 from app.inference.permits import Permits
 from app.inference.prompts import default_prompt, find_prompt
 from app.inference.tokenizing.encoding_input import (
     EncodingInput,
     characters,
-    require_content,
-    require_ids,
 )
-from app.inference.tokenizing.inputs_at_fault import each, fault_of
-from app.inference.tokenizing.token_places import Token
-from app.inference.tokenizing.tokenization import EncodeOptions, Tokenization
-from app.inference.tokenizing.turns import Turns
+from app.inference.tokenizing.input_text import EncodeOptions
+from app.inference.tokenizing.inputs_at_fault import (
+    counted_as_tokenization,
+    looked_for_before_the_prompt,
+)
+from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import TokenizedInput
 from app.model.manifest import Manifest
 from app.model.names import Side
@@ -116,11 +115,18 @@ class Admission:
 
         Raises: InvalidInput where the request has to choose.
         """
-        with _counted_as_tokenization():
-            name = options.prompt_name
-            return self._options.routing.route(
-                self._options.default_prompt_name if name is None else name
-            )
+        name = options.prompt_name
+        if name is None:
+            name = self._options.default_prompt_name
+        return self.named_route(name)
+
+    def named_route(self, name: str | None) -> Route | None:
+        """The way of inputs with a prompt's name; None where there is only one.
+
+        Raises: InvalidInput where a name is needed.
+        """
+        with counted_as_tokenization():
+            return self._options.routing.route(name)
 
     def has_room(self, size: int, promised: int = 0) -> bool:
         """Whether a request of `size` inputs would be admitted now."""
@@ -131,97 +137,20 @@ class Admission:
     ) -> list[TokenizedInput]:
         """Token ids of each input of an admitted request."""
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
-        with _counted_as_tokenization():
-            with _looked_for_before_the_prompt(inputs):
-                prompt, route = self._prompt(options.prompt_name), self.route(options)
+        with counted_as_tokenization():
+            with looked_for_before_the_prompt(inputs):
+                prompt, route = self.prompt(options.prompt_name), self.route(options)
             direction = options.direction or self._options.truncation_side
             encode_options = EncodeOptions(prompt, truncate, direction, route)
             if self._is_alone(inputs):
                 return self._tokenization.encode_now(inputs, encode_options)
-            return await self._in_time(self._tokenization.encode(inputs, encode_options))
+            return await self.in_time(self._tokenization.encode(inputs, encode_options))
 
     async def encode_anyway(self, text: str) -> list[TokenizedInput]:
         """Token ids of one text, past all bounds but that on time."""
         options = EncodeOptions(route=self._options.routing.primary)
         item: EncodingInput = (text, text) if self._tokenization.reads_pairs_only else text
-        return await self._in_time(self._tokenization.encode([item], options))
-
-    async def tokenize(
-        self,
-        texts: Sequence[str],
-        render: Callable[[Iterator[Token]], bytes],
-        *,
-        add_special_tokens: bool,
-        prompt_name: str | None,
-    ) -> AsyncGenerator[bytes, None]:
-        """The tokens of each text, never truncated, rendered where they are found.
-
-        What is wrong with any of them is told before the first. It holds a permit for each until
-        its first slice is there: what follows is made when the client has taken what was before.
-        """
-        with contextlib.ExitStack() as held:
-            held.enter_context(self.admitted(len(texts)))
-            with _counted_as_tokenization():
-                with _looked_for_before_the_prompt(texts):
-                    prompt = self._prompt(prompt_name)
-                    route = (
-                        None if prompt_name is None else self._options.routing.route(prompt_name)
-                    )
-                special = add_special_tokens and (route is None or route.special_tokens)
-                whole = each(lambda text: self._tokenization.whole_text(text, prompt), texts)
-
-                def rendered(text: str) -> bytes:
-                    return render(self._tokenization.tokens_now(text, add_special_tokens=special))
-
-                async for one in self._rendered(whole, rendered, held):
-                    yield one
-
-    async def decode(
-        self,
-        batch: Sequence[Sequence[int]],
-        render: Callable[[str], bytes],
-        *,
-        skip_special_tokens: bool,
-    ) -> AsyncGenerator[bytes, None]:
-        """The text of each list of ids, rendered where it is made; holds permits as `tokenize`."""
-        with contextlib.ExitStack() as held:
-            held.enter_context(self.admitted(len(batch)))
-            with _counted_as_tokenization():
-                each(require_ids, batch)
-
-                def rendered(ids: Sequence[int]) -> bytes:
-                    decode = self._tokenization.decode_now
-                    return render(decode(ids, skip_special_tokens=skip_special_tokens))
-
-                async for one in self._rendered([tuple(ids) for ids in batch], rendered, held):
-                    yield one
-
-    async def _rendered(
-        self,
-        items: Sequence[Any],
-        render: Callable[[Any], bytes],
-        held: contextlib.ExitStack,
-    ) -> AsyncGenerator[bytes, None]:
-        """What is rendered of each item; what is held is given back behind the first slice."""
-        slices = self._tokenization.in_slices(items, lambda some: list(map(render, some)))
-        async with contextlib.aclosing(slices):
-            while True:
-                try:
-                    found = await self._in_time(anext(slices))
-                except StopAsyncIteration:
-                    return
-                held.close()
-                for one in found:
-                    yield one
-
-    @property
-    def turns(self) -> Turns:
-        """The tokenizer's threads, and whose turn it is there."""
-        return self._tokenization.turns
-
-    def close(self) -> None:
-        """Stop the tokenizer's threads."""
-        self._tokenization.close()
+        return await self.in_time(self._tokenization.encode([item], options))
 
     def _most(self, promised: int) -> int:
         """How many inputs one request may have."""
@@ -235,7 +164,11 @@ class Admission:
                 "--max-client-batch-size raises it"
             )
 
-    def _prompt(self, name: str | None) -> str | None:
+    def prompt(self, name: str | None) -> str | None:
+        """The text that goes before inputs of a named prompt, or where none is named.
+
+        Raises: InvalidInput where there is no such prompt.
+        """
         if name is None:
             return self._options.default_prompt
         if self._options.routing.knows(name):
@@ -252,7 +185,7 @@ class Admission:
         others = self.permits.total - self.permits.free - len(inputs)
         return not others and sum(map(characters, inputs)) <= ALONE_CHARACTERS
 
-    async def _in_time(self, work: Awaitable[T]) -> T:
+    async def in_time(self, work: Awaitable[T]) -> T:
         """What the tokenizer's threads yield; one that never returns is not waited for."""
         limit = self._options.tokenization_timeout_seconds
         try:
@@ -260,24 +193,3 @@ class Admission:
                 return await work
         except TimeoutError:
             raise TokenizationFailed(f"tokenizer error: took longer than {limit:g} s") from None
-
-
-@contextmanager
-def _counted_as_tokenization() -> Iterator[None]:
-    """TEI counts whatever fails in this stage under its name, whatever it is."""
-    try:
-        yield
-    except ServiceError as error:
-        error.metric_label = "tokenization"
-        raise
-
-
-@contextmanager
-def _looked_for_before_the_prompt(inputs: Sequence[EncodingInput]) -> Iterator[None]:
-    """Where a prompt is not found every input is at fault, and an empty one for being that."""
-    with fault_of(len(inputs)):
-        try:
-            yield
-        except ServiceError:
-            require_content(inputs[0])
-            raise

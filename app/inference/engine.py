@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidInput, ModelMismatch
 from app.inference.admission import Admission, InputOptions
-from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
 from app.inference.computing import Computed, Computing
 from app.inference.pooling import output_for, require_pooling
@@ -217,41 +216,11 @@ class Engine:
         if self.task != "reranker":
             raise ModelMismatch("Backend error: model is not a re-ranker model")
 
-    @property
-    def healthy(self) -> bool:
-        """Whether the last run succeeded."""
-        return self._worker.healthy
-
-    @property
-    def last_success(self) -> float:
-        """When a run last succeeded, by time.monotonic()."""
-        return self._worker.last_success
-
-    @property
-    def failure(self) -> str | None:
-        """Why nothing will be computed any more, if so."""
-        return self._worker.failure
-
-    @property
-    def stuck_seconds(self) -> float:
-        """For how long a thread of the tokenizer has been at one slice: a second or two at most."""
-        return self.admission.turns.stuck_seconds()
-
     async def probe(self) -> None:
         """Compute a short text, past the permits and all the way; raises ServiceError."""
         tokenized = await self.admission.encode_anyway(PROBE_TEXT)
         job = await self._computing.run(tokenized, self._options.output)
         require_finite([row for row in job.rows if row is not None])
-
-    @property
-    def warm_up(self) -> WarmUp:
-        """How far the session knows the shapes that it has to learn."""
-        return self._worker.warm_up
-
-    async def close(self, seconds: float | None = None) -> None:
-        """Answer what was admitted, then end the threads; return after so many seconds at most."""
-        await asyncio.to_thread(self._worker.close, seconds)
-        self.admission.close()
 
 
 async def _finished(

@@ -3,9 +3,10 @@
 import asyncio
 import contextlib
 import time
+from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from app.errors import ServiceError, Unhealthy
-from app.inference.engine import Engine
 
 # A model is asked to embed one word this often.
 PROBE_INTERVAL_SECONDS = 10.0
@@ -16,6 +17,21 @@ TICK_SECONDS = 0.5
 HOPELESS = 3
 
 
+class Computing(Protocol):
+    """What computes: the batching worker."""
+
+    healthy: bool  # whether the last run succeeded
+    last_success: float  # when a run last succeeded, by time.monotonic()
+    failure: str | None  # why nothing will be computed any more, if so
+
+
+class Tokenizing(Protocol):
+    """What tokenizes: the tokenizer's threads."""
+
+    def stuck_seconds(self) -> float:
+        """For how long a thread has been at one slice: a second or two at most."""
+
+
 class Health:
     """Knows when inferences last succeeded, and asks for one where that is long ago.
 
@@ -23,8 +39,16 @@ class Health:
     tokenization pool. So a busy model is asked as well, all the way that most requests take.
     """
 
-    def __init__(self, engine: Engine, run_timeout_seconds: float) -> None:
-        self._engine = engine
+    def __init__(
+        self,
+        computing: Computing,
+        tokenizing: Tokenizing,
+        probe: Callable[[], Awaitable[None]],
+        run_timeout_seconds: float,
+    ) -> None:
+        self._computing = computing
+        self._tokenizing = tokenizing
+        self._compute_a_word = probe
         self._run_timeout_seconds = run_timeout_seconds
         self._probe: asyncio.Task[None] | None = None
         self._failures = 0  # of probes, in a row
@@ -36,7 +60,7 @@ class Health:
 
         Raises: Unhealthy.
         """
-        if self._engine.failure is not None:
+        if self._computing.failure is not None:
             raise Unhealthy
 
     async def check(self) -> None:
@@ -44,7 +68,7 @@ class Health:
 
         Raises: Unhealthy.
         """
-        if not self._engine.healthy:
+        if not self._computing.healthy:
             await self._ask()
 
     async def check_recent(self) -> None:
@@ -59,7 +83,7 @@ class Health:
     async def watch(self) -> str:
         """Probe whenever the last success is a while ago; return why that has become hopeless."""
         while (reason := self._hopeless()) is None:
-            if self._age() > PROBE_INTERVAL_SECONDS or not self._engine.healthy:
+            if self._age() > PROBE_INTERVAL_SECONDS or not self._computing.healthy:
                 with contextlib.suppress(Unhealthy):
                     await self._ask()
             await asyncio.sleep(TICK_SECONDS)
@@ -67,13 +91,13 @@ class Health:
 
     def _hopeless(self) -> str | None:
         """Why a fresh process would do better; that there is much to do is no reason."""
-        if self._engine.failure is not None:
-            return self._engine.failure
+        if self._computing.failure is not None:
+            return self._computing.failure
         limit = HOPELESS * self._run_timeout_seconds
         has_failed = self._failures >= HOPELESS or self._waits_in_vain(limit)
         if has_failed and self._age() > limit:
             return f"no probe has succeeded for {self._age():.0f} seconds"
-        if (stuck := self._engine.stuck_seconds) > limit:
+        if (stuck := self._tokenizing.stuck_seconds()) > limit:
             return f"a thread of the tokenizer has not come back for {stuck:.0f} seconds"
         return None
 
@@ -83,11 +107,11 @@ class Health:
         return (
             self._asked is not None
             and now - self._asked > limit
-            and now - self._engine.last_success > limit
+            and now - self._computing.last_success > limit
         )
 
     def _age(self) -> float:
-        return time.monotonic() - min(self._engine.last_success, self._probed)
+        return time.monotonic() - min(self._computing.last_success, self._probed)
 
     async def _ask(self) -> None:
         """Wait for a probe to succeed; everyone who asks meanwhile waits for the same one."""
@@ -101,7 +125,7 @@ class Health:
         """Compute a word; one that waits for its turn has not failed."""
         self._asked = time.monotonic()
         try:
-            await self._engine.probe()
+            await self._compute_a_word()
         except ServiceError:
             self._failures += 1
         else:

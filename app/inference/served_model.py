@@ -3,6 +3,7 @@
 It knows nothing of HTTP: an API holds it, and so may a job without one, or a test.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
+from app.inference.listing import Listing
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.progress import Progress
 from app.inference.prompts import prompt_names, require_room
@@ -30,6 +32,8 @@ class ServedModel:
     settings: Settings  # that it was opened with
     loaded: LoadedModel
     engine: Engine
+    listing: Listing
+    worker: BatchWorker
     health: Health
 
     @classmethod
@@ -49,8 +53,12 @@ class ServedModel:
         loaded = load(folder, LoadOptions.of(settings))
         require_room(settings, admitted.default_prompt, loaded.tokenization)
         worker = _start_worker(loaded, options.output, metrics, settings)
-        engine = Engine(options, Admission(admitted, loaded.tokenization), worker)
-        return cls(settings, loaded, engine, Health(engine, settings.run_timeout_seconds))
+        admission = Admission(admitted, loaded.tokenization)
+        engine = Engine(options, admission, worker)
+        listing = Listing(admission, loaded.tokenization)
+        turns, limit = loaded.tokenization.turns, settings.run_timeout_seconds
+        health = Health(worker, turns, engine.probe, limit)
+        return cls(settings, loaded, engine, listing, worker, health)
 
     @property
     def name(self) -> str:
@@ -82,7 +90,8 @@ class ServedModel:
 
     async def close(self, seconds: float | None = None) -> None:
         """Answer what was admitted, then end the threads; return after so many seconds at most."""
-        await self.engine.close(seconds)
+        await asyncio.to_thread(self.worker.close, seconds)
+        self.loaded.tokenization.close()
 
 
 def _start_worker(

@@ -21,7 +21,7 @@ _STARTED = time.time()
 def declare_series(service: Service) -> None:
     """Add what is known of the process, the model, the bounds on requests, and what may fail."""
     metrics, bodies, served = service.metrics, service.bodies, service.model
-    permits, warm_up = served.engine.admission.permits, served.engine.warm_up
+    permits, warm_up = served.engine.admission.permits, served.worker.warm_up
     _declare_process(metrics)
     _declare_failures(metrics)
     model = labels(

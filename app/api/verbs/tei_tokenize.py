@@ -52,7 +52,7 @@ async def tokenize(model: ServedModel, content: bytes, room: Room) -> AsyncGener
     if not values["inputs"]:
         raise EmptyInput("`inputs` cannot be empty")
     room.reserve(memory_of(values["inputs"]) + ANSWER_BYTES * max(map(len, values["inputs"])))
-    rendered = model.engine.admission.tokenize(
+    rendered = model.listing.tokenize(
         values["inputs"],
         _tokens,
         add_special_tokens=values["add_special_tokens"],
@@ -69,7 +69,7 @@ async def decode(model: ServedModel, content: bytes, room: Room) -> AsyncGenerat
     """
     values = await reader.in_turns(content, DECODE, dict)
     room.reserve(memory_of(values["ids"]) + ANSWER_BYTES * max(map(len, values["ids"]), default=0))
-    rendered = model.engine.admission.decode(
+    rendered = model.listing.decode(
         values["ids"], orjson.dumps, skip_special_tokens=values["skip_special_tokens"]
     )
     async for part in _array(rendered):

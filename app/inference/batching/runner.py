@@ -5,14 +5,14 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.batching.job import Job
 from app.inference.providers import priority
-from app.model.batch import Batch, Results, Runs, collate, require_rows
+from app.model.batch import Batch, BatchLimits, Results, Runs, collate, require_rows
 from app.model.parts import Padding
 
 
@@ -43,6 +43,12 @@ class Run:
     is_spare: bool = False  # for a shape to be learned; nothing depends on what becomes of it
     deadline: float = 0.0  # by time.monotonic()
     overdue: bool = False  # its deadline passed, its jobs failed, and it was told to end
+
+    @classmethod
+    def of(cls, rows: Sequence[tuple[Job, int]], search: Search, limits: BatchLimits) -> Self:
+        """A run of the union of what its rows need, padded to a length that the provider knows."""
+        length = limits.padded(max(len(job.inputs[index]) for job, index in rows))
+        return cls(rows, tuple(dict.fromkeys(job.output for job, _ in rows)), search, length)
 
     @property
     def shape(self) -> tuple[int, int]:

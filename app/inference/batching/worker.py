@@ -32,13 +32,14 @@ from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from app.errors import BackendFailed, DeviceLost, OutOfMemory, ServiceError
+from app.errors import BackendFailed, DeviceLost, OutOfMemory
+from app.inference.batching.fault_search import FaultSearch
 from app.inference.batching.job import Job
 from app.inference.batching.pending import Pending
 from app.inference.batching.runner import EndableRuns, Finished, Run, Search
 from app.inference.batching.runner_pool import Lost, RunnerPool, RunOptions
 from app.inference.batching.warm_up import WarmUp
-from app.model.batch import BatchLimits, blank
+from app.model.batch import BatchLimits
 from app.model.parts import Padding
 from app.telemetry.metrics import Metrics
 
@@ -60,15 +61,13 @@ class BatchWorker:
         metrics: Metrics,
         options: RunOptions,
     ) -> None:
-        self._padding = padding
-        self._limits = limits
         self._metrics = metrics
         self._options = options
         self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[Job | Finished | _Close] = SimpleQueue()
         self._runners = RunnerPool(sessions, padding, options, self._inbox.put)
         self._most = options.threads * len(sessions)  # runs at a time that hold more than queries
-        self._parts: list[Run] = []  # of failed batches; the last goes first
+        self._faults = FaultSearch(self._pending, padding)
         self._refusal: str | None = None
         self._lock = threading.Lock()  # between submit and the end of the worker
         self.healthy = True  # whether the last run succeeded; the model was proved before we began
@@ -162,17 +161,14 @@ class BatchWorker:
 
     def _next(self) -> Run | None:
         """What is to be computed next: parts of failed batches have waited longest."""
-        while self._parts:
-            part = self._parts.pop()
-            if part.batch is not None:
-                return part
-            rows = self._pending.wanted(part)
-            count = self._limits.rows(len(rows)) if rows else 0
-            if rows[count:]:
-                self._parts.append(self._run(rows[count:], part.search))
-            if count:
-                return self._run(rows[:count], part.search)
+        if (part := self._faults.next()) is not None:
+            return part
         return self._form() if self._pending.waiting else None
+
+    @property
+    def _limits(self) -> BatchLimits:
+        """Of the next batch."""
+        return self._pending.waiting.limits
 
     def _form(self) -> Run | None:
         """The next batch; None where nothing that waits may go now."""
@@ -182,7 +178,7 @@ class BatchWorker:
         if not rows:
             return None
         # An input at fault fails once at every halving; twice as often, it may be the session.
-        run = self._run(rows, Search(limit=2 * len(rows).bit_length()))
+        run = Run.of(rows, Search(limit=2 * len(rows).bit_length()), self._limits)
         self._metrics.observe("te_batch_next_size", len(rows))
         self._metrics.observe("te_batch_next_tokens", run.length * len(rows))
         return run
@@ -191,11 +187,6 @@ class BatchWorker:
         """Whether another input that exceeds a batch has to wait."""
         most = self._limits.max_tokens
         return self._options.one_long and any(run.length > most for run in self._runners.running)
-
-    def _run(self, rows: Sequence[tuple[Job, int]], search: Search) -> Run:
-        """A run of the union of what its rows need, padded to a length that the provider knows."""
-        length = self._limits.padded(max(len(job.inputs[index]) for job, index in rows))
-        return Run(rows, tuple(dict.fromkeys(job.output for job, _ in rows)), search, length)
 
     def _finish(self, finished: Finished) -> None:
         if not self._runners.take_back(finished):
@@ -209,10 +200,10 @@ class BatchWorker:
             self._pending.store(finished)
         else:
             self.healthy = self.healthy and finished.run.is_spare
-            self._look_for_fault(finished.run, finished.error)
+            self._fail(finished.run, finished.error)
 
-    def _look_for_fault(self, run: Run, error: BaseException) -> None:
-        """Halve what failed; of a single input, or where none is at fault, fail the jobs.
+    def _fail(self, run: Run, error: BaseException) -> None:
+        """Do what a failed run asks for; its rows may be computed again in parts.
 
         Raises: Lost when no later run can succeed.
         """
@@ -223,37 +214,14 @@ class BatchWorker:
             return
         if isinstance(error, OutOfMemory | MemoryError):
             self._lower_limit(run)
-        search = run.search
-        if run.batch is not None:  # it held nobody's input
-            self._condemn(search, error)
-            return
-        rows = self._pending.wanted(run)
-        if len(run.rows) > 1:
-            middle = len(rows) // 2
-            parts = (rows[middle:], rows[:middle])
-            self._parts += [self._run(part, search) for part in parts if part]
-            logger.warning("a run of %d inputs failed and is halved: %r", len(rows), error)
-        else:
-            self._pending.fail(rows, _as_service_error(error))
-        search.failures += 1
-        if search.failures == search.limit:
-            blameless = blank(1, self._limits.padded(1), self._padding)
-            self._parts.append(Run((), run.outputs, search, batch=blameless))
-
-    def _condemn(self, search: Search, error: BaseException) -> None:
-        """Fail all that is left of a batch: a run without any of its inputs failed as well."""
-        left = [part for part in self._parts if part.search is search]
-        self._parts = [part for part in self._parts if part.search is not search]
-        for part in left:
-            self._pending.fail(self._pending.wanted(part), _as_service_error(error))
+        self._faults.look(run, error)
 
     def _lower_limit(self, run: Run) -> None:
         """Let no later batch hold more than half of what a run could not; one input always may."""
         self._metrics.count("te_out_of_memory")
         tokens = run.length * len(run.rows) // 2
         if len(run.rows) > 1 and tokens < self._limits.max_tokens:
-            self._limits = replace(self._limits, max_tokens=tokens)
-            self._pending.waiting.limits = self._limits
+            self._pending.waiting.limits = replace(self._limits, max_tokens=tokens)
             self._metrics.set("te_batch_max_tokens", tokens)
             logger.warning("out of memory: from now on a batch holds at most %d tokens", tokens)
 
@@ -264,8 +232,6 @@ class BatchWorker:
         self.healthy = False
         self._metrics.count("te_run_timeouts")
         self._pending.fail(self._pending.wanted(run), BackendFailed(f"Backend error: {reason}"))
-
-    # The end.
 
     def _refuse(self, reason: str) -> None:
         with self._lock:
@@ -282,9 +248,3 @@ class BatchWorker:
                 late.append(message)
         self._pending.end(late, BackendFailed(f"Backend error: {reason}"))
         self._runners.end()
-
-
-def _as_service_error(error: BaseException) -> ServiceError:
-    if isinstance(error, ServiceError):
-        return error
-    return BackendFailed(f"Backend error: {error!r}")

@@ -3,11 +3,12 @@
 TEI counts a failure once for each input at fault, and answers with the first of them.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
 from app.errors import ServiceError
+from app.inference.tokenizing.encoding_input import EncodingInput, require_content
 
 S = TypeVar("S")
 T = TypeVar("T")
@@ -49,3 +50,24 @@ def each(make: Callable[[S], T], items: Iterable[S]) -> list[T]:
             faults.append(error)
     raise_first(faults)
     return made
+
+
+@contextmanager
+def counted_as_tokenization() -> Iterator[None]:
+    """TEI counts whatever fails in this stage under its name, whatever it is."""
+    try:
+        yield
+    except ServiceError as error:
+        error.metric_label = "tokenization"
+        raise
+
+
+@contextmanager
+def looked_for_before_the_prompt(inputs: Sequence[EncodingInput]) -> Iterator[None]:
+    """Where a prompt is not found every input is at fault, and an empty one for being that."""
+    with fault_of(len(inputs)):
+        try:
+            yield
+        except ServiceError:
+            require_content(inputs[0])
+            raise

@@ -21,7 +21,8 @@ from app.errors import (
 )
 from app.inference.tokenizing import tokenization as tokenization_module
 from app.inference.tokenizing.encoding_input import EncodingInput
-from app.inference.tokenizing.tokenization import ENCODED_AT_ONCE, EncodeOptions, Tokenization
+from app.inference.tokenizing.input_text import EncodeOptions
+from app.inference.tokenizing.tokenization import ENCODED_AT_ONCE, Tokenization
 from app.model.manifest import Manifest
 from app.model.names import POOLING_MASK, Side
 from app.model.pair_text import PairText
@@ -307,7 +308,7 @@ DIRECTIONS = st.sampled_from(["left", "right"])
 
 def whole(found: Tokenization, text: str | tuple[str, str]) -> list[int]:
     """Every id of a text, however long it is."""
-    tokenizer = found._tokenizers[None]
+    tokenizer = found.tokenizers.whole
     encoding = tokenizer.encode(*((text,) if isinstance(text, str) else text))
     return [int(one) for one in encoding.ids]
 

@@ -1,0 +1,91 @@
+"""Listing: the tokens of texts and the texts of tokens, for people to see; no model is asked."""
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from typing import Any
+
+from app.inference.admission import Admission
+from app.inference.tokenizing.encoding_input import require_ids
+from app.inference.tokenizing.inputs_at_fault import (
+    counted_as_tokenization,
+    each,
+    looked_for_before_the_prompt,
+)
+from app.inference.tokenizing.token_places import Token
+from app.inference.tokenizing.tokenization import Tokenization
+
+
+class Listing:
+    """What `/tokenize` and `/decode` answer; it lives on one event loop."""
+
+    def __init__(self, admission: Admission, tokenization: Tokenization) -> None:
+        self._admission = admission
+        self._tokenization = tokenization
+
+    async def tokenize(
+        self,
+        texts: Sequence[str],
+        render: Callable[[Iterator[Token]], bytes],
+        *,
+        add_special_tokens: bool,
+        prompt_name: str | None,
+    ) -> AsyncGenerator[bytes, None]:
+        """The tokens of each text, never truncated, rendered where they are found.
+
+        What is wrong with any of them is told before the first. It holds a permit for each until
+        its first slice is there: what follows is made when the client has taken what was before.
+        """
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._admission.admitted(len(texts)))
+            with counted_as_tokenization():
+                with looked_for_before_the_prompt(texts):
+                    prompt = self._admission.prompt(prompt_name)
+                    route = (
+                        None if prompt_name is None else self._admission.named_route(prompt_name)
+                    )
+                special = add_special_tokens and (route is None or route.special_tokens)
+                whole = each(lambda text: self._tokenization.whole_text(text, prompt), texts)
+
+                def rendered(text: str) -> bytes:
+                    return render(self._tokenization.tokens_now(text, add_special_tokens=special))
+
+                async for one in self._rendered(whole, rendered, held):
+                    yield one
+
+    async def decode(
+        self,
+        batch: Sequence[Sequence[int]],
+        render: Callable[[str], bytes],
+        *,
+        skip_special_tokens: bool,
+    ) -> AsyncGenerator[bytes, None]:
+        """The text of each list of ids, rendered where it is made; holds permits as `tokenize`."""
+        with contextlib.ExitStack() as held:
+            held.enter_context(self._admission.admitted(len(batch)))
+            with counted_as_tokenization():
+                each(require_ids, batch)
+
+                def rendered(ids: Sequence[int]) -> bytes:
+                    decode = self._tokenization.decode_now
+                    return render(decode(ids, skip_special_tokens=skip_special_tokens))
+
+                async for one in self._rendered([tuple(ids) for ids in batch], rendered, held):
+                    yield one
+
+    async def _rendered(
+        self,
+        items: Sequence[Any],
+        render: Callable[[Any], bytes],
+        held: contextlib.ExitStack,
+    ) -> AsyncGenerator[bytes, None]:
+        """What is rendered of each item; what is held is given back behind the first slice."""
+        slices = self._tokenization.in_slices(items, lambda some: list(map(render, some)))
+        async with contextlib.aclosing(slices):
+            while True:
+                try:
+                    found = await self._admission.in_time(anext(slices))
+                except StopAsyncIteration:
+                    return
+                held.close()
+                for one in found:
+                    yield one
