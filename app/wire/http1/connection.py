@@ -6,21 +6,18 @@ heads and bodies, for waiting until a client takes its answer, and for the end o
 """
 
 import asyncio
-import math
 from collections.abc import Callable
 from typing import Any, cast
 
-from app.wire.alarm import Alarm
 from app.wire.answers import refusal
-from app.wire.connections import Shared, has_unread
+from app.wire.connections import Shared
 from app.wire.http1 import bodies, heads, states
-from app.wire.http1.exchange import Exchange, scope_of
+from app.wire.http1.exchange import Exchange, base_scope, scope_of
 from app.wire.http1.inbox import HeadTooLarge, Inbox
+from app.wire.http1.line import Line
 from app.wire.http1.states import Event, State
 from app.wire.http1.uploads import Upload
-from app.wire.stall import while_it_flows
 
-LINGER_SECONDS = 2.0  # for which a client that has its answer may say nothing
 MAX_HELD = 64 * 1024  # bytes of a body, or of requests to come, that are read before they are due
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
@@ -33,8 +30,7 @@ class Http1(asyncio.Protocol):
     def __init__(self, shared: Shared, hand_over: HandOver) -> None:
         self._shared = shared
         self._hand_over = hand_over  # to HTTP/2
-        self._loop = asyncio.get_running_loop()
-        self._transport: asyncio.Transport
+        self._line: Line
         self._scope: dict[str, Any]
         self.state = State.IDLE
         self._is_fresh = True  # no request came yet
@@ -43,26 +39,14 @@ class Http1(asyncio.Protocol):
         self._request: heads.Head
         self._exchange: Exchange
         self._upload: Upload  # of the request
-        self._is_paused = False  # nothing is read
         self._task: asyncio.Task[None] | None = None
-        self._taken: asyncio.Event | None = None  # while the client takes too little
-        self._alarm = Alarm(self._ring)  # something must have come by then
-        self._last_call = math.inf  # when a lingering client has to be gone
 
     # What asyncio calls.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.Transport", transport)  # uvloop's is no subclass
-        tls = transport.get_extra_info("ssl_object")
-        self._scope = {
-            "type": "http",
-            "asgi": {"spec_version": "2.1", "version": "3.0"},
-            "scheme": "http" if tls is None else "https",
-            "root_path": "",
-            "client": _address(transport.get_extra_info("peername")),
-            "server": _address(transport.get_extra_info("sockname")),
-            "state": self._shared.state,
-        }
+        own = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        self._line = Line(own, self._shared.config, self._ring)
+        self._scope = base_scope(own, self._shared.state)
         self._has_place = self._shared.connections.enter(self)
         if not self._has_place:
             self._is_refused = True
@@ -70,7 +54,7 @@ class Http1(asyncio.Protocol):
             self._refuse(429, (b"retry-after", b"1"))
             if not may_stay:
                 self._happens(Event.OVERDUE)
-        elif tls is not None and tls.selected_alpn_protocol() == "h2":
+        elif self._line.is_http2:
             self._give_away()
         else:
             self._wait()
@@ -82,10 +66,10 @@ class Http1(asyncio.Protocol):
         elif self.state in states.READING:
             self._read_body(data)
         elif self.state is State.LINGER:
-            self._alarm.set(min(self._loop.time() + LINGER_SECONDS, self._last_call))
+            self._line.linger_on()
         else:
             self._inbox.add(data)
-            self._pause(len(self._inbox) > MAX_HELD)
+            self._line.pause(len(self._inbox) > MAX_HELD)
 
     def eof_received(self) -> bool:
         is_working = self.state in states.WORKING
@@ -101,8 +85,8 @@ class Http1(asyncio.Protocol):
         if self.state in states.WORKING:
             self._exchange.end()
         self._happens(Event.LOST)
-        self.resume_writing()
-        self._alarm.stop()
+        self._line.drain()
+        self._line.stop()
         if self._is_refused:
             self._shared.connections.forget_refused()
         if self._task is not None and not self._task.done():
@@ -111,12 +95,10 @@ class Http1(asyncio.Protocol):
             self._leave()
 
     def pause_writing(self) -> None:
-        self._taken = asyncio.Event()
+        self._line.fill()
 
     def resume_writing(self) -> None:
-        if self._taken is not None:
-            self._taken.set()
-            self._taken = None
+        self._line.drain()
 
     # What the server calls.
 
@@ -126,37 +108,28 @@ class Http1(asyncio.Protocol):
 
     def end(self) -> None:
         """Go, as the server does, unless a request is here or on its way."""
-        if self.state in states.WAITING and not has_unread(self._transport):
+        if self.state in states.WAITING and not self._line.has_unread:
             self._happens(Event.UNWANTED)
 
     def cut(self) -> None:
         """Go at once, whatever is lost."""
         if self._task is not None:
             self._task.cancel()
-        self._transport.abort()
+        self.abort()
 
     # What an exchange calls.
 
     def want_body(self) -> None:
         if self._upload.invite():
-            self._transport.write(CONTINUE)
-        self._pause(False)
+            self._line.transport.write(CONTINUE)
+        self._line.pause(False)
 
     def may_keep(self) -> bool:
         is_last = self._shared.connections.ending or not self._request.keeps
         return not is_last and self._upload.may_go_on
 
     async def write(self, data: bytes) -> None:
-        if self._transport.is_closing():
-            return
-        self._transport.write(data)
-        if self._taken is not None:
-            with while_it_flows(
-                self._shared.config.client_timeout_seconds,
-                self._transport.get_write_buffer_size,
-                self._transport.abort,
-            ):
-                await self._taken.wait()
+        await self._line.write(data)
 
     def answered(self, *, keeps: bool) -> None:
         if self.state not in states.WORKING:
@@ -166,7 +139,7 @@ class Http1(asyncio.Protocol):
             self._read_head()
 
     def abort(self) -> None:
-        self._transport.abort()
+        self._line.transport.abort()
 
     # What comes.
 
@@ -192,7 +165,7 @@ class Http1(asyncio.Protocol):
         self._is_fresh = False
         self._exchange = Exchange(self, request)
         scope = scope_of(request, self._scope)
-        self._task = self._loop.create_task(self._exchange.run(self._shared.app, scope))
+        self._task = asyncio.create_task(self._exchange.run(self._shared.app, scope))
         if self._upload.is_whole:
             self._exchange.feed(b"", is_whole=True)
             self._happens(Event.REQUESTED)
@@ -213,7 +186,7 @@ class Http1(asyncio.Protocol):
         is_whole = self._upload.is_whole
         if is_wanted:
             self._exchange.feed(content, is_whole=is_whole)
-            self._pause(not is_whole and self._exchange.held > MAX_HELD)
+            self._line.pause(not is_whole and self._exchange.held > MAX_HELD)
         if is_whole:
             self._inbox.add(rest)
             self._happens(Event.COMPLETED)
@@ -221,7 +194,7 @@ class Http1(asyncio.Protocol):
                 self._read_head()
 
     def _refuse(self, status: int, *headers: tuple[bytes, bytes]) -> None:
-        self._transport.write(refusal(status, *headers))
+        self._line.transport.write(refusal(status, *headers))
         self._happens(Event.REFUSED)
 
     def _leave(self, _: object = None) -> None:
@@ -232,9 +205,9 @@ class Http1(asyncio.Protocol):
     def _give_away(self, head: bytes = b"") -> None:
         """Let HTTP/2 have the connection, and its place."""
         self._happens(Event.PREFACE)
-        self._alarm.stop()
+        self._line.stop()
         self._shared.connections.leave(self)
-        self._hand_over(self._transport, head + self._inbox.take())
+        self._hand_over(self._line.transport, head + self._inbox.take())
 
     # What becomes of it.
 
@@ -246,17 +219,15 @@ class Http1(asyncio.Protocol):
         if self.state in states.WAITING:
             self._wait()
         elif self.state is State.REST:
-            self._pause(False)
-            self._alarm.set(self._loop.time() + LINGER_SECONDS)
+            self._line.pause(False)
+            self._line.expect_soon()
         elif self.state is State.LINGER:
-            self._linger()
-        elif self.state is State.CLOSED:
-            self._close(event)
+            self._inbox.take()
+            self._line.linger()
         else:
-            self._alarm.set(math.inf)
-        self._mark()
-
-    def _mark(self) -> None:
+            self._line.expect_nothing()
+            if self.state is State.CLOSED and event is not Event.LOST:
+                self._line.close()
         if self._has_place:
             self._shared.connections.mark(self, idle=self.state in states.IDLING)
 
@@ -266,50 +237,14 @@ class Http1(asyncio.Protocol):
         is_new = self._is_fresh or self.state is State.HEAD
         limit = config.client_timeout_seconds if is_new else config.keep_alive_timeout
         if not (self._is_fresh and self.state is State.HEAD):  # its time has begun
-            self._alarm.set(self._loop.time() + limit)
-        self._pause(False)
-
-    def _linger(self) -> None:
-        """Say that this was all, and read on until the client has closed its side too.
-
-        Else the kernel resets a connection whose client still sends, and the client never reads
-        the answer (RFC 9112, section 9.6).
-        """
-        self._inbox.take()
-        now = self._loop.time()
-        self._last_call = now + self._shared.config.client_timeout_seconds
-        if self._transport.is_closing():
-            return
-        if self._transport.can_write_eof():
-            self._transport.write_eof()
-        self._pause(False)
-        self._alarm.set(min(now + LINGER_SECONDS, self._last_call))
-
-    def _close(self, event: Event) -> None:
-        """Close, but do not wait for ever until the client has taken the last answer."""
-        self._alarm.set(math.inf)
-        if event is not Event.LOST and not self._transport.is_closing():
-            self._transport.close()
-            self._alarm.set(self._loop.time() + self._shared.config.client_timeout_seconds)
-
-    def _pause(self, is_paused: bool) -> None:
-        if is_paused is self._is_paused or self._transport.is_closing():
-            return
-        self._is_paused = is_paused
-        if is_paused:
-            self._transport.pause_reading()
-        else:
-            self._transport.resume_reading()
+            self._line.expect(limit)
+        self._line.pause(False)
 
     def _ring(self) -> None:
         """Nothing came in time."""
         if self.state is State.CLOSED:
-            self._transport.abort()
-        elif self.state in states.WAITING and has_unread(self._transport):
-            self._alarm.set(self._loop.time() + LINGER_SECONDS)  # this server is the slow one
+            self.abort()
+        elif self.state in states.WAITING and self._line.has_unread:
+            self._line.expect_soon()  # this server is the slow one
         else:
             self._happens(Event.OVERDUE)
-
-
-def _address(name: Any) -> tuple[str, int] | None:
-    return name[:2] if isinstance(name, tuple) else None

@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message, Scope
@@ -162,3 +162,20 @@ def scope_of(request: Head, connection: Scope) -> Scope:
         "state": connection["state"].copy(),
         "extensions": {},
     }
+
+
+def base_scope(transport: asyncio.BaseTransport, state: dict[str, Any]) -> dict[str, Any]:
+    """What the scopes of all requests on a connection have in common."""
+    return {
+        "type": "http",
+        "asgi": {"spec_version": "2.1", "version": "3.0"},
+        "scheme": "http" if transport.get_extra_info("ssl_object") is None else "https",
+        "root_path": "",
+        "client": _address(transport.get_extra_info("peername")),
+        "server": _address(transport.get_extra_info("sockname")),
+        "state": state,
+    }
+
+
+def _address(name: Any) -> tuple[str, int] | None:
+    return name[:2] if isinstance(name, tuple) else None

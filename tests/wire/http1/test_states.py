@@ -202,7 +202,7 @@ def test_a_connection_goes_through_its_table(
     monkeypatch: pytest.MonkeyPatch, steps: list[bytes | str], expected: str
 ) -> None:
     hurried = all(one not in {"eof", "vanish", "crowd", "end"} for one in steps)
-    monkeypatch.setattr("app.wire.http1.connection.LINGER_SECONDS", 0.05 if hurried else 60.0)
+    monkeypatch.setattr("app.wire.http1.line.LINGER_SECONDS", 0.05 if hurried else 60.0)
 
     async def play() -> list[str]:
         async with asyncio.timeout(30):
