@@ -170,9 +170,10 @@ class Engine:
         output = TOKEN_EMBEDDINGS if made is None else MULTI_VECTOR_EMBEDDING
         rows = await self._computing.rows(inputs, options, output, check)
         require_finite(rows.values)
-        skipped = None if made is None else made.skipped_id
+        if made is None or made.skipped_id is None:
+            return rows.answer(rows.values)
         vectors = [
-            values[int(tokens.input_ids[0] == skipped) :]
+            values[1:] if tokens.input_ids[0] == made.skipped_id else values
             for tokens, values in zip(rows.inputs, rows.values, strict=True)
         ]
         return rows.answer(vectors)

@@ -116,7 +116,7 @@ class Metrics:
             return self._series.setdefault(name, {}).setdefault(label, created)
 
     def _bounds(self, name: str) -> Sequence[float]:
-        return self._durations if name.endswith("duration") else self._sizes[name]
+        return self._sizes.get(name, self._durations)
 
     def _lines(self) -> Iterator[str]:
         for name, labelled in list(self._series.items()):

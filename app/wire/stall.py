@@ -11,17 +11,19 @@ def while_it_flows(
 ) -> Iterator[None]:
     """Call `cut` once what is `left` has not become less for `seconds` within the block."""
     loop = asyncio.get_running_loop()
-    seen: int | None = None
-    handle = loop.call_later(seconds, lambda: look())
+    before: int | None = None
+    handle: asyncio.TimerHandle
 
     def look() -> None:
-        nonlocal handle, seen
-        before, seen = seen, left()
-        if before is not None and seen >= before:
+        nonlocal handle, before
+        now = left()
+        if before is not None and now >= before:
             cut()
         else:
+            before = now
             handle = loop.call_later(seconds, look)
 
+    handle = loop.call_later(seconds, look)
     try:
         yield
     finally:

@@ -82,7 +82,8 @@ class InFlight:
             message = await receive()
             if not (is_whole or is_answered) and message["type"] == "http.request":
                 is_whole = not message.get("more_body", False)
-                self._lifecycle.in_flight += is_whole
+                if is_whole:
+                    self._lifecycle.in_flight += 1
             return message
 
         async def send_closing(message: Message) -> None:
@@ -91,7 +92,8 @@ class InFlight:
             await send(message)
 
         self._lifecycle.accepted += 1
-        self._lifecycle.in_flight += is_whole
+        if is_whole:
+            self._lifecycle.in_flight += 1
         is_lost = False
         try:
             await self._app(scope, count_and_receive, send_closing)
@@ -100,7 +102,8 @@ class InFlight:
             raise
         finally:
             is_answered = True
-            self._lifecycle.in_flight -= is_whole and not is_lost
+            if is_whole and not is_lost:
+                self._lifecycle.in_flight -= 1
 
 
 class DrainBody:

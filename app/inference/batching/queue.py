@@ -107,7 +107,8 @@ class Waiting:
         jobs: Collection[Job] = everyone
         if len(places) < len(self._rows):
             jobs = [self._jobs[arrival] for arrival in {self._rows[at].arrival for at in places}]
-        self._since_oldest += not lone
+        if not lone:
+            self._since_oldest += 1
         if lone or self._since_oldest < OLDEST_EVERY:
             return min(jobs, key=lambda job: (job.queued, job.arrival))
         oldest = min(jobs, key=_served)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -101,12 +101,13 @@ class RunnerPool:
         deadline = min((run.deadline for run in self.running), default=None)
         return None if deadline is None else max(0.0, deadline - time.monotonic())
 
-    def overdue(self) -> Iterator[Run]:
+    def overdue(self) -> list[Run]:
         """The runs that have just outlasted their limit; each is told to end.
 
         Raises: Lost when a second one has not ended though it was told to.
         """
         now = time.monotonic()
+        found = []
         for runner, run in list(self._running.items()):
             if now < run.deadline:
                 continue
@@ -115,8 +116,9 @@ class RunnerPool:
                 continue
             run.overdue = True
             run.deadline = now + self._options.grace_seconds
-            yield run
             runner.terminate()
+            found.append(run)
+        return found
 
     def end(self) -> None:
         """End the threads, each after what it computes."""
