@@ -1,8 +1,6 @@
 """What is refused in the first second, and never after a load."""
 
-import asyncio
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +8,6 @@ import pytest
 
 from app import application, preflight
 from app.errors import StartupError
-from app.inference.pooling import output_for, require_pooling
-from app.model.manifest import Manifest
 from app.model.names import Task
 from app.settings import Settings
 from tools import tiny
@@ -83,64 +79,3 @@ def test_what_the_model_cannot_do_is_said_before_its_files_are_read(
     with pytest.raises(StartupError) as caught:
         application.build(settings, tmp_path / "tests--tiny")
     assert message in str(caught.value)
-
-
-@pytest.mark.parametrize("auto_truncate", [True, False])
-@pytest.mark.parametrize("named", [False, True])
-def test_a_prompt_that_leaves_no_room_for_inputs_is_refused(
-    tmp_path: Path, named: bool, auto_truncate: bool
-) -> None:
-    longest = tiny.build(tmp_path).max_input_length
-    fits, fills = ("cat " * (longest - specials) for specials in (3, 2))
-    write_prompts(tmp_path, {"none": "", "fits": fits, "fills": fills, "huge": "cat" * 1_000_000})
-
-    def asked(name: str, text: str) -> Settings:
-        given: dict[str, Any] = {"default_prompt_name": name} if named else {"default_prompt": text}
-        return Settings(
-            model_id=str(tmp_path),
-            provider="cpu",
-            dtype="float32",
-            auto_truncate=auto_truncate,
-            **given,
-        )
-
-    option = "--default-prompt-name" if named else "--default-prompt"
-    with pytest.raises(StartupError) as caught:
-        application.build(asked("fills", fills), tmp_path)
-    assert str(caught.value) == (
-        f"{option}: the prompt has {longest} tokens, and the model takes {longest}: none are left "
-        "for inputs"
-    )
-    with pytest.raises(StartupError, match=f"^{option}: .*characters"):
-        application.build(asked("huge", "cat" * 1_000_000), tmp_path)
-    for name, text in {"none": "", "fits": fits}.items():
-        service = application.build(asked(name, text), tmp_path)
-        asyncio.run(service.model.close(1))
-
-
-def write_prompts(folder: Path, prompts: dict[str, str]) -> None:
-    replace(Manifest.read(folder), prompts=prompts).write(folder)
-
-
-def test_a_splade_model_is_not_pooled_otherwise(tmp_path: Path) -> None:
-    write_manifest_alone(tmp_path, "splade")
-    settings = Settings(model_id=str(tmp_path), pooling="mean")
-    manifest = Manifest.read(tmp_path)
-    command = f"make export MODEL_ID={manifest.source.id} POOLING=mean"
-    with pytest.raises(StartupError) as caught:
-        application.build(settings, tmp_path)
-    assert str(caught.value) == (
-        "--pooling mean: the model was exported with splade pooling; leave the option out, or "
-        f"run: {command}"
-    )
-
-
-def test_splade_is_accepted_on_a_splade_model(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    manifest = tiny.build(tmp_path, "splade")
-    require_pooling(Settings(model_id=str(tmp_path), pooling="splade"), manifest)
-    assert output_for(manifest, "splade") == "sparse_embedding"
-    reranker = replace(manifest, task="reranker", pooling=None)
-    require_pooling(Settings(model_id="m", pooling="splade"), reranker)  # as in TEI
-    assert not caplog.messages

@@ -13,7 +13,6 @@ import pytest
 from app.errors import OutOfMemory, StartupError
 from app.inference import loading
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.pooling import output_for
 from app.inference.providers import machine
 from app.inference.providers.plan import Plan, Wanted
 from app.inference.providers.session import Session
@@ -328,23 +327,3 @@ def test_the_largest_batches_are_run_before_anyone_asks(
 def test_without_truncation_too_small_a_batch_does_not_start(folder: Path) -> None:
     with pytest.raises(StartupError, match="--max-batch-tokens 8 is less than the 12 tokens"):
         load_tiny(folder, max_batch_tokens=8, truncate=False)
-
-
-def test_another_pooling_reads_another_output(
-    folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    manifest = Manifest.read(folder)
-    assert output_for(manifest, None) == output_for(manifest, "mean") == "sentence_embedding"
-    assert not caplog.messages
-    assert output_for(manifest, "last_token") == "pooled_last_token"
-    assert "what is served is not proved" in caplog.messages[0]
-
-
-def test_pooling_asked_for_is_refused_where_vectors_are_more_than_one(tiny_model: Path) -> None:
-    manifest = Manifest.read(tiny_model)
-    [graph] = manifest.graphs
-    bare = replace(graph, outputs=("token_embeddings", "sentence_embedding"))
-    layered = replace(manifest, pooling="max+cls", graphs=(bare,))
-    assert output_for(layered, None) == "sentence_embedding"
-    with pytest.raises(StartupError, match=r"--pooling cls is not possible: .* own is max\+cls"):
-        output_for(layered, "cls")
