@@ -47,7 +47,7 @@ class InputOptions:
 
 @dataclass(frozen=True, slots=True)
 class AdmissionOptions:
-    """What the model and the configuration fix for every request."""
+    """The part of the model and the configuration that holds for every request."""
 
     prompts: dict[str, str]
     default_prompt: str | None

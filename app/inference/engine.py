@@ -46,7 +46,7 @@ ONLY_TOKENS = "it has no vector for a whole text, /embed_all gives those of its 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What the model and the configuration fix for every request."""
+    """The part of the model and the configuration that holds for every request."""
 
     task: Task
     output: str  # the graph's output that holds dense embeddings

@@ -71,7 +71,7 @@ class ServedModel:
 
     @property
     def manifest(self) -> Manifest:
-        """What its folder says about it."""
+        """The manifest of its folder."""
         return self.loaded.manifest
 
     @property

@@ -28,7 +28,7 @@ QUALIFYING_PROBES = 500  # needed in a certificate for a lower precision to be c
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was measured at start, and this machine's certificate, if there is one."""
+    """The measurements at start, and this machine's certificate, if there is one."""
 
     agreement: Agreement
     probes: int

@@ -63,7 +63,7 @@ class Runs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """What one run may hold."""
+    """The limits of one run."""
 
     max_tokens: int  # longest input × rows, padding included
     max_rows: int | None = None

@@ -85,7 +85,7 @@ class Manifest:
 
     @property
     def scored_by(self) -> Activation:
-        """What turns logits into scores: as recorded, or TEI's choice for that many labels."""
+        """The function from logits to scores: as recorded, or TEI's choice for that many labels."""
         return self.activation or usual_activation(len(self.labels))
 
     @property

@@ -7,7 +7,7 @@ from app.model.names import Attention, Dtype, Provider, Reference, Side
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the weights came from: an id of the Hugging Face Hub, or a folder's name."""
+    """The origin of the weights: an id of the Hugging Face Hub, or a folder's name."""
 
     id: str
     revision: str | None

@@ -176,7 +176,7 @@ def cost(task: Task, measured: Measured) -> str:
 
 
 def is_as_certified(task: Task, measured: Measured, certified: Measured) -> bool:
-    """Check whether a lossy graph is about as close here as certified, where more probes ran."""
+    """Check whether a lossy graph is about as close here as certified, over more probes."""
     if yields_logits(task):
         return measured.largest_error <= CERTIFIED_ERRORS * certified.largest_error
     cosines = (

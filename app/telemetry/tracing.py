@@ -18,7 +18,7 @@ class TraceParent:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What was done for a request that has ended."""
+    """The record of a request that has ended."""
 
     name: str
     parent: TraceParent | None

@@ -126,7 +126,7 @@ class ServerConfig(Config):
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all connections of a server share."""
+    """The state that all connections of a server share."""
 
     app: ASGIApp
     config: ServerConfig

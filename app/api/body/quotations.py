@@ -15,7 +15,7 @@ READ = rb'"(?:%b|\\u(?:%b|%b))*+' % (_INSIDE, _ONE, _PAIR)
 PASSED = rb'"(?:%b|\\u%b{4})*+' % (_INSIDE, _HEX)
 _READ, _PASSED = re.compile(READ[1:]), re.compile(PASSED[1:])
 _SHORT = re.compile(rb'"([^"\\\x00-\x1f]{0,99}+)"')
-_WINDOW = 64 * 1024  # bytes matched at a time, since no other thread runs meanwhile
+_WINDOW = 64 * 1024  # bytes matched at a time: no other thread runs during a match
 _decoder = json.JSONDecoder()
 _UNIT = re.compile(rb"%b{4}" % _HEX)
 

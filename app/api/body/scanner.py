@@ -22,7 +22,7 @@ _IDENTS = {ord("n"): (b"null", None), ord("t"): (b"true", True), ord("f"): (b"fa
 _SPACE = ord(" ")  # the greatest of the white space characters
 _BLANK = re.compile(rb"[ \t\n\r]*+")
 _PAUSE = 32  # bytes to wait after a failed attempt at a run, which costs as much as many bytes
-_WINDOW = 64 * 1024  # bytes matched at a time, since no other thread runs meanwhile
+_WINDOW = 64 * 1024  # bytes matched at a time: no other thread runs during a match
 
 
 class Scanner:

@@ -24,7 +24,7 @@ _VARY = (
 
 @dataclass(frozen=True, slots=True)
 class Browsers:
-    """What web pages may do, as CORS tells them."""
+    """The permissions that CORS gives to web pages."""
 
     origins: Sequence[str] = ()  # that may call; any if empty
     send_key: bool = False  # whether calls carry a key

@@ -63,7 +63,7 @@ RERANK = Shape(
 
 @dataclass(frozen=True, slots=True)
 class RankOptions:
-    """What a request may choose."""
+    """The choices of a request."""
 
     top_n: int | None
     return_documents: bool

@@ -96,7 +96,7 @@ class Predict:
 
 @dataclass(frozen=True, slots=True)
 class RankOptions:
-    """What a request to rank may choose."""
+    """The choices of a request to rank."""
 
     raw_scores: bool
     return_text: bool

@@ -15,7 +15,7 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an operator asks for; `threads` 0 means every core that the process may use."""
+    """An operator's request for a provider; `threads` 0 means every core the process may use."""
 
     provider: ProviderChoice = "auto"
     dtype: DtypeChoice = "auto"
@@ -39,7 +39,7 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a provider found out about itself on this machine."""
+    """The result of a provider's look at this machine."""
 
     fault: str | None = None  # why it cannot be used, or None
     device: str = "the processor"  # the device that would compute
@@ -48,7 +48,7 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What this installation and this machine offer."""
+    """The abilities of this installation and this machine."""
 
     ort_names: frozenset[str]  # of the providers in the installed onnxruntime
     cores: int

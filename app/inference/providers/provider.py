@@ -18,7 +18,7 @@ VECTOR_TASKS = ("embedding", "splade", "multi_vector")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a provider would try if the operator leaves the choice open."""
+    """The plans of a provider if the operator leaves the choice open."""
 
     plans: Sequence[Plan] = ()  # the best first
     passed_over: str | None = None  # why there are none, if an operator should be told

@@ -30,7 +30,7 @@ class UnknownName(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where this machine keeps models: exported ones, and Hub caches."""
+    """The places of models on this machine: exported ones, and Hub caches."""
 
     models_dir: Path
     caches: tuple[Path, ...] = ()

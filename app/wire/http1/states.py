@@ -5,7 +5,7 @@ from enum import Enum, auto
 
 
 class State(Enum):
-    """What an HTTP/1.x connection is doing."""
+    """The activity of an HTTP/1.x connection."""
 
     __hash__ = object.__hash__  # Enum's own is in Python, and was called 22 times for each request
 
@@ -21,7 +21,7 @@ class State(Enum):
 
 
 class Event(Enum):
-    """What happens to a connection."""
+    """A change that a connection goes through."""
 
     __hash__ = object.__hash__
 
