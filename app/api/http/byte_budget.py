@@ -1,4 +1,4 @@
-"""Byte budget: the bytes that all request bodies may hold together, with their answers."""
+"""Byte budget: the bytes that all requests may hold together, in bodies and answers."""
 
 import asyncio
 import contextlib

@@ -203,7 +203,7 @@ class Http1(asyncio.Protocol):
             self._shared.connections.leave(self)
 
     def _give_away(self, head: bytes = b"") -> None:
-        """Hand the connection over to HTTP/2, and give its place back."""
+        """Hand the connection and its place over to HTTP/2."""
         self._happens(Event.PREFACE)
         self._line.stop()
         self._shared.connections.leave(self)
