@@ -11,13 +11,13 @@ def main() -> None:
     """Run the program; it never returns."""
     standard_files.open_missing()
     signals.heed(_leave)
-    from app import program  # which takes a second or so
+    from app import program  # takes a second or so
 
     program.run_to_end()
 
 
 def _leave(number: int, _: FrameType | None) -> None:
-    """Nothing has begun yet; and as process 1 of a container we would ignore the signal."""
+    """End at once: nothing has begun, and process 1 of a container would ignore the signal."""
     os._exit(128 + number)
 
 

@@ -26,7 +26,7 @@ from app.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
-CLOSE_SECONDS = 1.0  # for threads to end, when whoever waited for them has an answer or is gone
+CLOSE_SECONDS = 1.0  # for threads to end, once every caller has an answer or is gone
 
 
 def build(settings: Settings, folder: Path) -> Service:
@@ -51,7 +51,7 @@ def build(settings: Settings, folder: Path) -> Service:
 
 
 def create_app(service: Service, settings: Settings) -> ASGIApp:
-    """The ASGI application; its lifespan ends when the model has answered what it holds."""
+    """Return the ASGI application; its lifespan ends when the model has answered all requests."""
     declare_series(service)
 
     @contextlib.asynccontextmanager
@@ -76,20 +76,20 @@ async def _watch(service: Service) -> None:
     """End the process when its health has become hopeless; a supervisor starts another."""
     try:
         reason = await service.model.health.watch()
-    except Exception as error:  # without the watch nobody would notice
+    except Exception as error:  # without the watch, failures would go unnoticed
         logger.exception("the watch over the model's health ended")
         reason = f"the watch over the model's health ended: {error!r}"
     service.lifecycle.fail(reason)
 
 
 async def _internal_error(_: Request, __: Exception) -> Response:
-    """A fault of ours: the server logs it, the client learns nothing of our insides."""
+    """Answer an error of ours without details; the server logs it."""
     content = b'{"error":"internal error","error_type":"Backend"}'
     return Response(content, 500, media_type="application/json")
 
 
 def _tracer(settings: Settings) -> Tracer | None:
-    """What sends traces, where that is asked for; only then is OpenTelemetry imported."""
+    """Return the tracer, if one is configured; only then import OpenTelemetry."""
     if settings.otlp_endpoint is None:
         return None
     try:

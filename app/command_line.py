@@ -1,4 +1,4 @@
-"""Command line: options read from flags and the environment, and `--help` of them.
+"""Command line: options read from flags and the environment, and their `--help`.
 
 An option is a field of a dataclass whose metadata say how its text is parsed and what it is for. A
 flag beats the environment, the environment beats the default.
@@ -20,23 +20,23 @@ class UsageError(Exception):
 def option(
     parse: Callable[[str], Any], default: Any, text: str, *, flag: str | None = None, **extra: Any
 ) -> Any:
-    """Declare an option: `parse` raises ValueError for what it cannot be, `text` is its help.
+    """Declare an option: `parse` raises ValueError for an invalid text, `text` is its help.
 
-    `flag` is a second, short name; `section` titles it and those that follow in --help; `bare` can
-    be given without a value; `secret` is not logged, `hidden` not shown; `variable` reads what only
-    the environment may hold.
+    `flag` is a second, short name; `section` is the heading of it and those that follow in --help;
+    `bare` can be given without a value; `secret` is not logged, `hidden` not shown; `variable`
+    reads values that only the environment may hold.
     """
     return field(default=default, metadata={"parse": parse, "help": text, "flag": flag, **extra})
 
 
 def ignored(reason: str, **extra: Any) -> Any:
-    """Declare an option of TEI that has no meaning here: what sets it must still start."""
+    """Declare an option of TEI that has no meaning here, so that commands with it still work."""
     text = f"accepted as TEI does, and not used: {reason}"
     return option(str, None, text, ignored=True, **extra)
 
 
 def shown(options: Any) -> str:
-    """All options of an instance on one line for the log, without secrets."""
+    """Return all options of an instance on one line for the log, without secrets."""
 
     def value(declared: "Field[Any]") -> str:
         given = getattr(options, declared.name)
@@ -46,24 +46,24 @@ def shown(options: Any) -> str:
 
 
 def flag_name(declared: "Field[Any]") -> str:
-    """`max_batch_tokens` is `--max-batch-tokens` on the command line."""
+    """Return an option's flag: `--max-batch-tokens` for `max_batch_tokens`."""
     return "--" + declared.name.replace("_", "-")
 
 
 def environment_name(declared: "Field[Any]") -> str:
-    """`max_batch_tokens` is `MAX_BATCH_TOKENS` in the environment."""
+    """Return an option's variable: `MAX_BATCH_TOKENS` for `max_batch_tokens`."""
     return declared.name.upper()
 
 
 def read(
     options: Sequence["Field[Any]"], arguments: Sequence[str], environment: Mapping[str, str]
 ) -> dict[str, Any]:
-    """The values of the options that were given, by name.
+    """Return the values of the options that were given, by name.
 
     Raises: UsageError naming the option and the value; SystemExit for --help and --version.
     """
     known, unknown = _parser(options).parse_known_args(arguments)
-    if unknown:  # what stands behind a mistyped option may be a secret
+    if unknown:  # the value of a mistyped option may be a secret
         option = unknown[0].partition("=")[0]
         if not option.startswith("--"):
             raise UsageError("unrecognized argument without an option's name")
@@ -83,7 +83,7 @@ def read(
 
 
 def _near(option: str, options: Sequence["Field[Any]"]) -> str:
-    """The option that was probably meant, if one is near."""
+    """Suggest the option that was probably meant, if one is similar."""
     names = [flag_name(one) for one in options if not one.metadata.get("hidden")]
     wanted = option.lower().replace("_", "-")
     found = [one for one in names if one.startswith(wanted)] or difflib.get_close_matches(
@@ -98,7 +98,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _Once(argparse.Action):
-    """Takes an option's one value; of two, one may be a mistake, and nobody knows which."""
+    """Takes an option's one value; if there are two, one may be a mistake."""
 
     def __call__(
         self,
@@ -150,7 +150,7 @@ def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) ->
 
 
 def _of_the_environment(declared: "Field[Any]", text: Any) -> Any:
-    """What only a variable can mean, if it does; such a value is read no further."""
+    """Return the value if only a variable can hold it; it is then not parsed."""
     read_variable = declared.metadata.get("variable")
     return read_variable(text) if read_variable is not None else None
 

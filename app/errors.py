@@ -17,14 +17,14 @@
     ├── UnsupportedMediaType    415
     ├── PayloadTooLarge         413
     ├── BodyTimeout             408
-    ├── BrokenBody              400   it ends within a chunk, or in what is none
-    ├── BadTimeout              400   no number of milliseconds
+    ├── BrokenBody              400   it breaks off, or is wrongly chunked
+    ├── BadTimeout              400   not a number of milliseconds
     ├── MalformedBody           400   not JSON
     └── MistypedBody            422   JSON of another shape
-    ClientGone                        nobody is left to answer
+    ClientGone                        no one is left to answer
     StartupError                      one line for the operator; the process exits with 1
 
-Other modules have errors of their own, and none of them gets as far as a client or an operator.
+Other modules have errors of their own, none of which reaches a client or an operator.
 What becomes of each where it is caught:
 
     UsageError       of the command line     one line for the operator; the process exits with 2
@@ -48,7 +48,7 @@ T = TypeVar("T")
 
 
 class ServiceError(Exception):
-    """A request that cannot be answered; its message is the text the client reads."""
+    """A request that cannot be answered; its message is the text that the client reads."""
 
     error_type: ClassVar[str]
     status: ClassVar[int]
@@ -71,7 +71,7 @@ class BatchTooLarge(InvalidInput):
 
 
 class EmptyInput(ServiceError):
-    """An input has nothing in it."""
+    """An input is empty."""
 
     error_type = "Empty"
     status = 400
@@ -99,11 +99,11 @@ class OutOfMemory(BackendFailed):
 
 
 class DeviceLost(BackendFailed):
-    """The device answers nobody until the process has been replaced."""
+    """The device does not answer until the process has been replaced."""
 
 
 class NotFinite(BackendFailed):
-    """What the model yields for an input has NaN or infinity in it."""
+    """The model's output for an input holds NaN or infinity."""
 
     metric_label = "not_finite"
 
@@ -126,7 +126,7 @@ class Overloaded(ServiceError):
 
 
 class DeadlineExceeded(ServiceError):
-    """The time that the client gave is over; what was not yet computed is dropped."""
+    """The client's deadline has passed; what was not yet computed is dropped."""
 
     error_type = "Timeout"
     status = 504
@@ -174,7 +174,7 @@ class PayloadTooLarge(UnreadableRequest):
 
 
 class BrokenBody(UnreadableRequest):
-    """The body breaks off, in what is no chunk."""
+    """The body breaks off, or is wrongly chunked."""
 
     status = 400
 
@@ -220,7 +220,7 @@ class MistypedBody(UnreadableRequest):
 
 
 class ClientGone(Exception):
-    """The client closed the connection before its answer was ready; there is nobody to answer."""
+    """The client closed the connection before its answer was ready."""
 
 
 class StartupError(Exception):

@@ -1,4 +1,4 @@
-"""Lifecycle: what the signal handler, the middleware and the health routes know of each other."""
+"""Lifecycle: the state that the signal handler, the middleware and the health routes share."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -6,20 +6,20 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Lifecycle:
-    """Lives on the event loop."""
+    """The counts and the end of the service; lives on the event loop."""
 
     failure: str | None = None  # why the process has to be replaced
     ending: asyncio.Event = field(default_factory=asyncio.Event)  # the server is to stop
     accepted: int = 0  # requests since the start
-    in_flight: int = 0  # requests that came whole and are not answered; at the end, those lost
+    in_flight: int = 0  # complete requests that are not answered; at the end, those that are lost
 
     @property
     def draining(self) -> bool:
-        """Whether the port closes soon, or has."""
+        """Whether the port closes soon, or has closed."""
         return self.ending.is_set()
 
     def end(self) -> None:
-        """Begin to shut down; whoever asks for our health learns it first."""
+        """Begin to shut down; the health routes are the first to say so."""
         self.ending.set()
 
     def fail(self, reason: str) -> None:

@@ -1,7 +1,7 @@
-"""Option values: the text of a flag or a variable, read.
+"""Option values: the text of a flag or a variable, parsed.
 
-Each function raises ValueError with what the text must be, or UsageError where the text itself is
-not to be shown.
+Each function raises ValueError with what the text must be, or UsageError if the text itself must
+not be shown.
 """
 
 import re
@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from app.command_line import UsageError
 from app.model.names import is_coarse
 
-MOST = 2**53 - 1  # readers of JSON lose digits beyond it
+MOST = 2**53 - 1  # the largest integer that all readers of JSON keep exact
 MOST_THREADS = 1024
 SHORTEST_RUN_SECONDS = 0.5
-# RFC 6454, 7; an underscore is no letter of a host's name, and browsers send it all the same.
+# RFC 6454, 7; underscores are invalid in a host name, but browsers send them.
 _ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)(?::(\d+))?/*"
 )
@@ -25,7 +25,7 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def positive(text: str) -> int:
-    """At least 1."""
+    """Read a number of at least 1."""
     value = count(text)
     if value == 0:
         raise ValueError("must be at least 1")
@@ -33,24 +33,24 @@ def positive(text: str) -> int:
 
 
 def count(text: str) -> int:
-    """A whole number that JSON readers take as it is."""
+    """Read a whole number that JSON readers keep exact."""
     if not (text.isascii() and text.isdigit()):
         raise ValueError("must be a whole number")
     return _at_most(MOST, int(text))
 
 
 def threads(text: str) -> int:
-    """As many as a machine may have cores; 0 leaves the choice to us."""
+    """Read a number of threads, up to MOST_THREADS; 0 leaves the choice to the service."""
     return _at_most(MOST_THREADS, count(text))
 
 
 def port(text: str) -> int:
-    """A port, or 0 for any that is free."""
+    """Read a port, or 0 for any that is free."""
     return _at_most(65_535, count(text))
 
 
 def seconds(text: str) -> float:
-    """A time."""
+    """Read a time in seconds."""
     value = float(text)
     if not 0 <= value < 1e6:
         raise ValueError("must be between 0 and 1,000,000")
@@ -58,7 +58,7 @@ def seconds(text: str) -> float:
 
 
 def run_seconds(text: str) -> float:
-    """A limit on a run: a process that shows no life for a few of them is ended."""
+    """Read a run's timeout, after a few of which a stuck process is ended."""
     value = seconds(text)
     if value < SHORTEST_RUN_SECONDS:
         raise ValueError(f"must be at least {SHORTEST_RUN_SECONDS}")
@@ -66,7 +66,7 @@ def run_seconds(text: str) -> float:
 
 
 def limit_seconds(text: str) -> float:
-    """A time that is not 0."""
+    """Read a time in seconds that is not 0."""
     value = seconds(text)
     if value == 0:
         raise ValueError("must be more than 0")
@@ -74,14 +74,14 @@ def limit_seconds(text: str) -> float:
 
 
 def boolean(text: str) -> bool:
-    """`true` or `false`, as TEI spells them."""
+    """Read `true` or `false`, as TEI spells them."""
     if text not in {"true", "false"}:
         raise ValueError("must be true or false")
     return text == "true"
 
 
 def devices(text: str) -> tuple[int, ...]:
-    """Numbers with commas between them."""
+    """Read numbers separated by commas."""
     found = tuple(map(count, text.split(",")))
     if len(set(found)) < len(found):
         raise ValueError("must name each device once")
@@ -89,7 +89,7 @@ def devices(text: str) -> tuple[int, ...]:
 
 
 def one_of(*values: str) -> Callable[[str], str]:
-    """A parser that takes these values only."""
+    """Return a parser that accepts only these values."""
 
     def parse(text: str) -> str:
         if text not in values:
@@ -100,14 +100,14 @@ def one_of(*values: str) -> Callable[[str], str]:
 
 
 def path(text: str) -> str:
-    """The path of a route."""
+    """Read the path of a route."""
     if not text.startswith("/") or set(text) & set("{}?#"):
         raise ValueError("must begin with / and hold none of { } ? #")
     return text
 
 
 def key(text: str) -> str:
-    """A key that a client can send in a header, where blanks around it are lost."""
+    """Read a key that fits in a header, where spaces around it would be lost."""
     if not text.isascii() or not text.isprintable() or text != text.strip() or not text:
         raise UsageError(
             "--api-key (environment: API_KEY) is no key that a header can carry: it is empty, "
@@ -117,7 +117,7 @@ def key(text: str) -> str:
 
 
 def collector(text: str) -> str:
-    """The address of an OTLP collector."""
+    """Read the address of an OTLP collector."""
     parts = urlsplit(text)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError("must be http:// or https:// with a host")
@@ -127,7 +127,7 @@ def collector(text: str) -> str:
 
 
 def folder(text: str) -> Path:
-    """A folder; a variable's `~` is the home of the user, as a shell would have it."""
+    """Read a folder; `~` is the user's home even in a variable, which no shell expands."""
     try:
         return Path(text).expanduser()
     except RuntimeError as error:  # a user without home
@@ -135,7 +135,7 @@ def folder(text: str) -> Path:
 
 
 def onnx_file(text: str) -> str:
-    """The name of a graph among the files of a model, with its folder or without."""
+    """Read the name of a graph among the files of a model, with or without its folder."""
     name = PurePosixPath(text)
     if name.suffix != ".onnx" or name.is_absolute() or ".." in name.parts:
         raise ValueError("must be the name of a file of the model that ends in .onnx")
@@ -145,19 +145,19 @@ def onnx_file(text: str) -> str:
 
 
 def host(text: str) -> str:
-    """An address, or a name that is resolved when the port is opened."""
+    """Read an address, or a name that is resolved when the port is opened."""
     if not text.strip():
         raise ValueError("must be an address or a name")
     return text.strip("[]") if ":" in text else text
 
 
 def own_name(text: str) -> str | None:
-    """Nothing to listen on, where a variable holds what container runtimes put there."""
+    """Return "" if a variable holds the machine's own name, which container runtimes set."""
     return "" if text == socket.gethostname() else None
 
 
 def origin(text: str) -> str:
-    """What browsers send as `Origin`, or `*`; it never ends in a slash or a path."""
+    """Read an origin as browsers send it, or `*`; without a path or a trailing slash."""
     if text in {"*", "null"}:
         return text
     found = _ORIGIN.fullmatch(text.strip().lower())
@@ -168,9 +168,9 @@ def origin(text: str) -> str:
         )
     scheme, host, digits = found.groups()
     if host.startswith("["):
-        host = f"[{IPv6Address(host[1:-1])}]"  # browsers shorten it
+        host = f"[{IPv6Address(host[1:-1])}]"  # in the short form that browsers send
     number = None if digits is None else port(digits)
-    if number in {None, _PORTS.get(scheme)}:  # which browsers leave out
+    if number in {None, _PORTS.get(scheme)}:  # browsers leave out the default port
         return f"{scheme}://{host}"
     return f"{scheme}://{host}:{number}"
 

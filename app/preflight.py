@@ -1,6 +1,6 @@
-"""Preflight: what of the options can be seen to be wrong before a model is looked for.
+"""Preflight: faults in the options that show before a model is looked for.
 
-Whoever starts a server hears of it in the first second, not after a download, a load and a proof.
+So an operator learns of them in the first second, and not after a download, a load and a proof.
 """
 
 import os
@@ -15,7 +15,7 @@ from app.settings import DEFAULT_PORT, Settings
 
 
 def check(settings: Settings) -> None:
-    """Look at every folder that is named, and for the provider, precision and devices asked for.
+    """Check every folder that is named, and the provider, precision and devices asked for.
 
     Raises: StartupError naming the option.
     """
@@ -27,12 +27,12 @@ def check(settings: Settings) -> None:
         if folder is not None:
             _require_folder(option, folder)
     if settings.provider != "auto" or settings.dtype in {"bfloat16", "float16"}:
-        # Of any kind of model: what is asked for by name is refused.
+        # What is asked for by name is refused for any kind of model.
         plans(Wanted.of(settings), "embedding")
 
 
 def warnings(settings: Settings) -> list[str]:
-    """A sentence for each option that was given and is old, or that nothing comes of."""
+    """Return a sentence for each option that was given and is old, or has no effect."""
     found = [
         f"{flag_name(one)} is {one.metadata['help']}"
         for one in fields(settings)
@@ -54,7 +54,7 @@ def warnings(settings: Settings) -> list[str]:
 
 
 def require_writable(folder: Path) -> None:
-    """Refuse a --cache-dir that takes no files, before time goes into what it is to hold.
+    """Refuse a --cache-dir that cannot be written, before time is spent on its content.
 
     Raises: StartupError.
     """
@@ -66,11 +66,11 @@ def require_writable(folder: Path) -> None:
 
 
 def _require_folder(option: str, folder: Path) -> None:
-    """A folder that is not there yet may still be made, but not below a file."""
+    """Refuse a path below a file, or an unreadable folder; a missing folder may still be made."""
     try:
         nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
         is_folder = nearest.is_dir()
-    except OSError as error:  # a folder above it may not be entered, or a name is too long
+    except OSError as error:  # a parent may be forbidden, or a name too long
         raise StartupError(f"{option}: {folder}: {error.strerror}: name another folder") from None
     if not is_folder:
         raise StartupError(f"{option}: {nearest} is not a folder: name one")

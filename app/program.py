@@ -2,7 +2,7 @@
 
 Exits with 2 for bad usage and with 1 when the service cannot start, after a line on standard error
 that says why; with 0 after a signal; and with 3 when it cannot do its work any more and has to be
-started again.
+restarted.
 """
 
 import logging
@@ -29,7 +29,7 @@ logger = logging.getLogger("app")
 
 
 def main() -> int:
-    """Run the service; the exit code."""
+    """Run the service; return the exit code."""
     signals.heed(_leave)
     limit_arenas(os.environ)
     try:
@@ -48,7 +48,7 @@ def main() -> int:
         with taken(settings.bind_host, settings.listen_port) as port:
             preflight.check(settings)
             with prepared(settings, os.environ) as (meant, folder):
-                logs.start()  # a thread, of which there must be none before a child is started
+                logs.start()  # starts a thread, which must not run while a child is started
                 service = build(meant, folder)
             code = run(create_app(service, settings), settings, service.lifecycle, port)
         if service.tracer is not None:
@@ -56,23 +56,23 @@ def main() -> int:
     except StartupError as error:
         _say(f"Error: {logs.one_line(str(error))}")
         return 1
-    except Exception:  # whatever it is, a supervisor must see it in the code and the last line
+    except Exception:  # a supervisor must see any failure in the code and the last line
         logger.critical("exiting with code %d: the server ended", FAILED, exc_info=True)
         return FAILED
     return code
 
 
 def run_to_end() -> NoReturn:
-    """Run the service, and leave with its exit code."""
+    """Run the service, and exit with its code."""
     leave(main())
 
 
 def _say(text: str) -> None:
-    """Write what ends a start to standard error, as TEI does: whatever becomes of the log."""
+    """Write why a start failed to standard error, as TEI does, whatever happens to the log."""
     content = f"{text}\n".encode("utf-8", "backslashreplace")
     standard_files.write(standard_files.ERRORS, content, SECONDS)
 
 
 def _leave(number: int, _: FrameType | None) -> None:
-    """A signal before the server is up; what is half done is removed on the way out."""
+    """Exit on a signal before the server is up; unfinished files are removed on the way out."""
     sys.exit(128 + number)

@@ -1,8 +1,8 @@
 """python -m app.prove FOLDER: replay the stored probes through the serving code.
 
 Prints one JSON array of certificates, for each provider and precision of this machine unless one
-is named; on standard error what is being done, and what is left out. The export runs this before
-it publishes a folder; an operator may run it on the machine that serves.
+is named; progress, and what is left out, go to standard error. The export runs this before it
+publishes a folder; an operator may run it on the machine that serves.
 """
 
 import argparse
@@ -32,21 +32,20 @@ from app.model.routing import Routing
 from app.proof import replay
 from app.proof.probes import Probes, ProbesError, ProbeText, require_width, type_ids
 
-MAX_BATCH_TOKENS = 16384  # as the server's own default; a provider's plan may hold less
-# Everything that might run somewhere, the CPU first; what this machine lacks is left out.
+MAX_BATCH_TOKENS = 16384  # the server's own default; a provider's plan may hold less
+# Everything that might run on some machine, the CPU first; what this one lacks is left out.
 EVERY = tuple(
     Wanted(one.name, dtype) for one in reversed(list(PROVIDERS.values())) for dtype in one.proved
 )
-LEFT_OUT = "warning: "  # how a line on standard error begins that tells of it
-# Nothing is served so: it shows, where there is no GPU, that the graph for one is right. What the
-# CPU computes of it is rounded less often.
+LEFT_OUT = "warning: "  # begins the lines on standard error that tell of it
+# Never served: without a GPU, it shows that the graph for one is right. The CPU rounds less often.
 HALVES_ON_CPU = Plan("cpu", "to see what the graph computes", "float16", run_tokens=CPU_RUN_TOKENS)
 
 
 def prove(folder: Path, wanted: Wanted) -> list[Certificate]:
     """Check every file, tokenize and run every probe, and compare with the stored reference.
 
-    There is one certificate for each graph that this precision has here.
+    Returns one certificate for each graph that this precision has here.
 
     Raises: ManifestError, ProbesError, StartupError or ServiceError with what went wrong.
     """
@@ -55,9 +54,9 @@ def prove(folder: Path, wanted: Wanted) -> list[Certificate]:
 
 
 def prove_every(folder: Path) -> list[Certificate]:
-    """A certificate for each provider and precision that this machine has; the CPU's comes first.
+    """Return a certificate for each provider and precision of this machine, the CPU's first.
 
-    Raises: as `prove` does; but of any other provider than the CPU, a failure is only told.
+    Raises: as `prove` does; but failures of other providers than the CPU are only reported.
     """
     _tell(f"checking the files of {folder}, and how its probes are tokenized")
     manifest, probes = _read(folder)
@@ -77,16 +76,16 @@ def prove_every(folder: Path) -> list[Certificate]:
 
 
 def with_graphs(wanted: Wanted, manifest: Manifest) -> list[Plan]:
-    """The plans for what is wanted here that the model has a graph for; or the last of all.
+    """Return the plans for what is wanted that the model has a graph for, or else the last plan.
 
-    Raises: StartupError when it cannot be had here.
+    Raises: StartupError if it is not available here.
     """
     found = plans(wanted, manifest.task)
     return [plan for plan in found if _has_graph(manifest, plan)] or found[-1:]
 
 
 def _every(manifest: Manifest) -> Iterator[Plan]:
-    """Every plan of this machine that there is a graph for."""
+    """Yield every plan of this machine that the model has a graph for."""
     for wanted in EVERY:
         try:
             found = with_graphs(wanted, manifest)
@@ -103,7 +102,7 @@ def _has_graph(manifest: Manifest, plan: Plan) -> bool:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Print the certificates, or one line on stderr and exit status 1."""
+    """Print the certificates and return 0, or print one line on stderr and return 1."""
     parser = argparse.ArgumentParser(prog="python -m app.prove", allow_abbrev=False)
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="an exported model")
     parser.add_argument("--provider", choices=tuple(PROVIDERS))
@@ -129,7 +128,7 @@ def _tell(line: str) -> None:
 
 
 def _read(folder: Path) -> tuple[Manifest, Probes]:
-    """What the folder declares, and its probes, once tokenizing them here gives the same ids."""
+    """Return the manifest and the probes, after checking that they are tokenized alike here."""
     manifest = Manifest.read(folder)
     manifest.verify_files(folder)
     probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
@@ -184,7 +183,7 @@ def _check_tokens(
                 f"the prompt {prompt[:60]!r} has {actual.prompt_length} tokens, by the original "
                 f"tokenizer {expected.prompt_length}"
             )
-        if "token_type_ids" in graph_inputs:  # many tokenizers give types that no model asks for
+        if "token_type_ids" in graph_inputs:  # many tokenizers give types that no model reads
             types = type_ids(expected), type_ids(actual)
             _check_same(text, "has the token types", *types)
 

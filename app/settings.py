@@ -1,7 +1,7 @@
 """Settings: every option once, with its flag, environment name, default and help.
 
-A flag beats the environment, the environment beats the default. An empty variable counts as not
-set, except that an empty API key is refused. Names and defaults follow TEI 1.9.3
+A flag beats the environment, the environment beats the default. An empty variable counts as unset,
+except that an empty API key is refused. Names and defaults follow TEI 1.9.3
 (docs/source/en/cli_arguments.md) wherever TEI has the option.
 """
 
@@ -28,7 +28,7 @@ DEFAULT_PORT = 8000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the service is told at start; read once."""
+    """The service's options, read once at start."""
 
     model_id: str = option(
         str, MISSING, "a model's folder, or its id in the models folder, a Hub cache or the Hub"
@@ -190,7 +190,7 @@ class Settings:
 
     @classmethod
     def read(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> Self:
-        """Settings from the command line and the environment.
+        """Read settings from the command line and the environment.
 
         Raises: UsageError naming the option and the value; SystemExit for --help and --version.
         """
@@ -202,7 +202,7 @@ class Settings:
         return settings
 
     def _refuse_contradictions(self) -> None:
-        """Pairs of which one would be without effect: docs/operations.md has every pair."""
+        """Refuse pairs of options of which one has no effect; docs/operations.md has them all."""
         if self.default_prompt is not None and self.default_prompt_name is not None:
             raise UsageError(
                 "--default-prompt cannot be used with --default-prompt-name: leave one out"
@@ -219,7 +219,7 @@ class Settings:
 
     @property
     def bind_host(self) -> str:
-        """The address or name to listen on; what a container's runtime sets is neither."""
+        """The address or name to listen on; a container runtime's HOSTNAME is ignored."""
         return self.hostname or DEFAULT_HOST
 
     @property
@@ -229,11 +229,11 @@ class Settings:
 
     @property
     def model_name(self) -> str:
-        """What answers call the model."""
+        """The name of the model in responses."""
         return self.served_model_name or self.model_id
 
     def export_command(self, model_id: str | None = None) -> str:
-        """What exports the model as it is asked for here; under another name, if one is given."""
+        """Return the command to export the model with these options, by another name if given."""
         pooling = self.pooling and self.pooling.replace("_", "-")
         own = self.dtype if self.dtype in OWN_GRAPHS else None
         asked = {"REVISION": self.revision, "POOLING": pooling, "DTYPE": own}

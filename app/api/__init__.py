@@ -1,1 +1,1 @@
-"""The HTTP surface: TEI's dialect and OpenAI's. Knows nothing of ONNX Runtime."""
+"""The HTTP surface: the dialects of TEI, OpenAI and Cohere. Knows nothing of ONNX Runtime."""

@@ -39,7 +39,7 @@ class RouteOptions:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those of some settings."""
+        """Return the options of these settings."""
         return cls(
             root_is_similarity=settings.task == "sentence-similarity",
             predict_path=settings.aip_predict_route,
@@ -64,7 +64,7 @@ class Resource:
             await endpoint(scope, receive, send)
 
     def with_methods_of(self, other: "Resource") -> "Resource":
-        """The same path with the methods of another, which win."""
+        """Return the same path with the methods of another, which take precedence."""
         taken = {*other.public, *other.protected}
 
         def kept(methods: Mapping[str, ASGIApp]) -> dict[str, ASGIApp]:
@@ -75,19 +75,19 @@ class Resource:
         )
 
     def endpoint(self, method: str) -> ASGIApp | None:
-        """What answers a method; HEAD is a GET whose body the server leaves out."""
+        """Return the handler of a method; HEAD is a GET whose body the server leaves out."""
         name = "GET" if method == "HEAD" else method
         return self.protected.get(name) or self.public.get(name)
 
     def needs_key(self, method: str) -> bool:
-        """Protected methods do, and on a path with no public method so does every other."""
+        """Check whether a method is protected; every method is on a path without public ones."""
         return method in self.protected or not self.public
 
 
 class Guarded:
-    """Lets a request through that carries `Authorization: Bearer <key>`, byte for byte.
+    """Admits requests that carry `Authorization: Bearer <key>`, compared byte for byte.
 
-    OPTIONS needs none: which methods a path has is no secret, and browsers ask without a key.
+    OPTIONS needs no key: a path's methods are no secret, and browsers ask without a key.
     """
 
     def __init__(self, resource: Resource, key: str) -> None:
@@ -104,7 +104,7 @@ class Guarded:
 
 
 def routes(service: Service, options: RouteOptions) -> list[Route]:
-    """Every path of the service."""
+    """Return every path of the service."""
     key = service.api_key
     return [
         Route(path, Guarded(resource, key) if key is not None else resource)
@@ -113,7 +113,7 @@ def routes(service: Service, options: RouteOptions) -> list[Route]:
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """404 with an empty body, whatever the path."""
+    """Answer 404 with an empty body, whatever the path."""
     del scope, receive
     await respond(send, 404, b"", None, [])
 
@@ -126,7 +126,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     root = verbs["/rerank"] if task == "reranker" else single
     if options.root_is_similarity and task in {"embedding", "splade"}:
         root = verbs["/similarity"]
-    # An instance is read as the first that it fits.
+    # An instance is read as the first verb that it fits.
     instances = partial(vertex.answer, (verbs["/rerank"], single), service.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, model.health.check)
@@ -162,7 +162,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
 
 
 def _single(task: Task, verbs: Mapping[str, Verb]) -> Verb:
-    """What a kind of model does with inputs that are independent of each other."""
+    """Return the verb of this kind of model for inputs that are independent of each other."""
     by_task: Mapping[Task, str] = {
         "embedding": "/embed",
         "splade": "/embed_sparse",
@@ -172,7 +172,7 @@ def _single(task: Task, verbs: Mapping[str, Verb]) -> Verb:
 
 
 def _verbs() -> dict[str, Verb]:
-    """The verb behind each path that has one of its own."""
+    """Return the verb behind each path that has one of its own."""
     embeddings = openai.Embeddings()
     documents = RerankDocuments()
     return {
@@ -212,5 +212,5 @@ def _choosing(service: Service, choose: Callable[[bytes], Verb]) -> Resource:
 
 
 def _has_documents(content: bytes) -> bool:
-    """Whether a body to rank is in Cohere's dialect; TEI's has `texts`."""
+    """Check whether a body to rank is in Cohere's dialect; TEI's has `texts`."""
     return b'"documents"' in content and b'"texts"' not in content

@@ -1,4 +1,4 @@
-"""Download: a model of the Hub that no cache holds comes into one, by a child process."""
+"""Download: a child process fetches a model of the Hub that is in no cache."""
 
 import logging
 import os
@@ -14,29 +14,30 @@ logger = logging.getLogger(__name__)
 
 _ID = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
 _TRUE = {"1", "ON", "YES", "TRUE"}
-# The plain protocol goes on where it broke off, works with mirrors and needs no cache of its own.
+# The plain protocol resumes interrupted downloads, works with mirrors and needs no cache of its
+# own.
 _PLAIN = {"HF_HUB_DISABLE_XET": "1"}
 _PROGRESS = {
-    "TQDM_POSITION": "-1",  # show bars although nobody sits at a terminal,
-    "TQDM_MININTERVAL": "5",  # and only so often: each is a line of the log
+    "TQDM_POSITION": "-1",  # show bars without a terminal,
+    "TQDM_MININTERVAL": "5",  # at most this often: each is a line of the log
 }
 
 
 def is_possible(model_id: str) -> bool:
-    """Whether the Hub can have a model of this name, which no folder has."""
+    """Check whether a name without a folder may be that of a model on the Hub."""
     return _ID.fullmatch(model_id) is not None and not Path(model_id).exists()
 
 
 def is_offline(environment: Mapping[str, str]) -> bool:
-    """Whether the user has forbidden huggingface_hub the network."""
+    """Check whether the user has forbidden huggingface_hub the network."""
     names = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
     return any(environment.get(name, "").upper() in _TRUE for name in names)
 
 
 def download(settings: Settings, environment: Mapping[str, str], spare: Callable[[], Path]) -> Path:
-    """Fetch the model's ONNX graph, tokenizer and descriptions; the cache that they are in.
+    """Fetch the model's ONNX graph, tokenizer and descriptions; return the cache that holds them.
 
-    That is the cache configured, or where that cannot be written the spare one.
+    That is the configured cache, or the spare one if that cannot be written.
 
     Raises: StartupError with the reason in one line.
     """
@@ -63,12 +64,12 @@ def _place(settings: Settings, environment: Mapping[str, str], spare: Callable[[
 
 
 def _can_be_written(folder: Path) -> bool:
-    """Whether the folder, or the nearest above it that exists, takes files from this user."""
+    """Check whether this user may write to the folder, or to its nearest existing parent."""
     nearest = next(one for one in (folder, *folder.absolute().parents) if one.exists())
     return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 def _environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the child is told; a token never stands on a command line, where others can read it."""
+    """Return the child's environment, with the token, which others could read on a command line."""
     token = {"HF_TOKEN": settings.hub_token} if settings.hub_token else {}
     return {**_PLAIN, **environment, **_PROGRESS, **token, "HF_HUB_ENABLE_HF_TRANSFER": "0"}

@@ -1,7 +1,7 @@
-"""Child: a step of the export as a process of its own, its lines in the log of the service.
+"""Export process: a step of the export as a child process, with its lines in the service's log.
 
-The step needs libraries that the service does not import, and its memory goes back to the system
-before the model is loaded.
+The step needs libraries that the service does not import, and its memory is released before the
+model is loaded.
 """
 
 import ctypes
@@ -19,15 +19,15 @@ logger = logging.getLogger(__name__)
 _ROOT = Path(__file__).resolve().parents[2]
 _LIBC = ctypes.CDLL(None)
 _PR_SET_PDEATHSIG = 1
-# How the child begins lines that warn, and the last one, which says why it failed.
+# How the child begins a warning, and the last line, which says why it failed.
 _WARNING = "warning: "
 _FAULT = "error: "
 
 
 def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-    """Run `python -m export` to its end; it never outlives us, not even where we are killed.
+    """Run `python -m export` to its end; it never outlives this process, even if that is killed.
 
-    There must be no other thread yet.
+    No other thread may be running yet.
 
     Raises: StartupError with the child's own last line.
     """
@@ -45,11 +45,11 @@ def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) 
         assert child.stdout is not None
         try:
             for line in child.stdout:
-                last = line.strip() or last  # a progress bar begins with an empty one
+                last = line.strip() or last  # a progress bar begins with an empty line
                 if line.strip() and not last.startswith(_FAULT):
                     _tell(last)
             status = child.wait()
-        except BaseException:  # a signal: the child removes what is half done
+        except BaseException:  # on a signal, let the child remove unfinished files
             child.terminate()
             raise
     if last.startswith(_FAULT):
@@ -59,7 +59,7 @@ def run(purpose: str, arguments: Sequence[str], environment: Mapping[str, str]) 
 
 
 def _tell(line: str) -> None:
-    """Log a line of the child at the level that it had there."""
+    """Log a line of the child at its own level."""
     if line.startswith(_WARNING):
         logger.warning("%s", line.removeprefix(_WARNING))
     else:

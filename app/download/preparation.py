@@ -1,4 +1,4 @@
-"""Preparation: a model that is not exported, but can be had as ONNX, becomes an exported one.
+"""Preparation: a model that is not exported, but available as ONNX, becomes an exported one.
 
 It is looked for in folders and Hub caches, and then on the Hub.
 """
@@ -29,9 +29,9 @@ _PROMPTS_FILE = "config_sentence_transformers.json"
 
 @contextmanager
 def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[tuple[Settings, Path]]:
-    """The model's folder, prepared if need be, and the settings with the name it is known by.
+    """Yield the settings with the model's resolved name, and its folder, prepared if need be.
 
-    Load the model inside the block: without --cache-dir its folder is gone afterwards.
+    Load the model inside the block: without --cache-dir its folder is removed afterwards.
 
     Raises: StartupError when there is nothing to serve or to prepare, with the remedy.
     """
@@ -48,7 +48,7 @@ def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[tup
 
 
 def _meant(settings: Settings, environment: Mapping[str, str]) -> Settings:
-    """The settings with the model's name as it is known where it lies."""
+    """Return the settings with the model's resolved name and revision."""
     places = model_ids.Places(settings.models_dir, _places(settings, environment))
     try:
         meant = model_ids.understand(settings.model_id, settings.revision, places)
@@ -86,7 +86,7 @@ def _folder(settings: Settings, environment: Mapping[str, str], workspace: Works
 def _find(
     settings: Settings, environment: Mapping[str, str], workspace: Workspace
 ) -> tuple[Path, Path]:
-    """The folder to prepare from and the graph in it, downloaded where no cache has it."""
+    """Return the folder to prepare from and the graph in it, downloaded if no cache has it."""
     places = _places(settings, environment)
     folders = hub_cache.candidates(settings.model_id, settings.revision, places)
     found = _with_graph(folders, settings)
@@ -111,7 +111,7 @@ def _find(
 
 
 def _require_prompt(settings: Settings, source: Path) -> None:
-    """Say before the preparation that a snapshot lacks the prompt that is asked for."""
+    """Raise StartupError before the preparation if a snapshot lacks the configured prompt."""
     name = settings.default_prompt_name
     if name is None:
         return
@@ -119,14 +119,14 @@ def _require_prompt(settings: Settings, source: Path) -> None:
         prompts = bounded.read_json(source / _PROMPTS_FILE).get("prompts") or {}
     except FileNotFoundError:
         prompts = {}
-    except (OSError, ValueError, AttributeError):  # the export says what is wrong with it
+    except (OSError, ValueError, AttributeError):  # the export reports what is wrong with it
         return
     if isinstance(prompts, dict):
         require_prompt(prompts, name)
 
 
 def _places(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """The Hub caches, the one last that a download may have had to make do with."""
+    """Return the Hub caches; last the one that downloads fall back to."""
     spare = (settings.cache_dir / "hub",) if settings.cache_dir else ()
     return (*hub_cache.roots(settings.huggingface_hub_cache, environment), *spare)
 
@@ -160,7 +160,7 @@ def _near(settings: Settings, places: tuple[Path, ...]) -> str:
 
 
 def _key(settings: Settings, source: Path, graph: Path) -> str:
-    """A name for everything that decides what a prepared folder holds."""
+    """Return a name that depends on everything that determines a prepared folder."""
     parts = [hub_cache.digest(source, graph), settings.pooling or "", __version__]
     if settings.dtype in OWN_GRAPHS:
         parts.append(settings.dtype)

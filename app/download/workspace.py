@@ -1,7 +1,7 @@
-"""Workspace: the folder that a start may write to, one that is kept or a temporary one.
+"""Workspace: the folder that a start may write to, permanent or temporary.
 
-Whoever makes a temporary folder holds a lock on it; the system drops the lock with its process, so
-one whose lock is free was left by a start that was killed. The next start removes it.
+The process that makes a temporary folder holds a lock on it. The system drops the lock with the
+process, so an unlocked folder was left by a killed start, and the next start removes it.
 """
 
 import contextlib
@@ -22,7 +22,7 @@ _PREFIX = "embedding-service-"
 
 
 class Workspace:
-    """The folder that may be written to: the one configured, or a temporary one when needed."""
+    """The folder that may be written to: the configured one, or a temporary one when needed."""
 
     def __init__(self, cache_dir: Path | None, stack: ExitStack) -> None:
         self._cache_dir = cache_dir
@@ -30,7 +30,7 @@ class Workspace:
         self._made: Path | None = None
 
     def folder(self) -> Path:
-        """The folder, made when first asked for.
+        """Return the folder, made when first asked for.
 
         Raises: StartupError naming the option.
         """
@@ -64,7 +64,7 @@ class Workspace:
 
 @contextmanager
 def temporary_folder() -> Iterator[Path]:
-    """A fresh folder, which is gone after the block; those of killed processes are removed first.
+    """Yield a fresh folder, and remove it after the block; first remove those of killed processes.
 
     Raises: OSError.
     """
@@ -90,7 +90,7 @@ def _locked_folder() -> tuple[Path, int]:
 
 
 def _remove_left(parent: Path) -> None:
-    """Remove the folders whose processes are gone; never anybody else's, nor what a link names."""
+    """Remove folders whose processes are gone, but never another user's, nor a link's target."""
     for folder in parent.glob(f"{_PREFIX}*"):
         with contextlib.suppress(OSError):
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)

@@ -1,6 +1,6 @@
-"""Admission: whether a request may come in, and its inputs as token ids.
+"""Admission: which requests may enter, and the token ids of their inputs.
 
-It lives on one event loop, where permits are counted.
+Lives on one event loop, where permits are counted.
 """
 
 import asyncio
@@ -31,23 +31,23 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
-# What the event loop encodes in a fifth of a millisecond, at most.
+# Up to this many characters the event loop encodes itself: a fifth of a millisecond at most.
 ALONE_CHARACTERS = 400
 
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How a request wants its inputs read."""
+    """How the inputs of a request are to be read."""
 
     truncate: bool | None = None  # None: as the service is configured
-    direction: Side | None = None  # None: the model's own
+    direction: Side | None = None  # None: the model's own side
     prompt_name: str | None = None
-    promised: int = 0  # inputs that its dialect takes of one request, if more than is configured
+    promised: int = 0  # inputs that its dialect accepts in one request, if more than configured
 
 
 @dataclass(frozen=True, slots=True)
 class AdmissionOptions:
-    """What the model and the configuration fix for every request."""
+    """The part of the model and the configuration that holds for every request."""
 
     prompts: dict[str, str]
     default_prompt: str | None
@@ -57,13 +57,13 @@ class AdmissionOptions:
     max_client_batch_size: int  # inputs of one request
     tokenization_timeout_seconds: float  # of one request
     routing: Routing = Routing()
-    default_prompt_name: str | None = None  # that an operator chose for inputs without one
+    default_prompt_name: str | None = None  # chosen by the operator for inputs without one
 
     @classmethod
     def of(cls, settings: Settings, manifest: Manifest) -> Self:
-        """Those of a model that is served with some settings.
+        """Return the options of a model served with these settings.
 
-        Raises: StartupError naming the option of a prompt that cannot be had.
+        Raises: StartupError naming the option if its prompt does not exist.
         """
         return cls(
             prompts=manifest.prompts,
@@ -79,7 +79,7 @@ class AdmissionOptions:
 
 
 class Admission:
-    """The bounds on what comes in, and the tokenizer; raises ServiceError."""
+    """The bounds on what comes in, and the tokenizer; methods raise ServiceError."""
 
     def __init__(
         self,
@@ -92,14 +92,14 @@ class Admission:
         self.permits = permits or Permits(options.max_concurrent_requests)
 
     def within(self, granted: int) -> Self:
-        """The same bounds for the parts of a request that holds so many permits already."""
+        """Return the same bounds for parts of a request that already holds `granted` permits."""
         return type(self)(self._options, self._tokenization, Permits(granted))
 
     @contextmanager
     def admitted(self, size: int, promised: int = 0) -> Iterator[int]:
-        """Hold the permits of a request of `size` inputs; so many may be computed at a time.
+        """Hold the permits of a request of `size` inputs; yield how many may be computed at a time.
 
-        Its dialect has `promised` to take so many at least. Raises: BatchTooLarge, Overloaded.
+        Its dialect accepts at least `promised` inputs. Raises: BatchTooLarge, Overloaded.
         """
         self._check_batch_size(size, promised)
         with self.permits.taken(size) as share:
@@ -107,13 +107,13 @@ class Admission:
 
     @property
     def has_routes(self) -> bool:
-        """Whether inputs may take different ways through the model."""
+        """Whether the model has several routes, so that an input takes one of them."""
         return bool(self._options.routing.routes)
 
     def route(self, options: InputOptions) -> Route | None:
-        """The way that a request's inputs take; None where there is only one.
+        """Return the route of a request's inputs, or None if the model has only one.
 
-        Raises: InvalidInput where the request has to choose.
+        Raises: InvalidInput if the request has to name one.
         """
         name = options.prompt_name
         if name is None:
@@ -121,21 +121,21 @@ class Admission:
         return self.named_route(name)
 
     def named_route(self, name: str | None) -> Route | None:
-        """The way of inputs with a prompt's name; None where there is only one.
+        """Return the route that a prompt's name chooses, or None if the model has only one.
 
-        Raises: InvalidInput where a name is needed.
+        Raises: InvalidInput if a name is needed.
         """
         with counted_as_tokenization():
             return self._options.routing.route(name)
 
     def has_room(self, size: int, promised: int = 0) -> bool:
-        """Whether a request of `size` inputs would be admitted now."""
+        """Check whether a request of `size` inputs would be admitted now."""
         return size <= self._most(promised) and self.permits.share(size) > 0
 
     async def encode(
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> list[TokenizedInput]:
-        """Token ids of each input of an admitted request."""
+        """Return the token ids of each input of an admitted request."""
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         with counted_as_tokenization():
             with looked_for_before_the_prompt(inputs):
@@ -147,13 +147,13 @@ class Admission:
             return await self.in_time(self._tokenization.encode(inputs, encode_options))
 
     async def encode_anyway(self, text: str) -> list[TokenizedInput]:
-        """Token ids of one text, past all bounds but that on time."""
+        """Return the token ids of one text, subject to no bound but the timeout."""
         options = EncodeOptions(route=self._options.routing.primary)
         item: EncodingInput = (text, text) if self._tokenization.reads_pairs_only else text
         return await self.in_time(self._tokenization.encode([item], options))
 
     def _most(self, promised: int) -> int:
-        """How many inputs one request may have."""
+        """Return how many inputs one request may have."""
         return max(self._options.max_client_batch_size, promised)
 
     def _check_batch_size(self, size: int, promised: int = 0) -> None:
@@ -165,9 +165,9 @@ class Admission:
             )
 
     def prompt(self, name: str | None) -> str | None:
-        """The text that goes before inputs of a named prompt, or where none is named.
+        """Return the text to put before inputs for a prompt's name, or the default one for None.
 
-        Raises: InvalidInput where there is no such prompt.
+        Raises: InvalidInput if there is no such prompt.
         """
         if name is None:
             return self._options.default_prompt
@@ -177,16 +177,19 @@ class Admission:
         return find_prompt(self._options.prompts, name)
 
     def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:
-        """Whether a request is short and the only one.
+        """Check whether a request is short and the only one.
 
-        Then the event loop encodes it faster than the way to the pool and back takes. In company
-        the detour pays: it lets requests gather to a batch.
+        The event loop then encodes it in less time than the way to the pool and back takes. With
+        other requests around, the detour pays: it lets them gather into a batch.
         """
         others = self.permits.total - self.permits.free - len(inputs)
         return not others and sum(map(characters, inputs)) <= ALONE_CHARACTERS
 
     async def in_time(self, work: Awaitable[T]) -> T:
-        """What the tokenizer's threads yield; one that never returns is not waited for."""
+        """Await work of the tokenizer's threads, up to the timeout.
+
+        Raises: TokenizationFailed when it takes longer.
+        """
         limit = self._options.tokenization_timeout_seconds
         try:
             async with asyncio.timeout(limit):

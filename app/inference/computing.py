@@ -1,4 +1,4 @@
-"""Computing: the inputs of one request to rows of the model, by permits, tokens and the worker."""
+"""Computing: from the inputs of one request to rows of the model, by permits, tokens and worker."""
 
 import asyncio
 import time
@@ -43,19 +43,19 @@ class Computed(Generic[T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """What the graph says of each of N inputs."""
+    """The rows of a graph's output for each of N inputs."""
 
     inputs: list[TokenizedInput]
     values: list[NDArray[np.float32]]
     timings: Timings
 
     def answer(self, value: T) -> Computed[T]:
-        """The answer that is made of them."""
+        """Return an answer with this value and the rows' token counts and timings."""
         return Computed(value, tuple(map(len, self.inputs)), self.timings)
 
 
 class Computing:
-    """The way of a request's inputs to their rows; it lives on one event loop.
+    """Computes the rows of a request's inputs; lives on one event loop.
 
     Each method raises ServiceError. Cancelling one frees its permits at once; rows that are not yet
     in a batch are never computed.
@@ -76,9 +76,9 @@ class Computing:
         output: str,
         check: Callable[[], None],
     ) -> Rows:
-        """What an output of the graph says of each input; `check` refuses what has no such output.
+        """Return the rows of a graph's output for each input; `check` raises if the model lacks it.
 
-        In TEI's order: the size of the batch, permits, `check`, tokens, the model.
+        Checks in TEI's order: the size of the batch, permits, `check`, tokens, the model.
         """
         self._progress.asked()
         with self._admission.admitted(len(inputs), options.promised) as at_a_time:
@@ -86,7 +86,7 @@ class Computing:
                 check()
             self._progress.accepted(len(inputs))
             started = time.perf_counter()
-            # All of them before the first is computed: one of them may be at fault.
+            # Tokenize all before computing the first, since any of them may be at fault.
             tokenized = await self._admission.encode(inputs, options)
             tokenized_at = time.perf_counter()
             self._progress.measured(self._bytes_of_rows(tokenized, output))
@@ -109,13 +109,13 @@ class Computing:
         )
 
     def _bytes_of_rows(self, inputs: Sequence[TokenizedInput], output: str) -> int:
-        """About how much memory an output takes of these inputs."""
+        """Estimate the bytes that an output takes for these inputs."""
         vectors = sum(map(len, inputs)) if output in PER_TOKEN_OUTPUTS else len(inputs)
         width = 1 if output == LEXICAL_WEIGHTS else self._dimensions
         return vectors * width * np.dtype(np.float32).itemsize
 
     async def run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
-        """Let the worker compute an output of these inputs, on one way through the model."""
+        """Let the worker compute an output of these inputs on a route; return the finished job."""
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
         done = partial(_settle, answer)
@@ -127,14 +127,14 @@ class Computing:
             job.abandoned = True
             raise
         except ServiceError:
-            del answer, job, done  # they lead to the error, and it to them
+            del answer, job, done  # a cycle with the error would keep the request alive
             raise
         return job
 
 
 def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:
     if answer.done():
-        return  # cancelled meanwhile
+        return  # cancelled in the meantime
     if error is None:
         answer.set_result(None)
     else:

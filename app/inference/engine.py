@@ -1,6 +1,6 @@
 """Engine: inputs in, rows of the model out. The only door from the API to the model.
 
-It lives on one event loop: every job comes back there. Each verb checks in the order of TEI 1.9.3:
+Lives on one event loop, to which every job returns. Each verb checks in the order of TEI 1.9.3:
 batch size, permits, kind of model, tokens, model, width.
 """
 
@@ -36,7 +36,7 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
-# Vectors that are put together within a millisecond or two, before others have their turn.
+# Vectors to finish in one go, within a millisecond or two, before other requests have a turn.
 FINISHED_AT_ONCE = 512
 
 PROBE_TEXT = "health"
@@ -46,18 +46,18 @@ ONLY_TOKENS = "it has no vector for a whole text, /embed_all gives those of its 
 
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """What the model and the configuration fix for every request."""
+    """The part of the model and the configuration that holds for every request."""
 
     task: Task
-    output: str  # the graph's output that dense embeddings are read from
+    output: str  # the graph's output that holds dense embeddings
     dimensions: int  # width of the model's main output
     has_tokens: bool = True  # whether an embedder yields a vector for each token too
     lexical: Lexical | None = None  # sparse vectors beside the dense ones
-    multi_vector: MultiVector | None = None  # token vectors made to be compared
+    multi_vector: MultiVector | None = None  # token vectors for late interaction
 
     @classmethod
     def of(cls, settings: Settings, manifest: Manifest) -> Self:
-        """Those of a model that is served with some settings.
+        """Return the options of a model served with these settings.
 
         Raises: StartupError for a --pooling that the model does not have.
         """
@@ -81,8 +81,8 @@ TokenVectors = Computed[list[NDArray[np.float32]]]  # N × (Sᵢ, H)
 class Engine:
     """The verbs of the service over one model; each raises ServiceError.
 
-    Cancelling a verb frees its permits at once; its rows not yet in a batch are never computed.
-    Where one of several inputs is at fault, the error is that of the first.
+    Cancelling a verb frees its permits at once; its rows not yet in a batch are never computed. If
+    several inputs are at fault, the error is that of the first.
     """
 
     def __init__(
@@ -98,11 +98,11 @@ class Engine:
         self._computing = Computing(admission, worker, options.dimensions, progress)
 
     def within(self, granted: int) -> Self:
-        """The same engine for the parts of a request that holds so many permits already."""
+        """Return the same engine for parts of a request that already holds `granted` permits."""
         return type(self)(self._options, self.admission.within(granted), self._worker)
 
     def telling(self, progress: Progress) -> Self:
-        """The same engine for one request, whose progress it tells."""
+        """Return the same engine for one request, reporting its progress."""
         return type(self)(self._options, self.admission, self._worker, progress)
 
     @property
@@ -118,7 +118,7 @@ class Engine:
         normalize: bool = True,
         dimensions: int | None = None,
     ) -> Vectors:
-        """One vector for each input; of a SPLADE model, as wide as its vocabulary."""
+        """Return one vector for each input; from a SPLADE model, as wide as its vocabulary."""
 
         def check() -> None:
             if self.task == "splade" and normalize:
@@ -144,10 +144,10 @@ class Engine:
     async def embed_all(
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> TokenVectors:
-        """A vector for each token of each input.
+        """Return a vector for each token of each input.
 
-        They are what the encoder yields, special tokens included and not normalized; of a model
-        made for late interaction, the vectors to compare.
+        They are the encoder's output, special tokens included and not normalized; from a
+        late-interaction model, the vectors to compare.
         """
 
         def check() -> None:
@@ -181,7 +181,7 @@ class Engine:
     async def embed_sparse(
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> SparseVectors:
-        """The entries of one vector over the vocabulary for each input."""
+        """Return the entries of one sparse vector over the vocabulary for each input."""
         weighted = self._options.lexical
 
         def check() -> None:
@@ -202,7 +202,7 @@ class Engine:
     async def predict(
         self, inputs: Sequence[EncodingInput], options: InputOptions, activation: Activation
     ) -> Predictions:
-        """The scores of every label for each text or pair, (N, L)."""
+        """Return the scores of every label for each text or pair, (N, L)."""
 
         def check() -> None:
             if self.task not in {"classifier", "reranker"}:
@@ -213,12 +213,12 @@ class Engine:
         return rows.answer(Scores(logits, scores(logits, activation)))
 
     def require_reranker(self) -> None:
-        """Refuse to rank with another kind of model, before anything else is looked at."""
+        """Raise ModelMismatch unless the model is a reranker; called before any other check."""
         if self.task != "reranker":
             raise ModelMismatch("Backend error: model is not a re-ranker model")
 
     async def probe(self) -> None:
-        """Compute a short text, past the permits and all the way; raises ServiceError."""
+        """Compute a short text the whole way, without permits; raises ServiceError."""
         tokenized = await self.admission.encode_anyway(PROBE_TEXT)
         job = await self._computing.run(tokenized, self._options.output)
         require_finite([row for row in job.rows if row is not None])
@@ -227,7 +227,7 @@ class Engine:
 async def _finished(
     rows: Sequence[NDArray[np.float32]], *, normalize: bool, dimensions: int | None
 ) -> NDArray[np.float32]:
-    """The vectors of the answer, (N, d); others have their turn between groups of many."""
+    """Return the vectors of the answer, (N, d), giving other tasks a turn between large groups."""
     if len(rows) <= FINISHED_AT_ONCE:
         return finish(np.stack(rows), normalize=normalize, dimensions=dimensions)
     width = min(len(rows[0]), dimensions or len(rows[0]))

@@ -8,35 +8,35 @@ from typing import Protocol
 
 from app.errors import ServiceError, Unhealthy
 
-# A model is asked to embed one word this often.
+# How often a model is asked to embed one word.
 PROBE_INTERVAL_SECONDS = 10.0
-# How long a probe may hold up the route that asked for it.
+# How long the route that asked for a probe waits for it.
 PROBE_PATIENCE_SECONDS = 5.0
 TICK_SECONDS = 0.5
-# So many probes in a row, and so many times the limit of a run, without a single success.
+# Failed probes in a row, and run timeouts without a success, after which the process must go.
 HOPELESS = 3
 
 
 class Computing(Protocol):
-    """What computes: the batching worker."""
+    """Computes batches: the batching worker."""
 
     healthy: bool  # whether the last run succeeded
-    last_success: float  # when a run last succeeded, by time.monotonic()
-    failure: str | None  # why nothing will be computed any more, if so
+    last_success: float  # by time.monotonic()
+    failure: str | None  # why nothing can be computed any more, if so
 
 
 class Tokenizing(Protocol):
-    """What tokenizes: the tokenizer's threads."""
+    """Tokenizes: the tokenizer's threads."""
 
     def stuck_seconds(self) -> float:
-        """For how long a thread has been at one slice: a second or two at most."""
+        """Return for how long a thread has been at one slice: normally a second or two at most."""
 
 
 class Health:
-    """Knows when inferences last succeeded, and asks for one where that is long ago.
+    """Knows when inferences last succeeded, and probes the model if that was long ago.
 
-    A request may succeed on a way that others cannot take: one that is short and alone needs no
-    tokenization pool. So a busy model is asked as well, all the way that most requests take.
+    A request may succeed on a path that others do not take: one that is short and alone bypasses
+    the tokenization pool. So a busy model is probed as well, along the path of most requests.
     """
 
     def __init__(
@@ -52,8 +52,8 @@ class Health:
         self._run_timeout_seconds = run_timeout_seconds
         self._probe: asyncio.Task[None] | None = None
         self._failures = 0  # of probes, in a row
-        self._asked: float | None = None  # when the probe began that is under way
-        self._probed = time.monotonic()  # when one last succeeded; the model was proved before
+        self._asked: float | None = None  # when the current probe began
+        self._probed = time.monotonic()  # when a probe last succeeded; the model was proved before
 
     async def check_alive(self) -> None:
         """Return unless the process is about to be replaced.
@@ -72,7 +72,7 @@ class Health:
             await self._ask()
 
     async def check_recent(self) -> None:
-        """Return if an inference succeeded lately; a run under way may take its time.
+        """Return if an inference succeeded recently; a run in progress may take its time.
 
         Raises: Unhealthy.
         """
@@ -81,7 +81,7 @@ class Health:
             raise Unhealthy
 
     async def watch(self) -> str:
-        """Probe whenever the last success is a while ago; return why that has become hopeless."""
+        """Probe whenever the last success is too old; return the reason once that is hopeless."""
         while (reason := self._hopeless()) is None:
             if self._age() > PROBE_INTERVAL_SECONDS or not self._computing.healthy:
                 with contextlib.suppress(Unhealthy):
@@ -90,7 +90,7 @@ class Health:
         return reason
 
     def _hopeless(self) -> str | None:
-        """Why a fresh process would do better; that there is much to do is no reason."""
+        """Return why only a fresh process can help, or None; a long queue is no reason."""
         if self._computing.failure is not None:
             return self._computing.failure
         limit = HOPELESS * self._run_timeout_seconds
@@ -102,7 +102,7 @@ class Health:
         return None
 
     def _waits_in_vain(self, limit: float) -> bool:
-        """Whether a probe waits for its turn where nobody else has had one either."""
+        """Check whether the current probe has waited too long, and no other run succeeded."""
         now = time.monotonic()
         return (
             self._asked is not None
@@ -114,7 +114,7 @@ class Health:
         return time.monotonic() - min(self._computing.last_success, self._probed)
 
     async def _ask(self) -> None:
-        """Wait for a probe to succeed; everyone who asks meanwhile waits for the same one."""
+        """Wait for a probe to succeed; concurrent callers share one."""
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._run_probe())
         done, _ = await asyncio.wait({self._probe}, timeout=PROBE_PATIENCE_SECONDS)
@@ -122,7 +122,7 @@ class Health:
             raise Unhealthy
 
     async def _run_probe(self) -> None:
-        """Compute a word; one that waits for its turn has not failed."""
+        """Compute one word; a probe that is still waiting has not failed."""
         self._asked = time.monotonic()
         try:
             await self._compute_a_word()

@@ -1,4 +1,4 @@
-"""Listing: the tokens of texts and the texts of tokens, for people to see; no model is asked."""
+"""Listing: the tokens of texts and the texts of tokens, without running the model."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
@@ -16,7 +16,7 @@ from app.inference.tokenizing.tokenization import Tokenization
 
 
 class Listing:
-    """What `/tokenize` and `/decode` answer; it lives on one event loop."""
+    """Answers `/tokenize` and `/decode`; lives on one event loop."""
 
     def __init__(self, admission: Admission, tokenization: Tokenization) -> None:
         self._admission = admission
@@ -30,10 +30,11 @@ class Listing:
         add_special_tokens: bool,
         prompt_name: str | None,
     ) -> AsyncGenerator[bytes, None]:
-        """The tokens of each text, never truncated, rendered where they are found.
+        """Yield the tokens of each text, never truncated, rendered on the tokenizer's threads.
 
-        What is wrong with any of them is told before the first. It holds a permit for each until
-        its first slice is there: what follows is made when the client has taken what was before.
+        An error in any text is raised before the first is yielded. Holds a permit for each text
+        until the first slice is ready; later slices are made once the client has taken those
+        before.
         """
         with contextlib.ExitStack() as held:
             held.enter_context(self._admission.admitted(len(texts)))
@@ -59,7 +60,7 @@ class Listing:
         *,
         skip_special_tokens: bool,
     ) -> AsyncGenerator[bytes, None]:
-        """The text of each list of ids, rendered where it is made; holds permits as `tokenize`."""
+        """Yield the text of each list of ids, rendered in the pool; permits as in `tokenize`."""
         with contextlib.ExitStack() as held:
             held.enter_context(self._admission.admitted(len(batch)))
             with counted_as_tokenization():
@@ -78,7 +79,7 @@ class Listing:
         render: Callable[[Any], bytes],
         held: contextlib.ExitStack,
     ) -> AsyncGenerator[bytes, None]:
-        """What is rendered of each item; what is held is given back behind the first slice."""
+        """Yield each rendered item; release `held` after the first slice."""
         slices = self._tokenization.in_slices(items, lambda some: list(map(render, some)))
         async with contextlib.aclosing(slices):
             while True:

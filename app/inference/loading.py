@@ -22,7 +22,7 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# Probes replayed at start: few where this very machine has a certificate, more where it has none.
+# Probes replayed at start: few if this machine has a certificate, more if it has none.
 CERTIFIED_PROBES = 8
 UNCERTIFIED_PROBES = 64
 
@@ -38,7 +38,7 @@ class LoadOptions:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those of some settings, on this machine."""
+        """Return the options for these settings on this machine."""
         return cls(
             wanted=Wanted.of(settings),
             tokenization_workers=settings.tokenization_workers
@@ -50,7 +50,7 @@ class LoadOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Exported:
-    """A folder whose files are what its manifest says."""
+    """A folder whose files match its manifest."""
 
     folder: Path
     manifest: Manifest
@@ -59,7 +59,7 @@ class _Exported:
 
 @dataclass(frozen=True, slots=True)
 class _Started:
-    """Sessions that are warm and proved, one on each device, and why it is these."""
+    """Warm and proved sessions, one per device, and why they were chosen."""
 
     sessions: tuple[Session, ...]
     limits: BatchLimits
@@ -74,7 +74,7 @@ class LoadedModel:
     manifest: Manifest
     sessions: tuple[Session, ...]  # one on each device
     tokenization: Tokenization
-    max_input_length: int  # tokens; the model's own, or less where a batch holds less
+    max_input_length: int  # tokens; the model's own, or less if a batch holds less
     limits: BatchLimits  # of one run
     reason: str  # why this provider and this precision
     proof: Proof
@@ -86,7 +86,7 @@ class LoadedModel:
 
     @property
     def fingerprint(self) -> str:
-        """Of the vector space; a lossy graph has one of its own."""
+        """The fingerprint of the vector space; a lossy graph has its own."""
         return self.session.graph.fingerprint or self.manifest.fingerprint
 
 
@@ -129,7 +129,7 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
 
 
 def _routes(manifest: Manifest, options: LoadOptions) -> tuple[Route, ...]:
-    """The routes, none of which takes longer inputs than a batch holds."""
+    """Return the routes, each limited to inputs that fit a batch."""
     return tuple(
         replace(one, max_input_length=_max_input_length(one.max_input_length, options))
         for one in manifest.routes
@@ -137,7 +137,7 @@ def _routes(manifest: Manifest, options: LoadOptions) -> tuple[Route, ...]:
 
 
 def _max_input_length(length: int, options: LoadOptions) -> int:
-    """TEI 1.9.3 router/src/lib.rs: an input longer than a batch could never run."""
+    """Limit `length` to a batch: more could never run (TEI 1.9.3 router/src/lib.rs)."""
     if length <= options.max_batch_tokens:
         return length
     if not options.auto_truncate:
@@ -150,12 +150,12 @@ def _max_input_length(length: int, options: LoadOptions) -> int:
 
 
 def _candidates(manifest: Manifest, wanted: Wanted) -> list[Plan]:
-    """The plans to try in order; the last one has a graph to compute.
+    """Return the plans to try in order; the last one has a graph to compute.
 
-    Raises: StartupError when what was asked for by name cannot be had.
+    Raises: StartupError if what was asked for by name is not available.
     """
     if wanted.dtype == "auto" and {graph.dtype for graph in manifest.graphs} == {"int8"}:
-        wanted = replace(wanted, dtype="int8")  # it has nothing else
+        wanted = replace(wanted, dtype="int8")  # its only graph
     found = [one for one in plans(wanted, manifest.task) if _is_worth_trying(one, manifest)]
     find_graph(manifest, found[-1])
     return found
@@ -164,7 +164,7 @@ def _candidates(manifest: Manifest, wanted: Wanted) -> list[Plan]:
 def _start_first(
     exported: _Exported, candidates: list[Plan], max_length: int, max_batch_tokens: int
 ) -> _Started:
-    """Sessions by the first plan that can be followed here.
+    """Start sessions by the first plan that works here.
 
     Raises: StartupError of the last plan.
     """
@@ -188,7 +188,7 @@ def _start_first(
 
 
 def _is_worth_trying(plan: Plan, manifest: Manifest) -> bool:
-    """What nobody asked for needs a graph; what was asked for gets a remedy where there is none."""
+    """Skip an automatic choice without a graph; keep an explicit one, so its error can explain."""
     unasked = plan.must_qualify or plan.packed
     graph = plan.graph_in(manifest)
     return graph is not None or not unasked
@@ -197,7 +197,7 @@ def _is_worth_trying(plan: Plan, manifest: Manifest) -> bool:
 def _start(
     exported: _Exported, plan: Plan, limits: BatchLimits, max_length: int
 ) -> tuple[Session, Proof]:
-    """A session that follows the plan, warm and proved.
+    """Start a session that follows the plan, warm and proved.
 
     Raises: StartupError saying why the plan cannot be followed.
     """
@@ -221,7 +221,7 @@ def _start(
 
 
 def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_length: int) -> None:
-    """Run one token, then what takes most memory at a time, which has then reached its plateau.
+    """Run one token, then what takes most memory at a time, so that memory use reaches its peak.
 
     Raises: StartupError naming the batch that does not fit into memory; BackendFailed.
     """

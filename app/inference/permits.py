@@ -9,10 +9,10 @@ from app.errors import Overloaded
 class Permits:
     """How many inputs may be in the service at a time. Nothing waits for a permit.
 
-    A request gets one for each of its inputs. One of more inputs than are free gets half of all
-    permits, if so many are free, and keeps them to its end: its inputs are computed so many at a
-    time. So no request is too large for ever, others find room beside it, and since nobody waits
-    for a permit while holding some, no two wait for each other.
+    A request gets one permit for each of its inputs. If it has more inputs than permits are free,
+    it gets half of all permits, if that many are free, and keeps them to its end: its inputs are
+    computed that many at a time. So no request is too large for ever, others find room beside it,
+    and since no request waits for a permit while holding some, there is no deadlock.
     """
 
     def __init__(self, total: int) -> None:
@@ -20,7 +20,7 @@ class Permits:
         self.free = total
 
     def share(self, count: int) -> int:
-        """How many permits a request of `count` inputs would get now; 0 where it is refused."""
+        """Return how many permits a request of `count` inputs would get now; 0 if refused."""
         if count <= self.free:
             return count
         half = max(1, self.total // 2)
@@ -28,7 +28,7 @@ class Permits:
 
     @contextmanager
     def taken(self, count: int) -> Iterator[int]:
-        """Hold the permits of a request of `count` inputs, and say how many they are.
+        """Hold the permits of a request of `count` inputs; yield how many they are.
 
         Raises: Overloaded when too few are free.
         """

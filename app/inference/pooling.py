@@ -1,4 +1,4 @@
-"""Pooling: what --pooling may ask of a model that was exported with a pooling of its own."""
+"""Pooling: which --pooling an exported model can still be served with."""
 
 import logging
 from pathlib import Path
@@ -12,9 +12,9 @@ logger = logging.getLogger(__name__)
 
 
 def require_pooling(settings: Settings, manifest: Manifest) -> None:
-    """Refuse what only an export can do: to make a SPLADE model, or anything else of one.
+    """Refuse a change of pooling that only an export can make: from SPLADE, or to it.
 
-    Raises: StartupError with the command that does it.
+    Raises: StartupError with the command for it.
     """
     asked = settings.pooling
     if asked is None or manifest.task not in {"embedding", "splade"}:
@@ -30,7 +30,7 @@ def require_pooling(settings: Settings, manifest: Manifest) -> None:
 
 
 def output_for(manifest: Manifest, pooling: PoolingChoice | None) -> str:
-    """The graph output to read embeddings from, for a pooling asked for at start."""
+    """Return the graph output to read embeddings from, for the pooling asked for at start."""
     if manifest.task != "embedding":
         if pooling not in {None, manifest.task}:
             logger.warning("--pooling %s: a %s has none of its own", pooling, manifest.task)

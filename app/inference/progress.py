@@ -1,20 +1,20 @@
-"""Progress: what is told of a request on its way through the engine, while it is on it."""
+"""Progress: callbacks that report how far a request has come in the engine."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
 
 def _nobody(*_: object) -> None:
-    """Hears it."""
+    """Ignore the report."""
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Who is told how far a request has come; nobody, unless somebody wants to know."""
+    """Callbacks for the progress of one request; by default none is of interest."""
 
     asked: Callable[[], None] = _nobody  # it is a request to the model
-    accepted: Callable[[int], None] = _nobody  # for so many inputs, and the model is of its kind
-    # Its rows will take so many bytes; whoever has no room for them raises ServiceError.
+    accepted: Callable[[int], None] = _nobody  # with this many inputs, and the model is of its kind
+    # Its rows will take this many bytes; raises ServiceError if there is no room for them.
     measured: Callable[[int], None] = _nobody
 
 

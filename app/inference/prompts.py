@@ -1,4 +1,4 @@
-"""Prompts: the texts that go before inputs, by the names that requests and operators choose."""
+"""Prompts: texts put before inputs, by the names that requests and operators choose."""
 
 from app.errors import InvalidInput, StartupError
 from app.inference.tokenizing.tokenization import Tokenization
@@ -8,7 +8,7 @@ from app.settings import Settings
 
 
 def find_prompt(prompts: dict[str, str], name: str) -> str:
-    """The text of a named prompt.
+    """Return the text of a named prompt.
 
     Raises: InvalidInput in TEI's words, which say `default-prompt-name` wherever the name is from.
     """
@@ -27,9 +27,9 @@ def find_prompt(prompts: dict[str, str], name: str) -> str:
 
 
 def require_prompt(prompts: dict[str, str], name: str) -> str:
-    """The text of the prompt that --default-prompt-name asks for.
+    """Return the text of the prompt that --default-prompt-name asks for.
 
-    Raises: StartupError in TEI's words, with the names that there are.
+    Raises: StartupError in TEI's words, which list the known names.
     """
     try:
         return find_prompt(prompts, name)
@@ -38,15 +38,15 @@ def require_prompt(prompts: dict[str, str], name: str) -> str:
 
 
 def prompt_names(manifest: Manifest) -> tuple[str, ...]:
-    """What a request may ask for: the model's prompts, and the names that choose a route."""
+    """Return what a request may name: the model's prompts, and the names that choose a route."""
     return tuple(dict.fromkeys((*manifest.prompts, *Routing.of(manifest).names)))
 
 
 def default_prompt(settings: Settings, manifest: Manifest) -> str | None:
-    """What goes before an input for which no prompt is named: an option's, or the checkpoint's.
+    """Return the prompt of inputs that name none: an option's, or the checkpoint's.
 
-    Raises: StartupError naming the option of a prompt that there is not, in TEI's words, or that
-    the kind of model does not take.
+    Raises: StartupError naming the option, in TEI's words if the prompt does not exist, or if the
+    kind of model takes none.
     """
     _require_texts(settings, manifest)
     if settings.default_prompt is not None:
@@ -60,7 +60,7 @@ def default_prompt(settings: Settings, manifest: Manifest) -> str | None:
 
 
 def require_room(settings: Settings, prompt: str | None, tokenization: Tokenization) -> None:
-    """Refuse a prompt that leaves no token of any input, so that all would have one vector.
+    """Refuse a prompt that leaves no room for inputs, so that all would have the same vector.
 
     Raises: StartupError naming the option.
     """
@@ -81,9 +81,9 @@ def require_room(settings: Settings, prompt: str | None, tokenization: Tokenizat
 
 
 def _require_texts(settings: Settings, manifest: Manifest) -> None:
-    """Refuse a prompt before every input of a model that takes pairs, which have none.
+    """Refuse a default prompt for a reranker: its pairs take none, so every request would fail.
 
-    Raises: StartupError naming the option: every request to rank would be refused.
+    Raises: StartupError naming the option.
     """
     for option, given in (
         ("--default-prompt (DEFAULT_PROMPT)", settings.default_prompt),

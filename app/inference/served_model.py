@@ -1,6 +1,6 @@
-"""Served model: an exported folder that was opened and proved, and computes until it is closed.
+"""Served model: an exported folder, opened and proved, that computes until it is closed.
 
-It knows nothing of HTTP: an API holds it, and so may a job without one, or a test.
+It knows nothing of HTTP: an API uses it, but a batch job or a test could as well.
 """
 
 import asyncio
@@ -27,9 +27,9 @@ from app.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class ServedModel:
-    """One model and the threads that compute it; what it computes is asked of its engine."""
+    """One model and the threads that compute it; requests go through its engine."""
 
-    settings: Settings  # that it was opened with
+    settings: Settings  # it was opened with
     loaded: LoadedModel
     engine: Engine
     listing: Listing
@@ -40,14 +40,13 @@ class ServedModel:
     def open(cls, folder: Path, settings: Settings, metrics: Metrics) -> Self:
         """Load the exported model of a folder, prove it, and start its threads.
 
-        What happens to batches is counted in `metrics`. Raises: StartupError with the cause and
-        the remedy.
+        Counts batches in `metrics`. Raises: StartupError with the cause and the remedy.
         """
         try:
             manifest = Manifest.read(folder)
         except ManifestError as error:
             raise StartupError(str(error)) from None
-        # To load takes long: what can be refused before is refused before.
+        # Loading takes long, so refuse first what can be refused without it.
         admitted = AdmissionOptions.of(settings, manifest)
         options = EngineOptions.of(settings, manifest)
         loaded = load(folder, LoadOptions.of(settings))
@@ -62,34 +61,34 @@ class ServedModel:
 
     @property
     def name(self) -> str:
-        """What answers call it."""
+        """The name that responses give."""
         return self.settings.model_name
 
     @property
     def other_names(self) -> tuple[str, ...]:
-        """What requests may call it as well."""
+        """Other names that requests may use."""
         return self.settings.model_id, self.manifest.source.id
 
     @property
     def manifest(self) -> Manifest:
-        """What its folder says of it."""
+        """The manifest of its folder."""
         return self.loaded.manifest
 
     @property
     def prompt_names(self) -> Sequence[str]:
-        """What chooses a prompt, or a way through the model."""
+        """Names that choose a prompt, or a route through the model."""
         return prompt_names(self.manifest)
 
     def telling(self, progress: Progress) -> Self:
-        """The same model for one request, whose progress it tells."""
+        """Return the same model for one request, reporting its progress."""
         return replace(self, engine=self.engine.telling(progress))
 
     def within(self, granted: int) -> Self:
-        """The same model for the parts of a request that holds so many permits already."""
+        """Return the same model for parts of a request that already holds `granted` permits."""
         return replace(self, engine=self.engine.within(granted))
 
     async def close(self, seconds: float | None = None) -> None:
-        """Answer what was admitted, then end the threads; return after so many seconds at most."""
+        """Answer what was admitted, then end the threads; return after `seconds` at the latest."""
         await asyncio.to_thread(self.worker.close, seconds)
         self.loaded.tokenization.close()
 
@@ -97,7 +96,7 @@ class ServedModel:
 def _start_worker(
     loaded: LoadedModel, output: str, metrics: Metrics, settings: Settings
 ) -> BatchWorker:
-    """A worker with its threads, over sessions that have learned what a second allows."""
+    """Start a worker, after a second of warm-up over all sessions."""
     padding = loaded.manifest.padding
     limits = loaded.limits.capped(settings.max_batch_requests)
     options = RunOptions.of(settings, loaded.session.plan)

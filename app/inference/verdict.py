@@ -1,4 +1,4 @@
-"""Acceptance: whether what was measured at start is enough to be served, and what is said of it."""
+"""Verdict: whether the proof at start is good enough to serve, and what the log says of it."""
 
 import logging
 from dataclasses import dataclass
@@ -23,12 +23,12 @@ from app.proof.bounds import (
 
 logger = logging.getLogger(__name__)
 
-QUALIFYING_PROBES = 500  # of a certificate that lets a lower precision be taken unasked
+QUALIFYING_PROBES = 500  # needed in a certificate for a lower precision to be chosen automatically
 
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What was measured at start, and whether this machine has a certificate for it."""
+    """The measurements at start, and this machine's certificate, if there is one."""
 
     agreement: Agreement
     probes: int
@@ -36,7 +36,7 @@ class Proof:
 
 
 def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
-    """Log what was measured; raise StartupError where it is not enough."""
+    """Log what was measured; raise StartupError if it is not good enough."""
     found = figure(manifest.task, proof.agreement)
     logger.info(
         "Proved on %s in %s: %s to %s over %d probes (%s)",
@@ -64,13 +64,13 @@ def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
 
 
 def _reference(manifest: Manifest) -> str:
-    """What was compared with, of a folder's first certificate."""
+    """Return what the answers were compared with, by the folder's first certificate."""
     by = manifest.certificates[0].reference if manifest.certificates else ""
     return "the ONNX graph as it was found" if by.startswith("onnx") else "the original model"
 
 
 def _require_proved(manifest: Manifest, plan: Plan, proof: Proof) -> None:
-    """Ask the same of the few answers of this start, and of the many of the certificate."""
+    """Raise StartupError unless both this start's few probes and the certificate's many pass."""
     task, dtype = manifest.task, plan.compute_dtype
     for measured in (proof.agreement, proof.certificate):
         if measured is not None and not is_proved(task, dtype, measured):
@@ -82,7 +82,7 @@ def _require_proved(manifest: Manifest, plan: Plan, proof: Proof) -> None:
 
 
 def _tell_cost(manifest: Manifest, plan: Plan, proof: Proof) -> None:
-    """Say what a lower precision costs scores, best by the many answers of a certificate."""
+    """Warn of what a lower precision costs scores, preferably by a certificate's many probes."""
     measured = proof.certificate or proof.agreement
     probes = proof.certificate.probes if proof.certificate else proof.probes
     what = cost(manifest.task, measured)
@@ -90,7 +90,7 @@ def _tell_cost(manifest: Manifest, plan: Plan, proof: Proof) -> None:
 
 
 def _require_as_certified(manifest: Manifest, proof: Proof) -> None:
-    """Tell what a lossy graph costs, by what the export measured; it has to be the same here."""
+    """Warn of what a lossy graph costs by the export's figures; raise if it costs more here."""
     every = [one for one in manifest.certificates if one.compute_dtype == "int8"]
     certified = proof.certificate or (every[0] if every else None)
     if certified is None:
@@ -99,7 +99,7 @@ def _require_as_certified(manifest: Manifest, proof: Proof) -> None:
             "--dtype float32"
         )
     if certified.reference == "onnx-int8":
-        # Nothing was rounded here, so there is no cost to be as certified.
+        # The export rounded nothing, so it certified no cost to compare with.
         logger.warning(
             "the graph was quantized before it came here, and its original is not at hand: its "
             "answers are compared with its own of each text alone: %s",
@@ -122,7 +122,7 @@ def _require_as_certified(manifest: Manifest, proof: Proof) -> None:
 
 
 def require_quality(plan: Plan, measured: Measured) -> None:
-    """Warn of what a lower precision costs; raise StartupError where nobody asked for it."""
+    """Warn of what a lower precision costs; raise StartupError if it was not asked for."""
     short = shortfall(measured)
     if short is None:
         return
@@ -132,7 +132,7 @@ def require_quality(plan: Plan, measured: Measured) -> None:
 
 
 def certificate_for(manifest: Manifest, plan: Plan) -> Certificate | None:
-    """What the folder says of this graph, provider, precision and machine."""
+    """Return the folder's certificate of this graph, provider, precision and machine, or None."""
     graph = plan.graph_in(manifest)
     if graph is None:
         return None

@@ -1,1 +1,1 @@
-"""The exported model: its folder, words and arrays. Shared with the export; NumPy at most."""
+"""The exported model: its folder, names and arrays. Shared with the export; NumPy at most."""

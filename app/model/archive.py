@@ -1,4 +1,4 @@
-"""Archive: an `.npz` from outside, looked through before anything of it is unpacked."""
+"""Archive: an untrusted `.npz`, checked before it is unpacked."""
 
 import math
 from pathlib import Path
@@ -14,11 +14,11 @@ _HEADERS = {
 
 
 def require_sound(path: Path) -> None:
-    """Raise ValueError where the arrays would take more memory than they may, or than they hold.
+    """Raise ValueError if the arrays would take more memory than allowed, or than they hold.
 
-    An array is allotted what its header asks for, before anything of it is read.
+    NumPy allocates what an array's header asks for before it reads any of it.
 
-    Raises: also what the libraries raise of a file that is no archive of arrays.
+    Raises: also what the libraries raise for a file that is no archive of arrays.
     """
     with ZipFile(path) as archive:
         members = archive.infolist()

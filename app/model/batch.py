@@ -1,4 +1,4 @@
-"""Which inputs share a batch, and how a batch is padded: pure functions over lengths and arrays."""
+"""Batches: which inputs share one, and how it is padded; pure functions over lengths and arrays."""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -12,10 +12,11 @@ from app.errors import BackendFailed
 from app.model.names import PER_TOKEN_OUTPUTS, POOLING_MASK
 from app.model.parts import Padding
 
-# Of all-MiniLM-L6-v2 on an AMD EPYC with AVX2: 13 tokens on one thread, 16 on two.
+# Cost of a run before its first token, in tokens. Measured with all-MiniLM-L6-v2 on an AMD EPYC
+# with AVX2: 13 on one thread, 16 on two.
 RUN_COST = 16
-# Of one run on a processor. Past what the caches hold, larger batches cost more per token: on two
-# cores 8×128 tokens moved as many a second as 32×32, a tenth more than 32×128.
+# Tokens of one run on a processor. Past what the caches hold, larger batches cost more per token:
+# on two cores 8×128 tokens had the throughput of 32×32, a tenth more than 32×128.
 CPU_RUN_TOKENS = 1024
 
 
@@ -24,7 +25,7 @@ class TokenizedInput:
     """One input as token ids, special tokens included, not padded."""
 
     input_ids: NDArray[np.int64]  # (S,)
-    token_type_ids: NDArray[np.int64] | None = None  # (S,); None where all are 0
+    token_type_ids: NDArray[np.int64] | None = None  # (S,); None if all are 0
     prompt_length: int = 0  # tokens at the start that are not pooled
 
     def __len__(self) -> int:
@@ -41,7 +42,7 @@ class Batch:
     pooling_mask: NDArray[np.int64]  # (B, S)
 
     def feed(self, names: Collection[str]) -> dict[str, NDArray[np.int64]]:
-        """What a graph is given whose inputs have these names."""
+        """Return the arrays for a graph whose inputs have these names."""
         every = {
             "input_ids": self.input_ids,
             "attention_mask": self.attention_mask,
@@ -51,49 +52,49 @@ class Batch:
         return {name: array for name, array in every.items() if name in names}
 
 
-Results = dict[str, NDArray[np.float32]]  # (B, …) each, by the names of the outputs
+Results = dict[str, NDArray[np.float32]]  # (B, …) each, by name of the output
 
 
 class Runs(Protocol):
-    """A session, as one who has batches to compute sees it."""
+    """A session that can run batches."""
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> Results: ...
 
 
 @dataclass(frozen=True, slots=True)
 class BatchLimits:
-    """What one run may hold."""
+    """The limits of one run."""
 
     max_tokens: int  # longest input × rows, padding included
     max_rows: int | None = None
     # For a provider that prepares itself for each new shape: the only ones it is given.
     lengths: tuple[int, ...] = ()  # ascending; empty: every length
     row_counts: tuple[int, ...] = ()  # ascending, from 1; empty: every number
-    run_cost: int = RUN_COST  # in tokens: what a run costs before its first one
+    run_cost: int = RUN_COST  # of a run before its first token, in tokens
 
     def padded(self, length: int) -> int:
-        """How long a row becomes whose batch has `length` tokens at most."""
+        """Return the length that rows of up to `length` tokens are padded to."""
         place = bisect_left(self.lengths, length)
         return self.lengths[place] if place < len(self.lengths) else length
 
     def rows(self, count: int) -> int:
-        """How many of `count` rows may be one batch, their length aside."""
+        """Return how many of `count` rows may be one batch, whatever their length."""
         most = count if self.max_rows is None else min(count, self.max_rows)
         return max((rows for rows in self.row_counts if rows <= most), default=most)
 
     def fits(self, rows: int, longest: int) -> bool:
-        """Whether so many rows of that length may be one batch; a single row always may."""
+        """Check whether that many rows of that length may be one batch; a single row always may."""
         return rows == 1 or self.padded(longest) * rows <= self.max_tokens
 
     def capped(self, rows: int | None) -> Self:
-        """The same with at most so many rows; None for no further bound."""
+        """Return the same limits with at most `rows` rows; None for no further bound."""
         counts = [count for count in (self.max_rows, rows) if count is not None]
         return replace(self, max_rows=min(counts, default=None))
 
     def shapes(self) -> list[tuple[int, int]]:
-        """Every (rows, length) within the tokens, fewest rows first; none where any can occur.
+        """Return every (rows, length) within the tokens, fewest rows first; empty if any may occur.
 
-        A single row may be longer; it would keep a server busy for long, if only to prepare it.
+        A single row may be longer; such shapes would take a server too long to prepare.
         """
         return [
             (rows, length)
@@ -104,7 +105,7 @@ class BatchLimits:
 
 
 def ladder(longest: int) -> tuple[int, ...]:
-    """The lengths that rows are padded to: every 8 up to 64, then four for each doubling.
+    """Return the lengths that rows are padded to: every 8 up to 64, then four for each doubling.
 
     On average a row is padded by a twelfth of its length, and 256 tokens take 16 lengths.
     """
@@ -143,12 +144,12 @@ def collate(inputs: Sequence[TokenizedInput], padding: Padding, length: int | No
 
 
 def blank(rows: int, length: int, padding: Padding) -> Batch:
-    """A batch of that shape that asks nothing: to warm up with."""
+    """Return a batch of that shape that holds no input, to warm up with."""
     return collate([TokenizedInput(np.zeros(length, np.int64))] * rows, padding)
 
 
 def uneven(rows: int, length: int, padding: Padding) -> Batch:
-    """The same with a token of padding, where there is a row beside the padded one."""
+    """Return such a batch with one token of padding, if there is a second row to need it."""
     if rows == 1 or length == 1:
         return blank(rows, length, padding)
     inputs = [TokenizedInput(np.zeros(length - (row == 0), np.int64)) for row in range(rows)]
@@ -156,10 +157,10 @@ def uneven(rows: int, length: int, padding: Padding) -> Batch:
 
 
 def largest(limits: BatchLimits, longest: int) -> list[tuple[int, int]]:
-    """The (rows, length) that take most memory, for inputs of up to `longest` tokens.
+    """Return the (rows, length) that take most memory, for inputs of up to `longest` tokens.
 
-    Attention takes most where rows are long. A single row has no padding, which takes some graphs
-    more memory: so there are two rows as well, where every shape can occur.
+    Attention takes most with long rows. A single row has no padding, and some graphs take more
+    memory with padding, so two rows are included if any shape may occur.
     """
     rows = limits.rows(max(1, limits.max_tokens // longest))
     shapes = [(rows, limits.padded(longest))]
@@ -187,11 +188,11 @@ def require_rows(
 
 
 def choose(lengths: Sequence[int], anchor: int, limits: BatchLimits) -> slice:
-    """The rows that share a run with row `anchor`: a slice of `lengths`, which is ascending.
+    """Return the rows that share a run with row `anchor`: a slice of ascending `lengths`.
 
     The slice grows from the anchor, by the neighbour that costs less padding, as long as the padded
-    tokens fit. Of all these slices the one is taken in which a row costs fewest tokens that are
-    nobody's: padding, and its share of the run's own cost. The anchor alone is always allowed.
+    tokens fit. Of all these slices it is the one that wastes fewest tokens per row: padding, and a
+    share of the run's own cost. The anchor alone is always allowed.
     """
     most = limits.rows(len(lengths))
     first = last = anchor
@@ -218,7 +219,7 @@ def choose(lengths: Sequence[int], anchor: int, limits: BatchLimits) -> slice:
 
 
 def in_order(lengths: Sequence[int], limits: BatchLimits) -> Iterator[slice]:
-    """Rows as they come, whatever their lengths, cut into batches that keep the limits."""
+    """Yield batches within the limits, of rows in their order, whatever their lengths."""
     start = 0
     while start < len(lengths):
         rows = limits.rows(len(lengths) - start)

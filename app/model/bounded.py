@@ -1,4 +1,4 @@
-"""Bounded: files from outside are read up to a size, and are never anything but plain files.
+"""Bounded: untrusted files are read up to a size, and only if they are plain files.
 
 Only the standard library is needed here, so that server and export read alike.
 """
@@ -10,11 +10,11 @@ from typing import Any
 
 MEGABYTE = 2**20
 MOST_JSON = 16 * MEGABYTE  # of descriptions; those of models are seldom over a few kilobytes
-MOST_TOKENIZER = 256 * MEGABYTE  # with a vocabulary of 250,000 words it has 17
+MOST_TOKENIZER = 256 * MEGABYTE  # one with a vocabulary of 250,000 words has 17
 
 
 def read(path: Path, most: int = MOST_JSON) -> bytes:
-    """The content of a plain file.
+    """Return the content of a plain file.
 
     Raises: OSError, or ValueError for a file that is larger or of another kind.
     """
@@ -27,9 +27,9 @@ def read(path: Path, most: int = MOST_JSON) -> bytes:
 
 
 def read_json(path: Path, most: int = MOST_JSON) -> Any:
-    """What a JSON file holds.
+    """Return the content of a JSON file.
 
-    Raises: OSError, or ValueError for a file that is larger, of another kind or no JSON.
+    Raises: OSError, or ValueError for a file that is larger, of another kind or not JSON.
     """
     content = read(path, most)
     try:
@@ -41,7 +41,7 @@ def read_json(path: Path, most: int = MOST_JSON) -> Any:
 def require_plain(path: Path) -> None:
     """Raise ValueError for a pipe, a socket or a device, which might never end.
 
-    Raises: OSError where there is no such file.
+    Raises: OSError if there is no such file.
     """
     if not stat.S_ISREG(path.stat().st_mode):
         raise ValueError("it is not a plain file")

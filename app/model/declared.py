@@ -1,4 +1,4 @@
-"""Declared: parsed JSON, turned into the types that dataclasses declare, and into nothing else."""
+"""Declared: parsed JSON, turned into exactly the types that dataclasses declare."""
 
 import types
 import typing
@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 
 class Misfit(Exception):
-    """A value of another type than is declared; the message starts with its path."""
+    """A value is not of the declared type; the message begins with its path."""
 
 
 def build(kind: Any, value: Any, path: str) -> Any:

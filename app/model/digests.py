@@ -10,18 +10,21 @@ from app.model import bounded
 
 
 def file_digest(path: Path) -> str:
-    """The SHA-256 of a file, in hexadecimal."""
+    """Return the SHA-256 of a file, in hexadecimal."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def document_digest(content: Mapping[str, Any]) -> str:
-    """The SHA-256 of what a JSON document says, however it is written."""
+    """Return the SHA-256 of a JSON document's content, however it is formatted."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def fault_of_files(folder: Path, expected: Mapping[str, str]) -> str | None:
-    """What is wrong with the first file that is missing or was changed, by name and digest."""
+    """Describe the first file that is missing or was changed, or return None.
+
+    `expected` maps names to digests.
+    """
     for name, digest in expected.items():
         path = folder / name
         try:

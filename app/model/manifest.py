@@ -32,15 +32,15 @@ from app.model.pair_text import PairText
 from app.model.parts import Certificate, Graph, Lexical, MultiVector, Padding, Route, Source
 
 SCHEMA = 1
-ROUTED = 2  # the schema of folders with routes, which servers from before these must not read
-CHATTING = 3  # likewise of folders whose pairs of texts become one text
+ROUTED = 2  # schema of folders with routes, which earlier servers must not read
+CHATTING = 3  # the same for folders whose pairs of texts become one text
 _SCHEMAS = (SCHEMA, ROUTED, CHATTING)
-LARGEST = 2**31 - 1  # that a number of the manifest may be
+LARGEST = 2**31 - 1  # the largest number that a manifest may hold
 FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 GRAPH_FILE = "model.onnx"
 PROBES_FILE = "probes.npz"
-_DIGEST = "digest"  # the key of the manifest's own
+_DIGEST = "digest"  # the key of the manifest's own digest
 
 
 class ManifestError(Exception):
@@ -71,43 +71,43 @@ class Manifest:
     created: str  # ISO 8601, UTC
     labels: tuple[str, ...] = ()  # of classifiers and rerankers, by position in the logits
     certificates: tuple[Certificate, ...] = ()
-    # What the graph yields for single tokens, beside or instead of one vector for all of them.
+    # Outputs for single tokens, beside or instead of one vector for the whole input.
     lexical: Lexical | None = None
     multi_vector: MultiVector | None = None
-    left_out: tuple[TokenVectors, ...] = ()  # what its source gives, and this folder does not
+    left_out: tuple[TokenVectors, ...] = ()  # kinds that its source gives, and this folder does not
     truncation_side: Side = "right"  # where an input is cut unless a request says otherwise
-    pooling_source: str | None = None  # who says that it is pooled so; older folders do not tell
-    # Of classifiers and rerankers; folders from before it was recorded lack it.
+    pooling_source: str | None = None  # which file says so; missing in older folders
+    # Of classifiers and rerankers; missing in older folders.
     activation: Activation | None = None
-    routes: tuple[Route, ...] = ()  # none: there is one way for all inputs
-    default_route: str | None = None  # by its name; None: every request has to choose
+    routes: tuple[Route, ...] = ()  # empty: all inputs take the same way
+    default_route: str | None = None  # a route's name; None: every request has to choose
     pair_text: PairText | None = None  # of rerankers that read a pair of texts as one
 
     @property
     def scored_by(self) -> Activation:
-        """What makes scores of logits: as recorded, or as TEI has it for so many labels."""
+        """The function from logits to scores: as recorded, or TEI's choice for that many labels."""
         return self.activation or usual_activation(len(self.labels))
 
     @property
     def token_outputs(self) -> tuple[str, ...]:
-        """The graph's outputs that say something of single tokens, and have to be proved."""
+        """The graph's outputs for single tokens, which have to be proved."""
         lexical = (LEXICAL_WEIGHTS,) if self.lexical else ()
         return (*lexical, *((MULTI_VECTOR_EMBEDDING,) if self.multi_vector else ()))
 
     @property
     def default_prompt(self) -> str | None:
-        """The prompt that goes before an input for which none is named; None for none."""
+        """The prompt of inputs that name none, or None."""
         name = self.default_prompt_name
         return None if name is None else self.prompts[name] or None
 
     @property
     def leaves_out_prompts(self) -> bool:
-        """Whether the tokens of a prompt are attended to, and not pooled."""
+        """Whether the tokens of a prompt are attended to, but not pooled."""
         return any(POOLING_MASK in graph.inputs for graph in self.graphs)
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read and check `folder/manifest.json`; files it names are not opened.
+        """Read and check `folder/manifest.json`, without opening the files it names.
 
         Raises: ManifestError for a missing, malformed or newer manifest.
         """
@@ -139,7 +139,7 @@ class Manifest:
         return manifest
 
     def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
-        """The graph of a precision that a provider computes, if any; fused before plain."""
+        """Return the graph of a precision that a provider computes, if any; fused before plain."""
         fitting = [
             one
             for one in self.graphs
@@ -166,7 +166,7 @@ class Manifest:
 
 
 def usual_activation(labels: int) -> Activation:
-    """What makes scores of so many logits, where the checkpoint says nothing."""
+    """Return what turns that many logits into scores, if the checkpoint does not say."""
     return "softmax" if labels > 1 else "sigmoid"
 
 
@@ -183,7 +183,7 @@ def _check_paths(manifest: Manifest, path: Path) -> None:
 
 
 def _check_digest(document: Mapping[str, Any], path: Path) -> None:
-    """Notice a damaged manifest; folders from before it had a digest lack one."""
+    """Raise ManifestError for a damaged manifest; old folders without a digest pass."""
     content = {key: value for key, value in document.items() if key != _DIGEST}
     expected = document_digest(content)
     if document.get(_DIGEST, expected) != expected:
@@ -198,7 +198,7 @@ def _check_created(created: str) -> None:
 
 
 def _check_numbers(manifest: Manifest) -> None:
-    """Refuse what no model has, and what neither the tokenizer nor an array can hold."""
+    """Refuse numbers that no model has, or that the tokenizer or an array cannot hold."""
     padding, vocabulary = manifest.padding, manifest.vocabulary_size
     bounds = {
         "dimensions": (manifest.dimensions, 1, LARGEST),
@@ -223,7 +223,7 @@ def _check_prompts(manifest: Manifest) -> None:
 
 
 def _check_routes(manifest: Manifest) -> None:
-    """One of several routes is the model's own graph, and the default is one of them."""
+    """Check that one route is the model's own graph, and that the default is one of them."""
     if bool(manifest.routes) != (manifest.schema == ROUTED):
         raise Misfit(f"routes: they are what schema {ROUTED} is for")
     names = [route.name for route in manifest.routes]

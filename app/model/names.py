@@ -1,8 +1,8 @@
 """Names: the closed sets of words that options, manifests and graphs are written in.
 
-Each set is spelt out once, here; larger ones and tables are made from it. Nothing is imported that
-takes time, so that options can be read without NumPy: a container's health check does so every
-few seconds.
+Each set is spelt out once, here; larger sets and tables are made from it. This module imports
+nothing that takes time, so that options can be read without NumPy: a container's health check does
+so every few seconds.
 """
 
 import re
@@ -14,35 +14,35 @@ from typing import Literal, get_args
 Task = Literal["embedding", "splade", "classifier", "reranker", "multi_vector"]
 
 Dtype = Literal["float32", "bfloat16", "float16", "int8"]
-DtypeChoice = Literal["auto", Dtype]  # what may be asked for
-# Precisions that have graphs of their own, which are made where they are asked for. The others are
-# computed of the float32 one.
+DtypeChoice = Literal["auto", Dtype]  # what an operator may ask for
+# Precisions with graphs of their own, which are exported only on demand. The others are computed
+# from the float32 graph.
 OWN_GRAPHS: tuple[Dtype, ...] = ("float16", "int8")
 
 Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]
-ProviderChoice = Literal["auto", Provider]  # what may be asked for
+ProviderChoice = Literal["auto", Provider]  # what an operator may ask for
 PROVIDERS: tuple[Provider, ...] = get_args(Provider)
 GPU_PROVIDERS: tuple[Provider, ...] = ("cuda", "tensorrt")
 
 Pooling = Literal["cls", "mean", "last_token"]  # what a server may be told to pool by
-PoolingChoice = Literal[Pooling, "splade"]  # what may be asked for in place of a checkpoint's own
-# What a checkpoint may pool by, alone or several joined by "+".
+PoolingChoice = Literal[Pooling, "splade"]  # what an operator may ask for
+# What a checkpoint may pool by; several are joined by "+".
 PoolingMode = Literal[Pooling, "max", "mean_sqrt_len_tokens", "weightedmean"]
-# What stands for the pooling where a converted graph yields the vector of a text by itself.
+# In place of a pooling, for a converted graph that yields the vector of a text itself.
 GRAPH_POOLING = "graph"
 
-# Of a graph: as converted, one operator each, or the same without padding (its CUDA kernels).
+# In a graph: as converted, one fused operator each, or that without padding (its CUDA kernels).
 Attention = Literal["plain", "fused", "packed"]
 Side = Literal["left", "right"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
-# Whose answers a graph is compared with: those of the library that users of the original call, of
-# PyTorch by this project's own reading of the files, or of an ONNX graph as it was found; of one
-# that was quantized already, what that had cost is not known.
+# What a graph's answers are compared with: the library that users of the original call, PyTorch by
+# this project's own reading of the files, or an ONNX graph as it was found. If that was quantized
+# already, the cost of quantizing is unknown.
 Reference = Literal["sentence-transformers", "transformers", "pytorch", "onnx-fp32", "onnx-int8"]
-Activation = Literal["sigmoid", "softmax", "none"]  # what makes scores of logits
-TokenVectors = Literal["sparse", "multi_vector"]  # as `/info` calls what single tokens give
+Activation = Literal["sigmoid", "softmax", "none"]  # what turns logits into scores
+TokenVectors = Literal["sparse", "multi_vector"]  # `/info`'s names for what single tokens yield
 
-# The input (B, S) int64 that is 1 where a token is pooled, of graphs that leave out a prompt's.
+# The input (B, S) int64 that is 1 for pooled tokens, in graphs that leave out a prompt's.
 POOLING_MASK = "pooling_mask"
 
 # Names of the graph's outputs. `sentence_embedding` is the checkpoint's own pooling and head,
@@ -53,13 +53,13 @@ SPARSE_EMBEDDING = "sparse_embedding"  # (B, V) float32
 LOGITS = "logits"  # (B, L) float32
 LEXICAL_WEIGHTS = "lexical_weights"  # (B, S) float32
 MULTI_VECTOR_EMBEDDING = "multi_vector_embedding"  # (B, S, D) float32, at length 1
-# Those with a value or a vector for each token, padding included; the others have one for each row.
+# Outputs with a value or a vector for each token, padding included; others have one for each row.
 PER_TOKEN_OUTPUTS = frozenset({TOKEN_EMBEDDINGS, LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING})
 POOLED_OUTPUTS: Mapping[Pooling, str] = MappingProxyType(
     {pooling: f"pooled_{pooling}" for pooling in get_args(Pooling)}
 )
 
-# What each kind of model is asked for; its width is `Manifest.dimensions`.
+# The output that each kind of model is served by; its width is `Manifest.dimensions`.
 TASK_OUTPUTS: Mapping[Task, str] = MappingProxyType(
     {
         "embedding": SENTENCE_EMBEDDING,
@@ -74,5 +74,5 @@ _COARSE = re.compile(r"(^|_)(q4|q4f16|bnb4|int4|uint4)($|_)")
 
 
 def is_coarse(file: str) -> bool:
-    """Whether a graph's file name says that its weights are rounded to 4 bits: it is not served."""
+    """Check whether a graph's file name says that its weights have 4 bits, which is not served."""
     return _COARSE.search(PurePosixPath(file).stem) is not None

@@ -7,7 +7,7 @@ from app.model.names import Attention, Dtype, Provider, Reference, Side
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where the weights came from: an id of the Hugging Face Hub, or a folder's name."""
+    """The origin of the weights: an id of the Hugging Face Hub, or a folder's name."""
 
     id: str
     revision: str | None
@@ -36,21 +36,21 @@ class Graph:
     providers: tuple[Provider, ...]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    fingerprint: str | None = None  # of its vector space, where that is not the model's
+    fingerprint: str | None = None  # of its vector space, if that is not the model's
     attention: Attention = "plain"
-    rows: int | None = None  # at most so many in a run: more would share what they are rounded by
+    rows: int | None = None  # at most this many in a run, since rows of a run share their rounding
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One way through a model that has several, as one for queries and one for documents."""
+    """One of several ways through a model, such as one for queries and one for documents."""
 
     name: str
     asked_as: tuple[str, ...]  # the names of prompts by which a request chooses it
     output: str  # of its graph
     max_input_length: int  # tokens, special tokens included
-    special_tokens: bool = True  # whether the tokenizer puts its own around a text
-    graph: Graph | None = None  # None: it is the model's own
+    special_tokens: bool = True  # whether the tokenizer adds its special tokens
+    graph: Graph | None = None  # None: the model's own graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +67,12 @@ class Certificate:
     mean_cosine: float
     largest_error: float  # of any component of the unit vectors, or of any logit
     created: str  # ISO 8601, UTC
-    # Folders from before these were measured lack them.
+    # Missing in folders from before these were measured.
     first_percentile: float | None = None  # of the cosines
     neighbour_overlap: float | None = None  # share of the ten nearest probes that stay the same
     batch_cosine: float | None = None  # worst, of the same input alone and in a batch
     largest_score_error: float | None = None  # of classifiers and rerankers, as is the next
-    largest_logit: float | None = None  # of the reference, whatever its sign
+    largest_logit: float | None = None  # of the reference, in magnitude
     longest_input: int | None = None  # tokens
     # Of embedding models that also have a vector or a lexical weight for each token.
     token_cosine: float | None = None  # worst, of a token's vector
@@ -83,14 +83,14 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class Lexical:
-    """A sparse vector beside the dense one: the largest weight that each token id has."""
+    """A sparse vector beside the dense one: the largest weight of each token id."""
 
     ignored_ids: tuple[int, ...]  # tokens that never count
 
 
 @dataclass(frozen=True, slots=True)
 class MultiVector:
-    """A vector for each token, to be compared by the sum of the largest similarities."""
+    """A vector for each token, compared by the sum of the largest similarities."""
 
     # The token that begins an input and has no vector, if there is one.
     skipped_id: int | None = None

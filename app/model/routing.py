@@ -1,7 +1,7 @@
-"""Routing: which way through a model an input takes, where queries and documents have their own.
+"""Routing: which way an input takes through a model with separate ways for queries and documents.
 
 Requests choose by a prompt's name, as sentence-transformers' callers do by `encode_query` and
-`encode_document`. A model with one way for everything has no routes.
+`encode_document`. A model with one way for all inputs has no routes.
 """
 
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from app.errors import InvalidInput
 from app.model.manifest import Manifest
 from app.model.parts import Route
 
-# What clients of other services call the two sides (Cohere, Voyage, Jina, NVIDIA).
+# Names of the two sides in other services (Cohere, Voyage, Jina, NVIDIA).
 _OTHER_NAMES: Mapping[str, str] = MappingProxyType(
     {"search_query": "query", "search_document": "document", "passage": "document"}
 )
@@ -26,12 +26,12 @@ class Routing:
     """The routes of a model, and the prompts that go with their names."""
 
     routes: tuple[Route, ...] = ()
-    default: str | None = None  # the name of the route that is taken where none is asked for
+    default: str | None = None  # the name of the route for requests that name none
     prompts: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
-        """Those that a model declares."""
+        """Return the routes that a model declares."""
         return cls(manifest.routes, manifest.default_route, manifest.prompts)
 
     @property
@@ -43,17 +43,17 @@ class Routing:
 
     @property
     def primary(self) -> Route | None:
-        """The route that the model's own graph computes; None where there are no routes."""
+        """The route that the model's own graph computes, or None without routes."""
         return next((route for route in self.routes if route.graph is None), None)
 
     def knows(self, name: str) -> bool:
-        """Whether a prompt's name chooses a route."""
+        """Check whether a prompt's name chooses a route."""
         return self._side(name) is not None
 
     def route(self, name: str | None) -> Route | None:
-        """The route for a prompt's name, the default one for any other; None without routes.
+        """Return the route for a prompt's name, the default one for any other; None without routes.
 
-        Raises: InvalidInput where a name is needed.
+        Raises: InvalidInput if a name is needed.
         """
         if not self.routes:
             return None
@@ -68,14 +68,14 @@ class Routing:
         )
 
     def prompt(self, name: str) -> str | None:
-        """The text that goes before inputs of a name that chooses a route; None for the default."""
+        """Return the prompt of a name that chooses a route; None for the default one."""
         if name in self.prompts:
             return self.prompts[name]
         side = self._side(name) or name
         return self.prompts.get(side, "" if side in _ALWAYS_PROMPTED else None)
 
     def _side(self, name: str) -> str | None:
-        """What a name means among those that choose a route."""
+        """Return the route's own name for a name that chooses one, or None."""
         if any(name in route.asked_as for route in self.routes):
             return name
         return _OTHER_NAMES.get(name) if name in self.names else None

@@ -1,4 +1,4 @@
-"""Per-request array work: dimensions, unit length, sparse vectors, scores.
+"""Vectors: array work for each request: dimensions, unit length, sparse vectors, scores.
 
 The order and the arithmetic are TEI's (1.9.3 core/src/infer.rs): dimensions are cut before
 normalizing, squares are summed in float64, products are float32.
@@ -26,9 +26,9 @@ class SparseVector:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scores:
-    """What a model says of N inputs, for each of its L labels.
+    """The logits and scores of N inputs, for each of L labels.
 
-    Logits that differ may have become one and the same number to print: they rank.
+    Logits that differ may be printed as the same number, so ranking uses the logits.
     """
 
     logits: NDArray[np.float32]  # (N, L), as computed
@@ -38,12 +38,12 @@ class Scores:
 def finish(
     vectors: NDArray[np.float32], *, normalize: bool, dimensions: int | None, first: int = 0
 ) -> NDArray[np.float32]:
-    """(N, D) pooled vectors to the (N, d) vectors of the answer; C-contiguous.
+    """Turn (N, D) pooled vectors into the (N, d) vectors of the answer; C-contiguous.
 
     Row 0 is the request's input `first`.
 
-    Raises: NotFinite for a vector with NaN or infinity in it, or with no direction to
-    normalize; JSON could only print such a vector as nulls.
+    Raises: NotFinite for a vector with NaN or infinity, which JSON could only print as nulls;
+    BackendFailed for a zero vector, which has no direction to normalize.
     """
     if dimensions is not None:
         vectors = np.ascontiguousarray(vectors[:, :dimensions])
@@ -65,7 +65,7 @@ def finish(
 
 
 def _scaled(vectors: NDArray[np.float32], factors: NDArray[np.float64]) -> NDArray[np.float32]:
-    """Each row times its factor, in float32 unless that cannot hold the factor."""
+    """Multiply each row by its factor, in float32 unless that cannot hold the factor."""
     if FLOAT32.tiny <= factors.min(initial=1) and factors.max(initial=1) <= FLOAT32.max:
         return vectors * factors.astype(np.float32)[:, None]
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
@@ -76,14 +76,14 @@ def _scaled(vectors: NDArray[np.float32], factors: NDArray[np.float64]) -> NDArr
 
 
 def require_finite(rows: Iterable[NDArray[np.float32]], what: str = "embedding") -> None:
-    """Raise NotFinite for NaN or infinity anywhere in what each input yields."""
+    """Raise NotFinite if the values of any input hold NaN or infinity."""
     for row, values in enumerate(rows):
         if not np.isfinite(values).all():
             raise NotFinite(f"Backend error: the {what} of input {row} is not finite")
 
 
 def sparse(vector: NDArray[np.float32]) -> SparseVector:
-    """The entries of a (V,) vector that are not zero."""
+    """Return the entries of a (V,) vector that are not zero."""
     indices = np.flatnonzero(vector)
     return SparseVector(indices, vector[indices])
 
@@ -91,7 +91,7 @@ def sparse(vector: NDArray[np.float32]) -> SparseVector:
 def lexical(
     ids: NDArray[np.int64], weights: NDArray[np.float32], ignored: Sequence[int]
 ) -> SparseVector:
-    """The largest weight of each token id, of (S,) ids and weights; `ignored` ids have none.
+    """Return the largest weight of each token id, from (S,) ids and weights, without `ignored` ids.
 
     FlagEmbedding's rule for BGE-M3 (inference/embedder/encoder_only/m3.py): only weights over 0.
     """
@@ -103,11 +103,11 @@ def lexical(
 
 
 def scores(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """(N, L) logits to scores: a sigmoid of each, a softmax over each row, or as they are.
+    """Turn (N, L) logits into scores: a sigmoid of each, a softmax over each row, or unchanged.
 
-    TEI subtracts the logit of largest magnitude before it exponentiates, which overflows where
-    that one is negative; the largest is subtracted here. Raises: NotFinite, also for an infinite
-    logit that is left as it is.
+    TEI subtracts the logit of largest magnitude before it exponentiates, which overflows if that is
+    negative; here the largest is subtracted. Raises: NotFinite, also for an infinite logit that is
+    returned unchanged.
     """
     if activation == "none":
         found = logits
@@ -115,7 +115,7 @@ def scores(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.fl
         with np.errstate(over="ignore"):  # a very negative logit is 0, which is right
             found = (1 / (1 + np.exp(-logits.astype(np.float64)))).astype(np.float32)
     else:
-        with np.errstate(invalid="ignore"):  # infinity less infinity, which is refused below
+        with np.errstate(invalid="ignore"):  # infinity minus infinity, which is refused below
             powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         found = powers / powers.sum(axis=1, keepdims=True)
     require_finite(found, "score")
@@ -123,12 +123,12 @@ def scores(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.fl
 
 
 def ranking(values: NDArray[np.float32]) -> list[int]:
-    """Positions by descending value; equal ones come with the higher position first, as in TEI."""
+    """Return positions by descending value; among equals the higher position first, as in TEI."""
     return [int(place) for place in np.argsort(values, kind="stable")[::-1]]
 
 
 def cosines(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cosine of row 0 of (N, D) to each other row, (N - 1,); 0 where the dot product is 0."""
+    """Return the cosine of row 0 of (N, D) to each other row, (N - 1,); 0 if the product is 0."""
     source, others = vectors[0].astype(np.float64), vectors[1:].astype(np.float64)
     dots = others @ source
     lengths = np.linalg.norm(others, axis=1) * np.linalg.norm(source)

@@ -1,6 +1,6 @@
-"""Agreement: how closely answers match the original model's, and how closely they have to.
+"""Bounds: how closely answers match the original model's, and how closely they have to.
 
-Only the standard library is needed here; `comparison` measures.
+Only the standard library is needed here; `compare` measures.
 """
 
 import math
@@ -11,40 +11,40 @@ from typing import Protocol
 
 from app.model.names import LOGITS, PER_TOKEN_OUTPUTS, TASK_OUTPUTS, Dtype, Task
 
-# What each precision may show over the probes, else the model is not served: of vectors the worst
-# cosine to the reference. bfloat16 keeps 8 bits of a mantissa; with sound kernels the worst cosines
-# seen were above 0.9998. What int8 costs differs from model to model: of sound ones 0.990 was seen.
-# float16 keeps 11 bits of a mantissa.
+# The least cosine to the reference that each precision may show over the probes; below it the model
+# is not served. bfloat16 keeps 8 bits of a mantissa; with sound kernels the worst cosines seen were
+# above 0.9998. What int8 costs differs from model to model: of sound ones 0.990 was seen. float16
+# keeps 11 bits of a mantissa.
 WORST_COSINE: Mapping[Dtype, float] = MappingProxyType(
     {"float32": 0.99999, "bfloat16": 0.999, "float16": 0.999, "int8": 0.95}
 )
-# The worst of thousands of tokens, none of which is averaged out.
+# The same for token vectors: the worst of thousands, none of which is averaged out.
 WORST_TOKEN_COSINE: Mapping[Dtype, float] = MappingProxyType({"int8": 0.8})
-# Of logits the largest error, as a share of the largest logit: what rounding costs grows with the
-# values that are added, and with the layers. Of a real reranker of 12 layers it was 1.2e-5 in
-# float32 and 0.085 in bfloat16. A wrong head is off by about as much as a logit is large.
+# The largest error of a logit, as a share of the largest logit, since rounding costs more with
+# larger values and more layers. Of a real reranker of 12 layers it was 1.2e-5 in float32 and 0.085
+# in bfloat16. A wrong head is off by about as much as a logit is large.
 LOGIT_ERROR: Mapping[Dtype, float] = MappingProxyType(
     {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02, "int8": 0.1}
 )
-# Where all logits are smaller the bound is for this one: an error of it moves a score by a quarter.
+# If all logits are smaller, the bound is for this one: an error of it moves a score by a quarter.
 LEAST_LOGIT = 1.0
 LEXICAL_ERROR: Mapping[Dtype, float] = MappingProxyType(  # the largest, of a lexical weight
     {"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1, "int8": 1.0}
 )
-# Of sparse vectors in float32 the largest share by which a length is off: cosines tell nothing of
-# it, and such vectors are compared by their products.
+# The largest error of a sparse vector's length in float32, as a share of the length: cosines do not
+# show it, and such vectors are compared by their products.
 LENGTH_ERROR = 1e-4
-# A lossy graph has to come as close as was certified, wherever it runs: its error may be this many
-# times as large. Other processors round a sum differently, which moves few values to a neighbour;
-# kernels that saturate are off by far more.
+# How many times its certified error a lossy graph may show, wherever it runs. Other processors
+# round a sum differently, which moves few values to a neighbour; kernels that saturate are off by
+# far more.
 CERTIFIED_ERRORS = 1.5
 
-# What bfloat16 and float16 must show to be taken without being asked for.
+# What bfloat16 and float16 must show to be chosen automatically.
 AUTO_WORST_COSINE = 0.9995
 AUTO_FIRST_PERCENTILE = 0.9999
 AUTO_NEIGHBOUR_OVERLAP = 0.97
 
-# Closer than bfloat16 comes: what claims to compute in it, and is this close, computes in float32.
+# bfloat16 never comes this close: a provider that does, while claiming it, computes in float32.
 EXACT_ERROR = 1e-6
 
 
@@ -85,11 +85,11 @@ class Agreement:
     mean_cosine: float
     largest_error: float  # of any component of the unit vectors, or of any logit
     batch_cosine: float  # worst, of the same input alone and in a batch
-    first_percentile: float | None = None  # of the cosines; of vectors, as is the next
+    first_percentile: float | None = None  # of the cosines; for vectors only, as is the next
     neighbour_overlap: float | None = None  # share of each probe's ten nearest that stay the same
     largest_score_error: float | None = None  # of logits, once they are scores
-    largest_logit: float | None = None  # of the reference, whatever its sign
-    # Of models that yield more than one vector for a whole input.
+    largest_logit: float | None = None  # of the reference, in magnitude
+    # For models that yield more than one vector for an input.
     token_cosine: float | None = None  # worst, of a token's vector
     lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
     lexical_error: float | None = None  # largest, of a lexical weight
@@ -97,7 +97,7 @@ class Agreement:
 
 
 def worst(parts: Sequence[Agreement]) -> Agreement:
-    """The worst of each figure, of vectors that were compared in several parts."""
+    """Return the worst of each figure, of vectors that were compared in several parts."""
     return Agreement(
         worst_cosine=min(one.worst_cosine for one in parts),
         mean_cosine=min(one.mean_cosine for one in parts),
@@ -112,7 +112,7 @@ def worst(parts: Sequence[Agreement]) -> Agreement:
 
 
 def is_proved(task: Task, compute_dtype: Dtype, measured: Measured) -> bool:
-    """Whether a model of this kind, computed in this precision, is close enough to its original."""
+    """Check whether a model of this kind is close enough to its original in this precision."""
     if yields_logits(task):
         off = measured.largest_error
         return math.isfinite(off) and off <= _logit_error(compute_dtype, measured)
@@ -123,12 +123,12 @@ def is_proved(task: Task, compute_dtype: Dtype, measured: Measured) -> bool:
     cosines = (measured.token_cosine, measured.lexical_cosine)
     if any(one is not None and not one >= _of_tokens(compute_dtype) for one in cosines):
         return False
-    error = measured.lexical_error  # a weight is a number of its own, as a logit is
+    error = measured.lexical_error  # a weight counts as itself, as a logit does
     return error is None or error <= LEXICAL_ERROR[compute_dtype]
 
 
 def figure(task: Task, measured: Measured) -> str:
-    """The values that `is_proved` judges, in words."""
+    """Return the values that `is_proved` judges, in words."""
     if yields_logits(task):
         return f"largest error {measured.largest_error:.1e} of a logit"
     words = f"worst cosine {measured.worst_cosine:.7f}"
@@ -144,7 +144,7 @@ def figure(task: Task, measured: Measured) -> str:
 
 
 def bound(task: Task, compute_dtype: Dtype, measured: Measured) -> str:
-    """What `is_proved` asks for, in words that follow `needed`."""
+    """Return what `is_proved` requires, in words that follow `needed`."""
     if yields_logits(task):
         share = f"{LOGIT_ERROR[compute_dtype]:g} of the largest logit"
         return f"at most {_logit_error(compute_dtype, measured):.1e}, {share}"
@@ -155,7 +155,7 @@ def bound(task: Task, compute_dtype: Dtype, measured: Measured) -> str:
 
 
 def cost(task: Task, measured: Measured) -> str:
-    """What a precision costs a model, in words: every figure that was measured."""
+    """Return what a precision costs a model, in words: every figure that was measured."""
     asked: tuple[tuple[str, float | None, str], ...]
     if yields_logits(task):
         asked = (
@@ -176,7 +176,7 @@ def cost(task: Task, measured: Measured) -> str:
 
 
 def is_as_certified(task: Task, measured: Measured, certified: Measured) -> bool:
-    """Whether a lossy graph comes about as close as where it was certified, over more probes."""
+    """Check whether a lossy graph is about as close here as certified, over more probes."""
     if yields_logits(task):
         return measured.largest_error <= CERTIFIED_ERRORS * certified.largest_error
     cosines = (
@@ -191,7 +191,7 @@ def is_as_certified(task: Task, measured: Measured, certified: Measured) -> bool
 
 
 def _logit_error(compute_dtype: Dtype, measured: Measured) -> float:
-    """How far a logit may be off, of a model with such logits."""
+    """Return how far a logit may be off, if logits are as large as these."""
     return LOGIT_ERROR[compute_dtype] * max(LEAST_LOGIT, measured.largest_logit or 0)
 
 
@@ -206,13 +206,13 @@ def _of_tokens(compute_dtype: Dtype) -> float:
 
 
 def shortfall(measured: Measured) -> str | None:
-    """What keeps a lower precision from being taken unasked, in words; None where nothing does."""
+    """Say why a lower precision may not be chosen automatically, or return None if it may."""
     asked = [
         ("worst cosine", measured.worst_cosine, AUTO_WORST_COSINE),
         ("first percentile of the cosines", measured.first_percentile, AUTO_FIRST_PERCENTILE),
         ("overlap of nearest neighbours", measured.neighbour_overlap, AUTO_NEIGHBOUR_OVERLAP),
     ]
-    # Not every model has these.
+    # Figures that not every model has.
     asked += [
         (f"cosine of {what}", value, AUTO_WORST_COSINE)
         for what, value in (
@@ -230,5 +230,5 @@ def shortfall(measured: Measured) -> str | None:
 
 
 def yields_logits(task: Task) -> bool:
-    """Whether a kind of model answers with logits, not with vectors."""
+    """Check whether this kind of model answers with logits, and not with vectors."""
     return TASK_OUTPUTS[task] == LOGITS

@@ -1,6 +1,6 @@
-"""Comparison: what a session yields for the probes beside what the original model says.
+"""Comparison: a session's answers for the probes, compared with the original model's.
 
-Vectors are compared by their cosine, logits one by one, since a single logit has no direction.
+Vectors are compared by their cosine, and logits one by one, since a single logit has no direction.
 Needs NumPy only.
 """
 
@@ -20,7 +20,7 @@ NEIGHBOURS = 10
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answers:
-    """What a session yields for P probes, in batches; and for some of them alone."""
+    """A session's answers for P probes in batches, and for some of them alone."""
 
     batched: NDArray[np.float32]  # (P, D)
     alone: NDArray[np.float32]  # (A, D)
@@ -28,9 +28,9 @@ class Answers:
 
 
 def compare_vectors(reference: NDArray[np.float32], answers: Answers) -> Agreement:
-    """Agreement with (P, D) reference vectors, row by row, computed in float64.
+    """Compare with (P, D) reference vectors, row by row, in float64.
 
-    Two vectors of zeros agree: a sparse one may well be empty.
+    Two zero vectors agree, since a sparse vector may be empty.
     """
     _check_shapes(reference, answers)
     alone = list(zip(answers.places, answers.alone, strict=True))
@@ -51,7 +51,7 @@ def compare_vectors(reference: NDArray[np.float32], answers: Answers) -> Agreeme
 
 
 def length_error(reference: NDArray[np.float32], answers: Answers) -> float:
-    """By how much the length of a vector is off, at most, as a share of the (P, D) reference's."""
+    """Return the largest error of a vector's length, as a share of its (P, D) reference's."""
     every = (reference, answers.batched, answers.alone)
     known, batched, alone = (np.linalg.norm(one, axis=1).astype(np.float64) for one in every)
     lengths = np.concatenate([known, known[list(answers.places)]])
@@ -63,9 +63,9 @@ def length_error(reference: NDArray[np.float32], answers: Answers) -> float:
 def compare_logits(
     reference: NDArray[np.float32], answers: Answers, activation: Activation | None = None
 ) -> Agreement:
-    """Agreement with (P, L) reference logits, computed in float64; scores are made as usual.
+    """Compare with (P, L) reference logits, in float64; None for the usual `activation`.
 
-    The cosines are those of one long vector, which holds the logits of all probes.
+    The cosines are those of one long vector of the logits of all probes.
     """
     _check_shapes(reference, answers)
     expected = np.concatenate([reference, reference[answers.places]])
@@ -96,7 +96,7 @@ def _check_shapes(reference: NDArray[np.float32], answers: Answers) -> None:
 
 
 def _neighbour_overlap(reference: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
-    """How much of each row's nearest other rows is the same in both; mean over the rows."""
+    """Return the share of each row's nearest rows that is the same in both; mean over rows."""
     count = min(NEIGHBOURS, len(reference) - 1)
     if count < 1:
         return 1.0
@@ -106,7 +106,7 @@ def _neighbour_overlap(reference: NDArray[np.float32], actual: NDArray[np.float3
 
 
 def _nearest(vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
-    """The places of the `count` rows that are nearest to each row, itself left out: (P, count)."""
+    """Return the places of the `count` other rows nearest to each row: (P, count)."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(lengths == 0, 1, lengths)
     cosines = unit @ unit.T
@@ -116,7 +116,7 @@ def _nearest(vectors: NDArray[np.float32], count: int) -> NDArray[np.int64]:
 
 
 def _compare_row(left: NDArray[np.float32], right: NDArray[np.float32]) -> tuple[float, float]:
-    """The cosine of two vectors, and the largest error of a component at length 1."""
+    """Return the cosine of two vectors, and the largest error of a component at length 1."""
     if not left.any() and not right.any():
         return 1.0, 0.0
     one, other = _unit(left), _unit(right)
@@ -125,7 +125,7 @@ def _compare_row(left: NDArray[np.float32], right: NDArray[np.float32]) -> tuple
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float64]:
     wide = vector.astype(np.float64)
-    with np.errstate(invalid="ignore"):  # an infinite one becomes NaN, which agrees with nothing
+    with np.errstate(invalid="ignore"):  # an infinite vector becomes NaN, which agrees with nothing
         unit: NDArray[np.float64] = wide / (np.linalg.norm(wide) or 1.0)
     return unit
 

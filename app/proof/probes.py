@@ -1,8 +1,8 @@
-"""Probes: the texts that an export stores, and what the original model says of them.
+"""Probes: the texts that an export stores, and the original model's answers for them.
 
-They are texts and pairs of texts, with the original tokenizer's ids and the model's answers in
-float32: pooled vectors, sparse vectors or logits, and what it says of single tokens. The file is
-one from outside: nothing of it is taken for granted. Needs NumPy only.
+They are texts and pairs of texts, with the original tokenizer's ids and the model's float32
+answers: pooled vectors, sparse vectors or logits, and answers for single tokens. The file is
+untrusted: everything in it is checked. Needs NumPy only.
 """
 
 import json
@@ -31,28 +31,28 @@ class ProbesError(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Probes:
-    """P texts or pairs with the reference's token ids and what it yields, before normalization.
+    """P texts or pairs with the reference's token ids and answers, before normalization.
 
-    Of a model with prompts, each has the one that was named with it; where none was, the model's
-    default went before the text.
+    If the model has prompts, each probe has the prompt that it named, and without one the model's
+    default was used.
     """
 
     texts: tuple[ProbeText, ...]
     inputs: tuple[TokenizedInput, ...]
     vectors: NDArray[np.float32]  # (P, D), (P, V) of sparse vectors or (P, L) of logits
-    token_answers: TokenAnswers = field(default_factory=dict)  # what it says of single tokens
-    prompts: tuple[str, ...] = ()  # P, where there are any; "" for none
+    token_answers: TokenAnswers = field(default_factory=dict)  # for single tokens
+    prompts: tuple[str, ...] = ()  # P, if there are any; "" for none
     names: tuple[str, ...] = ()  # P, of the prompts that choose a route; "" for none
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, count: int) -> Self:
-        """At most `count` probes, spread evenly over all of them."""
+        """Return at most `count` probes, spread evenly over all of them."""
         return self.at(spread(len(self), count))
 
     def at(self, chosen: Sequence[int]) -> Self:
-        """The probes at these places."""
+        """Return the probes at these places."""
         return type(self)(
             tuple(self.texts[i] for i in chosen),
             tuple(self.inputs[i] for i in chosen),
@@ -66,7 +66,7 @@ class Probes:
         )
 
     def write(self, path: Path) -> None:
-        """Store the probes as an `.npz` of plain arrays, compressed where most values are 0."""
+        """Store the probes as an `.npz` of plain arrays, compressed if most values are 0."""
         sparse = 2 * np.count_nonzero(self.vectors) < self.vectors.size
         save = np.savez_compressed if sparse else np.savez
         save(
@@ -93,9 +93,9 @@ class Probes:
 
     @classmethod
     def read(cls, path: Path, token_outputs: Sequence[str] = ()) -> Self:
-        """Load what `write` stored, answers for tokens of these outputs among it.
+        """Load what `write` stored, with answers for tokens of these outputs.
 
-        Raises: ProbesError naming the file, for anything that is not such a store.
+        Raises: ProbesError naming the file, if it is not such a store.
         """
         try:
             bounded.require_plain(path)
@@ -129,15 +129,15 @@ class Probes:
         return cls(texts, inputs, vectors, token_answers, prompts, names)
 
     def _places(self, output: str, chosen: Sequence[int]) -> Iterator[slice]:
-        """Where the answers for the tokens of the chosen probes stand."""
+        """Yield the places of the answers for the tokens of the chosen probes."""
         ends = np.cumsum([len(kept(output, len(one))) for one in self.inputs])
         for probe in chosen:
             yield slice(ends[probe - 1] if probe else 0, ends[probe])
 
 
 def require_width(probes: Probes, width: int, path: Path) -> None:
-    """Raise ProbesError unless the reference has as many values each as the manifest says."""
-    # A model that has vectors for tokens alone has none for a whole text.
+    """Raise ProbesError unless the reference vectors have the manifest's width."""
+    # A model with vectors for tokens only has none for a whole text.
     fitting = {(width,), (0,)} if probes.token_answers else {(width,)}
     if probes.vectors.shape[1:] not in fitting:
         found = "×".join(map(str, probes.vectors.shape[1:])) or "1"
@@ -168,7 +168,7 @@ def _integers(stored: _Stored, name: str) -> NDArray[np.int64]:
 
 
 def type_ids(tokens: TokenizedInput) -> NDArray[np.int64]:
-    """The token types of an input, (S,): 0 unless it says otherwise."""
+    """Return the token types of an input, (S,): 0 unless it has its own."""
     if tokens.token_type_ids is None:
         return np.zeros(len(tokens), np.int64)
     return tokens.token_type_ids
@@ -180,7 +180,7 @@ def _inputs(stored: _Stored) -> Iterator[TokenizedInput]:
         raise ValueError("the lengths are not those of the token ids")
     ends = np.cumsum(lengths)[:-1]
     types: list[NDArray[np.int64]] | None = None
-    if "token_type_ids" in stored:  # folders exported before there were pairs hold none
+    if "token_type_ids" in stored:  # missing in folders exported before there were pairs
         all_types = _integers(stored, "token_type_ids")
         if len(all_types) != len(every):
             raise ValueError("there are not as many token types as token ids")
@@ -195,7 +195,7 @@ def _inputs(stored: _Stored) -> Iterator[TokenizedInput]:
 
 
 def _labels(stored: _Stored, name: str, count: int) -> tuple[str, ...]:
-    """A text for each probe, if they are stored."""
+    """Return one text for each probe, if they are stored."""
     if name not in stored:
         return ()
     found = json.loads(stored[name].tobytes())
@@ -206,5 +206,5 @@ def _labels(stored: _Stored, name: str, count: int) -> tuple[str, ...]:
 
 
 def spread(total: int, count: int) -> list[int]:
-    """At most `count` places out of `total`, at even distances."""
+    """Return at most `count` places out of `total`, at even distances."""
     return [int(i) for i in np.unique(np.linspace(0, total - 1, min(count, total)).astype(int))]

@@ -1,7 +1,7 @@
-"""Proof: how closely a session reproduces the probes that an export stores.
+"""Replay: how closely a session reproduces the probes that an export stores.
 
 Replaying them through the serving session shows that graph, padding, provider and precision are
-right where the model is really served. Needs NumPy only.
+right on the machine that serves. Needs NumPy only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,9 +28,9 @@ from app.proof.probes import Probes, ProbesError, spread
 from app.proof.token_answers import judged_with, kept
 
 BATCH_ROWS = 16
-ALONE = 64  # of the probes also run alone
+ALONE = 64  # how many of the probes are also run alone
 
-_Found = Mapping[str, NDArray[np.float32]]  # what a run says of one input, by output
+_Found = Mapping[str, NDArray[np.float32]]  # a run's answers for one input, by output
 
 
 def replay(
@@ -43,7 +43,7 @@ def replay(
 ) -> Agreement:
     """Run the probes in batches of mixed lengths, some of them also alone, as serving would.
 
-    Scores are made of logits by `activation`, as usual where it is None.
+    `activation` turns logits into scores; None is the usual one.
 
     Raises: BackendFailed when a run fails; ProbesError for answers of another width than the
     probes'.
@@ -83,7 +83,7 @@ def replay(
 def replay_model(
     session: Runs, manifest: Manifest, probes: Probes, limits: BatchLimits
 ) -> Agreement:
-    """The same of all that a model yields: of several routes, each by the probes that take it.
+    """Replay all outputs of a model; if it has routes, each with the probes that take it.
 
     Raises: as `replay` does.
     """
@@ -114,7 +114,7 @@ def _require_widths(probes: Probes, output: str, answers: Mapping[str, Answers])
 
 
 def _by_input(results: Mapping[str, NDArray[np.float32]], real: NDArray[np.bool_]) -> list[_Found]:
-    """What one run says of each input: one row, or of each token that is kept one."""
+    """Return a run's answers by input: one row for each, or one for each token that is kept."""
     found: list[_Found] = []
     for row, mask in enumerate(real):
         one = {}
@@ -130,7 +130,7 @@ def _by_input(results: Mapping[str, NDArray[np.float32]], real: NDArray[np.bool_
 def _answers(
     output: str, together: Sequence[_Found], alone: Sequence[_Found], places: Sequence[int]
 ) -> Answers:
-    """All rows of one output; probes may have several, which then are those of tokens."""
+    """Return all rows of one output; a probe has several if they are of tokens."""
     ends = np.cumsum([len(found[output]) for found in together])
     return Answers(
         batched=np.concatenate([found[output] for found in together]),

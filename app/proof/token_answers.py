@@ -1,7 +1,7 @@
-"""Token answers: what a model says of single tokens, as probes keep it and as a proof compares it.
+"""Token answers: per-token outputs, which of them a probe stores, and how they are compared.
 
-A lexical weight is one number, so that of every token is kept. Of vectors a few tokens' are: all
-of them would take more room than the model.
+A lexical weight is one number, so that of every token is stored. Vectors are stored for a few
+tokens only: all of them would take more room than the model.
 """
 
 from collections.abc import Mapping
@@ -15,16 +15,16 @@ from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
 from app.proof.bounds import Agreement
 from app.proof.compare import Answers, compare_logits, compare_vectors
 
-# The outputs of which probes keep answers, and the axes of those.
+# The per-token outputs that probes store, and the number of axes of each.
 AXES: Mapping[str, int] = MappingProxyType({LEXICAL_WEIGHTS: 1, MULTI_VECTOR_EMBEDDING: 2})
 VECTORS_EACH = 4  # of a probe's tokens, the first and the last among them
 
-# By output: (T,) of weights or (T, D) of vectors, for the T tokens of all probes that are kept.
+# By output: (T,) weights or (T, D) vectors, for the T stored tokens of all probes.
 TokenAnswers = Mapping[str, NDArray[np.float32]]
 
 
 def kept(output: str, length: int) -> NDArray[np.int64]:
-    """The places of the tokens of an input whose answers a probe keeps."""
+    """Return the places of the tokens of an input whose answers a probe stores."""
     if output == LEXICAL_WEIGHTS:
         return np.arange(length)
     return np.unique(np.linspace(0, length - 1, VECTORS_EACH).astype(np.int64))
@@ -33,7 +33,7 @@ def kept(output: str, length: int) -> NDArray[np.int64]:
 def judged_with(
     agreement: Agreement, output: str, reference: NDArray[np.float32], answers: Answers
 ) -> Agreement:
-    """An agreement with how close one more output comes."""
+    """Return an agreement extended by how closely one more output matches."""
     if output != LEXICAL_WEIGHTS:
         return replace(agreement, token_cosine=compare_vectors(reference, answers).worst_cosine)
     columns = Answers(answers.batched[:, None], answers.alone[:, None], answers.places)

@@ -1,7 +1,7 @@
-"""Allocator: glibc's malloc, kept from holding memory for every thread.
+"""Allocator: a bound on glibc's memory arenas.
 
-By default each thread gets an arena of its own, up to eight for each core, and what lies free in
-one is of no use to the others: resident memory rises for hours (mallopt(3), M_ARENA_MAX).
+By default each thread gets an arena of its own, up to eight for each core, and free memory in one
+is of no use to the others, so resident memory rises for hours (mallopt(3), M_ARENA_MAX).
 """
 
 import ctypes

@@ -1,6 +1,6 @@
 """Listening: the port is taken before the model is loaded, and opened when it is warm.
 
-A socket that is bound and does not listen refuses connections, and nobody else gets its port.
+A socket that is bound and does not listen refuses connections, and keeps its port from others.
 """
 
 import contextlib
@@ -12,13 +12,13 @@ from typing import Any
 
 from app.errors import StartupError
 
-BACKLOG = 2048  # connections that the kernel holds until they are taken
+BACKLOG = 2048  # connections that the kernel holds until they are accepted
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _IN_USE = {errno.EADDRINUSE, errno.EACCES}
 
 
 class Port:
-    """A port of one address, or of each that a name has."""
+    """A port of one address, or of every address of a name."""
 
     def __init__(self, host: str, sockets: Sequence[socket.socket]) -> None:
         self._host = host
@@ -29,13 +29,14 @@ class Port:
         return _shown(self._host, self.number)
 
     def open(self) -> list[int]:
-        """Let connections come; the files of the sockets, which are the caller's from now on.
+        """Start listening; return the sockets' file descriptors, which the caller then owns.
 
         Raises: StartupError.
         """
         try:
             for one in self._sockets:
-                # What ends here must not keep the next server from the port for a minute.
+                # Connections that end here must not keep the next server from the port for a
+                # minute.
                 one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 one.listen(BACKLOG)
@@ -46,10 +47,9 @@ class Port:
 
 @contextmanager
 def taken(host: str, port: int) -> Iterator[Port]:
-    """The port, which nobody else can take inside the block; 0 is any that is free.
+    """Yield the port, kept from others inside the block; 0 is any that is free.
 
-    Raises: StartupError naming the option when the name has no address or the port is not to be
-    had.
+    Raises: StartupError naming the option if the name has no address or the port is not available.
     """
     addresses = _resolve(host, port)
     with contextlib.ExitStack() as stack:
@@ -63,7 +63,7 @@ def taken(host: str, port: int) -> Iterator[Port]:
                 _bind(one, (address[0], port, *address[2:]), alone=len(addresses) == 1)
             except OSError as error:
                 fault = error
-                if error.errno not in _ABSENT:  # of a name's addresses, one may not be here
+                if error.errno not in _ABSENT:  # one of several addresses of a name may be absent
                     raise _refused(_shown(host, port), error) from None
             else:
                 sockets.append(one)
@@ -74,7 +74,7 @@ def taken(host: str, port: int) -> Iterator[Port]:
 
 
 def resolved(host: str) -> list[str]:
-    """The addresses of a name, or the address itself; those of every interface as they are.
+    """Return the addresses of a name, or the address itself, also one for every interface.
 
     Raises: StartupError naming the option.
     """
@@ -101,7 +101,7 @@ def _bind(one: socket.socket, address: tuple[Any, ...], *, alone: bool) -> None:
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
-        # It may be held by connections that have ended: then it can be had, though not kept from
+        # Connections that have ended may still hold it: then it can be bound, but not be kept from
         # others until it is opened.
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         one.bind(address)

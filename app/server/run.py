@@ -2,8 +2,8 @@
 
 Order on SIGTERM, SIGINT or SIGHUP: `/health` turns 503 and answers carry `connection: close`, while
 the port stays open for `--drain-seconds` and at least a moment, so that requests already on the
-wire are read; then the port closes, requests in flight finish, and we exit with 0. What is still
-open after `--shutdown-seconds` is cut off, with exit code 1 if a request is lost.
+wire are read; then the port closes, requests in flight finish, and the process exits with 0.
+What is still open after `--shutdown-seconds` are cut off, with exit code 1 if that loses a request.
 
 A service that cannot do its work any more ends too, with exit code 3, after answers already made.
 """
@@ -29,24 +29,24 @@ from app.settings import Settings
 from app.telemetry.last_words import leave
 from app.wire.connections import Connections, ServerConfig, quiet
 
-logger = logging.getLogger("app.server")  # a name that operators filter by
+logger = logging.getLogger("app.server")  # operators filter by this name
 
-SPARE_FILES = 64  # open files that are no connections: the model's, the log's, the loop's
-# How long another thread may run Python before the event loop has a turn. The loop asks for one at
-# each of its callbacks, and with Python's own 5 milliseconds it waited for seconds under attack.
+SPARE_FILES = 64  # open files other than connections: the model's, the log's, the loop's
+# How long another thread may run Python before the event loop has a turn. The loop asks for the GIL
+# at each of its callbacks, and with Python's own 5 ms it waited for seconds under attack.
 SWITCH_SECONDS = 0.0005
 EXIT_SECONDS = 5.0  # from the end of --shutdown-seconds until the process is ended by force
 
 
 def run(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: Port) -> int:
-    """Open the port and serve until a signal comes or the service fails, then drain; the exit code.
+    """Open the port, serve until a signal or a failure, and drain; return the exit code.
 
     Raises: StartupError when the port cannot be opened.
     """
     sys.setswitchinterval(SWITCH_SECONDS)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(app, settings, lifecycle, port))
-    signals.ignore()  # the loop has let go of them, and a late one would spoil the exit code
+    signals.ignore()  # the loop no longer handles signals, and a late one would spoil the exit code
     return _exit_code(lifecycle)
 
 
@@ -55,7 +55,7 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: P
 
     def on_signal(number: signal.Signals) -> None:
         if lifecycle.ending.is_set():
-            if number == signal.SIGHUP:  # a shell and the kernel both send it, and mean it once
+            if number == signal.SIGHUP:  # a shell and the kernel both send it for one hangup
                 return
             logger.warning("second signal: exiting at once, %d requests lost", lifecycle.in_flight)
             leave(1)
@@ -66,7 +66,7 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: P
         loop.add_signal_handler(number, partial(on_signal, number))
 
     async def shutdown_trigger() -> None:
-        if not lifecycle.ending.is_set():  # it is asked for once connections are taken
+        if not lifecycle.ending.is_set():  # awaited once connections are accepted
             logger.info("Ready")
         await lifecycle.ending.wait()
         patience = 0.0
@@ -77,14 +77,14 @@ async def _serve(app: ASGIApp, settings: Settings, lifecycle: Lifecycle, port: P
         loop.call_later(patience + EXIT_SECONDS, _force_exit, lifecycle)
 
     logger.info("Starting HTTP server: %s", port)
-    listening = port.open()  # where it cannot, no part of the server has begun yet
+    listening = port.open()  # before any part of the server, in case it fails
     async with heartbeat(HOPELESS * settings.run_timeout_seconds):
         connections = Connections(_connection_limit(settings.max_connections))
         await serve(app, _config(listening, settings), connections, shutdown_trigger)
 
 
 def _config(listening: Sequence[int], settings: Settings) -> ServerConfig:
-    """Hypercorn's configuration as we want it; it accepts misspelt attributes in silence."""
+    """Return Hypercorn's configuration, which accepts misspelt attributes without an error."""
     config = ServerConfig()
     config.client_timeout_seconds = settings.client_timeout_seconds
     config.bind = [f"fd://{one}" for one in listening]
@@ -98,7 +98,7 @@ def _config(listening: Sequence[int], settings: Settings) -> ServerConfig:
 
 
 def _connection_limit(wanted: int) -> int:
-    """As many as wanted, if the process may open so many files; its soft limit is raised."""
+    """Return `wanted`, or less if fewer files may be open; raises the soft limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     needed = wanted + SPARE_FILES
     if soft == resource.RLIM_INFINITY or soft >= needed:
@@ -111,12 +111,12 @@ def _connection_limit(wanted: int) -> int:
 
 
 def _force_exit(lifecycle: Lifecycle) -> None:
-    """End a shutdown that is held up, whatever holds it."""
+    """End a shutdown that takes too long, whatever the cause."""
     leave(_exit_code(lifecycle))
 
 
 def _exit_code(lifecycle: Lifecycle) -> int:
-    """The exit code, once the log says what led to it."""
+    """Log what led to the exit code, and return it."""
     if lifecycle.in_flight:
         logger.warning("shutdown took too long: %d requests lost", lifecycle.in_flight)
     if lifecycle.failure is not None:

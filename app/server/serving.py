@@ -1,6 +1,6 @@
 """Serving: the parts of a server put together, from the lifespan's start to its end.
 
-Hypercorn's are the configuration, the sockets, TLS, the lifespan, and HTTP/2; ours is HTTP/1.x.
+Hypercorn provides the configuration, the sockets, TLS, the lifespan, and HTTP/2; HTTP/1.x is ours.
 """
 
 import asyncio
@@ -26,10 +26,10 @@ async def serve(
     connections: Connections,
     trigger: Callable[[], Awaitable[None]],
 ) -> None:
-    """Serve until `trigger` returns; then close the port, and let what has begun be answered.
+    """Serve until `trigger` returns; then close the port, and finish the requests in progress.
 
-    What is open after `config.graceful_timeout` seconds is cut off. The application's lifespan
-    ends behind the last connection.
+    Connections still open after `config.graceful_timeout` seconds are cut off. The application's
+    lifespan ends after the last connection.
     """
     state: dict[str, Any] = {}
     wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
@@ -53,7 +53,7 @@ async def serve(
 
 @contextlib.asynccontextmanager
 async def _lifespan(lifespan: Lifespan) -> AsyncIterator[None]:
-    """The application's own start before the block, and its end behind it."""
+    """Run the application's startup before the block, and its shutdown after it."""
     task = asyncio.create_task(lifespan.handle_lifespan())
     await lifespan.wait_for_startup()
     if task.done():
@@ -68,11 +68,11 @@ async def _lifespan(lifespan: Lifespan) -> AsyncIterator[None]:
 
 
 async def _listen(config: ServerConfig, protocol: Callable[[], Http1]) -> list[asyncio.Server]:
-    """Take connections on each of the sockets that Hypercorn finds in its configuration.
+    """Accept connections on each of the sockets that Hypercorn finds in its configuration.
 
-    libuv takes one connection of a socket at each turn of the loop (since 1.47, uv__server_io), so
-    a client that came behind a dozen others waited for a dozen turns. Copies of the socket are one
-    each.
+    libuv accepts one connection of a socket at each turn of the loop (since 1.47, uv__server_io),
+    so a client behind a dozen others waited for a dozen turns. Each copy of the socket accepts one
+    more.
     """
     loop = asyncio.get_running_loop()
     sockets = config.create_sockets()

@@ -1,4 +1,4 @@
-"""Heartbeat: a process whose event loop stands still ends, so that a supervisor starts another."""
+"""Watchdog: a process whose event loop stands still ends, so that a supervisor restarts it."""
 
 import asyncio
 import contextlib
@@ -16,16 +16,16 @@ logger = logging.getLogger(__name__)
 
 FAILED = 3  # the exit code that asks a supervisor for a fresh process
 BEAT_SECONDS = 1.0
-LAST_SECONDS = 2.0  # for the thread that watches, which may be held up by what holds up the loop
+LAST_SECONDS = 2.0  # for the watching thread, which the cause of the stall may hold up too
 
 
 @contextlib.asynccontextmanager
 async def heartbeat(limit_seconds: float) -> AsyncIterator[None]:
-    """Within the block, end the process once the event loop stands still for so long.
+    """Within the block, end the process if the event loop stands still for `limit_seconds`.
 
-    Every thread's stack is printed first, as far as somebody reads it. A thread sees to it, with
-    exit code 3; where native code keeps all of Python from running, the C library does, which knows
-    no exit code but 1.
+    Every thread's stack is printed first, if standard error takes it. A thread ends the process,
+    with exit code 3; if native code keeps all of Python from running, the C library does, with exit
+    code 1, its only one.
     """
     beaten, over = threading.Event(), threading.Event()
     watch = threading.Thread(
@@ -45,7 +45,7 @@ async def heartbeat(limit_seconds: float) -> AsyncIterator[None]:
 
 @contextlib.contextmanager
 def _never_waiting() -> Iterator[int]:
-    """Standard error, or nothing where a write to it may wait: a process that hangs has to end."""
+    """Yield standard error, or the null device if a write may block: a hung process has to end."""
     if not standard_files.may_wait_for_ever(standard_files.ERRORS):
         yield standard_files.ERRORS
         return
@@ -69,14 +69,14 @@ def _watch(beaten: threading.Event, over: threading.Event, limit_seconds: float)
 
 
 def _say_why() -> None:
-    """What the log holds comes first, then the stacks, and the reason last."""
+    """Write the rest of the log, then the stacks, then the reason."""
     logs.flush(SECONDS / 2)
     standard_files.write(standard_files.ERRORS, _stacks(), SECONDS / 4)
     logger.critical("exiting with code %d: the event loop stood still", FAILED)
 
 
 def _stacks() -> bytes:
-    """Every thread's stack as text, by way of memory: its writer would wait, or not try again."""
+    """Return every thread's stack, read from memory, as writing it directly may block or fail."""
     if sys.platform != "linux":
         return b""
     try:

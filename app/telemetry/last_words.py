@@ -1,4 +1,4 @@
-"""Last words: what a process says before it ends, which never keeps it from ending."""
+"""Last words: what a process writes before it ends, which never keeps it from ending."""
 
 import contextlib
 import os
@@ -13,12 +13,12 @@ SECONDS = 1.0
 
 
 def leave(code: int, say: Callable[[], None] = lambda: None) -> NoReturn:
-    """End the process: no thread is waited for, one may be stuck in native code.
+    """End the process without waiting for other threads, which may be stuck in native code.
 
-    What is still to be said, to be written of the log and to be printed has a second.
+    `say`, the rest of the log and the standard streams together have a second.
     """
     try:
-        # Whatever holds it up, a lock or a terminal, holds up a daemon.
+        # Whatever blocks, a lock or a terminal, blocks only a daemon thread.
         last = threading.Thread(target=_speak, args=(say,), name="last words", daemon=True)
         last.start()
         last.join(SECONDS)
@@ -30,5 +30,5 @@ def _speak(say: Callable[[], None]) -> None:
     say()
     logs.flush(SECONDS)
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(OSError):  # nobody reads it any more
+        with contextlib.suppress(OSError):  # no one reads it any more
             stream.flush()

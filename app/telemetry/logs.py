@@ -1,6 +1,6 @@
-"""Logs: one line an event on stdout, as text or as JSON with TEI's keys.
+"""Logs: one line for each event on stdout, as text or as JSON with TEI's keys.
 
-Whoever logs never waits for whoever reads. A line's length is bounded, whatever a client wrote.
+Logging never blocks on a slow reader. A line's length is bounded, whatever a client sent.
 """
 
 import json
@@ -26,22 +26,22 @@ LEVELS = {
     "trace": logging.DEBUG,
 }
 FLUSH_SECONDS = 1.0
-MESSAGE_CHARACTERS = 4096  # the settings take a quarter of it
+MESSAGE_CHARACTERS = 4096  # the line with all settings takes a quarter of it
 TRACE_CHARACTERS = 32768
 _SHOWN_AS = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
-_INDISCREET = ("hpack",)  # below warnings it writes out the headers of HTTP/2, keys and all
+_INDISCREET = ("hpack",)  # at lower levels it logs the headers of HTTP/2, keys included
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::)\w+)*")
 _CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
 
 
 def configure(level: str, *, json_output: bool, spans: bool) -> None:
-    """Send to stdout what a filter lets through; what is no filter counts as `info`.
+    """Log to stdout what the filter `level` lets through; an invalid one counts as `info`.
 
-    Modules that would tell secrets have no say. An event may carry a `span`: what was going on,
-    by name, and its fields.
+    Loggers that would reveal secrets stay at warnings. A record may have a `span`: the name of the
+    request's operation, and its fields.
     """
     levels = read_filter(level)
-    # What no formatter here prints is not looked up for each event.
+    # Do not look up for each event what no formatter here prints.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = _OUTPUT
     handler.setFormatter(JsonFormatter(spans=spans) if json_output else TextFormatter())
@@ -55,10 +55,10 @@ def configure(level: str, *, json_output: bool, spans: bool) -> None:
 
 
 def read_filter(text: str) -> Mapping[str, int] | None:
-    """The least level of each module; every other's stands under "". None for what is no filter.
+    """Return the least level of each module, with the default under "", or None if invalid.
 
-    `debug`, `app.server=trace`, or several with commas between them, as TEI takes them in
-    LOG_LEVEL. TEI's own modules, `text_embeddings_router::http` and the like, mean all of ours.
+    `debug`, `app.server=trace`, or several separated by commas, as TEI takes them in LOG_LEVEL.
+    TEI's own modules, such as `text_embeddings_router::http`, stand for all of ours.
     """
     levels = {"": logging.INFO}
     for part in text.split(","):
@@ -71,22 +71,22 @@ def read_filter(text: str) -> Mapping[str, int] | None:
 
 
 def start() -> None:
-    """Let a thread write what the reader could not take at once."""
+    """Start the thread that writes what the reader could not take at once."""
     _OUTPUT.outlet.start()
 
 
 def flush(seconds: float = FLUSH_SECONDS) -> bool:
-    """Wait until the log is written, for at most so many seconds; whether it is."""
+    """Wait up to `seconds` until the log is written; return whether it is."""
     return _OUTPUT.outlet.flush(seconds)
 
 
 def dropped() -> int:
-    """How many lines nobody will read."""
+    """Return how many lines were dropped."""
     return _OUTPUT.outlet.dropped
 
 
 class _Output(logging.Handler):
-    """Standard output, of which the reader may be gone or stand still: events are lost then."""
+    """Standard output, whose reader may be gone or stalled: events are dropped then."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class _Output(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             self.outlet.put(self._line(record))
-        except Exception:  # noqa: BLE001  # as of any handler: no event is worth a request
+        except Exception:  # noqa: BLE001  # as in any handler: no event is worth a failed request
             self.handleError(record)
 
     def flush(self) -> None:
@@ -115,7 +115,7 @@ class TextFormatter(logging.Formatter):
     """`2026-11-24T03:07:17.123456Z  INFO app.server: Ready`, a span before the logger's name."""
 
     def format(self, record: logging.LogRecord) -> str:
-        # A client's text may be part of the message; it must not look like a line of its own.
+        # A client's text in the message must not look like a line of its own.
         message = one_line(shortened(record.getMessage()))
         place = f"{_span_text(record)}{record.name}"
         text = f"{_timestamp(record)} {_level(record):>5} {place}: {message}"
@@ -147,12 +147,12 @@ class JsonFormatter(logging.Formatter):
             event["exception"] = shortened(trace, TRACE_CHARACTERS)
         try:
             return orjson.dumps(event, default=str).decode()
-        except orjson.JSONEncodeError:  # half of a surrogate pair, which is no UTF-8
+        except orjson.JSONEncodeError:  # half of a surrogate pair, which is not UTF-8
             return json.dumps(event, default=str)
 
 
 def shortened(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
-    """The text, or its beginning and end with its length between, in no more characters."""
+    """Return the text, or its beginning and end with its length between, no longer than that."""
     if len(text) <= characters:
         return text
     cut = f" […of {len(text)} characters…] "
@@ -162,12 +162,12 @@ def shortened(text: str, characters: int = MESSAGE_CHARACTERS) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text with control characters, new lines among them, as escapes."""
+    """Return the text with control characters, including new lines, as escapes."""
     return text.translate(_CONTROL)
 
 
 def duration(seconds: float) -> str:
-    """As Rust prints one: `1.234567ms`, `12.5µs`, `2s`."""
+    """Format a duration as Rust prints one: `1.234567ms`, `12.5µs`, `2s`."""
     nanoseconds = round(seconds * 1e9)
     for unit, size, digits in (("s", 10**9, 9), ("ms", 10**6, 6), ("µs", 10**3, 3)):
         if nanoseconds >= size:

@@ -1,9 +1,9 @@
 """Metrics: counters, gauges and histograms with TEI's names, and their Prometheus text.
 
-A client library for Prometheus appends `_total` and `_created` to counters and adds series of its
-own; TEI's dashboards know neither. Names, labels and buckets follow TEI 1.9.3
-(router/src/prometheus.rs). A series appears with its first value. Each series is written by one
-thread only; a scrape reads without a lock.
+They are rendered here because a client library for Prometheus appends `_total` and `_created` to
+counters and adds series of its own, which TEI's dashboards do not know. Names, labels and buckets
+follow TEI 1.9.3 (router/src/prometheus.rs). A series appears with its first value. Each series is
+written by one thread only; a scrape reads without a lock.
 """
 
 from bisect import bisect_left
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 Kind = Literal["counter", "gauge", "histogram"]
-_LONGEST_INPUT = 1 << 19  # tokens, of those that have a bucket
+_LONGEST_INPUT = 1 << 19  # tokens; the largest bucket
 
 
 def _duration_buckets() -> tuple[float, ...]:
@@ -50,7 +50,7 @@ class Histogram:
 
 
 class Reading:
-    """A number that is kept elsewhere, and asked for at each scrape."""
+    """A number that is kept elsewhere, and read at each scrape."""
 
     def __init__(self, read: Callable[[], float]) -> None:
         self._read = read
@@ -77,11 +77,11 @@ class Metrics:
         self._series: dict[str, dict[str, Series]] = {}
 
     def bound_input_length(self, tokens: int) -> None:
-        """End the buckets of input lengths with the longest; to be called before the first one."""
+        """End the buckets of input lengths at the longest input; call before the first value."""
         self._sizes["te_request_input_length"] = _powers_of_two(min(tokens, _LONGEST_INPUT))
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
-        """Add to a counter; `label` is written as in the exposition: `labels` does that."""
+        """Add to a counter; `label` is text as `labels` returns it."""
         series = self._find(name, label, "counter")
         assert isinstance(series, Counter)
         series.add(amount)
@@ -99,12 +99,12 @@ class Metrics:
         series.observe(value, times)
 
     def read(self, name: str, kind: Kind, read: Callable[[], float], label: str = "") -> None:
-        """Show what `read` returns, called from whichever thread renders."""
+        """Register a series whose value is what `read` returns, on the thread that renders."""
         self._types[name] = kind
         self._series.setdefault(name, {})[label] = Reading(read)
 
     def render(self) -> str:
-        """The Prometheus text exposition."""
+        """Return all series in Prometheus' text format."""
         return "".join(f"{line}\n" for line in self._lines())
 
     def _find(self, name: str, label: str, kind: Kind) -> Series:
@@ -131,7 +131,7 @@ class Metrics:
 
 
 def labels(**values: str) -> str:
-    """Labels as the exposition writes them, such as `err="overloaded"`."""
+    """Format labels as Prometheus' text has them, such as `err="overloaded"`."""
     return ",".join(f'{name}="{_escaped(value)}"' for name, value in values.items())
 
 
@@ -150,7 +150,7 @@ def _histogram_lines(name: str, series: Histogram) -> Iterator[str]:
 
 
 def _number(value: float) -> str:
-    """Integers bare, the rest with all digits and without an exponent, as TEI prints them."""
+    """Format integers bare, and others with all digits and no exponent, as TEI prints them."""
     if value == int(value):
         return str(int(value))
     text = repr(value)

@@ -1,7 +1,7 @@
 """OTLP: spans to a collector over gRPC, by OpenTelemetry, which is an extra.
 
-Whether a collector answers is nobody's concern: spans wait in a bounded queue, a thread of
-OpenTelemetry's sends them in batches, and what cannot be sent is logged and lost.
+Nothing waits for the collector: spans are queued up to a bound, a thread of OpenTelemetry's sends
+them in batches, and failures are logged and their spans lost.
 """
 
 import logging
@@ -32,7 +32,7 @@ class OtlpTracer:
         provider = TracerProvider(
             sampler=ALWAYS_ON,
             resource=Resource.create({"service.name": service_name}),
-            shutdown_on_exit=False,  # it waits for half a minute where no collector answers
+            shutdown_on_exit=False,  # that waits for half a minute if no collector answers
         )
         provider.add_span_processor(self._processor)
         self._tracer = provider.get_tracer("embedding-service")
@@ -51,7 +51,7 @@ class OtlpTracer:
         recorded.end(end)
 
     def close(self) -> None:
-        # The processor has no limit but half a minute, longer than an orchestrator waits.
+        # The processor's only limit is half a minute, longer than an orchestrator waits.
         closing = threading.Thread(target=self._processor.shutdown, daemon=True)
         closing.start()
         closing.join(CLOSE_SECONDS)

@@ -1,8 +1,7 @@
-"""Outlet: lines for a reader who may stand still, so that whoever has one to write never waits.
+"""Outlet: lines for a reader that may stall, written so that a logging thread never waits.
 
-A line is written at once where that is possible. Where it is not, it is held for a thread to write,
-and where too much is held, it is dropped and counted. Order is kept; a line says where some are
-missing.
+A line is written at once if possible. Otherwise it is held for a thread to write, and if too much
+is held, it is dropped and counted. Order is kept, and a line says where others are missing.
 """
 
 import threading
@@ -18,30 +17,30 @@ HELD_BYTES = 1 << 20  # some 4,000 lines
 
 
 class Outlet:
-    """Lines to an open file, by its number, from any thread."""
+    """Lines to an open file, by its descriptor, from any thread."""
 
     def __init__(
         self, number: int, missing: Callable[[int], bytes], held_bytes: int = HELD_BYTES
     ) -> None:
-        """`missing` makes the line that says how many were dropped before it."""
-        self.dropped = 0  # lines that nobody will read
+        """Write to `number`; `missing` makes the line that says how many were dropped before it."""
+        self.dropped = 0  # lines
         self._number = number
         self._missing = missing
         self._limit = held_bytes
         self._lines: deque[bytes] = deque()
         self._held = 0  # bytes in them
         self._is_full = False
-        self._untold = 0  # lines dropped, of which no line tells
-        # A destructor may log while we hold the lock, on our own thread.
+        self._untold = 0  # dropped lines that no line has reported yet
+        # Reentrant, as a destructor may log on the thread that holds the lock.
         self._lock = threading.RLock()
-        self._is_taken = False  # somebody writes, and will write what is held
+        self._is_taken = False  # a thread is writing, and will write what is held
         self._is_threaded = False
         self._is_direct = True
-        self._waits = True  # until it is known
+        self._waits = True  # assumed until known
         self._wanted: SimpleQueue[None] = SimpleQueue()
 
     def start(self) -> None:
-        """Let a thread write what could not be written at once; it ends with the process."""
+        """Start the thread that writes held lines; it ends with the process."""
         threading.Thread(target=self._write_held, name="log", daemon=True).start()
         with self._lock:
             self._waits = may_wait(self._number)
@@ -50,7 +49,7 @@ class Outlet:
             self._serve()
 
     def put(self, line: bytes) -> None:
-        """Write a line, hold it, or drop it; it ends in a new line."""
+        """Write a line that ends in a new line, hold it, or drop it."""
         with self._lock:
             if not self._is_direct or self._is_taken or self._lines or self._untold:
                 self._hold(line)
@@ -60,7 +59,7 @@ class Outlet:
                 self._serve()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until all is written, for at most so many seconds; whether it is."""
+        """Wait up to `seconds` until all is written; return whether it is."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:
             if self._lock.acquire(timeout=left):
@@ -75,7 +74,7 @@ class Outlet:
         return False
 
     def _write_or_hold(self, line: bytes) -> None:
-        """Write a line, when none is before it."""
+        """Write a line if none is held before it, and hold what is left of it."""
         self._is_taken = True
         try:
             written = self._write(line)
@@ -88,7 +87,7 @@ class Outlet:
             self._lines.appendleft(line[written:])
 
     def _hold(self, line: bytes) -> None:
-        if self._is_full and self._held <= self._limit // 2:  # and not one by one
+        if self._is_full and self._held <= self._limit // 2:  # at half, and not line by line
             self._is_full = False
             self._own_up()
         if self._is_full or self._held + len(line) > self._limit:
@@ -107,7 +106,7 @@ class Outlet:
         self._untold += lines
 
     def _own_up(self) -> None:
-        """Say how many lines are missing here, if any are."""
+        """Report how many lines are missing here, if any are."""
         if self._untold:
             line, self._untold = self._missing(self._untold), 0
             self._append(line)
@@ -131,21 +130,21 @@ class Outlet:
             self._wanted.get()
             while part := self._next_or_rest():
                 is_writable(self._number, None)
-                written = self._write(part)  # not under the lock: a disk may take long
+                written = self._write(part)  # without the lock: a disk may be slow
                 with self._lock:
                     self._settle(part, written)
                 if written == 0:
                     time.sleep(RETRY_SECONDS)
 
     def _next_or_rest(self) -> bytes:
-        """What the thread is to write next; where that is nothing, it has let go."""
+        """Return what the thread is to write next; if that is nothing, let others write."""
         with self._lock:
             part = self._next()
             self._is_taken = bool(part)
             return part
 
     def _next(self) -> bytes:
-        """The next lines, as many as a pipe takes in one piece, but at least one."""
+        """Return the next lines, as many as a pipe takes in one piece, but at least one."""
         count = size = 0
         while count < len(self._lines):
             size += len(self._lines[count])
@@ -157,14 +156,14 @@ class Outlet:
         return b"".join([self._lines[place] for place in range(count)])
 
     def _write(self, part: bytes) -> int | None:
-        """How many bytes were written; None where they never will be."""
+        """Return how many bytes were written, or None if they never can be."""
         try:
             return write_now(self._number, part, waits=self._waits)
-        except OSError:  # a full disk, or nobody who reads
+        except OSError:  # a full disk, or a closed pipe
             return None
 
     def _settle(self, part: bytes, written: int | None) -> None:
-        """Hold no longer what was written or is lost."""
+        """Release what was written or is lost."""
         if written is None:
             self._drop(self._forget(len(part)))
             return
@@ -173,7 +172,7 @@ class Outlet:
             self._own_up()
 
     def _forget(self, size: int) -> int:
-        """Let go of so many bytes, perhaps in the middle of a line; how many lines ended."""
+        """Release that many bytes, perhaps in the middle of a line; return how many lines ended."""
         self._held -= size
         lines = 0
         while size:

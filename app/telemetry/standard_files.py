@@ -1,7 +1,7 @@
-"""Standard files: open in any case, and never waited for.
+"""Standard files: always open, and never waited for.
 
-Whoever reads what we print may stand still: a pipe is full then, and a write waits for ever, in
-whatever part of the process it is, native code and the watchdog among them.
+If the reader of our output stalls, its pipe is full, and a write would block for ever, in any part
+of the process, native code and the watchdog included.
 """
 
 import contextlib
@@ -17,37 +17,37 @@ RETRY_SECONDS = 0.005
 
 
 def open_missing() -> None:
-    """Put nothing where a supervisor closed them: a socket would take the place, and end there."""
+    """Open the null device for missing standard files, so that no socket gets their numbers."""
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
-    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123  # as long as we live
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or open(os.devnull, "w")  # noqa: SIM115, PTH123  # never closed
     sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115, PTH123
 
 
 def never_wait() -> None:
-    """Make writes to the output and to the errors fail where they would wait, whoever writes."""
+    """Make writes to stdout and stderr fail instead of block, from any code."""
     for number in (OUTPUT, ERRORS):
         _never_wait(number)
 
 
 def may_wait(number: int) -> bool:
-    """Whether a write may stand still: to a file on a slow disk, or to another user's terminal."""
+    """Check whether a write may block, as to a slow disk or to another user's terminal."""
     device = stat.S_ISCHR(os.fstat(number).st_mode) and not os.isatty(number)
     return os.get_blocking(number) and not device
 
 
 def may_wait_for_ever(number: int) -> bool:
-    """Whether a write may wait for somebody who never comes, which no disk does."""
+    """Check whether a write may block for ever, as it never does on a disk."""
     return may_wait(number) and not stat.S_ISREG(os.fstat(number).st_mode)
 
 
 def write(number: int, content: bytes, seconds: float) -> None:
-    """Write what can be written, waiting for so many seconds at most; the rest is lost."""
+    """Write as much as possible within `seconds`; the rest is lost."""
     end = time.monotonic() + seconds
-    with contextlib.suppress(OSError):  # nobody reads it any more
+    with contextlib.suppress(OSError):  # no one reads it any more
         while content:
             written = write_now(number, content, waits=may_wait(number))
             content = content[written:]
@@ -56,16 +56,16 @@ def write(number: int, content: bytes, seconds: float) -> None:
 
 
 def write_now(number: int, content: bytes, *, waits: bool) -> int:
-    """Write what can be written without waiting: how many bytes that were, perhaps none.
+    """Write what does not block, and return how many bytes that were, perhaps none.
 
-    `waits` says whether a write of more would; `may_wait` knows.
+    `waits` says whether a longer write would block, as `may_wait` tells.
 
-    Raises: OSError where nothing can be written any more.
+    Raises: OSError if nothing can be written any more.
     """
     if waits:
         if not is_writable(number, 0):
             return 0
-        content = content[: select.PIPE_BUF]  # so much never waits in a pipe that has room
+        content = content[: select.PIPE_BUF]  # a pipe that has room always takes this much
     try:
         return os.write(number, content)
     except BlockingIOError:
@@ -73,14 +73,14 @@ def write_now(number: int, content: bytes, *, waits: bool) -> int:
 
 
 def is_writable(number: int, seconds: float | None) -> bool:
-    """Wait until something can be written, or the file is at fault; None waits without limit."""
+    """Wait until the file can be written or has failed, and return whether; None: no limit."""
     poll = select.poll()
     poll.register(number, select.POLLOUT)
     return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 def _never_wait(number: int) -> None:
-    """O_NONBLOCK belongs to what was opened, which a shell may share: it is opened once more."""
+    """Set O_NONBLOCK on a fresh opening of the file, as a shell may share the present one."""
     mode = os.fstat(number).st_mode
     is_terminal = os.isatty(number)
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or is_terminal):
@@ -89,8 +89,8 @@ def _never_wait(number: int) -> None:
     try:
         again = os.open(f"/proc/self/fd/{number}", flags)
     except OSError:
-        # A socket, or a pipe of the user that started us. Few share these; a terminal many do, and
-        # it has to stay as it is.
+        # A socket, or a pipe of the user that started us. Few processes share these; a terminal is
+        # shared by many, and must stay as it is.
         if not is_terminal:
             os.set_blocking(number, False)
         return

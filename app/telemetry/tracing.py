@@ -1,4 +1,4 @@
-"""Tracing: the trace that a request is part of, and what is told of each request to a tracer."""
+"""Tracing: the trace that a request belongs to, and what a tracer is told of each request."""
 
 import re
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ class TraceParent:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """What was done for a request, now that it has ended."""
+    """The record of a request that has ended."""
 
     name: str
     parent: TraceParent | None
@@ -31,14 +31,14 @@ class Tracer(Protocol):
     """Takes spans, and sends them from a thread of its own."""
 
     def record(self, span: Span) -> None:
-        """Queue a span that ends now, or drop one where the queue is full. Never blocks."""
+        """Queue a span that ends now, or drop it if the queue is full. Never blocks."""
 
     def close(self) -> None:
         """Send what is queued, within a bounded time."""
 
 
 def read_trace_parent(value: bytes) -> TraceParent | None:
-    """The parent that a W3C `traceparent` header names; None where it is malformed."""
+    """Return the parent that a W3C `traceparent` header names, or None if it is malformed."""
     match = _TRACE_PARENT.fullmatch(value)
     if match is None:
         return None

@@ -1,1 +1,1 @@
-"""The wire: HTTP/1.x spoken by a protocol of our own, HTTP/2 by Hypercorn's; nothing of models."""
+"""The wire: HTTP/1.x by a protocol of our own, HTTP/2 by Hypercorn's; knows nothing of models."""

@@ -1,4 +1,4 @@
-"""An alarm that is put off far more often than it rings."""
+"""Alarm: a timer that is postponed far more often than it rings."""
 
 import asyncio
 import math
@@ -15,16 +15,16 @@ class Alarm:
         self._timer: asyncio.TimerHandle | None = None
 
     def set(self, due: float) -> None:
-        """Ring then, by the loop's clock, and not before; `math.inf` is never."""
+        """Ring at that time of the loop's clock, and not before; `math.inf` means never."""
         self._due = due
         if due == math.inf or (self._timer is not None and self._timer.when() <= due):
-            return  # where the timer is early, it is set anew
+            return  # a timer that fires too early is set again then
         self.stop()
         self._due = due
         self._timer = self._loop.call_at(due, self._look)
 
     def stop(self) -> None:
-        """Ring no more, unless it is set again."""
+        """Do not ring, unless set again."""
         self._due = math.inf
         if self._timer is not None:
             self._timer.cancel()

@@ -1,4 +1,4 @@
-"""Answers as HTTP/1.x writes them: status lines, and how the end of a body is told."""
+"""Answers as HTTP/1.x writes them: status lines, heads, and how a body ends."""
 
 import http
 import time
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 Headers = Iterable[tuple[bytes, bytes]]
 
-# Where Python's words differ from one version to the next, and from TEI's.
+# Phrases for which Python's differ between versions, and from TEI's.
 _WORDS = {413: "Payload Too Large", 414: "URI Too Long", 422: "Unprocessable Entity"}
 _NO_BODY = frozenset({204, 304})
 _KNOWN = frozenset(http.HTTPStatus)
@@ -17,14 +17,14 @@ _KNOWN = frozenset(http.HTTPStatus)
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What of a request shapes its answer."""
+    """The properties of a request that shape its answer."""
 
     version: str
-    is_head: bool  # of whose answer the body is left out
+    is_head: bool  # the answer has no body
 
 
 def now() -> bytes:
-    """The time as HTTP writes it (RFC 9110, section 5.6.7)."""
+    """Return the time as HTTP writes it (RFC 9110, section 5.6.7)."""
     return _date(int(time.time()))
 
 
@@ -35,7 +35,7 @@ def _date(seconds: int) -> bytes:
 
 @lru_cache(maxsize=64)
 def status_line(version: str, status: int) -> bytes:
-    """The first line of an answer, with the usual words for its status."""
+    """Return the first line of an answer, with the usual phrase for its status."""
     words = _WORDS.get(status)
     if words is None:
         words = http.HTTPStatus(status).phrase if status in _KNOWN else ""
@@ -43,9 +43,9 @@ def status_line(version: str, status: int) -> bytes:
 
 
 def head(asked: Asked, status: int, headers: Headers, *, keeps: bool) -> tuple[bytes, bool]:
-    """The head of an answer, and whether its body goes in chunks.
+    """Return the head of an answer, and whether its body is chunked.
 
-    Raises: ValueError when a header would end its line.
+    Raises: ValueError for a header that contains a line break.
     """
     parts = [status_line(asked.version, status)]
     names = set()
@@ -70,12 +70,12 @@ def head(asked: Asked, status: int, headers: Headers, *, keeps: bool) -> tuple[b
 
 
 def refusal(status: int, *more: tuple[bytes, bytes]) -> bytes:
-    """An answer without a body to what is no request; it is the last one."""
+    """Return an answer without a body to bytes that are no request; it closes the connection."""
     headers = [*more, (b"content-length", b"0")]
     return head(Asked("1.1", is_head=False), status, headers, keeps=False)[0]
 
 
 def in_chunks(content: bytes, *, more: bool) -> bytes:
-    """A part of a body that goes in chunks."""
+    """Return a part of a chunked body, with its end unless more follows."""
     chunk = b"%x\r\n%b\r\n" % (len(content), content) if content else b""
     return chunk if more else chunk + b"0\r\n\r\n"

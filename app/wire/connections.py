@@ -1,4 +1,4 @@
-"""Connections: how many there are, which of them idle, and how all of them end."""
+"""Connections: how many there are, which of them are idle, and how all of them end."""
 
 import asyncio
 import contextlib
@@ -19,36 +19,36 @@ logger = logging.getLogger(__name__)
 TURN_SECONDS = 0.02
 QUIET_TURNS = 5
 QUIET_LIMIT_SECONDS = 2.0
-MOST_REFUSED = 16  # connections at a time that are beyond the limit, and heard out
+MOST_REFUSED = 16  # connections over the limit that may stay at a time to read their refusal
 
 
 class Member(Protocol):
-    """An open connection, of whatever protocol."""
+    """An open connection of any protocol."""
 
     def make_room(self) -> None:
-        """Close: it idles, and another needs its place."""
+        """Close while idle, since another connection needs its place."""
 
     def end(self) -> None:
-        """Close if it idles, since the server ends."""
+        """Close if idle, since the server ends."""
 
     def cut(self) -> None:
         """Close at once, whatever is lost."""
 
 
 class Connections:
-    """The open connections; where there are too many, the one that idles longest goes."""
+    """The open connections; over the limit, the one that has been idle longest is closed."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._open: dict[Member, None] = {}
-        self._idle: dict[Member, None] = {}  # the first has idled longest
+        self._idle: dict[Member, None] = {}  # the first has been idle longest
         self._refused = 0
         self._none_open = asyncio.Event()
         self._none_open.set()
-        self.ending = False  # every answer is its connection's last
+        self.ending = False  # if so, every answer is its connection's last
 
     def enter(self, connection: Member) -> bool:
-        """Take a place, if there is room for one more; it idles at first."""
+        """Take a place, if there is one or can be; the connection is idle at first."""
         if len(self._open) >= self._limit and not self._close_one():
             return False
         self._open[connection] = None
@@ -64,27 +64,27 @@ class Connections:
             self._none_open.set()
 
     def mark(self, connection: Member, *, idle: bool) -> None:
-        """Note whether a connection waits for a request, and may be closed."""
+        """Note whether a connection is idle, so that it may be closed."""
         self._idle.pop(connection, None)
         if idle and connection in self._open:
             self._idle[connection] = None
 
     def refuse(self) -> bool:
-        """Count one without room; whether it may stay until it has read so."""
+        """Count a connection without a place; return whether it may stay to read its refusal."""
         self._refused += 1
         return self._refused <= MOST_REFUSED
 
     def forget_refused(self) -> None:
-        """Count one of them less."""
+        """Count one refused connection less."""
         self._refused -= 1
 
     async def end(self, seconds: float) -> None:
-        """Let each connection end as soon as it idles; cut what is open after so many seconds.
+        """Let each connection end as soon as it is idle; cut those still open after `seconds`.
 
-        The port must be closed.
+        Call once the port is closed.
         """
         self.ending = True
-        await asyncio.sleep(TURN_SECONDS)  # one may have been taken just before, and not begun
+        await asyncio.sleep(TURN_SECONDS)  # for connections accepted just before
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._open:
@@ -100,7 +100,7 @@ class Connections:
         for connection in list(self._open):
             try:
                 connection.end()
-            except Exception:  # one of them must not keep the others from their end
+            except Exception:  # one must not keep the others from ending
                 logger.exception("a connection ended with an error")
                 connection.cut()
 
@@ -119,23 +119,23 @@ class ServerConfig(Config):
     client_timeout_seconds: float
 
     def response_headers(self, protocol: str) -> list[tuple[bytes, bytes]]:
-        """The date alone: whose server this is is nobody's business."""
+        """Send only `Date`, and do not reveal the server software."""
         del protocol
         return [(b"date", now())]
 
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all connections of a server have in common."""
+    """The state that all connections of a server share."""
 
     app: ASGIApp
     config: ServerConfig
     connections: Connections
-    state: dict[str, Any] = field(default_factory=dict)  # the lifespan's
+    state: dict[str, Any] = field(default_factory=dict)  # from the lifespan
 
 
 def has_unread(transport: asyncio.WriteTransport) -> bool:
-    """Whether bytes came that the event loop has not read: closing would lose a request."""
+    """Check for bytes that the event loop has not read: closing would lose a request."""
     if transport.is_closing():
         return False  # its socket may be gone
     count = bytearray(4)
@@ -145,9 +145,9 @@ def has_unread(transport: asyncio.WriteTransport) -> bool:
 
 
 async def quiet(count: Callable[[], int]) -> None:
-    """Return once what is on the wire has been read, or after QUIET_LIMIT_SECONDS.
+    """Return once the bytes already on the wire have been read, or after QUIET_LIMIT_SECONDS.
 
-    Quiet is a row of turns in which `count` stood still and the event loop woke up in time.
+    It is quiet after several turns in a row without a change of `count`, each of them on time.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + QUIET_LIMIT_SECONDS

@@ -1,4 +1,4 @@
-"""Patience: how long a client that takes nothing of its answer is waited for."""
+"""Stall: an answer is aborted when its client stops reading."""
 
 import asyncio
 import contextlib
@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 def while_it_flows(
     seconds: float, left: Callable[[], int], cut: Callable[[], None]
 ) -> Iterator[None]:
-    """Call `cut` once what is `left` has not become less for `seconds` within the block."""
+    """Call `cut` if `left()` has not decreased for `seconds` within the block."""
     loop = asyncio.get_running_loop()
     before: int | None = None
     handle: asyncio.TimerHandle

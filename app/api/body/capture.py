@@ -1,8 +1,8 @@
 """Capture: a whole value of any kind, as serde buffers it before it tries an untagged union.
 
-A loop in place of calls, since it is what hostile bodies are read by; and what lies deeper than
-anyone looks is read and let go, since a million containers would keep the garbage collector, and
-with it everyone, busy.
+It is a loop and not recursive, since hostile bodies may nest deeply. Levels that no variant needs
+are read and dropped, since a million containers would keep the garbage collector, and with it every
+thread, busy.
 """
 
 from typing import Any
@@ -13,13 +13,13 @@ from app.api.shapes.faults import Fault
 
 
 def capture(scanner: Scanner, levels: int = MOST_OPEN) -> Any:
-    """Take a value; of two equal keys the later one counts.
+    """Read a value; of two equal keys the later one counts.
 
-    So many levels of arrays and objects are kept; one that is read below them becomes None.
+    Keeps `levels` levels of arrays and objects; one below them becomes None.
 
     Raises: Fault, of syntax.
     """
-    around: list[tuple[Any, str]] = []  # what is open around `inside`, and the key that leads on
+    around: list[tuple[Any, str]] = []  # the open containers around `inside`, and the key into each
     inside: Any = None  # the array or object whose elements are being read
     key, in_value = "", True
     try:
@@ -57,7 +57,7 @@ def capture(scanner: Scanner, levels: int = MOST_OPEN) -> Any:
 
 
 def _begun(scanner: Scanner) -> Any:
-    """A scalar, or an array or an object of which the bracket is taken."""
+    """Read a scalar, or the opening bracket of an array or object, returned empty."""
     byte = scanner.peek()
     if byte == OPEN_LIST:
         scanner.enter()
@@ -69,7 +69,7 @@ def _begun(scanner: Scanner) -> Any:
 
 
 def _goes_on(scanner: Scanner, inside: Any, *, first: bool, kept: bool) -> bool:
-    """Whether one more element is to be read, behind those that come as a run; else its end."""
+    """Read the runs that follow; return whether another element does, or read the end."""
     if type(inside) is list:
         if not scanner.has_element(first=first):
             scanner.leave_list()

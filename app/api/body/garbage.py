@@ -1,7 +1,7 @@
-"""Garbage of large bodies: let go of it in parts, and do not look for any meanwhile.
+"""Garbage of large bodies: freed in parts, and not collected while bodies are read.
 
 Two megabytes of tiny arrays are a million objects. Freeing them at once, or a collection that
-passes over them, keeps every other thread from running for tens of milliseconds.
+visits them, keeps every other thread from running for tens of milliseconds.
 """
 
 import asyncio
@@ -12,23 +12,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-PART = 5_000  # elements that are freed in a millisecond or less
+PART = 5_000  # elements freed in a millisecond or less
 
-# After so many bodies, and so long, all is looked through, whoever reads: it takes as long as a
-# large body does to read.
+# A full collection runs after this many bodies and seconds, even if others are being read: it takes
+# as long as reading a large body.
 COLLECTED_BODIES, COLLECTED_SECONDS = 32, 10.0
 
 _lock = threading.Lock()
-_readers = 0  # who read something large just now
-_collected = 0.0  # when all was last looked through here, by time.monotonic()
-_since = 0  # bodies that have been read from then on
+_readers = 0  # threads that are reading a large body now
+_collected = 0.0  # time of the last full collection here, by time.monotonic()
+_since = 0  # bodies read since then
 
 
 @contextmanager
 def uncollected() -> Iterator[None]:
-    """Within the block, whoever else is in one, no collection begins; reading makes no cycles.
+    """Suspend garbage collection within the block, for all threads; reading makes no cycles.
 
-    Others do: all is looked through now and then, so that nothing piles up while somebody always
+    Other code does make them, so a full collection runs now and then even if some thread always
     reads.
     """
     global _readers, _collected, _since  # the collector is the process's own
@@ -41,8 +41,8 @@ def uncollected() -> Iterator[None]:
         with _lock:
             _readers -= 1
             if _readers == 0:
-                # All that was made goes to the oldest generation as it is: as a young one it would
-                # be looked through at once.
+                # Move all that was made to the oldest generation: as young objects they would be
+                # visited at once.
                 gc.freeze()
                 gc.unfreeze()
                 gc.enable()
@@ -56,13 +56,13 @@ def uncollected() -> Iterator[None]:
 
 
 def let_go(value: Any) -> None:
-    """Empty an array that nobody needs any more, with turns for other threads."""
+    """Empty an array that is no longer needed, in parts, so that other threads can run."""
     if type(value) is list:
         while value:
             del value[-PART:]
 
 
 def let_go_beside(values: list[Any]) -> None:
-    """The same beside the event loop on which it is called, if there are many."""
+    """Empty a large array on another thread; call on an event loop."""
     if len(values) > PART:
         asyncio.get_running_loop().run_in_executor(None, let_go, values)

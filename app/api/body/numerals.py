@@ -11,7 +11,7 @@ _MAX_I32 = 2**31 - 1
 
 
 def read(body: bytes, start: int) -> tuple[int | float, int]:
-    """The number that begins at `start`, and where it ends.
+    """Return the number that begins at `start`, and where it ends.
 
     Raises: Fault.
     """
@@ -35,7 +35,7 @@ def read(body: bytes, start: int) -> tuple[int | float, int]:
 
 
 def skip(body: bytes, start: int) -> int:
-    """Where a number ends that nobody looks at; it may be of any size.
+    """Return where an ignored number ends; it may be of any size.
 
     Raises: Fault.
     """
@@ -44,7 +44,7 @@ def skip(body: bytes, start: int) -> int:
 
 def _checked(body: bytes, start: int, *, passed: bool) -> re.Match[bytes]:
     match = _NUMBER.match(body, start)
-    assert match is not None  # it may be empty
+    assert match is not None  # it matches even an empty number
     whole, first, end = match[2], match.start(2), match.end()
     if not whole:
         raise _wanted(body, first, passed=passed)
@@ -60,7 +60,7 @@ def _checked(body: bytes, start: int, *, passed: bool) -> re.Match[bytes]:
 
 
 def _wanted(body: bytes, at: int, *, passed: bool) -> Fault:
-    """That a digit is wanted at `at`, and what stands there is none."""
+    """Return the fault of a digit that is missing at `at`."""
     if at >= len(body):
         message = "invalid number" if passed else "EOF while parsing a value"
         return Fault(message, at=len(body), syntax=True)
@@ -76,7 +76,7 @@ def _out_of_range(at: int) -> Fault:
 
 
 def _significand(whole: bytes, fraction: bytes) -> tuple[int, int]:
-    """As many leading digits as 64 bits hold, and the power of ten to scale them by."""
+    """Return as many leading digits as 64 bits hold, and the power of ten to scale them by."""
     digits = (whole + fraction).lstrip(b"0")
     dropped_zeros = len(whole) + len(fraction) - len(digits)
     kept = digits[:20]
@@ -86,7 +86,7 @@ def _significand(whole: bytes, fraction: bytes) -> tuple[int, int]:
 
 
 def _exponent(power: bytes | None, *, negative: bool) -> int | None:
-    """The exponent, or None where 32 bits cannot hold it."""
+    """Return the exponent, or None if 32 bits cannot hold it."""
     if power is None:
         return 0
     if _overflowing(power) != power or int(power) > _MAX_I32:
@@ -95,7 +95,7 @@ def _exponent(power: bytes | None, *, negative: bool) -> int | None:
 
 
 def _overflowing(power: bytes) -> bytes:
-    """The digits of an exponent up to the one at which it no longer fits 32 bits."""
+    """Return the digits of an exponent up to the one at which it no longer fits 32 bits."""
     zeros = len(power) - len(power.lstrip(b"0"))
     for length in (zeros + 10, zeros + 11):
         if len(power) >= length and int(power[zeros:length]) > _MAX_I32:
@@ -104,7 +104,7 @@ def _overflowing(power: bytes) -> bytes:
 
 
 def _scaled(significand: int, exponent: int) -> float | None:
-    """The number, rounded as often as serde_json rounds it; None where it is infinite."""
+    """Return the number, rounded as often as serde_json rounds it, or None if it is infinite."""
     value = float(significand)
     while abs(exponent) > 308 and value:
         if exponent > 0:

@@ -1,4 +1,4 @@
-"""Passing over: values that nobody asked for, of any depth, as serde_json 1.0.140 ignores them."""
+"""Passing over: values of unknown fields, of any depth, as serde_json 1.0.140 ignores them."""
 
 import re
 from typing import NoReturn
@@ -20,11 +20,11 @@ _OPENING = re.compile(rb"\[{1,1000}+")
 
 
 def skip(scanner: Scanner) -> None:
-    """Take a value.
+    """Pass over a value.
 
     Raises: Fault, of syntax.
     """
-    closing = bytearray()  # the brackets that are still to come
+    closing = bytearray()  # the closing brackets still to come
     while True:
         while _opens(scanner, closing) and not _closes_at_once(scanner, closing):
             _begin(scanner, closing)
@@ -35,11 +35,11 @@ def skip(scanner: Scanner) -> None:
 
 
 def _opens(scanner: Scanner, closing: bytearray) -> bool:
-    """Take a scalar, or the bracket of what is none and say so."""
+    """Pass over a scalar and return False, or over opening brackets and return True."""
     byte = scanner.peek()
     if byte == OPEN_LIST:
         opening = _OPENING.match(scanner.body, scanner.at)
-        assert opening is not None  # one stands there
+        assert opening is not None  # peek() has seen one
         scanner.at = opening.end()
         closing.extend(b"]" * len(opening.group()))
         return True
@@ -57,7 +57,7 @@ def _opens(scanner: Scanner, closing: bytearray) -> bool:
 
 
 def _closes_at_once(scanner: Scanner, closing: bytearray) -> bool:
-    """Whether what was opened is empty; its end is taken then."""
+    """Check whether what was opened is empty, and pass over its end if so."""
     byte = scanner.peek()
     if byte == END:
         _refuse_end(scanner, byte, closing[-1])
@@ -69,7 +69,7 @@ def _closes_at_once(scanner: Scanner, closing: bytearray) -> bool:
 
 
 def _goes_on(scanner: Scanner, closing: bytearray) -> bool:
-    """Take all the ends that come; whether a comma follows, or all has been closed."""
+    """Pass over all closing brackets that come; return whether a comma follows."""
     while closing:
         byte = scanner.peek()
         if byte == COMMA:
@@ -82,7 +82,7 @@ def _goes_on(scanner: Scanner, closing: bytearray) -> bool:
 
 
 def _begin(scanner: Scanner, closing: bytearray) -> None:
-    """Take the plain elements or members that stand next, and the key of the one after them."""
+    """Pass over the plain elements or members that come next, and the key of the one after them."""
     byte = scanner.peek()
     if closing[-1] == CLOSE_LIST:
         scanner.pass_all(runs.PASSED_ELEMENTS)

@@ -10,18 +10,18 @@ _HEX = rb"[0-9a-fA-F]"
 _PAIR = rb"[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}" % (_HEX, _HEX)
 _ONE = rb"(?:[0-9a-cA-CeEfF]%b|[dD][0-7])%b{2}" % (_HEX, _HEX)
 _INSIDE = rb'[^"\\\x00-\x1f]++|\\["\\/bfnrt]'
-# A string up to its last quote: one that is read, and one that is passed over.
+# A string without its closing quote: one whose value is read, and one that is passed over.
 READ = rb'"(?:%b|\\u(?:%b|%b))*+' % (_INSIDE, _ONE, _PAIR)
 PASSED = rb'"(?:%b|\\u%b{4})*+' % (_INSIDE, _HEX)
 _READ, _PASSED = re.compile(READ[1:]), re.compile(PASSED[1:])
 _SHORT = re.compile(rb'"([^"\\\x00-\x1f]{0,99}+)"')
-_WINDOW = 64 * 1024  # nobody else has a turn while it is matched
+_WINDOW = 64 * 1024  # bytes matched at a time: no other thread runs during a match
 _decoder = json.JSONDecoder()
 _UNIT = re.compile(rb"%b{4}" % _HEX)
 
 
 def read(body: bytes, start: int) -> tuple[str, int]:
-    """The string whose quote stands at `start`, and where it ends.
+    """Return the string whose opening quote is at `start`, and where it ends.
 
     Raises: Fault.
     """
@@ -36,7 +36,7 @@ def read(body: bytes, start: int) -> tuple[str, int]:
 
 
 def skip(body: bytes, start: int) -> int:
-    """Where a string ends that nobody looks at; it may be no Unicode.
+    """Return where an ignored string ends; it may be invalid Unicode.
 
     Raises: Fault.
     """
@@ -61,7 +61,7 @@ def _end(body: bytes, start: int, inside: re.Pattern[bytes]) -> int:
 
 
 def _refuse_escape(body: bytes, at: int) -> NoReturn:
-    """Raise what is wrong with the escape whose backslash stands before `at`."""
+    """Raise the fault of the escape whose backslash is before `at`."""
     if at == len(body):
         raise _unfinished(body)
     if body[at : at + 1] != b"u":
@@ -81,7 +81,7 @@ def _refuse_escape(body: bytes, at: int) -> NoReturn:
 
 
 def _unit(body: bytes, at: int) -> int:
-    """The four hexadecimal digits at `at`."""
+    """Return the value of the four hexadecimal digits at `at`."""
     if at + 4 > len(body):
         raise _unfinished(body)
     match = _UNIT.match(body, at)

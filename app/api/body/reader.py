@@ -15,17 +15,17 @@ from app.inference.tokenizing.turns import Turns
 
 T = TypeVar("T")
 
-LARGE_BYTES = 128 * 1024  # that take longer than a millisecond or two to read
-DOUBTFUL_BYTES = 4 * 1024  # the same for the exact reading, of whatever it may meet
-EXACT = 32  # times as long the exact reading takes, about
-SOON_READ_BYTES = 2_000_000  # that are read in a few hundredths of a second, unless exactly
-MOST_CONTAINERS, MOST_VALUES = 20_000, 100_000  # that orjson makes in 10 milliseconds or so
+LARGE_BYTES = 128 * 1024  # larger bodies take over a millisecond or two to read
+DOUBTFUL_BYTES = 4 * 1024  # the same for the exact reading, at its worst
+EXACT = 32  # about how many times longer the exact reading takes
+SOON_READ_BYTES = 2_000_000  # read in a few hundredths of a second, except by the exact reading
+MOST_CONTAINERS, MOST_VALUES = 20_000, 100_000  # that orjson makes in about 10 ms
 _MINUS_ZERO = re.compile(rb"-0(?=[\s,\]}])(?<=[\s,\[:]-0)")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
 async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T]) -> T:
-    """What is made of a body's typed fields; on a thread where others would miss their turns.
+    """Return what `make` makes of a body's typed fields; large bodies are read on a thread.
 
     Raises: MalformedBody or MistypedBody with TEI's text, and what `make` raises.
     """
@@ -49,9 +49,9 @@ async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T
 
 @cache
 def _threads() -> Turns:
-    """The process's own: one for what takes long, since the interpreter runs one at a time anyway.
+    """Return the threads for long bodies: one, as the interpreter runs one at a time anyway.
 
-    More of them would only keep the event loop from its turn.
+    More would only delay the event loop. (Turns adds one for small bodies.)
     """
     return Turns(1, "read")
 
@@ -62,7 +62,7 @@ def _made(
     make: Callable[[dict[str, Any]], T],
     reading: Callable[[bytes, Shape], dict[str, Any] | None],
 ) -> tuple[T] | None:
-    """What is made of a body, if this way of reading can tell what it says."""
+    """Return what `make` makes of a body, or None if this way of reading cannot tell."""
     with uncollected():
         values = reading(body, shape)
         return None if values is None else (make(values),)
@@ -73,7 +73,7 @@ def _read_unless_crowded(body: bytes, shape: Shape) -> dict[str, Any] | None:
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:
-    """The typed fields of a JSON body.
+    """Return the typed fields of a JSON body.
 
     Raises: MalformedBody or MistypedBody with TEI's text.
     """
@@ -82,7 +82,7 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
 
 
 def _is_crowded(body: bytes) -> bool:
-    """Whether orjson, which lets nobody else run, would make so many objects of it."""
+    """Check whether orjson, which holds the GIL, would make too many objects of a body."""
     if len(body) <= LARGE_BYTES:
         return False
     containers = body.count(b"[") + body.count(b"{")
@@ -90,7 +90,7 @@ def _is_crowded(body: bytes) -> bool:
 
 
 def _read_fast(body: bytes, shape: Shape) -> dict[str, Any] | None:
-    """The typed fields, or None where only the exact reading can tell."""
+    """Return the typed fields, or None if only the exact reading can tell."""
     try:
         found = orjson.loads(body)
         if type(found) is dict and not _needs_care(body, shape):
@@ -102,20 +102,20 @@ def _read_fast(body: bytes, shape: Shape) -> dict[str, Any] | None:
 
 
 def _needs_care(body: bytes, shape: Shape) -> bool:
-    """Whether orjson may have hidden a fault: a field given twice, or a number written as `-0`."""
+    """Check whether orjson may hide a fault: a field given twice, or a number written as `-0`."""
     return (
         max(map(body.count, shape.quoted_names), default=0) > 1
-        or _ESCAPED_LETTER.search(body) is not None  # which a field's name may have
+        or _ESCAPED_LETTER.search(body) is not None  # which may be part of a field's name
         or _MINUS_ZERO.search(body) is not None
     )
 
 
 def _too_deep(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
-    """Whether a field that may hold anything holds more levels than serde_json reads."""
+    """Check whether a field that may hold anything has more levels than serde_json reads."""
     if not shape.open_names or body.count(b"[") + body.count(b"{") <= MOST_OPEN:
         return False
     level = _containers(found[name] for name in shape.open_names if name in found)
-    for _ in range(MOST_OPEN - 1):  # the body itself is one of them
+    for _ in range(MOST_OPEN - 1):  # the body itself is one level
         level = _containers(inner for one in level for inner in _inside(one))
     return bool(level)
 

@@ -1,8 +1,8 @@
-"""Runs: elements and members that nothing is wrong with, matched many at a time.
+"""Runs: elements and members without faults, matched many at a time.
 
-A run takes each with its comma, and never the last: what follows is read a token at a time again,
-so that no fault is found here. It looks into `LEVELS` levels of arrays and objects, and no further
-than a window, since nobody else has a turn while it looks.
+A run takes each with its comma, and never the last: what follows is again read token by token, so
+no fault is found here. A pattern sees `LEVELS` levels of arrays and objects, within a window, since
+no other thread runs while it matches.
 """
 
 import json
@@ -17,7 +17,7 @@ from app.api.shapes.faults import Fault
 LEVELS = 2
 WINDOW = 32 * 1024
 
-# Numbers that serde_json may read as others than Python does.
+# Numbers that serde_json may read differently from Python.
 _DOUBTFUL = re.compile(r"-0|[0-9]{16}|[0-9][eE]")
 _SPACE = rb"[ \t\n\r]*+"
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
@@ -25,7 +25,7 @@ _MANY = rb"{1,1000}+"
 
 
 def _value(string: bytes, levels: int) -> bytes:
-    """A value of at most so many levels, whose strings match `string`."""
+    """Return a pattern for a value of at most `levels` levels, whose strings match `string`."""
     scalar = rb'%b"|%b|true|false|null' % (string, _NUMBER)
     if levels == 0:
         return rb"(?:%b)" % scalar
@@ -52,26 +52,26 @@ PASSED_ELEMENTS, PASSED_MEMBERS = _elements(PASSED), _members(PASSED, PASSED + b
 
 
 def unknown_members(names: Collection[str]) -> re.Pattern[bytes]:
-    """Members to pass over, whose plain keys are none of these."""
+    """Return a pattern for members to pass over: those with plain keys other than these names."""
     known = b"|".join(re.escape(name.encode()) for name in names)
     return _members(PASSED, rb'"(?!(?:%b)")(?:[ !#-\[\]-~]++|\\["\\/bfnrt])*+"' % known, levels=1)
 
 
 def elements(body: bytes, at: int) -> tuple[list[Any] | None, int]:
-    """The elements of an array that stand at `at`, and where the next one does.
+    """Read the elements of an array at `at`; return them, and where the next one begins.
 
-    None in their place where one of them is to be refused, when it is read by itself.
+    They are None if one of them has a fault, which shows when each is read by itself.
     """
     return _read(_READ_ELEMENTS, body, at, "[]")
 
 
 def members(body: bytes, at: int) -> tuple[dict[str, Any] | None, int]:
-    """The same of the members of an object."""
+    """Read the members of an object at `at`, as `elements` does."""
     return _read(_READ_MEMBERS, body, at, "{}")
 
 
 def passed(pattern: re.Pattern[bytes], body: bytes, at: int) -> int:
-    """Where that ends which is matched at `at`."""
+    """Return where the match at `at` ends."""
     match = pattern.match(body, at, at + WINDOW)
     return at if match is None else match.end()
 
@@ -94,7 +94,7 @@ def _integer(text: str) -> int | float:
 
 def _real(text: str) -> int | float:
     if len(text) < 12 and text[-2] in "eE+-":
-        return float(text)  # so few digits and so small a power are rounded once, by either
+        return float(text)  # with so few digits and so small a power both round once
     return numerals.read(text.encode(), 0)[0]
 
 

@@ -1,8 +1,8 @@
 """Scanner: JSON a token at a time, with the faults and places of serde_json 1.0.140.
 
 It follows that library's `de.rs` and `read.rs` in what is refused, in which words, and at which
-byte. A fault is placed behind the bytes that were taken (`here`) or behind the one that was only
-looked at (`next`). Strings, numbers and runs of elements are matched by `re`.
+byte. A fault is placed behind the bytes that were taken (`here`) or behind the next one (`next`).
+Strings, numbers and runs of elements are matched by `re`.
 """
 
 import re
@@ -11,33 +11,33 @@ from typing import Any, Final, NoReturn
 from app.api.body import numerals, quotations, runs
 from app.api.shapes.faults import Fault, Step
 
-MOST_OPEN = 127  # arrays and objects around one another
-END: Final = -1  # in place of a byte, behind the last one
+MOST_OPEN = 127  # nested arrays and objects
+END: Final = -1  # returned by `peek` after the last byte
 
 QUOTE, COMMA, COLON = b'",:'
 OPEN_LIST, CLOSE_LIST, OPEN_MAP, CLOSE_MAP = b"[]{}"
 NUMERIC = frozenset(b"-0123456789")
 _IDENTS = {ord("n"): (b"null", None), ord("t"): (b"true", True), ord("f"): (b"false", False)}
 
-_SPACE = ord(" ")  # the greatest of the white ones
+_SPACE = ord(" ")  # the greatest of the white space characters
 _BLANK = re.compile(rb"[ \t\n\r]*+")
-_PAUSE = 32  # bytes after a run that was none, since to try costs as much as many bytes
-_WINDOW = 64 * 1024  # nobody else has a turn while it is matched
+_PAUSE = 32  # bytes to wait after a failed attempt at a run, which costs as much as many bytes
+_WINDOW = 64 * 1024  # bytes matched at a time: no other thread runs during a match
 
 
 class Scanner:
-    """Reads tokens off a body; `at` is the first byte that was not taken."""
+    """Reads tokens from a body; `at` is the first byte that was not taken."""
 
     def __init__(self, body: bytes) -> None:
         self.body = body
         self.at = 0
         self._size = len(body)
-        self.steps = 0  # that were taken, to tell what a body costs
+        self.steps = 0  # taken so far, to measure what a body costs
         self._may_open = MOST_OPEN
         self._no_run_before = 0
 
     def peek(self) -> int:
-        """The next byte that is no white space, which is taken; END if there is none."""
+        """Return the next byte after any white space, which is taken, or END."""
         self.steps += 1
         if self.at < self._size and (byte := self.body[self.at]) > _SPACE:
             return byte
@@ -63,7 +63,7 @@ class Scanner:
         self.at += 1
 
     def leave_list(self) -> None:
-        """Take the end of an array of which nothing more is wanted."""
+        """Take the end of an array from which no more elements are expected."""
         byte = self.peek()
         if byte == COMMA:
             self.at += 1
@@ -75,7 +75,7 @@ class Scanner:
         self._may_open += 1
 
     def leave_map(self) -> None:
-        """Take the end of an object of which nothing more is wanted."""
+        """Take the end of an object from which no more members are expected."""
         byte = self.peek()
         if byte == COMMA:
             self.next("trailing comma")
@@ -93,7 +93,7 @@ class Scanner:
         self._may_open += 1
 
     def has_element(self, *, first: bool) -> bool:
-        """Whether an array has one more element, of which its comma is taken."""
+        """Check whether an array has one more element, and take the comma before it."""
         byte = self.peek()
         if byte == END:
             self.next("EOF while parsing a list")
@@ -112,7 +112,7 @@ class Scanner:
         return True
 
     def has_member(self, *, first: bool) -> bool:
-        """Whether an object has one more member, of which its comma is taken."""
+        """Check whether an object has one more member, and take the comma before it."""
         with Step(None):
             byte = self.peek()
             if byte == END:
@@ -133,27 +133,27 @@ class Scanner:
             return True
 
     def key(self) -> str:
-        """The key of a member, whose quote is next."""
+        """Read the key of a member, whose quote is next."""
         with Step(None):
             found, self.at = quotations.read(self.body, self.at)
             return found
 
     def colon(self) -> None:
-        """Take the colon behind a key."""
+        """Take the colon after a key."""
         byte = self.peek()
         if byte != COLON:
             self.next("EOF while parsing an object" if byte == END else "expected `:`")
         self.at += 1
 
     def null(self) -> bool:
-        """Whether the value is null, which is taken then."""
+        """Check whether the value is null, and take it if so."""
         if self.peek() == ord("n") and self.body.startswith(b"null", self.at):
             self.at += 4
             return True
         return False
 
     def elements(self) -> list[Any]:
-        """Elements of an array that stand next, but not its last; often none."""
+        """Read the elements of an array that come next as a run, without its last; often none."""
         if not self._may_run(runs.LEVELS):
             return []
         start = self.at
@@ -164,7 +164,7 @@ class Scanner:
         return found or []
 
     def members(self) -> dict[str, Any]:
-        """Members of an object that stand next, but not its last; often none."""
+        """Read the members of an object that come next as a run, without its last; often none."""
         if not self._may_run(runs.LEVELS):
             return {}
         start = self.at
@@ -175,17 +175,17 @@ class Scanner:
         return found or {}
 
     def pass_all(self, run: re.Pattern[bytes]) -> None:
-        """Take what is matched, and go on while there is more."""
+        """Take all that a pattern matches, window by window."""
         while self._may_run(0):
             self._ran(runs.passed(run, self.body, self.at))
 
     def back_to(self, start: int) -> None:
-        """Give a run back of which one is to be refused, to be read one by one."""
+        """Give back a run in which one element is refused, so that each is read by itself."""
         self._no_run_before = self.at
         self.at = start
 
     def _may_run(self, levels: int) -> bool:
-        """Whether to try for a run: not where it could be too deep, nor soon after one was not."""
+        """Check whether to try for a run: not if it may be too deep, nor soon after a failure."""
         return self.at >= self._no_run_before and self._may_open >= levels
 
     def _ran(self, end: int) -> None:
@@ -195,7 +195,7 @@ class Scanner:
         self.at = end
 
     def scalar(self) -> Any:
-        """A string, a number, a boolean or null."""
+        """Read a string, a number, a boolean or null."""
         byte = self.peek()
         found: Any
         if byte == QUOTE:

@@ -1,18 +1,18 @@
 """Streaming: the slow, exact reading of a body that the fast path refused or doubted.
 
 TEI reads a body once, from its first byte to its first fault, into structs; so does this. A
-`Reader` walks over the bytes by what the fields of a Shape declare, the same declarations that
-the fast path reads by:
+`Reader` walks over the bytes according to the fields that a Shape declares, the same declarations
+that the fast path reads by:
 
 - an object, or an array in its place, gives a struct; unknown members are passed over;
 - an array gives elements of one kind; a string, or an object of one key, gives a variant;
 - a scalar is read whatever it is, and then the field's own reader takes or refuses it;
 - any other reader is of an untagged union: its value is captured whole, then tried.
 
-What is wrong is a Fault: bad syntax (400) or a wrong value (422), the path to it, and its place.
-One that has no place of its own gets that where the reader stands when it has left the object or
-array around it. Follows serde_json 1.0.140, serde_path_to_error 0.1.17 and the structs of TEI
-1.9.3 (router/src/http/types.rs).
+Every error is a Fault: bad syntax (400) or a wrong value (422), the path to it, and its place. A
+fault without a place of its own gets the reader's, after leaving the object or array around it.
+Follows serde_json 1.0.140, serde_path_to_error 0.1.17 and the structs of TEI 1.9.3
+(router/src/http/types.rs).
 """
 
 import re
@@ -45,11 +45,11 @@ from app.api.shapes.fields import Reader as Read
 from app.api.shapes.inputs import PREDICT_INPUT, is_first_of_batch, predict_input, text_or_pair
 
 _SCALARS = {boolean, string, unsigned}
-_UNION_LEVELS = 2  # the most that any variant of a union has
+_UNION_LEVELS = 2  # the deepest variant of any union
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:
-    """The typed fields of a JSON body; what stands behind its first value is not looked at.
+    """Return the typed fields of a JSON body; anything after its first value is ignored.
 
     Raises: MalformedBody or MistypedBody with TEI's text.
     """
@@ -60,10 +60,10 @@ def read(body: bytes, shape: Shape) -> dict[str, Any]:
 
 
 class Reader(Walker):
-    """Typed values off a body, in the order in which they stand."""
+    """Reads typed values from a body, in their order there."""
 
     def struct(self, shape: Shape) -> dict[str, Any]:
-        """The fields of an object, or of an array in its place."""
+        """Read the fields of an object, or of an array in its place."""
         byte = self.scanner.peek()
         if byte == OPEN_LIST:
             return self.in_list(lambda: self._placed(shape))
@@ -90,7 +90,7 @@ class Reader(Walker):
         return values
 
     def _keys(self, unknown: re.Pattern[bytes]) -> Iterator[str]:
-        """The keys of an object, each when its turn comes; what matches is passed over."""
+        """Yield the keys of an object, each in its turn, passing over members that match."""
         first = True
         while self.scanner.has_member(first=first):
             self.scanner.pass_all(unknown)
@@ -113,7 +113,7 @@ class Reader(Walker):
         return self.value(field.read)
 
     def value(self, read: Read) -> Any:
-        """A value of the kind that `read` reads."""
+        """Read a value of the kind that `read` takes."""
         match read:
             case Struct():
                 return self.struct(read.shape)
@@ -140,7 +140,7 @@ class Reader(Walker):
                 found.append(self.value(read))
 
     def _extend(self, found: list[Any], read: Read) -> None:
-        """Add the elements of a run, of which there is one more; none where one is refused."""
+        """Append the elements of a run; if one is refused, append none."""
         start = END
         while start != self.scanner.at:
             start = self.scanner.at
@@ -169,7 +169,7 @@ class Reader(Walker):
         raise Fault(wrong_type({}, PREDICT_INPUT).message)
 
     def _text_or_batch(self) -> tuple[list[Any], bool]:
-        """The first element says whether the array is a text or a pair, or several of these."""
+        """Read a text, a pair, or a batch of these; the first element decides which."""
         if not self._has(0):
             self._text_or_pair([])
         with Step(0):
@@ -206,5 +206,5 @@ def _text_or_pair_value(value: Any) -> Any:
 
 @cache
 def unknown_members(shape: Shape) -> re.Pattern[bytes]:
-    """A run of members that no field of a shape reads."""
+    """Return the pattern of members that no field of a shape reads."""
     return runs.unknown_members(shape.fields)

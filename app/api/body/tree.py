@@ -1,7 +1,7 @@
-"""Tree: the typed reading of values that stand in memory already, as those of `/vertex` do.
+"""Tree: the typed reading of values already in memory, such as the instances of `/vertex`.
 
-It follows `serde_json::from_value` of serde_json 1.0.140: fields in alphabetical order, types
-before what is missing, arrays in place of objects, and faults without a place.
+It follows `serde_json::from_value` of serde_json 1.0.140: fields in alphabetical order, wrong types
+before missing fields, arrays in place of objects, and faults without a place.
 """
 
 from typing import Any
@@ -19,7 +19,7 @@ from app.api.shapes.fields import (
 
 
 def read(value: Any, shape: Shape) -> dict[str, Any]:
-    """The typed fields of a value.
+    """Return the typed fields of a value.
 
     Raises: Misfit for the first fault.
     """

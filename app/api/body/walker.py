@@ -1,7 +1,6 @@
-"""Walker: what is common to the reading of values of every kind: containers, scalars, variants.
+"""Walker: what the reading of all kinds of values shares: containers, scalars and variants.
 
-A fault without a place of its own gets that where the reader stands when it has left the array or
-object around it.
+A fault without a place of its own gets the walker's, after leaving the array or object around it.
 """
 
 import contextlib
@@ -23,11 +22,11 @@ class Walker:
         self.scanner = Scanner(body)
 
     def in_list(self, make: Callable[[], T]) -> T:
-        """What is made of an array's elements, and then its end."""
+        """Return what `make` makes of an array's elements, and take its end."""
         return self._inside(make, self.scanner.leave_list)
 
     def in_map(self, make: Callable[[], T]) -> T:
-        """What is made of an object's members, and then its end."""
+        """Return what `make` makes of an object's members, and take its end."""
         return self._inside(make, self.scanner.leave_map)
 
     def _inside(self, make: Callable[[], T], leave: Callable[[], None]) -> T:
@@ -41,14 +40,14 @@ class Walker:
         return made
 
     def _settle(self, fault: Fault, leave: Callable[[], None]) -> None:
-        """Give a fault that has none the place behind what is left."""
+        """Give a fault without a place the one behind its container."""
         if fault.at is None:
-            with contextlib.suppress(Fault):  # the first one is told
+            with contextlib.suppress(Fault):  # the first fault is the one to report
                 leave()
             fault.at = self.scanner.at
 
     def scalar(self, read: Read) -> Any:
-        """What a reader of scalars makes of the value; an array or an object is not looked into."""
+        """Read a scalar with `read`; an array or object is passed to it empty, and refused."""
         byte = self.scanner.peek()
         if byte in {OPEN_LIST, OPEN_MAP}:
             value: Any = [] if byte == OPEN_LIST else {}
@@ -60,12 +59,12 @@ class Walker:
             raise Fault(misfit.message, at=self.scanner.at) from None
 
     def refused(self, read: Read) -> NoReturn:
-        """Raise what is wrong with a value that does not begin as what its reader reads."""
+        """Raise the fault of a value of another kind than its reader takes."""
         self.scalar(read)
-        raise AssertionError(read)  # it takes no scalar
+        raise AssertionError(read)  # no reader of a container takes a scalar
 
     def variant(self, read: Variant) -> Any:
-        """A variant: its name, or an object with its name as the one key and null."""
+        """Read a variant: its name, or an object with its name as the only key and null."""
         byte = self.scanner.peek()
         if byte == QUOTE:
             return self.scalar(read)

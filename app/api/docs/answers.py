@@ -1,4 +1,4 @@
-"""Answers that no verb gives, as the API's description has them: errors, `/info`, `/v1/models`."""
+"""Answers for the API's description that no verb gives: errors, `/info`, `/v1/models`."""
 
 from app.api.verbs.verb import COUNT, TEXT, Named, Schema, list_of, record
 from app.errors import ServiceError

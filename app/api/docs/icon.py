@@ -1,4 +1,4 @@
-"""The icon of the pages under `/docs/`, drawn here: points of a space, and the nearest to one."""
+"""The icon of the pages under `/docs/`: points of a space, and the nearest to one of them."""
 
 import struct
 import zlib
@@ -25,7 +25,7 @@ _COLORS = {".": b"\0\0\0\0", "#": b"\x1f\x6f\xeb\xff", "o": b"\xf0\x88\x3e\xff"}
 
 
 def png(scale: int) -> bytes:
-    """The icon as a PNG image, each of its 16 × 16 points so many pixels wide and high."""
+    """Return the icon as a PNG image, each of its 16 × 16 points `scale` pixels wide and high."""
     size = scale * len(_ROWS)
     lines = [b"\0" + b"".join(_COLORS[point] * scale for point in row) for row in _ROWS]
     pixels = b"".join(line * scale for line in lines)

@@ -1,4 +1,4 @@
-"""Limits: what the model and the configuration bound in a request, as the description says it."""
+"""Limits: the bounds on requests that the API's description states."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class Limits:
 
     @classmethod
     def of(cls, model: ServedModel) -> Self:
-        """Those of a model with the settings that it is served with."""
+        """Return the limits of a model under its settings."""
         return cls(
             inputs=model.settings.max_client_batch_size,
             dimensions=model.manifest.dimensions,

@@ -14,12 +14,12 @@ Content = Mapping[str, Any]  # by media type
 
 
 def in_json(schema: Schema) -> Content:
-    """A body of JSON."""
+    """Return the content of a JSON body."""
     return {"application/json": {"schema": schema}}
 
 
 def in_text() -> Content:
-    """A body of plain text."""
+    """Return the content of a plain-text body."""
     return {"text/plain": {"schema": TEXT}}
 
 
@@ -34,15 +34,15 @@ class Operation:
     summary: str
     shapes: Sequence[Shape] = ()  # that its body may have
     examples: Mapping[str, Any] = field(default_factory=dict)  # of its body, by what they show
-    answer: Content = field(default_factory=dict)  # empty where the body is
-    error: Content = field(default_factory=dict)  # of a body that cannot be taken
+    answer: Content = field(default_factory=dict)  # empty for an empty body
+    error: Content = field(default_factory=dict)  # when the body is refused
     unhealthy: Content = field(default_factory=dict)  # of 503
     needs_key: bool = True
-    runs_model: bool = False  # and so may find it unfit or overloaded
+    runs_model: bool = False  # so the model may be unsuited or overloaded
 
 
 def describe(operations: Iterable[Operation], limits: Limits, *, has_key: bool) -> dict[str, Any]:
-    """The whole document."""
+    """Return the whole document."""
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, None] = {}
     for operation in operations:
@@ -127,7 +127,7 @@ def _response(description: str, content: Content | None = None) -> dict[str, Any
 
 
 def _referring(value: Any, schemas: dict[str, Schema]) -> Any:
-    """The same with references in place of named schemas, which are added to those there are."""
+    """Replace named schemas by references, and add them to `schemas`."""
     if isinstance(value, Named):
         schema = {key: _referring(one, schemas) for key, one in value.items()}
         assert schemas.setdefault(value.name, schema) == schema, value.name

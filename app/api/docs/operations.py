@@ -1,6 +1,6 @@
-"""Operations: what the API's description says of each path, in the order in which it is read.
+"""Operations: what the API's description says of each path, in reading order.
 
-As in TEI, `/vertex` and the names that `/embed` and its like go by at `/` are left out.
+As in TEI, `/vertex` is left out, and so are the other paths of `/embed` and its like.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ COMPARE = {"inputs": {"source_sentence": QUESTION, "sentences": ANSWERS}}
 
 
 class _Row(NamedTuple):
-    """What is said of a path that has a verb of its own; the ids of operations are TEI's."""
+    """The description of a path that has a verb of its own; operation ids are TEI's."""
 
     tag: str
     id: str
@@ -95,12 +95,12 @@ _VERBS = {
 
 
 def operations(verbs: Mapping[str, Verb]) -> list[Operation]:
-    """Every operation, given the verb behind each path that has one of its own."""
+    """Return every operation, given the verb behind each path that has one of its own."""
     return [*(_infer(path, row, verbs) for path, row in _VERBS.items()), *_OTHERS]
 
 
 def _infer(path: str, row: _Row, verbs: Mapping[str, Verb]) -> Operation:
-    # One path takes two dialects, and answers in the one that it was asked in.
+    # The path takes two dialects, and answers in that of the request.
     spoken = [verbs[path], verbs["/v1/rerank"]] if path == "/rerank" else [verbs[path]]
     return Operation(
         path=path,

@@ -1,7 +1,7 @@
-"""Schemas: what the readers of bodies take, as OpenAPI writes it, with this service's limits.
+"""Schemas: what the readers of bodies accept, in OpenAPI's terms, with this service's limits.
 
-Only what the service holds to is stated: a value outside of it gets 400 or 422, unless it is
-another spelling of one that is stated.
+Only what the service enforces is stated: any other value gets 400 or 422, unless it is another
+spelling of one that is stated.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,14 +29,14 @@ from app.api.verbs.cohere import DOCUMENT_TEXT, document
 from app.api.verbs.verb import TEXT, Named, Schema, list_of
 
 ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}
-# Arrays of inputs, and how many inputs stand beside each.
+# Arrays of inputs, and how many more inputs their request has beside each.
 _INPUTS: Mapping[str, int] = {"texts": 0, "documents": 0, "sentences": 1}
 
 
 def object_schema(shape: Shape, limits: Limits) -> Named:
-    """The schema of a body, or of an object in one, by the shape's name."""
+    """Return the schema of a body, or of an object in one, under the shape's name."""
     limits = replace(limits, inputs=max(limits.inputs, shape.promised))
-    of = "OpenAICompat" if shape.promised else ""  # where other limits make another component
+    of = "OpenAICompat" if shape.promised else ""  # other limits need a component of another name
     fields = shape.fields.values()
     described: Schema = {
         "type": "object",
@@ -53,17 +53,17 @@ def _field(field: Field, limits: Limits, of: str) -> Schema:
     elif field.name == "dimensions":
         schema = {**schema, "minimum": 1, "maximum": limits.dimensions}
     elif field.name == "prompt_name":
-        # No enum: a client is generated once, for models with other prompts too.
+        # No enum: a generated client may be used with models that have other prompts.
         names = ", ".join(f"`{name}`" for name in limits.prompts) or "none"
         schema = {**schema, "description": f"The prompt to put before inputs; there are: {names}."}
     return schema if field.default is REQUIRED else _optional(schema, field.default)
 
 
 def _optional(schema: Schema, default: Any) -> Schema:
-    """The schema of a field that may be left out, or be null, which is the same."""
-    if isinstance(schema, Named):  # beside a reference nothing else would count
+    """Return the schema of a field that may be left out or null, which means the same."""
+    if isinstance(schema, Named):  # siblings of a reference would be ignored
         schema = {"allOf": [schema], "nullable": True}
-    elif "type" in schema:  # without one, null is allowed as it is
+    elif "type" in schema:  # without a type, null is allowed already
         schema = {**schema, "nullable": True}
     return schema if default is None else {**schema, "default": default}
 
@@ -83,7 +83,7 @@ def _schema(read: Reader, limits: Limits, of: str) -> Schema:
 
 
 def _first_spellings(variant: Variant) -> list[str]:
-    """One spelling of each value: generators make one name of those that differ in case."""
+    """Return one spelling of each value: generators give those that differ in case one name."""
     spelled: dict[Any, str] = {}
     for spelling, value in variant.values.items():
         spelled.setdefault(value, spelling)
@@ -100,7 +100,7 @@ _FUNCTIONS: Mapping[Reader, Schema] = {
     document: Named("Document", {"anyOf": [TEXT, DOCUMENT_TEXT]}),
 }
 _INPUT_TYPE = Named("InputType", {"anyOf": [TEXT, _IDS]})
-# What each is called, what it takes as one input, and what as several.
+# The name of each, its schemas for one input, and its schema for several.
 _BATCHES: Mapping[Reader, tuple[str, Sequence[Schema], Schema]] = {
     embed_input: ("Input", [_INPUT_TYPE], {**list_of(_INPUT_TYPE), "minItems": 1}),
     predict_input: (

@@ -1,6 +1,6 @@
 """Swagger UI at `/docs/`: its files come from an installed package, never from another host.
 
-Each path below is a route of its own, so no name that a client sends ever reaches the file system.
+Each path below is a route of its own, so no name from a client ever reaches the file system.
 """
 
 import importlib.util
@@ -35,7 +35,8 @@ _INDEX = b"""<!DOCTYPE html>
 </body>
 </html>
 """
-# Relative, so that a proxy may put the service below a path. No validator: it is on another host.
+# The URL is relative, so that a proxy may put the service below a path. No validator: it is on
+# another host.
 _INITIALIZER = b"""SwaggerUIBundle({
   url: "../api-doc/openapi.json",
   dom_id: "#swagger-ui",
@@ -73,19 +74,19 @@ class File:
 
 
 async def to_index(scope: Scope, receive: Receive, send: Send) -> None:
-    """303 to the page."""
+    """Redirect to the page with 303."""
     del scope, receive
     await respond(send, 303, b"", None, [(b"location", b"/docs/"), *_SECURITY])
 
 
 def pages() -> Mapping[str, ASGIApp]:
-    """What answers GET of each path of Swagger UI."""
+    """Return the handler of GET for each path of Swagger UI."""
     index = File(lambda: _INDEX, _HTML)
     return {
         "/docs": to_index,
         "/docs/": index,
         "/docs/index.html": index,
-        # By the names that Swagger UI gives its own, and TEI with it.
+        # Swagger UI's own names for its icons, which TEI uses too.
         "/docs/favicon-16x16.png": File(lambda: png(1), _IMAGE, _HOUR),
         "/docs/favicon-32x32.png": File(lambda: png(2), _IMAGE, _HOUR),
         "/docs/swagger-initializer.js": File(lambda: _INITIALIZER, _SCRIPT),
@@ -95,7 +96,7 @@ def pages() -> Mapping[str, ASGIApp]:
 
 
 def _packaged(name: str) -> bytes:
-    """A file of the package, which is not imported: that would load all that it holds."""
+    """Read a file of the package without importing it, which would load all that it holds."""
     spec = importlib.util.find_spec(_PACKAGE)
     assert spec is not None
     assert spec.submodule_search_locations is not None

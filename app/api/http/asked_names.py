@@ -1,4 +1,4 @@
-"""Asked names: what requests call the model, of which a foreign name is warned of."""
+"""Asked names: the model names that requests give, with a warning about foreign ones."""
 
 import logging
 
@@ -6,23 +6,23 @@ from app.inference.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
 
-MOST_REMEMBERED = 100  # names that were warned of
-_LONGEST_SHOWN = 100  # characters of one: it is a client's text
+MOST_REMEMBERED = 100  # names that were warned about
+_LONGEST_SHOWN = 100  # characters of a name: it is a client's text
 
 
 class AskedNames:
-    """The foreign names that were asked for so far.
+    """The foreign names that requests have given so far.
 
-    A request may ask for any model, and gets the only one there is; a name that is not this one's
-    is warned of, in TEI 1.9.3's words. TEI does so at each request; here once for each name, since
-    one client with another name would fill the log. It lives on one event loop.
+    A request may name any model, and gets the only one; a name that is not this one's is logged as
+    a warning in TEI 1.9.3's words. TEI does so at each request; here once for each name, since one
+    client with a wrong name would fill the log. Lives on one event loop.
     """
 
     def __init__(self) -> None:
         self._warned: set[str] = set()
 
     def heed(self, asked: str | None, model: ServedModel) -> None:
-        """Warn of a model that is asked for and is not here, unless it was warned of before."""
+        """Warn about the name of a model that is not served, unless that was done before."""
         if not asked or asked == model.name or asked in model.other_names:
             return
         shown = asked if len(asked) <= _LONGEST_SHOWN else f"{asked[:_LONGEST_SHOWN]}…"

@@ -1,4 +1,4 @@
-"""Bodies: the bytes that all requests may hold together, with those of their answers."""
+"""Byte budget: the bytes that all requests may hold together, in bodies and answers."""
 
 import asyncio
 import contextlib
@@ -19,12 +19,12 @@ from app.errors import (
 )
 from app.settings import Settings
 
-SMALL_BYTES = 64 * 1024  # of an answer: as much waits in a connection's buffers anyway
+SMALL_BYTES = 64 * 1024  # of an answer: a connection's buffers hold as much anyway
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What request bodies may cost."""
+    """The limits of request bodies."""
 
     bytes_each: int
     bytes_together: int
@@ -32,7 +32,7 @@ class BodyLimits:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """Those of some settings."""
+        """Return the limits of these settings."""
         return cls(
             bytes_each=settings.payload_limit,
             bytes_together=settings.max_concurrent_bytes,
@@ -41,10 +41,10 @@ class BodyLimits:
 
 
 class Bodies:
-    """Reads request bodies, and bounds what they take together while they are held.
+    """Reads request bodies, and bounds the bytes they hold together.
 
-    Where one may be larger than all together, there is room for one such beside the others: else
-    it would be refused as long as there are any.
+    If one body may be larger than the bound on all, there is room for one such beside the others:
+    otherwise it would be refused as long as there are any.
     """
 
     def __init__(self, limits: BodyLimits) -> None:
@@ -55,7 +55,7 @@ class Bodies:
 
     @contextlib.contextmanager
     def holding(self) -> Iterator["Share"]:
-        """The bytes of one request, until the end of the block."""
+        """Yield the share of one request, and release it at the end of the block."""
         share = Share(self)
         try:
             yield share
@@ -63,7 +63,7 @@ class Bodies:
             self.free += share.held
 
     async def read_json(self, scope: Scope, receive: Receive, share: "Share") -> bytes:
-        """The whole body of a request that declares JSON.
+        """Read the whole body of a request that declares JSON.
 
         Raises: UnsupportedMediaType; PayloadTooLarge or Overloaded as soon as too many bytes are
         declared or have come; BodyTimeout; ClientGone.
@@ -101,14 +101,14 @@ class Bodies:
 
 
 class Share:
-    """What one request holds of the bytes that all may hold."""
+    """The bytes that one request holds of those for all."""
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self.held = 0
 
     def take(self, size: int) -> None:
-        """Hold so many more for the body.
+        """Hold `size` more bytes for the body.
 
         Raises: Overloaded.
         """
@@ -117,11 +117,11 @@ class Share:
         self._hold(size)
 
     def reserve(self, size: int) -> None:
-        """Hold so many for what is made of it, or half of what is not its own, if that is less.
+        """Hold `size` more for what is made of the body, or half of all bytes not its own, if less.
 
-        So none is too large for ever: alone it always finds as many. It leaves a quarter of all
-        to others, so that bodies find room beside any number of answers that are read slowly;
-        up to SMALL_BYTES it is not refused, since its body was not.
+        So no request is too large for ever: alone it always finds that much. A quarter of all bytes
+        stays for others, so that bodies find room beside any number of answers that are read
+        slowly. Up to SMALL_BYTES are never refused, since the body was not.
 
         Raises: Overloaded.
         """
@@ -130,7 +130,7 @@ class Share:
     def demand(self, size: int) -> None:
         """Hold as `reserve` does, but all of it, for what is in memory as a whole.
 
-        Raises: Overloaded; BatchTooLarge where not even an idle service has as many.
+        Raises: Overloaded; BatchTooLarge if not even an idle service has that many.
         """
         most = self._bodies.total * 3 // 4
         if self.held + size > most:
@@ -141,7 +141,7 @@ class Share:
         self._reserve(size)
 
     def keep(self, size: int) -> None:
-        """Hold so many from now on."""
+        """Hold exactly `size` bytes from now on."""
         self._hold(size - self.held)
 
     def _reserve(self, size: int) -> None:

@@ -1,4 +1,4 @@
-"""Correlation: what ties a request to its caller's records, an id and perhaps a trace."""
+"""Correlation: ties a request to its caller's records by an id and perhaps a trace."""
 
 import itertools
 import re
@@ -17,8 +17,8 @@ _SANE = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@-]{0,127}")
 class Correlation:
     """Gives each request its id, which its answer and its log line carry.
 
-    It is the caller's own if that is short and plain, else a new one. What is behind finds it in
-    the scope as `request_id`, and the caller's span as `trace_parent`.
+    The id is the caller's own if that is short and plain, else a new one. Inner applications find
+    it in the scope as `request_id`, and the caller's span as `trace_parent`.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -48,6 +48,6 @@ class Correlation:
 
 
 def _new_ids() -> Iterator[bytes]:
-    """Ids that no other process gives: its own 8 random bytes, and a count."""
+    """Return ids that no other process makes: 8 random bytes of its own, and a count."""
     process = secrets.token_hex(8).encode()
     return (b"%b%016x" % (process, number) for number in itertools.count(1))

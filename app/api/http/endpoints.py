@@ -1,4 +1,4 @@
-"""Endpoints: what stands behind a path. Read → compute → answer, and count it once."""
+"""Endpoints: the handlers behind the paths. Read, compute, answer, and count it once."""
 
 import contextlib
 import logging
@@ -41,7 +41,7 @@ from app.inference.tokenizing.encoding_input import characters
 logger = logging.getLogger(__name__)
 
 
-# The parts of the answer to a body; what is wrong is raised before the first.
+# Yields the parts of the answer to a body; errors are raised before the first.
 Answer = Callable[[ServedModel, bytes, RequestSpan, Room], AsyncGenerator[bytes, None]]
 
 
@@ -76,7 +76,7 @@ class Infer:
                 metrics = self._service.metrics
                 run = counted(model, metrics, verb, request, span, share.reserve)
                 size, promised = len(request.inputs), request.options.promised
-                if model.engine.admission.has_room(size, promised):  # else it is refused at once
+                if model.engine.admission.has_room(size, promised):  # else it fails without waiting
                     run = unless_gone(receive, run)
                 computed = await run
         except (UnreadableRequest, ServiceError, ClientGone) as error:
@@ -84,7 +84,7 @@ class Infer:
         else:
             headers = _model_headers(model) + _timing_headers(request, computed, span.started)
             async with contextlib.aclosing(in_turn(verb.render(model, request, computed))) as parts:
-                del request, computed, run, reading  # a client may read slowly
+                del request, computed, run, reading  # free the memory: a client may read slowly
                 first = await beginning(parts)
                 share.keep(len(first) + (0 if is_whole(first) else share.held - asked))
                 with contextlib.suppress(ClientGone):
@@ -170,7 +170,7 @@ class MetricsText:
 
 @contextlib.asynccontextmanager
 async def _in_time(service: Service, scope: Scope) -> AsyncIterator[None]:
-    """End the block when the client's deadline passes, which is counted."""
+    """End the block when the client's deadline passes, and count that."""
     try:
         async with deadline(scope):
             yield
@@ -180,7 +180,7 @@ async def _in_time(service: Service, scope: Scope) -> AsyncIterator[None]:
 
 
 async def _content(service: Service, scope: Scope, receive: Receive, share: Share) -> bytes:
-    """The body of a request; the failures that are noticed here are counted here."""
+    """Read the body of a request, and count the failures on the way."""
     with failure_counted(service.metrics):
         return await service.bodies.read_json(scope, receive, share)
 
@@ -202,7 +202,7 @@ async def _respond_error(
 
 
 def _model_headers(model: ServedModel) -> RawHeaders:
-    """Of every computed answer: which vector space, in which precision."""
+    """Return the headers of every computed answer: its vector space, and its precision."""
     return [
         (b"x-model-fingerprint", model.loaded.fingerprint.encode()),
         (b"x-compute-dtype", model.loaded.session.compute_dtype.encode()),
@@ -210,7 +210,7 @@ def _model_headers(model: ServedModel) -> RawHeaders:
 
 
 def _timing_headers(request: Request[Any], computed: Computed[Any], started: float) -> RawHeaders:
-    """TEI's headers, in its units: whole milliseconds, cut off."""
+    """Return TEI's headers, in its units: whole milliseconds, rounded down."""
     timings = computed.timings
     total = time.perf_counter() - started
     numbers = {

@@ -1,4 +1,4 @@
-"""Info: what `/info` says of the model and the service."""
+"""Info: what `/info` says about the model and the service."""
 
 from dataclasses import asdict
 
@@ -9,7 +9,7 @@ from app.settings import Settings
 
 
 def info(model: ServedModel) -> dict[str, object]:
-    """TEI's keys in TEI's order, then ours."""
+    """Return TEI's keys in TEI's order, then ours."""
     settings, loaded = model.settings, model.loaded
     return {
         "model_id": settings.model_id,
@@ -42,14 +42,14 @@ def info(model: ServedModel) -> dict[str, object]:
 
 
 def _default_prompt_name(settings: Settings, manifest: Manifest) -> str | None:
-    """The model's prompt that goes before an input for which none is named."""
+    """Return the name of the prompt for inputs that name none, if it has a name."""
     if settings.default_prompt is not None:
         return None
     return settings.default_prompt_name or manifest.default_prompt_name
 
 
 def _routes(manifest: Manifest) -> dict[str, object]:
-    """How queries and documents take different ways, of models in which they do."""
+    """Return how queries and documents take different routes, if they do."""
     if not manifest.routes:
         return {}
     routes = {
@@ -60,7 +60,7 @@ def _routes(manifest: Manifest) -> dict[str, object]:
 
 
 def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:
-    """What `/info` calls the kind of model."""
+    """Return the kind of model in the terms of `/info`."""
     if manifest.task == "embedding":
         return {"embedding": {"pooling": settings.pooling or manifest.pooling}}
     if manifest.task == "splade":
@@ -73,7 +73,7 @@ def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:
 
 
 def _vectors(manifest: Manifest) -> list[str]:
-    """The kinds of vectors that are answered: by `/embed`, `/embed_sparse` and `/embed_all`."""
+    """Return the kinds of vectors that `/embed`, `/embed_sparse` and `/embed_all` answer with."""
     answered = {
         "dense": manifest.task == "embedding",
         "sparse": manifest.task == "splade" or manifest.lexical is not None,

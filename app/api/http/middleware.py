@@ -1,4 +1,4 @@
-"""Pure ASGI middleware around the whole application. The outermost comes first in `wrap`."""
+"""Pure ASGI middleware around the whole application; the last one in `wrap` is the outermost."""
 
 import asyncio
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ _VARY = (
 
 @dataclass(frozen=True, slots=True)
 class Browsers:
-    """What web pages are told that they may do."""
+    """The permissions that CORS gives to web pages."""
 
-    origins: Sequence[str] = ()  # that may call; any unless some are named
+    origins: Sequence[str] = ()  # that may call; any if empty
     send_key: bool = False  # whether calls carry a key
 
 
@@ -42,7 +42,7 @@ def wrap(app: ASGIApp, lifecycle: Lifecycle, metrics: Metrics, browsers: Browser
 
 
 class Responses:
-    """Counts answers by path and status; a path that does not exist is not told apart."""
+    """Counts answers by path and status; all unknown paths count as one."""
 
     def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
         self._app = app
@@ -62,7 +62,7 @@ class Responses:
 class InFlight:
     """Counts requests in flight; while draining, tells each client to close its connection.
 
-    A request that is cut off at the end of a shutdown stays in the count: it is lost.
+    A request that is cut off at the end of a shutdown stays in the count, as lost.
     """
 
     def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
@@ -75,7 +75,7 @@ class InFlight:
             return
 
         is_whole = not _may_have_body(scope)
-        is_answered = False  # what is left of its body is read all the same
+        is_answered = False  # afterwards the rest of its body is still read, but not counted
 
         async def count_and_receive() -> Message:
             nonlocal is_whole
@@ -107,10 +107,10 @@ class InFlight:
 
 
 class DrainBody:
-    """Reads what is left of a body over HTTP/2 that the application answered without.
+    """Reads the rest of an HTTP/2 body if the application answered without it.
 
-    Hypercorn 0.18 queues ten chunks of a request for the application; when it answers without
-    reading them, all requests of the connection wait for good. HTTP/1.x is our own, and reads on.
+    Hypercorn 0.18 queues ten chunks of a request for the application; if it answers without reading
+    them, all requests of the connection wait for ever. HTTP/1.x is our own, and reads on.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -174,7 +174,7 @@ class ExactPath:
 class Cors:
     """CORS as TEI has it: on every response, and for OPTIONS on any path, known or not.
 
-    Where a key is needed, pages may send it, which TEI forgets to say.
+    If a key is needed, pages may send it; TEI omits that.
     """
 
     def __init__(self, app: ASGIApp, browsers: Browsers) -> None:
@@ -205,7 +205,7 @@ class Cors:
         await self._app(scope, receive, send_with_headers)
 
     async def _allowed(self, scope: Scope, receive: Receive) -> RawHeaders:
-        """The methods of a path, which refuses this one; none where there is no such path."""
+        """Return the Allow header of a path that refuses OPTIONS; none if there is no such path."""
         found: RawHeaders = []
 
         async def look(message: Message) -> None:
@@ -229,7 +229,7 @@ def _closing(headers: RawHeaders) -> RawHeaders:
 
 def _may_have_body(scope: Scope) -> bool:
     if scope["http_version"] == "2" and scope["method"] == "POST":
-        return True  # which needs no header that says so
+        return True  # HTTP/2 needs no header for that
     return any(
         (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
         for name, value in scope["headers"]

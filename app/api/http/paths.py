@@ -1,14 +1,15 @@
-"""Paths: which one a request's target names."""
+"""Paths: which path the target of a request names."""
 
-# Of OpenAI's and Cohere's dialects, whose clients join them to a base URL that may end in a slash.
+# Paths of OpenAI's and Cohere's dialects, whose clients join them to a base URL that may end in a
+# slash.
 _JOINED = ("/v1/", "/v2/")
 
 
 def path_of(target: str) -> str:
-    """The path that a target names, as it is written, without a query or a fragment.
+    """Return the path that a target names, as it is written, without a query or a fragment.
 
-    Of a target that names the server too (RFC 9112, 3.2.2) it is what follows. Others name none:
-    `*`, a server's name and port, and paths without their slash stay what they are.
+    If a target names the server too (RFC 9112, 3.2.2), its path is what follows. Other targets name
+    no path and are returned as they are: `*`, a server's name and port, paths without their slash.
     """
     target = target.partition("#")[0]
     if not target.startswith("/"):
@@ -20,7 +21,7 @@ def path_of(target: str) -> str:
 
 
 def without_spare_slashes(path: str) -> str:
-    """The same path; of `/v1/…` and `/v2/…` without a slash too many, wherever it is.
+    """Return the path, and remove superfluous slashes anywhere in `/v1/…` and `/v2/…`.
 
     Other paths are TEI's, and count as they are written: `/embed/` and `//embed` are not `/embed`.
     """

@@ -1,6 +1,6 @@
-"""Exposition: the series that a scrape shows from the start, before anything has happened.
+"""Series: the metrics that a scrape shows from the start, before anything has happened.
 
-What is said of the process has the names and units of Prometheus's own client libraries.
+Those of the process have the names and units of Prometheus's own client libraries.
 """
 
 import os
@@ -19,7 +19,7 @@ _STARTED = time.time()
 
 
 def declare_series(service: Service) -> None:
-    """Add what is known of the process, the model, the bounds on requests, and what may fail."""
+    """Declare the series of the process, the model, the bounds on requests, and failures."""
     metrics, bodies, served = service.metrics, service.bodies, service.model
     permits, warm_up = served.engine.admission.permits, served.worker.warm_up
     _declare_process(metrics)
@@ -41,7 +41,7 @@ def declare_series(service: Service) -> None:
 
 
 def _declare_failures(metrics: Metrics) -> None:
-    """Begin at 0: of a series that begins with its first failure, Prometheus sees no increase."""
+    """Begin at 0: Prometheus sees no increase in a series that begins with its first failure."""
     for label in sorted({"dropped", *_metric_labels(ServiceError)}):
         metrics.count("te_request_failure", labels(err=label), 0)
     metrics.count("te_run_timeouts", amount=0)

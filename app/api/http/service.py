@@ -1,4 +1,4 @@
-"""Service: what the application hands down to the endpoints."""
+"""Service: what the application gives to the endpoints."""
 
 from dataclasses import dataclass, field
 
@@ -23,6 +23,6 @@ class Service:
     asked_names: AskedNames = field(default_factory=AskedNames)
 
     def model_for(self, name: str | None) -> ServedModel:
-        """The model that a request asks for: the only one, whatever name it is asked for by."""
+        """Return the only model, whatever name the request gives."""
         self.asked_names.heed(name, self.model)
         return self.model

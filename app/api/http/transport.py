@@ -1,4 +1,4 @@
-"""Transport: reading a request from ASGI, and answering it, without objects on the way."""
+"""Transport: reading and answering a request by plain ASGI messages, without objects in between."""
 
 import asyncio
 import contextlib
@@ -16,21 +16,21 @@ from app.errors import (
 T = TypeVar("T")
 RawHeaders = list[tuple[bytes, bytes]]
 
-# Ours, and what Envoy tells a service of its route's timeout.
+# Ours, and the one in which Envoy sends its route's timeout.
 TIMEOUT_HEADERS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
-# Up to here an answer is sent whole, with its length.
+# Up to this size an answer is sent whole, with its length.
 WHOLE_BYTES = 512 * 1024
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    """The first header of that (lower-case) name."""
+    """Return the first header of that (lower-case) name, or None."""
     return next((value for key, value in scope["headers"] if key == name), None)
 
 
 def deadline(scope: Scope) -> contextlib.AbstractAsyncContextManager[None]:
-    """Let a block take as long as the request's headers allow; it raises DeadlineExceeded.
+    """Return a block that raises DeadlineExceeded after the time that the request's headers allow.
 
     Raises: BadTimeout.
     """
@@ -39,7 +39,7 @@ def deadline(scope: Scope) -> contextlib.AbstractAsyncContextManager[None]:
 
 
 async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """The result of `work`, which is cancelled when the client goes away; the body must be read.
+    """Await `work`, and cancel it if the client disconnects; call once the body has been read.
 
     Raises: ClientGone, and whatever `work` raises.
     """
@@ -69,7 +69,7 @@ async def respond(
 
 
 async def in_turn(parts: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """The same parts; others have their turn between two."""
+    """Yield the same parts, with a turn for other tasks between two."""
     is_first = True
     for part in parts:
         if not is_first:
@@ -79,7 +79,7 @@ async def in_turn(parts: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
 
 
 async def beginning(parts: AsyncIterator[bytes]) -> bytes:
-    """The first parts of an answer: all of them, or more than WHOLE_BYTES."""
+    """Return the first parts of an answer: all of them, or more than WHOLE_BYTES."""
     first, size = [], 0
     async for part in parts:
         first.append(part)
@@ -90,16 +90,16 @@ async def beginning(parts: AsyncIterator[bytes]) -> bytes:
 
 
 def is_whole(first: bytes) -> bool:
-    """Whether nothing follows the beginning of an answer."""
+    """Check whether the beginning of an answer is all of it."""
     return len(first) <= WHOLE_BYTES
 
 
 async def respond_in_parts(
     receive: Receive, send: Send, first: bytes, rest: AsyncIterator[bytes], headers: RawHeaders
 ) -> None:
-    """Send a JSON answer whose `beginning` is there; the rest as it comes.
+    """Send a JSON answer of which `first` is the beginning, and the rest as it comes.
 
-    Raises: ClientGone, after which nothing more is asked of the rest.
+    Raises: ClientGone, after which `rest` is not read any further.
     """
     if is_whole(first):
         await respond(send, 200, first, JSON, headers)
@@ -107,7 +107,8 @@ async def respond_in_parts(
     start = [(b"content-type", JSON), *headers]
     await send({"type": "http.response.start", "status": 200, "headers": start})
     await unless_gone(receive, _send_parts(send, first, rest))
-    await send({"type": "http.response.body", "body": b""})  # its end looks like a client's going
+    # Unwatched: when an answer has ended, receive() reports a disconnect.
+    await send({"type": "http.response.body", "body": b""})
 
 
 @contextlib.asynccontextmanager

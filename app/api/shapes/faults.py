@@ -1,4 +1,4 @@
-"""Faults: what is wrong with a body, where, and how serde_path_to_error 0.1.17 says so."""
+"""Faults: errors in a body, their places, and how serde_path_to_error 0.1.17 reports them."""
 
 from app.errors import MalformedBody, MistypedBody
 
@@ -10,12 +10,12 @@ class Fault(Exception):
         super().__init__(message)
         self.message = message
         self.syntax = syntax
-        self.at = at  # bytes before its place; None until what holds the value has been left
-        self.path: list[str | int | None] = []  # from the inside out; None for a key that is none
+        self.at = at  # bytes before its place; None until the container of the value has been left
+        self.path: list[str | int | None] = []  # from the inside out; None for an unreadable key
 
 
 class Step:
-    """Names a step of the path in the faults that leave its block."""
+    """Adds a step to the path of faults that leave its block."""
 
     __slots__ = ("_name",)
 
@@ -31,13 +31,13 @@ class Step:
 
 
 def refusal(fault: Fault, body: bytes) -> MalformedBody | MistypedBody:
-    """What a client is told of a fault in its body, in TEI's words."""
+    """Return the error for a fault in a client's body, in TEI's words."""
     error = MalformedBody if fault.syntax else MistypedBody
     return error(f"{_path(fault)}{fault.message} {_place(body, fault.at or 0)}")
 
 
 def _path(fault: Fault) -> str:
-    """The path as serde_path_to_error writes it, if it leads anywhere."""
+    """Return the path as serde_path_to_error writes it, or an empty string."""
     steps = fault.path[::-1]
     if all(step is None for step in steps):
         return ""

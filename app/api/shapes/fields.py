@@ -1,9 +1,8 @@
-"""Typed reads of JSON values, with the contract's rules; what does not fit raises.
+"""Typed reads of JSON values, by the contract's rules; a value that does not fit raises.
 
 A reader takes a parsed JSON value and returns the typed one. It is a function, or a value that
-says what it is made of, so that the API's description can be made of the same declarations.
-Rules and messages are those of the deserializers in TEI 1.9.3 (router/src/http/types.rs,
-serde_json 1.0.140).
+declares its parts, so that the API's description can be made of the same declarations. Rules and
+messages are those of the deserializers in TEI 1.9.3 (router/src/http/types.rs, serde_json 1.0.140).
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,7 @@ MIN_I64 = -(2**63)
 
 
 class Misfit(Exception):
-    """A value is not what its field takes; `syntax` where TEI calls that bad JSON."""
+    """A value is not what its field takes; `syntax` if TEI calls that bad JSON."""
 
     def __init__(self, message: str, *, path: str = "", syntax: bool = False) -> None:
         super().__init__(message)
@@ -30,7 +29,7 @@ class Misfit(Exception):
 
 
 class _Required:
-    """The default of a field that has none."""
+    """The default of a field that is required."""
 
 
 REQUIRED: Final = _Required()
@@ -40,10 +39,9 @@ REQUIRED: Final = _Required()
 class Field:
     """One field of a request body: how to read it, and its value when it is absent.
 
-    Where a field has such a value, `null` means absent as well: clients write what they leave unset
-    so. (TEI refuses that in fields with another default than `null`.) An array in place of the
-    object may end before a field that is `filled`; `added` ones are not TEI's, and no array has
-    them.
+    For a field with a default, `null` means absent as well, as clients write it for unset fields.
+    (TEI refuses that if the default is not `null`.) An array in place of the object may end before
+    a field that is `filled`; fields that are `added` are not TEI's, and never in an array.
     """
 
     name: str
@@ -56,9 +54,8 @@ class Field:
 class Shape:
     """The fields of a request body, in the order of TEI's struct; others are ignored.
 
-    `names` are those of all fields, the ones inside of fields too; `quoted_names` as JSON has them.
-    Its dialect takes `promised` inputs of one request, even where the service is configured for
-    fewer.
+    `names` are those of all fields, nested ones too; `quoted_names` are the same in JSON. The
+    dialect accepts `promised` inputs in one request, even if fewer are configured.
     """
 
     def __init__(self, name: str, *fields: Field, promised: int = 0) -> None:
@@ -74,7 +71,7 @@ class Shape:
         self.open_names = [field.name for field in fields if holds_anything(field.read)]
 
     def read(self, found: Mapping[str, Any]) -> dict[str, Any]:
-        """Every field's typed value.
+        """Return every field's typed value.
 
         Raises: Misfit for the first field that is missing or does not fit.
         """
@@ -89,13 +86,13 @@ class Shape:
         return values
 
     def too_short(self, count: int) -> Misfit:
-        """That an array of so many elements ends before a field that it must have."""
+        """Return the fault of an array of `count` elements that ends before a required field."""
         return Misfit(
             f"invalid length {count}, expected struct {self.name} with {len(self.places)} elements"
         )
 
     def read_field(self, name: str, value: Any) -> Any:
-        """One field's typed value.
+        """Return one field's typed value.
 
         Raises: Misfit whose path begins with the field.
         """
@@ -110,21 +107,21 @@ class Shape:
 
 
 def boolean(value: Any) -> bool:
-    """`true` or `false`; no number and no string stands for one."""
+    """Read `true` or `false`; neither numbers nor strings are accepted."""
     if type(value) is bool:
         return value
     raise wrong_type(value, "a boolean")
 
 
 def string(value: Any) -> str:
-    """A string."""
+    """Read a string."""
     if type(value) is str:
         return value
     raise wrong_type(value, "a string")
 
 
 def unsigned(value: Any) -> int:
-    """An integer literal from 0 to 2^64 - 1; `12.0` and `1e2` are none."""
+    """Read an integer literal from 0 to 2^64 - 1; `12.0` and `1e2` are not accepted."""
     if type(value) is not int or not MIN_I64 <= value <= MAX_U64:
         raise wrong_type(value, "usize")
     if value < 0:
@@ -134,7 +131,7 @@ def unsigned(value: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """One of a few strings; `expected` is how TEI lists them, and `name` what it calls them."""
+    """One of a few strings; `expected` is how TEI lists them, and `name` is TEI's name of them."""
 
     expected: str
     values: Mapping[str, Any]
@@ -165,13 +162,13 @@ class Struct:
 
 
 def shape_of(read: Reader) -> Shape | None:
-    """The fields of the object that a reader reads, if it reads one."""
+    """Return the fields of the object that a reader reads, or None."""
     return read.shape if isinstance(read, Struct) else None
 
 
 @dataclass(frozen=True, slots=True)
 class ArrayOf:
-    """An array, every element of one kind."""
+    """An array of elements of one kind."""
 
     read: Reader
 
@@ -182,17 +179,17 @@ class ArrayOf:
 
 
 def anything(value: Any) -> Any:
-    """Whatever stands there."""
+    """Accept any value."""
     return value
 
 
 def holds_anything(read: Reader) -> bool:
-    """Whether what a reader reads may have any number of levels."""
+    """Check whether a reader accepts any number of levels."""
     return read is anything or (isinstance(read, ArrayOf) and holds_anything(read.read))
 
 
 def wrong_type(value: Any, expected: str) -> Misfit:
-    """The words of serde for a value of another type."""
+    """Return serde's error for a value of another type."""
     return Misfit(f"invalid type: {_described(value)}, expected {expected}")
 
 
@@ -212,7 +209,7 @@ def _described(value: Any) -> str:
             return f"boolean `{str(value).lower()}`"
         case int() if MIN_I64 <= value <= MAX_U64:
             return f"integer `{value}`"
-        case int() | float():  # serde reads what 64 bits cannot hold as a float
+        case int() | float():  # serde reads as a float what 64 bits cannot hold
             return f"floating point `{spelling.number(float(value))}`"
         case str():
             return f"string {spelling.quoted(value)}"

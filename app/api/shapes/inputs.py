@@ -14,10 +14,10 @@ ID_BYTES = 36  # an integer, and its place in a list
 
 
 def embed_input(value: Any) -> tuple[list[str | tuple[int, ...]], bool]:
-    """The inputs, and whether they came as a batch.
+    """Return the inputs, and whether they came as a batch.
 
-    A string is one text; an array of ids is one pre-tokenized input, the empty array included;
-    an array of strings and id arrays is a batch.
+    A string is one text; an array of ids is one pre-tokenized input, even if empty; an array of
+    strings and id arrays is a batch.
     """
     if type(value) is str:
         return [value], False
@@ -36,7 +36,7 @@ PREDICT_INPUT = (
 
 
 def predict_input(value: Any) -> tuple[list[str | tuple[str, str]], bool]:
-    """The inputs, and whether they came as a batch.
+    """Return the inputs, and whether they came as a batch.
 
     A string, or an array of one, is a text; an array of two strings is a pair; an array of arrays
     is a batch of texts and pairs. The first element decides which.
@@ -48,7 +48,7 @@ def predict_input(value: Any) -> tuple[list[str | tuple[str, str]], bool]:
     if not value:
         raise Misfit(f"invalid length 0, expected {PREDICT_INPUT}")
     if type(value[0]) is str:
-        # Of a third text only that it is one matters, and of more not even that.
+        # A third text must be a string to be counted; those after it are not even read.
         return [text_or_pair(ArrayOf(string)(value[:3]))], False
     if is_first_of_batch(value[0]):
         return [text_or_pair(ArrayOf(string)(one)) for one in value], True
@@ -56,7 +56,7 @@ def predict_input(value: Any) -> tuple[list[str | tuple[str, str]], bool]:
 
 
 def tokenize_input(value: Any) -> list[str]:
-    """A text, or an array of texts."""
+    """Read a text, or an array of texts."""
     if type(value) is str:
         return [value]
     if type(value) is list and all(type(one) is str for one in value):
@@ -65,7 +65,7 @@ def tokenize_input(value: Any) -> list[str]:
 
 
 def decode_ids(value: Any) -> list[list[int]]:
-    """An array of ids, the empty array included, or an array of such arrays."""
+    """Read an array of ids, even an empty one, or an array of such arrays."""
     if type(value) is list:
         if _are_ids(value):
             return [value]
@@ -75,8 +75,8 @@ def decode_ids(value: Any) -> list[list[int]]:
 
 
 def memory_of(inputs: Iterable[EncodingInput | list[int]]) -> int:
-    """About how many bytes some inputs take: ids ten times as many as in their body."""
-    texts: dict[int, str] = {}  # a query is one text, however many pairs it is part of
+    """Estimate the bytes that inputs take; ids take ten times as many as in their body."""
+    texts: dict[int, str] = {}  # by identity: a query is one text, however many pairs it is part of
     size = 0
     for one in inputs:
         for part in (one,) if isinstance(one, str) else one[:2]:
@@ -88,14 +88,14 @@ def memory_of(inputs: Iterable[EncodingInput | list[int]]) -> int:
 
 
 def is_first_of_batch(value: Any) -> bool:
-    """Whether the first element of an input to predict makes it a batch."""
+    """Check whether the first element of an input to predict makes it a batch."""
     return type(value) is list and all(type(one) is str for one in value)
 
 
 def text_or_pair(texts: Sequence[str]) -> str | tuple[str, str]:
-    """The input that an array of one or two texts stands for.
+    """Return the input that an array of one or two texts stands for.
 
-    Raises: Misfit for another number of them.
+    Raises: Misfit for any other number of texts.
     """
     if len(texts) == 1:
         return texts[0]

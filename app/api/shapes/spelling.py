@@ -6,23 +6,23 @@ from decimal import Decimal
 
 _NAMED = {"\0": "\\0", "\t": "\\t", "\n": "\\n", "\r": "\\r", '"': '\\"', "\\": "\\\\"}
 _PLAIN = re.compile(r"[ !#-\[\]-~]*")
-# What Unicode counts as the extension of a letter although it is no mark.
+# Characters that extend a letter in Unicode although they are not marks.
 _EXTENDING = frozenset("\u200c\uff9e\uff9f")
 
 
 def quoted(text: str) -> str:
-    """The text in quotes, as `{:?}` writes it: what cannot be seen is escaped."""
+    """Return the text in quotes, as `{:?}` writes it, with escapes for what is not printable."""
     if _PLAIN.fullmatch(text):
         return f'"{text}"'
     return f'"{"".join(map(_escaped, text))}"'
 
 
 def number(value: float) -> str:
-    """The shortest decimal that gives the float64 back, in exponents where ryu has them."""
+    """Return the shortest decimal that gives the float64 back, with exponents where ryu has any."""
     sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
     assert isinstance(exponent, int)  # it is finite
     text, minus = "".join(map(str, digits)), "-" * sign
-    point = len(text) + exponent  # where the decimal point stands
+    point = len(text) + exponent  # the digits before the decimal point
     if text == "0":
         return f"{minus}0.0"
     if 0 < point <= 16:

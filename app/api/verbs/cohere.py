@@ -1,6 +1,6 @@
 """Cohere's and Jina's rerank dialect: POST `/v1/rerank`, `/v2/rerank`, `/rerank` with documents.
 
-TEI has no such route; clients of Cohere, Jina, vLLM and Infinity ask for it.
+TEI has no such route; clients of Cohere, Jina, vLLM and Infinity use it.
 """
 
 from collections.abc import Iterable
@@ -30,7 +30,7 @@ from app.model.vectors import ranking
 
 
 def document(value: Any) -> str:
-    """A text, or an object that holds one as `text`."""
+    """Read a text, or an object that holds one as `text`."""
     text = value.get("text") if type(value) is dict else value
     if type(text) is str:
         return text
@@ -63,7 +63,7 @@ RERANK = Shape(
 
 @dataclass(frozen=True, slots=True)
 class RankOptions:
-    """What a request may choose."""
+    """The choices of a request."""
 
     top_n: int | None
     return_documents: bool

@@ -1,4 +1,4 @@
-"""Counting: what of a request goes into the metrics and the log, once, wherever it came in.
+"""Counting: how requests enter the metrics and the log, once each, whatever their route.
 
 Follows TEI 1.9.3 router/src/http/server.rs and core/src/infer.rs.
 """
@@ -24,12 +24,11 @@ async def counted(
     span: RequestSpan,
     reserve: Reserve,
 ) -> Computed[Any]:
-    """Compute, and record the request once, which began with its span.
+    """Compute a request that began with its span, and record it once.
 
-    Its rows are made once there is room for them.
-
-    What is refused before the model is asked is no request to it, and what the model is not of the
-    kind for has no inputs.
+    `reserve` makes room for its rows before they are computed. A request that is refused before it
+    reaches the model does not count as one to the model, and if the model is of another kind, none
+    of its inputs do.
     """
     method = f'method="{"batch" if request.is_batch else "single"}"'
     progress = Progress(
@@ -54,7 +53,7 @@ async def failures_counted(
     _: RequestSpan,
     room: Room,
 ) -> AsyncGenerator[bytes, None]:
-    """Answer, and record only a failure: the tokenizer's routes are not requests to the model."""
+    """Answer, and count only failures: the tokenizer's routes are not requests to the model."""
     with failure_counted(metrics):
         async with contextlib.aclosing(answer(model, content, room)) as parts:
             async for part in parts:
@@ -63,7 +62,7 @@ async def failures_counted(
 
 @contextlib.contextmanager
 def failure_counted(metrics: Metrics) -> Iterator[None]:
-    """Record the failure of what is done within the block, once for each input at fault."""
+    """Count a failure within the block, once for each input at fault."""
     try:
         yield
     except ServiceError as error:
@@ -73,7 +72,7 @@ def failure_counted(metrics: Metrics) -> Iterator[None]:
 
 
 def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:
-    """Durations of the request and of each of its inputs, which share their request's means."""
+    """Record the durations of the request and of each input, which share the request's means."""
     inputs = len(computed.token_counts)
     durations = {
         "duration": seconds,

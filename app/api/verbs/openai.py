@@ -1,8 +1,8 @@
 """OpenAI's dialect as TEI speaks it: POST `/v1/embeddings`, GET `/v1/models`.
 
-Follows TEI 1.9.3 router/src/http/types.rs. Added to it: the `error` object beside TEI's flat keys,
-without which several official clients cannot show the reason; the options of `/embed` as optional
-fields; the list of models.
+Follows TEI 1.9.3 router/src/http/types.rs, with additions: the `error` object beside TEI's flat
+keys, without which several official clients cannot show the reason; the options of `/embed` as
+optional fields; the list of models.
 """
 
 from base64 import b64encode
@@ -37,7 +37,7 @@ from app.errors import ServiceError
 from app.inference.engine import Vectors
 from app.inference.served_model import ServedModel
 
-MOST_INPUTS = 2048  # of one request, as OpenAI's reference has it; TEI keeps to its own limit
+MOST_INPUTS = 2048  # inputs of one request, as in OpenAI's reference; TEI applies its own limit
 
 ENCODING_FORMAT = Variant(
     "`float` or `base64`", {"float": "float", "base64": "base64"}, "EncodingFormat"
@@ -68,19 +68,19 @@ EMBEDDINGS = Shape(
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How the vectors are wanted."""
+    """How the vectors are to be returned."""
 
     encoding: Literal["float", "base64"]
     dimensions: int | None
     normalize: bool
-    input_type: Any  # a prompt that it may be the name of
+    input_type: Any  # anything; used if it is the name of a prompt
 
 
 class Embeddings:
     """POST `/v1/embeddings` and its alias.
 
-    Whatever `model` is asked for, there is only one. `input_type` names a prompt, or a side of
-    a model that has an encoder for queries and one for documents, if there is one of that name.
+    The only model answers, whatever `model` says. `input_type` names a prompt, or a side of a model
+    with separate encoders for queries and documents, if there is one of that name.
     """
 
     name = "openai_embed"
@@ -128,14 +128,14 @@ class Embeddings:
         yield b"," + orjson.dumps({"model": model.name, "usage": usage})[1:]
 
     def render_error(self, error: ServiceError) -> bytes:
-        """TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""
+        """Return TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""
         flat = {"message": str(error), "code": error.status, "type": error.error_type}
         nested = {"message": flat["message"], "type": flat["type"], "param": None}
         return orjson.dumps({**flat, "error": {**nested, "code": error.status}})
 
 
 def models(model: ServedModel) -> bytes:
-    """The answer of GET `/v1/models`; `created` is when it was exported, in seconds since 1970."""
+    """Return the answer of GET `/v1/models`; `created` is the export's time, in Unix seconds."""
     created = int(datetime.fromisoformat(model.manifest.created).timestamp())
     listed = {"id": model.name, "object": "model", "created": created, "owned_by": "local"}
     return orjson.dumps({"object": "list", "data": [listed]})
@@ -150,5 +150,5 @@ def _identity(vector: NDArray[np.float32]) -> Any:
 
 
 def _base64(vector: NDArray[np.float32]) -> str:
-    """The raw bytes of little-endian float32, as OpenAI's clients decode them."""
+    """Encode the raw bytes of little-endian float32, as OpenAI's clients decode them."""
     return b64encode(vector.astype("<f4", copy=False).tobytes()).decode()

@@ -1,4 +1,4 @@
-"""Spans: one for each request that reached its handler, written to the log and sent to a tracer."""
+"""Spans: one for each request that reached its handler, logged and sent to a tracer."""
 
 import logging
 import time
@@ -10,11 +10,11 @@ from app.inference.computing import Timings
 from app.telemetry.logs import duration, shortened
 from app.telemetry.tracing import Span, Tracer
 
-logger = logging.getLogger("app.api.spans")  # a name that operators filter by
+logger = logging.getLogger("app.api.spans")  # operators filter by this name
 
 
 class RequestSpan:
-    """From the first look at a request to its answer; named after TEI's handlers once known."""
+    """From the start of a request to its answer; named after TEI's handlers once known."""
 
     def __init__(self, scope: Scope, tracer: Tracer | None, name: str = "") -> None:
         self.name = name
@@ -23,15 +23,15 @@ class RequestSpan:
         self._tracer = tracer
 
     def seconds(self) -> float:
-        """How long it has taken so far."""
+        """Return how long the request has taken so far."""
         return time.perf_counter() - self.started
 
     def child(self, name: str) -> "RequestSpan":
-        """One of several requests in one body, which begins now."""
+        """Begin the span of one of several requests in a body."""
         return RequestSpan(self._scope, self._tracer, name)
 
     def computed(self, timings: Timings, seconds: float) -> None:
-        """The model computed the answer: one line with its timings, as TEI has it."""
+        """Log a computed answer with its timings, in one line as TEI does, and trace it."""
         if self._tracer is None and not logger.isEnabledFor(logging.INFO):
             return
         fields = {
@@ -45,11 +45,11 @@ class RequestSpan:
         self._trace(fields)
 
     def answered(self) -> None:
-        """An answer that needed no model, of which TEI logs nothing."""
+        """Trace an answer that needed no model; TEI logs nothing of it."""
         self._trace(self._origin())
 
     def failed(self, error: ServiceError) -> None:
-        """The request was refused, or failed: one line with the reason."""
+        """Log and trace a request that was refused or failed, in one line with the reason."""
         fields = self._origin()
         reason = shortened(str(error))  # a client's text may be part of it
         logger.error("%s", reason, extra={"span": {"name": self.name, **fields}})

@@ -71,7 +71,7 @@ SIMILARITY = Shape(
         None,
     ),
 )
-ENTRIES_AT_ONCE = 1_000  # that are objects at a time
+ENTRIES_AT_ONCE = 1_000  # Python objects in memory at a time
 
 SPARSE_VALUE = Named("SparseValue", record(index=COUNT, value=NUMBER))
 
@@ -174,7 +174,7 @@ class Similarity:
 
 
 def _entries(vector: SparseVector) -> Iterator[bytes]:
-    """Arrays of the entries of a vector, of which a few are objects at a time."""
+    """Yield arrays of a vector's entries, ENTRIES_AT_ONCE in each."""
     for start in range(0, len(vector.indices), ENTRIES_AT_ONCE):
         some = slice(start, start + ENTRIES_AT_ONCE)
         entries = zip(vector.indices[some].tolist(), vector.values[some], strict=True)

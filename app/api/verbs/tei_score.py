@@ -47,7 +47,7 @@ RERANK = Shape(
     Field("return_text", boolean, False, filled=True),
 )
 
-SCORES_AT_ONCE = 1_000  # that are objects at a time
+SCORES_AT_ONCE = 1_000  # Python objects in memory at a time
 
 LABELLED = list_of(Named("Prediction", record(score=NUMBER, label=TEXT)))
 PREDICTIONS = Named("PredictResponse", {"oneOf": [LABELLED, list_of(LABELLED)]})
@@ -96,7 +96,7 @@ class Predict:
 
 @dataclass(frozen=True, slots=True)
 class RankOptions:
-    """What a request to rank may choose."""
+    """The choices of a request to rank."""
 
     raw_scores: bool
     return_text: bool

@@ -1,7 +1,7 @@
-"""TEI's tokenizer routes: `/tokenize` and `/decode`. They need no model.
+"""TEI's tokenizer routes: `/tokenize` and `/decode`, which run no model.
 
-An answer is rendered in parts, on the tokenizer's threads, and each when the one before it has
-been sent: an answer may be fifty times as large as its request.
+An answer is rendered in parts, on the tokenizer's threads, each when the one before it has been
+sent, since it may be fifty times as large as its request.
 """
 
 import contextlib
@@ -39,8 +39,8 @@ TOKENS = Named("TokenizeResponse", list_of(list_of(TOKEN)))
 TEXTS = Named("DecodeResponse", list_of(TEXT))
 
 
-TOKENS_AT_ONCE = 1_000  # that are objects at a time
-ANSWER_BYTES = 80  # for each character that is a token, and about as many for each id
+TOKENS_AT_ONCE = 1_000  # Python objects in memory at a time
+ANSWER_BYTES = 80  # of JSON for each character that is a token, and about as many for each id
 
 
 async def tokenize(model: ServedModel, content: bytes, room: Room) -> AsyncGenerator[bytes, None]:
@@ -77,7 +77,7 @@ async def decode(model: ServedModel, content: bytes, room: Room) -> AsyncGenerat
 
 
 async def _array(elements: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes, None]:
-    """An array of what is rendered already, in parts; raises before the first what they raise."""
+    """Yield a JSON array of rendered elements in parts; errors come before the first part."""
     before = b"["
     async with contextlib.aclosing(elements):
         async for element in elements:
@@ -87,7 +87,7 @@ async def _array(elements: AsyncGenerator[bytes, None]) -> AsyncGenerator[bytes,
 
 
 def _tokens(tokens: Iterator[Token]) -> bytes:
-    """The tokens of one text, of which a few are objects at a time."""
+    """Render the tokens of one text, TOKENS_AT_ONCE objects at a time."""
     parts = []
     while some := list(itertools.islice(tokens, TOKENS_AT_ONCE)):
         parts.append(orjson.dumps(some)[1:-1])

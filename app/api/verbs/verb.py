@@ -18,9 +18,9 @@ from app.inference.tokenizing.encoding_input import EncodingInput
 T = TypeVar("T")
 Counted = Literal["embed", "predict"]
 Schema = Mapping[str, Any]  # as OpenAPI 3.0.3 writes them
-Reserve = Callable[[int], None]  # room for so many bytes; raises Overloaded
+Reserve = Callable[[int], None]  # room for that many bytes; raises Overloaded
 
-# orjson writes so many numbers in about a millisecond, in which nobody else has a turn.
+# Numbers that orjson writes in about a millisecond, during which no other task runs.
 GROUP_NUMBERS = 32_768
 
 
@@ -28,20 +28,20 @@ GROUP_NUMBERS = 32_768
 class Request(Generic[T]):
     """A parsed request: its inputs, whether they came as a batch, and how to read them.
 
-    `extra` is what only its own verb knows.
+    `extra` is for its own verb only.
     """
 
     inputs: Sequence[EncodingInput]
     is_batch: bool
     options: InputOptions
     extra: T
-    model: str | None = None  # that is asked for, by name
+    model: str | None = None  # the name that it asks for
 
 
 class Named(dict[str, Any]):
-    """A schema that is a component of the description, by a name that generated clients take.
+    """A schema that is a component of the description, under a name that generated clients use.
 
-    TEI's have TEI's names.
+    TEI's components have TEI's names.
     """
 
     def __init__(self, name: str, schema: Schema) -> None:
@@ -50,13 +50,13 @@ class Named(dict[str, Any]):
 
 
 class Room(Protocol):
-    """The bytes that a request holds, of those that all may hold."""
+    """The bytes that a request holds of those for all."""
 
     def reserve(self, size: int) -> None:
-        """Hold so many more, or as many as an idle service has; raises Overloaded."""
+        """Hold that many more, or as many as an idle service has; raises Overloaded."""
 
     def demand(self, size: int) -> None:
-        """Hold so many more; raises Overloaded, or BatchTooLarge for more than there are."""
+        """Hold that many more; raises Overloaded, or BatchTooLarge if there are never that many."""
 
 
 class Verb(Protocol):
@@ -68,18 +68,18 @@ class Verb(Protocol):
     counted_as: Counted  # which of TEI's metrics count its inputs
 
     def build(self, values: dict[str, Any]) -> Request[Any]:
-        """The request that a body's typed fields make."""
+        """Make a request of a body's typed fields."""
 
     async def run(self, model: ServedModel, request: Request[Any], /) -> Computed[Any]:
-        """Let the model compute; raises ServiceError."""
+        """Compute the request with the model; raises ServiceError."""
 
     def render(
         self, model: ServedModel, request: Request[Any], computed: Computed[Any], /
     ) -> Iterable[bytes]:
-        """The JSON answer, in parts that take a moment each."""
+        """Return the JSON answer in parts, each rendered in a moment."""
 
     def render_error(self, error: ServiceError) -> bytes:
-        """The JSON answer that says what went wrong."""
+        """Return the JSON answer that reports an error."""
 
 
 DIRECTION = Variant(
@@ -98,17 +98,17 @@ COUNT: Schema = {"type": "integer", "minimum": 0}
 
 
 def list_of(items: Schema) -> Schema:
-    """The schema of an array."""
+    """Return the schema of an array."""
     return {"type": "array", "items": items}
 
 
 def record(**properties: Schema) -> Schema:
-    """The schema of an object that has all of these."""
+    """Return the schema of an object that has all of these properties."""
     return {"type": "object", "properties": properties, "required": list(properties)}
 
 
 def input_options(values: dict[str, Any]) -> InputOptions:
-    """The options among a body's fields."""
+    """Return the input options among a body's fields."""
     return InputOptions(
         truncate=values["truncate"],
         direction=values.get("truncation_direction"),
@@ -120,18 +120,18 @@ USAGE = Named("OpenAICompatUsage", record(prompt_tokens=COUNT, total_tokens=COUN
 
 
 def render_error(error: ServiceError) -> bytes:
-    """TEI's `{"error": …, "error_type": …}`."""
+    """Return TEI's `{"error": …, "error_type": …}`."""
     return orjson.dumps({"error": str(error), "error_type": error.error_type})
 
 
 def groups(rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
-    """Rows (N, D) in groups that are written within a moment."""
+    """Split rows (N, D) into groups that take a moment to write."""
     size = max(1, GROUP_NUMBERS // max(1, rows.shape[1]))
     return (rows[start : start + size] for start in range(0, len(rows), size))
 
 
 def joined(arrays: Iterable[bytes]) -> Iterator[bytes]:
-    """One JSON array of the elements of several, none of which is empty."""
+    """Yield one JSON array of the elements of several arrays, none of which is empty."""
     opening = b"["
     for array in arrays:
         yield opening + array[1:-1]
@@ -140,7 +140,7 @@ def joined(arrays: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def nested(arrays: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
-    """One JSON array of several, of which there is one at least; each of them comes in arrays."""
+    """Yield a JSON array of at least one array, each of which comes in parts that are arrays."""
     before = b"["
     for array in arrays:
         before += b"["
@@ -152,5 +152,5 @@ def nested(arrays: Iterable[Iterable[bytes]]) -> Iterator[bytes]:
 
 
 def numpy_json(value: Any) -> bytes:
-    """JSON in which float32 arrays stand as the shortest decimals that give them back."""
+    """Render JSON, with float32 arrays as the shortest decimals that give them back."""
     return orjson.dumps(value, option=orjson.OPT_SERIALIZE_NUMPY)

@@ -22,10 +22,10 @@ from app.telemetry.metrics import Metrics
 
 VERTEX = Shape("VertexRequest", Field("instances", ArrayOf(anything)))
 
-INSTANCE_BYTES = 700  # of an instance, its inputs aside
-RENDERED = 3  # bytes of JSON for each of a row of float32
+INSTANCE_BYTES = 700  # memory of an instance, without its inputs
+RENDERED = 3  # bytes of JSON for each byte of a float32 row
 
-_Planned = tuple[Verb, Request[Any]]  # what an instance asks for
+_Planned = tuple[Verb, Request[Any]]  # an instance's verb and its request
 
 
 async def answer(
@@ -36,13 +36,13 @@ async def answer(
     span: RequestSpan,
     room: Room,
 ) -> AsyncGenerator[bytes, None]:
-    """Run every instance as the first of the verbs that its fields fit; all, or the first error.
+    """Run every instance as the first verb that its fields fit; answer all, or the first error.
 
-    Each is counted as a request of its own, but all together take permits as one does: where they
-    are too many, they run in groups.
+    Each counts as a request of its own, but all together take permits as one does: if there are too
+    many instances, they run in groups.
 
     Raises, before anything is run: InvalidInput for an instance that fits none of the verbs;
-    Overloaded where too few permits are free.
+    Overloaded if too few permits are free.
     """
     planned, size, taken = await reader.in_turns(content, VERTEX, partial(_planned, verbs))
     parts: list[bytes] = []
@@ -66,7 +66,7 @@ async def answer(
 
 
 def _groups(planned: Sequence[_Planned], most: int) -> Iterator[list[_Planned]]:
-    """Instances as they come, in groups of at most so many permits; one may need more by itself."""
+    """Yield instances in order, in groups of at most `most` permits or of one that needs more."""
     group: list[_Planned] = []
     size = 0
     for one in planned:
@@ -81,12 +81,12 @@ def _groups(planned: Sequence[_Planned], most: int) -> Iterator[list[_Planned]]:
 
 
 def _weight(planned: _Planned) -> int:
-    """The permits of an instance; one without an input is work as well."""
+    """Return the permits of an instance; one without an input is work as well."""
     return max(1, len(planned[1].inputs))
 
 
 def _planned(verbs: Sequence[Verb], values: dict[str, Any]) -> tuple[list[_Planned], int, int]:
-    """What is asked for, the permits of all together, and the bytes that they take."""
+    """Return the planned requests, the permits of all together, and the bytes that they take."""
     planned = [_plan(verbs, instance) for instance in values["instances"]]
     taken = sum(INSTANCE_BYTES + memory_of(request.inputs) for _, request in planned)
     return planned, sum(map(_weight, planned)), taken
@@ -105,7 +105,7 @@ def _plan(verbs: Sequence[Verb], instance: Any) -> _Planned:
 async def _run(
     model: ServedModel, metrics: Metrics, planned: _Planned, span: RequestSpan, room: Room
 ) -> bytes:
-    """The rendered answer to an instance; as text its numbers take RENDERED times as much."""
+    """Return the rendered answer to an instance, with room for RENDERED times its rows."""
     verb, request = planned
     child = span.child(verb.name)
     computed = await counted(

@@ -1,1 +1,1 @@
-"""Batching: what waits becomes batches, and runs on threads."""
+"""Batching: waiting inputs become batches, which run on threads."""

@@ -1,7 +1,7 @@
-"""Fault search: what becomes of the rows of a batch that failed.
+"""Fault search: the rows of a failed batch are computed again in parts, to find the input at fault.
 
-A batch is halved until each input at fault is alone; where a session fails without any input at
-fault, all of the batch fails soon.
+A batch is halved until each input at fault is alone. If the session itself fails, whatever the
+input, the whole batch fails soon.
 """
 
 import logging
@@ -16,19 +16,19 @@ logger = logging.getLogger(__name__)
 
 
 class FaultSearch:
-    """The parts of failed batches that are still to be computed; lives on the worker's thread."""
+    """The parts of failed batches still to be computed; lives on the worker's thread."""
 
     def __init__(self, pending: Pending, padding: Padding) -> None:
         self._pending = pending
         self._padding = padding
-        self._parts: list[Run] = []  # the last goes first
+        self._parts: list[Run] = []  # a stack: the last goes first
 
     @property
     def _limits(self) -> BatchLimits:
         return self._pending.waiting.limits
 
     def next(self) -> Run | None:
-        """The part that is to be computed next, if there is one."""
+        """Return the part to compute next, or None."""
         while self._parts:
             part = self._parts.pop()
             if part.batch is not None:
@@ -42,9 +42,9 @@ class FaultSearch:
         return None
 
     def look(self, run: Run, error: BaseException) -> None:
-        """Halve what failed; of a single input, or where none is at fault, fail the jobs."""
+        """Halve a failed run; fail the jobs of a single input, or all if no input is at fault."""
         search = run.search
-        if run.batch is not None:  # it held nobody's input
+        if run.batch is not None:  # a blank run, which no input can have failed
             self._condemn(search, error)
             return
         rows = self._pending.wanted(run)
@@ -61,7 +61,7 @@ class FaultSearch:
             self._parts.append(Run((), run.outputs, search, batch=blameless))
 
     def _condemn(self, search: Search, error: BaseException) -> None:
-        """Fail all that is left of a batch: a run without any of its inputs failed as well."""
+        """Fail the rest of a batch, since a run without any of its inputs failed as well."""
         left = [part for part in self._parts if part.search is search]
         self._parts = [part for part in self._parts if part.search is not search]
         for part in left:

@@ -1,4 +1,4 @@
-"""Job: one request's inputs on their way through the worker, and the way back to its event loop."""
+"""Job: one request's inputs on their way through the worker and back to its event loop."""
 
 import logging
 import time
@@ -17,7 +17,7 @@ logger = logging.getLogger(__name__)
 
 
 class Completion(Protocol):
-    """Where a job's outcome goes; called once, on the job's event loop."""
+    """Receives a job's outcome; called once, on the job's event loop."""
 
     def __call__(self, error: ServiceError | None) -> None: ...
 
@@ -34,9 +34,9 @@ class Job:
     loop: AbstractEventLoop
     done: Completion
     rows: list[NDArray[np.float32] | None] = field(default_factory=list)  # by input, when done
-    route: str = ""  # rows of different ones are never computed together
-    abandoned: bool = False  # nobody waits any more: rows not yet in a batch are dropped
-    queue_seconds: float = 0.0  # summed over the rows, as is inference_seconds
+    route: str = ""  # rows of different routes are never computed together
+    abandoned: bool = False  # the client has left: rows not yet in a batch are dropped
+    queue_seconds: float = 0.0  # sum over the rows, as is inference_seconds
     inference_seconds: float = 0.0
     submitted: float = field(default_factory=time.perf_counter)
     arrival: int = 0  # position in the order of submission
@@ -46,12 +46,12 @@ class Job:
 
     @property
     def is_lone(self) -> bool:
-        """Whether it has one input, as a query has."""
+        """Whether it has a single input, as a query has."""
         return len(self.inputs) == 1
 
 
 def deliver(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:
-    """Tell each event loop of its jobs with one call; from any thread."""
+    """Deliver outcomes with one call for each event loop; from any thread."""
     by_loop: dict[AbstractEventLoop, list[tuple[Job, ServiceError | None]]] = {}
     for job, error in outcomes:
         by_loop.setdefault(job.loop, []).append((job, error))

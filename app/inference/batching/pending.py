@@ -1,4 +1,4 @@
-"""Pending: the jobs that are not answered yet, and what becomes of their rows."""
+"""Pending: the jobs not answered yet, and what happens to their rows."""
 
 from collections.abc import Sequence
 
@@ -15,7 +15,7 @@ class Pending:
     """Jobs with rows still missing; lives on the worker's thread."""
 
     def __init__(self, limits: BatchLimits, metrics: Metrics) -> None:
-        self.waiting = Waiting(limits)  # those of their rows that no batch has taken yet
+        self.waiting = Waiting(limits)  # their rows that no batch has taken yet
         self._metrics = metrics
         self._jobs: dict[int, Job] = {}  # by arrival
         self._arrivals = 0
@@ -24,7 +24,7 @@ class Pending:
         return bool(self._jobs)
 
     def add(self, job: Job) -> None:
-        """Let every row of a job wait."""
+        """Register a job and queue all of its rows."""
         self._arrivals += 1
         job.arrival = self._arrivals
         job.missing = len(job.inputs)
@@ -33,12 +33,12 @@ class Pending:
         self.waiting.add(job)
 
     def drop_abandoned(self) -> None:
-        """Forget jobs that nobody waits for, as long as they have rows in the queue."""
+        """Drop abandoned jobs that still have rows in the queue."""
         for job in self.waiting.abandoned():
             self._discard(job)
 
     def wanted(self, run: Run) -> list[tuple[Job, int]]:
-        """Those rows of a run whose jobs still wait for them."""
+        """Return the rows of a run whose jobs still need them."""
         for job in {job for job, _ in run.rows if job.abandoned and job.arrival in self._jobs}:
             self._discard(job)
         return [(job, index) for job, index in run.rows if job.arrival in self._jobs]
@@ -55,9 +55,9 @@ class Pending:
         complete = []
         for place, (job, index) in enumerate(finished.run.rows):
             if job.arrival not in self._jobs:
-                continue  # failed meanwhile, by another of its rows
+                continue  # failed in the meantime, because of another of its rows
             values = finished.results[job.output][place]
-            if job.output in PER_TOKEN_OUTPUTS:  # padding has none
+            if job.output in PER_TOKEN_OUTPUTS:  # padding has no output
                 assert finished.attention_mask is not None
                 values = values[finished.attention_mask[place] == 1]
             job.rows[index] = values
@@ -70,11 +70,11 @@ class Pending:
         deliver([(job, None) for job in complete])
 
     def end(self, late: Sequence[Job], error: ServiceError) -> None:
-        """Answer everyone who is left with an error, and those who came too late to be added."""
+        """Answer every remaining job with an error, and the `late` ones that were never added."""
         deliver([(job, error) for job in (*self._jobs.values(), *late)])
 
     def _discard(self, job: Job) -> None:
-        """Forget a job; its waiting rows leave, its running ones will find nobody."""
+        """Remove a job: drop its queued rows, and ignore those that are still being computed."""
         if job.abandoned:
             self._metrics.count("te_request_failure", 'err="dropped"', job.queued)
         self.waiting.remove(job)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from app.inference.batching.job import Job
 from app.model.batch import BatchLimits, choose
 
-# One batch in so many goes to the job that has waited longest for a row of its own.
+# One batch in this many takes a row of the job that has waited longest, so that none starves.
 OLDEST_EVERY = 8
 
 
@@ -28,13 +28,13 @@ class Waiting:
         self._lengths: list[int] = []  # of the rows
         self._jobs: dict[int, Job] = {}  # by arrival; those with rows here
         self._batches = 0
-        self._since_oldest = 0  # batches, since the job that waits longest had one
+        self._since_oldest = 0  # batches, since the longest waiting job had one
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def add(self, job: Job) -> None:
-        """Let every row of a job wait."""
+        """Queue all rows of a job."""
         job.last_batch = self._batches
         job.queued = len(job.inputs)
         self._jobs[job.arrival] = job
@@ -47,19 +47,19 @@ class Waiting:
             self._keep(sorted(self._rows + rows))
 
     def remove(self, job: Job) -> None:
-        """Forget the rows of a job, if it has any here."""
+        """Remove the rows of a job, if any are left."""
         if self._jobs.pop(job.arrival, None) is not None:
             self._keep([row for row in self._rows if row.arrival != job.arrival])
 
     def abandoned(self) -> Iterator[Job]:
-        """Jobs that nobody waits for any more."""
+        """Return the jobs whose clients have left."""
         return (job for job in tuple(self._jobs.values()) if job.abandoned)
 
     def take(self, longest: int | None = None, *, lone: bool = False) -> list[tuple[Job, int]]:
-        """The rows of the next batch, each with its position in its job.
+        """Remove and return the rows of the next batch, each with its position in its job.
 
-        None of more than `longest` tokens is among them, and with `lone` only inputs that came
-        alone: so there may be none.
+        None has more than `longest` tokens, and with `lone` all are of single-input jobs, so there
+        may be none.
         """
         places = self._places(longest, lone=lone)
         if not places:
@@ -85,20 +85,20 @@ class Waiting:
         self._lengths = [row.length for row in rows]
 
     def _places(self, longest: int | None, *, lone: bool) -> Sequence[int]:
-        """Where the rows are that may go now, in their order."""
+        """Return the places of the rows that may go now, in ascending order."""
         end = len(self._rows) if longest is None else bisect_right(self._lengths, longest)
         if not lone:
             return range(end)
         return [at for at in range(end) if self._jobs[self._rows[at].arrival].is_lone]
 
     def _beside(self, job: Job, places: Sequence[int]) -> Sequence[int]:
-        """Those of the places whose rows take the same way through the model as this job's."""
+        """Return those places whose rows take the same route through the model as the job."""
         if all(one.route == job.route for one in self._jobs.values()):
             return places
         return [at for at in places if self._jobs[self._rows[at].arrival].route == job.route]
 
     def _first(self, places: Sequence[int], *, lone: bool) -> Job:
-        """The job of which a row must go into the next batch.
+        """Return the job that must have a row in the next batch.
 
         It is the one with the fewest rows left, so that a query does not wait behind a bulk
         request; but now and then the one not served for longest, so that none starves.
@@ -118,5 +118,5 @@ class Waiting:
 
 
 def _served(job: Job) -> tuple[int, int]:
-    """Sorts by who was served longest ago."""
+    """Return a sort key: the job served longest ago comes first."""
     return job.last_batch, job.arrival

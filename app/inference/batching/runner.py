@@ -1,4 +1,4 @@
-"""Runner: a thread that computes one batch at a time, and reports what became of it."""
+"""Runner: a thread that computes one batch at a time and reports the outcome."""
 
 import threading
 import time
@@ -17,42 +17,42 @@ from app.model.parts import Padding
 
 
 class EndableRuns(Runs, Protocol):
-    """A session whose runs can be told to end."""
+    """A session whose runs can be terminated."""
 
     def terminate(self, thread: int) -> None:
-        """Let the run that this thread waits for fail soon; from any thread."""
+        """Make the run that this thread waits for fail soon; from any thread."""
 
 
 @dataclass(slots=True)
 class Search:
-    """How the parts of one failed batch fare, while the inputs at fault are looked for."""
+    """The failures so far among the parts of one failed batch."""
 
-    limit: int  # failures in a row after which the session is asked whether it still works
+    limit: int  # failures in a row after which a blank run tests the session itself
     failures: int = 0
 
 
 @dataclass(slots=True, eq=False)
 class Run:
-    """Rows that are computed together; the worker's, but for its constants."""
+    """Rows that are computed together; the worker may change it, a runner only reads it."""
 
     rows: Sequence[tuple[Job, int]]  # with the input's position in its job
     outputs: Sequence[str]
     search: Search
-    length: int = 0  # that rows are padded to, if they are not longer
-    batch: Batch | None = None  # in place of rows: what nobody asked for
-    is_spare: bool = False  # for a shape to be learned; nothing depends on what becomes of it
+    length: int = 0  # tokens to pad rows to, unless they are longer
+    batch: Batch | None = None  # in place of rows: a blank one, to learn a shape or test a session
+    is_spare: bool = False  # teaches the provider a shape; no job depends on it
     deadline: float = 0.0  # by time.monotonic()
-    overdue: bool = False  # its deadline passed, its jobs failed, and it was told to end
+    overdue: bool = False  # its deadline has passed, its jobs have failed, and it was told to end
 
     @classmethod
     def of(cls, rows: Sequence[tuple[Job, int]], search: Search, limits: BatchLimits) -> Self:
-        """A run of the union of what its rows need, padded to a length that the provider knows."""
+        """Make a run of the outputs that its rows need, padded to a length the provider knows."""
         length = limits.padded(max(len(job.inputs[index]) for job, index in rows))
         return cls(rows, tuple(dict.fromkeys(job.output for job, _ in rows)), search, length)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many rows it has, and how long each is with its padding."""
+        """How many rows it has, and the padded length of each."""
         if self.batch is None:
             return len(self.rows), self.length
         rows, length = self.batch.input_ids.shape
@@ -60,13 +60,13 @@ class Run:
 
     @property
     def is_lone(self) -> bool:
-        """Whether it holds nothing but inputs that came alone."""
+        """Whether it holds only rows of single-input jobs."""
         return all(job.is_lone for job, _ in self.rows)
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What became of a run."""
+    """The outcome of a run."""
 
     runner: "Runner"
     run: Run
@@ -79,7 +79,7 @@ class Finished:
 
 @dataclass(slots=True, eq=False)
 class Runner:
-    """Computes what it is handed; decides nothing. A run that fails in any way is reported."""
+    """Computes the runs it is given, and reports every failure; decides nothing."""
 
     session: EndableRuns
     padding: Padding
@@ -88,21 +88,21 @@ class Runner:
     _thread: threading.Thread | None = None
 
     def start(self, name: str) -> None:
-        """Start the thread; once."""
+        """Start the thread; call once."""
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def compute(self, run: Run) -> None:
-        """Take a run; one at a time."""
+        """Compute a run on the thread; one at a time."""
         self._runs.put(run)
 
     def terminate(self) -> None:
-        """Let the run that it computes fail soon."""
+        """Make the current run fail soon."""
         if self._thread is not None and self._thread.ident is not None:
             self.session.terminate(self._thread.ident)
 
     def end(self) -> None:
-        """End the thread, after what it was handed."""
+        """End the thread once it has computed what it was given."""
         self._runs.put(None)
 
     def _work(self) -> None:
@@ -120,7 +120,7 @@ class Runner:
             mask = batch.attention_mask
             results = self.session.run(batch, run.outputs)
             require_rows(results, run.outputs, batch)
-        except BaseException as caught:  # noqa: BLE001  # whatever it is, its jobs must hear
+        except BaseException as caught:  # noqa: BLE001  # whatever failed, its jobs must be told
             error = caught
         return Finished(self, run, results, mask, error, started, time.perf_counter() - started)
 

@@ -1,4 +1,4 @@
-"""RunnerPool: which runner computes which run and until when, and who replaces one that hangs."""
+"""RunnerPool: which runner computes which run and until when; it replaces runners that hang."""
 
 import logging
 import time
@@ -13,9 +13,9 @@ from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-# How long a run that was told to end may take to do so; it ends between two nodes of its graph.
+# Within this time a run that was told to end must do so; it can between two nodes of its graph.
 GRACE_SECONDS = 5.0
-# Long beside the pause between two queries of a client that asks again when it has its answer.
+# No request for this long counts as quiet: longer than a client pauses between two queries.
 QUIET_SECONDS = 1.0
 
 
@@ -24,15 +24,15 @@ class RunOptions:
     """How batches are computed."""
 
     threads: int = 1  # runs at a time in each session
-    lone_threads: int = 0  # more of them, for inputs that came alone
-    one_long: bool = False  # one input at a time that is longer than a batch
-    timeout_seconds: float = 120.0  # that one run may take
+    lone_threads: int = 0  # more of them, for single-input jobs
+    one_long: bool = False  # only one input longer than a batch at a time
+    timeout_seconds: float = 120.0  # of one run
     grace_seconds: float = GRACE_SECONDS
-    quiet_seconds: float = QUIET_SECONDS  # in which nobody asks, before a shape is learned
+    quiet_seconds: float = QUIET_SECONDS  # without a request, before a shape is learned
 
     @classmethod
     def of(cls, settings: Settings, plan: Plan) -> Self:
-        """Those of a plan that is followed with some settings."""
+        """Return the options for a plan under these settings."""
         return cls(plan.run_threads, plan.lone_threads, plan.one_long, settings.run_timeout_seconds)
 
 
@@ -56,16 +56,16 @@ class RunnerPool:
         runners = options.threads + options.lone_threads
         self._idle = [self._runner(one) for _ in range(runners) for one in sessions]
         self._running: dict[Runner, Run] = {}
-        self._stuck: set[Runner] = set()  # replaced; may still come back
+        self._stuck: set[Runner] = set()  # replaced, but may still come back
 
     def start(self) -> None:
-        """Start the threads; once."""
+        """Start the threads; call once."""
         for place, runner in enumerate(self._idle):
             runner.start(f"run-{place}")
 
     @property
     def running(self) -> Collection[Run]:
-        """The runs under way."""
+        """The runs in progress."""
         return self._running.values()
 
     @property
@@ -86,7 +86,7 @@ class RunnerPool:
         runner.compute(run)
 
     def take_back(self, finished: Finished) -> bool:
-        """Let its runner compute another; False of a run that had been given up with its runner."""
+        """Make a run's runner idle again; return False if both had been given up."""
         if finished.runner in self._stuck:
             self._stuck.discard(finished.runner)
             finished.runner.end()
@@ -97,14 +97,14 @@ class RunnerPool:
         return True
 
     def patience(self) -> float | None:
-        """Seconds until a run is overdue; None where nothing runs."""
+        """Return the seconds until the next run is overdue, or None if nothing runs."""
         deadline = min((run.deadline for run in self.running), default=None)
         return None if deadline is None else max(0.0, deadline - time.monotonic())
 
     def overdue(self) -> list[Run]:
-        """The runs that have just outlasted their limit; each is told to end.
+        """Tell each run that has just exceeded its timeout to end, and return them.
 
-        Raises: Lost when a second one has not ended though it was told to.
+        Raises: Lost when a second run has not ended although it was told to.
         """
         now = time.monotonic()
         found = []
@@ -121,12 +121,12 @@ class RunnerPool:
         return found
 
     def end(self) -> None:
-        """End the threads, each after what it computes."""
+        """End the threads, each after its current run."""
         for runner in (*self._idle, *self._running, *self._stuck):
             runner.end()
 
     def _replace(self, runner: Runner) -> None:
-        """Put a fresh runner in the place of one that does not come back."""
+        """Replace a runner that does not come back."""
         if self._stuck:
             raise Lost("two runs did not end when they were told to")
         logger.error("a run did not end when it was told to; a fresh thread takes over")

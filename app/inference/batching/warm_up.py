@@ -1,9 +1,9 @@
-"""WarmUp: the shapes of a batch that a provider has still to learn, and which of them is next.
+"""WarmUp: the batch shapes that a provider has still to learn, and which of them is next.
 
-OpenVINO prepares itself for each new shape, in each of its streams: some milliseconds, in the first
-run of that shape. That is much of a short run and little of a long one, and nothing but a run
-teaches a shape. So lone inputs come first, then whatever costs least: for a second before anybody
-can ask, and on in quiet times. What requests have run is learned as well.
+OpenVINO prepares itself for each new shape in each of its streams, which adds some milliseconds to
+the first run of that shape: much for a short run, little for a long one. Only a run can teach a
+shape. So single inputs come first, then the cheapest shapes: for a second before the port opens,
+and later in quiet times. Shapes that requests happen to run are learned as well.
 """
 
 import logging
@@ -21,14 +21,14 @@ logger = logging.getLogger(__name__)
 
 Shape = tuple[int, int]  # rows, tokens of each
 
-START_SECONDS = 1.0  # by which a start may take longer
+START_SECONDS = 1.0  # how much longer a start may take
 
 
 class WarmUp:
     """How often each shape has still to run; the worker's, once its thread has started.
 
-    A stream takes one run at a time, and idle ones take turns: a shape that has run as often as
-    there are streams is learned. It is over when `learned` equals `wanted`.
+    A stream takes one run at a time, and idle streams take turns: a shape that has run as often as
+    there are streams is learned. Warm-up is over when `learned` equals `wanted`.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class WarmUp:
         padding: Padding | None = None,
         streams: Sequence[Runs] = (),
     ) -> None:
-        """`streams` holds the session of each; no shapes where there is nothing to learn."""
+        """Take the session of each stream, and the shapes to learn, if there are any."""
         self._output = output
         self._padding = padding
         self._streams = streams
@@ -52,7 +52,7 @@ class WarmUp:
         return not self._missing
 
     def next(self) -> Run | None:
-        """A run of the shape to learn next, with nobody's input; None where it is over."""
+        """Return a blank run of the shape to learn next, or None if there is none."""
         shape = next(iter(self._missing), None)
         if shape is None:
             return None
@@ -61,7 +61,7 @@ class WarmUp:
         return Run((), (self._output,), Search(limit=1), batch=batch, is_spare=True)
 
     def ran(self, shape: Shape) -> None:
-        """Count a run of that shape, whoever asked for it."""
+        """Count a run of that shape, whether a request's or a blank one."""
         if shape in self._missing:
             self._missing[shape] -= 1
             if not self._missing[shape]:
@@ -69,14 +69,14 @@ class WarmUp:
                 self.learned += 1
 
     def give_up(self, error: BaseException | None = None) -> None:
-        """Leave the rest to requests."""
+        """Stop learning shapes; requests will meet the rest unprepared."""
         if error is not None:
             logger.warning("%d shapes are left to requests: %r", len(self._missing), error)
         self._missing.clear()
         self.wanted = self.learned
 
     def at_start(self, seconds: float = START_SECONDS) -> None:
-        """Learn what can be learned in that time, in every stream at once; before the first job."""
+        """Learn shapes for that long, in every stream at once; call before the first job."""
         if self.is_over:
             return
         end = time.monotonic() + seconds
@@ -92,7 +92,7 @@ class WarmUp:
 
 
 def _usefulness(shape: Shape) -> tuple[bool, int]:
-    """Sorts lone inputs first, then by what a run costs."""
+    """Return a sort key: single inputs first, then by the cost of a run."""
     rows, length = shape
     return rows > 1, rows * length
 

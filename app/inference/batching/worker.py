@@ -4,21 +4,21 @@
                  ▲                                                         │
                  └────────────────── Finished ◀────────────────────────────┘
 
-A runner belongs to one session; where there are several GPUs, each has a session, and all of them
-take from the same waiting rows. Batches are greedy: whenever a runner is idle, what waits is cut
-into its next batch; there is no timer. Some runners may be kept for inputs that came alone: a
-query is then computed beside the batches of a bulk request, not behind them. Shapes that a provider
-has to learn run when nobody has asked for a while, one at a time, and never on the last runner: no
-job waits for one. Threads share nothing but queues: the worker alone touches jobs and rows, and
-hands results to the event loop of each job with one call per batch.
+A runner belongs to one session; with several GPUs each has a session, and all of them take from
+the same waiting rows. Batches are greedy, without a timer: whenever a runner is idle, waiting rows
+are cut into its next batch. Some runners may be reserved for single-input jobs, so that a query is
+computed beside the batches of a bulk request and not behind them. Shapes that a provider has to
+learn run only in quiet times, one at a time, and never on the last runner: no job waits for one.
+Threads share nothing but queues: only the worker touches jobs and rows, and it hands results to
+the event loop of each job with one call per batch.
 
 No job waits for ever:
 - a batch whose run fails is halved until each input at fault is alone, and only its job fails;
-  where a session fails without any input at fault, all of the batch fails soon;
+  if a session fails without any input at fault, the whole batch fails soon;
 - a batch that does not fit into memory is halved too, and no later one is as large;
 - a device that is lost ends the worker, and so the process: nothing else brings it back;
-- a run that outlasts its limit fails its jobs and is told to end; one that does not end even then
-  loses its place to a fresh runner; a second one like it ends the worker;
+- a run that exceeds its timeout fails its jobs and is told to end; one that does not end even then
+  is replaced by a fresh runner; a second one like it ends the worker;
 - when the worker ends, every pending job fails, and `submit` refuses new ones.
 """
 
@@ -47,11 +47,11 @@ logger = logging.getLogger(__name__)
 
 
 class _Close:
-    """Finish what waits, then end."""
+    """Tells the worker to finish its jobs, then end."""
 
 
 class BatchWorker:
-    """Forms batches out of everything that waits and runs them; `submit` from any thread."""
+    """Forms batches of all waiting inputs and runs them; `submit` from any thread."""
 
     def __init__(
         self,
@@ -66,21 +66,21 @@ class BatchWorker:
         self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[Job | Finished | _Close] = SimpleQueue()
         self._runners = RunnerPool(sessions, padding, options, self._inbox.put)
-        self._most = options.threads * len(sessions)  # runs at a time that hold more than queries
+        self._most = options.threads * len(sessions)  # runs at a time, beside single-input ones
         self._faults = FaultSearch(self._pending, padding)
         self._refusal: str | None = None
         self._lock = threading.Lock()  # between submit and the end of the worker
-        self.healthy = True  # whether the last run succeeded; the model was proved before we began
+        self.healthy = True  # whether the last run succeeded; the model was proved before
         self.last_success = time.monotonic()
-        self.failure: str | None = None  # why it ended, if it was not closed
+        self.failure: str | None = None  # why the worker ended, if it was not closed
         self.warm_up = WarmUp()
-        self._asked = time.monotonic()  # when somebody last asked for something, or got it
+        self._asked = time.monotonic()  # when a request last arrived or was answered
         self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
 
     def start(self, warm_up: WarmUp | None = None) -> None:
-        """Start the threads, once; what is still to be learned is learned when it is quiet."""
+        """Start the threads, once; shapes still to be learned are learned in quiet times."""
         self.warm_up = warm_up or self.warm_up
-        if self._runners.count == 1:  # requests may need it at any time
+        if self._runners.count == 1:  # requests may need the only runner at any time
             self.warm_up.give_up()
         self._runners.start()
         self._thread.start()
@@ -98,13 +98,13 @@ class BatchWorker:
     def close(self, seconds: float | None = None) -> None:
         """Compute what was submitted, refuse what comes after, and end the threads.
 
-        Returns after so many seconds at most, though a run may hang.
+        Returns after `seconds` at the latest, even if a run hangs.
         """
         self._refuse("the service is shutting down")
         self._inbox.put(_Close())
         self._thread.join(seconds)
 
-    # All that follows runs on the worker's thread.
+    # Everything below runs on the worker's thread.
 
     def _work(self) -> None:
         reason = "the service is shutting down"
@@ -117,7 +117,7 @@ class BatchWorker:
                     self._give_up(run)
                 self._pending.drop_abandoned()
                 self._start_runs()
-        except BaseException as error:  # everyone who waits must hear of it
+        except BaseException as error:  # every waiting job must be told
             expected = isinstance(error, Lost)
             reason = f"the batching worker ended: {error if expected else repr(error)}"
             self.failure = reason
@@ -126,7 +126,7 @@ class BatchWorker:
             self._end(reason)
 
     def _messages(self) -> Iterator[Job | Finished | _Close]:
-        """Wait for a message or the next deadline; what has come, each taken out when it is due."""
+        """Wait for a message or the next deadline; yield all that came, each when it is due."""
         with contextlib.suppress(Empty):
             quiet_in = self._quiet_in()
             patience = self._runners.patience() if quiet_in is None else quiet_in
@@ -135,13 +135,13 @@ class BatchWorker:
                 yield self._inbox.get_nowait()
 
     def _quiet_in(self) -> float | None:
-        """Seconds until a shape may be learned; None where none may as things are."""
+        """Return the seconds until a shape may be learned, or None if none may be for now."""
         if self._runners.running or self.warm_up.is_over:
             return None
         return max(0.0, self._asked + self._options.quiet_seconds - time.monotonic())
 
     def _take(self, message: Job | Finished | _Close) -> bool:
-        """Handle one message; True when it asks to close."""
+        """Handle one message; return True if it asks to close."""
         if not (isinstance(message, Finished) and message.run.is_spare):
             self._asked = time.monotonic()
         if isinstance(message, Job):
@@ -160,31 +160,31 @@ class BatchWorker:
         self._metrics.set("te_queue_size", len(self._pending.waiting))
 
     def _next(self) -> Run | None:
-        """What is to be computed next: parts of failed batches have waited longest."""
+        """Return the next run: parts of failed batches first, as they have waited longest."""
         if (part := self._faults.next()) is not None:
             return part
         return self._form() if self._pending.waiting else None
 
     @property
     def _limits(self) -> BatchLimits:
-        """Of the next batch."""
+        """The limits of the next batch."""
         return self._pending.waiting.limits
 
     def _form(self) -> Run | None:
-        """The next batch; None where nothing that waits may go now."""
+        """Form the next batch, or return None if no waiting row may go now."""
         lone = sum(not run.is_lone for run in self._runners.running) >= self._most
         longest = self._limits.max_tokens if lone or self._long_one_runs() else None
         rows = self._pending.waiting.take(longest, lone=lone)
         if not rows:
             return None
-        # An input at fault fails once at every halving; twice as often, it may be the session.
+        # One input at fault fails once per halving; twice as many failures may be the session's.
         run = Run.of(rows, Search(limit=2 * len(rows).bit_length()), self._limits)
         self._metrics.observe("te_batch_next_size", len(rows))
         self._metrics.observe("te_batch_next_tokens", run.length * len(rows))
         return run
 
     def _long_one_runs(self) -> bool:
-        """Whether another input that exceeds a batch has to wait."""
+        """Check whether an input longer than a batch has to wait for another one."""
         most = self._limits.max_tokens
         return self._options.one_long and any(run.length > most for run in self._runners.running)
 
@@ -203,7 +203,7 @@ class BatchWorker:
             self._fail(finished.run, finished.error)
 
     def _fail(self, run: Run, error: BaseException) -> None:
-        """Do what a failed run asks for; its rows may be computed again in parts.
+        """Handle a failed run; its rows may be computed again in parts.
 
         Raises: Lost when no later run can succeed.
         """
@@ -217,7 +217,7 @@ class BatchWorker:
         self._faults.look(run, error)
 
     def _lower_limit(self, run: Run) -> None:
-        """Let no later batch hold more than half of what a run could not; one input always may."""
+        """Halve the token limit of later batches after this run; one input may always run."""
         self._metrics.count("te_out_of_memory")
         tokens = run.length * len(run.rows) // 2
         if len(run.rows) > 1 and tokens < self._limits.max_tokens:
@@ -226,7 +226,7 @@ class BatchWorker:
             logger.warning("out of memory: from now on a batch holds at most %d tokens", tokens)
 
     def _give_up(self, run: Run) -> None:
-        """Fail the jobs of a run that takes too long."""
+        """Fail the jobs of a run that exceeded its timeout."""
         reason = f"a run took longer than {self._options.timeout_seconds:g} seconds"
         logger.error("%s", reason)
         self.healthy = False
@@ -238,7 +238,7 @@ class BatchWorker:
             self._refusal = self._refusal or reason
 
     def _end(self, reason: str) -> None:
-        """Fail whatever is left, also what slipped into the inbox, and end the runners."""
+        """Fail all remaining jobs, also those still in the inbox, and end the runners."""
         self.healthy = False
         self._refuse(reason)
         late = []

@@ -1,1 +1,1 @@
-"""Execution providers: what this machine offers, which is tried first, and their sessions."""
+"""Execution providers: what this machine offers, what is tried first, and their sessions."""

@@ -1,4 +1,4 @@
-"""Choice: which providers to try, in which order, for what an operator asks for."""
+"""Choice: which providers to try, and in which order, for what an operator asks for."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,11 +13,11 @@ from app.inference.providers.provider import ExecutionProvider
 from app.inference.providers.tensorrt import TENSORRT
 from app.model.names import Dtype, Provider, Task
 
-# Every provider, in the order in which they are tried where any may be taken.
+# Every provider, in the order in which they are tried if any may be taken.
 PROVIDERS: Mapping[Provider, ExecutionProvider] = MappingProxyType(
     {one.name: one for one in (CUDA, TENSORRT, OPENVINO, CPU)}
 )
-# What to say, and do, where a provider does not compute in a precision.
+# What to say if a provider does not compute in a precision.
 _LACKING: Mapping[Dtype, str] = MappingProxyType(
     {
         "float32": "provider {} does not compute in it; use --provider cpu",
@@ -30,9 +30,9 @@ _LACKING: Mapping[Dtype, str] = MappingProxyType(
 
 
 def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
-    """Plans to try in order.
+    """Return the plans to try, in order.
 
-    Raises: StartupError with the remedy when what was asked for by name cannot be had here.
+    Raises: StartupError with the remedy if what was asked for by name is not available.
     """
     if wanted.provider == "auto":
         return _offered(wanted, here, task)
@@ -45,7 +45,7 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
 
 
 def _offered(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
-    """What any provider offers; the last one says why those before it were passed over."""
+    """Return the plans of all providers; the last says why earlier ones were passed over."""
     plans: list[Plan] = []
     passed_over = None
     for provider in PROVIDERS.values():

@@ -1,4 +1,4 @@
-"""CPU: ONNX Runtime's own provider, which is always there."""
+"""CPU: ONNX Runtime's own provider, which is always available."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +12,11 @@ from app.model.names import Dtype, Provider, Task
 from app.model.parts import Graph
 
 ORT_NAME = "CPUExecutionProvider"
-MOST_RUNS = 8  # side by side: each takes memory
+MOST_RUNS = 8  # at a time: each takes memory
 
 
 class Cpu:
-    """Runs side by side on one pool of threads: what one leaves idle, another takes."""
+    """Several runs at a time on one pool of threads: what one leaves idle, another takes."""
 
     name: Provider = "cpu"
     ort_name = ORT_NAME
@@ -25,20 +25,20 @@ class Cpu:
     computes_all = True
 
     def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
-        """There is nothing to look for."""
+        """Return None: there is nothing to look for."""
         del wanted, ort_names, bfloat16
         return None
 
     def require(self, here: Here) -> None:
-        """It is always there."""
+        """Return: the provider is always available."""
         del here
 
     def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
-        """Float32, and int8 if that was asked for: never unasked, however close it comes."""
+        """Offer float32, and int8 only if asked for, however close it comes."""
         return Offer(self.asked(wanted, here, task))
 
     def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
-        """The one plan in that precision."""
+        """Return the one plan in that precision."""
         del task
         dtype: Dtype = "int8" if wanted.dtype == "int8" else "float32"
         usual = "the provider that is always there"
@@ -62,7 +62,7 @@ class Cpu:
     def open(
         self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
     ) -> Opened:
-        """A session on the processor."""
+        """Open a session on the processor."""
         del manifest, graph, limits
         return Opened(ort_session.create(path, plan, plan.ort_options, ort_name=ORT_NAME))
 

@@ -20,16 +20,16 @@ ORT_NAME = "CUDAExecutionProvider"
 
 
 class Cuda:
-    """Float16 where the model has a graph of it, float32 otherwise; scores only if asked for."""
+    """Float16 if the model has a graph of it, else float32; float16 scores only if asked for."""
 
     name: Provider = "cuda"
     ort_name = ORT_NAME
     dtypes: Sequence[Dtype] = ("float32", "float16")
     proved: Sequence[Dtype] = dtypes
-    computes_all = False  # it rightly leaves a few operators to the CPU, which computes with shapes
+    computes_all = False  # it rightly leaves to the CPU a few operators that compute with shapes
 
     def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
-        """Ask the driver for the devices; ONNX Runtime itself would only print what it misses."""
+        """Ask the driver for the devices; ONNX Runtime itself would only print what is missing."""
         del bfloat16
         if wanted.provider not in {"auto", self.name} or ORT_NAME not in ort_names:
             return None
@@ -39,11 +39,11 @@ class Cuda:
         return found
 
     def require(self, here: Here) -> None:
-        """Raise StartupError where this installation or the machine lacks what it takes."""
+        """Raise StartupError if this installation or the machine lacks what it needs."""
         driver.require(self.name, "CUDA", ORT_NAME, here)
 
     def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
-        """All that it has; what it lacks is only told where it is installed, or asked for."""
+        """Offer all that it has; tell what is missing only if it is installed or was asked for."""
         if ORT_NAME not in here.ort_names:
             lacking = "it is for GPUs, and the installed onnxruntime has no CUDA provider"
             return Offer(passed_over=lacking if wanted.dtype == "float16" else None)
@@ -52,7 +52,7 @@ class Cuda:
         return Offer(self.asked(wanted, here, task))
 
     def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
-        """Float16 without padding, float16, and float32."""
+        """Return the plans for float16 without padding, float16, and float32."""
         exact = self._exact(wanted, here)
         if wanted.dtype == "float32" or (wanted.dtype == "auto" and task not in VECTOR_TASKS):
             return [exact]
@@ -68,7 +68,7 @@ class Cuda:
     def open(
         self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
     ) -> Opened:
-        """A session on one device."""
+        """Open a session on one device."""
         del manifest, graph, limits
         return Opened(ort_session.create(path, plan, plan.ort_options, ort_name=ORT_NAME))
 

@@ -1,4 +1,4 @@
-"""What this machine is and how much of it we may use."""
+"""Machine: its processor, and how many cores this process may use."""
 
 import math
 import os
@@ -16,7 +16,7 @@ _FEATURES = (
 
 
 def describe(cpuinfo: Path = _CPUINFO) -> str:
-    """The processor in one line: architecture, model name, instruction sets that matter."""
+    """Return the processor in one line: architecture, model name, relevant instruction sets."""
     model = re.search(r"^model name\s*:\s*(.+)$", _read(cpuinfo), re.MULTILINE)
     parts = [platform.machine(), model.group(1) if model else platform.processor()]
     known = _flags(cpuinfo)
@@ -24,14 +24,14 @@ def describe(cpuinfo: Path = _CPUINFO) -> str:
 
 
 def computes_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether an x86 processor has instructions for bfloat16."""
+    """Check whether an x86 processor has instructions for bfloat16."""
     return not _flags(cpuinfo).isdisjoint({"amx_bf16", "avx512_bf16"})
 
 
 def sums_bytes_exactly(cpuinfo: Path = _CPUINFO) -> bool:
-    """Whether an x86 processor has instructions that add products of bytes up in 32 bits.
+    """Check whether an x86 processor can add products of bytes in 32 bits.
 
-    Without them two such products are added in 16 bits, and cut off where they do not fit.
+    Without these instructions two products are added in 16 bits, and saturate if they do not fit.
     """
     return not _flags(cpuinfo).isdisjoint({"avx512_vnni", "avx_vnni"})
 
@@ -49,13 +49,13 @@ def _read(cpuinfo: Path) -> str:
 
 
 def usable_cores(root: Path = Path("/")) -> int:
-    """Cores that this process may use: CPU affinity, bounded by the container's CPU quota."""
+    """Return the cores this process may use: CPU affinity, bounded by the container's quota."""
     quota = min(_quotas(root), default=math.inf)
     return max(1, min(len(os.sched_getaffinity(0)), math.ceil(min(quota, 1 << 20))))
 
 
 def _quotas(root: Path) -> Iterator[float]:
-    """CPU quotas, in cores, of this process's control groups and of all groups above them."""
+    """Yield the CPU quotas, in cores, of this process's control groups and those above them."""
     try:
         lines = (root / "proc/self/cgroup").read_text().splitlines()
     except OSError:

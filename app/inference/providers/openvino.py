@@ -1,4 +1,4 @@
-"""OpenVINO: the plug-in that brings it to ONNX Runtime, and the device that it offers here."""
+"""OpenVINO: its plug-in for ONNX Runtime, and the device that it offers here."""
 
 import functools
 import importlib.util
@@ -20,7 +20,7 @@ from app.model.parts import Graph
 
 PACKAGE = "onnxruntime_ep_openvino"
 ORT_NAME = "OpenVINOExecutionProvider"
-_NAME = "openvino"  # under which the plug-in is registered
+_NAME = "openvino"  # the name the plug-in is registered under
 NO_BFLOAT16 = (
     "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
 )
@@ -38,7 +38,7 @@ class PlugIn:
 
 @functools.cache
 def find() -> PlugIn:
-    """Register the plug-in, once in a process, and look for its CPU device."""
+    """Register the plug-in, once per process, and look for its CPU device."""
     if importlib.util.find_spec(PACKAGE) is None:
         return PlugIn(
             fault="the OpenVINO plug-in is not installed; install the `openvino` extra, which "
@@ -63,9 +63,9 @@ def find() -> PlugIn:
 
 
 class OpenVino:
-    """Several runs side by side, each on one core, move most tokens; a new shape costs memory.
+    """Several runs at a time, each on one core, give the best throughput; a new shape costs memory.
 
-    It picks bfloat16 by itself where a processor has it, so each plan states its precision.
+    It chooses bfloat16 by itself if the processor has it, so each plan states its precision.
     """
 
     name: Provider = "openvino"
@@ -75,7 +75,7 @@ class OpenVino:
     computes_all = True
 
     def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
-        """Look for the plug-in's device; where nobody would have it, loading it takes memory."""
+        """Look for the plug-in's device if it may be chosen; loading it takes memory."""
         del ort_names
         asked = wanted.provider == self.name or wanted.dtype == "bfloat16"
         if not asked and not (bfloat16 and (wanted.provider, wanted.dtype) == ("auto", "auto")):
@@ -84,18 +84,18 @@ class OpenVino:
         return Found(found.fault, bfloat16=found.bfloat16 or found.fault is not None)
 
     def require(self, here: Here) -> None:
-        """Raise StartupError where there is no device."""
+        """Raise StartupError if there is no device."""
         if (fault := here.of(self.name).fault) is not None:
             raise StartupError(f"--provider {self.name}: {fault}; use --provider cpu")
 
     def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
-        """Bfloat16 for vectors, where processor and device have it."""
+        """Offer bfloat16 for vectors if processor and device have it."""
         if (why := self._why_not_bfloat16(wanted, here, task)) is not None:
             return Offer(passed_over=why)
         return Offer([self._plan("bfloat16", wanted, here)])
 
     def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
-        """Bfloat16 where it may be taken, and float32 unless it must."""
+        """Return bfloat16 if it may be used, and float32 unless bfloat16 was asked for."""
         why = self._why_not_bfloat16(wanted, here, task)
         if wanted.dtype == "bfloat16" and why is not None:
             raise StartupError(f"--dtype bfloat16: {why}; use --dtype float32")
@@ -107,12 +107,12 @@ class OpenVino:
     def open(
         self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
     ) -> Opened:
-        """A session on the plug-in's device."""
+        """Open a session on the plug-in's device."""
         del manifest, graph, limits
         return Opened(ort_session.create(path, plan, plan.ort_options, device=find().device))
 
     def _why_not_bfloat16(self, wanted: Wanted, here: Here, task: Task) -> str | None:
-        """Why bfloat16 is not tried; None where it is."""
+        """Return why bfloat16 is not tried, or None if it is."""
         found = here.of(self.name)
         lacking = None if here.bfloat16 and found.bfloat16 else NO_BFLOAT16
         if wanted.dtype == "bfloat16":
@@ -132,7 +132,7 @@ class OpenVino:
             "INFERENCE_NUM_THREADS": str(threads),
             "NUM_STREAMS": str(threads),
             "CPU_RUNTIME_CACHE_CAPACITY": "64",
-            # Pinned, threads of two servers on one machine would share cores, leave others idle.
+            # Pinned threads of two servers on one machine would share cores and leave others idle.
             "ENABLE_CPU_PINNING": "NO",
         }
         return Plan(

@@ -1,7 +1,8 @@
-"""Failures: what the words of ONNX Runtime say about a run that failed.
+"""ONNX Runtime errors: what the text of a failed run says about its cause.
 
-Its errors carry no codes that Python could read, only texts: those of its allocators, which every
-provider shares, and those of CUDA's libraries, as `CUDA failure 700: … ; GPU=0 ; hostname=…`.
+ONNX Runtime's errors carry no codes that Python could read, only texts: those of its allocators,
+which every provider shares, and those of CUDA's libraries, as `CUDA failure 700: … ; GPU=0 ;
+hostname=…`.
 """
 
 import re
@@ -14,7 +15,10 @@ _OUT_OF_MEMORY = re.compile(
     r"|\bCUDA failure 2:|\bCUBLAS failure 3:"
     r"|std::bad_alloc"
 )
-# After these every call fails in the same way until the process has been replaced (CUDA Runtime
+# After these errors every call fails until the process is replaced (CUDA Runtime API, cudaError):
+# device unavailable, ECC and NVLink errors, illegal address, launch timeout, context destroyed,
+# assert, and the faults of a kernel from 714 to 719; 999 is what a device that fell off the bus
+# gives.
 # API, cudaError): device unavailable, ECC and NVLink errors, illegal address, launch timeout,
 # context destroyed, assert, and the faults of a kernel from 714 to 719; 999 is what a device that
 # fell off the bus gives.
@@ -24,7 +28,7 @@ _DEVICE_LOST = re.compile(
 
 
 def backend_failure(error: Exception) -> BackendFailed:
-    """What a failed run means, with ONNX Runtime's own words."""
+    """Return the error that a failed run means, with ONNX Runtime's own words."""
     text = str(error)
     if lost := _DEVICE_LOST.search(text):
         return DeviceLost(f"Backend error: {lost.group()}")

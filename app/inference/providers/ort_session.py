@@ -1,7 +1,7 @@
-"""ONNX Runtime's sessions: how each is configured and made, and whether it is what was planned.
+"""ONNX Runtime's sessions: how each is configured, opened and compared with its plan.
 
-ONNX Runtime falls back to the CPU in silence, whatever its options say (microsoft/onnxruntime
-#17801, #23372): the session that comes out is compared with its plan.
+ONNX Runtime falls back to the CPU without an error, whatever its options say (microsoft/onnxruntime
+#17801, #23372), so each new session is compared with its plan.
 """
 
 import re
@@ -15,8 +15,8 @@ from app.inference.providers import machine, priority
 from app.inference.providers.plan import Plan, unusable
 from app.inference.providers.provider import ExecutionProvider
 
-# What takes the time of a model. Of the rest a GPU rightly leaves a few to the CPU, which computes
-# with shapes.
+# The operators that take most of a model's time. A GPU rightly leaves a few others, which compute
+# with shapes, to the CPU.
 _COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")
 
 
@@ -28,9 +28,9 @@ def create(
     ort_name: str = "",
     device: onnxruntime.OrtEpDevice | None = None,
 ) -> onnxruntime.InferenceSession:
-    """A session on a provider of ONNX Runtime's own, or on the device of a plug-in.
+    """Open a session on one of ONNX Runtime's own providers, or on the device of a plug-in.
 
-    Raises: StartupError naming the file, or the provider where a GPU may be at fault.
+    Raises: StartupError naming the file, or the provider if a GPU may be at fault.
     """
     options = _options(plan)
     arguments = {}
@@ -51,7 +51,7 @@ def create(
 def require_placement(
     session: onnxruntime.InferenceSession, plan: Plan, provider: ExecutionProvider
 ) -> None:
-    """Raise StartupError unless the provider is there, and computes what it has to."""
+    """Raise StartupError unless the planned provider is used and computes what it has to."""
     first = session.get_providers()[0]
     if first != provider.ort_name:
         raise unusable(plan, f"got {first} instead")
@@ -62,10 +62,10 @@ def require_placement(
 
 
 def misplaced(provider: ExecutionProvider, placed: Iterable[tuple[str, str]]) -> str | None:
-    """What of a graph is not where it was planned, from (ORT's name of a provider, operator) pairs.
+    """Describe the operators that run on another provider than planned, or return None.
 
-    A GPU has to compute what takes time. OpenVINO has to compute everything: what it leaves over
-    would run in float32 on one thread.
+    `placed` holds pairs (ONNX Runtime's name of a provider, operator). A GPU has to compute what
+    takes time. OpenVINO has to compute everything: the rest would run in float32 on one thread.
     """
     elsewhere = {
         (name, operator)
@@ -80,12 +80,12 @@ def misplaced(provider: ExecutionProvider, placed: Iterable[tuple[str, str]]) ->
 
 def _options(plan: Plan) -> onnxruntime.SessionOptions:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = plan.threads  # the default counts the host's cores, pins them
+    options.intra_op_num_threads = plan.threads  # 0 would pin a thread to each core of the host
     options.inter_op_num_threads = 1
-    options.enable_mem_pattern = False  # plans are kept per shape, and shapes never repeat
+    options.enable_mem_pattern = False  # memory plans are kept per shape, and shapes rarely repeat
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if plan.compute_dtype == "int8" and not machine.sums_bytes_exactly():
-        options.add_session_config_entry("session.x64quantprecision", "1")  # slower, and right
+        options.add_session_config_entry("session.x64quantprecision", "1")  # slower, but exact
     return options

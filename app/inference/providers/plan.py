@@ -15,18 +15,18 @@ from app.settings import Settings
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What an operator asks for; `threads` 0 means every core that the process may use."""
+    """An operator's request for a provider; `threads` 0 means every core the process may use."""
 
     provider: ProviderChoice = "auto"
     dtype: DtypeChoice = "auto"
     threads: int = 0
-    devices: tuple[int, ...] = ()  # of several GPUs; () for the first
+    devices: tuple[int, ...] = ()  # to use, if there are several GPUs; () for the first
     gpu_memory_limit: int | None = None  # bytes of each
-    cache_dir: Path | None = None  # for what takes long to make
+    cache_dir: Path | None = None  # for TensorRT's engines
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """What some settings ask for."""
+        """Return what these settings ask for."""
         return cls(
             provider=settings.provider,
             dtype=settings.dtype,
@@ -39,24 +39,24 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a provider found of itself on this machine."""
+    """The result of a provider's look at this machine."""
 
-    fault: str | None = None  # why it cannot be used; None where it can
-    device: str = "the processor"  # what would compute
-    bfloat16: bool = True  # whether the device has it, where the processor does
+    fault: str | None = None  # why it cannot be used, or None
+    device: str = "the processor"  # the device that would compute
+    bfloat16: bool = True  # whether the device computes in it, given that the processor does
 
 
 @dataclass(frozen=True, slots=True)
 class Here:
-    """What this installation and this machine offer."""
+    """The abilities of this installation and this machine."""
 
     ort_names: frozenset[str]  # of the providers in the installed onnxruntime
     cores: int
     bfloat16: bool  # whether the processor computes in it
-    found: Mapping[Provider, Found] = field(default_factory=dict)  # of providers that looked
+    found: Mapping[Provider, Found] = field(default_factory=dict)  # by the providers that looked
 
     def of(self, provider: Provider) -> Found:
-        """What a provider found; nothing against it where there was nothing to look for."""
+        """Return what a provider found, or the defaults if it did not look."""
         return self.found.get(provider, Found())
 
 
@@ -65,37 +65,37 @@ class Plan:
     """One provider to try in one precision, and what follows from it."""
 
     provider: Provider
-    reason: str  # why this one, for the operator
+    reason: str  # why it was chosen, for the operator
     compute_dtype: Dtype = "float32"
-    lowers: bool = False  # computes the float32 graph in that precision by itself
-    must_qualify: bool = False  # nobody asked for this precision: it must show that it costs little
+    lowers: bool = False  # the provider itself lowers a float32 graph to that precision
+    must_qualify: bool = False  # chosen automatically: the precision must be proved to cost little
     ort_options: dict[str, str] = field(default_factory=dict)
-    devices: tuple[int, ...] = ()  # GPUs that have a session each
-    gpu: str | None = None  # what they are; None of a provider that computes on the processor
-    threads: int = 1  # of a session
+    devices: tuple[int, ...] = ()  # GPUs, with one session each
+    gpu: str | None = None  # their names; None if the processor computes
+    threads: int = 1  # that one session computes with
     run_threads: int = 1  # that call a session at a time
-    lone_threads: int = 0  # more of them, for inputs that came alone
-    one_long: bool = False  # one input at a time that is longer than a batch, for its memory
+    lone_threads: int = 0  # more of them, for single-input jobs
+    one_long: bool = False  # only one input longer than a batch at a time, because of its memory
     run_tokens: int | None = None
-    run_cost: int = RUN_COST  # in tokens
-    row_counts: tuple[int, ...] = ()  # where a new shape is dear: the only ones; () for any
-    builds_engine: bool = False  # before the first run, for no larger shape than the largest batch
-    cache_dir: Path | None = None  # where that is kept
-    packed: bool = False  # by the graph without padding; where that fails there is another
+    run_cost: int = RUN_COST  # of a run, in tokens
+    row_counts: tuple[int, ...] = ()  # the only ones, if a new shape is expensive; () for any
+    builds_engine: bool = False  # before the first run, for shapes up to the largest batch
+    cache_dir: Path | None = None  # where the engine is kept
+    packed: bool = False  # uses the graph without padding; if that fails there is another plan
 
     @property
     def name(self) -> str:
-        """What it is, for the operator."""
+        """The name that an operator reads, such as `cpu in float32`."""
         padding = ", without padding" if self.packed else ""
         return f"{self.provider} in {self.compute_dtype}{padding}"
 
     def graph_in(self, manifest: Manifest) -> Graph | None:
-        """The graph of a model that it computes, if there is one."""
+        """Return the graph of a model that the plan computes, or None."""
         stored: Dtype = "float32" if self.lowers else self.compute_dtype
         return manifest.graph_for(self.provider, stored, packed=self.packed)
 
     def per_device(self) -> tuple[Self, ...]:
-        """A plan for the session on each of the devices; this very one where there are none."""
+        """Return a plan for the session on each device; just this one without devices."""
         each = (
             replace(self, ort_options=self.ort_options | {"device_id": str(one)}, devices=(one,))
             for one in self.devices
@@ -103,7 +103,7 @@ class Plan:
         return tuple(each) or (self,)
 
     def limits(self, longest_input: int, max_batch_tokens: int) -> BatchLimits:
-        """What one run may hold, for inputs of up to that many tokens."""
+        """Return what one run may hold, for inputs of up to `longest_input` tokens."""
         tokens = min(max_batch_tokens, self.run_tokens or max_batch_tokens)
         lengths = ladder(longest_input) if self.row_counts or self.builds_engine else ()
         limits = BatchLimits(tokens, None, lengths, self.row_counts, self.run_cost)
@@ -111,7 +111,7 @@ class Plan:
 
 
 def unusable(plan: Plan, reason: str) -> StartupError:
-    """What to tell an operator whose provider is installed but does not work here."""
+    """Return the error for a provider that is installed but does not work here."""
     device = (
         "check that a device is passed to the container and that its driver is recent enough, or "
         if plan.gpu is not None

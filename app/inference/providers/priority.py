@@ -1,7 +1,7 @@
-"""Priority: threads that compute give way to those that answer, where both want a core.
+"""Priority: threads that compute give way to those that answer if both want a core.
 
-A busy model would otherwise keep the event loop waiting, and with it probes, refusals and every
-connection. Linux has a niceness for each thread, which the ones it creates inherit; elsewhere
+A busy model would otherwise delay the event loop, and with it probes, refusals and every
+connection. Linux has a niceness for each thread, inherited by the threads it creates; elsewhere
 nothing happens.
 """
 
@@ -11,18 +11,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-NICENESS = 5  # a third of the weight, where the cores do not suffice
+NICENESS = 5  # about a third of the CPU time if there are too few cores
 _TASKS = Path("/proc/self/task")
 
 
 def give_way() -> None:
-    """Let the calling thread, and those that it creates, come after the others of the process."""
+    """Lower the priority of the calling thread, and of the threads it creates."""
     _lower(threading.get_native_id())
 
 
 @contextmanager
 def giving_way() -> Iterator[None]:
-    """Let threads that come to be meanwhile do so, whichever library makes them."""
+    """Lower the priority of every thread created inside the block."""
     before = _threads()
     yield
     for thread in _threads() - before:
@@ -36,6 +36,6 @@ def _threads() -> set[int]:
 def _lower(thread: int) -> None:
     if not _TASKS.is_dir():
         return
-    with suppress(OSError):  # it has ended, or is as nice as it may be
+    with suppress(OSError):  # it has ended, or its priority is lowest already
         nice = os.getpriority(os.PRIO_PROCESS, thread)
         os.setpriority(os.PRIO_PROCESS, thread, nice + NICENESS)

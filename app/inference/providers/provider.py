@@ -1,4 +1,4 @@
-"""Execution provider: what each of them says of itself, in a module of its own."""
+"""Execution provider: the interface of the modules that each describe one."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,10 +18,10 @@ VECTOR_TASKS = ("embedding", "splade", "multi_vector")
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a provider would have tried where the choice is not the operator's."""
+    """The plans of a provider if the operator leaves the choice open."""
 
     plans: Sequence[Plan] = ()  # the best first
-    passed_over: str | None = None  # why there are none, if somebody should hear of it
+    passed_over: str | None = None  # why there are none, if an operator should be told
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,37 +29,37 @@ class Opened:
     """A session of ONNX Runtime."""
 
     session: onnxruntime.InferenceSession
-    holds: Callable[[tuple[int, ...]], bool] | None = None  # whether a shape can be run; all can
+    holds: Callable[[tuple[int, ...]], bool] | None = None  # whether it can run a shape; None: all
 
 
 class ExecutionProvider(Protocol):
-    """One way of ONNX Runtime to compute a graph."""
+    """One of ONNX Runtime's ways to compute a graph."""
 
     name: Provider
     ort_name: str  # what ONNX Runtime calls it
     dtypes: Sequence[Dtype]  # that it computes in
-    proved: Sequence[Dtype]  # that an export proves where it is there
-    computes_all: bool  # or leaves to others what takes no time
+    proved: Sequence[Dtype]  # that an export proves if the provider is available
+    computes_all: bool  # whether it must compute every operator, and not only the costly ones
 
     def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
-        """Look at this machine; None where nobody would have it, since looking costs something."""
+        """Inspect this machine, or return None if the provider cannot be chosen: it takes time."""
 
     def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
-        """What to try where any provider may be taken, in a precision that it computes in."""
+        """Return what to try if any provider may be taken, in a precision that it computes in."""
 
     def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
-        """What to try where it was asked for by name, in a precision that it computes in.
+        """Return what to try if it was asked for by name, in a precision that it computes in.
 
-        Raises: StartupError with the remedy where it cannot be had.
+        Raises: StartupError with the remedy if it is not available.
         """
 
     def require(self, here: Here) -> None:
-        """Raise StartupError with the remedy where it cannot be used here."""
+        """Raise StartupError with the remedy if it cannot be used here."""
 
     def open(
         self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
     ) -> Opened:
-        """Load a graph as planned; `limits` is what a run may hold, for one that builds an engine.
+        """Load a graph as planned; `limits` says what a run may hold, if an engine is built.
 
         Raises: StartupError naming the file or the provider.
         """

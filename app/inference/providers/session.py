@@ -31,7 +31,7 @@ class Session:
         holds: Callable[[tuple[int, ...]], bool] | None = None,
         beside: "Mapping[str, Session]" = MappingProxyType({}),
     ) -> None:
-        """`holds` tells which shapes can be run, if not all.
+        """Wrap an open session; `holds` tells which shapes can be run, if not all.
 
         `beside` are sessions of further graphs, by the one output that each computes.
         """
@@ -57,9 +57,9 @@ class Session:
     def load(
         cls, folder: Path, manifest: Manifest, plan: Plan, limits: BatchLimits | None = None
     ) -> Self:
-        """Load the folder's graph as planned, and check that what comes out is what was planned.
+        """Load the folder's graph as planned, and check that the session is what was planned.
 
-        `limits` is what a run may hold, for a plan that builds an engine.
+        `limits` says what a run may hold, for a plan that builds an engine.
 
         Raises: StartupError naming the file or the provider, with the remedy.
         """
@@ -72,9 +72,9 @@ class Session:
 
     @classmethod
     def _beside_it(cls, folder: Path, manifest: Manifest, plan: Plan) -> "dict[str, Session]":
-        """The routes that have graphs of their own: a graph is run whole, whatever is asked of it.
+        """Load the graphs that routes have of their own, by output.
 
-        What one does not fetch it computes all the same.
+        They are apart because a graph is run whole, even if not all of its outputs are fetched.
         """
         found, provider = {}, PROVIDERS[plan.provider]
         for route in manifest.routes:
@@ -87,7 +87,8 @@ class Session:
     def run(self, batch: Batch, outputs: Sequence[str]) -> Results:
         """Compute the named outputs, each (B, …) float32.
 
-        Raises: BackendFailed with ONNX Runtime's own words; OutOfMemory and DeviceLost among them.
+        Raises: BackendFailed with ONNX Runtime's own words, or its subclasses OutOfMemory and
+        DeviceLost.
         """
         if outputs[0] in self._beside:  # the rows of a batch all take one route
             return self._beside[outputs[0]].run(batch, outputs)
@@ -105,7 +106,7 @@ class Session:
         return dict(zip(outputs, results, strict=True))
 
     def terminate(self, thread: int) -> None:
-        """Let the run that this thread waits for fail at its next node; from any thread."""
+        """Make the run that this thread waits for fail at its next node; from any thread."""
         for session in self._beside.values():
             session.terminate(thread)
         if (options := self._in_flight.get(thread)) is not None:
@@ -113,9 +114,9 @@ class Session:
 
 
 def plans(wanted: Wanted, task: Task) -> list[Plan]:
-    """What to try on this machine, in order.
+    """Return the plans to try on this machine, in order.
 
-    Raises: StartupError when what was asked for by name cannot be had here.
+    Raises: StartupError if what was asked for by name is not available.
     """
     bfloat16 = machine.computes_bfloat16()
     ort_names = frozenset(onnxruntime.get_available_providers())
@@ -128,9 +129,9 @@ def plans(wanted: Wanted, task: Task) -> list[Plan]:
 
 
 def find_graph(manifest: Manifest, plan: Plan) -> Graph:
-    """The graph that a plan computes.
+    """Return the graph that a plan computes.
 
-    Raises: StartupError with the remedy where the model has none.
+    Raises: StartupError with the remedy if the model has none.
     """
     graph = plan.graph_in(manifest)
     if graph is None:
@@ -141,9 +142,9 @@ def find_graph(manifest: Manifest, plan: Plan) -> Graph:
 def limits_of(
     manifest: Manifest, plan: Plan, longest_input: int, max_batch_tokens: int
 ) -> BatchLimits:
-    """What one run of the graph that a plan computes may hold.
+    """Return what one run of the graph that a plan computes may hold.
 
-    Raises: StartupError with the remedy where the model has none.
+    Raises: StartupError with the remedy if the model has none.
     """
     return plan.limits(longest_input, max_batch_tokens).capped(find_graph(manifest, plan).rows)
 

@@ -34,16 +34,16 @@ class TensorRt:
         return driver.found(wanted.devices or (0,), engine.fault)
 
     def require(self, here: Here) -> None:
-        """Raise StartupError where this installation or the machine lacks what it takes."""
+        """Raise StartupError if this installation or the machine lacks what it needs."""
         driver.require(self.name, "TensorRT", ORT_NAME, here)
 
     def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
-        """Nothing: it is never taken unasked, since it builds for minutes."""
+        """Offer nothing: an engine takes minutes to build, so it must be asked for."""
         del wanted, here, task
         return Offer()
 
     def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
-        """The one plan in that precision."""
+        """Return the one plan in that precision."""
         del task
         devices = wanted.devices or (0,)
         dtype: Dtype = "float16" if wanted.dtype == "float16" else "float32"
@@ -65,7 +65,7 @@ class TensorRt:
     def open(
         self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
     ) -> Opened:
-        """A session over an engine that is built now, or was built before."""
+        """Open a session over an engine that is built now, or was built before."""
         assert limits is not None
         profile = engine.Profile.of(limits)
         [device] = plan.devices

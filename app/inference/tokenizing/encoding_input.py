@@ -9,21 +9,21 @@ from app.model.names import Side
 # A text, a pair of texts, or token ids of this model's vocabulary.
 EncodingInput = str | tuple[str, str] | tuple[int, ...]
 
-_CHARACTERS_PER_ID = 8  # about what an id costs that is made a text again
+_CHARACTERS_PER_ID = 8  # about what it costs to turn an id back into text
 
 
 def is_pair(item: EncodingInput) -> TypeGuard[tuple[str, str]]:
-    """Whether an input is two texts."""
+    """Check whether an input is two texts."""
     return isinstance(item, tuple) and bool(item) and isinstance(item[0], str)
 
 
 def characters(item: EncodingInput) -> int:
-    """Unicode scalars of a text or of both texts of a pair; of ids, their number."""
+    """Count the Unicode scalars of a text or of both texts of a pair, or the ids of a list."""
     return len(item[0]) + len(item[1]) if is_pair(item) else len(item)
 
 
 def require_content(item: EncodingInput) -> None:
-    """Refuse an input in which there is nothing.
+    """Refuse an empty input.
 
     Raises: EmptyInput.
     """
@@ -32,7 +32,7 @@ def require_content(item: EncodingInput) -> None:
 
 
 def require_ids(ids: Sequence[int]) -> None:
-    """Refuse to decode a list in which there is no id.
+    """Refuse to decode an empty list of ids.
 
     Raises: EmptyInput.
     """
@@ -41,11 +41,11 @@ def require_ids(ids: Sequence[int]) -> None:
 
 
 def kept_end(text: str, size: int, side: Side) -> str:
-    """The first or the last `size` characters: those that truncation keeps."""
+    """Return the first or last `size` characters: those that truncation of that side keeps."""
     return text[:size] if side == "right" else text[-size:]
 
 
 def cost(item: EncodingInput) -> int:
-    """About how many characters of text an input is worth."""
+    """Estimate the cost of an input in characters of text."""
     size = characters(item)
     return 1 + (size if isinstance(item, str) or is_pair(item) else size * _CHARACTERS_PER_ID)

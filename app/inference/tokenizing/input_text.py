@@ -1,4 +1,4 @@
-"""Input text: what the tokenizer is given for an input, with its prompt, and never too long.
+"""Input text: what the tokenizer is given for an input, with its prompt, and of bounded length.
 
 Rules follow TEI 1.9.3 core/src/tokenization.rs.
 """
@@ -25,16 +25,16 @@ CHARACTERS_PER_TOKEN = 250
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """How to turn inputs into ids: what to put before them, and what to do when too long."""
+    """How to turn inputs into ids: the prompt to prepend, and whether and where to truncate."""
 
     prompt: str | None = None
     truncate: bool = True
     direction: Side = "right"
-    route: Route | None = None  # through the model, where it has several
+    route: Route | None = None  # through the model, if it has several
 
     @property
     def special_tokens(self) -> bool:
-        """Whether the tokenizer puts its own tokens around a text."""
+        """Whether the tokenizer adds its special tokens around a text."""
         return self.route is None or self.route.special_tokens
 
 
@@ -43,14 +43,14 @@ DEFAULT_OPTIONS = EncodeOptions()
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """A text or a pair of them, and whether the tokenizer puts its own tokens around it."""
+    """A text or a pair, and whether the tokenizer adds its special tokens around it."""
 
     text: str | tuple[str, str]
     add_special_tokens: bool
 
 
 class InputText:
-    """Inputs to texts, for one model; may be called from any thread."""
+    """Makes texts of the inputs of one model; may be called from any thread."""
 
     def __init__(
         self,
@@ -58,23 +58,23 @@ class InputText:
         pair_text: PairText | None,
         decode: Callable[[Sequence[int], bool], str],
     ) -> None:
-        """`decode` makes a text of ids, with or without special tokens."""
+        """Keep `decode`, which makes a text of ids, with or without special tokens."""
         self._max_length = max_length  # in tokens
         self._pair_text = pair_text
         self._decode = decode
 
     def length(self, options: EncodeOptions) -> int:
-        """Tokens that an input may have."""
+        """Return how many tokens an input may have."""
         return self._max_length if options.route is None else options.route.max_input_length
 
     def longest(self, options: EncodeOptions) -> int:
-        """Characters of an input that may matter."""
+        """Return how many characters of an input may matter."""
         return CHARACTERS_PER_TOKEN * self.length(options)
 
     def of(self, item: EncodingInput, options: EncodeOptions) -> Text:
-        """What the tokenizer is given for an input: ids go back to text first, as in TEI.
+        """Return what the tokenizer is given for an input; ids go back to text first, as in TEI.
 
-        Raises: EmptyInput, or InvalidInput for what the model does not take, or can never take.
+        Raises: EmptyInput, or InvalidInput for an input of the wrong kind or beyond any limit.
         """
         item = self._bounded(item, options)
         prompt = options.prompt or ""

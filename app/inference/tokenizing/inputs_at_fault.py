@@ -1,6 +1,6 @@
-"""Inputs at fault: how many of a request are, and the error of the first.
+"""Inputs at fault: how many a request has, and the error of the first.
 
-TEI counts a failure once for each input at fault, and answers with the first of them.
+TEI counts a failure once for each input at fault, and answers with the first error.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @contextmanager
 def fault_of(inputs: int) -> Iterator[None]:
-    """Say of what goes wrong within the block that so many inputs of a request are at fault."""
+    """Set the number of inputs at fault on a ServiceError raised in the block."""
     try:
         yield
     except ServiceError as error:
@@ -25,10 +25,10 @@ def fault_of(inputs: int) -> Iterator[None]:
 
 
 def raise_first(faults: list[ServiceError]) -> None:
-    """Raise the first of the faults, if there is any, for the inputs of them all.
+    """Raise the first of the faults, if any, with the number of inputs of them all.
 
-    The list is emptied: an error that its own frames lead to is freed by the collector alone, and
-    all of its request with it.
+    Empties the list: an error whose frames refer to it, and its whole request, would stay in memory
+    until the garbage collector runs.
     """
     if faults:
         faults[0].inputs = sum(fault.inputs for fault in faults)
@@ -37,9 +37,9 @@ def raise_first(faults: list[ServiceError]) -> None:
 
 
 def each(make: Callable[[S], T], items: Iterable[S]) -> list[T]:
-    """What is made of each item, of which every one is tried.
+    """Return the result of `make` for each item; every item is tried.
 
-    Raises: ServiceError of the first at fault, for all that are.
+    Raises: ServiceError of the first item at fault, with the number of all that are.
     """
     made: list[T] = []
     faults: list[ServiceError] = []
@@ -54,7 +54,7 @@ def each(make: Callable[[S], T], items: Iterable[S]) -> list[T]:
 
 @contextmanager
 def counted_as_tokenization() -> Iterator[None]:
-    """TEI counts whatever fails in this stage under its name, whatever it is."""
+    """Count errors raised in the block as tokenization failures, whatever they are, as TEI does."""
     try:
         yield
     except ServiceError as error:
@@ -64,7 +64,7 @@ def counted_as_tokenization() -> Iterator[None]:
 
 @contextmanager
 def looked_for_before_the_prompt(inputs: Sequence[EncodingInput]) -> Iterator[None]:
-    """Where a prompt is not found every input is at fault, and an empty one for being that."""
+    """Blame every input for an unknown prompt; but raise EmptyInput first if the first is empty."""
     with fault_of(len(inputs)):
         try:
             yield

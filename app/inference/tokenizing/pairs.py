@@ -1,8 +1,8 @@
-"""Pairs: two texts as one input, cut as `tokenizers` cuts them, without what it keeps of the rest.
+"""Pairs: two texts as one input, cut as `tokenizers` cuts them, without its memory cost.
 
-Where both texts are too long, its truncation makes an encoding of each part of the one with each
-part of the other (huggingface/tokenizers 0.22, `Encoding::merge_with`): of two texts of 30,000
-letters two gigabytes, of which the first encoding alone is read.
+If both texts are too long, the library's truncation makes an encoding of each part of one with each
+part of the other (huggingface/tokenizers 0.22, `Encoding::merge_with`): for two texts of 30,000
+letters two gigabytes, of which only the first encoding is read.
 """
 
 from math import ceil
@@ -13,13 +13,13 @@ from tokenizers import Encoding, Tokenizer
 
 from app.model.names import Side
 
-MOST_PARTS = 64  # of one text with each of the other: a few times the length of an input
+MOST_PARTS = 64  # combinations of parts: a few times the length of an input
 
 
 def may_have_many_parts(pair: tuple[str, str], length: int) -> bool:
-    """Whether the parts of one text with each of the other may be many; a token has a byte or more.
+    """Check whether truncation may make many combinations of parts; a token has at least a byte.
 
-    Each text keeps half of the length at least, if it is cut at all.
+    Each text keeps at least half of the length, if it is cut at all.
     """
     half = max(1, length // 2)
     first, second = (ceil(len(text.encode(errors="surrogatepass")) / half) for text in pair)
@@ -29,9 +29,9 @@ def may_have_many_parts(pair: tuple[str, str], length: int) -> bool:
 def encode(
     tokenizer: Tokenizer, pair: tuple[str, str], length: int, side: Side, *, special_tokens: bool
 ) -> Encoding:
-    """What a tokenizer that truncates to `length` yields for a pair; this one must not truncate.
+    """Encode a pair as if the tokenizer truncated to `length`; it must not truncate itself.
 
-    Special tokens are put around the pair if asked for, and are part of the length.
+    Special tokens are added if asked for, and count towards the length.
     """
     first, second = tokenizer.encode_batch_fast(list(pair), add_special_tokens=False)
     added = tokenizer.num_special_tokens_to_add(True) if special_tokens else 0
@@ -44,10 +44,10 @@ def encode(
 
 
 def kept_of_each(first: int, second: int, most: int) -> tuple[int, int]:
-    """How many tokens of each text are kept, by the rule `longest_first` of `tokenizers`.
+    """Return how many tokens of each text to keep, by the rule `longest_first` of `tokenizers`.
 
-    The shorter one stays whole if the longer one may be at least as long beside it; else both
-    are cut to halves.
+    The shorter one stays whole if the longer one may be at least as long beside it; else both are
+    cut to halves.
     """
     if first + second <= most:
         return first, second
@@ -59,7 +59,7 @@ def kept_of_each(first: int, second: int, most: int) -> tuple[int, int]:
 
 
 def _part(encoding: Encoding, kept: int, side: Side, sequence: int) -> Encoding:
-    """The first tokens of a text, or the last if the left side is cut, and nothing of the rest."""
+    """Return the first tokens of a text, or the last if the left side is cut, without the rest."""
     state: dict[str, Any] = orjson.loads(encoding.__getstate__())
     tokens = slice(0, kept) if side == "right" else slice(len(encoding) - kept, None)
     part = {

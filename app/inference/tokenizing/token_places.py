@@ -20,10 +20,10 @@ class Token:
 
 
 def located(encoding: Encoding, text: str) -> Iterator[Token]:
-    """Tokens with byte offsets; the library counts characters."""
+    """Yield tokens with offsets in bytes; the library's are in characters."""
     starts = array("Q", [0])
     starts.extend(accumulate(len(character.encode()) for character in text))
-    # Each of these properties builds its whole list anew: they are read once.
+    # Each of these properties builds its whole list anew, so read it once.
     for token_id, token, special, (start, stop) in zip(
         encoding.ids,
         encoding.tokens,

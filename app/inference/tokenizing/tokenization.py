@@ -25,14 +25,14 @@ from app.model.manifest import Manifest
 from app.model.pair_text import PairText
 
 T = TypeVar("T")
-# A slice of a request, behind which others have their turn: inputs, and characters of all of them,
-# unless a single text has more. 8,192 take 5 to 10 milliseconds, and 100 at the worst.
+# The most inputs, and characters of all of them, in one slice of a request, after which others have
+# a turn; a longer text is a slice by itself. 8,192 take 5 to 10 ms, and 100 at worst.
 ENCODED_AT_ONCE = 64
 SLICE_CHARACTERS = 8_192
 
 
 class Tokenization:
-    """Encodes inputs; every method but `encode` may be called from any thread."""
+    """Encodes inputs; every method but `encode` and `in_slices` may be called from any thread."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Tokenization:
     def load(
         cls, folder: Path, manifest: Manifest, workers: int = 1, max_length: int | None = None
     ) -> Self:
-        """Load the tokenizers; `max_length` is in tokens, and the manifest's unless given.
+        """Load the tokenizers; `max_length` is in tokens, by default the manifest's.
 
         Raises: StartupError when the file is not a tokenizer, or not the model's.
         """
@@ -74,7 +74,7 @@ class Tokenization:
     async def encode(
         self, inputs: Sequence[EncodingInput], options: EncodeOptions
     ) -> list[TokenizedInput]:
-        """`encode_now` in slices, between which others have their turn; called on the event loop.
+        """Run `encode_now` in slices, with turns for others in between; call on the event loop.
 
         Raises: ServiceError of the lowest-index input that cannot be encoded.
         """
@@ -98,9 +98,9 @@ class Tokenization:
         call: Callable[[Sequence[EncodingInput]], T],
         longest: int = sys.maxsize,
     ) -> AsyncGenerator[T, None]:
-        """What a call makes of each slice of some items, on a thread; called on the event loop.
+        """Yield the result of a call for each slice of items, on a thread; call on the event loop.
 
-        The next one is not begun before it is asked for. Of an item `longest` characters count.
+        A slice begins only when it is asked for. An item counts as `longest` characters at most.
         """
         sizes = [min(cost(item), longest) for item in items]
         left = sum(sizes)
@@ -113,12 +113,12 @@ class Tokenization:
     def encode_now(
         self, inputs: Sequence[EncodingInput], options: EncodeOptions = DEFAULT_OPTIONS
     ) -> list[TokenizedInput]:
-        """Token ids of each input, special tokens included.
+        """Return the token ids of each input, special tokens included.
 
         Raises: ServiceError of the lowest-index input that cannot be encoded, for all that cannot.
         """
         texts: dict[int, Text] = {}
-        faults: dict[int, ServiceError] = {}  # a text before the first may yet prove too long
+        faults: dict[int, ServiceError] = {}  # a text before the first one may yet prove too long
         for place, item in enumerate(inputs):
             try:
                 texts[place] = self._texts.of(item, options)
@@ -137,11 +137,11 @@ class Tokenization:
         return tokenized
 
     def close(self) -> None:
-        """Stop the threads; slices not yet begun are dropped."""
+        """Stop the threads, and drop slices that have not begun."""
         self.turns.close()
 
     def whole_text(self, text: str, prompt: str | None) -> str:
-        """What `tokens_now` takes for a text.
+        """Return the text that `tokens_now` takes: with its prompt, and checked.
 
         Raises: EmptyInput, or InvalidInput for more characters than the model could ever take.
         """
@@ -151,19 +151,19 @@ class Tokenization:
         return whole
 
     def tokens_now(self, whole: str, *, add_special_tokens: bool) -> Iterator[Token]:
-        """Every token of a text with its prompt, never truncated.
+        """Return every token of a text with its prompt, never truncated.
 
         Raises: TokenizationFailed.
         """
         tokenizer = self.tokenizers.whole
-        # Only the call for a batch lets other threads run meanwhile.
+        # Only the batch call releases the GIL.
         [encoding] = guarded(
             lambda: tokenizer.encode_batch([whole], add_special_tokens=add_special_tokens)
         )
         return located(encoding, whole)
 
     def decode_now(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
-        """The text of token ids, of which there is one at least; unknown ones are skipped."""
+        """Return the text of at least one token id; unknown ids are skipped."""
         return self.tokenizers.decoded(ids, skip_special_tokens=skip_special_tokens)
 
     @property
@@ -172,7 +172,7 @@ class Tokenization:
         return self._pair_text is not None
 
     def _encodings(self, texts: Sequence[Text], options: EncodeOptions) -> list[Encoding]:
-        """An encoding of each text, cut as asked for."""
+        """Return an encoding of each text, truncated as asked for."""
         length = self._texts.length(options)
         apart: dict[int, Encoding] = {}
         for place, one in enumerate(texts):
@@ -193,7 +193,7 @@ class Tokenization:
         return self.tokenizers.cutting(options.direction, self._texts.length(options))
 
     def _prompt_length(self, prompt: str | None) -> int:
-        """How many tokens at the start of an input are its prompt's, if those are not pooled."""
+        """Return how many leading tokens of an input are its prompt's, if those are not pooled."""
         if not prompt or not self._leaves_out_prompts:
             return 0
         return self.tokenizers.prompt_length(prompt, self.max_length)
@@ -221,7 +221,7 @@ class Tokenization:
 
 
 def _encode(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
-    """Encode in one call for each way of adding special tokens; nearly always that is one."""
+    """Encode in one call for each way of adding special tokens, which is nearly always one."""
     encodings: dict[int, Encoding] = {}
     for special in (True, False):
         places = [i for i, text in enumerate(texts) if text.add_special_tokens is special]

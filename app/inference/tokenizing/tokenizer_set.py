@@ -1,8 +1,8 @@
 """Tokenizer set: one tokenizer for each way of truncating, none of which ever changes.
 
 `tokenizers` keeps truncation as state of the tokenizer, shared by all threads
-(huggingface/tokenizers#537): each is configured once, at load. Of those that encode and decode,
-only the calls for a batch let other threads run meanwhile.
+(huggingface/tokenizers#537), so each is configured once, at load. Of its methods that encode and
+decode, only the batch ones release the GIL.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +24,9 @@ class TokenizerSet:
     """The tokenizers of one model; every method may be called from any thread."""
 
     def __init__(self, whole: Tokenizer, cutting: Mapping[tuple[Side, int], Tokenizer]) -> None:
-        self.whole = whole  # which never truncates
-        self._cutting = cutting  # by the side that is cut and the length that is left
-        self._prompt_lengths: dict[str, int] = {}  # prompts are the model's or the operator's: few
+        self.whole = whole  # never truncates
+        self._cutting = cutting  # by the side that is cut and the remaining length
+        self._prompt_lengths: dict[str, int] = {}  # few: prompts are the model's or the operator's
 
     @classmethod
     def load(cls, folder: Path, manifest: Manifest, max_length: int) -> Self:
@@ -49,11 +49,11 @@ class TokenizerSet:
         return cls(whole, cutting)
 
     def cutting(self, side: Side, length: int) -> Tokenizer:
-        """The tokenizer that leaves so many tokens, and cuts the others off at a side."""
+        """Return the tokenizer that truncates to `length` tokens on a side."""
         return self._cutting[side, length]
 
     def decoded(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
-        """The text of token ids; unknown ones are skipped.
+        """Return the text of token ids; unknown ids are skipped.
 
         Raises: TokenizationFailed.
         """
@@ -63,10 +63,10 @@ class TokenizerSet:
         return str(text)
 
     def prompt_length(self, prompt: str, length: int) -> int:
-        """How many tokens at the start of an input of so many at most are its prompt's.
+        """Return how many leading tokens of an input are its prompt's, cut to `length`.
 
-        By sentence-transformers' rule: as many as it has by itself, the special ones before it
-        among them, and a special one behind it not.
+        Follows sentence-transformers: the tokens of the prompt by itself, without a special one at
+        its end.
         """
         if prompt not in self._prompt_lengths:
             tokenizer = self._cutting["right", length]
@@ -79,9 +79,9 @@ class TokenizerSet:
 
 
 def guarded(call: Callable[[], T]) -> T:
-    """What a call of the library returns.
+    """Return the result of a call of the library.
 
-    Raises: TokenizationFailed, whatever it raises.
+    Raises: TokenizationFailed, whatever the library raises.
     """
     try:
         return call()
@@ -90,7 +90,7 @@ def guarded(call: Callable[[], T]) -> T:
 
 
 def _opened(path: Path, side: Side | None = None, length: int = 0) -> Tokenizer:
-    """The tokenizer without padding, and cutting on a side if one is named."""
+    """Open the tokenizer without padding, truncating on a side if one is named."""
     try:
         tokenizer = Tokenizer.from_buffer(bounded.read(path, bounded.MOST_TOKENIZER))
     except Exception as error:  # noqa: BLE001  # the library raises bare Exception

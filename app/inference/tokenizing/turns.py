@@ -1,13 +1,12 @@
-"""Turns: threads that do the work of requests in slices, so that nobody waits for all of another's.
+"""Turns: threads that do the work of requests in slices, so that none waits for all of another's.
 
-A request has one slice here at a time. Whose is next each thread asks before each one:
+A request has at most one slice here at a time. Each thread chooses its next slice:
 
-- the request that needs the least from here on comes first, so a short one never waits for a long
-  body;
-- each TURN_OF_THE_OLDEST-th of a thread's slices is the one that has waited longest, so that of N
-  that wait none waits for more than N times as many: nothing starves;
-- one thread takes none but small slices, so a short request does not even wait for the slice in
-  hand of a text that cannot be cut.
+- the request with the least work left comes first, so a short one never waits for a long body;
+- every TURN_OF_THE_OLDEST-th slice of a thread is the one that has waited longest, so that with N
+  waiting, none waits for more than N times as many: nothing starves;
+- one thread takes only small slices, so a short request does not even wait for the current slice
+  of a text that cannot be cut.
 
 A slice whose caller has gone is dropped.
 """
@@ -27,7 +26,7 @@ TURN_OF_THE_OLDEST = 4
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Slice:
-    """A call that waits."""
+    """A call that waits for its turn."""
 
     call: Callable[[], Any]
     left: int
@@ -36,23 +35,23 @@ class _Slice:
 
 
 class Turns:
-    """So many threads for slices of any size, and one for small ones."""
+    """The given number of threads for slices of any size, and one more for small ones."""
 
     def __init__(self, threads: int, name: str) -> None:
         self.threads = threads
-        self._waiting: list[_Slice] = []  # as they came
+        self._waiting: list[_Slice] = []  # in order of arrival
         self._change = threading.Condition()
         self._is_closed = False
-        self._began: dict[int, float] = {}  # when each thread that works began its slice
+        self._began: dict[int, float] = {}  # when each busy thread began its slice
         for place in range(threads + 1):
             threading.Thread(
                 target=self._work, args=(place == threads,), name=f"{name}_{place}", daemon=True
             ).start()
 
     async def run(self, call: Callable[[], T], *, left: int, is_small: bool) -> T:
-        """What a slice yields; `left` is what its request needs from here on, in any one unit.
+        """Run a slice and return its result; `left` is its request's remaining work in any unit.
 
-        Called on an event loop. Raises what the call raises; RuntimeError once it is closed.
+        Call on an event loop. Raises what the call raises; RuntimeError once closed.
         """
         one = _Slice(call, left, is_small)
         with self._change:
@@ -64,15 +63,15 @@ class Turns:
         try:
             return await outcome
         finally:
-            del one, outcome  # an error would lead to itself
+            del one, outcome  # an error would refer to itself
 
     def stuck_seconds(self) -> float:
-        """For how long the slice has been worked on that takes longest."""
+        """Return for how many seconds the longest running slice has been at work."""
         began = min(list(self._began.values()), default=None)
         return 0.0 if began is None else time.monotonic() - began
 
     def close(self) -> None:
-        """Give no more turns; who waits is cancelled."""
+        """Give no more turns, and cancel slices that wait."""
         with self._change:
             self._is_closed = True
             waiting, self._waiting = self._waiting, []
@@ -80,7 +79,7 @@ class Turns:
         for one in waiting:
             one.future.cancel()
 
-    def _work(self, takes_small_only: bool) -> None:  # a thread's argument
+    def _work(self, takes_small_only: bool) -> None:
         thread = threading.get_ident()
         for one in self._taken(takes_small_only):
             if not one.future.set_running_or_notify_cancel():
@@ -90,17 +89,17 @@ class Turns:
             fault: BaseException | None = None
             try:
                 found = one.call()
-            except BaseException as error:  # noqa: BLE001  # it is the caller's, whatever it is
+            except BaseException as error:  # noqa: BLE001  # raised to the caller, whatever it is
                 fault = error
             del self._began[thread]
             if fault is None:
                 one.future.set_result(found)
             else:
                 one.future.set_exception(fault)
-            del one, found, fault  # nothing of it is kept while the thread waits
+            del one, found, fault  # keep nothing in memory while the thread waits
 
     def _taken(self, takes_small_only: bool) -> Iterator[_Slice]:
-        """The slices of one thread, as their turns come."""
+        """Yield the slices of one thread as their turns come."""
         turn = 0
         while True:
             turn += 1
@@ -117,15 +116,15 @@ class Turns:
             del one
 
     def _for(self, takes_small_only: bool) -> Sequence[_Slice]:
-        """What waits for such a thread, as it came; who has gone waits no longer."""
+        """Drop cancelled slices; return those that such a thread may take, in order of arrival."""
         self._waiting = [one for one in self._waiting if not one.future.cancelled()]
         return [one for one in self._waiting if one.is_small or not takes_small_only]
 
 
 def sliced(sizes: Sequence[int], most: int, most_items: int) -> Iterator[tuple[int, int]]:
-    """Where each slice of some items begins and ends: at most so large together, and so many.
+    """Yield the start and end of each slice of some items, bounded in total size and number.
 
-    An item that is larger is a slice by itself.
+    An item larger than `most` is a slice by itself.
     """
     start = size = 0
     for place, one in enumerate(sizes):

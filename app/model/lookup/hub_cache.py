@@ -14,11 +14,11 @@ from app.model.digests import file_digest
 from app.model.manifest import GRAPH_FILE
 from app.model.names import is_coarse
 
-# In TEI's order (1.9.3 backends/ort/src/lib.rs); quantized files go by other names.
+# In TEI's order (1.9.3 backends/ort/src/lib.rs); quantized files have other names.
 _FOLDER = "onnx"
 _GRAPHS = (GRAPH_FILE, f"{_FOLDER}/{GRAPH_FILE}")
 MODULES_FILE = "modules.json"
-# Of the layers behind an encoder, which lies in no folder of its own or in the first, as `0_…`.
+# Weights of the layers after an encoder, which itself has no folder of its own, or `0_…`.
 LAYER_WEIGHTS = "[1-9]*_*/model.safetensors"
 LAYER_PICKLES = "[1-9]*_*/pytorch_model.bin"
 _DENSE = "[1-9]*_Dense"
@@ -26,9 +26,9 @@ _WEIGHTS = ("*.safetensors", "pytorch_model*.bin")
 
 
 def roots(cache: Path | None, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Folders that may hold `models--ORG--NAME`: below the cache that was named, then the usual.
+    """Return the folders that may hold `models--ORG--NAME`: of the named cache, then the usual one.
 
-    A cache may be named as TEI takes it, or as HF_HOME, which has it in `hub`.
+    A cache may be named as for TEI, or as HF_HOME, which has it in `hub`.
     """
     named = (cache / "hub", cache) if cache else ()
     usual = _usual(environment)
@@ -36,7 +36,7 @@ def roots(cache: Path | None, environment: Mapping[str, str]) -> tuple[Path, ...
 
 
 def candidates(model_id: str, revision: str | None, places: Sequence[Path]) -> list[Path]:
-    """Every folder that holds the model's files, best first; `model_id` may be such a folder."""
+    """Return every folder that holds the model's files, best first; `model_id` may be one."""
     folder = Path(model_id)
     if folder.is_dir() and not (folder / "snapshots").is_dir():
         return [folder]
@@ -46,12 +46,12 @@ def candidates(model_id: str, revision: str | None, places: Sequence[Path]) -> l
 
 
 def cache_name(model_id: str) -> str:
-    """The folder of a model in a Hub cache."""
+    """Return the name of a model's folder in a Hub cache."""
     return "models--" + model_id.replace("/", "--")
 
 
 def hub_id(folder: Path) -> str | None:
-    """The id of the model that a snapshot in a Hub cache is of; None of other folders."""
+    """Return the model id of a snapshot in a Hub cache, or None for any other folder."""
     name = folder.resolve().parent.parent.name
     if folder.resolve().parent.name != "snapshots" or not name.startswith("models--"):
         return None
@@ -59,28 +59,28 @@ def hub_id(folder: Path) -> str | None:
 
 
 def graph_file(folder: Path, wanted: str | None = None) -> Path | None:
-    """The ONNX graph of a snapshot: the one that is wanted, else the float32 one."""
+    """Return the ONNX graph of a snapshot, by default the float32 one, or None."""
     name = graph_name((one for one in _graphs(wanted) if (folder / one).is_file()), wanted)
     return folder / name if name else None
 
 
 def graph_name(names: Iterable[str], wanted: str | None = None) -> str | None:
-    """The ONNX graph among the files of a model: the one that is wanted, else the float32 one."""
+    """Return the ONNX graph among a model's file names, by default the float32 one, or None."""
     usual = _graphs(wanted)
     return min(set(usual).intersection(names), key=usual.index, default=None)
 
 
 def graph_files(graph: Path) -> list[Path]:
-    """A graph and the files of its weights, whose names begin with its own."""
+    """Return a graph and the files of its weights, whose names begin with its own."""
     beside = (one for one in graph.parent.iterdir() if one.name.startswith(graph.name))
     return sorted(one for one in beside if one.is_file())
 
 
 def is_whole(folder: Path) -> bool:
-    """Whether it is known how a model is pooled, and by which weights; in a cache it may not be.
+    """Check whether a snapshot has all files that say how the model is pooled, with their weights.
 
-    Transformers and Optimum fetch a graph without the files that say so. What a repository does
-    not have, the Hub's own library notes in `.no_exist`.
+    In a cache some may be missing, since Transformers and Optimum fetch a graph without them. The
+    Hub's own library notes in `.no_exist` what a repository does not have.
     """
     if folder.parent.name != "snapshots":
         return True
@@ -90,14 +90,14 @@ def is_whole(folder: Path) -> bool:
 
 
 def absence(folder: Path, name: str) -> Path:
-    """The file in the Hub's cache that says that a snapshot's repository has no such file."""
+    """Return the file by which the Hub's cache notes that a repository lacks a file."""
     return folder.parent.parent / ".no_exist" / folder.name / name
 
 
 def without_graph(names: Iterable[str], remedy: str, wanted: str | None = None) -> str:
-    """What a model lacks that it should be served by, and has instead, as a message says it.
+    """Describe the graph that a model lacks, and what it has instead, for an error message.
 
-    The remedy, which converts PyTorch weights, is named where there are any.
+    `remedy`, which converts PyTorch weights, is included if there are any.
     """
     every = sorted(names)
     lacking = f"holds no {wanted}" if wanted else "holds no model.onnx and no onnx/model.onnx"
@@ -118,7 +118,7 @@ def without_graph(names: Iterable[str], remedy: str, wanted: str | None = None) 
 
 
 def digest(folder: Path, graph: Path) -> str:
-    """SHA-256 over names and contents of all files that a prepared model may come from."""
+    """Return the SHA-256 of names and contents of all files that a prepared model depends on."""
     paths = {*folder.rglob("*.json"), *folder.glob(LAYER_WEIGHTS), *graph_files(graph)}
     files = {
         path.relative_to(folder).as_posix(): file_digest(path) for path in paths if path.is_file()
@@ -127,19 +127,19 @@ def digest(folder: Path, graph: Path) -> str:
 
 
 def download_place(cache: Path | None, environment: Mapping[str, str]) -> Path | None:
-    """The cache that a download goes to; None where no place is named and the user has no home."""
+    """Return the cache to download to, or None if none is named and the user has no home."""
     if cache is None:
         return _usual(environment)
     return cache / "hub" if (cache / "hub").is_dir() else cache
 
 
 def _graphs(wanted: str | None) -> tuple[str, ...]:
-    """Where a graph may lie, best first; a name without a folder may lie in the usual one."""
+    """Return where a graph may be, best first; a name without a folder may be in the usual one."""
     return (wanted, f"{_FOLDER}/{wanted}") if wanted else _GRAPHS
 
 
 def _usual(environment: Mapping[str, str]) -> Path | None:
-    """Where huggingface_hub keeps its cache unless told otherwise; None for a user without home."""
+    """Return huggingface_hub's default cache, or None for a user without a home."""
     if cache := environment.get("HF_HUB_CACHE"):
         return Path(cache)
     if home := environment.get("HF_HOME"):
@@ -152,21 +152,21 @@ def _usual(environment: Mapping[str, str]) -> Path | None:
 
 
 def _snapshot(cache: Path, revision: str) -> Path | None:
-    """The files of a branch, tag or commit in a folder `models--ORG--NAME`."""
+    """Return the snapshot of a branch, tag or commit in a folder `models--ORG--NAME`, or None."""
     if ".." in PurePosixPath(revision).parts or PurePosixPath(revision).is_absolute():
         return None
     reference = cache / "refs" / revision
     commit = reference.read_text().strip() if reference.is_file() else revision
-    if PurePosixPath(commit).name != commit:  # a name in `refs` is what somebody wrote there
+    if PurePosixPath(commit).name != commit:  # the content of a file in `refs` is not trusted
         return None
     folder = cache / "snapshots" / commit
     return folder if commit and folder.is_dir() else None
 
 
 def _classifies(folder: Path) -> bool:
-    """Whether the model has a head of its own, and so no pooling to be told."""
+    """Check whether the model has a classification head, and so needs no pooling."""
     try:
         config = bounded.read_json(folder / "config.json")
         return any(str(name).endswith("Classification") for name in config["architectures"])
-    except (OSError, ValueError, KeyError, TypeError):  # the export says what is wrong with it
+    except (OSError, ValueError, KeyError, TypeError):  # the export reports what is wrong with it
         return False

@@ -1,6 +1,6 @@
-"""Model names: which model is meant by what people write, for the server and the export alike.
+"""Model names: which model a user's text means, for the server and the export alike.
 
-Besides an id of the Hub and a folder that is: the short names of sentence-transformers and Ollama,
+Besides an id of the Hub and a folder these are the short names of sentence-transformers and Ollama,
 a page's address, a name without its organization, a folder of a Hub cache, `~`.
 
 Only the standard library is needed here.
@@ -25,18 +25,18 @@ _CACHED = "models--"
 
 
 class UnknownName(ValueError):
-    """A name that nobody can make sense of; the message says what to write."""
+    """A text that cannot be a model's name; the message says what to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where models lie on this machine: exported ones, and Hub caches."""
+    """The places of models on this machine: exported ones, and Hub caches."""
 
     models_dir: Path
     caches: tuple[Path, ...] = ()
 
 
-_TAG = re.compile(r"\w[\w.-]*", re.ASCII)  # what Ollama takes for one
+_TAG = re.compile(r"\w[\w.-]*", re.ASCII)  # what Ollama accepts as a tag
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +48,9 @@ class Meant:
 
 
 def understand(text: str, revision: str | None, places: Places) -> Meant:
-    """The model that is meant.
+    """Return the model that a text means.
 
-    Raises: UnknownName where the text cannot be a model's name.
+    Raises: UnknownName if the text cannot be a model's name.
     """
     text = text.strip()
     if (found := _folder(text)) is not None:
@@ -74,9 +74,9 @@ def understand(text: str, revision: str | None, places: Places) -> Meant:
 
 
 def near(model: str, places: Places) -> str:
-    """What may have been meant by a name that nothing was found for, in words to end a line with.
+    """Suggest the model that a name without a match may mean, to end an error message with.
 
-    Models of this machine go before published ones.
+    Models of this machine are preferred to published ones.
     """
     here = {one.lower(): one for one in _here(places)}
     for known in (here, dict(sorted(PUBLISHED.items()))):
@@ -88,9 +88,9 @@ def near(model: str, places: Places) -> str:
 
 
 def _folder(text: str) -> str | None:
-    """The folder that a text names, if it has to be one.
+    """Return the folder that a text names, or None if it may be something else.
 
-    Raises: UnknownName for one that is not there.
+    Raises: UnknownName for a folder that does not exist.
     """
     try:
         path = Path(text).expanduser() if text.startswith("~") else Path(text)
@@ -110,7 +110,7 @@ def _folder(text: str) -> str | None:
 
 
 def _near_folder(path: Path) -> str:
-    """The folder beside it that was probably meant."""
+    """Suggest the folder beside a missing one that was probably meant."""
     try:
         beside = [one.name for one in path.parent.iterdir() if one.is_dir()]
     except OSError:
@@ -124,10 +124,10 @@ def _is_address(text: str) -> bool:
 
 
 def _of_page(text: str, revision: str | None) -> Meant:
-    """The model of a page of the Hub: `https://huggingface.co/ORG/NAME/tree/REVISION`."""
+    """Return the model of a page of the Hub: `https://huggingface.co/ORG/NAME/tree/REVISION`."""
     address = urlsplit(text if _SCHEME.match(text) else f"https://{text}")
     parts = [unquote(part) for part in address.path.split("/") if part]
-    if address.scheme == "hf":  # its first part is where a host stands in others
+    if address.scheme == "hf":  # its first part is in the place of a host
         parts.insert(0, address.netloc)
     elif address.netloc.lower() not in _PAGES:
         parts = []
@@ -146,7 +146,7 @@ def _of_page(text: str, revision: str | None) -> Meant:
 
 
 def _revision(parts: Sequence[str]) -> str | None:
-    """A branch or commit; of the names with slashes only those of pull requests are known."""
+    """Return a branch or commit; of names with slashes only those of pull requests are known."""
     if list(parts[:2]) == ["refs", "pr"]:
         return "/".join(parts[:3])
     return parts[0] if parts else None
@@ -157,9 +157,9 @@ def _is_published(name: str) -> bool:
 
 
 def _of_one_organization(name: str, revision: str | None, places: Places) -> str:
-    """The id of a name without organization: as it was exported or cached, or as published.
+    """Return the id of a name without organization: as exported or cached here, or as published.
 
-    What is none of these may be a model that the Hub has without organization.
+    Any other name may be a model that the Hub has without organization.
     """
     if repository.find(name, revision, places.models_dir) is not None:
         return name
@@ -171,7 +171,7 @@ def _of_one_organization(name: str, revision: str | None, places: Places) -> str
 
 
 def _here(places: Places) -> Iterator[str]:
-    """The ids of the models on this machine: the exported ones, then those of Hub caches."""
+    """Yield the ids of the models on this machine: the exported ones, then those of Hub caches."""
     for manifest in _sorted(places.models_dir.glob(f"[!.]*/{FILE_NAME}")):
         yield manifest.parent.name.partition("@")[0].replace("--", "/", 1)
     for cache in places.caches:
@@ -182,5 +182,5 @@ def _here(places: Places) -> Iterator[str]:
 def _sorted(paths: Iterable[Path]) -> list[Path]:
     try:
         return sorted(paths)
-    except OSError:  # a folder that may not be read holds nothing for this user
+    except OSError:  # an unreadable folder holds nothing for this user
         return []

@@ -1,4 +1,4 @@
-"""Where exported models lie: one folder of `models/` for each source id and revision.
+"""Repository: one folder of `models/` for each exported source id and revision.
 
 Only the standard library is needed here, so that the export publishes where the server looks.
 """
@@ -10,10 +10,10 @@ from app.model.manifest import FILE_NAME, Manifest, ManifestError
 
 
 def folder_name(model_id: str, revision: str | None = None) -> str:
-    """The name of a model's folder: `org/name` at a revision becomes `org--name@revision`.
+    """Return the name of a model's folder: `org/name` at a revision becomes `org--name@revision`.
 
-    A path counts by its last part, and has no revisions but in a Hub cache. Characters that a file
-    name cannot safely hold become `_`.
+    Of a path only the last part counts; it has no revision unless it is in a Hub cache. Characters
+    that are unsafe in a file name become `_`.
     """
     source = source_id(model_id)
     path = Path(model_id)
@@ -23,13 +23,13 @@ def folder_name(model_id: str, revision: str | None = None) -> str:
 
 
 def source_id(model_id: str) -> str:
-    """What a manifest calls the model: the Hub id itself, or the name of a local folder."""
+    """Return the id for a manifest: the Hub id itself, or the name of a local folder."""
     path = Path(model_id)
     return path.resolve().name if path.is_dir() else model_id
 
 
 def find(model_id: str, revision: str | None, models_dir: Path) -> Path | None:
-    """The exported folder for a model id: the folder itself, else its place in `models_dir`."""
+    """Return the exported folder of a model id: the id itself, else its place in `models_dir`."""
     for folder in (Path(model_id), models_dir / folder_name(model_id, revision)):
         if (folder / FILE_NAME).is_file():
             return folder
@@ -37,7 +37,7 @@ def find(model_id: str, revision: str | None, models_dir: Path) -> Path | None:
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether a folder has been published, by an export that this version understands."""
+    """Check whether a folder was published by an export that this version understands."""
     try:
         Manifest.read(folder)
     except ManifestError:

@@ -1,4 +1,4 @@
-"""Spellings: a pooling as people write it, understood alike by the server and the export.
+"""Spellings: a pooling as users write it, understood alike by the server and the export.
 
 Only the standard library is needed here.
 """
@@ -14,12 +14,12 @@ POOLINGS: Mapping[str, PoolingChoice] = MappingProxyType(
 )
 """As TEI's command line has them, and our own help."""
 
-# `/info` has an underscore, sentence-transformers' files and users leave the hyphen out.
+# `/info` has an underscore; sentence-transformers' files and users omit the hyphen.
 _LETTERS = {name.replace("-", ""): choice for name, choice in POOLINGS.items()}
 
 
 def pooling(text: str) -> PoolingChoice:
-    """The pooling that is meant, with hyphen, underscore or neither, in any case.
+    """Return the pooling that a text means, with hyphen, underscore or neither, in any case.
 
     Raises: ValueError with what the text must be.
     """

@@ -1,4 +1,4 @@
-"""Bodies of requests: where each ends. Chunks are llhttp's, which is held to an exact end."""
+"""Bodies of requests: where each ends. llhttp reads chunks, and is held to their exact end."""
 
 import re
 from typing import Protocol
@@ -6,17 +6,17 @@ from typing import Protocol
 import httptools
 
 MAX_BETWEEN = 64 * 1024  # bytes of sizes, extensions and trailers between two pieces of data
-MAX_ZEROS = 16  # before the digits of a size: other readers may count them as digits
+MAX_ZEROS = 16  # leading zeros of a size: other readers may limit the number of digits
 
 _FIRST = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
-# Where the last byte of a body may be, and where a size may have more zeros than others read.
+# Possible ends of a body, and runs of more zeros in a size than other readers may accept.
 _STOPS = re.compile(rb"\r\n\r\n|0{%d,}|\A0+|0+\Z" % (MAX_ZEROS + 1))
 _ZEROS = re.compile(rb"0+")
 _ZERO = ord("0")
 
 
 class Broken(Exception):
-    """The body cannot be read on."""
+    """The body cannot be read any further."""
 
     def __init__(self, status: int = 400) -> None:
         super().__init__(status)
@@ -28,23 +28,23 @@ class Body(Protocol):
 
     @property
     def left(self) -> int | None:
-        """How many bytes are still to come, where that is known; 0 when it is complete."""
+        """How many bytes are still to come, if that is known; 0 when it is complete."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """The content in what came, and what follows the body.
+        """Return the content in `data`, and the bytes after the body.
 
         Raises: Broken.
         """
 
 
 class Counted:
-    """A body of a length that was told before."""
+    """A body of a declared length."""
 
     def __init__(self, length: int) -> None:
         self.left = length
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take what belongs to it."""
+        """Return the bytes of the body, and those after it."""
         content = data[: self.left]
         self.left -= len(content)
         return content, data[len(content) :]
@@ -53,37 +53,38 @@ class Counted:
 class Chunked:
     """A body in chunks.
 
-    llhttp does not say where it stopped, and would read a request that follows. So it is given no
-    more at a time than up to where the body may end: behind an empty line, be it in the data.
+    llhttp does not say where it stopped, and would go on to read the next request. So it is given
+    bytes only up to each place where the body may end: after an empty line, which may also be in
+    the data.
     """
 
     def __init__(self) -> None:
         self.left: int | None = None
-        self._fault = 0  # the status that a trailer asks for
+        self._fault = 0  # the status to refuse a trailer with
         self._parts: list[bytes] = []
         self._between = self._zeros = 0  # bytes, and zeros in a row, since the last data
         self._is_begun = False
-        self.on_body = self._parts.append  # llhttp looks for it once
+        self.on_body = self._parts.append  # llhttp looks this attribute up only once
         self._parser = httptools.HttpRequestParser(self)
         self._parser.set_dangerous_leniencies(
-            lenient_chunked_length=True,  # a length among the trailers, which nobody reads
-            lenient_transfer_encoding=True,  # which `on_header` refuses
+            lenient_chunked_length=True,  # allows a length among the trailers, which are ignored
+            lenient_transfer_encoding=True,  # leaves refusing that to `on_header`
         )
         self._parser.feed_data(_FIRST)
         self._is_begun = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Refuse a trailer that says how the body is coded."""
+        """Refuse a trailer that changes the coding of the body."""
         del value
         if self._is_begun and name.lower() == b"transfer-encoding":
             self._fault = 501
 
     def on_message_complete(self) -> None:
-        """Note that nothing of it is left."""
+        """Note that the body is complete."""
         self.left = 0
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
-        """Take what belongs to it, decoded.
+        """Return the decoded bytes of the body, and the bytes after it.
 
         Raises: Broken.
         """
@@ -115,7 +116,7 @@ class Chunked:
 
 
 def _stops(data: bytes) -> list[int]:
-    """The places in what came behind each of which it is looked whether the body has ended."""
+    """Return the places in `data` after which to check whether the body has ended."""
     places = {len(data)}
     for match in _STOPS.finditer(data):
         places.update(match.span() if match.group()[0] == _ZERO else (match.end(),))

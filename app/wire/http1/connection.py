@@ -1,8 +1,8 @@
 """HTTP/1.x: a connection from its first byte to its last, on llhttp.
 
-What a connection is about is one of the states of `states`; every change goes through its table.
-This is the one place for the places that connections take, for clients that are slow, for bounds of
-heads and bodies, for waiting until a client takes its answer, and for the end of the server.
+A connection is always in one of the states of `states`; every change goes through its table. This
+module alone handles the places that connections take, timeouts of slow clients, bounds of heads and
+bodies, backpressure of answers, and the end of the server.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from app.wire.http1.line import Line
 from app.wire.http1.states import Event, State
 from app.wire.http1.uploads import Upload
 
-MAX_HELD = 64 * 1024  # bytes of a body, or of requests to come, that are read before they are due
+MAX_HELD = 64 * 1024  # bytes of a body or of further requests that are read ahead
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 HandOver = Callable[[asyncio.Transport, bytes], None]
@@ -29,22 +29,22 @@ class Http1(asyncio.Protocol):
 
     def __init__(self, shared: Shared, hand_over: HandOver) -> None:
         self._shared = shared
-        self._hand_over = hand_over  # to HTTP/2
+        self._hand_over = hand_over  # switches to HTTP/2
         self._line: Line
         self._scope: dict[str, Any]
         self.state = State.IDLE
-        self._is_fresh = True  # no request came yet
+        self._is_fresh = True  # no request has come yet
         self._has_place = self._is_refused = False
         self._inbox = Inbox()
         self._request: heads.Head
         self._exchange: Exchange
-        self._upload: Upload  # of the request
+        self._upload: Upload  # of the current request
         self._task: asyncio.Task[None] | None = None
 
-    # What asyncio calls.
+    # Called by asyncio.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        own = cast("asyncio.Transport", transport)  # uvloop's is no subclass
+        own = cast("asyncio.Transport", transport)  # uvloop's transport is no subclass
         self._line = Line(own, self._shared.config, self._ring)
         self._scope = base_scope(own, self._shared.state)
         self._has_place = self._shared.connections.enter(self)
@@ -90,7 +90,7 @@ class Http1(asyncio.Protocol):
         if self._is_refused:
             self._shared.connections.forget_refused()
         if self._task is not None and not self._task.done():
-            self._task.add_done_callback(self._leave)  # until then it uses the engine
+            self._task.add_done_callback(self._leave)  # until then it is using the model
         else:
             self._leave()
 
@@ -100,24 +100,24 @@ class Http1(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._line.drain()
 
-    # What the server calls.
+    # Called by the server.
 
     def make_room(self) -> None:
-        """Go: another connection needs the place."""
+        """Close, since another connection needs the place."""
         self._happens(Event.UNWANTED)
 
     def end(self) -> None:
-        """Go, as the server does, unless a request is here or on its way."""
+        """Close, since the server ends, unless a request is in progress or on its way."""
         if self.state in states.WAITING and not self._line.has_unread:
             self._happens(Event.UNWANTED)
 
     def cut(self) -> None:
-        """Go at once, whatever is lost."""
+        """Close at once, whatever is lost."""
         if self._task is not None:
             self._task.cancel()
         self.abort()
 
-    # What an exchange calls.
+    # Called by an exchange.
 
     def want_body(self) -> None:
         if self._upload.invite():
@@ -141,10 +141,10 @@ class Http1(asyncio.Protocol):
     def abort(self) -> None:
         self._line.transport.abort()
 
-    # What comes.
+    # Input.
 
     def _read_head(self) -> None:
-        """Begin with the request that may have come."""
+        """Begin the next request, if its head has come."""
         try:
             head = self._inbox.head()
             if head is None:
@@ -198,21 +198,21 @@ class Http1(asyncio.Protocol):
         self._happens(Event.REFUSED)
 
     def _leave(self, _: object = None) -> None:
-        self._inbox.take()  # the collector may take its time for what is left of a connection
+        self._inbox.take()  # free it now, and not when the collector runs
         if self._has_place:
             self._shared.connections.leave(self)
 
     def _give_away(self, head: bytes = b"") -> None:
-        """Let HTTP/2 have the connection, and its place."""
+        """Hand the connection and its place over to HTTP/2."""
         self._happens(Event.PREFACE)
         self._line.stop()
         self._shared.connections.leave(self)
         self._hand_over(self._line.transport, head + self._inbox.take())
 
-    # What becomes of it.
+    # Changes of state.
 
     def _happens(self, event: Event) -> None:
-        """Become what follows, and do what that asks for."""
+        """Change to the state that follows the event, and act on it."""
         before, self.state = self.state, states.after(self.state, event)
         if self.state is before:
             return
@@ -232,19 +232,19 @@ class Http1(asyncio.Protocol):
             self._shared.connections.mark(self, idle=self.state in states.IDLING)
 
     def _wait(self) -> None:
-        """Wait for a request, but not for ever."""
+        """Wait for a request, up to a timeout."""
         config = self._shared.config
         is_new = self._is_fresh or self.state is State.HEAD
         limit = config.client_timeout_seconds if is_new else config.keep_alive_timeout
-        if not (self._is_fresh and self.state is State.HEAD):  # its time has begun
+        if not (self._is_fresh and self.state is State.HEAD):  # its timeout is already running
             self._line.expect(limit)
         self._line.pause(False)
 
     def _ring(self) -> None:
-        """Nothing came in time."""
+        """Handle a timeout: nothing came in time."""
         if self.state is State.CLOSED:
             self.abort()
         elif self.state in states.WAITING and self._line.has_unread:
-            self._line.expect_soon()  # this server is the slow one
+            self._line.expect_soon()  # not the client but this server is slow
         else:
             self._happens(Event.OVERDUE)

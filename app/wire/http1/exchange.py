@@ -1,4 +1,4 @@
-"""An exchange: one request of HTTP/1.x and its answer, as the application sees them."""
+"""Exchange: one request of HTTP/1.x and its answer, as the application sees them."""
 
 import asyncio
 import logging
@@ -18,23 +18,23 @@ class Wire(Protocol):
     """The connection of an exchange."""
 
     def want_body(self) -> None:
-        """Nothing of the body is left to read; let more come."""
+        """Let more of the body come, as all that came has been read."""
 
     def may_keep(self) -> bool:
-        """Whether another request may come behind this answer; asked once, before its head."""
+        """Return whether another request may follow this answer; called once, before its head."""
 
     async def write(self, data: bytes) -> None:
         """Send; return when there is room for more."""
 
     def answered(self, *, keeps: bool) -> None:
-        """The answer has left."""
+        """Note that the answer has been sent."""
 
     def abort(self) -> None:
-        """Cut the connection: what the client has is no whole answer."""
+        """Cut the connection, so that the client sees that the answer is incomplete."""
 
 
 class Exchange:
-    """ASGI's two functions over one request."""
+    """ASGI's two functions for one request."""
 
     def __init__(self, wire: Wire, request: Head) -> None:
         self._wire = wire
@@ -42,17 +42,17 @@ class Exchange:
         self._asked = Asked(request.version, request.method == b"HEAD")
         self._parts: list[bytes] = []  # of the body, not yet read by the application
         self.held = 0  # bytes of them
-        self._is_whole = False  # nothing of the body is to come
-        self._is_read = False  # the application has had its end
+        self._is_whole = False  # the whole body has come
+        self._is_read = False  # the application has read its end
         self._fault: BrokenBody | None = None
-        self._is_gone = False  # nothing of the client is to come
-        self._is_over = False  # the answer has left, or can go nowhere
+        self._is_gone = False  # the client sends nothing more
+        self._is_over = False  # the answer has been sent, or cannot be
         self._changed = asyncio.Event()
         self._start: Message | None = None
         self._in_chunks = self._keeps = self._has_head = False
 
     def feed(self, content: bytes, *, is_whole: bool) -> None:
-        """A part of the body has come."""
+        """Add a part of the body that has come."""
         if content:
             self._parts.append(content)
             self.held += len(content)
@@ -60,27 +60,27 @@ class Exchange:
         self._changed.set()
 
     def fail(self, status: int) -> None:
-        """The body cannot be read on."""
+        """Note that the body cannot be read any further."""
         self._fault = BrokenBody(status)
         self._changed.set()
 
     def leave(self) -> None:
-        """The client has ended its side; it may read on."""
+        """Note that the client has ended its side; it may still read the answer."""
         self._is_gone = True
         self._changed.set()
 
     def end(self) -> None:
-        """The answer has left, or can go nowhere; what came of the body is let go of."""
+        """Note that the answer has been sent, or cannot be, and free the unread body."""
         self._is_over = self._is_gone = True
         self._parts.clear()
         self.held = 0
         self._changed.set()
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Let the application answer."""
+        """Let the application answer, and end the answer whatever happens."""
         try:
             await app(scope, self._receive, self._send)
-        except Exception:  # whatever it is, the client is owed an end
+        except Exception:  # whatever it is, the client must get an end
             logger.exception("a request ended with an error")
         if self._is_over:
             return
@@ -149,7 +149,7 @@ def _has_length(headers: list[tuple[bytes, bytes]]) -> bool:
 
 
 def scope_of(request: Head, connection: Scope) -> Scope:
-    """What ASGI tells of a request, beside what it tells of its connection."""
+    """Return the ASGI scope of a request on a connection."""
     path, _, query = request.target.partition(b"?")
     return {
         **connection,
@@ -165,7 +165,7 @@ def scope_of(request: Head, connection: Scope) -> Scope:
 
 
 def base_scope(transport: asyncio.BaseTransport, state: dict[str, Any]) -> dict[str, Any]:
-    """What the scopes of all requests on a connection have in common."""
+    """Return what the scopes of all requests on a connection share."""
     return {
         "type": "http",
         "asgi": {"spec_version": "2.1", "version": "3.0"},

@@ -1,8 +1,9 @@
-"""Heads of requests: what llhttp reads of them, and everything in which it is too kind.
+"""Heads of requests: llhttp parses the header lines, and this module everything it is lax about.
 
-The request line is ours: llhttp knows some methods and targets only, takes `GET /` without a
-version for HTTP/0.9, and RTSP for HTTP. It reads the lines behind it, and neither the length nor
-the coding that they state: it takes `gzip, chunked`, numbers of any number of digits, and no Host.
+The request line is parsed here: llhttp knows only some methods and targets, takes `GET /` without a
+version for HTTP/0.9, and accepts RTSP as HTTP. It reads the header lines, but not strictly the
+length and coding that they state: it accepts `gzip, chunked`, numbers of any number of digits, and
+no Host.
 """
 
 import re
@@ -14,13 +15,13 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 
 _LINE = re.compile(rb"([!#$%&'*+\-.^_`|~0-9A-Za-z]+) ([\x21-\x7e\x80-\xff]+) HTTP/1\.([01])\r?\n")
 _LENGTH = re.compile(rb"[0-9]{1,20}")
-_FIRST = b"POST / HTTP/1.1\r\n"  # in place of a request line
+_FIRST = b"POST / HTTP/1.1\r\n"  # stands in for the request line
 
 Headers = list[tuple[bytes, bytes]]
 
 
 class Refused(Exception):
-    """What came is no request that is answered by the application."""
+    """The bytes are no request that the application can answer."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -35,13 +36,13 @@ class Head:
     target: bytes
     version: str  # "1.0" or "1.1"
     headers: Headers
-    length: int | None  # of the body in bytes; None where it comes in chunks
-    keeps: bool  # the client may ask again
-    expects: bool  # it waits for 100 before it sends the body
+    length: int | None  # of the body in bytes; None if it is chunked
+    keeps: bool  # whether the client may send another request
+    expects: bool  # whether it waits for 100 before it sends the body
 
 
 class _Lines:
-    """Collects what llhttp finds."""
+    """Collects the headers that llhttp finds."""
 
     def __init__(self) -> None:
         self.headers: Headers = []
@@ -51,7 +52,7 @@ class _Lines:
 
 
 def read(content: bytes) -> Head:
-    """The head that these bytes are, to the empty line at its end.
+    """Read a head, up to and including its final empty line.
 
     Raises: Refused.
     """
@@ -95,32 +96,32 @@ _SPECIAL = frozenset({b"host", b"connection", b"content-length", b"transfer-enco
 
 
 def _options(values: list[bytes] | None) -> set[bytes]:
-    """What the client asks of the connection."""
+    """Return the options of the Connection header, in lower case."""
     if values is None:
         return set()
     return {one.strip().lower() for one in b",".join(values).split(b",")}
 
 
 def _headers(lines: bytes) -> Headers:
-    """What stands behind the request line."""
+    """Parse the header lines after the request line."""
     found = _Lines()
     parser = httptools.HttpRequestParser(found)
     parser.set_dangerous_leniencies(
-        lenient_chunked_length=True,  # `_length` refuses both together, as it does
-        lenient_transfer_encoding=True,  # what it does not know: 501, not 400
+        lenient_chunked_length=True,  # `_length` refuses a length with a coding
+        lenient_transfer_encoding=True,  # an unknown coding gets 501, not 400
         lenient_optional_cr_before_lf=True,  # RFC 9112, section 2.2
     )
     try:
         parser.feed_data(_FIRST + lines)
     except httptools.HttpParserUpgrade:
-        pass  # an offer, which is not taken
+        pass  # an offer, which is ignored
     except httptools.HttpParserError:
         raise Refused(400) from None
     return found.headers
 
 
 def _length(special: dict[bytes, list[bytes]]) -> int | None:
-    """How long the body is, if it is not in chunks; there is one way to say either."""
+    """Return the length of the body, or None if it is chunked; refuse ambiguous heads."""
     lengths = special.get(b"content-length", ())
     codings = special.get(b"transfer-encoding")
     if codings is not None:

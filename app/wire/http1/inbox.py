@@ -1,4 +1,4 @@
-"""What a client has sent and nobody has read yet: where the next request's head ends in it."""
+"""Inbox: bytes received and not yet read, and where the next request's head ends in them."""
 
 import re
 
@@ -9,32 +9,32 @@ _EMPTY_LINES = (b"\r\n", b"\n")
 
 
 class HeadTooLarge(Exception):
-    """So many bytes came without the end of a head."""
+    """Too many bytes came without the end of a head."""
 
 
 class Inbox:
-    """Bytes in the order in which they came."""
+    """Received bytes in their order."""
 
     def __init__(self) -> None:
         self._content = b""
-        self._searched = 0  # how far there is no end of a head
-        self._has_skipped = False  # an empty line before the next request
+        self._searched = 0  # bytes known to hold no end of a head
+        self._has_skipped = False  # skipped an empty line before the next request
 
     def __len__(self) -> int:
         return len(self._content)
 
     def add(self, data: bytes) -> None:
-        """Put these bytes behind the others."""
+        """Append bytes."""
         self._content = self._content + data if self._content else data
 
     def take(self) -> bytes:
-        """All of it, which is then empty."""
+        """Return all bytes, and empty the inbox."""
         content, self._content = self._content, b""
         self._searched = 0
         return content
 
     def head(self) -> bytes | None:
-        """The next head, if all of it has come; what follows stays.
+        """Take and return the next head if it is complete, or None; what follows stays.
 
         One empty line before it is skipped (RFC 9112, section 2.2).
 
@@ -47,7 +47,7 @@ class Inbox:
         if size > MAX_HEAD_BYTES:
             raise HeadTooLarge
         if end is None:
-            self._searched = max(0, size - 2)  # where the end may begin
+            self._searched = max(0, size - 2)  # the end may begin in the last two bytes
             return None
         self._has_skipped = False
         content = self.take()
@@ -56,7 +56,7 @@ class Inbox:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a part of a head has come; a line that may be empty is none."""
+        """Whether a part of a head has come; the beginning of an empty line does not count."""
         return self._content not in {b"", b"\r"}
 
     def _skip(self) -> None:

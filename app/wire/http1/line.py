@@ -1,4 +1,4 @@
-"""Line: the transport of a connection, how long it waits for a client, and how it ends."""
+"""Line: the transport of a connection, its timeouts, and how it ends."""
 
 import asyncio
 import math
@@ -8,11 +8,11 @@ from app.wire.alarm import Alarm
 from app.wire.connections import ServerConfig, has_unread
 from app.wire.stall import while_it_flows
 
-LINGER_SECONDS = 2.0  # for which a client that has its answer may say nothing
+LINGER_SECONDS = 2.0  # silence after which a lingering client is dropped
 
 
 class Line:
-    """What is read and written of one connection; `ring` is called when nothing came in time."""
+    """Reads, writes and timeouts of one connection; `ring` is called when nothing came in time."""
 
     def __init__(
         self, transport: asyncio.Transport, config: ServerConfig, ring: Callable[[], None]
@@ -21,23 +21,23 @@ class Line:
         self._config = config
         self._loop = asyncio.get_running_loop()
         self._alarm = Alarm(ring)
-        self._is_paused = False  # nothing is read
-        self._taken: asyncio.Event | None = None  # while the client takes too little
-        self._last_call = math.inf  # when a lingering client has to be gone
+        self._is_paused = False  # reading
+        self._taken: asyncio.Event | None = None  # set while the client reads too slowly
+        self._last_call = math.inf  # when a lingering client must be gone
 
     @property
     def is_http2(self) -> bool:
-        """Whether client and server have agreed on HTTP/2, as TLS lets them."""
+        """Whether client and server have agreed on HTTP/2 by TLS."""
         tls = self.transport.get_extra_info("ssl_object")
         return tls is not None and tls.selected_alpn_protocol() == "h2"
 
     @property
     def has_unread(self) -> bool:
-        """Whether something has come that nobody has read yet."""
+        """Whether bytes have come that the event loop has not read."""
         return has_unread(self.transport)
 
     async def write(self, data: bytes) -> None:
-        """Send; return when there is room for more, or abort if the client takes nothing."""
+        """Send; return when there is room for more, or abort if the client has stalled."""
         if self.transport.is_closing():
             return
         self.transport.write(data)
@@ -50,17 +50,17 @@ class Line:
                 await self._taken.wait()
 
     def fill(self) -> None:
-        """The client takes less than is sent."""
+        """Note that the write buffer is full."""
         self._taken = asyncio.Event()
 
     def drain(self) -> None:
-        """There is room again, or nobody to send to."""
+        """Note that there is room in the write buffer again, or no one to write to."""
         if self._taken is not None:
             self._taken.set()
             self._taken = None
 
     def pause(self, is_paused: bool) -> None:
-        """Read no more, or read again."""
+        """Pause or resume reading."""
         if is_paused is self._is_paused or self.transport.is_closing():
             return
         self._is_paused = is_paused
@@ -70,11 +70,11 @@ class Line:
             self.transport.resume_reading()
 
     def expect(self, seconds: float) -> None:
-        """Ring unless something comes in time."""
+        """Ring unless something comes within `seconds`."""
         self._alarm.set(self._loop.time() + seconds)
 
     def expect_soon(self) -> None:
-        """Ring unless something comes within the time that a client has for small things."""
+        """Ring unless something comes within LINGER_SECONDS."""
         self.expect(LINGER_SECONDS)
 
     def expect_nothing(self) -> None:
@@ -86,10 +86,10 @@ class Line:
         self._alarm.stop()
 
     def linger(self) -> None:
-        """Say that this was all, and read on until the client has closed its side too.
+        """End this side of the connection, and read on until the client ends its own.
 
-        Else the kernel resets a connection whose client still sends, and the client never reads
-        the answer (RFC 9112, section 9.6).
+        Otherwise the kernel resets a connection whose client still sends, and the client never
+        reads the answer (RFC 9112, section 9.6).
         """
         self._last_call = self._loop.time() + self._config.client_timeout_seconds
         if self.transport.is_closing():
@@ -104,7 +104,7 @@ class Line:
         self._alarm.set(min(self._loop.time() + LINGER_SECONDS, self._last_call))
 
     def close(self) -> None:
-        """Close, but do not wait for ever until the client has taken the last answer."""
+        """Close, and wait for the client to take the last answer only up to the timeout."""
         if not self.transport.is_closing():
             self.transport.close()
             self.expect(self._config.client_timeout_seconds)

@@ -1,43 +1,43 @@
-"""States of a connection: what it becomes by what happens; `http1` acts, this decides."""
+"""States of a connection, and which follows which event; decided here, acted on by `connection`."""
 
 from collections.abc import Mapping
 from enum import Enum, auto
 
 
 class State(Enum):
-    """What a connection of HTTP/1.x is about."""
+    """The activity of an HTTP/1.x connection."""
 
-    __hash__ = object.__hash__  # Enum's own is Python, and was called 22 times for each request
+    __hash__ = object.__hash__  # Enum's own is in Python, and was called 22 times for each request
 
-    IDLE = auto()  # nothing of a next request has come
+    IDLE = auto()  # no byte of a next request has come
     HEAD = auto()  # a part of a head has come
-    BODY = auto()  # a request is worked on while its body comes
-    ANSWERING = auto()  # a request is worked on; nothing more of it is read
-    GONE = auto()  # the client has ended its side; its request is still worked on
+    BODY = auto()  # a request is in progress, and its body still comes
+    ANSWERING = auto()  # a request is in progress; nothing more of it is read
+    GONE = auto()  # the client has ended its side; its request is still in progress
     REST = auto()  # answered; the rest of a small body is read and dropped
-    LINGER = auto()  # answered for the last time; what comes is dropped
-    HTTP2 = auto()  # it is another protocol's
+    LINGER = auto()  # the last answer was sent; incoming bytes are dropped
+    HTTP2 = auto()  # another protocol has the connection
     CLOSED = auto()
 
 
 class Event(Enum):
-    """What happens to a connection."""
+    """A change that a connection goes through."""
 
     __hash__ = object.__hash__
 
     BYTES = auto()  # a part of a head came
-    OPENED = auto()  # a head came, and its body is to come
-    REQUESTED = auto()  # a head came that has no body
-    REFUSED = auto()  # what came is no request, or there is no room: it was answered so
-    PREFACE = auto()  # it begins with HTTP/2's
+    OPENED = auto()  # a head came, and its body is to follow
+    REQUESTED = auto()  # a head without a body came
+    REFUSED = auto()  # a refusal was sent: the bytes were no request, or there was no room
+    PREFACE = auto()  # HTTP/2's preface came
     COMPLETED = auto()  # the last byte of a body came
     BROKEN = auto()  # a body cannot be read on, or is not worth it
-    KEPT = auto()  # an answer has left; another request may come
-    LAST = auto()  # an answer has left; it said that it is the last
+    KEPT = auto()  # an answer was sent; another request may come
+    LAST = auto()  # an answer was sent, and it closes the connection
     EOF = auto()  # the client has ended its side
     OVERDUE = auto()  # nothing came for too long
     UNWANTED = auto()  # the server ends, or another connection needs its place
-    LOST = auto()  # the connection is no more
+    LOST = auto()  # the connection is gone
 
 
 _S, _E = State, Event
@@ -53,7 +53,7 @@ _WAITING = {
     _E.LOST: _S.CLOSED,
 }
 
-# What is not named here cannot happen; `after` says so.
+# Events that are missing here cannot happen; `after` raises.
 TABLE: Mapping[State, Mapping[Event, State]] = {
     _S.IDLE: _WAITING,
     _S.HEAD: _WAITING,
@@ -95,15 +95,15 @@ TABLE: Mapping[State, Mapping[Event, State]] = {
 }
 
 WAITING = frozenset({State.IDLE, State.HEAD})  # for a request: nothing is lost by closing
-READING = frozenset({State.BODY, State.REST})  # a body
-IDLING = WAITING | {State.LINGER, State.REST}  # another connection may have the place
-WORKING = frozenset({State.BODY, State.ANSWERING, State.GONE})  # for a client
+READING = frozenset({State.BODY, State.REST})  # reading a body
+IDLING = WAITING | {State.LINGER, State.REST}  # the place may go to another connection
+WORKING = frozenset({State.BODY, State.ANSWERING, State.GONE})  # on a request
 
 
 def after(state: State, event: Event) -> State:
-    """What a connection becomes.
+    """Return the state after an event.
 
-    Raises: ValueError where the event cannot happen in this state, which is a fault of ours.
+    Raises: ValueError if the event cannot happen in this state, which would be a bug.
     """
     following = TABLE[state].get(event)
     if following is None:

@@ -1,48 +1,48 @@
-"""Uploads: the body of one request on its way, and how much of it is read for nobody."""
+"""Uploads: the body of one request on its way, and how much of it is read only to be dropped."""
 
 from app.wire.http1.bodies import Body, Broken, Chunked, Counted
 from app.wire.http1.heads import Head
 
-MAX_DROPPED = 64 * 1024  # bytes of a body that are read though nobody wants them
+MAX_DROPPED = 64 * 1024  # bytes of an unwanted body that are read, to keep the connection
 
 
 class Upload:
     """The body of a request, from its head to its last byte or its fault."""
 
     def __init__(self, request: Head) -> None:
-        self._expects = request.expects  # its client waits for 100
-        self._has_begun = False  # it comes, or its client was told to send it
-        self.is_broken = False  # it cannot be read on
+        self._expects = request.expects  # the client waits for 100
+        self._has_begun = False  # it is coming, or the client was told to send it
+        self.is_broken = False  # it cannot be read any further
         self._body: Body | None = None
         if request.length != 0:
             self._body = Chunked() if request.length is None else Counted(request.length)
-        self._received = self._dropped = 0  # bytes of content; of all, that nobody wanted
+        self._received = self._dropped = 0  # bytes of content; bytes that were dropped
 
     @property
     def is_whole(self) -> bool:
-        """Whether nothing of it is to come."""
+        """Whether all of it has come."""
         return self._body is None or self._body.left == 0
 
     @property
     def may_go_on(self) -> bool:
-        """Whether it is worth reading to its end for the request that may follow."""
+        """Whether to read it to its end, so that another request may follow."""
         if self.is_broken:
             return False
         if self.is_whole or self._body is None:
             return True
         if self._expects and not self._has_begun:
-            return False  # nobody knows whether its client sends it now
+            return False  # whether the client sends it now is unknown
         left = self._body.left
         return (self._received if left is None else left) <= MAX_DROPPED
 
     def invite(self) -> bool:
-        """Whether its client waits for a word, which it gets now."""
+        """Return whether the client still waits for 100; it counts as sent from now on."""
         waits = self._expects and not self._has_begun
         self._has_begun = True
         return waits
 
     def feed(self, data: bytes, *, is_wanted: bool) -> tuple[bytes, bytes]:
-        """The content in what came, and what follows the body.
+        """Return the content in `data`, and the bytes after the body.
 
         Raises: Broken, once; nothing may be fed after it.
         """

@@ -1,4 +1,4 @@
-"""A connection of HTTP/2: Hypercorn's protocol over a transport that another has begun with."""
+"""A connection of HTTP/2: Hypercorn's protocol on a transport that HTTP/1.x began with."""
 
 import asyncio
 import contextlib
@@ -19,11 +19,11 @@ from app.wire.stall import while_it_flows
 logger = logging.getLogger(__name__)
 
 READ_BYTES = 64 * 1024  # at a time
-LINGER_SECONDS = 2.0  # for which a client that has its last answer may say nothing
+LINGER_SECONDS = 2.0  # silence after which a client that has its last answer is dropped
 
 
 class Http2Connection:
-    """Reads, writes and waits for HTTP/2, from the preface on."""
+    """Reads, writes and times out an HTTP/2 connection, from its preface on."""
 
     def __init__(
         self,
@@ -33,7 +33,7 @@ class Http2Connection:
         transport: asyncio.Transport,
         begun: bytes,
     ) -> None:
-        """Take over a transport of which some bytes were read."""
+        """Take over a transport from which the bytes `begun` were read."""
         self._shared = shared
         self._app = app
         self._context = context
@@ -47,24 +47,24 @@ class Http2Connection:
         if begun:
             self._reader.feed_data(begun)
         self._writing = asyncio.Lock()
-        self._is_fresh = True  # no request came yet
+        self._is_fresh = True  # no request has come yet
         self._idle_since: float | None = self._loop.time()  # None while a request is answered
-        self._has_ended = False  # this side: what still comes is dropped
-        self._alarm = Alarm(self._writer.close)  # its client has been silent since
-        self._last_call = math.inf  # when it has to be gone
+        self._has_ended = False  # on this side: incoming bytes are dropped
+        self._alarm = Alarm(self._writer.close)  # rings after LINGER_SECONDS of silence
+        self._last_call = math.inf  # when the client must be gone
         self._protocol: PoliteHTTP2
         shared.connections.enter(self)
         self._task = self._loop.create_task(self._run())
 
     def make_room(self) -> None:
-        """Go: another connection needs the place."""
+        """Close, since another connection needs the place."""
         self._writer.close()
 
     def end(self) -> None:
-        """`_watch` does that, and says goodbye first."""
+        """Do nothing: `_watch` ends the connection, and says goodbye first."""
 
     def cut(self) -> None:
-        """Go at once, whatever is lost."""
+        """Close at once, whatever is lost."""
         self._task.cancel()
         self._transport.abort()
 
@@ -79,8 +79,8 @@ class Http2Connection:
                 finally:
                     watch.cancel()
         except OSError:
-            pass  # its client is gone
-        except Exception:  # else nobody would know of it
+            pass  # the client is gone
+        except Exception:  # otherwise the error would be lost
             logger.exception("a connection ended with an error")
         finally:
             self._alarm.stop()
@@ -137,7 +137,7 @@ class Http2Connection:
                 await self._protocol.handle(Closed())
 
     def _half_close(self) -> None:
-        """Say that this was all, and read on until the client has closed its side too."""
+        """End this side, and read on until the client has ended its own."""
         if self._has_ended:
             return
         self._has_ended = True
@@ -150,13 +150,13 @@ class Http2Connection:
         self._alarm.set(min(now + LINGER_SECONDS, self._last_call))
 
     async def _watch(self) -> None:
-        """Close once nothing came for too long, or at the server's end; not with bytes unread."""
+        """Close when nothing came for too long, or the server ends; never with bytes unread."""
         ending = self._context.terminated
         while not self._has_ended:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(ending.wait(), self._patience())
             if ending.is_set() and self._idle_since is None:
-                return  # its protocol closes it behind the last answer
+                return  # its protocol closes it after the last answer
             since = self._idle_since
             if since is None or not (ending.is_set() or self._patience() <= 0):
                 continue
@@ -167,13 +167,13 @@ class Http2Connection:
                 self._half_close()
 
     def _patience(self) -> float:
-        """For how many seconds more, or at least, nothing needs to come."""
+        """Return the seconds until the idle timeout, or at least until it may begin."""
         config = self._shared.config
         limit = config.client_timeout_seconds if self._is_fresh else config.keep_alive_timeout
         return limit if self._idle_since is None else self._idle_since + limit - self._loop.time()
 
     async def _close(self) -> None:
-        """Close, but do not wait for ever until the client has taken the last answer."""
+        """Close, and wait for the client to take the last answer only up to the timeout."""
         seconds = self._shared.config.client_timeout_seconds
         abort = self._loop.call_later(seconds, self._transport.abort)
         self._writer.close()

@@ -1,7 +1,7 @@
-"""HTTP/2: Hypercorn's, made to stand clients that do not mean well.
+"""HTTP/2: Hypercorn's protocol, hardened against hostile clients.
 
-It is spoken to clients that begin with its preface, as TEI's server does, and to those that choose
-it in TLS; an `Upgrade` is ignored, as HTTP lets a server do.
+Clients use it if they begin with its preface, as with TEI's server, or choose it in TLS; an
+`Upgrade` is ignored, as HTTP allows.
 """
 
 from collections.abc import Sequence
@@ -24,8 +24,8 @@ from hypercorn.protocol.h2 import H2Protocol
 from app.wire.connections import ServerConfig
 from app.wire.stall import while_it_flows
 
-RESETS = 100  # so many requests more than were answered may be taken back
-# Frames that ask for nothing: so many, and more for each answer and for so many bytes of them,
+RESETS = 100  # requests that may be reset, beyond those that were answered
+# Frames that request nothing: this many, and more for each answer and for the bytes of answers,
 # since a client opens its window with each part that it takes.
 CONTROL_FRAMES = 4_000
 CONTROL_FRAMES_AN_ANSWER = 10
@@ -41,14 +41,14 @@ class Unasked(Updated):
 
 
 class PoliteHTTP2(H2Protocol):
-    """HTTP/2 in which one bad request costs one stream, and a stalled one is given up.
+    """HTTP/2 in which one bad request costs one stream, and a stalled stream is reset.
 
-    Hypercorn 0.18 waits without limit for a client to ask something once it has said that it speaks
-    HTTP/2, and to open its flow-control window, even if it has gone meanwhile. Data for a request
-    that was answered early, a path that is not ASCII, a thousand priorities or requests taken back
-    end the whole connection with an error; other frames that ask for nothing may come for ever.
-    What comes after a shutdown began is refused as if it
-    had been begun, so that nobody asks again.
+    Hypercorn 0.18 waits without limit for a client that has begun HTTP/2 to send a request, and for
+    one to open its flow-control window, even if it has gone. Data for a request that was answered
+    early, a path that is not ASCII, or a thousand priorities or reset requests end the whole
+    connection with an error; other frames that request nothing may come without limit. Requests
+    after the beginning of a shutdown are refused as if they had begun, so that clients do not
+    retry.
     """
 
     config: ServerConfig
@@ -106,14 +106,14 @@ class PoliteHTTP2(H2Protocol):
         if isinstance(event, RequestReceived) and (error := self._objection(event)) is not None:
             self.connection.reset_stream(event.stream_id, error)
         elif isinstance(event, DataReceived) and event.stream_id not in self.streams:
-            # It was answered before all of it came.
+            # The request was answered before all of its body came.
             self.connection.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         else:
             await super()._handle_events([event])
 
     def _objection(self, request: RequestReceived) -> ErrorCodes | None:
         if self.context.terminated.is_set():
-            return ErrorCodes.REFUSED_STREAM  # which says that it may be asked elsewhere
+            return ErrorCodes.REFUSED_STREAM  # the client may send it elsewhere
         pseudo = {name: value for name, value in request.headers if name.startswith(b":")}
         is_plain = pseudo[b":method"].isascii() and pseudo[b":path"].isascii()
         if not is_plain or pseudo[b":method"] == b"CONNECT":
@@ -138,7 +138,7 @@ class PoliteHTTP2(H2Protocol):
         await self.send(Closed())
 
     async def _close_stream(self, stream_id: int) -> None:
-        """Forget a stream, and let go whoever waits until its answer has been taken."""
+        """Remove a stream, and release a writer that waits for its window."""
         await super()._close_stream(stream_id)
         if (buffer := self.stream_buffers.get(stream_id)) is not None:
             await buffer.close()
@@ -148,7 +148,7 @@ class PoliteHTTP2(H2Protocol):
         return 0 if buffer is None else len(buffer.buffer)
 
     async def _give_up(self, stream: int) -> None:
-        """Take back a request whose client does not take the answer; the others go on."""
+        """Reset a request whose client does not take the answer; the other streams go on."""
         if self.closed or stream not in self.streams:
             return
         self.connection.reset_stream(stream, ErrorCodes.CANCEL)

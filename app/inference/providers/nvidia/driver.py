@@ -1,6 +1,6 @@
-"""NVIDIA: whether its driver shows a device that can be used, and CUDA's libraries are here.
+"""NVIDIA driver: whether it shows a usable device, and whether CUDA's libraries are installed.
 
-ONNX Runtime itself only prints what it misses, and computes on the CPU.
+ONNX Runtime itself only prints what is missing, and computes on the CPU.
 """
 
 import contextlib
@@ -14,24 +14,24 @@ from app.errors import StartupError
 from app.inference.providers.plan import Found, Here
 from app.model.names import Provider
 
-# What the CUDA provider of ONNX Runtime 1.31 is linked with (`readelf -d`), beside the driver.
+# Libraries that ONNX Runtime 1.31's CUDA provider is linked with (`readelf -d`), beside the driver.
 LIBRARIES = ("libcudart.so.13", "libcublasLt.so.13", "libcublas.so.13", "libcurand.so.10")
-OLDEST_DRIVER = 13000  # CUDA's version, as the driver says it: 13.0
+OLDEST_DRIVER = 13000  # 13.0, as cuDriverGetVersion encodes it
 _DRIVER = "libcuda.so.1"
 _NO_DEVICE = 100  # CUDA_ERROR_NO_DEVICE
 _CAPABILITY = (75, 76)  # CU_DEVICE_ATTRIBUTE_COMPUTE_CAPABILITY_MAJOR and _MINOR
-# In tokens, and not measured: launching a graph's kernels takes as long as some hundred.
+# Cost of a run in tokens, an estimate: launching a graph's kernels takes as long as some hundred.
 RUN_COST = 512
 _REMEDY = "pass a device to the container (--gpus all), and see whether nvidia-smi shows it"
 
 
 def fault(devices: Sequence[int]) -> str | None:
-    """Why CUDA cannot be used on these devices, with the remedy; None where it can."""
+    """Return why CUDA cannot be used on these devices, with the remedy, or None if it can."""
     return _driver_fault(max(devices)) or _library_fault()
 
 
 def found(devices: Sequence[int], own_fault: Callable[[], str | None] = lambda: None) -> Found:
-    """The devices' names, or why a provider that may have a fault of its own cannot use them."""
+    """Return the devices' names, or why they cannot be used, `own_fault` included."""
     why = fault(devices) or own_fault()
     if why is not None:
         return Found(why)
@@ -39,7 +39,7 @@ def found(devices: Sequence[int], own_fault: Callable[[], str | None] = lambda: 
 
 
 def require(provider: Provider, label: str, ort_name: str, here: Here) -> None:
-    """Raise StartupError with the remedy where a provider cannot be used here."""
+    """Raise StartupError with the remedy if a provider cannot be used here."""
     if ort_name not in here.ort_names:
         raise StartupError(
             f"--provider {provider}: the installed onnxruntime has no {label} provider; install "
@@ -50,7 +50,7 @@ def require(provider: Provider, label: str, ort_name: str, here: Here) -> None:
 
 
 def describe(device_id: int) -> str:
-    """A device's name and compute capability, as the driver says them: NVIDIA L4 sm_89."""
+    """Return a device's name and compute capability as the driver gives them: NVIDIA L4 sm_89."""
     driver = ctypes.CDLL(_DRIVER)
     driver.cuInit(0)
     device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
@@ -63,7 +63,7 @@ def describe(device_id: int) -> str:
 
 
 def cuda_version() -> str:
-    """The version of CUDA's own library, which is not the driver's."""
+    """Return the version of CUDA's runtime library, which is not the driver's."""
     found = ctypes.c_int()
     ctypes.CDLL(LIBRARIES[0]).cudaRuntimeGetVersion(ctypes.byref(found))
     return _version(found.value)
@@ -100,7 +100,7 @@ def _driver_fault(last_device: int) -> str | None:
 
 
 def _library_fault() -> str | None:
-    with contextlib.redirect_stdout(io.StringIO()):  # it prints what it misses
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints what is missing
         onnxruntime.preload_dlls()
     for name in LIBRARIES:
         try:

@@ -1,9 +1,9 @@
-"""TensorRT: its libraries, the shapes that an engine is built for, and where engines are kept.
+"""TensorRT engines: the libraries, the shapes that an engine is built for, and the engine cache.
 
 An engine is the graph compiled for one GPU, which takes minutes. It is built before the port opens,
-for every shape up to the largest batch: a shape that it does not know would have it built anew in
-the middle of a request (microsoft/onnxruntime #13559). ONNX Runtime does not notice that a kept
-engine is of other versions (#22244), so its folder is named for all that it depends on.
+for every shape up to the largest batch: an unknown shape would have it rebuilt in the middle of a
+request (microsoft/onnxruntime #13559). ONNX Runtime does not notice that a cached engine is of
+other versions (#22244), so its folder is named after all that it depends on.
 """
 
 import contextlib
@@ -32,14 +32,14 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-# What the TensorRT provider of ONNX Runtime 1.31 is linked with (`readelf -d`), beside CUDA.
+# Libraries that ONNX Runtime 1.31's TensorRT provider is linked with (`readelf -d`), beside CUDA.
 LIBRARIES = ("libcudnn.so.9", "libnvinfer.so.10", "libnvonnxparser.so.10")
-_PACKAGE = "tensorrt_libs"  # of the distribution tensorrt-cu13-libs
+_PACKAGE = "tensorrt_libs"  # from the distribution tensorrt-cu13-libs
 TOLD_EVERY_SECONDS = 30.0  # how often the log says that an engine is still being built
 
 
 def fault() -> str | None:
-    """Why TensorRT cannot be used, with the remedy; None where its libraries are here."""
+    """Return why TensorRT cannot be used, with the remedy, or None if its libraries are here."""
     for name in LIBRARIES:
         try:
             _library(name)
@@ -53,23 +53,23 @@ def fault() -> str | None:
 
 
 def version() -> str:
-    """The version of the library that builds engines: 10.16.1."""
+    """Return the version of the library that builds engines, such as 10.16.1."""
     number: int = _library("libnvinfer.so.10").getInferLibVersion()
     return f"{number // 10000}.{number // 100 % 100}.{number % 100}"
 
 
 def keep_float32() -> None:
-    """Keep products of float32 in it: NVIDIA's libraries read this when the first session begins.
+    """Keep float32 products from TF32; NVIDIA's libraries read this as the first session begins.
 
-    TensorRT would take TF32 with its 10 bits of mantissa, and ONNX Runtime has no option for that
-    (#26029).
+    TensorRT would use TF32, which has a mantissa of 10 bits, and ONNX Runtime has no option against
+    it (#26029).
     """
     os.environ["NVIDIA_TF32_OVERRIDE"] = "0"
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The shapes (rows, length) that an engine takes: from least to most, at its best at usual."""
+    """The shapes (rows, length) that an engine takes; it is tuned for the usual one."""
 
     least: tuple[int, int]
     usual: tuple[int, int]
@@ -77,7 +77,7 @@ class Profile:
 
     @classmethod
     def of(cls, limits: BatchLimits) -> Self:
-        """The shapes of all batches within the limits, which have to bound rows and lengths."""
+        """Return the shapes of all batches within limits that bound rows and lengths."""
         assert limits.max_rows is not None
         lengths = limits.lengths
         return cls(
@@ -87,7 +87,7 @@ class Profile:
         )
 
     def holds(self, shape: tuple[int, ...]) -> bool:
-        """Whether the engine knows a shape."""
+        """Check whether the engine was built for a shape."""
         return all(
             low <= size <= high
             for low, size, high in zip(self.least, shape, self.most, strict=True)
@@ -95,7 +95,7 @@ class Profile:
 
 
 def options(inputs: Sequence[str], profile: Profile, dtype: Dtype) -> dict[str, str]:
-    """ONNX Runtime's options for an engine; every input has the shape of a batch."""
+    """Return ONNX Runtime's options for an engine; every input has the shape of a batch."""
 
     def shapes(shape: tuple[int, int]) -> str:
         return ",".join(f"{name}:{shape[0]}x{shape[1]}" for name in inputs)
@@ -111,7 +111,7 @@ def options(inputs: Sequence[str], profile: Profile, dtype: Dtype) -> dict[str, 
 
 
 def caches(folder: Path | None) -> dict[str, str]:
-    """ONNX Runtime's options for where the engine, and what was timed for it, is kept."""
+    """Return ONNX Runtime's options for the folder that holds the engine and its timings."""
     if folder is None:
         return {}
     return {
@@ -123,17 +123,17 @@ def caches(folder: Path | None) -> dict[str, str]:
 
 
 def engine_name(files: Mapping[str, str], graph: str, chosen: Mapping[str, str]) -> str:
-    """A name for a graph of a model with these files, compiled with these options."""
+    """Return a name for a graph of a model with these files, compiled with these options."""
     parts = json.dumps([files, graph, chosen], sort_keys=True)
     return hashlib.sha256(parts.encode()).hexdigest()[:16]
 
 
 @contextlib.contextmanager
 def kept(cache: Path | None, platform: str, name: str) -> Iterator[Path | None]:
-    """The folder where an engine is found or left; None where none is kept.
+    """Yield the folder to read or build an engine in, or None without a cache.
 
     `platform` is the GPU with the versions of the libraries. A new engine appears whole or not at
-    all, beside what was timed on this platform for others.
+    all; timings are shared by all engines of a platform.
 
     Raises: StartupError naming the option.
     """
@@ -160,7 +160,7 @@ def _found(place: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def _made(place: Path) -> Iterator[Path]:
-    """A folder to build in, which takes its place when an engine is in it."""
+    """Yield a temporary folder to build in, and move it to its place if it then holds an engine."""
     logger.info("Building a TensorRT engine, which may take minutes, for %s", place)
     shelf = place.parent
     try:
@@ -185,16 +185,16 @@ def _made(place: Path) -> Iterator[Path]:
 
 
 def patiently(build: Callable[[], T]) -> T:
-    """What `build` returns, however long it takes: the log tells of it, and a signal ends it."""
+    """Return the result of `build`, logging while it takes long; a signal ends the wait."""
     built: Future[T] = Future()
 
     def work() -> None:
         try:
             built.set_result(build())
-        except BaseException as error:  # noqa: BLE001  # raised where it is waited for
+        except BaseException as error:  # noqa: BLE001  # raised again by the caller
             built.set_exception(error)
 
-    # Native code hears no signal; the main thread does, and a daemon does not hold it back.
+    # Native code cannot be interrupted; the main thread can, and a daemon does not hold it back.
     threading.Thread(target=work, name="engine", daemon=True).start()
     started = time.monotonic()
     while not wait([built], TOLD_EVERY_SECONDS).done:
@@ -203,7 +203,7 @@ def patiently(build: Callable[[], T]) -> T:
 
 
 def _library(name: str) -> ctypes.CDLL:
-    """A library, from the package that brings it or from where the system has it."""
+    """Load a library from the package that brings it, or else from the system."""
     found = importlib.util.find_spec(_PACKAGE)
     for folder in (found.submodule_search_locations or ()) if found else ():
         path = Path(folder) / name
