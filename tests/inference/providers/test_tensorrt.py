@@ -3,9 +3,7 @@
 What builds an engine here is a session on the CPU that claims to be TensorRT's.
 """
 
-import json
 import logging
-import os
 import signal
 import subprocess
 import sys
@@ -13,23 +11,16 @@ import threading
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import onnxruntime
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app import prove
-from app.errors import BackendFailed, StartupError
-from app.inference import loading
-from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.providers import cuda, tensorrt
+from app.errors import StartupError
+from app.inference.providers import tensorrt
 from app.inference.providers.choose import candidates
 from app.inference.providers.plan import ORT_NAMES, Here, Plan, Wanted
-from app.model.batch import BatchLimits, blank, choose
-from app.model.names import SENTENCE_EMBEDDING
-from app.settings import Settings
-from tools import process, tiny
+from app.model.batch import choose
+from tools import process
 from tools.process import ROOT
 
 HERE = Here(frozenset(ORT_NAMES.values()), 2, bfloat16=False)
@@ -91,9 +82,6 @@ def test_an_engine_is_named_for_all_that_it_is_made_of() -> None:
         tensorrt.engine_name(files, "model.onnx", {}),
     }
     assert len(others - {name}) == 3
-
-
-# Where engines are kept.
 
 
 def build(folder: Path | None, engine: bytes = b"engine") -> None:
@@ -170,9 +158,6 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
-# A build that takes its time.
-
-
 def test_the_log_tells_of_a_build_that_goes_on(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -216,130 +201,3 @@ def test_a_signal_ends_a_build_and_nothing_is_left_of_it(tmp_path: Path) -> None
     building.send_signal(signal.SIGTERM)
     assert building.wait(30) == 143
     assert not list((tmp_path / "tensorrt" / "GPU").iterdir())
-
-
-# A start.
-
-
-class Claimed(onnxruntime.InferenceSession):  # type: ignore[misc]
-    """A session on the CPU in the place of TensorRT's; it leaves an engine where it is told to."""
-
-    given: dict[str, str]
-    elsewhere: bool = False  # whether ONNX Runtime moved it to CUDA
-
-    def __init__(self, path: Path, options: Any, *, providers: Any, enable_fallback: int) -> None:
-        [(name, given)] = providers
-        assert (name, enable_fallback) == (ORT_NAMES["tensorrt"], 0)
-        Claimed.given = given
-        if "trt_engine_cache_path" in given:
-            build(Path(given["trt_engine_cache_path"]))
-        super().__init__(path, options, providers=["CPUExecutionProvider"])
-
-    def get_providers(self) -> list[str]:
-        return [ORT_NAMES["cuda" if self.elsewhere else "tensorrt"], *super().get_providers()]
-
-    def get_provider_graph_assignment_info(self) -> list[Any]:
-        return []
-
-
-@pytest.fixture
-def claimed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Claimed)
-    monkeypatch.setattr(cuda, "describe", lambda device: f"NVIDIA L4 {device} sm_89")
-    monkeypatch.setattr(cuda, "cuda_version", lambda: "13.0")
-    monkeypatch.setattr(tensorrt, "version", lambda: "10.16.1")
-    monkeypatch.setenv("NVIDIA_TF32_OVERRIDE", "1")
-
-
-def start(
-    monkeypatch: pytest.MonkeyPatch, folder: Path, max_batch_tokens: int = 64, **wanted: Any
-) -> LoadedModel:
-    monkeypatch.setattr(loading, "plans", lambda *_: [plan(**wanted)])
-    return load(folder, LoadOptions(Wanted(), 1, max_batch_tokens, auto_truncate=True))
-
-
-@pytest.mark.usefixtures("claimed")
-def test_a_start_builds_an_engine_and_proves_it(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = start(monkeypatch, tiny_model, cache_dir=tmp_path, devices=(1,))
-    assert (model.session.provider, model.session.compute_dtype) == ("tensorrt", "float32")
-    rows = 64 // tiny.MAX_LENGTH
-    assert model.limits.max_rows == rows
-    assert Claimed.given["trt_profile_max_shapes"].startswith(f"input_ids:{rows}x{tiny.MAX_LENGTH}")
-    assert Claimed.given["device_id"] == "1"
-    [engine] = tmp_path.rglob("*.engine")
-    assert engine.parent.parent.name.startswith("NVIDIA-L4-1-sm_89-onnxruntime1.")
-    assert os.environ["NVIDIA_TF32_OVERRIDE"] == "0"
-
-
-@pytest.mark.usefixtures("claimed")
-def test_float16_is_computed_of_the_float32_graph(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = start(monkeypatch, tiny_model, dtype="float16")
-    assert (model.session.compute_dtype, model.session.graph.dtype) == ("float16", "float32")
-    assert Claimed.given["trt_fp16_enable"] == "1"
-
-
-@pytest.mark.usefixtures("claimed")
-def test_a_second_start_takes_the_engine_unless_the_batches_are_larger(
-    tiny_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    start(monkeypatch, tiny_model, cache_dir=tmp_path)
-    [first] = tmp_path.rglob("*.engine")
-    start(monkeypatch, tiny_model, cache_dir=tmp_path)
-    assert Claimed.given["trt_engine_cache_path"] == str(first.parent)
-    start(monkeypatch, tiny_model, max_batch_tokens=640, cache_dir=tmp_path)
-    assert len(list(tmp_path.rglob("*.engine"))) == 2
-
-
-@pytest.mark.usefixtures("claimed")
-def test_an_engine_that_was_proved_ahead_is_the_one_that_a_start_takes(
-    tiny_model: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.setattr(prove, "plans", lambda wanted, task: candidates(wanted, HERE, task))
-    flags = ["--provider", "tensorrt", "--cache-dir", str(tmp_path)]
-    assert prove.main([str(tiny_model), *flags]) == 0
-    [certificate] = json.loads(capsys.readouterr().out)
-    assert certificate["provider"] == "tensorrt"
-    [engine] = tmp_path.rglob("*.engine")
-    start(monkeypatch, tiny_model, Settings(model_id="any").max_batch_tokens, cache_dir=tmp_path)
-    assert Claimed.given["trt_engine_cache_path"] == str(engine.parent)
-
-
-@pytest.mark.usefixtures("claimed")
-def test_without_a_cache_the_engine_is_not_kept(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    start(monkeypatch, tiny_model)
-    assert "trt_engine_cache_path" not in Claimed.given
-    assert any("is built at every start" in text for text in caplog.messages)
-
-
-@pytest.mark.usefixtures("claimed")
-def test_a_shape_that_the_engine_does_not_know_never_reaches_it(
-    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    model = start(monkeypatch, tiny_model)
-    padding = model.manifest.padding
-    known = model.session.run(blank(1, 8, padding), (SENTENCE_EMBEDDING,))
-    assert np.isfinite(known[SENTENCE_EMBEDDING]).all()
-    for rows, length in ((1, 7), (1, tiny.MAX_LENGTH + 1), (100, 8)):
-        with pytest.raises(BackendFailed, match=f"not built for {rows} × {length} tokens"):
-            model.session.run(blank(rows, length, padding), (SENTENCE_EMBEDDING,))
-
-
-@pytest.mark.usefixtures("claimed")
-def test_a_fall_back_to_cuda_is_refused(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Claimed, "elsewhere", True)
-    with pytest.raises(StartupError, match=r"--provider tensorrt: .*got CUDAExecutionProvider"):
-        start(monkeypatch, tiny_model)
-
-
-def test_limits_that_bound_nothing_are_no_profile() -> None:
-    with pytest.raises(AssertionError):
-        tensorrt.Profile.of(BatchLimits(64))
