@@ -9,12 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from app.inference.admission import Permits
 from tests.api.conftest import MakeKind
 from tests.support.description import document_of
 from tools import tiny
@@ -22,23 +19,8 @@ from tools.asgi import make_scope, post, request, send_request
 from tools.client import JSON, Reply
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
-
 TEXTS = ["a", "the cat", "hello world", "b c", "dog", "sat on the mat", "c d e"]
 EMBEDDINGS = "/v1/embeddings"
-
-
-@given(total=st.integers(1, 40), taken=st.integers(0, 40), count=st.integers(1, 100))
-def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
-    total: int, taken: int, count: int
-) -> None:
-    permits = Permits(total)
-    permits.free -= min(taken, total)
-    share = permits.share(count)
-    assert 0 <= share <= min(count, permits.free)
-    assert share == count or share <= max(1, total // 2)
-    if share:
-        assert all(permits.share(fewer) for fewer in range(1, count))
-    assert Permits(total).share(count) > 0  # none is too large for an idle service
 
 
 @pytest.mark.parametrize("permits", [1, 2, 3, 6])

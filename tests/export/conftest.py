@@ -13,7 +13,8 @@ import pytest
 from export import pipeline
 from export.cli import Request
 from tests.support.configs import CONFIG, Write
-from tests.support.tiny_checkpoints import write_bert, write_xlm_roberta
+from tests.support.tiny_checkpoints import write_bert, write_modules, write_xlm_roberta
+from tests.support.token_heads import COLBERT, SPARSE, save
 from tools import process
 from tools.process import ROOT
 
@@ -90,3 +91,13 @@ def halved(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published folder of `bert` with its graphs for GPUs; to be read only."""
     models_dir = tmp_path_factory.mktemp("models")
     return pipeline.export(Request(str(bert), models_dir=models_dir, dtypes=("float16",)))
+
+
+@pytest.fixture
+def m3(tmp_path: Path) -> Path:
+    """The tiny XLM-RoBERTa with both heads."""
+    folder = write_xlm_roberta(tmp_path / "tiny-m3")
+    write_modules(folder, "cls_token")
+    save(folder / SPARSE, 1)
+    save(folder / COLBERT, 20)
+    return folder

@@ -5,16 +5,13 @@ import pytest
 
 from app.errors import StartupError
 from app.inference.providers.choose import candidates
-from app.inference.providers.plan import ORT_NAMES, Here, Plan, Wanted, misplaced, unusable
-from app.model.names import DtypeChoice, Provider, ProviderChoice, Task
+from app.inference.providers.plan import Here, Wanted
+from app.model.names import DtypeChoice, ProviderChoice, Task
+from tests.support.machines import CPU, FAST, GPU, TENSORRT
 
-CPU, CUDA = ORT_NAMES["cpu"], ORT_NAMES["cuda"]
 PLAIN = Here(frozenset({CPU}), 2, bfloat16=False, openvino_fault="no plug-in")
 PLUGIN = Here(frozenset({CPU}), 2, bfloat16=False)
-FAST = Here(frozenset({CPU}), 2, bfloat16=True)
 BLOCKED = Here(frozenset({CPU}), 2, bfloat16=True, openvino_fault="no plug-in")
-GPU = Here(frozenset({CPU, CUDA}), 2, bfloat16=False, openvino_fault="no plug-in")
-TENSORRT = replace(GPU, ort_names=frozenset({CPU, CUDA, ORT_NAMES["tensorrt"]}))
 GPU_IMAGE = replace(GPU, gpu_fault="there is no NVIDIA driver here: pass a device")
 HALVES = ["cuda float16, without padding", "cuda float16"]
 
@@ -129,16 +126,6 @@ def test_openvino_is_told_its_precision_and_its_threads(dtype: DtypeChoice, hint
     assert plan.run_threads == 3
 
 
-def test_only_a_precision_that_nobody_asked_for_must_qualify() -> None:
-    plans = candidates(Wanted("openvino"), FAST, "embedding")
-    assert [plan.must_qualify for plan in plans] == [True, False]
-    plans = candidates(Wanted("cuda"), GPU, "embedding")
-    assert [plan.must_qualify for plan in plans] == [True, True, False]
-    plans = candidates(Wanted("cuda", "float16"), GPU, "embedding")
-    assert [plan.must_qualify for plan in plans] == [False, False]
-    assert not candidates(Wanted(dtype="bfloat16"), FAST, "embedding")[0].must_qualify
-
-
 def test_threads_are_the_cores_unless_they_are_named() -> None:
     assert candidates(Wanted(), PLAIN, "embedding")[0].threads == PLAIN.cores
     assert candidates(Wanted(threads=1), PLAIN, "embedding")[0].threads == 1
@@ -165,15 +152,6 @@ def test_openvino_runs_few_shapes_and_the_cpu_provider_any() -> None:
     assert openvino.limits(512, 600).max_tokens == 600
 
 
-def test_a_provider_that_does_not_work_is_named_with_the_remedy() -> None:
-    [plan] = candidates(Wanted("cuda", "float32"), GPU, "embedding")
-    text = str(unusable(plan, f"got {CPU} instead"))
-    assert text.startswith("--provider cuda: ONNX Runtime could not use it (got CPUExecution")
-    assert "check that a device is passed" in text
-    assert text.endswith("or use --provider cpu")
-    assert "device" not in str(unusable(Plan("openvino", "asked for"), "no"))
-
-
 def test_cuda_computes_in_full_float32() -> None:
     [plan] = candidates(Wanted("cuda", "float32"), GPU, "embedding")
     assert plan.ort_options["use_tf32"] == "0"
@@ -191,40 +169,8 @@ def test_cuda_has_a_plan_for_each_device_that_is_named(
     assert all(one.ort_options["arena_extend_strategy"] == "kSameAsRequested" for one in each)
 
 
-@pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
-def test_a_certificate_of_a_gpu_names_the_gpu(provider: ProviderChoice) -> None:
-    plans = candidates(Wanted(provider), replace(TENSORRT, gpu="NVIDIA L4 sm_89"), "embedding")
-    assert {plan.gpu for plan in plans} == {"NVIDIA L4 sm_89"}
-    assert candidates(Wanted("cpu"), TENSORRT, "embedding")[0].gpu is None
-
-
 def test_the_memory_of_a_gpu_is_bounded_when_asked() -> None:
     for plan in candidates(Wanted("cuda"), GPU, "embedding"):
         assert "gpu_mem_limit" not in plan.ort_options
     for plan in candidates(Wanted("cuda", gpu_memory_limit=6_000_000_000), GPU, "embedding"):
         assert plan.ort_options["gpu_mem_limit"] == "6000000000"
-
-
-@pytest.mark.parametrize(
-    ("provider", "placed", "fault"),
-    [
-        ("cpu", [(CPU, "MatMul")], None),
-        ("cuda", [(CUDA, "MatMul"), (CPU, "Shape"), (CPU, "Gather")], None),
-        (
-            "cuda",
-            [(CUDA, "MatMul"), (CPU, "SkipLayerNormalization"), (CPU, "MatMul"), (CPU, "Shape")],
-            f"MatMul, SkipLayerNormalization were placed on {CPU}",
-        ),
-        (
-            "cuda",
-            [(CPU, "PackedMultiHeadAttention")],
-            f"PackedMultiHeadAttention were placed on {CPU}",
-        ),
-        ("openvino", [(ORT_NAMES["openvino"], "MatMul")], None),
-        ("openvino", [(CPU, "Shape")], f"Shape were placed on {CPU}"),
-    ],
-)
-def test_what_takes_time_has_to_be_where_it_was_planned(
-    provider: Provider, placed: list[tuple[str, str]], fault: str | None
-) -> None:
-    assert misplaced(Plan(provider, "asked for"), placed) == fault
