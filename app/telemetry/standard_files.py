@@ -30,7 +30,7 @@ def open_missing() -> None:
 def never_wait() -> None:
     """Make writes to the output and to the errors fail where they would wait, whoever writes."""
     for number in (OUTPUT, ERRORS):
-        _never_wait(number)
+        stop_waiting(number)
 
 
 def may_wait(number: int) -> bool:
@@ -79,8 +79,11 @@ def is_writable(number: int, seconds: float | None) -> bool:
     return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
-def _never_wait(number: int) -> None:
-    """O_NONBLOCK belongs to what was opened, which a shell may share: it is opened once more."""
+def stop_waiting(number: int) -> None:
+    """Make writes to one file fail where they would wait, if it is a pipe, a socket or a terminal.
+
+    O_NONBLOCK belongs to what was opened, which a shell may share: it is opened once more.
+    """
     mode = os.fstat(number).st_mode
     is_terminal = os.isatty(number)
     if not (stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or is_terminal):

@@ -143,7 +143,7 @@ def blocked(settings: Settings, folder: Path) -> Iterator[tuple[Server, int]]:
     graph = graph_file(folder)
     assert graph is not None
     assert settings.cache_dir is not None
-    place = settings.cache_dir / preparation._key(settings, folder, graph)
+    place = settings.cache_dir / preparation.key(settings, folder, graph)
     place.mkdir(parents=True)
     with (place / f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

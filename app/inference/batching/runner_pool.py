@@ -43,7 +43,7 @@ class RunnerPool:
         report: Callable[[Finished], None],
     ) -> None:
         self._padding = padding
-        self._options = options
+        self.options = options
         self._report = report
         runners = options.threads + options.lone_threads
         self._idle = [self._runner(one) for _ in range(runners) for one in sessions]
@@ -73,7 +73,7 @@ class RunnerPool:
     def launch(self, run: Run) -> None:
         """Hand a run to an idle runner."""
         runner = self._idle.pop()
-        run.deadline = time.monotonic() + self._options.timeout_seconds
+        run.deadline = time.monotonic() + self.options.timeout_seconds
         self._running[runner] = run
         runner.compute(run)
 
@@ -106,7 +106,7 @@ class RunnerPool:
                 self._replace(runner)
                 continue
             run.overdue = True
-            run.deadline = now + self._options.grace_seconds
+            run.deadline = now + self.options.grace_seconds
             yield run
             runner.terminate()
 

@@ -63,7 +63,6 @@ class BatchWorker:
         self._padding = padding
         self._limits = limits
         self._metrics = metrics
-        self._options = options
         self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[Job | Finished | _Close] = SimpleQueue()
         self._runners = RunnerPool(sessions, padding, options, self._inbox.put)
@@ -77,6 +76,15 @@ class BatchWorker:
         self.warm_up = WarmUp()
         self._asked = time.monotonic()  # when somebody last asked for something, or got it
         self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
+
+    @property
+    def options(self) -> RunOptions:
+        """How batches are computed; others count from the next run on."""
+        return self._runners.options
+
+    @options.setter
+    def options(self, options: RunOptions) -> None:
+        self._runners.options = options
 
     def start(self, warm_up: WarmUp | None = None) -> None:
         """Start the threads, once; what is still to be learned is learned when it is quiet."""
@@ -139,7 +147,7 @@ class BatchWorker:
         """Seconds until a shape may be learned; None where none may as things are."""
         if self._runners.running or self.warm_up.is_over:
             return None
-        return max(0.0, self._asked + self._options.quiet_seconds - time.monotonic())
+        return max(0.0, self._asked + self.options.quiet_seconds - time.monotonic())
 
     def _take(self, message: Job | Finished | _Close) -> bool:
         """Handle one message; True when it asks to close."""
@@ -190,7 +198,7 @@ class BatchWorker:
     def _long_one_runs(self) -> bool:
         """Whether another input that exceeds a batch has to wait."""
         most = self._limits.max_tokens
-        return self._options.one_long and any(run.length > most for run in self._runners.running)
+        return self.options.one_long and any(run.length > most for run in self._runners.running)
 
     def _run(self, rows: Sequence[tuple[Job, int]], search: Search) -> Run:
         """A run of the union of what its rows need, padded to a length that the provider knows."""
@@ -259,7 +267,7 @@ class BatchWorker:
 
     def _give_up(self, run: Run) -> None:
         """Fail the jobs of a run that takes too long."""
-        reason = f"a run took longer than {self._options.timeout_seconds:g} seconds"
+        reason = f"a run took longer than {self.options.timeout_seconds:g} seconds"
         logger.error("%s", reason)
         self.healthy = False
         self._metrics.count("te_run_timeouts")

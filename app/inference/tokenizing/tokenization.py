@@ -237,7 +237,7 @@ class Tokenization:
                 encode = partial(pairs.encode, whole, text, length, options.direction)
                 apart[place] = _guarded(partial(encode, special_tokens=special))
         rest = [one for place, one in enumerate(texts) if place not in apart]
-        encoded = iter(_encode(self._tokenizer(options), rest))
+        encoded = iter(encode_batch(self._tokenizer(options), rest))
         return [apart[place] if place in apart else next(encoded) for place in range(len(texts))]
 
     def _length(self, options: EncodeOptions) -> int:
@@ -349,7 +349,7 @@ class _Text:
     add_special_tokens: bool
 
 
-def _encode(tokenizer: Tokenizer, texts: Sequence[_Text]) -> list[Encoding]:
+def encode_batch(tokenizer: Tokenizer, texts: Sequence[_Text]) -> list[Encoding]:
     """Encode in one call for each way of adding special tokens; nearly always that is one."""
     encodings: dict[int, Encoding] = {}
     for special in (True, False):

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.errors import BackendFailed
+from app.inference.providers.session import Session
 from tools import tiny
 from tools.asgi import make_scope, post, request, send_request
 from tools.client import JSON
@@ -32,13 +33,12 @@ def test_health_is_empty_while_all_is_well(app: ASGIApp, path: str) -> None:
 def test_health_follows_the_last_run_and_recovers(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service, app = make_service()
-    session = service.engine._worker._runners._idle[0].session
+    _, app = make_service()
 
     def fail(*_: object) -> None:
         raise BackendFailed("Backend error: gone")
 
-    monkeypatch.setattr(type(session), "run", fail)
+    monkeypatch.setattr(Session, "run", fail)
     reply = post(app, "/embed", {"inputs": "a"})
     assert (reply.status, reply.json["error_type"]) == (424, "Backend")
     sick = request(app, "GET", "/health")
@@ -141,8 +141,7 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=8, threads=1)
-    session = service.engine._worker._runners._idle[0].session
-    real_run = type(session).run
+    real_run = Session.run
     rows: list[int] = []
 
     async def scenario() -> None:
@@ -156,7 +155,7 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
             assert go_on.wait(10)
             return real_run(self, batch, outputs)
 
-        monkeypatch.setattr(type(session), "run", slow_run)
+        monkeypatch.setattr(Session, "run", slow_run)
         scope = make_scope("POST", "/embed", {"content-type": "application/json"})
         gone = asyncio.Event()
         first = asyncio.create_task(send_request(app, dict(scope), [b'{"inputs":["a","b"]}']))

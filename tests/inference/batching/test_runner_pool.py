@@ -16,7 +16,7 @@ IMPATIENT = RunOptions(timeout_seconds=0.05, grace_seconds=0.05)
 
 def be_patient(worker: BatchWorker) -> None:
     """Let the runs that follow take the time that a busy machine needs."""
-    worker._runners._options = RunOptions()
+    worker.options = RunOptions()
 
 
 def test_a_run_that_ends_when_it_is_told_to_costs_its_jobs_only(
@@ -63,7 +63,6 @@ def test_a_second_runner_that_does_not_come_back_ends_the_worker(
     for outcome in (first, second, third):
         with pytest.raises(BackendFailed):
             outcome.wait()
-    worker._thread.join(60)
     assert worker.failure == (
         "the batching worker ended: two runs did not end when they were told to"
     )

@@ -84,13 +84,13 @@ def test_what_ids_decode_to_is_cut_as_a_text_is(
 ) -> None:
     """A list that is no longer than a text may be is nine times as long as one."""
     given: list[int] = []
-    encode = tokenization_module._encode
+    encode = tokenization_module.encode_batch
 
     def noted(tokenizer: Tokenizer, texts: Any) -> Any:
         given.extend(len(one.text) for one in texts)
         return encode(tokenizer, texts)
 
-    monkeypatch.setattr(tokenization_module, "_encode", noted)
+    monkeypatch.setattr(tokenization_module, "encode_batch", noted)
     many = (tiny.WORDS.index("hello"),) * 3_000
     assert ids(tokenization, many) == [many[0]] * 12
     assert given == [3_000]
@@ -203,18 +203,17 @@ TEXTS = st.one_of(
 DIRECTIONS = st.sampled_from(["left", "right"])
 
 
-def whole(found: Tokenization, text: str | tuple[str, str]) -> list[int]:
+def whole(text: str | tuple[str, str]) -> list[int]:
     """Every id of a text, however long it is."""
-    tokenizer = found._tokenizers[None]
-    encoding = tokenizer.encode(*((text,) if isinstance(text, str) else text))
-    return [int(one) for one in encoding.ids]
+    found = tiny.encoded(*((text,) if isinstance(text, str) else text))
+    return [int(one) for one in found.input_ids]
 
 
 @given(text=TEXTS, direction=DIRECTIONS)
 def test_truncation_keeps_what_fits_of_one_end(
     tokenization: Tokenization, text: str, direction: Side
 ) -> None:
-    first, *words, last = whole(tokenization, text)
+    first, *words, last = whole(text)
     room = tiny.MAX_LENGTH - 2
     kept = words[:room] if direction == "right" else words[-room:]
     assert ids(tokenization, text, direction=direction) == [first, *kept, last]
@@ -230,7 +229,7 @@ def test_a_pair_is_cut_to_what_the_model_takes(
     tokenization: Tokenization, left: str, right: str, direction: Side
 ) -> None:
     [found] = tokenization.encode_now([(left, right)], EncodeOptions(direction=direction))
-    size = len(whole(tokenization, (left, right)))
+    size = len(whole((left, right)))
     assert len(found) == min(size, tiny.MAX_LENGTH)
     assert found.input_ids[0] == CLS
     assert found.input_ids[-1] == SEP
