@@ -5,12 +5,12 @@ import json
 import re
 import select
 import time
-import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from tests.container.podman import HARDENED, Container, podman, running
+from tools import client
 from tools.attacks.attackers import ATTACKS, attacked
 from tools.attacks.bystander import Bystander
 
@@ -79,11 +79,8 @@ def test_only_models_lie_in_the_models_folder(image: str) -> None:
 
 def test_flags_follow_the_image(image: str) -> None:
     flags = ("--model-id", DEFAULT_MODEL, "--port", "9000")
-    with (
-        running(image, *flags, inside=9000) as found,
-        urllib.request.urlopen(found.url + "/info", timeout=5) as answer,
-    ):
-        assert json.load(answer)["model_id"] == DEFAULT_MODEL
+    with running(image, *flags, inside=9000) as found:
+        assert client.get(found.port, "/info").json["model_id"] == DEFAULT_MODEL
 
 
 def test_an_idle_service_stops_before_it_would_be_killed(image: str) -> None:
