@@ -15,6 +15,7 @@ from app.api.http.service import Service
 from app.application import build, create_app
 from app.settings import Settings
 from tools import process, processor, tiny
+from tools.process import Server
 
 # A machine that is busy with other work is no fault.
 settings.register_profile("patient", deadline=None)
@@ -79,3 +80,11 @@ def without_nohup() -> Iterator[None]:
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
+
+
+@pytest.fixture(scope="module")
+def server(tiny_model: Path) -> Iterator[Server]:
+    """A server that tests only send requests to."""
+    with Server("--model-id", str(tiny_model)) as running:
+        running.wait_ready()
+        yield running

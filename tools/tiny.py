@@ -265,7 +265,7 @@ def _write_graph(
         onnx.save(_with_head(task, gain), folder / GRAPH_FILE)
         return INPUTS, (TASK_OUTPUTS[task],)
     bare = folder / "bare.onnx"
-    onnx.save(_encoder(), bare)
+    onnx.save(encoder(), bare)
     head = Head(("mean",)) if task == "embedding" else None
     heads, weights = _token_heads(task, whole=whole)
     names = graft(bare, folder, head, weights, heads)
@@ -273,7 +273,7 @@ def _write_graph(
     return names
 
 
-def _encoder() -> onnx.ModelProto:
+def encoder() -> onnx.ModelProto:
     """tanh(table[ids] + types[type ids]), with the inputs and output that a converted BERT has."""
     output = helper.make_tensor_value_info(
         "last_hidden_state", TensorProto.FLOAT, ("b", "s", DIMENSIONS)

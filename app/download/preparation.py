@@ -73,7 +73,7 @@ def _folder(settings: Settings, environment: Mapping[str, str], workspace: Works
             )
     source, graph = _find(settings, environment, workspace)
     _require_prompt(settings, source)
-    models_dir = workspace.folder() / _key(settings, source, graph)
+    models_dir = workspace.folder() / key(settings, source, graph)
     place = models_dir / repository.folder_name(settings.model_id, settings.revision)
     if repository.is_complete(place):
         logger.info("%s was prepared before: %s", source, place)
@@ -159,7 +159,7 @@ def _near(settings: Settings, places: tuple[Path, ...]) -> str:
     return model_ids.near(settings.model_id, model_ids.Places(settings.models_dir, places))
 
 
-def _key(settings: Settings, source: Path, graph: Path) -> str:
+def key(settings: Settings, source: Path, graph: Path) -> str:
     """Return a name that depends on everything that determines a prepared folder."""
     parts = [hub_cache.digest(source, graph), settings.pooling or "", __version__]
     if settings.dtype in OWN_GRAPHS:

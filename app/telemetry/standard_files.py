@@ -30,7 +30,7 @@ def open_missing() -> None:
 def never_wait() -> None:
     """Make writes to stdout and stderr fail instead of block, from any code."""
     for number in (OUTPUT, ERRORS):
-        _never_wait(number)
+        stop_waiting(number)
 
 
 def may_wait(number: int) -> bool:
@@ -79,7 +79,7 @@ def is_writable(number: int, seconds: float | None) -> bool:
     return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
-def _never_wait(number: int) -> None:
+def stop_waiting(number: int) -> None:
     """Set O_NONBLOCK on a fresh opening of the file, as a shell may share the present one."""
     mode = os.fstat(number).st_mode
     is_terminal = os.isatty(number)

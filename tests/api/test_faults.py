@@ -11,6 +11,7 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from app.api.http.service import Service
+from app.inference.providers.session import Session
 from tools import tiny
 from tools.asgi import make_scope, post, request, send_request
 from tools.client import JSON, Reply
@@ -19,10 +20,9 @@ MakeService = Callable[..., tuple[Service, ASGIApp]]
 THE_CAT = tiny.unit(tiny.reference(tiny.ids_of("the cat")))
 
 
-def spoil(monkeypatch: pytest.MonkeyPatch, service: Service, text: str, value: float) -> None:
+def spoil(monkeypatch: pytest.MonkeyPatch, text: str, value: float) -> None:
     """Let the model yield `value` for one text."""
-    session = service.model.engine._worker._runners._idle[0].session
-    real_run = type(session).run
+    real_run = Session.run
     word = tiny.ids_of(text)[1]
 
     def run(self: Any, batch: Any, outputs: Any) -> Any:
@@ -31,7 +31,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, service: Service, text: str, value: f
             result[batch.input_ids[:, 1] == word] = value
         return results
 
-    monkeypatch.setattr(type(session), "run", run)
+    monkeypatch.setattr(Session, "run", run)
 
 
 @pytest.mark.parametrize(
@@ -45,8 +45,8 @@ def spoil(monkeypatch: pytest.MonkeyPatch, service: Service, text: str, value: f
 def test_a_vector_that_json_cannot_hold_is_424_for_its_request_alone(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch, value: float, label: str, fault: str
 ) -> None:
-    service, app = make_service()
-    spoil(monkeypatch, service, "dog", value)
+    _, app = make_service()
+    spoil(monkeypatch, "dog", value)
     bad = post(app, "/embed", {"inputs": ["cat", "dog"]})
     assert bad.status == 424
     assert bad.json["error"] == f"Backend error: the embedding of input 1 is {fault}"
@@ -73,9 +73,9 @@ def test_while_draining_the_process_is_alive_and_not_ready(make_service: MakeSer
 def test_a_model_that_yields_nothing_finite_is_not_ready(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service, app = make_service()
-    spoil(monkeypatch, service, "health", np.nan)  # an unknown word, as the probe's is
-    spoil(monkeypatch, service, "dog", np.nan)
+    _, app = make_service()
+    spoil(monkeypatch, "health", np.nan)  # an unknown word, as the probe's is
+    spoil(monkeypatch, "dog", np.nan)
     assert post(app, "/embed", {"inputs": "dog"}).status == 424
     assert request(app, "GET", "/readyz").status == 503
     monkeypatch.undo()
@@ -85,10 +85,9 @@ def test_a_model_that_yields_nothing_finite_is_not_ready(
 # Patience and space.
 
 
-def hold_runs(monkeypatch: pytest.MonkeyPatch, service: Service) -> tuple[Any, Any, list[int]]:
+def hold_runs(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, list[int]]:
     """Let runs wait: an event that one has begun, one that lets them go, and their sizes."""
-    session = service.model.engine._worker._runners._idle[0].session
-    real_run = type(session).run
+    real_run = Session.run
     begun, go_on = threading.Event(), threading.Event()
     sizes: list[int] = []
 
@@ -98,7 +97,7 @@ def hold_runs(monkeypatch: pytest.MonkeyPatch, service: Service) -> tuple[Any, A
         assert go_on.wait(10)
         return real_run(self, batch, outputs)
 
-    monkeypatch.setattr(type(session), "run", run)
+    monkeypatch.setattr(Session, "run", run)
     return begun, go_on, sizes
 
 
@@ -107,7 +106,7 @@ def test_after_its_deadline_a_request_is_not_computed(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     service, app = make_service(max_concurrent_requests=8, threads=1)
-    begun, go_on, sizes = hold_runs(monkeypatch, service)
+    begun, go_on, sizes = hold_runs(monkeypatch)
 
     async def scenario() -> None:
         scope = make_scope("POST", "/embed", JSON)
@@ -138,7 +137,7 @@ def test_at_saturation_the_queue_is_bounded_and_the_rest_refused_at_once(
 ) -> None:
     service, app = make_service(max_concurrent_requests=8)
     permits = service.model.engine.admission.permits
-    begun, go_on, _ = hold_runs(monkeypatch, service)
+    begun, go_on, _ = hold_runs(monkeypatch)
     content = json.dumps({"inputs": ["the cat"] * rows}).encode()
 
     async def ask() -> Reply:
@@ -168,8 +167,8 @@ def test_at_saturation_the_queue_is_bounded_and_the_rest_refused_at_once(
 def test_what_still_fits_is_accepted_beside_what_does_not(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service, app = make_service(max_concurrent_requests=8)
-    begun, go_on, _ = hold_runs(monkeypatch, service)
+    _, app = make_service(max_concurrent_requests=8)
+    begun, go_on, _ = hold_runs(monkeypatch)
 
     async def ask(rows: int) -> int:
         content = json.dumps({"inputs": ["a"] * rows}).encode()

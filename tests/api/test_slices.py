@@ -9,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from app.inference.permits import Permits
+from app.inference.providers.session import Session
 from tests.api.conftest import MakeKind
 from tests.support.description import document_of
 from tools import tiny
@@ -22,23 +20,8 @@ from tools.asgi import make_scope, post, request, send_request
 from tools.client import JSON, Reply
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
-
 TEXTS = ["a", "the cat", "hello world", "b c", "dog", "sat on the mat", "c d e"]
 EMBEDDINGS = "/v1/embeddings"
-
-
-@given(total=st.integers(1, 40), taken=st.integers(0, 40), count=st.integers(1, 100))
-def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
-    total: int, taken: int, count: int
-) -> None:
-    permits = Permits(total)
-    permits.free -= min(taken, total)
-    share = permits.share(count)
-    assert 0 <= share <= min(count, permits.free)
-    assert share == count or share <= max(1, total // 2)
-    if share:
-        assert all(permits.share(fewer) for fewer in range(1, count))
-    assert Permits(total).share(count) > 0  # none is too large for an idle service
 
 
 @pytest.mark.parametrize("permits", [1, 2, 3, 6])
@@ -82,9 +65,8 @@ def close(found: Any, wanted: Any) -> bool:
 class Held:
     """Runs of the model that wait to be let go, one at a time."""
 
-    def __init__(self, service: Service, monkeypatch: pytest.MonkeyPatch) -> None:
-        session = service.model.engine._worker._runners._idle[0].session
-        real_run = type(session).run
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real_run = Session.run
         self.sizes: list[int] = []  # of the runs that began
         self._begun, self._go_on = threading.Semaphore(0), threading.Semaphore(0)
 
@@ -94,7 +76,7 @@ class Held:
             assert self._go_on.acquire(timeout=10)
             return real_run(one, batch, outputs)
 
-        monkeypatch.setattr(type(session), "run", run)
+        monkeypatch.setattr(Session, "run", run)
 
     async def begun(self) -> None:
         """Wait for the next run to begin."""
@@ -129,7 +111,7 @@ def test_a_large_request_leaves_room_for_others_and_two_of_them_run_side_by_side
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=4, max_client_batch_size=10, threads=1)
-    permits, held = service.model.engine.admission.permits, Held(service, monkeypatch)
+    permits, held = service.model.engine.admission.permits, Held(monkeypatch)
 
     async def scenario() -> None:
         first = asyncio.create_task(ask(app, 7))
@@ -155,7 +137,7 @@ def test_of_a_client_that_goes_away_no_later_slice_is_computed(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=4, max_client_batch_size=10, threads=1)
-    permits, held = service.model.engine.admission.permits, Held(service, monkeypatch)
+    permits, held = service.model.engine.admission.permits, Held(monkeypatch)
 
     async def scenario() -> None:
         gone = asyncio.Event()
@@ -177,7 +159,7 @@ def test_after_a_deadline_no_later_slice_is_computed(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=2, max_client_batch_size=10, threads=1)
-    held = Held(service, monkeypatch)
+    held = Held(monkeypatch)
 
     async def scenario() -> None:
         late = await ask(app, 5, milliseconds=50)
@@ -202,7 +184,7 @@ def test_nothing_is_computed_of_a_large_request_that_cannot_succeed(
     status: int,
 ) -> None:
     service, app = make_service(max_concurrent_requests=2)
-    held = Held(service, monkeypatch)
+    held = Held(monkeypatch)
     held.go_on(MANY)
     assert post(app, "/embed", {"inputs": ["a"] * 9 + [last], **more}).status == status
     assert held.sizes == []
@@ -212,9 +194,8 @@ def test_nothing_is_computed_of_a_large_request_that_cannot_succeed(
 def test_an_input_at_fault_is_named_by_its_place_in_the_request(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    service, app = make_service(max_concurrent_requests=2)
-    session = service.model.engine._worker._runners._idle[0].session
-    real_run = type(session).run
+    _, app = make_service(max_concurrent_requests=2)
+    real_run = Session.run
 
     def run(one: Any, batch: Any, outputs: Any) -> Any:
         results = real_run(one, batch, outputs)
@@ -222,7 +203,7 @@ def test_an_input_at_fault_is_named_by_its_place_in_the_request(
             result[batch.input_ids[:, 1] == tiny.ids_of("dog")[1]] = np.nan
         return results
 
-    monkeypatch.setattr(type(session), "run", run)
+    monkeypatch.setattr(Session, "run", run)
     reply = post(app, "/embed", {"inputs": ["a"] * 6 + ["dog"]})
     assert reply.status == 424
     assert reply.json["error"] == "Backend error: the embedding of input 6 is not finite"

@@ -8,6 +8,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
+from app.inference.providers.session import Session
 from tests.api.conftest import MakeKind
 from tools import tiny
 from tools.asgi import post
@@ -79,9 +80,8 @@ def test_what_is_not_finite_is_424_for_its_request_alone(
     monkeypatch: pytest.MonkeyPatch,
     path: str,
 ) -> None:
-    service, app = make_service(model_id=str(folders["whole"]))
-    session = service.model.engine._worker._runners._idle[0].session
-    real_run = type(session).run
+    _, app = make_service(model_id=str(folders["whole"]))
+    real_run = Session.run
     word = tiny.ids_of("dog")[1]
 
     def run(self: Any, batch: Any, outputs: Any) -> Any:
@@ -90,7 +90,7 @@ def test_what_is_not_finite_is_424_for_its_request_alone(
             result[batch.input_ids == word] = np.nan
         return results
 
-    monkeypatch.setattr(type(session), "run", run)
+    monkeypatch.setattr(Session, "run", run)
     bad = post(app, path, {"inputs": ["cat", "dog"]})
     assert (bad.status, bad.json["error"]) == (
         424,

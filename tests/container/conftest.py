@@ -1,10 +1,11 @@
 """Fixtures: the image of the repository, built once."""
 
 import os
+from collections.abc import Iterator
 
 import pytest
 
-from tests.container.podman import lab
+from tests.container.podman import Container, lab, running
 
 IMAGE = "localhost/embedding-service:test"
 
@@ -21,3 +22,10 @@ def image() -> str:
     if built.returncode != 0:
         pytest.fail(f"the image does not build: {(built.stdout + built.stderr)[-4000:]}")
     return IMAGE
+
+
+@pytest.fixture(scope="module")
+def container(image: str) -> Iterator[Container]:
+    """One container for the tests that leave it running."""
+    with running(image) as found:
+        yield found

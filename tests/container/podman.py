@@ -1,19 +1,17 @@
 """Podman, as an operator uses it: an image built, containers run and asked."""
 
 import http.client
-import json
 import subprocess
-import time
-import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tools.process import ROOT, free_port
+from tools import client
+from tools.process import ROOT, eventually, free_port
 
 LAB = Path(__file__).with_name("container-lab.sh")
 HARDENED = (
@@ -48,30 +46,25 @@ class Container:
     port: int
     key: str = ""
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
     def post(self, path: str, body: object) -> Any:
         """The JSON that a POST of JSON is answered with."""
-        headers = {"content-type": "application/json"}
-        if self.key:
-            headers["authorization"] = f"Bearer {self.key}"
-        request = urllib.request.Request(self.url + path, json.dumps(body).encode(), headers)
-        with urllib.request.urlopen(request, timeout=300) as answer:
-            return json.load(answer)
+        key = {"authorization": f"Bearer {self.key}"} if self.key else {}
+        reply = client.post(self.port, path, body, key)
+        assert reply.status == 200, reply.text
+        return reply.json
 
     def wait_healthy(self) -> None:
         """Return when /health answers 200."""
-        end = time.monotonic() + START_SECONDS
-        while time.monotonic() < end:
-            try:
-                urllib.request.urlopen(self.url + "/health", timeout=5).close()
-            except (OSError, http.client.HTTPException):
-                time.sleep(0.05)
-            else:
-                return
-        pytest.fail(f"not healthy: {podman('logs', self.name)}")
+
+        def is_healthy() -> bool:
+            with suppress(OSError, http.client.HTTPException):
+                return client.ask(self.port, "GET", "/health", seconds=5).status == 200
+            return False
+
+        try:
+            eventually(is_healthy, START_SECONDS, "it is not healthy")
+        except AssertionError as error:
+            pytest.fail(f"{error}: {podman('logs', self.name)}")
 
     def exit_code(self) -> int:
         """Wait for the end; the exit status of the service.
@@ -81,12 +74,15 @@ class Container:
         """
         which = podman("inspect", "--format", "{{.Id}}", self.name)
         ends = ("events", "--stream=false", "--filter", f"container={which}", "--filter=event=died")
-        end = time.monotonic() + STOP_SECONDS
-        while time.monotonic() < end:
-            if codes := podman(*ends, "--format={{.ContainerExitCode}}").splitlines():
-                return int(codes[0])
-            time.sleep(0.05)
-        pytest.fail(f"still running: {podman('logs', self.name)}")
+
+        def codes() -> list[str]:
+            return podman(*ends, "--format={{.ContainerExitCode}}").splitlines()
+
+        try:
+            eventually(lambda: bool(codes()), STOP_SECONDS, "it is still running")
+        except AssertionError as error:
+            pytest.fail(f"{error}: {podman('logs', self.name)}")
+        return int(codes()[0])
 
 
 @contextmanager

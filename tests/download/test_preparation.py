@@ -4,40 +4,37 @@ import fcntl
 import logging
 import os
 import re
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 
 from app.download import preparation
-from app.download.workspace import temporary_folder
 from app.errors import StartupError
-from app.model.lookup.hub_cache import candidates, digest, graph_file, graph_files, is_whole, roots
+from app.model.lookup.hub_cache import graph_file
 from app.model.manifest import Manifest
 from app.settings import Settings
-from tests.support.snapshot import COMMIT, OTHER_COMMIT, contents, write_cache, write_folder
+from tests.support.preparing import (
+    BY_NAME,
+    EXACT,
+    MODEL,
+    OFFLINE,
+    expected,
+    fault,
+    prepare,
+    served,
+    settings_for,
+)
+from tests.support.snapshot import contents, write_cache
 from tools import tiny
-from tools.process import ROOT, Server, end, eventually, start, variables
+from tools.process import Server, eventually
 
-MODEL = "tests/small"
-EXACT = ("--dtype", "float32")
-OFFLINE = {"HF_HUB_OFFLINE": "1"}
 CONVERT = "run: make export MODEL_ID=tests/small"
-BY_NAME = "name one with --onnx-file (ONNX_FILE)"
 ELSEWHERE = "name a model with one of these, or with PyTorch weights"
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return write_folder(tmp_path / "small")
 
 
 @pytest.fixture
@@ -50,38 +47,9 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
     return {"PYTHONPATH": str(blocked)}
 
 
-def settings_for(tmp_path: Path, **changes: Any) -> Settings:
-    defaults = {
-        "model_id": MODEL,
-        "models_dir": tmp_path / "models",
-        "huggingface_hub_cache": tmp_path / "data",
-        "cache_dir": tmp_path / "prepared",
-    }
-    return Settings(**{**defaults, **changes})
-
-
-def prepare(settings: Settings) -> Path:
-    """The folder that the model would be loaded from."""
-    with preparation.prepared(settings, OFFLINE) as (_, folder):
-        return folder
-
-
-def served(server: Server) -> list[list[float]]:
-    vectors: list[list[float]] = server.post("/embed", {"inputs": ["the cat", "hello world"]}).json
-    return vectors
-
-
-def expected() -> list[list[float]]:
-    texts = ("the cat", "hello world")
-    return [tiny.unit(tiny.reference(tiny.ids_of(text))).tolist() for text in texts]
-
-
 def partial(folder: Path) -> list[str]:
     """What lies in a folder of prepared models beside the locks."""
     return [path.name for path in folder.glob("*/*") if not path.name.endswith(".lock")]
-
-
-# Serving, in a process of its own.
 
 
 @pytest.mark.parametrize("layout", ["", "hub"])
@@ -175,7 +143,7 @@ def blocked(settings: Settings, folder: Path) -> Iterator[tuple[Server, int]]:
     graph = graph_file(folder)
     assert graph is not None
     assert settings.cache_dir is not None
-    place = settings.cache_dir / preparation._key(settings, folder, graph)
+    place = settings.cache_dir / preparation.key(settings, folder, graph)
     place.mkdir(parents=True)
     with (place / f".{folder.name}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -219,42 +187,6 @@ def test_a_preparation_does_not_outlive_a_server_that_is_killed(
         eventually(lambda: not Path(f"/proc/{child}/fd/0").exists())
 
 
-def test_what_a_killed_start_leaves_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
-    temporary = tmp_path / "tmp"
-    temporary.mkdir()
-    environment = {"TMPDIR": str(temporary)}
-    script = "from app.download.workspace import temporary_folder as t\nwith t(): print(), input()"
-    killed = start(
-        [sys.executable, "-u", "-c", script], cwd=ROOT, env=variables(environment),
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
-    assert killed.stdout is not None
-    killed.stdout.readline()
-    end(killed)
-    assert len(list(temporary.iterdir())) == 1
-    server = Server("--model-id", str(folder), *EXACT, environment=environment)
-    server.wait_ready()
-    np.testing.assert_allclose(served(server), expected(), atol=1e-6)
-    assert list(temporary.iterdir()) == []
-    server.signal()
-    assert "which a start that was killed has left" in server.output()
-
-
-def test_a_temporary_folder_in_use_or_of_others_is_left_alone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "embedding-service-link").symlink_to("elsewhere")
-    (tmp_path / "embedding-service-file").touch()
-    with temporary_folder() as first, temporary_folder() as second:
-        assert first != second
-        assert first.is_dir()
-    assert {path.name for path in tmp_path.iterdir()} == {
-        "elsewhere", "embedding-service-link", "embedding-service-file"
-    }  # fmt: skip
-
-
 def test_without_onnx_the_remedy_is_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "onnx.py").write_text("raise ModuleNotFoundError('no onnx here')")
     server = Server("--model-id", str(folder), environment={"PYTHONPATH": str(tmp_path)})
@@ -262,147 +194,6 @@ def test_without_onnx_the_remedy_is_named(folder: Path, tmp_path: Path) -> None:
     assert server.process.returncode == 1
     assert "Error: no onnx here: to prepare a model from ONNX install the extra" in output
     assert "Traceback" not in output
-
-
-# Preparing.
-
-
-def test_a_prepared_folder_is_used_again(
-    folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    write_cache(tmp_path / "data", folder)
-    settings = settings_for(tmp_path)
-    place = prepare(settings)
-    Manifest.read(place).verify_files(place)
-    before = contents(place)
-    caplog.set_level(logging.INFO)
-    caplog.clear()
-    assert prepare(settings) == place
-    assert contents(place) == before
-    [line] = caplog.messages
-    assert line.endswith(f"was prepared before: {place}")
-
-
-@pytest.mark.parametrize(
-    "name", ["1_Pooling/config.json", "tokenizer.json", "onnx/model.onnx_data"]
-)
-def test_other_files_are_prepared_anew(folder: Path, tmp_path: Path, name: str) -> None:
-    settings = settings_for(tmp_path, model_id=str(folder))
-    first = prepare(settings)
-    with (folder / name).open("a") as stream:
-        stream.write(" ")
-    second = prepare(settings)
-    assert first != second
-    assert Manifest.read(first).graphs == Manifest.read(second).graphs
-
-
-def test_an_unreadable_manifest_is_prepared_over(folder: Path, tmp_path: Path) -> None:
-    settings = settings_for(tmp_path, model_id=str(folder))
-    place = prepare(settings)
-    (place / "manifest.json").write_text("{}")
-    assert prepare(settings) == place
-    Manifest.read(place).verify_files(place)
-
-
-def test_another_pooling_is_the_prepared_folder_s_own(folder: Path, tmp_path: Path) -> None:
-    settings = settings_for(tmp_path, model_id=str(folder))
-    other = settings_for(tmp_path, model_id=str(folder), pooling="last_token")
-    assert Manifest.read(prepare(settings)).pooling == "mean"
-    manifest = Manifest.read(prepare(other))
-    assert manifest.pooling == "last_token"
-    assert manifest.certificates[0].worst_cosine >= 0.99999
-
-
-def test_int8_is_prepared_where_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(StartupError, match="--dtype int8: the model multiplies nothing by weights"):
-        prepare(settings_for(tmp_path, model_id=str(folder), dtype="int8"))
-    assert prepare(settings_for(tmp_path, model_id=str(folder)))
-
-
-def test_an_exported_model_comes_first(folder: Path, tmp_path: Path) -> None:
-    write_cache(tmp_path / "data", folder)
-    exported = tmp_path / "models" / "tests--small"
-    tiny.build(exported)
-    settings = settings_for(tmp_path)
-    assert prepare(settings) == exported
-    with preparation.prepared(settings, OFFLINE) as (meant, _):
-        assert meant is settings
-    assert not (tmp_path / "prepared").exists()
-
-
-def test_an_exported_folder_comes_first_whatever_revision_is_named(
-    folder: Path, tmp_path: Path
-) -> None:
-    exported = tmp_path / "models" / folder.name
-    tiny.build(exported)
-    settings = settings_for(tmp_path, model_id=str(folder), revision="abc")
-    assert prepare(settings) == exported
-    with preparation.prepared(settings, OFFLINE) as (meant, _):
-        assert meant is settings
-    assert not (tmp_path / "prepared").exists()
-
-
-def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
-    write_cache(tmp_path / "data", folder, reference="v2")
-    settings = settings_for(tmp_path, revision="v2")
-    with preparation.prepared(settings, OFFLINE) as (meant, place):
-        assert (meant.model_id, meant.revision, meant.model_name) == (MODEL, "v2", MODEL)
-    assert (place.name, Manifest.read(place).source.revision) == ("tests--small@v2", COMMIT)
-
-
-@pytest.mark.parametrize("name", ["model_fp16.onnx", "onnx/model_fp16.onnx"])
-def test_a_graph_is_prepared_by_its_name_past_an_export(
-    folder: Path, tmp_path: Path, name: str
-) -> None:
-    shutil.copyfile(folder / "onnx/model.onnx", folder / "onnx/model_fp16.onnx")
-    snapshot = write_cache(tmp_path / "data", folder)
-    tiny.build(tmp_path / "models" / "tests--small")
-    place = prepare(settings_for(tmp_path, onnx_file=name))
-    assert tmp_path / "prepared" in place.parents
-    shutil.rmtree(tmp_path / "models")
-    assert prepare(settings_for(tmp_path)) != place  # of the graph by the usual name
-    wrong = settings_for(tmp_path, onnx_file="model_int8.onnx")
-    assert fault(wrong) == (
-        f"{snapshot} holds no model_int8.onnx, only onnx/model.onnx, onnx/model_fp16.onnx: "
-        f"{BY_NAME}"
-    )
-
-
-def test_a_graph_is_told_from_others_whatever_its_name_holds(tmp_path: Path) -> None:
-    graph = tmp_path / "model[1].onnx"
-    weights = tmp_path / "model[1].onnx_data"
-    for path in (graph, weights, tmp_path / "model1.onnx"):
-        path.write_bytes(b"1")
-    assert graph_files(graph) == [graph, weights]
-    digests = {digest(tmp_path, graph)}
-    for path in (graph, weights):
-        path.write_bytes(b"2")
-        digests.add(digest(tmp_path, graph))
-    assert len(digests) == 3
-    (tmp_path / "model1.onnx").write_bytes(b"2")
-    assert digest(tmp_path, graph) in digests
-
-
-def test_an_exported_folder_has_its_own_graphs(tmp_path: Path) -> None:
-    tiny.build(tmp_path / "own")
-    settings = settings_for(tmp_path, model_id=str(tmp_path / "own"), onnx_file="a.onnx")
-    assert fault(settings) == (
-        f"--onnx-file a.onnx: {tmp_path}/own is an exported model, which has its own graphs: leave "
-        "the option out"
-    )
-
-
-# What cannot be prepared.
-
-
-def fault(settings: Settings, environment: dict[str, str] | None = None) -> str:
-    with (
-        pytest.raises(StartupError) as caught,
-        preparation.prepared(settings, OFFLINE | (environment or {})),
-    ):
-        raise AssertionError("there is a model")
-    assert "\n" not in str(caught.value)
-    return str(caught.value)
 
 
 def test_nowhere_names_the_places_and_the_remedy(tmp_path: Path) -> None:
@@ -448,27 +239,6 @@ def test_a_snapshot_without_the_graph_says_what_it_holds_and_what_helps(
     assert fault(settings_for(tmp_path)) == expected
 
 
-def test_a_cache_folder_that_cannot_be_written_is_named(folder: Path, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    message = fault(settings_for(tmp_path, model_id=str(folder), cache_dir=tmp_path / "file"))
-    place = tmp_path / "file"
-    assert message == f"File exists ({place}): see that --cache-dir can be written"
-
-
-def test_without_a_place_for_temporary_files_the_option_is_named(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "none"))
-    message = fault(settings_for(tmp_path, model_id=str(folder), cache_dir=None))
-    assert message == (
-        "there is no temporary folder to prepare the model in (No such file or directory): name a "
-        "folder that can be written with --cache-dir"
-    )
-
-
-# Finding.
-
-
 def test_a_model_is_found_by_its_name_alone_and_by_its_page(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -497,77 +267,3 @@ def test_a_prompt_that_a_snapshot_lacks_is_said_before_it_is_prepared(
     message = fault(settings_for(tmp_path, model_id=str(folder), default_prompt_name="nope"))
     assert "`default-prompt-name` is set to `nope`" in message
     assert not (tmp_path / "prepared").exists() or not partial(tmp_path / "prepared")
-
-
-def test_revisions_are_branches_tags_and_commits(folder: Path, tmp_path: Path) -> None:
-    main = write_cache(tmp_path, folder)
-    other = write_cache(tmp_path, folder, OTHER_COMMIT, "pr/7")
-    for revision, found in [
-        (None, [main]),
-        ("main", [main]),
-        ("pr/7", [other]),
-        (OTHER_COMMIT, [other]),
-        ("v9", []),
-        ("../main", []),
-        (str(tmp_path), []),
-    ]:
-        assert candidates(MODEL, revision, [tmp_path]) == found
-    assert candidates(str(tmp_path / "models--tests--small"), "pr/7", []) == [other]
-
-
-def test_a_later_cache_serves_where_an_earlier_one_has_no_graph(
-    folder: Path, tmp_path: Path
-) -> None:
-    second = write_cache(tmp_path / "data", folder)
-    shutil.rmtree(folder / "onnx")
-    first = write_cache(tmp_path / "data" / "hub", folder)
-    places = roots(tmp_path / "data", {})
-    assert candidates(MODEL, None, places) == [first, second]
-    assert prepare(settings_for(tmp_path)).name == "tests--small"
-
-
-@pytest.mark.parametrize(
-    ("environment", "found"),
-    [
-        ({}, None),
-        ({"HOME": "/h"}, "/h/.cache/huggingface/hub"),
-        ({"HOME": "/h", "XDG_CACHE_HOME": "/x"}, "/x/huggingface/hub"),
-        ({"XDG_CACHE_HOME": "/x", "HF_HOME": "/f"}, "/f/hub"),
-        ({"HF_HOME": "/f", "HF_HUB_CACHE": "/c"}, "/c"),
-    ],
-)
-def test_the_usual_cache_is_the_one_of_huggingface_hub(
-    environment: dict[str, str], found: str | None
-) -> None:
-    usual = (Path(found),) if found else ()
-    assert roots(None, environment) == usual
-    assert roots(Path("/data"), environment) == (Path("/data/hub"), Path("/data"), *usual)
-
-
-@pytest.mark.parametrize(
-    ("config", "whole"),
-    [
-        ('{"architectures": ["BertModel"]}', False),
-        ('{"architectures": ["BertForSequenceClassification"]}', True),  # a head of its own
-        ('{"architectures": 5}', False),
-        ("{", False),
-    ],
-)
-def test_a_cached_model_is_whole_when_its_pooling_is_known(
-    folder: Path, tmp_path: Path, config: str, whole: bool
-) -> None:
-    (folder / "modules.json").unlink()
-    assert is_whole(folder)  # a folder of the user's own is what it is
-    (folder / "config.json").write_text(config)
-    snapshot = write_cache(tmp_path / "data", folder)
-    assert is_whole(snapshot) == whole
-    absent = tmp_path / "data/models--tests--small/.no_exist" / COMMIT / "modules.json"
-    absent.parent.mkdir(parents=True)
-    absent.touch()
-    assert is_whole(snapshot)
-
-
-def test_the_graph_at_the_top_comes_first(folder: Path) -> None:
-    assert graph_file(folder) == folder / "onnx/model.onnx"
-    shutil.copyfile(folder / "onnx/model.onnx", folder / "model.onnx")
-    assert graph_file(folder) == folder / "model.onnx"

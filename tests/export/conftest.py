@@ -1,16 +1,20 @@
 """Tiny checkpoints, and one real export of them for the whole session."""
 
+import json
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from export import pipeline
 from export.cli import Request
-from tests.support.tiny_checkpoints import write_bert, write_xlm_roberta
+from tests.support.configs import CONFIG, Write
+from tests.support.tiny_checkpoints import write_bert, write_modules, write_xlm_roberta
+from tests.support.token_heads import COLBERT, SPARSE, save
 from tools import process
 from tools.process import ROOT
 
@@ -57,3 +61,43 @@ def start_export() -> Callable[..., subprocess.Popen[str]]:
         )
 
     return start
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a checkpoint's JSON files; `config` is added to a BERT's, the rest replaces."""
+
+    def write(config: dict[str, Any] | None = None, **documents: Any) -> Path:
+        named = {
+            "config.json": CONFIG | (config or {}),
+            "tokenizer.json": {},
+            "1_Pooling/config.json": documents.get("pooling", {"pooling_mode": "mean"}),
+            "modules.json": documents.get("modules"),
+            "sentence_bert_config.json": documents.get("sentence"),
+            "config_sentence_transformers.json": documents.get("sentence_transformers"),
+            "tokenizer_config.json": documents.get("tokenizer"),
+        }
+        for name, content in named.items():
+            if content is not None:
+                (tmp_path / name).parent.mkdir(exist_ok=True)
+                (tmp_path / name).write_text(json.dumps(content))
+        return tmp_path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def halved(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The published folder of `bert` with its graphs for GPUs; to be read only."""
+    models_dir = tmp_path_factory.mktemp("models")
+    return pipeline.export(Request(str(bert), models_dir=models_dir, dtypes=("float16",)))
+
+
+@pytest.fixture
+def m3(tmp_path: Path) -> Path:
+    """The tiny XLM-RoBERTa with both heads."""
+    folder = write_xlm_roberta(tmp_path / "tiny-m3")
+    write_modules(folder, "cls_token")
+    save(folder / SPARSE, 1)
+    save(folder / COLBERT, 20)
+    return folder

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from export import probe_texts, prose
+from export import probe_texts
 
 SCRIPTS = "LATIN CYRILLIC GREEK ARABIC HEBREW DEVANAGARI CJK HIRAGANA KATAKANA HANGUL THAI DIGIT"
 
@@ -59,12 +59,3 @@ def test_rerankers_are_asked_for_texts_that_belong_together() -> None:
     found = probe_texts.related(90)
     assert len(found) == 90
     assert all(query in text and len(text) > 2 * len(query) - 40 for query, text in found)
-
-
-def test_prose_is_made_of_sentences_of_many_lengths() -> None:
-    texts = prose.sample(420)
-    words = [len(text.split()) for text in texts]
-    assert len(texts) > 400
-    assert len(set(texts)) == len(texts)
-    assert (min(words), max(words)) == (3, 64)
-    assert all(text[0].isprintable() and text == " ".join(text.split()) for text in texts)

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support.faulty_sessions import FaultySession
 from tests.support.steering import Bench, loop_in_thread, make_bench
 
 
@@ -19,3 +20,10 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 def bench(loop: asyncio.AbstractEventLoop) -> Bench:
     """A worker that runs one batch at a time."""
     return make_bench(loop)
+
+
+@pytest.fixture
+def faulty() -> Iterator[FaultySession]:
+    session = FaultySession()
+    yield session
+    session.release.set()

@@ -14,6 +14,7 @@ from app.api.http.service import Service
 from app.errors import BackendFailed, DeviceLost
 from app.inference import loading
 from app.inference.admission import InputOptions
+from app.inference.batching.runner import EndableRuns, Runner
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.worker import BatchWorker
 from app.inference.loading import LoadedModel, LoadOptions, load
@@ -92,8 +93,16 @@ def test_the_service_has_a_run_thread_for_each_device(
 ) -> None:
     plan = Plan("cpu", "asked for", devices=(0, 1))
     monkeypatch.setattr(loading, "plans", lambda *_: [plan])
+    started: list[EndableRuns] = []
+    start = Runner.start
+
+    def noted(runner: Runner, name: str) -> None:
+        started.append(runner.session)
+        start(runner, name)
+
+    monkeypatch.setattr(Runner, "start", noted)
     engine = make_service()[0].model.engine
-    assert len({runner.session for runner in engine._worker._runners._idle}) == 2
+    assert (len(started), len(set(started))) == (2, 2)
     computed = asyncio.run(engine.embed(["the cat"] * 8, InputOptions(), normalize=False))
     expected = tiny.reference(tiny.ids_of("the cat"))
     np.testing.assert_allclose(computed.value, [expected] * 8, atol=1e-6)
@@ -125,7 +134,7 @@ def test_a_run_that_does_not_end_harms_only_its_own_device(
         doomed.wait()
     assert stuck.terminated.get(timeout=60) == stuck.threads.get()
     assert other.terminated.empty()
-    worker._runners._options = RunOptions()
+    worker.options = RunOptions()
     short, long = submit(worker, loop, (3, 2)), submit(worker, loop, (90, 3))
     for one in sessions:  # a fresh thread has taken the place of the one that is stuck
         assert one.started.get(timeout=60).input_ids[0, 0] in {2, 3}
@@ -146,7 +155,6 @@ def test_a_device_that_is_lost_ends_the_worker_for_all(loop: asyncio.AbstractEve
     for outcome in (*outcomes, waiting):
         with pytest.raises(BackendFailed, match="CUDA failure 719: it is gone ; GPU=1"):
             outcome.wait()
-    worker._thread.join(60)
     assert worker.failure == "the batching worker ended: CUDA failure 719: it is gone ; GPU=1"
     sessions[0].finish()
 

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.inference.admission import ALONE_CHARACTERS, InputOptions
 from app.inference.tokenizing.encoding_input import EncodingInput
+from app.inference.tokenizing.tokenization import Tokenization
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 
@@ -33,13 +34,13 @@ def test_a_short_request_is_tokenized_at_once_while_it_is_the_only_one(
 ) -> None:
     engine = make_service()[0].model.engine
     sent: list[Sequence[EncodingInput]] = []
-    encode = engine.admission._tokenization.encode
+    encode = Tokenization.encode
 
-    async def watched(texts: Sequence[EncodingInput], options: Any) -> Any:
+    async def watched(one: Tokenization, texts: Sequence[EncodingInput], options: Any) -> Any:
         sent.append(texts)
-        return await encode(texts, options)
+        return await encode(one, texts, options)
 
-    monkeypatch.setattr(engine.admission._tokenization, "encode", watched)
+    monkeypatch.setattr(Tokenization, "encode", watched)
     with engine.admission.permits.taken(others):
         computed = asyncio.run(engine.embed(inputs, InputOptions()))
     assert computed.value.shape[0] == len(inputs)

@@ -45,6 +45,15 @@ def test_nothing_needs_no_permit() -> None:
         assert share == 0
 
 
-@given(total=st.integers(1, 600), asked=st.integers(1, 5000))
-def test_no_request_is_too_large_for_an_idle_service(total: int, asked: int) -> None:
-    assert 1 <= Permits(total).share(asked) <= min(total, asked)
+@given(total=st.integers(1, 40), taken=st.integers(0, 40), count=st.integers(1, 100))
+def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
+    total: int, taken: int, count: int
+) -> None:
+    permits = Permits(total)
+    permits.free -= min(taken, total)
+    share = permits.share(count)
+    assert 0 <= share <= min(count, permits.free)
+    assert share == count or share <= max(1, total // 2)
+    if share:
+        assert all(permits.share(fewer) for fewer in range(1, count))
+    assert Permits(total).share(count) > 0  # none is too large for an idle service

@@ -2,34 +2,11 @@
 
 import contextlib
 import http.client
-from collections.abc import Callable
-from pathlib import Path
 
-import pytest
-
+from tests.support.failing import START, post
 from tools.process import Server, eventually
 
-IMPATIENT = {"RUN_TIMEOUT_SECONDS": "0.5", "TOKENIZATION_WORKERS": "1"}  # unless a test says more
 PROBES = ("/health", "/readyz", "/livez")
-START = Callable[..., Server]
-
-
-@pytest.fixture
-def start(tiny_model: Path) -> START:
-    """Starts servers with a fault."""
-
-    def one(fault: str, *flags: str) -> Server:
-        arguments = (fault, "--model-id", str(tiny_model), *flags)
-        server = Server(*arguments, environment=IMPATIENT, module="tools.faulty")
-        server.wait_ready()
-        return server
-
-    return one
-
-
-def post(server: Server, text: str) -> tuple[int, str]:
-    reply = server.post("/embed", {"inputs": text})
-    return reply.status, reply.text
 
 
 def get(server: Server, path: str) -> int:
@@ -115,27 +92,6 @@ def test_a_worker_that_dies_answers_everyone_and_ends_the_process(start: START) 
     lines = server.output().splitlines()
     assert server.process.returncode == 3
     assert "exiting with code 3: the batching worker ended: MemoryError" in lines[-1]
-
-
-def test_an_event_loop_that_stands_still_ends_the_process(start: START) -> None:
-    server = start("loop-hangs")
-    with pytest.raises(http.client.RemoteDisconnected):
-        post(server, "query")
-    output = server.output()
-    assert server.process.returncode == 3
-    assert "most recent call first" in output
-    assert "tools/faulty.py" in output
-    assert output.splitlines()[-1].endswith("exiting with code 3: the event loop stood still")
-
-
-@pytest.mark.slow
-def test_native_code_that_lets_nobody_run_ends_the_process(start: START) -> None:
-    server = start("interpreter-hangs")
-    with pytest.raises(http.client.RemoteDisconnected):
-        post(server, "query")
-    output = server.output()
-    assert server.process.returncode == 1
-    assert "tools/faulty.py" in output
 
 
 def test_a_request_that_outlasts_the_shutdown_is_lost_and_the_exit_code_says_so(

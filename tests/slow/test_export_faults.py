@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from app.model.manifest import Manifest
 from tests.support.tiny_checkpoints import write_bert
 from tools import client, process
-from tools.process import ROOT, Server
+from tools.process import ROOT, Server, eventually
 
 pytestmark = pytest.mark.slow
 
@@ -148,8 +148,7 @@ def test_an_export_while_the_model_is_served_changes_nothing_until_the_next_star
         thread.start()
         export(checkpoints[1], tmp_path)
         so_far = len(found)
-        while thread.is_alive() and len(found) < so_far + 50:
-            pass
+        eventually(lambda: not thread.is_alive() or len(found) >= so_far + 50)
         stop.set()
         thread.join()
         assert len(found) >= so_far + 50

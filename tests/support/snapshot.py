@@ -21,7 +21,7 @@ BIAS = _random.normal(size=len(DENSE)).astype(np.float32)
 
 def encoder() -> onnx.ModelProto:
     """The tiny encoder as a converter leaves it."""
-    return tiny._encoder()
+    return tiny.encoder()
 
 
 def write_folder(folder: Path, model: onnx.ModelProto | None = None) -> Path:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from app.telemetry.standard_files import _never_wait, may_wait, may_wait_for_ever
+from app.telemetry.standard_files import may_wait, may_wait_for_ever, stop_waiting
 
 
 def pipe(_: Path) -> list[int]:
@@ -46,7 +46,7 @@ def test_only_our_own_writes_stop_waiting(
     os.set_inheritable(ours, True)  # as standard files are
     try:
         assert (may_wait(ours), may_wait_for_ever(ours)) == before
-        _never_wait(ours)
+        stop_waiting(ours)
         assert (may_wait(ours), may_wait_for_ever(ours)) == after
         assert (may_wait(shared), may_wait_for_ever(shared)) == before
         assert os.get_inheritable(ours)
@@ -59,13 +59,13 @@ def test_only_our_own_writes_stop_waiting(
 def test_a_socket_is_opened_once_and_does_not_wait() -> None:
     ours, theirs = socket.socketpair()
     with ours, theirs:
-        _never_wait(ours.fileno())
+        stop_waiting(ours.fileno())
         assert not may_wait(ours.fileno())
 
 
 def test_a_pipe_that_nobody_reads_any_more_does_not_wait() -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    _never_wait(writing)
+    stop_waiting(writing)
     assert not may_wait(writing)
     os.close(writing)

@@ -93,7 +93,7 @@ def traffic() -> Traffic:
 
 def known(traffic: Traffic) -> tuple[Request, NDArray[np.float32]]:
     """A request whose vectors are known, and those."""
-    request = traffic._known()
+    request = traffic.known()
     texts = json.loads(request.content.split(b"\r\n\r\n", 1)[1])["inputs"]
     return request, np.eye(8, dtype=np.float32)[list(map(int, texts))]
 

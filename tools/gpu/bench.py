@@ -99,7 +99,7 @@ def bound(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator
     [plan] = plans(wanted, manifest.task)
     session = Session.load(folder, manifest, plan, plan.limits(length, ROWS * length))
     output = TASK_OUTPUTS[manifest.task]
-    binding = session._session.io_binding()
+    binding = session._session.io_binding()  # noqa: SLF001  # not used by the service
 
     def through_binding(batch: Batch) -> NDArray[np.float32]:
         binding.clear_binding_inputs()
@@ -107,7 +107,7 @@ def bound(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator
         for name in session.graph.inputs:
             binding.bind_cpu_input(name, getattr(batch, name))
         binding.bind_output(output)
-        session._session.run_with_iobinding(binding)
+        session._session.run_with_iobinding(binding)  # noqa: SLF001
         [found] = binding.copy_outputs_to_cpu()
         return cast("NDArray[np.float32]", found)
 

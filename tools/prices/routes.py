@@ -109,5 +109,5 @@ def _shape(path: str, endpoints: Mapping[str, Any]) -> Shape:
     if isinstance(endpoint, Ask):
         return SHAPES[path]
     assert isinstance(endpoint, Infer)
-    shape: Shape = endpoint._choose(b"{}").shape
+    shape: Shape = endpoint.choose(b"{}").shape
     return shape

@@ -80,7 +80,7 @@ class Traffic:
         self._vectors = probes.vectors / np.linalg.norm(probes.vectors, axis=1, keepdims=True)
         self._makers = {
             self._embed: 30,
-            self._known: 20,
+            self.known: 20,
             self._bad: 15,
             self._openai: 10,
             self._hasty: 6,
@@ -146,7 +146,7 @@ class Traffic:
         check = _has_rows(len(texts), lambda found: found["data"])
         return _post("/v1/embeddings", body, COMPUTED, check)
 
-    def _known(self) -> Request:
+    def known(self) -> Request:
         count = self._random.randint(1, min(8, len(self._probes)))
         places = self._random.sample(range(len(self._probes)), count)
         body = {"inputs": [self._probes.texts[place] for place in places]}

@@ -50,7 +50,7 @@ class Infer:
 
     def __init__(self, service: Service, choose: Callable[[bytes], Verb]) -> None:
         self._service = service
-        self._choose = choose
+        self.choose = choose
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._service.bodies.holding() as share:
@@ -62,7 +62,7 @@ class Infer:
         try:
             async with _in_time(self._service, scope):
                 content = await _content(self._service, scope, receive, share)
-                verb = self._choose(content)
+                verb = self.choose(content)
                 span.name, answer_error = verb.name, verb.render_error
                 reading = reader.in_turns(content, verb.shape, verb.build)
                 if len(content) > reader.LARGE_BYTES:  # others may be read before it

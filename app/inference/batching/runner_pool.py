@@ -51,7 +51,7 @@ class RunnerPool:
         report: Callable[[Finished], None],
     ) -> None:
         self._padding = padding
-        self._options = options
+        self.options = options
         self._report = report
         runners = options.threads + options.lone_threads
         self._idle = [self._runner(one) for _ in range(runners) for one in sessions]
@@ -81,7 +81,7 @@ class RunnerPool:
     def launch(self, run: Run) -> None:
         """Hand a run to an idle runner."""
         runner = self._idle.pop()
-        run.deadline = time.monotonic() + self._options.timeout_seconds
+        run.deadline = time.monotonic() + self.options.timeout_seconds
         self._running[runner] = run
         runner.compute(run)
 
@@ -115,7 +115,7 @@ class RunnerPool:
                 self._replace(runner)
                 continue
             run.overdue = True
-            run.deadline = now + self._options.grace_seconds
+            run.deadline = now + self.options.grace_seconds
             runner.terminate()
             found.append(run)
         return found

@@ -62,7 +62,6 @@ class BatchWorker:
         options: RunOptions,
     ) -> None:
         self._metrics = metrics
-        self._options = options
         self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[Job | Finished | _Close] = SimpleQueue()
         self._runners = RunnerPool(sessions, padding, options, self._inbox.put)
@@ -76,6 +75,15 @@ class BatchWorker:
         self.warm_up = WarmUp()
         self._asked = time.monotonic()  # when a request last arrived or was answered
         self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
+
+    @property
+    def options(self) -> RunOptions:
+        """How batches are computed; others count from the next run on."""
+        return self._runners.options
+
+    @options.setter
+    def options(self, options: RunOptions) -> None:
+        self._runners.options = options
 
     def start(self, warm_up: WarmUp | None = None) -> None:
         """Start the threads, once; shapes still to be learned are learned in quiet times."""
@@ -138,7 +146,7 @@ class BatchWorker:
         """Return the seconds until a shape may be learned, or None if none may be for now."""
         if self._runners.running or self.warm_up.is_over:
             return None
-        return max(0.0, self._asked + self._options.quiet_seconds - time.monotonic())
+        return max(0.0, self._asked + self.options.quiet_seconds - time.monotonic())
 
     def _take(self, message: Job | Finished | _Close) -> bool:
         """Handle one message; return True if it asks to close."""
@@ -186,7 +194,7 @@ class BatchWorker:
     def _long_one_runs(self) -> bool:
         """Check whether an input longer than a batch has to wait for another one."""
         most = self._limits.max_tokens
-        return self._options.one_long and any(run.length > most for run in self._runners.running)
+        return self.options.one_long and any(run.length > most for run in self._runners.running)
 
     def _finish(self, finished: Finished) -> None:
         if not self._runners.take_back(finished):
@@ -227,7 +235,7 @@ class BatchWorker:
 
     def _give_up(self, run: Run) -> None:
         """Fail the jobs of a run that exceeded its timeout."""
-        reason = f"a run took longer than {self._options.timeout_seconds:g} seconds"
+        reason = f"a run took longer than {self.options.timeout_seconds:g} seconds"
         logger.error("%s", reason)
         self.healthy = False
         self._metrics.count("te_run_timeouts")

@@ -184,7 +184,7 @@ class Tokenization:
                 encode = partial(pairs.encode, whole, text, length, options.direction)
                 apart[place] = guarded(partial(encode, special_tokens=special))
         rest = [one for place, one in enumerate(texts) if place not in apart]
-        encoded = iter(_encode(self._tokenizer(options), rest))
+        encoded = iter(encode_batch(self._tokenizer(options), rest))
         return [apart[place] if place in apart else next(encoded) for place in range(len(texts))]
 
     def _tokenizer(self, options: EncodeOptions) -> Tokenizer:
@@ -220,7 +220,7 @@ class Tokenization:
         )
 
 
-def _encode(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
+def encode_batch(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
     """Encode in one call for each way of adding special tokens, which is nearly always one."""
     encodings: dict[int, Encoding] = {}
     for special in (True, False):

@@ -5,21 +5,25 @@ over it; while large bodies are read, that may be long.
 """
 
 import asyncio
+import contextlib
 import gc
 import json
+import math
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from starlette.types import ASGIApp
 
+from app.api.body import garbage, reader
 from app.api.body.reader import LARGE_BYTES
 from app.api.http.service import Service
+from app.api.verbs.tei_embed import EMBED
+from app.errors import UnreadableRequest
 from tools.asgi import make_scope, send_request
 from tools.client import JSON
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
-
 LONG = "the cat sat on a mat " * (LARGE_BYTES // 20)
 BODIES: dict[str, tuple[str, Any, int]] = {
     "answered": ("/embed", {"inputs": ["cat"] * 3}, 200),
@@ -59,3 +63,34 @@ def test_nothing_is_left_for_the_collector(make_service: MakeService, case: str)
             gc.enable()
 
     assert asyncio.run(scenario()) == 0
+
+
+ARRAYS = b'{"inputs":[' + b"[1]," * 100_000 + b"[2]]}"
+
+
+def collected(content: bytes) -> list[int]:
+    """The generations of which garbage is looked for while a body is read, or just after."""
+    started: list[int] = []
+
+    def note(phase: str, details: dict[str, int]) -> None:
+        if phase == "start":
+            started.append(details["generation"])
+
+    gc.callbacks.append(note)
+    try:
+        with contextlib.suppress(UnreadableRequest):
+            asyncio.run(reader.in_turns(content, EMBED, dict))
+    finally:
+        gc.callbacks.remove(note)
+    assert gc.isenabled()
+    return started
+
+
+@pytest.mark.parametrize("content", [ARRAYS, ARRAYS[:-2]])
+@pytest.mark.parametrize(("seconds", "times"), [(math.inf, 0), (-1, 2)])
+def test_all_garbage_is_looked_for_after_a_large_body_if_it_is_due(
+    content: bytes, seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(garbage, "COLLECTED_SECONDS", seconds)
+    monkeypatch.setattr(garbage, "COLLECTED_BODIES", 1)
+    assert collected(content).count(2) == times

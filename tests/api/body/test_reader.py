@@ -1,17 +1,22 @@
 """What a body must be, and the words for what it is not: rows of the contract's tables."""
 
+import asyncio
 import contextlib
 import json
 import random
+import threading
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.body import reader
+from app.api.shapes.fields import Shape
 from app.api.verbs.openai import EMBEDDINGS
 from app.api.verbs.tei_embed import EMBED
+from app.api.verbs.tei_tokenize import DECODE
 from app.errors import MalformedBody, MistypedBody
 
 DEFAULTS: dict[str, Any] = {
@@ -256,3 +261,28 @@ def test_any_json_is_read_or_refused(value: Any, name: str) -> None:
 def test_a_key_behind_the_value_is_not_looked_at(tail: bytes) -> None:
     alone = reader.read(b'{"inputs":"a"}', EMBED)
     assert reader.read(b'{"inputs":"a"}' + tail, EMBED) == alone
+
+
+@pytest.mark.parametrize(
+    ("spare", "elsewhere"), [(0, False), (reader.DOUBTFUL_BYTES, True), (reader.LARGE_BYTES, True)]
+)
+def test_others_have_their_turns_while_a_doubtful_body_is_read(spare: int, elsewhere: bool) -> None:
+    content = b'{"inputs":"a","x":[-0,"%b"]}' % (b"a" * spare)
+
+    async def made_on() -> int:
+        return await reader.in_turns(content, EMBED, lambda _: threading.get_ident())
+
+    assert (asyncio.run(made_on()) != threading.get_ident()) == elsewhere
+
+
+ARRAYS = b'{"inputs":[' + b"[1]," * 100_000 + b"[2]]}"
+NUMBERS = b'{"ids":[' + b"7," * 150_000 + b"8]}"
+
+
+@pytest.mark.parametrize(("content", "shape"), [(ARRAYS, EMBED), (NUMBERS, DECODE)])
+def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
+    content: bytes, shape: Shape, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would make a hundred thousand objects in one call, and nobody else would run meanwhile."""
+    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("orjson was given it"))
+    assert reader.read(content, shape) == shape.read(json.loads(content))

@@ -1,31 +1,21 @@
 """The exact reading: TEI's first fault in reading order, linear in the body, and never another."""
 
-import asyncio
 import contextlib
-import gc
 import json
-import math
-import threading
-from collections.abc import Callable
-from typing import Any
 
-import orjson
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.body import garbage, reader, runs, streaming, tree
-from app.api.body.capture import capture
-from app.api.body.scanner import Scanner
-from app.api.shapes.faults import Fault, refusal
-from app.api.shapes.fields import Misfit, Shape
+from app.api.body import reader, streaming
+from app.api.shapes.faults import Fault
+from app.api.shapes.fields import Shape
 from app.api.verbs.openai import EMBEDDINGS
 from app.api.verbs.tei_embed import EMBED, SIMILARITY
 from app.api.verbs.tei_score import PREDICT, RERANK
-from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
+from app.api.verbs.tei_tokenize import TOKENIZE
 from app.api.verbs.vertex import VERTEX
 from app.errors import MalformedBody, MistypedBody, UnreadableRequest
-from tests.fuzz.test_generated import bodies
 from tools.fuzz import reading
 
 INPUT = "data did not match any variant of untagged enum Input"
@@ -117,40 +107,6 @@ def test_a_variant_as_an_object_and_structs_as_arrays_have_their_values() -> Non
     }
 
 
-@pytest.mark.parametrize(
-    ("instance", "message"),
-    [
-        ({"truncate": 1}, "invalid type: integer `1`, expected a boolean"),
-        ({"normalize": 1, "dimensions": -1, "inputs": 1}, "invalid value: integer `-1`, expected usize"),
-        ({"inputs": "a", "truncation_direction": 1}, "invalid type: integer `1`, expected string or map"),
-        ({"inputs": "a", "truncation_direction": {}}, "invalid value: map, expected map with a single key"),
-        ({"inputs": "a", "truncation_direction": {"Left": 1}}, "invalid type: integer `1`, expected unit"),
-        ({"inputs": "a", "dimensions": 1.5e300}, "invalid type: floating point `1.5e300`, expected usize"),
-        ({}, "missing field `inputs`"),
-        ([], "invalid length 0, expected struct EmbedRequest with 6 elements"),
-        (["a"], "invalid length 3, expected struct EmbedRequest with 6 elements"),
-        (["a", None, "Left", None, True, None, 7], "invalid length 7, expected fewer elements in array"),
-        ("a", 'invalid type: string "a", expected struct EmbedRequest'),
-    ],
-)  # fmt: skip
-def test_an_instance_is_read_in_alphabetical_order(instance: Any, message: str) -> None:
-    with pytest.raises(Misfit) as caught:
-        tree.read(instance, EMBED)
-    assert caught.value.message == message
-
-
-@pytest.mark.parametrize(
-    "instance",
-    [
-        {"inputs": "a", "truncation_direction": {"Left": None}},
-        ["a", None, "Left", None, True, None],
-    ],
-)
-def test_an_instance_in_another_form(instance: Any) -> None:
-    found = tree.read(instance, EMBED)
-    assert found == reader.read(b'{"inputs":"a","truncation_direction":"Left"}', EMBED)
-
-
 # What is repeated to make a body cost as much as it can.
 UNITS: list[tuple[Shape, bytes, bytes]] = [
     (EMBED, b'{"x":', b"["),
@@ -190,143 +146,8 @@ def test_reading_is_linear(shape: Shape, head: bytes, unit: bytes) -> None:
     assert long <= 3 * 2_000 * len(unit)
 
 
-def test_runs_look_no_further_than_their_window() -> None:
-    text = b'"%b",' % (b"a" * runs.WINDOW)
-    assert runs.elements(text * 2 + b"1", 0) == ([], 0)
-    short = b'"a",' * 20_000
-    found, end = runs.elements(short + b"1", 0)
-    assert found == ["a"] * (end // 4)
-    assert 0 < end <= runs.WINDOW
-
-
-def test_a_run_with_a_fault_is_not_tried_again_for_each_of_its_elements() -> None:
-    good, bad = b'"aaaaaaaaaaaaaaaaaaaa",' * 900, b'"\xff",0]}'
-    reader = streaming.Reader(b'{"inputs":[' + good + bad)
-    tried: list[int] = []
-    elements = reader.scanner.elements
-
-    def counted() -> list[Any]:
-        before = reader.scanner.steps
-        found = elements()
-        tried.append(reader.scanner.steps - before)
-        return found
-
-    reader.scanner.elements = counted  # type: ignore[method-assign]
-    with pytest.raises(Fault, match="invalid unicode code point"):
-        reader.struct(EMBED)
-    assert sum(tried) < 5
-
-
-@pytest.mark.parametrize(
-    ("levels", "found"),
-    [(1, [-1, None, 0]), (2, [-1, [2, None], 0]), (3, [-1, [2, {"a": None, "b": -0.0}], 0])],
-)
-def test_what_is_captured_below_the_levels_of_a_union_is_let_go(levels: int, found: Any) -> None:
-    content = b'[-1,[2,{"a":[1.5,[]],"b":-0}],0]'
-    assert capture(OneByOne(content), levels) == found
-    assert capture(OneByOne(content)) == [-1, [2, {"a": [1.5, []], "b": -0.0}], 0]
-
-
-class OneByOne(Scanner):
-    """Reads without runs."""
-
-    def _may_run(self, levels: int) -> bool:
-        del levels
-        return False
-
-
-class Plodding(streaming.Reader):
-    """Reads a token at a time."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__(content)
-        self.scanner = OneByOne(content)
-
-
-def plodded(content: bytes, shape: Shape) -> dict[str, Any]:
-    try:
-        return Plodding(content).struct(shape)
-    except Fault as fault:
-        raise refusal(fault, content) from None
-
-
-def outcome(read: Callable[[], dict[str, Any]]) -> Any:
-    try:
-        return reading.typed(read())
-    except (MalformedBody, MistypedBody) as refusal:
-        return type(refusal), str(refusal)
-
-
-@settings(max_examples=50)
-@given(bodies())
-@example(b'{"inputs":[-1,-5,0,12,-12345678901234567890,1e9]}')
-@example(b'{"inputs":["a",-0,1e9,12345678901234567890,"\\u0069"]}')
-@example(b'{"inputs":["a","b",]}')
-@example(b'{"x":{"a":1,"b":2,},"inputs":"a"}')
-@example(b'{"a":1,"inputs":["a","a","a"],"inputs":1}')
-@example(b'{"instances":[{"a":[[]],"b":1e400,"c":1},1,2,[1,[2,[3,[4]]]],"x"]}')
-def test_runs_change_nothing(content: bytes) -> None:
-    for shape in reading.SHAPES:
-        with_runs = outcome(lambda shape=shape: streaming.read(content, shape))  # type: ignore[misc]
-        without = outcome(lambda shape=shape: plodded(content, shape))  # type: ignore[misc]
-        assert with_runs == without
-
-
 @given(st.binary(max_size=40), st.sampled_from(reading.SHAPES))
 def test_any_bytes_are_read_or_refused_and_nothing_else(content: bytes, shape: Shape) -> None:
     for begun in (content, b'{"inputs":' + content, b"[" + content, b'{"texts":["a",' + content):
         with contextlib.suppress(MalformedBody, MistypedBody):
             streaming.read(begun, shape)
-
-
-@pytest.mark.parametrize(
-    ("spare", "elsewhere"), [(0, False), (reader.DOUBTFUL_BYTES, True), (reader.LARGE_BYTES, True)]
-)
-def test_others_have_their_turns_while_a_doubtful_body_is_read(spare: int, elsewhere: bool) -> None:
-    content = b'{"inputs":"a","x":[-0,"%b"]}' % (b"a" * spare)
-
-    async def made_on() -> int:
-        return await reader.in_turns(content, EMBED, lambda _: threading.get_ident())
-
-    assert (asyncio.run(made_on()) != threading.get_ident()) == elsewhere
-
-
-ARRAYS = b'{"inputs":[' + b"[1]," * 100_000 + b"[2]]}"
-NUMBERS = b'{"ids":[' + b"7," * 150_000 + b"8]}"
-
-
-@pytest.mark.parametrize(("content", "shape"), [(ARRAYS, EMBED), (NUMBERS, DECODE)])
-def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
-    content: bytes, shape: Shape, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It would make a hundred thousand objects in one call, and nobody else would run meanwhile."""
-    monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("orjson was given it"))
-    assert reader.read(content, shape) == shape.read(json.loads(content))
-
-
-def collected(content: bytes) -> list[int]:
-    """The generations of which garbage is looked for while a body is read, or just after."""
-    started: list[int] = []
-
-    def note(phase: str, details: dict[str, int]) -> None:
-        if phase == "start":
-            started.append(details["generation"])
-
-    gc.callbacks.append(note)
-    try:
-        with contextlib.suppress(UnreadableRequest):
-            asyncio.run(reader.in_turns(content, EMBED, dict))
-    finally:
-        gc.callbacks.remove(note)
-    assert gc.isenabled()
-    return started
-
-
-@pytest.mark.parametrize("content", [ARRAYS, ARRAYS[:-2]])
-@pytest.mark.parametrize(("seconds", "times"), [(math.inf, 0), (-1, 2)])
-def test_all_garbage_is_looked_for_after_a_large_body_if_it_is_due(
-    content: bytes, seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(garbage, "COLLECTED_SECONDS", seconds)
-    monkeypatch.setattr(garbage, "COLLECTED_BODIES", 1)
-    assert collected(content).count(2) == times

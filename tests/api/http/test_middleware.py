@@ -142,3 +142,103 @@ def test_answers_are_counted_by_path_and_status(make_service: MakeService) -> No
         'te_http_response_count{path="other",status="200"} 1',
         'te_http_response_count{path="other",status="431"} 1',
     ]
+
+
+KEY = {"authorization": "Bearer secret", "content-type": "application/json"}
+
+
+@pytest.mark.parametrize(
+    "authorization",
+    [
+        None,
+        "secret",
+        "bearer secret",
+        "",
+        "Bearer",
+        "Bearer ",
+        "Bearer  secret",
+        "Bearer secret ",
+        "Bearer wrong",
+        "Bearer ñ",
+    ],
+)
+def test_without_the_exact_key_nothing_protected_answers(
+    make_service: MakeService, authorization: str | None
+) -> None:
+    _, app = make_service(api_key="secret")
+    headers = {} if authorization is None else {"authorization": authorization}
+    for method, path in (("POST", "/embed"), ("GET", "/embed"), ("GET", "/info"), ("POST", "/")):
+        reply = request(app, method, path, b"\xff", headers)
+        assert (reply.status, reply.content) == (401, b"")
+        assert "www-authenticate" not in reply.headers
+        assert "content-type" not in reply.headers
+
+
+def test_with_the_key_every_route_answers(make_service: MakeService) -> None:
+    _, app = make_service(api_key="secret")
+    assert request(app, "POST", "/embed", b'{"inputs":"a"}', KEY).status == 200
+    assert request(app, "GET", "/info", headers=KEY).status == 200
+    assert request(app, "GET", "/embed", headers=KEY).status == 405
+
+
+def test_probes_and_unknown_paths_need_no_key(make_service: MakeService) -> None:
+    _, app = make_service(api_key="secret")
+    for path in ("/health", "/ping", "/", "/metrics"):
+        assert request(app, "GET", path, headers={}).status == 200
+    assert request(app, "PUT", "/", headers={}).status == 405
+    assert request(app, "GET", "/nope", headers={}).status == 404
+    assert request(app, "OPTIONS", "/embed", headers={}).status == 200
+
+
+def test_a_server_without_a_key_ignores_what_clients_send(app: ASGIApp) -> None:
+    headers = {"authorization": "undefined", "content-type": "application/json"}
+    assert request(app, "POST", "/embed", b'{"inputs":"a"}', headers).status == 200
+
+
+VARY = "origin, access-control-request-method, access-control-request-headers"
+
+
+def test_any_origin_may_call_by_default(app: ASGIApp) -> None:
+    for method, path in (
+        ("GET", "/health"),
+        ("GET", "/nope"),
+        ("POST", "/embed"),
+        ("PUT", "/info"),
+    ):
+        reply = request(app, method, path)
+        assert reply.headers["vary"] == VARY
+        assert reply.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("path", ["/embed", "/nope"])
+def test_options_is_a_preflight_on_every_path(app: ASGIApp, path: str) -> None:
+    reply = request(app, "OPTIONS", path, headers={})
+    assert (reply.status, reply.content) == (200, b"")
+    assert reply.headers["access-control-allow-methods"] == "GET,POST"
+    assert reply.headers["access-control-allow-headers"] == "content-type"
+
+
+@pytest.mark.parametrize("origins", [(), ("https://a.example",)])
+def test_a_page_may_send_the_key_that_is_needed(
+    make_service: MakeService, origins: tuple[str, ...]
+) -> None:
+    _, app = make_service(api_key="k", cors_allow_origin=origins)
+    asking = {
+        "origin": "https://a.example",
+        "access-control-request-method": "POST",
+        "access-control-request-headers": "authorization,content-type",
+    }
+    reply = request(app, "OPTIONS", "/embed", headers=asking)
+    assert reply.headers["access-control-allow-headers"] == "content-type,authorization"
+    assert reply.headers["access-control-allow-origin"] == (origins[0] if origins else "*")
+
+
+def test_listed_origins_are_echoed_and_others_are_not(make_service: MakeService) -> None:
+    _, app = make_service(cors_allow_origin=("https://a.example", "https://b.example"))
+    echoed = request(app, "GET", "/health", headers={"origin": "https://b.example"})
+    other = request(app, "GET", "/health", headers={"origin": "https://c.example"})
+    none = request(app, "GET", "/health", headers={})
+    assert echoed.headers["access-control-allow-origin"] == "https://b.example"
+    assert "access-control-allow-origin" not in other.headers
+    assert "access-control-allow-origin" not in none.headers
+    assert other.headers["vary"] == none.headers["vary"] == VARY

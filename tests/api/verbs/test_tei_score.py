@@ -1,174 +1,162 @@
-"""Scores: ranked by what was computed, printed as the checkpoint and the request ask for."""
+"""TEI's routes for scores: /predict and /rerank."""
 
-import asyncio
-from collections.abc import Callable
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from starlette.types import ASGIApp
 
-from app.api.http.service import Service
-from app.model.manifest import CHATTING, Manifest
-from app.model.names import Activation, Task
-from app.model.pair_text import PairText
 from tests.api.conftest import MakeKind
+from tests.support.scores import logits, refused, sigmoid
 from tools import tiny
-from tools.asgi import post, request
-
-MakeService = Callable[..., tuple[Service, ASGIApp]]
-
-SATURATING = 4_000  # the gain at which every score of `TEXTS` is printed as 0 or 1
-QUERY = "dog"
-TEXTS = ["the cat sat", "hello world", "a b c", "mat", "sat on the mat", "é", "query", "e d c b a"]
-LABELS = tiny.LABELS["classifier"]
+from tools.asgi import post
 
 
-def logits(*texts: str, gain: int = SATURATING) -> Any:
-    """What the tiny reranker says of a pair, or the tiny classifier of a text."""
-    one = tiny.encoded(*texts)
-    task: Task = "reranker" if len(texts) > 1 else "classifier"
-    return tiny.logits(task, one.input_ids, one.token_type_ids, gain)
+def softmax(values: Any) -> Any:
+    powers = np.exp(values - values.max())
+    return powers / powers.sum()
 
 
-@pytest.fixture
-def ranker(make_service: MakeService, tmp_path: Path) -> ASGIApp:
-    """An application over a reranker whose scores are all 1."""
-    tiny.build(tmp_path, "reranker", gain=SATURATING)
-    return make_service(model_id=str(tmp_path))[1]
+def test_labels_come_best_first(make_kind: MakeKind) -> None:
+    app = make_kind("classifier")
+    answer = post(app, "/predict", {"inputs": "the cat"}).json
+    expected = softmax(logits("classifier", "the cat"))
+    order = np.argsort(expected)[::-1]
+    assert [one["label"] for one in answer] == [tiny.LABELS["classifier"][i] for i in order]
+    np.testing.assert_allclose([one["score"] for one in answer], expected[order], atol=1e-5)
+    assert list(answer[0]) == ["score", "label"]
 
 
-def best_first() -> list[int]:
-    return sorted(range(len(TEXTS)), key=lambda place: -float(logits(QUERY, TEXTS[place])[0]))
+def test_one_text_two_texts_and_a_batch(make_kind: MakeKind) -> None:
+    app = make_kind("classifier")
+    single = post(app, "/predict", {"inputs": ["the cat"]}).json
+    pair = post(app, "/predict", {"inputs": ["the cat", "a dog"]}).json
+    batch = post(app, "/predict", {"inputs": [["the cat"], ["the cat", "a dog"]]}).json
+    assert single == post(app, "/predict", {"inputs": "the cat"}).json
+    for one, other in zip(batch, [single, pair], strict=True):
+        assert [x["label"] for x in one] == [x["label"] for x in other]
+        for x, y in zip(one, other, strict=True):
+            assert x["score"] == pytest.approx(y["score"], abs=1e-6)
+    expected = softmax(logits("classifier", "the cat", "a dog"))
+    assert pair[0]["score"] == pytest.approx(expected.max(), abs=1e-5)
 
 
-def test_texts_whose_scores_are_printed_alike_are_ranked_all_the_same(ranker: ASGIApp) -> None:
-    order = best_first()
-    body = {"query": QUERY, "texts": TEXTS}
-    answer = post(ranker, "/rerank", body).json
-    assert [one["index"] for one in answer] == order
-    assert {one["score"] for one in answer} == {1.0}
-    raw = post(ranker, "/rerank", body | {"raw_scores": True}).json
-    assert [one["index"] for one in raw] == order
-    [enveloped] = post(ranker, "/vertex", {"instances": [body]}).json["predictions"]
-    assert enveloped == answer
+def test_raw_scores_are_logits(make_kind: MakeKind) -> None:
+    answer = post(
+        make_kind("classifier"), "/predict", {"inputs": "the cat", "raw_scores": True}
+    ).json
+    expected = np.sort(logits("classifier", "the cat"))[::-1]
+    np.testing.assert_allclose([one["score"] for one in answer], expected, atol=1e-4)
 
 
-@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])
-def test_the_best_documents_are_kept_though_all_are_printed_alike(
-    ranker: ASGIApp, path: str
-) -> None:
-    answer = post(ranker, path, {"query": QUERY, "documents": TEXTS, "top_n": 2}).json
-    assert [one["index"] for one in answer["results"]] == best_first()[:2]
-    assert [one["relevance_score"] for one in answer["results"]] == [1.0, 1.0]
-
-
-def test_texts_with_one_and_the_same_logit_come_with_the_higher_index_first(
-    ranker: ASGIApp,
-) -> None:
-    texts = [TEXTS[best_first()[0]]] * 2 + [TEXTS[best_first()[1]]] * 2
-    answer = post(ranker, "/rerank", {"query": QUERY, "texts": texts}).json
-    assert [one["index"] for one in answer] == [1, 0, 3, 2]
-    assert {one["score"] for one in answer} == {1.0}
-
-
-@pytest.mark.parametrize("activation", ["softmax", "sigmoid", None])
-def test_labels_whose_scores_are_printed_alike_are_ranked_all_the_same(
-    make_service: MakeService, tmp_path: Path, activation: Activation | None
-) -> None:
-    folder = with_activation(tmp_path, activation, gain=SATURATING)
-    _, app = make_service(model_id=str(folder))
-    for text in TEXTS:
-        answer = post(app, "/predict", {"inputs": text}).json
-        order = np.argsort(-logits(text))
-        assert [one["label"] for one in answer] == [LABELS[place] for place in order]
-        assert {one["score"] for one in answer} <= {0.0, 1.0}
-
-
-def with_activation(
-    folder: Path, activation: Activation | None, *, gain: int = tiny.GAIN, task: Task = "classifier"
-) -> Path:
-    manifest = tiny.build(folder, task, gain=gain)
-    tiny.seal(folder, replace(manifest, activation=activation))
-    return folder
+def test_a_reranker_may_predict_with_a_sigmoid(make_kind: MakeKind) -> None:
+    [one] = post(make_kind("reranker"), "/predict", {"inputs": ["a", "b c"]}).json
+    assert one["label"] == "LABEL_0"
+    assert one["score"] == pytest.approx(sigmoid(logits("reranker", "a", "b c"))[0], abs=1e-5)
 
 
 @pytest.mark.parametrize(
-    ("activation", "expected"),
+    ("inputs", "detail"),
     [
-        ("sigmoid", lambda values: 1 / (1 + np.exp(-values))),
-        ("none", lambda values: values),
-        ("softmax", lambda values: np.exp(values) / np.exp(values).sum()),
-        (None, lambda values: np.exp(values) / np.exp(values).sum()),
+        (["a", "b", "c"], "inputs: invalid length 3, expected a string, a pair of strings "),
+        ([], "inputs: invalid length 0, expected a string"),
+        ([[]], "inputs: invalid length 0, expected a string"),
+        ([["a"], []], "inputs: invalid length 0, expected a string"),
+        ([["a"], "b"], 'inputs[1]: invalid type: string "b", expected a sequence'),
+        (["a", ["b"]], "inputs[1]: invalid type: sequence, expected a string"),
+        ([1], "inputs[0]: data did not match any variant of untagged enum Internal"),
+        ([["a"], [1]], "inputs[1][0]: invalid type: integer `1`, expected a string"),
+        (5, "inputs: invalid type: integer `5`, expected a string, a pair of strings "),
     ],
 )
-def test_a_classifier_answers_with_its_own_activation(
-    make_service: MakeService, tmp_path: Path, activation: Activation | None, expected: Any
-) -> None:
-    _, app = make_service(model_id=str(with_activation(tmp_path, activation)))
-    body = {"inputs": "the cat"}
-    computed = logits("the cat", gain=tiny.GAIN)
-    for extra, found in (({}, expected(computed)), ({"raw_scores": True}, computed)):
-        answer = post(app, "/predict", body | extra).json
-        scores = {one["label"]: one["score"] for one in answer}
-        np.testing.assert_allclose([scores[name] for name in LABELS], found, atol=1e-5)
-    [enveloped] = post(app, "/vertex", {"instances": [body]}).json["predictions"]
-    assert enveloped == post(app, "/predict", body).json
-    shown = request(app, "GET", "/info").json["activation"]
-    assert shown == ("softmax" if activation is None else activation)
+def test_other_inputs_are_422(make_kind: MakeKind, inputs: Any, detail: str) -> None:
+    reply = post(make_kind("classifier"), "/predict", {"inputs": inputs})
+    assert reply.status == 422
+    text = "Failed to deserialize the JSON body into the target type: "
+    assert reply.text.startswith(text + detail)
 
 
+def test_texts_are_ranked_by_sigmoid(make_kind: MakeKind) -> None:
+    app = make_kind("reranker")
+    texts = ["the cat sat", "hello world", "a b c"]
+    answer = post(app, "/rerank", {"query": "dog", "texts": texts}).json
+    expected = np.array([sigmoid(logits("reranker", "dog", text))[0] for text in texts])
+    assert [one["index"] for one in answer] == np.argsort(expected)[::-1].tolist()
+    for one in answer:
+        assert list(one) == ["index", "score"]
+        assert one["score"] == pytest.approx(expected[one["index"]], abs=1e-5)
+
+
+def test_texts_are_returned_on_request_and_scores_raw(make_kind: MakeKind) -> None:
+    body = {"query": "dog", "texts": ["a", "b"], "return_text": True, "raw_scores": True}
+    answer = post(make_kind("reranker"), "/rerank", body).json
+    assert {one["text"] for one in answer} == {"a", "b"}
+    assert list(answer[0]) == ["index", "text", "score"]
+    for one in answer:
+        expected = logits("reranker", "dog", one["text"])[0]
+        assert one["score"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_of_equal_scores_the_higher_index_comes_first(make_kind: MakeKind) -> None:
+    body = {"query": "dog", "texts": ["a", "b", "a"]}
+    order = [one["index"] for one in post(make_kind("reranker"), "/rerank", body).json]
+    assert order.index(2) == order.index(0) - 1
+
+
+def test_an_empty_query_is_ranked_and_two_empty_sides_are_not(make_kind: MakeKind) -> None:
+    app = make_kind("reranker")
+    assert post(app, "/rerank", {"query": "", "texts": ["a"]}).status == 200
+    reply = post(app, "/rerank", {"query": "", "texts": ["a", ""]})
+    assert refused(reply, 400, "Empty", "Input validation error: `inputs` cannot be empty")
+
+
+def test_ranking_counts_characters_and_tokens_of_every_pair(make_kind: MakeKind) -> None:
+    reply = post(make_kind("reranker"), "/rerank", {"query": "dog", "texts": ["a", "b c"]})
+    assert reply.headers["x-compute-characters"] == str(2 * 3 + 1 + 3)
+    tokens = len(tiny.encoded("dog", "a")) + len(tiny.encoded("dog", "b c"))
+    assert reply.headers["x-compute-tokens"] == str(tokens)
+
+
+def test_a_long_pair_is_cut_longest_first(make_kind: MakeKind) -> None:
+    app = make_kind("reranker")
+    body = {"query": "dog", "texts": ["a " * 50]}
+    assert post(app, "/rerank", body).headers["x-compute-tokens"] == str(tiny.MAX_LENGTH)
+    reply = post(app, "/rerank", body | {"truncate": False})
+    assert "must have less than 12 tokens. Given: 54" in reply.json["error"]
+
+
+def test_texts_must_be_an_array_of_strings(make_kind: MakeKind) -> None:
+    app = make_kind("reranker")
+    for texts, detail in (
+        ("a", 'texts: invalid type: string "a", expected a sequence'),
+        (["a", 1], "texts[1]: invalid type: integer `1`, expected a string"),
+    ):
+        reply = post(app, "/rerank", {"query": "q", "texts": texts})
+        assert (reply.status, detail in reply.text) == (422, True)
+
+
+@pytest.mark.parametrize("raw", [True, False])
 @pytest.mark.parametrize(
-    ("path", "body", "read"),
+    ("kind", "path", "body"),
     [
-        ("/rerank", {"query": "dog", "texts": ["cat"]}, lambda found: found[0]["score"]),
-        (
-            "/v1/rerank",
-            {"query": "dog", "documents": ["cat"]},
-            lambda found: found["results"][0]["relevance_score"],
-        ),
+        ("reranker", "/rerank", {"query": "a", "texts": ["b"]}),
+        ("reranker", "/predict", {"inputs": "a"}),
+        ("classifier", "/predict", {"inputs": "a"}),
     ],
 )
-def test_a_relevance_is_a_number_from_0_to_1_whatever_the_labels_are_printed_by(
-    make_service: MakeService, tmp_path: Path, path: str, body: Any, read: Any
+def test_a_score_that_is_no_number_is_an_error(
+    make_kind: MakeKind,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+    path: str,
+    body: dict[str, Any],
+    raw: bool,
 ) -> None:
-    _, app = make_service(model_id=str(with_activation(tmp_path, "none", task="reranker")))
-    logit = logits("dog", "cat", gain=tiny.GAIN)[0]
-    assert read(post(app, path, body).json) == pytest.approx(1 / (1 + np.exp(-logit)), abs=1e-5)
-    [labelled] = post(app, "/predict", {"inputs": ["dog", "cat"]}).json
-    assert labelled["score"] == pytest.approx(logit, abs=1e-4)
+    app = make_kind(kind)
 
+    def run(self: Any, batch: Any, outputs: Any) -> Any:
+        del self
+        return {name: np.full((len(batch.input_ids), 3), np.nan, np.float32) for name in outputs}
 
-def test_only_scores_have_an_activation(make_kind: MakeKind) -> None:
-    assert request(make_kind("embedding"), "GET", "/info").json["activation"] is None
-    assert request(make_kind("reranker"), "GET", "/info").json["activation"] == "sigmoid"
-
-
-@pytest.fixture
-def chatting(make_service: MakeService, tmp_path: Path) -> tuple[Service, ASGIApp]:
-    """A service over a reranker that reads a pair as one text."""
-    tiny.build(tmp_path, "reranker", gain=1)
-    how = PairText("the ", " sat ", " e", trims=True)
-    replace(Manifest.read(tmp_path), schema=CHATTING, pair_text=how).write(tmp_path)
-    return make_service(model_id=str(tmp_path))
-
-
-def test_a_pair_that_is_read_as_one_text_is_scored_as_that(
-    chatting: tuple[Service, ASGIApp],
-) -> None:
-    body = {"query": " cat", "texts": ["dog ", "mat"], "raw_scores": True}
-    found = {one["index"]: one["score"] for one in post(chatting[1], "/rerank", body).json}
-    for place, text in enumerate(("the cat sat dog e", "the cat sat mat e")):
-        ids = tiny.ids_of(text)[1:-1]
-        expected = tiny.logits("reranker", ids, np.zeros_like(ids), 1)[0]
-        assert found[place] == pytest.approx(expected, abs=1e-6)
-
-
-def test_a_model_that_reads_nothing_but_pairs_is_probed_by_one(
-    chatting: tuple[Service, ASGIApp],
-) -> None:
-    service, app = chatting
-    assert post(app, "/predict", {"inputs": "the cat"}).status == 422
-    asyncio.run(service.model.engine.probe())
+    monkeypatch.setattr("app.inference.providers.session.Session.run", run)
+    reply = post(app, path, {**body, "raw_scores": raw})
+    assert refused(reply, 424, "Backend", "Backend error: the score of input 0 is not finite")

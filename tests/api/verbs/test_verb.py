@@ -12,14 +12,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from starlette.types import ASGIApp
 
 from app.api.verbs import verb as verbs
 from app.api.verbs.openai import Embeddings
 from app.api.verbs.tei_embed import Embed, EmbedAll
+from app.api.verbs.verb import numpy_json
 from app.inference.computing import Computed, Timings
 from app.inference.served_model import ServedModel
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+from tools.asgi import post
 
 TIMINGS = Timings(0.0, 0.0, 0.0)
 GROUP = 8  # numbers that are written together: of few rows, or of less than one
@@ -98,3 +101,21 @@ def test_token_vectors_make_one_array_an_input(
     content = b"".join(verb.render(model, request, Computed(inputs, (2,) * len(inputs), TIMINGS)))
     found = json.loads(content)
     assert [bits(rows) for rows in found] == [bits(rows) for rows in inputs]
+
+
+def test_numbers_are_the_shortest_that_give_the_float32_back(app: ASGIApp) -> None:
+    content = post(app, "/embed", {"inputs": "hello"}).content
+    values = json.loads(content)[0]
+    assert b" " not in content
+    assert all(str(np.float32(value)) == repr(value) or "e" in repr(value) for value in values)
+    longest = max(len(part) for part in content.strip(b"[]").split(b","))
+    assert longest <= len("-0.0012345678e-05")
+
+
+def test_numbers_have_an_exponent_where_serde_s_have_one() -> None:
+    values = np.array(
+        [1e-5, 1.234e-7, 1e-6, 1e12, 1e13, 1.0, -0.0, 0.1, np.nan, np.inf], np.float32
+    )
+    assert numpy_json(values) == (
+        b"[0.00001,1.234e-7,0.000001,1000000000000.0,1e+13,1.0,-0.0,0.1,null,null]"
+    )

@@ -190,48 +190,6 @@ def test_a_classifier_that_reranks_has_its_chat_template_too(tmp_path: Path) -> 
     check_served(folder, CrossEncoder(str(source), device="cpu"))
 
 
-ROLE = "{{{{ messages | selectattr('role', 'eq', '{}') | map(attribute='content') | first{} }}}}"
-TWICE = ROLE.format("query", "") + ROLE.format("document", "") + ROLE.format("document", "")
-UPPER = "Q: " + ROLE.format("query", " | upper") + " D: " + ROLE.format("document", "")
-LONG = "word " * LENGTH + ROLE.format("query", "") + " " + ROLE.format("document", "")
-
-
-@pytest.mark.parametrize(
-    ("template", "message"),
-    [
-        (TWICE, "more with a query and a document than to put words around each"),
-        (UPPER, "more with a query and a document than to put words around each"),
-        (LONG, f"tokens of the {LENGTH} that it reads"),
-    ],
-)
-def test_a_template_that_cannot_be_described_is_refused(
-    own: Path, template: str, message: str
-) -> None:
-    model = CrossEncoder(str(own), device="cpu", processor_kwargs={"chat_template": template})
-    model[0].processor.chat_template = template
-    with pytest.raises(ExportError, match=message) as refusal:
-        chats.ask(model, read.read(own))
-    assert "\n" not in str(refusal.value)
-
-
-def test_a_template_that_carries_no_pair_is_refused(saved: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(saved, tmp_path / "saved")
-    (folder / "chat_template.jinja").write_text("{{ messages[-1].role }}")
-    with pytest.raises(ExportError, match=r"is a reranker .* cannot carry a 'query'/'document'"):
-        pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
-
-
-def test_a_tokenizer_without_the_answers_is_refused(own: Path, tmp_path: Path) -> None:
-    folder = shutil.copytree(own, tmp_path / "own")
-    path = folder / "tokenizer.json"
-    content = json.loads(path.read_text())
-    content["model"]["vocab"]["yep"] = content["model"]["vocab"].pop("yes")
-    merges = [one for one in content["model"]["merges"] if "".join(one) != "yes"]
-    write_json(path, content | {"model": content["model"] | {"merges": merges}})
-    with pytest.raises(ExportError, match="has no tokens `yes` and `no` for the model to answer"):
-        pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
-
-
 @pytest.mark.parametrize("name", ["own", "saved", "published"])
 def test_no_pooling_makes_an_embedder_of_a_reranker(
     request: pytest.FixtureRequest, name: str
@@ -269,24 +227,6 @@ def test_a_decoder_whose_card_says_that_it_embeds_is_none(own: Path, tmp_path: P
     folder = shutil.copytree(own, tmp_path / "a-reranker-once")
     (folder / "README.md").write_text("---\npipeline_tag: feature-extraction\n---\n")
     assert read.read(folder, "last_token").task == "embedding"
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"true_token_id": None}, "has no `true_token_id`"),
-        ({"false_token_id": 5, "true_token_id": 5}, "are not two tokens"),
-        ({"module_input_name": "scores"}, "module_input_name 'scores' is not supported"),
-    ],
-)
-def test_a_damaged_logit_score_is_refused(
-    saved: Path, tmp_path: Path, change: dict[str, Any], message: str
-) -> None:
-    folder = shutil.copytree(saved, tmp_path / "saved")
-    path = folder / "1_LogitScore/config.json"
-    write_json(path, json.loads(path.read_text()) | change)
-    with pytest.raises(ExportError, match=message):
-        read.read(folder)
 
 
 CLASSIFIER = {"architectures": ["Qwen3ForSequenceClassification"], "id2label": {"0": "LABEL_0"}}

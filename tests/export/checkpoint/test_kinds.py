@@ -18,12 +18,14 @@ from app.model.manifest import Manifest
 from app.model.names import Task
 from app.settings import Settings
 from export import pipeline
+from export.checkpoint import read
 from export.checkpoint import read as checkpoints
 from export.cli import Request
 from export.errors import ExportError
 from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.from_torch import convert
+from tests.support.configs import CLASSIFIER, Write
 from tests.support.tiny_checkpoints import write_headed, write_json
 from tools.asgi import post
 
@@ -196,3 +198,58 @@ def test_a_splade_model(tmp_path: Path, load: Load, export: Export) -> None:
             vector[entry["index"]] = entry["value"]
         expected = np.log1p(np.maximum(original(text), 0)).max(axis=0)
         np.testing.assert_allclose(vector, expected, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("labels", "task", "expected"),
+    [
+        ({"id2label": {"1": "glad", "0": "sad"}}, "classifier", ("sad", "glad")),
+        ({"label2id": {"glad": 1, "sad": 0}}, "classifier", ("sad", "glad")),
+        ({"id2label": {"0": "sad", "2": "glad"}}, "classifier", ("sad", "LABEL_1")),
+        ({"id2label": {"0": "LABEL_0"}}, "reranker", ("LABEL_0",)),
+        ({}, "classifier", ("LABEL_0", "LABEL_1")),  # as transformers counts
+        ({"num_labels": 1}, "reranker", ("LABEL_0",)),
+    ],
+)
+def test_labels_make_a_classifier_or_a_reranker(
+    write: Write, labels: dict[str, Any], task: str, expected: tuple[str, ...]
+) -> None:
+    found = read.read(write(CLASSIFIER | labels))
+    assert (found.task, found.labels, found.dimensions) == (task, expected, len(expected))
+    assert (found.pooling, found.normalize) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("labels", "problem", "expected"),
+    [
+        (1, None, "sigmoid"),
+        (2, None, "softmax"),
+        (2, "single_label_classification", "softmax"),
+        (1, "single_label_classification", "sigmoid"),
+        (3, "multi_label_classification", "sigmoid"),
+        (1, "multi_label_classification", "sigmoid"),
+        (1, "regression", "none"),
+        (3, "regression", "none"),
+    ],
+)
+def test_the_problem_says_what_makes_scores_of_logits(
+    write: Write, labels: int, problem: str | None, expected: str
+) -> None:
+    names = {str(place): f"label {place}" for place in range(labels)}
+    # `function_to_apply` is what transformers' pipeline never comes to.
+    config = {"id2label": names, "problem_type": problem, "function_to_apply": "tanh"}
+    assert read.read(write(CLASSIFIER | config)).activation == expected
+
+
+def test_the_architecture_that_classifies_counts_wherever_it_stands(write: Write) -> None:
+    names = ["BertModel", "BertForSequenceClassification"]
+    found = read.read(write({"architectures": names, "id2label": {"0": "a"}}))
+    assert (found.architecture, found.task) == (names[1], "reranker")
+
+
+def test_a_pooling_for_a_classifier_is_ignored_with_a_warning(write: Write) -> None:
+    found = read.read(write(CLASSIFIER | {"id2label": {"0": "a"}}), "cls")
+    assert found.pooling is None
+    assert found.warnings == (
+        "--pooling is ignored: the model is a reranker, which does not pool by it",
+    )

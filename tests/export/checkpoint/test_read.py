@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +10,8 @@ import pytest
 from app.model.parts import Padding
 from export.checkpoint import read
 from export.config.layers import Head
-from export.config.splade import Splade
 from export.errors import ExportError
-
-CONFIG: dict[str, Any] = {
-    "architectures": ["BertModel"],
-    "model_type": "bert",
-    "hidden_size": 32,
-    "vocab_size": 100,
-    "max_position_embeddings": 64,
-    "pad_token_id": 0,
-}
-Write = Callable[..., Path]
-
-
-@pytest.fixture
-def write(tmp_path: Path) -> Write:
-    """Write a checkpoint's JSON files; `config` is added to a BERT's, the rest replaces."""
-
-    def write(config: dict[str, Any] | None = None, **documents: Any) -> Path:
-        named = {
-            "config.json": CONFIG | (config or {}),
-            "tokenizer.json": {},
-            "1_Pooling/config.json": documents.get("pooling", {"pooling_mode": "mean"}),
-            "modules.json": documents.get("modules"),
-            "sentence_bert_config.json": documents.get("sentence"),
-            "config_sentence_transformers.json": documents.get("sentence_transformers"),
-            "tokenizer_config.json": documents.get("tokenizer"),
-        }
-        for name, content in named.items():
-            if content is not None:
-                (tmp_path / name).parent.mkdir(exist_ok=True)
-                (tmp_path / name).write_text(json.dumps(content))
-        return tmp_path
-
-    return write
+from tests.support.configs import CLASSIFIER, Write
 
 
 def test_plain_bert(write: Write) -> None:
@@ -129,51 +95,6 @@ def test_override_of_the_pooling_wins_over_an_unsupported_one(write: Write) -> N
     assert found.pooling == "last_token"
 
 
-@pytest.mark.parametrize(
-    ("model_id", "pooling", "original"),
-    [
-        ("Xenova/all-MiniLM-L6-v2", "mean", "sentence-transformers/all-MiniLM-L6-v2"),
-        ("Xenova/bge-small-en-v1.5", "cls", "BAAI/bge-small-en-v1.5"),
-        ("Qdrant/bge-small-en-v1.5-onnx-Q", "cls", "BAAI/bge-small-en-v1.5"),
-        ("qdrant/all-MiniLM-L6-v2-onnx", "mean", "sentence-transformers/all-MiniLM-L6-v2"),
-        (
-            "onnx-community/Qwen3-Embedding-0.6B-ONNX",
-            "last_token",
-            "Qwen/Qwen3-Embedding-0.6B",
-        ),
-        ("BAAI/bge-m3", "cls", "BAAI/bge-m3"),
-    ],
-)
-def test_what_is_published_under_a_well_known_name_decides(
-    write: Write, model_id: str, pooling: str, original: str
-) -> None:
-    found = read.read(write(pooling={}), None, model_id)
-    assert (found.pooling, found.choice) == (pooling, pooling)
-    assert found.pooling_source == f"published with {original}"
-    assert found.notes == (f"pooling: {pooling} (by published with {original})",)
-
-
-@pytest.mark.parametrize(
-    "model_id",
-    ["", "bge-m3", "someone/bge-m3", "Xenova/bge-unheard-of", "sentence-transformers/bge-m3"],
-)
-def test_another_name_decides_nothing(write: Write, model_id: str) -> None:
-    with pytest.raises(ExportError, match=r"--pooling cls .*--pooling mean"):
-        read.read(write(pooling={}), None, model_id)
-
-
-def test_a_published_splade_model_is_one(write: Write) -> None:
-    folder = write({"architectures": ["BertForMaskedLM"]}, pooling={})
-    assert read.read(folder, None, "Qdrant/Splade_PP_en_v1").task == "splade"
-
-
-def test_what_the_files_or_the_user_say_goes_before_what_is_published(write: Write) -> None:
-    found = read.read(write(), None, "BAAI/bge-m3")
-    assert (found.pooling, found.pooling_source) == ("mean", "1_Pooling/config.json")
-    found = read.read(write(), "last_token", "BAAI/bge-m3")
-    assert (found.pooling, found.pooling_source) == ("last_token", "--pooling")
-
-
 CAUSAL: dict[str, Any] = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3"}
 CARD = "---\nlanguage: en\npipeline_tag: {}\n---\n# A model\npipeline_tag: nothing\n"
 
@@ -231,145 +152,6 @@ def test_code_of_the_repository_for_the_model_is_noticed(write: Write) -> None:
     auto_map = {"AutoModel": "organization/other--modeling.NewModel"}
     found = read.read(write({"architectures": ["NewModel"], "auto_map": auto_map}))
     assert (found.architecture, found.brings_code) == ("NewModel", True)
-
-
-CLASSIFIER = {"architectures": ["BertForSequenceClassification"]}
-
-
-@pytest.mark.parametrize(
-    ("labels", "task", "expected"),
-    [
-        ({"id2label": {"1": "glad", "0": "sad"}}, "classifier", ("sad", "glad")),
-        ({"label2id": {"glad": 1, "sad": 0}}, "classifier", ("sad", "glad")),
-        ({"id2label": {"0": "sad", "2": "glad"}}, "classifier", ("sad", "LABEL_1")),
-        ({"id2label": {"0": "LABEL_0"}}, "reranker", ("LABEL_0",)),
-        ({}, "classifier", ("LABEL_0", "LABEL_1")),  # as transformers counts
-        ({"num_labels": 1}, "reranker", ("LABEL_0",)),
-    ],
-)
-def test_labels_make_a_classifier_or_a_reranker(
-    write: Write, labels: dict[str, Any], task: str, expected: tuple[str, ...]
-) -> None:
-    found = read.read(write(CLASSIFIER | labels))
-    assert (found.task, found.labels, found.dimensions) == (task, expected, len(expected))
-    assert (found.pooling, found.normalize) == (None, False)
-
-
-@pytest.mark.parametrize(
-    ("labels", "problem", "expected"),
-    [
-        (1, None, "sigmoid"),
-        (2, None, "softmax"),
-        (2, "single_label_classification", "softmax"),
-        (1, "single_label_classification", "sigmoid"),
-        (3, "multi_label_classification", "sigmoid"),
-        (1, "multi_label_classification", "sigmoid"),
-        (1, "regression", "none"),
-        (3, "regression", "none"),
-    ],
-)
-def test_the_problem_says_what_makes_scores_of_logits(
-    write: Write, labels: int, problem: str | None, expected: str
-) -> None:
-    names = {str(place): f"label {place}" for place in range(labels)}
-    # `function_to_apply` is what transformers' pipeline never comes to.
-    config = {"id2label": names, "problem_type": problem, "function_to_apply": "tanh"}
-    assert read.read(write(CLASSIFIER | config)).activation == expected
-
-
-def test_the_architecture_that_classifies_counts_wherever_it_stands(write: Write) -> None:
-    names = ["BertModel", "BertForSequenceClassification"]
-    found = read.read(write({"architectures": names, "id2label": {"0": "a"}}))
-    assert (found.architecture, found.task) == (names[1], "reranker")
-
-
-def test_a_pooling_for_a_classifier_is_ignored_with_a_warning(write: Write) -> None:
-    found = read.read(write(CLASSIFIER | {"id2label": {"0": "a"}}), "cls")
-    assert found.pooling is None
-    assert found.warnings == (
-        "--pooling is ignored: the model is a reranker, which does not pool by it",
-    )
-
-
-SPLADE_MODULES = [
-    {"type": "sentence_transformers.sparse_encoder.models.MLMTransformer", "path": ""},
-    {
-        "type": "sentence_transformers.sparse_encoder.models.SpladePooling",
-        "path": "1_SpladePooling",
-    },
-]
-MASKED = {"architectures": ["BertForMaskedLM"]}
-
-
-def write_splade(write: Write, pooling: dict[str, Any]) -> Path:
-    folder = write(MASKED, modules=SPLADE_MODULES)
-    (folder / "1_SpladePooling").mkdir()
-    (folder / "1_SpladePooling/config.json").write_text(json.dumps(pooling))
-    return folder
-
-
-def test_a_splade_model_is_as_wide_as_its_vocabulary(write: Write) -> None:
-    found = read.read(write_splade(write, {"pooling_strategy": "max"}))
-    assert (found.task, found.pooling, found.dimensions) == ("splade", None, 100)
-
-
-def test_a_masked_language_model_becomes_a_splade_model_on_request(write: Write) -> None:
-    assert read.read(write(MASKED), "splade").task == "splade"
-    with pytest.raises(ExportError, match="BertModel is not a ForMaskedLM model"):
-        read.read(write(), "splade")
-
-
-@pytest.mark.parametrize(
-    ("pooling", "reason"),
-    [
-        ({"pooling_strategy": "mean"}, "config.json: pooling_strategy mean is not max or sum"),
-        (
-            {"activation_function": "gelu"},
-            "config.json: activation_function gelu is not relu or log1p_relu",
-        ),
-    ],
-)
-def test_another_splade_pooling_is_refused(
-    write: Write, pooling: dict[str, str], reason: str
-) -> None:
-    with pytest.raises(ExportError, match=reason):
-        read.read(write_splade(write, pooling))
-
-
-@pytest.mark.parametrize(
-    ("pooling", "splade"),
-    [
-        ({}, Splade("max", "relu")),
-        ({"pooling_strategy": None, "activation_function": None}, Splade("max", "relu")),
-        ({"pooling_strategy": "sum"}, Splade("sum", "relu")),
-        ({"activation_function": "log1p_relu"}, Splade("max", "log1p_relu")),
-        # What only bounds memory, and what the logits say by themselves.
-        ({"chunk_size": 8, "embedding_dimension": 7}, Splade("max", "relu")),
-        ({"word_embedding_dimension": 7}, Splade("max", "relu")),
-    ],
-)
-def test_a_splade_pooling_is_read(write: Write, pooling: dict[str, Any], splade: Splade) -> None:
-    assert read.read(write_splade(write, pooling)).splade == splade
-
-
-def test_a_normalize_may_stand_behind_a_splade_pooling(write: Write) -> None:
-    folder = write_splade(write, {})
-    normalize = {"type": "sentence_transformers.models.Normalize", "path": "2_Normalize"}
-    (folder / "modules.json").write_text(json.dumps([*SPLADE_MODULES, normalize]))
-    found = read.read(folder)
-    assert (found.splade, found.normalize) == (Splade(normalize=True), False)
-
-
-@pytest.mark.parametrize(
-    "kinds", [("Pooling", "SparseAutoEncoder"), ("SpladePooling", "SparseAutoEncoder")]
-)
-def test_a_sparse_autoencoder_is_refused_by_name(write: Write, kinds: tuple[str, str]) -> None:
-    modules = [
-        {"type": f"sentence_transformers.sparse_encoder.modules.{kind}", "path": kind}
-        for kind in ("Transformer", *kinds)
-    ]
-    with pytest.raises(ExportError, match=r"modules\.SparseAutoEncoder is not supported"):
-        read.read(write(MASKED, modules=[{**modules[0], "path": ""}, *modules[1:]]))
 
 
 def test_lower_case_is_asked_for_only_where_the_tokenizer_keeps_case(write: Write) -> None:

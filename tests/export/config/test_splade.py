@@ -12,7 +12,11 @@ from numpy.typing import NDArray
 from app.application import build, create_app
 from app.settings import Settings
 from export import pipeline
+from export.checkpoint import read
 from export.cli import Request
+from export.config.splade import Splade
+from export.errors import ExportError
+from tests.support.configs import Write
 from tests.support.tiny_checkpoints import write_json
 from tools.asgi import post
 from tools.models import checkpoints
@@ -82,3 +86,84 @@ def test_each_splade_pooling_is_served_as_sparse_encoder_has_it(
     folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
     expected = library_s(checkpoint)
     np.testing.assert_allclose(served(folder, expected.shape[1]), expected, rtol=1e-5, atol=1e-4)
+
+
+SPLADE_MODULES = [
+    {"type": "sentence_transformers.sparse_encoder.models.MLMTransformer", "path": ""},
+    {
+        "type": "sentence_transformers.sparse_encoder.models.SpladePooling",
+        "path": "1_SpladePooling",
+    },
+]
+MASKED = {"architectures": ["BertForMaskedLM"]}
+
+
+def write_splade(write: Write, pooling: dict[str, Any]) -> Path:
+    folder = write(MASKED, modules=SPLADE_MODULES)
+    (folder / "1_SpladePooling").mkdir()
+    (folder / "1_SpladePooling/config.json").write_text(json.dumps(pooling))
+    return folder
+
+
+def test_a_splade_model_is_as_wide_as_its_vocabulary(write: Write) -> None:
+    found = read.read(write_splade(write, {"pooling_strategy": "max"}))
+    assert (found.task, found.pooling, found.dimensions) == ("splade", None, 100)
+
+
+def test_a_masked_language_model_becomes_a_splade_model_on_request(write: Write) -> None:
+    assert read.read(write(MASKED), "splade").task == "splade"
+    with pytest.raises(ExportError, match="BertModel is not a ForMaskedLM model"):
+        read.read(write(), "splade")
+
+
+@pytest.mark.parametrize(
+    ("pooling", "reason"),
+    [
+        ({"pooling_strategy": "mean"}, "config.json: pooling_strategy mean is not max or sum"),
+        (
+            {"activation_function": "gelu"},
+            "config.json: activation_function gelu is not relu or log1p_relu",
+        ),
+    ],
+)
+def test_another_splade_pooling_is_refused(
+    write: Write, pooling: dict[str, str], reason: str
+) -> None:
+    with pytest.raises(ExportError, match=reason):
+        read.read(write_splade(write, pooling))
+
+
+@pytest.mark.parametrize(
+    ("pooling", "splade"),
+    [
+        ({}, Splade("max", "relu")),
+        ({"pooling_strategy": None, "activation_function": None}, Splade("max", "relu")),
+        ({"pooling_strategy": "sum"}, Splade("sum", "relu")),
+        ({"activation_function": "log1p_relu"}, Splade("max", "log1p_relu")),
+        # What only bounds memory, and what the logits say by themselves.
+        ({"chunk_size": 8, "embedding_dimension": 7}, Splade("max", "relu")),
+        ({"word_embedding_dimension": 7}, Splade("max", "relu")),
+    ],
+)
+def test_a_splade_pooling_is_read(write: Write, pooling: dict[str, Any], splade: Splade) -> None:
+    assert read.read(write_splade(write, pooling)).splade == splade
+
+
+def test_a_normalize_may_stand_behind_a_splade_pooling(write: Write) -> None:
+    folder = write_splade(write, {})
+    normalize = {"type": "sentence_transformers.models.Normalize", "path": "2_Normalize"}
+    (folder / "modules.json").write_text(json.dumps([*SPLADE_MODULES, normalize]))
+    found = read.read(folder)
+    assert (found.splade, found.normalize) == (Splade(normalize=True), False)
+
+
+@pytest.mark.parametrize(
+    "kinds", [("Pooling", "SparseAutoEncoder"), ("SpladePooling", "SparseAutoEncoder")]
+)
+def test_a_sparse_autoencoder_is_refused_by_name(write: Write, kinds: tuple[str, str]) -> None:
+    modules = [
+        {"type": f"sentence_transformers.sparse_encoder.modules.{kind}", "path": kind}
+        for kind in ("Transformer", *kinds)
+    ]
+    with pytest.raises(ExportError, match=r"modules\.SparseAutoEncoder is not supported"):
+        read.read(write(MASKED, modules=[{**modules[0], "path": ""}, *modules[1:]]))

@@ -1,10 +1,6 @@
 """Token heads: the two layers of BGE-M3, found, read safely, grafted, and part of the fingerprint."""
 
 import json
-import os
-import pickle
-import zipfile
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -20,36 +16,14 @@ from app.model.parts import Lexical, MultiVector
 from export import pipeline
 from export.checkpoint import read
 from export.cli import Request
-from export.config import token_heads
 from export.config.layers import Head, Linear, Normalize, TokenHeads, Weights
-from export.errors import ExportError
 from export.folder.fingerprint import fingerprint
 from export.graph import heads
 from export.weights import tensors
 from export.weights.weight_files import of_encoder
-from tests.export.graph.test_heads import encoder, pad, run
-from tests.support.tiny_checkpoints import write_json, write_modules, write_xlm_roberta
-
-SPARSE, COLBERT = token_heads.SPARSE_FILE, token_heads.MULTI_VECTOR_FILE
-
-
-def save(path: Path, outputs: int, inputs: int = 32) -> None:
-    torch.manual_seed(outputs)
-    torch.save(torch.nn.Linear(inputs, outputs).state_dict(), path)
-
-
-@pytest.fixture
-def m3(tmp_path: Path) -> Path:
-    """The tiny XLM-RoBERTa with both heads."""
-    folder = write_xlm_roberta(tmp_path / "tiny-m3")
-    write_modules(folder, "cls_token")
-    save(folder / SPARSE, 1)
-    save(folder / COLBERT, 20)
-    return folder
-
-
-def export(folder: Path) -> Path:
-    return pipeline.export(Request(str(folder), models_dir=folder.parent / "models"))
+from tests.support.encoders import encoder, pad, run
+from tests.support.tiny_checkpoints import write_json
+from tests.support.token_heads import COLBERT, SPARSE, export, save
 
 
 def test_both_heads_are_found_with_the_special_tokens(m3: Path) -> None:
@@ -152,84 +126,3 @@ def test_other_heads_are_another_vector_space(m3: Path) -> None:
     (m3 / COLBERT).unlink()
     found.append(of())
     assert len(set(found)) == 4
-
-
-class Bomb:
-    """Unpickled in the usual way, it makes a folder."""
-
-    def __init__(self, place: Path) -> None:
-        self.place = place
-
-    def __reduce__(self) -> tuple[Callable[..., None], tuple[str]]:
-        return os.mkdir, (str(self.place),)
-
-
-Change = Callable[[Path], None]
-
-
-def garbage(path: Path) -> None:
-    path.write_bytes(b"not a pickle")
-
-
-def truncated(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def empty(path: Path) -> None:
-    path.write_bytes(b"")
-
-
-def code(path: Path) -> None:
-    torch.save({"weight": Bomb(path.parent / "exploded"), "bias": torch.zeros(1)}, path)
-
-
-def bare_code(path: Path) -> None:
-    path.write_bytes(pickle.dumps(Bomb(path.parent / "exploded")))
-
-
-def other_names(path: Path) -> None:
-    torch.save({"linear.weight": torch.zeros(1, 32)}, path)
-
-
-def other_width(path: Path) -> None:
-    torch.save(torch.nn.Linear(31, 1).state_dict(), path)
-
-
-def inflated(path: Path) -> None:
-    """A few bytes that claim to be 32 values a billion times over."""
-    huge = torch.zeros(1).expand(10**9, 32)
-    torch.save({"weight": huge, "bias": torch.zeros(1).expand(10**9)}, path)
-
-
-def compressed(path: Path) -> None:
-    with zipfile.ZipFile(path) as archive:
-        contents = {one.filename: archive.read(one) for one in archive.infolist()}
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for entry, content in contents.items():
-            archive.writestr(entry, content)
-
-
-@pytest.mark.parametrize("name", [SPARSE, COLBERT])
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (compressed, "is compressed, which PyTorch never does"),
-        (garbage, "cannot be read: it is damaged, or holds more than tensors"),
-        (truncated, "cannot be read: "),
-        (empty, "cannot be read: "),
-        (code, "cannot be read: it is damaged, or holds more than tensors, which is never loaded"),
-        (bare_code, "cannot be read: it is damaged, or holds more than tensors"),
-        (other_names, "holds linear.weight instead of weight, bias"),
-        (other_width, "weight has the shape"),
-        (inflated, "weight (has the shape|is larger than its file)"),
-    ],
-)
-def test_hostile_files_are_refused_in_one_line(
-    m3: Path, name: str, change: Change, message: str
-) -> None:
-    change(m3 / name)
-    with pytest.raises(ExportError, match=f"{name}.*{message}") as refusal:
-        export(m3)
-    assert "\n" not in str(refusal.value)
-    assert not (m3 / "exploded").exists()
-    assert not (m3.parent / "models/tiny-m3").exists()

@@ -46,7 +46,7 @@ def test_replacing_swaps_the_whole_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, can_exchange: bool
 ) -> None:
     if not can_exchange:  # as on file systems without RENAME_EXCHANGE
-        monkeypatch.setattr(publish, "_exchange", lambda *_: False)
+        monkeypatch.setattr(publish, "exchange", lambda *_: False)
     (tmp_path / "m").mkdir()
     (tmp_path / "m/only-in-old").touch()
     with publish.staging(tmp_path, "m") as folder:
@@ -60,14 +60,14 @@ def test_exchange_works_on_this_system(tmp_path: Path) -> None:
     for name in ("left", "right"):
         (tmp_path / name).mkdir()
         (tmp_path / name / name).touch()
-    assert publish._exchange(tmp_path / "left", tmp_path / "right")
+    assert publish.exchange(tmp_path / "left", tmp_path / "right")
     assert (tmp_path / "left/right").exists()
     assert (tmp_path / "right/left").exists()
 
 
 def test_exchange_says_what_went_wrong(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match="right"):
-        publish._exchange(tmp_path / "left", tmp_path / "right")
+        publish.exchange(tmp_path / "left", tmp_path / "right")
 
 
 @pytest.mark.parametrize("code", [errno.ENOSYS, errno.EINVAL])
@@ -77,14 +77,14 @@ def test_exchange_is_false_where_it_is_not_supported(
     library = SimpleNamespace(renameat2=lambda *_: -1)
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: library)
     monkeypatch.setattr(ctypes, "get_errno", lambda: code)
-    assert not publish._exchange(tmp_path, tmp_path)
+    assert not publish.exchange(tmp_path, tmp_path)
 
 
 def test_exchange_is_false_where_the_c_library_lacks_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ctypes, "CDLL", lambda *_, **__: SimpleNamespace())
-    assert not publish._exchange(tmp_path, tmp_path)
+    assert not publish.exchange(tmp_path, tmp_path)
 
 
 def test_files_of_killed_exports_are_removed_for_every_model(tmp_path: Path) -> None:

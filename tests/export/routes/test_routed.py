@@ -8,8 +8,7 @@ import asyncio
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,70 +27,12 @@ from app.proof.probes import Probes
 from app.settings import Settings
 from export import pipeline
 from export.cli import Request
-from export.errors import ExportError
-from export.from_onnx import preparation
-from export.from_onnx.preparation import Preparation
 from tests.support import hub
+from tests.support.routers import TEXTS, Models, library_s, served
 from tests.support.tiny_checkpoints import write_json
-from tools.asgi import make_scope, post, send_request
+from tools.asgi import make_scope, send_request
 from tools.client import Reply
-from tools.models.tiny_routers import ROUTERS
 from tools.tiny import seal
-
-TEXTS = [
-    "ok",
-    "the the capital capital of France",  # a token counts once
-    "[CLS] and [SEP] written out, and [PAD]",
-    "A man is playing a guitar on a small stage. " * 20,  # longer than the routes take
-    "αβγ 你好 café",
-]
-Ask = Callable[..., Reply]
-
-
-@pytest.fixture(scope="module")
-def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
-    """Makes and exports a tiny model: its checkpoint and its folder, each once."""
-    root = tmp_path_factory.mktemp("routed")
-    made: dict[str, tuple[Path, Path]] = {}
-
-    def model(name: str) -> tuple[Path, Path]:
-        if name not in made:
-            checkpoint = ROUTERS[name](root / name)
-            folder = pipeline.export(Request(str(checkpoint), models_dir=root / "models"))
-            made[name] = checkpoint, folder
-        return made[name]
-
-    return model
-
-
-@contextmanager
-def served(folder: Path, **options: Any) -> Iterator[Ask]:
-    """Asks the service over a folder."""
-    settings = Settings(model_id=str(folder), provider="cpu", dtype="float32", **options)
-    service = build(settings, folder)
-    application = create_app(service, settings)
-
-    def ask(path: str, /, **body: Any) -> Reply:
-        return post(application, path, body)
-
-    try:
-        yield ask
-    finally:
-        asyncio.run(service.model.close())
-
-
-def library_s(checkpoint: Path, call: str, **options: Any) -> NDArray[np.float32]:
-    """The vectors of the texts by one of the library's calls, (N, D)."""
-    from sentence_transformers import SentenceTransformer, SparseEncoder
-
-    settings = json.loads((checkpoint / "config_sentence_transformers.json").read_text())
-    is_sparse = settings["model_type"] == "SparseEncoder"
-    library: Any = SparseEncoder if is_sparse else SentenceTransformer
-    model = library(str(checkpoint), device="cpu", local_files_only=True)
-    sparse = {"convert_to_sparse_tensor": False} if is_sparse else {}
-    # One at a time: padding and a written [PAD] are one token to the library.
-    found = [getattr(model, call)([text], **sparse, **options)[0] for text in TEXTS]
-    return np.array([np.asarray(one) for one in found], np.float32)
 
 
 def dense(entries: Any, width: int) -> NDArray[np.float32]:
@@ -101,9 +42,6 @@ def dense(entries: Any, width: int) -> NDArray[np.float32]:
         for entry in row:
             vector[entry["index"]] = entry["value"]
     return vectors
-
-
-Models = Callable[[str], tuple[Path, Path]]
 
 
 def test_inference_free_splade_is_served_as_sparse_encoder_has_it(models: Models) -> None:
@@ -230,15 +168,6 @@ def test_requests_for_either_side_may_come_at_the_same_time(models: Models) -> N
         np.testing.assert_allclose(reply.json, sides[side], rtol=0, atol=1e-5)
 
 
-def test_a_static_model_is_served_without_special_tokens(models: Models) -> None:
-    checkpoint, folder = models("static")
-    expected = library_s(checkpoint, "encode")
-    with served(folder) as ask:
-        answer = ask("/embed", inputs=TEXTS)
-    np.testing.assert_allclose(answer.json, expected, rtol=0, atol=1e-5)
-    assert Manifest.read(folder).normalize
-
-
 def test_the_operator_may_choose_the_side_of_requests_that_do_not(models: Models) -> None:
     checkpoint, folder = models("dense-static")
     with served(folder, default_prompt_name="query") as ask:
@@ -301,73 +230,6 @@ def test_the_proof_fails_where_serving_takes_another_way(
     if fault == "sides":
         with pytest.raises(StartupError, match="does not give its original's answers"):
             build(Settings(model_id=str(copy), provider="cpu", dtype="float32"), copy)
-
-
-def other_tokenizer(checkpoint: Path) -> None:
-    path = checkpoint / "query_0_StaticEmbedding/tokenizer.json"
-    content = json.loads(path.read_text())
-    content["normalizer"] = None
-    path.write_text(json.dumps(content))
-
-
-def other_width(checkpoint: Path) -> None:
-    router = json.loads((checkpoint / "router_config.json").read_text())
-    router["structure"]["query"] = ["query_0_StaticEmbedding"]
-    write_json(checkpoint / "router_config.json", router)
-
-
-def another_module(checkpoint: Path) -> None:
-    router = json.loads((checkpoint / "router_config.json").read_text())
-    router["types"]["query_1_Dense"] = "sentence_transformers.sentence_transformer.modules.LSTM"
-    write_json(checkpoint / "router_config.json", router)
-
-
-def unknown_architecture(checkpoint: Path) -> None:
-    path = checkpoint / "document_0_Transformer/config.json"
-    write_json(path, json.loads(path.read_text()) | {"model_type": "new"})
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (unknown_architecture, "route document: architecture BertModel .* is not implemented"),
-        (other_tokenizer, "the routes query and document have different tokenizers"),
-        (other_width, "the routes query and document have different numbers of dimensions"),
-        (another_module, "LSTM is not supported behind a table of tokens"),
-    ],
-)
-def test_routes_that_cannot_be_one_model_are_refused(
-    models: Models, tmp_path: Path, change: Callable[[Path], None], message: str
-) -> None:
-    checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "copy")
-    change(checkpoint)
-    with pytest.raises(ExportError, match=message):
-        pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
-    assert [one for one in (tmp_path / "models").iterdir() if one.suffix != ".lock"] == []
-
-
-@pytest.mark.parametrize(
-    ("option", "message"),
-    [
-        ({"pooling": "cls"}, "--pooling cls is not possible"),
-        ({"dtypes": ("int8",)}, "--dtype int8 is not possible"),
-    ],
-)
-def test_what_is_not_made_of_routes_is_refused(
-    models: Models, tmp_path: Path, option: dict[str, Any], message: str
-) -> None:
-    checkpoint, _ = models("dense-static")
-    with pytest.raises(ExportError, match=message):
-        pipeline.export(Request(str(checkpoint), models_dir=tmp_path, **option))
-
-
-def test_onnx_beside_a_router_is_not_taken_for_the_whole_model(
-    models: Models, tmp_path: Path
-) -> None:
-    checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "copy")
-    (checkpoint / "model.onnx").touch()
-    with pytest.raises(ExportError, match=r"different ways.*: export it from its original weights"):
-        preparation.prepare(Preparation(checkpoint, tmp_path / "models", "m", "m"))
 
 
 @pytest.mark.slow

@@ -1,90 +1,30 @@
 """Sessions that raise, hang, answer nonsense or kill their thread: nobody waits for ever."""
 
 import asyncio
-import ctypes
 import threading
-from collections.abc import Iterator, Sequence
 from typing import cast
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
-from app.errors import BackendFailed, DeviceLost, OutOfMemory
+from app.errors import BackendFailed
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.worker import BatchWorker
-from app.model.batch import Batch, BatchLimits, TokenizedInput
+from app.model.batch import BatchLimits, TokenizedInput
 from app.telemetry.metrics import Metrics
-from tests.support.steering import PADDING, Bench, Outcome, loop_in_thread, make_bench, submit
-
-IMPATIENT = RunOptions(timeout_seconds=0.05, grace_seconds=0.05)
-RAISES, EXITS, NOT_FINITE, MISSHAPEN, NOTHING = range(90, 95)
-HANGS, KILLS_ITS_THREAD, LOSES_ITS_DEVICE = 95, 96, 97
-
-
-class FaultySession:
-    """An id in the range above, in any row, does to its run what the name says."""
-
-    def __init__(self, memory: int = 100_000) -> None:
-        self.memory = memory  # tokens of the largest batch that fits
-        self.runs: list[list[int]] = []
-        self.is_broken = False  # fails whatever it is asked
-        self.release = threading.Event()  # runs that hang come back
-
-    def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-        firsts = batch.input_ids[:, 0].tolist()
-        self.runs.append(sorted(firsts))
-        if batch.input_ids.size > self.memory:
-            raise OutOfMemory("Backend error: Failed to allocate memory")
-        if RAISES in firsts or self.is_broken:
-            raise RuntimeError("cannot")
-        if LOSES_ITS_DEVICE in firsts:
-            raise DeviceLost("Backend error: CUDA failure 700: an illegal memory access")
-        if EXITS in firsts:
-            raise SystemExit(3)
-        if HANGS in firsts:
-            self.release.wait()
-        if KILLS_ITS_THREAD in firsts:
-            ctypes.CDLL(None).pthread_exit(None)  # no exception, no `finally`: just gone
-        if NOTHING in firsts:
-            return {}
-        values = batch.input_ids[:, :1].astype(np.float32)
-        values[values == NOT_FINITE] = np.nan
-        return dict.fromkeys(outputs, values[1:] if MISSHAPEN in firsts else values)
-
-    def terminate(self, thread: int) -> None:
-        """Those that hang hear nothing."""
-
-
-@pytest.fixture
-def faulty() -> Iterator[FaultySession]:
-    session = FaultySession()
-    yield session
-    session.release.set()
-
-
-def together(
-    session: FaultySession,
-    loop: asyncio.AbstractEventLoop,
-    firsts: Sequence[int],
-    options: RunOptions | None = None,
-) -> tuple[BatchWorker, list[Outcome]]:
-    """A worker, and a job of one input for each id; all of them are in its first batch."""
-    metrics = Metrics()
-    worker = BatchWorker([session], PADDING, BatchLimits(10_000), metrics, options or RunOptions())
-    outcomes = [submit(worker, loop, (3, first)) for first in firsts]
-    worker.start()
-    return worker, outcomes
-
-
-def be_patient(worker: BatchWorker) -> None:
-    """Let the runs that follow take the time that a busy machine needs."""
-    worker._runners._options = RunOptions()
-
-
-# Runs that fail.
+from tests.support.faulty_sessions import (
+    EXITS,
+    LOSES_ITS_DEVICE,
+    MISSHAPEN,
+    NOT_FINITE,
+    NOTHING,
+    RAISES,
+    FaultySession,
+    together,
+)
+from tests.support.steering import PADDING, Bench, loop_in_thread, submit
 
 
 @pytest.mark.parametrize("fault", [RAISES, EXITS, MISSHAPEN, NOTHING])
@@ -232,79 +172,6 @@ def test_a_job_of_which_one_row_failed_is_not_run_further(bench: Bench) -> None:
     assert first in ([1], [2])
 
 
-# Runs that find no memory, or no device.
-
-
-def test_everyone_is_answered_although_the_batch_did_not_fit(
-    loop: asyncio.AbstractEventLoop, caplog: pytest.LogCaptureFixture
-) -> None:
-    session = FaultySession(memory=32)
-    metrics = Metrics()
-    worker = BatchWorker([session], PADDING, BatchLimits(10_000), metrics, RunOptions())
-    outcomes = [submit(worker, loop, (4, i)) for i in range(32)]
-    worker.start()
-    assert [outcome.wait() for outcome in outcomes] == [[i] for i in range(32)]
-    assert [len(run) for run in session.runs] == [32, 16, 8, 8, 16, 8, 8]
-    assert worker.healthy
-    lines = [text for text in caplog.messages if text.startswith("out of memory")]
-    assert lines == [
-        f"out of memory: from now on a batch holds at most {tokens} tokens" for tokens in (64, 32)
-    ]
-    text = metrics.render()
-    assert "te_batch_max_tokens 32\n" in text
-    assert "te_out_of_memory 3\n" in text
-
-
-def test_a_batch_that_did_not_fit_is_not_tried_again(loop: asyncio.AbstractEventLoop) -> None:
-    session = FaultySession(memory=32)
-    worker, first = together(session, loop, range(16))
-    for outcome in first:
-        outcome.wait()
-    session.runs.clear()
-    again = submit(worker, loop, *((3, i) for i in range(40)))
-    assert again.wait() == list(range(40))
-    assert [len(run) for run in session.runs] == [8, 8, 8, 8, 8]  # half of 16 × 3 tokens
-
-
-def test_one_input_that_does_not_fit_fails_alone(loop: asyncio.AbstractEventLoop) -> None:
-    worker = BatchWorker(
-        [FaultySession(memory=32)], PADDING, BatchLimits(60), Metrics(), RunOptions()
-    )
-    large, small = submit(worker, loop, (50, 1)), submit(worker, loop, (40, 2), (3, 3))
-    lucky = submit(worker, loop, (30, 4))
-    worker.start()
-    for outcome in (large, small):
-        with pytest.raises(OutOfMemory, match="Failed to allocate"):
-            outcome.wait()
-    assert lucky.wait() == [4]
-    worker.close()
-    assert worker._limits.max_tokens == 60  # a single input says nothing of batches
-
-
-def test_memory_that_is_always_lacking_does_not_keep_the_worker_busy(
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    session = FaultySession(memory=0)
-    worker, outcomes = together(session, loop, range(256))
-    for outcome in outcomes:
-        with pytest.raises(OutOfMemory):
-            outcome.wait()
-    assert len(session.runs) < 40
-    assert not worker.healthy
-
-
-def test_memory_that_runs_out_before_the_session_is_a_matter_of_size_too(bench: Bench) -> None:
-    blocker = bench.submit((3, 1))
-    bench.session.next_batch()
-    first, second = bench.submit((3, 2)), bench.submit((3, 3))
-    bench.session.finish()
-    assert bench.session.next_batch() == [2, 3]
-    for outcome in (MemoryError(), None, None):
-        bench.session.finish(outcome)
-    assert [blocker.wait(), first.wait(), second.wait()] == [[1], [2], [3]]
-    assert "te_batch_max_tokens 3\n" in bench.metrics.render()
-
-
 def test_a_lost_device_ends_the_worker_at_once(
     faulty: FaultySession, loop: asyncio.AbstractEventLoop
 ) -> None:
@@ -312,83 +179,10 @@ def test_a_lost_device_ends_the_worker_at_once(
     for outcome in outcomes:
         with pytest.raises(BackendFailed, match="CUDA failure 700: an illegal memory access"):
             outcome.wait()
-    worker._thread.join(60)
     assert len(faulty.runs) == 1
     assert worker.failure == (
         "the batching worker ended: CUDA failure 700: an illegal memory access"
     )
-
-
-# Runs that do not end.
-
-
-def test_a_run_that_ends_when_it_is_told_to_costs_its_jobs_only(
-    loop: asyncio.AbstractEventLoop,
-) -> None:
-    bench = make_bench(loop, options=RunOptions(timeout_seconds=0.05, grace_seconds=30))
-    doomed = bench.submit((3, 1))
-    bench.session.next_batch()
-    waiting = bench.submit((3, 2))
-    with pytest.raises(BackendFailed, match=r"a run took longer than 0\.05 seconds"):
-        doomed.wait()
-    assert bench.session.terminated.get(timeout=60) == bench.session.threads.get()
-    assert not bench.worker.healthy
-    be_patient(bench.worker)
-    bench.session.finish(BackendFailed("Backend error: terminated"))
-    assert bench.session.next_batch() == [2]
-    bench.session.finish()
-    assert waiting.wait() == [2]
-    assert bench.worker.healthy
-    assert "te_run_timeouts 1" in bench.metrics.render()
-
-
-@pytest.mark.parametrize("fault", [HANGS, KILLS_ITS_THREAD])
-def test_a_runner_that_does_not_come_back_is_replaced(
-    faulty: FaultySession, loop: asyncio.AbstractEventLoop, fault: int
-) -> None:
-    worker, [doomed] = together(faulty, loop, [fault], IMPATIENT)
-    with pytest.raises(BackendFailed, match="longer than"):
-        doomed.wait()
-    be_patient(worker)
-    waiting = submit(worker, loop, (3, 2))
-    assert waiting.wait() == [2]
-    assert worker.healthy
-    faulty.release.set()  # what comes back late finds its place taken
-    assert submit(worker, loop, (3, 4)).wait() == [4]
-    assert worker.failure is None
-
-
-def test_a_second_runner_that_does_not_come_back_ends_the_worker(
-    faulty: FaultySession, loop: asyncio.AbstractEventLoop
-) -> None:
-    worker, [first] = together(faulty, loop, [HANGS], IMPATIENT)
-    second, third = submit(worker, loop, (3, HANGS)), submit(worker, loop, (900, 1), (9_500, 2))
-    for outcome in (first, second, third):
-        with pytest.raises(BackendFailed):
-            outcome.wait()
-    worker._thread.join(60)
-    assert worker.failure == (
-        "the batching worker ended: two runs did not end when they were told to"
-    )
-    with pytest.raises(BackendFailed, match="two runs did not end"):
-        submit(worker, loop, (3, 1))
-    assert not worker.healthy
-
-
-def test_closing_does_not_wait_for_a_run_that_hangs(
-    faulty: FaultySession, loop: asyncio.AbstractEventLoop
-) -> None:
-    worker, [doomed] = together(faulty, loop, [HANGS], IMPATIENT)
-    closing = threading.Thread(target=worker.close)
-    closing.start()
-    closing.join(60)
-    assert not closing.is_alive()
-    with pytest.raises(BackendFailed):
-        doomed.wait()
-    assert worker.failure is None
-
-
-# Faults of our own.
 
 
 def test_a_fault_of_the_worker_itself_leaves_nobody_waiting(bench: Bench) -> None:

@@ -105,7 +105,7 @@ def test_no_shape_is_learned_until_nobody_has_asked_for_a_while(
         bench.session.finish()
         assert answer.wait() == [7]
     await_progress(bench, 0, 4)
-    bench.worker._options = AT_ONCE
+    bench.worker.options = AT_ONCE
     bench.submit((50, 7))
     assert bench.session.next_batch() == [7]
     bench.session.finish()
@@ -121,7 +121,7 @@ def test_what_requests_have_run_is_not_learned_again(loop: asyncio.AbstractEvent
         bench.session.finish()
         answer.wait()
     await_progress(bench, 2, 4)
-    bench.worker._options = AT_ONCE
+    bench.worker.options = AT_ONCE
     bench.submit((50, 7))
     assert bench.session.next_batch() == [7]
     bench.session.finish()
@@ -178,8 +178,7 @@ def test_a_shape_that_hangs_is_given_up(loop: asyncio.AbstractEventLoop) -> None
     next_shape(bench)
     assert bench.session.terminated.get(timeout=10) == bench.session.threads.get(timeout=10)
     bench.session.finish(BackendFailed("Backend error: terminated"))
-    bench.worker._options = RunOptions()
-    bench.worker._runners._options = RunOptions()
+    bench.worker.options = RunOptions()
     answer = bench.submit((3, 7))
     assert bench.session.next_batch() == [7]
     bench.session.finish()

@@ -4,20 +4,11 @@ from dataclasses import replace
 import pytest
 
 from app.errors import StartupError
-from app.inference.providers.choose import PROVIDERS, candidates
+from app.inference.providers.choose import candidates
 from app.inference.providers.plan import Found, Here, Wanted
-from app.model.names import DtypeChoice, Provider, ProviderChoice, Task
+from app.model.names import DtypeChoice, ProviderChoice, Task
+from tests.support.machines import BLOCKED, FAST, GPU, GPU_IMAGE, PLAIN, PLUGIN, TENSORRT
 
-CPU, CUDA = PROVIDERS["cpu"].ort_name, PROVIDERS["cuda"].ort_name
-NO_PLUGIN: dict[Provider, Found] = {"openvino": Found("no plug-in")}
-PLAIN = Here(frozenset({CPU}), 2, bfloat16=False, found=NO_PLUGIN)
-PLUGIN = Here(frozenset({CPU}), 2, bfloat16=False)
-FAST = Here(frozenset({CPU}), 2, bfloat16=True)
-BLOCKED = Here(frozenset({CPU}), 2, bfloat16=True, found=NO_PLUGIN)
-GPU = Here(frozenset({CPU, CUDA}), 2, bfloat16=False, found=NO_PLUGIN)
-TENSORRT = replace(GPU, ort_names=frozenset({CPU, CUDA, PROVIDERS["tensorrt"].ort_name}))
-NO_DRIVER = Found("there is no NVIDIA driver here: pass a device")
-GPU_IMAGE = replace(GPU, found=NO_PLUGIN | {"cuda": NO_DRIVER})
 HALVES = ["cuda float16, without padding", "cuda float16"]
 
 
@@ -129,16 +120,6 @@ def test_openvino_is_told_its_precision_and_its_threads(dtype: DtypeChoice, hint
     assert properties["INFERENCE_NUM_THREADS"] == properties["NUM_STREAMS"] == "3"
     assert int(properties["CPU_RUNTIME_CACHE_CAPACITY"]) > 0
     assert plan.run_threads == 3
-
-
-def test_only_a_precision_that_nobody_asked_for_must_qualify() -> None:
-    plans = candidates(Wanted("openvino"), FAST, "embedding")
-    assert [plan.must_qualify for plan in plans] == [True, False]
-    plans = candidates(Wanted("cuda"), GPU, "embedding")
-    assert [plan.must_qualify for plan in plans] == [True, True, False]
-    plans = candidates(Wanted("cuda", "float16"), GPU, "embedding")
-    assert [plan.must_qualify for plan in plans] == [False, False]
-    assert not candidates(Wanted(dtype="bfloat16"), FAST, "embedding")[0].must_qualify
 
 
 def test_openvino_runs_as_many_batches_side_by_side_as_it_has_threads() -> None:

@@ -4,11 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from app.inference.providers.choose import PROVIDERS, candidates
-from app.inference.providers.plan import Here, Wanted
-
-CPU, CUDA = PROVIDERS["cpu"].ort_name, PROVIDERS["cuda"].ort_name
-PLAIN = Here(frozenset({CPU}), 2, bfloat16=False)
+from app.inference.providers.choose import candidates
+from app.inference.providers.plan import Wanted
+from tests.support.machines import PLAIN
 
 
 def test_threads_are_the_cores_unless_they_are_named() -> None:

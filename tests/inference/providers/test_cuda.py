@@ -4,12 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from app.inference.providers.choose import PROVIDERS, candidates
-from app.inference.providers.plan import Found, Here, Wanted
+from app.inference.providers.choose import candidates
+from app.inference.providers.plan import Found, Wanted
 from app.model.names import Provider
-
-CPU, CUDA = PROVIDERS["cpu"].ort_name, PROVIDERS["cuda"].ort_name
-GPU = Here(frozenset({CPU, CUDA, PROVIDERS["tensorrt"].ort_name}), 2, bfloat16=False)
+from tests.support.machines import TENSORRT as GPU
 
 
 def test_cuda_computes_in_full_float32() -> None:

@@ -4,11 +4,10 @@ import pytest
 
 from app.inference.providers.choose import PROVIDERS, candidates
 from app.inference.providers.ort_session import misplaced
-from app.inference.providers.plan import Here, Plan, Wanted, unusable
+from app.inference.providers.plan import Plan, Wanted, unusable
 from app.model.names import Provider
-
-CPU, CUDA = PROVIDERS["cpu"].ort_name, PROVIDERS["cuda"].ort_name
-GPU = Here(frozenset({CPU, CUDA, PROVIDERS["tensorrt"].ort_name}), 2, bfloat16=False)
+from tests.support.machines import CPU, CUDA
+from tests.support.machines import TENSORRT as GPU
 
 
 @pytest.mark.parametrize(

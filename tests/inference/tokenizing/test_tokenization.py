@@ -1,8 +1,6 @@
 import asyncio
 import os
-import shutil
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,30 +10,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
-from app.errors import (
-    EmptyInput,
-    InvalidInput,
-    ServiceError,
-    StartupError,
-    TokenizationFailed,
-)
+from app.errors import EmptyInput, InvalidInput, ServiceError, TokenizationFailed
 from app.inference.tokenizing import tokenization as tokenization_module
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.input_text import EncodeOptions
 from app.inference.tokenizing.tokenization import ENCODED_AT_ONCE, Tokenization
 from app.model.manifest import Manifest
-from app.model.names import POOLING_MASK, Side
-from app.model.pair_text import PairText
+from app.model.names import Side
 from tools import tiny
 from tools.process import forget_most_resident, most_resident
 
 LONG = "a b c d e " * 4  # 20 words; 22 tokens with the special ones, of 12 allowed
 CLS, SEP = 2, 3
-
-
-@pytest.fixture(scope="module")
-def tokenization(tiny_model: Path) -> Tokenization:
-    return Tokenization.load(tiny_model, Manifest.read(tiny_model), workers=2)
 
 
 def ids(found: Tokenization, item: EncodingInput, **options: object) -> list[int]:
@@ -46,49 +32,6 @@ def ids(found: Tokenization, item: EncodingInput, **options: object) -> list[int
 
 def test_a_text_gets_its_special_tokens_and_no_padding(tokenization: Tokenization) -> None:
     assert ids(tokenization, "the cat") == tiny.ids_of("the cat").tolist()
-
-
-@pytest.fixture
-def leaving_out(tiny_model: Path) -> Tokenization:
-    """Of a model that does not pool the tokens of prompts."""
-    return leaving_out_of(tiny_model)
-
-
-def leaving_out_of(folder: Path) -> Tokenization:
-    manifest = Manifest.read(folder)
-    inputs = (*manifest.graphs[0].inputs, POOLING_MASK)
-    graphs = (replace(manifest.graphs[0], inputs=inputs),)
-    return Tokenization.load(folder, replace(manifest, graphs=graphs))
-
-
-def prompt_lengths(found: Tokenization, item: EncodingInput, prompt: str | None) -> int:
-    [tokens] = found.encode_now([item], EncodeOptions(prompt))
-    return tokens.prompt_length
-
-
-@pytest.mark.parametrize(
-    ("prompt", "length"),
-    [(None, 0), ("", 0), ("query: ", 3), ("the cat", 3), ("[SEP]", 2), ("a[SEP]", 3)],
-)
-def test_the_tokens_of_a_prompt_are_counted_where_they_are_not_pooled(
-    leaving_out: Tokenization, tokenization: Tokenization, prompt: str | None, length: int
-) -> None:
-    assert prompt_lengths(leaving_out, "hello world", prompt) == length
-    assert prompt_lengths(leaving_out, (4, 5, 6), prompt) == length
-    assert prompt_lengths(tokenization, "hello world", prompt) == 0
-
-
-def test_a_prompt_that_leaves_no_room_for_the_text_is_refused(
-    tiny_model: Path, tmp_path: Path
-) -> None:
-    folder = shutil.copytree(tiny_model, tmp_path / "tiny")
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.post_processor = None
-    tokenizer.save(str(folder / "tokenizer.json"))
-    plain = leaving_out_of(folder)
-    assert prompt_lengths(plain, "hello", "a " * 11) == 11
-    with pytest.raises(InvalidInput, match="the prompt takes all 12 tokens that the model has"):
-        plain.encode_now(["hello"], EncodeOptions("a " * 12))
 
 
 def test_what_the_file_says_of_truncation_and_padding_does_not_count(
@@ -129,10 +72,6 @@ def test_a_huge_text_is_cut_on_the_side_that_truncation_drops(tokenization: Toke
     assert ids(tokenization, text, direction="left") == tiny.ids_of("b " * 10).tolist()
 
 
-def test_a_prompt_stands_before_the_text(tokenization: Tokenization) -> None:
-    assert ids(tokenization, "cat", prompt="query: ") == tiny.ids_of("query: cat").tolist()
-
-
 def test_ids_go_through_text_and_bring_their_own_special_tokens(
     tokenization: Tokenization,
 ) -> None:
@@ -141,26 +80,18 @@ def test_ids_go_through_text_and_bring_their_own_special_tokens(
     assert ids(tokenization, plain[1:-1]) == list(plain[1:-1])
 
 
-def test_ids_with_a_prompt_lose_their_special_tokens_and_get_new_ones(
-    tokenization: Tokenization,
-) -> None:
-    plain = tuple(tiny.ids_of("cat").tolist())
-    expected = tiny.ids_of("query: cat").tolist()
-    assert ids(tokenization, plain, prompt="query: ") == expected
-
-
 def test_what_ids_decode_to_is_cut_as_a_text_is(
     tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A list that is no longer than a text may be is nine times as long as one."""
     given: list[int] = []
-    encode = tokenization_module._encode
+    encode = tokenization_module.encode_batch
 
     def noted(tokenizer: Tokenizer, texts: Any) -> Any:
         given.extend(len(one.text) for one in texts)
         return encode(tokenizer, texts)
 
-    monkeypatch.setattr(tokenization_module, "_encode", noted)
+    monkeypatch.setattr(tokenization_module, "encode_batch", noted)
     many = (tiny.WORDS.index("hello"),) * 3_000
     assert ids(tokenization, many) == [many[0]] * 12
     assert given == [3_000]
@@ -190,14 +121,6 @@ def test_an_empty_input_is_refused(tokenization: Tokenization, nothing: Encoding
 
 def test_blank_is_not_empty(tokenization: Tokenization) -> None:
     assert ids(tokenization, " \t\n") == [CLS, SEP]
-
-
-def test_the_first_fault_wins_whatever_stage_finds_it(tokenization: Tokenization) -> None:
-    options = EncodeOptions(truncate=False)
-    with pytest.raises(InvalidInput, match="less than 12 tokens"):
-        tokenization.encode_now(["a", LONG, ""], options)
-    with pytest.raises(EmptyInput):
-        tokenization.encode_now(["a", "", LONG], options)
 
 
 def test_texts_and_ids_keep_their_order_in_a_batch(tokenization: Tokenization) -> None:
@@ -258,19 +181,6 @@ def test_the_event_loop_gets_the_same_answer(tokenization: Tokenization) -> None
     assert one.input_ids.tolist() == ids(tokenization, "the cat")
 
 
-def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path, tiny_model: Path) -> None:
-    (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(StartupError, match=r"tokenizer\.json cannot be loaded"):
-        Tokenization.load(tmp_path, Manifest.read(tiny_model))
-
-
-def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path, tiny_model: Path) -> None:
-    shutil.copy(tiny_model / "tokenizer.json", tmp_path)
-    smaller = replace(Manifest.read(tiny_model), vocabulary_size=5)
-    with pytest.raises(StartupError, match=r"has \d+ tokens, the model only 5"):
-        Tokenization.load(tmp_path, smaller)
-
-
 def test_one_text_does_not_wait_for_all_of_many(tiny_model: Path) -> None:
     found = Tokenization.load(tiny_model, Manifest.read(tiny_model), workers=1)
     order: list[int] = []
@@ -287,18 +197,6 @@ def test_one_text_does_not_wait_for_all_of_many(tiny_model: Path) -> None:
     assert order == [1, 20 * ENCODED_AT_ONCE]
 
 
-def test_of_many_inputs_the_first_at_fault_is_named(tokenization: Tokenization) -> None:
-    inputs = ["a"] * (ENCODED_AT_ONCE + 1) + ["a " * 30, ""]
-
-    async def encode() -> None:
-        await tokenization.encode(inputs, EncodeOptions(truncate=False))
-
-    with pytest.raises(InvalidInput, match="Given: 32"):
-        asyncio.run(encode())
-
-
-# Whatever a text may hold.
-
 TEXTS = st.one_of(
     st.lists(st.sampled_from([*tiny.WORDS, "unknown", " ", "\n", "\0"]), max_size=30).map(" ".join),
     st.text(st.characters(exclude_categories=["Cs"]), max_size=40),
@@ -306,18 +204,17 @@ TEXTS = st.one_of(
 DIRECTIONS = st.sampled_from(["left", "right"])
 
 
-def whole(found: Tokenization, text: str | tuple[str, str]) -> list[int]:
+def whole(text: str | tuple[str, str]) -> list[int]:
     """Every id of a text, however long it is."""
-    tokenizer = found.tokenizers.whole
-    encoding = tokenizer.encode(*((text,) if isinstance(text, str) else text))
-    return [int(one) for one in encoding.ids]
+    found = tiny.encoded(*((text,) if isinstance(text, str) else text))
+    return [int(one) for one in found.input_ids]
 
 
 @given(text=TEXTS, direction=DIRECTIONS)
 def test_truncation_keeps_what_fits_of_one_end(
     tokenization: Tokenization, text: str, direction: Side
 ) -> None:
-    first, *words, last = whole(tokenization, text)
+    first, *words, last = whole(text)
     room = tiny.MAX_LENGTH - 2
     kept = words[:room] if direction == "right" else words[-room:]
     assert ids(tokenization, text, direction=direction) == [first, *kept, last]
@@ -333,7 +230,7 @@ def test_a_pair_is_cut_to_what_the_model_takes(
     tokenization: Tokenization, left: str, right: str, direction: Side
 ) -> None:
     [found] = tokenization.encode_now([(left, right)], EncodeOptions(direction=direction))
-    size = len(whole(tokenization, (left, right)))
+    size = len(whole((left, right)))
     assert len(found) == min(size, tiny.MAX_LENGTH)
     assert found.input_ids[0] == CLS
     assert found.input_ids[-1] == SEP
@@ -350,25 +247,6 @@ def test_an_input_is_the_same_in_any_company(
     for item, found in zip(inputs, together, strict=True):
         [alone] = tokenization.encode_now([item], options)
         assert alone.input_ids.tolist() == found.input_ids.tolist()
-
-
-@given(text=TEXTS, special=st.booleans())
-def test_tokens_say_where_they_stand_in_the_bytes(
-    tokenization: Tokenization, text: str, special: bool
-) -> None:
-    content = text.encode()
-    end = 0
-    found = list(tokenization.tokens_now(text, add_special_tokens=special))
-    for token in found:
-        if token.special:
-            assert (token.start, token.stop) == (None, None)
-            continue
-        assert token.start is not None
-        assert token.stop is not None
-        assert end <= token.start <= token.stop <= len(content)
-        assert content[token.start : token.stop].decode() == token.text
-        end = token.stop
-    assert sum(token.special for token in found) == (2 if special else 0)
 
 
 @given(
@@ -391,43 +269,3 @@ def test_any_ids_are_encoded_or_refused(
     else:
         assert 1 <= len(found) <= tiny.MAX_LENGTH
         assert found.input_ids.max() < len(tiny.WORDS)
-
-
-@pytest.fixture
-def chatting(tiny_model: Path) -> Tokenization:
-    """Of a reranker that reads a pair as one text, and ends one that is cut in two tokens."""
-    ending = tuple(tiny.ids_of("e d").tolist()[1:-1])
-    pair_text = PairText("the ", " sat ", " e d", ending=ending)
-    manifest = replace(Manifest.read(tiny_model), pair_text=pair_text)
-    return Tokenization.load(tiny_model, manifest)
-
-
-def test_a_pair_of_a_chat_is_one_text_without_special_tokens(chatting: Tokenization) -> None:
-    expected = tiny.ids_of("the cat sat dog e d").tolist()[1:-1]
-    assert ids(chatting, ("cat", "dog")) == expected
-
-
-@pytest.mark.parametrize(
-    ("direction", "words"),
-    [
-        ("right", "the cat sat " + "a b c d e a b " + "e d"),
-        ("left", "a b c d e a b c d e " + "e d"),
-    ],
-)
-def test_a_pair_of_a_chat_that_is_cut_has_its_ending(
-    chatting: Tokenization, direction: Side, words: str
-) -> None:
-    found = ids(chatting, ("cat", LONG.strip()), direction=direction)
-    assert found == tiny.ids_of(words).tolist()[1:-1]
-
-
-def test_the_words_of_a_chat_count_as_tokens_of_its_pairs(chatting: Tokenization) -> None:
-    with pytest.raises(InvalidInput, match=r"must have less than 12 tokens\. Given: 15"):
-        chatting.encode_now([("cat", "a b c d e a b c d e")], EncodeOptions(truncate=False))
-
-
-@pytest.mark.parametrize("item", ["the cat", (5, 6)])
-def test_a_chat_reads_nothing_but_pairs(chatting: Tokenization, item: EncodingInput) -> None:
-    assert chatting.reads_pairs_only
-    with pytest.raises(InvalidInput, match="must be pairs of texts"):
-        chatting.encode_now([item])

@@ -1,0 +1,26 @@
+"""What a value that may be of several kinds is remembered by."""
+
+from typing import Any
+
+import pytest
+
+from app.api.body.capture import capture
+from app.api.body.scanner import Scanner
+
+
+@pytest.mark.parametrize(
+    ("levels", "found"),
+    [(1, [-1, None, 0]), (2, [-1, [2, None], 0]), (3, [-1, [2, {"a": None, "b": -0.0}], 0])],
+)
+def test_what_is_captured_below_the_levels_of_a_union_is_let_go(levels: int, found: Any) -> None:
+    content = b'[-1,[2,{"a":[1.5,[]],"b":-0}],0]'
+    assert capture(OneByOne(content), levels) == found
+    assert capture(OneByOne(content)) == [-1, [2, {"a": [1.5, []], "b": -0.0}], 0]
+
+
+class OneByOne(Scanner):
+    """Reads without runs."""
+
+    def _may_run(self, levels: int) -> bool:
+        del levels
+        return False

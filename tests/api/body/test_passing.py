@@ -1,0 +1,45 @@
+"""Values that nobody asked for: taken to their end, however deep, and refused where they are none."""
+
+import pytest
+
+from app.api.body import passing
+from app.api.body.scanner import Scanner
+from app.api.shapes.faults import Fault
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        b"null",
+        b'"a,]"',
+        b"-1.5e3",
+        b"[]",
+        b"{}",
+        b'[1,[2,{"a":[]}],"b"]',
+        b'{"a":{"b":[1,{}]},"c":null}',
+        b"[" * 5000 + b"]" * 5000,
+    ],
+)
+def test_a_value_is_taken_whole(value: bytes) -> None:
+    scanner = Scanner(b" " + value + b",7")
+    passing.skip(scanner)
+    assert scanner.body[scanner.at :] == b",7"
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (b"", "EOF while parsing a value"),
+        (b"[1", "EOF while parsing a list"),
+        (b'{"a":1', "EOF while parsing an object"),
+        (b"[1}", "expected `,` or `]`"),
+        (b'{"a":1]', "expected `,` or `}`"),
+        (b"{1:2}", "key must be a string"),
+        (b'{"a" 1}', "expected `:`"),
+        (b"[nul]", "expected ident"),
+    ],
+)
+def test_what_is_no_json_is_refused(value: bytes, message: str) -> None:
+    with pytest.raises(Fault) as caught:
+        passing.skip(Scanner(value))
+    assert (caught.value.message, caught.value.syntax) == (message, True)

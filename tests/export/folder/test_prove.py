@@ -1,0 +1,29 @@
+"""What a proof measured, as the person reads it who exports."""
+
+from dataclasses import replace
+
+from app.model.parts import Certificate
+from export.folder import prove
+
+MEASURED = Certificate(
+    graph="model.onnx",
+    provider="cpu",
+    compute_dtype="float32",
+    machine="a processor",
+    reference="transformers",
+    probes=500,
+    worst_cosine=0.999999,
+    mean_cosine=1.0,
+    largest_error=1e-7,
+    created="2026-01-01T00:00:00+00:00",
+    neighbour_overlap=0.9876,
+    batch_cosine=0.9999999,
+)
+
+
+def test_each_certificate_is_a_line() -> None:
+    exact, lossy = prove.quality("embedding", [MEASURED, replace(MEASURED, compute_dtype="int8")])
+    assert exact.startswith("cpu in float32: ")
+    assert exact.endswith(", overlap of nearest neighbours 0.9876, over 500 texts")
+    assert lossy.startswith("cpu in int8: worst cosine 1.00000, ")
+    assert lossy.endswith("alone and in a batch 0.9999999, over 500 texts")

@@ -1,0 +1,39 @@
+"""Whether another graph still is the model, over its probes."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from app.model.manifest import PROBES_FILE, Manifest
+from app.proof.probes import Probes
+from export.precision import trial
+
+
+@pytest.fixture
+def source(tiny_model: Path, tmp_path: Path) -> trial.Model:
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    manifest = Manifest.read(folder)
+    return trial.Model(
+        folder, manifest.graphs[0], manifest.padding, "embedding", Probes.read(folder / PROBES_FILE)
+    )
+
+
+def test_the_same_graph_is_the_same_model_and_lies_there_as_the_trial(source: trial.Model) -> None:
+    model = onnx.load(source.folder / source.exact.file)
+    assert trial.fault(model, source) is None
+    assert (source.folder / trial.FILE).is_file()
+
+
+def test_a_graph_of_other_weights_is_told_by_how_far_it_is_off(source: trial.Model) -> None:
+    model = onnx.load(source.folder / source.exact.file)
+    [table] = [one for one in model.graph.initializer if one.name == "table"]
+    values = numpy_helper.to_array(table)
+    table.CopyFrom(numpy_helper.from_array(np.roll(values, 1, axis=1), "table"))
+    found = trial.fault(model, source)
+    assert found is not None
+    assert "cosine" in found

@@ -1,0 +1,71 @@
+"""A runner computes what it is handed, and reports whatever becomes of it."""
+
+import asyncio
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+
+import numpy as np
+import pytest
+
+from app.inference.batching.job import Job
+from app.inference.batching.runner import Finished, Run, Runner, Search
+from app.model.batch import TokenizedInput, blank
+from app.model.names import SENTENCE_EMBEDDING
+from tests.support.faulty_sessions import EXITS, MISSHAPEN, NOTHING, RAISES, FaultySession
+from tests.support.steering import PADDING
+
+OUTPUTS = [SENTENCE_EMBEDDING]
+
+
+@pytest.fixture
+def compute(faulty: FaultySession) -> Iterator[Callable[[Run], Finished]]:
+    """Hands a runner one run, and waits for what it reports."""
+    reports: SimpleQueue[Finished] = SimpleQueue()
+    runner = Runner(faulty, PADDING, reports.put)
+    runner.start("runner")
+
+    def one(run: Run) -> Finished:
+        runner.compute(run)
+        return reports.get(timeout=300)
+
+    yield one
+    runner.end()
+
+
+def rows(*firsts: int) -> list[tuple[Job, int]]:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    inputs = [TokenizedInput(np.array([first])) for first in firsts]
+    job = Job(inputs, SENTENCE_EMBEDDING, loop, lambda _: None)
+    return [(job, place) for place in range(len(firsts))]
+
+
+def test_rows_are_collated_and_their_results_reported(compute: Callable[[Run], Finished]) -> None:
+    run = Run(rows(5, 6), OUTPUTS, Search(1), length=3)
+    found = compute(run)
+    assert found.error is None
+    assert found.run is run
+    assert found.results[SENTENCE_EMBEDDING][:, 0].tolist() == [5, 6]
+    assert found.attention_mask is not None
+    assert found.attention_mask.tolist() == [[1, 0, 0], [1, 0, 0]]
+    assert found.seconds >= 0
+
+
+@pytest.mark.parametrize("fault", [RAISES, EXITS, MISSHAPEN, NOTHING])
+def test_whatever_fails_is_reported_and_the_next_run_is_computed(
+    compute: Callable[[Run], Finished], fault: int
+) -> None:
+    assert compute(Run(rows(fault), OUTPUTS, Search(1))).error is not None
+    assert compute(Run(rows(5), OUTPUTS, Search(1))).error is None
+
+
+def test_a_run_has_the_shape_of_its_rows_or_of_its_batch() -> None:
+    assert Run(rows(5, 6), OUTPUTS, Search(1), length=8).shape == (2, 8)
+    assert Run([], OUTPUTS, Search(1), batch=blank(3, 4, PADDING)).shape == (3, 4)
+
+
+@pytest.mark.parametrize(("firsts", "is_lone"), [((5,), True), ((5, 6), False)])
+def test_a_run_is_lone_where_all_of_its_inputs_came_alone(
+    firsts: tuple[int, ...], is_lone: bool
+) -> None:
+    assert Run(rows(*firsts), OUTPUTS, Search(1)).is_lone == is_lone

@@ -1,0 +1,19 @@
+"""A pooling as people write it."""
+
+import pytest
+
+from app.model.lookup import spellings
+
+
+@pytest.mark.parametrize("text", ["last-token", "last_token", "lasttoken", " Last-Token "])
+def test_a_pooling_is_meant_however_it_is_spelt(text: str) -> None:
+    assert spellings.pooling(text) == "last_token"
+
+
+def test_what_is_no_pooling_is_told_what_it_may_be() -> None:
+    with pytest.raises(ValueError, match=r"must be one of cls, mean.*last-token"):
+        spellings.pooling("average")
+
+
+def test_every_pooling_is_known_by_its_own_name() -> None:
+    assert all(spellings.pooling(name) == choice for name, choice in spellings.POOLINGS.items())

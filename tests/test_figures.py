@@ -1,0 +1,104 @@
+"""Where tests lie and how they look at things: beside their modules, short, and from outside."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.test_floors import APP, EXPORT, ROOT, TESTS, TOOLS, imports
+
+MOST_LINES = 300
+LEAST_SHARE = 0.9  # of modules that have tests of their name
+# Where the others are tested.
+ELSEWHERE = {
+    "app.inference.admission": "inference/test_engine.py",
+    "app.inference.providers.provider": "inference/providers/test_choose.py",
+    "app.wire.http1.line": "wire/http1/test_states.py",
+    "app.api.docs.answers": "api/docs/test_openapi.py",
+    "app.api.docs.operations": "api/docs/test_openapi.py",
+    "app.api.http.service": "api/http/test_endpoints.py",
+    "app.inference.computing": "api/test_slices.py",
+    "app.inference.progress": "api/verbs/test_counting.py",
+    "app.model.parts": "model/test_manifest.py",
+    "export.from_onnx.graph": "export/graph/test_reader.py",
+    "export.from_onnx.reference": "export/from_onnx/test_forms.py",
+    "export.from_torch.convert": "export/test_pipeline.py",
+    "export.from_torch.trace": "export/from_torch/test_originals.py",
+    "export.precision.precisions": "export/precision/test_float16.py",
+    "export.reading": "export/from_torch/test_adapter.py",
+    "export.reference.clip_text": "export/config/test_clip.py",
+    "export.reference.original": "export/from_torch/test_originals.py",
+    "export.reference.own_reading": "export/reference/test_oracle.py",
+    "export.reference.pipeline": "export/checkpoint/test_kinds.py",
+    "export.routes.pipeline": "export/routes/test_routed.py",
+    "export.routes.reference": "export/routes/test_routed.py",
+}
+MODULES = {
+    module
+    for module, path in (APP | EXPORT).items()
+    if path.name not in {"__init__.py", "__main__.py"}
+}
+
+
+def place_of(module: str) -> str:
+    """The file of a module's tests, below `tests/`."""
+    *package, name = module.removeprefix("app.").split(".")
+    return "/".join([*package, f"test_{name}.py"])
+
+
+def has_tests(module: str) -> bool:
+    """Whether a module has tests of its name."""
+    return (ROOT / "tests" / place_of(module)).is_file()
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_place_of_a_module_are_found_by_its_name(module: str) -> None:
+    if module in ELSEWHERE:
+        assert not has_tests(module), "it needs no exception"
+        assert (ROOT / "tests" / ELSEWHERE[module]).is_file()
+    else:
+        assert has_tests(module), place_of(module)
+
+
+def test_few_modules_are_tested_elsewhere() -> None:
+    assert set(ELSEWHERE) <= MODULES
+    assert 1 - len(ELSEWHERE) / len(MODULES) >= LEAST_SHARE
+
+
+@pytest.mark.parametrize("module", TESTS)
+def test_files_of_tests_are_short(module: str) -> None:
+    assert len(TESTS[module].read_text().splitlines()) <= MOST_LINES
+
+
+PRIVATE = re.compile(r"_[a-zA-Z]\w*")
+
+
+def looked_into(path: Path) -> Iterator[str]:
+    """What a file uses of others' private state, unless its line says why."""
+    lines = path.read_text().splitlines()
+    for node in ast.walk(ast.parse(path.read_text())):
+        match node:
+            case ast.Attribute(ast.Name("self" | "cls") | ast.Call(ast.Name("super"))):
+                continue
+            case ast.Attribute(attr=name):
+                pass
+            case ast.Call(ast.Attribute(attr="setattr"), [_, ast.Constant(str(name)), *_]):
+                pass
+            case _:
+                continue
+        if PRIVATE.fullmatch(name) and "# noqa: SLF001" not in lines[node.lineno - 1]:
+            yield f"{path.name}:{node.lineno}: {name}"
+
+
+# Changes what processes find out about their processor, which the service cannot know of.
+SABOTAGE = {"tools.processor.sitecustomize"}
+
+
+@pytest.mark.parametrize("module", sorted((TESTS | TOOLS).keys() - SABOTAGE))
+def test_tests_look_at_nothing_private(module: str) -> None:
+    path = (TESTS | TOOLS)[module]
+    assert not list(looked_into(path))
+    names = {name.rpartition(".")[2] for name in imports(path)} - {"__future__", "__main__"}
+    assert not [name for name in names if PRIVATE.fullmatch(name)]

@@ -1,0 +1,80 @@
+"""What the text of an option may be."""
+
+from pathlib import Path
+
+import pytest
+
+from app.command_line import UsageError
+from app.settings import Settings
+
+MODEL = ["--model-id", "m"]
+
+
+@pytest.mark.parametrize("text", ["last-token", "lasttoken", "last_token", "Last-Token"])
+def test_a_pooling_is_understood_however_it_is_spelt(text: str) -> None:
+    assert Settings.read([*MODEL, "--pooling", text], {}).pooling == "last_token"
+
+
+def test_a_folder_in_a_variable_may_begin_at_home() -> None:
+    settings = Settings.read(MODEL, {"MODELS_DIR": "~/models", "CACHE_DIR": "/cache"})
+    assert settings.models_dir == Path.home() / "models"
+    assert settings.cache_dir == Path("/cache")
+
+
+@pytest.mark.parametrize(
+    ("given", "origin"),
+    [
+        ("*", "*"),
+        ("null", "null"),
+        ("https://A.example/", "https://a.example"),
+        ("http://localhost:3000", "http://localhost:3000"),
+        ("https://a.example:443", "https://a.example"),
+        ("https://a.example:80", "https://a.example:80"),
+        ("http://a.example:0080\n", "http://a.example"),
+        ("http://[0:0::1]:8080", "http://[::1]:8080"),
+        ("https://xn--bcher-kva.example", "https://xn--bcher-kva.example"),
+        ("chrome-extension://abcdef", "chrome-extension://abcdef"),
+    ],
+)
+def test_an_origin_is_what_browsers_send(given: str, origin: str) -> None:
+    assert Settings.read([*MODEL, "--cors-allow-origin", given], {}).cors_allow_origin == (origin,)
+
+
+@pytest.mark.parametrize(
+    "origin",
+    [
+        "a.example",
+        "https://a.example/app",
+        "https://a.example?q",
+        "https://a.example#part",
+        "https://",
+        "",
+        "https://a.example,https://b.example",
+        "https://*.a.example",
+        "https://a b.example",
+        "https://a\t.example",
+        "https://a..example",
+        "https://a.example:",
+        "https://a.example:port",
+        "https://:80",
+        "https://user:word@a.example",
+        "https://bücher.example",
+        "http://[::1",
+        "http://[zz]",
+    ],
+)
+def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match=r"must be \*, or a scheme, a host and perhaps a port"):
+        Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
+
+
+def test_of_several_origins_the_one_at_fault_is_named() -> None:
+    flags = ["--cors-allow-origin", "https://a.example", "--cors-allow-origin", "b.example"]
+    with pytest.raises(UsageError, match=r"invalid value 'b\.example' for --cors-allow-origin "):
+        Settings.read([*MODEL, *flags], {})
+
+
+@pytest.mark.parametrize("origin", ["https://a.example:99999", "http://[:::1]"])
+def test_an_origin_with_a_number_that_is_none_is_refused(origin: str) -> None:
+    with pytest.raises(UsageError, match=r"for --cors-allow-origin \(environment: CORS_ALLOW"):
+        Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
