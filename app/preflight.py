@@ -9,7 +9,7 @@ from pathlib import Path
 
 from app.command_line import flag_name
 from app.errors import StartupError
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.inference.providers.session import plans
 from app.settings import DEFAULT_PORT, Settings
 
@@ -28,7 +28,7 @@ def check(settings: Settings) -> None:
             _require_folder(option, folder)
     if settings.provider != "auto" or settings.dtype in {"bfloat16", "float16"}:
         # What is asked for by name is refused for any kind of model.
-        plans(Wanted.of(settings), "embedding")
+        plans(ProviderRequest.of(settings), "embedding")
 
 
 def warnings(settings: Settings) -> list[str]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from app.errors import ServiceError, StartupError
 from app.inference.providers import machine
 from app.inference.providers.choose import PROVIDERS
-from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session, limits_of, plans
 from app.inference.tokenizing.input_text import EncodeOptions
 from app.inference.tokenizing.tokenization import Tokenization
@@ -35,14 +35,16 @@ from app.proof.probes import Probes, ProbesError, ProbeText, require_width, type
 MAX_BATCH_TOKENS = 16384  # the server's own default; a provider's plan may hold less
 # Everything that might run on some machine, the CPU first; what this one lacks is left out.
 EVERY = tuple(
-    Wanted(one.name, dtype) for one in reversed(list(PROVIDERS.values())) for dtype in one.proved
+    ProviderRequest(one.name, dtype)
+    for one in reversed(list(PROVIDERS.values()))
+    for dtype in one.proved
 )
 LEFT_OUT = "warning: "  # begins the lines on standard error that tell of it
 # Never served: without a GPU, it shows that the graph for one is right. The CPU rounds less often.
 HALVES_ON_CPU = Plan("cpu", "to see what the graph computes", "float16", run_tokens=CPU_RUN_TOKENS)
 
 
-def prove(folder: Path, wanted: Wanted) -> list[Certificate]:
+def prove(folder: Path, wanted: ProviderRequest) -> list[Certificate]:
     """Check every file, tokenize and run every probe, and compare with the stored reference.
 
     Returns one certificate for each graph that this precision has here.
@@ -75,7 +77,7 @@ def prove_every(folder: Path) -> list[Certificate]:
     return certificates
 
 
-def with_graphs(wanted: Wanted, manifest: Manifest) -> list[Plan]:
+def with_graphs(wanted: ProviderRequest, manifest: Manifest) -> list[Plan]:
     """Return the plans for what is wanted that the model has a graph for, or else the last plan.
 
     Raises: StartupError if it is not available here.
@@ -113,7 +115,7 @@ def main(arguments: Sequence[str]) -> int:
         if options.provider is None:
             certificates = prove_every(options.folder)
         else:
-            wanted = Wanted(options.provider, options.dtype, cache_dir=options.cache_dir)
+            wanted = ProviderRequest(options.provider, options.dtype, cache_dir=options.cache_dir)
             certificates = prove(options.folder, wanted)
     except (ManifestError, ProbesError, StartupError, ServiceError) as error:
         sys.stderr.write(f"error: {error}\n")

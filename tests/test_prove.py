@@ -12,7 +12,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 from app import prove
 from app.errors import StartupError
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.model.batch import TokenizedInput
 from app.model.digests import file_digest
 from app.model.manifest import SCHEMA, Manifest, ManifestError
@@ -101,7 +101,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_certificate_says_what_ran_and_how_close_it_came(folder: Path) -> None:
-    [certificate] = prove.prove(folder, Wanted("cpu"))
+    [certificate] = prove.prove(folder, ProviderRequest("cpu"))
     assert (certificate.graph, certificate.provider) == ("model.onnx", "cpu")
     assert (certificate.compute_dtype, certificate.reference) == ("float32", "pytorch")
     assert certificate.probes == len(TEXTS)
@@ -114,7 +114,7 @@ def test_one_wrong_vector_shows_in_the_worst_cosine(folder: Path) -> None:
     vectors = probes().vectors.copy()
     vectors[2] *= -1
     write_probes(folder, replace(probes(), vectors=vectors))
-    [certificate] = prove.prove(folder, Wanted("cpu"))
+    [certificate] = prove.prove(folder, ProviderRequest("cpu"))
     assert certificate.worst_cosine == pytest.approx(-1)
     assert certificate.mean_cosine == pytest.approx(1 - 2 / len(TEXTS))
 
@@ -124,13 +124,13 @@ def test_text_that_is_tokenized_differently_is_named(folder: Path) -> None:
     inputs[1] = TokenizedInput(np.array([5, 1], np.int64))
     write_probes(folder, replace(probes(), inputs=tuple(inputs)))
     with pytest.raises(StartupError, match=r"'old song' is tokenized as \[5, 4\]…, .* \[5, 1\]…"):
-        prove.prove(folder, Wanted("cpu"))
+        prove.prove(folder, ProviderRequest("cpu"))
 
 
 def test_changed_file_is_refused(folder: Path) -> None:
     (folder / "model.onnx").write_bytes(b"something else")
     with pytest.raises(ManifestError, match=r"model\.onnx is not the file that was exported"):
-        prove.prove(folder, Wanted("cpu"))
+        prove.prove(folder, ProviderRequest("cpu"))
 
 
 def test_command_prints_the_certificate_as_json(

@@ -27,7 +27,7 @@ from app.model.names import (
 )
 from app.model.parts import Graph, Lexical, MultiVector, Padding, Source
 from app.proof.probes import Probes
-from app.proof.token_answers import kept
+from app.proof.token_answers import kept_places
 from export.config.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights
 from export.graph.heads import graft
 
@@ -229,7 +229,7 @@ def _probes(task: Task, *, whole: bool, gain: int) -> Probes:
     inputs = tuple(encoded(text) for text in PROBE_TEXTS)
     vectors = np.stack([answers[task](one) for one in inputs])
     tokens = {
-        name: np.concatenate([said(one.input_ids)[kept(name, len(one))] for one in inputs])
+        name: np.concatenate([said(one.input_ids)[kept_places(name, len(one))] for one in inputs])
         for name, said in _token_answers(task, whole=whole).items()
     }
     return Probes(PROBE_TEXTS, inputs, vectors, tokens)

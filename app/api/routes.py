@@ -14,7 +14,14 @@ from app.api.docs import swagger
 from app.api.docs.limits import Limits
 from app.api.docs.openapi import describe
 from app.api.docs.operations import operations
-from app.api.http.endpoints import Answer, Ask, Fixed, Infer, MetricsText, Probe
+from app.api.http.endpoints import (
+    Answer,
+    BatchedPost,
+    ConstantJson,
+    HealthCheck,
+    MetricsText,
+    UnbatchedPost,
+)
 from app.api.http.info import info
 from app.api.http.paths import without_spare_slashes
 from app.api.http.service import Service
@@ -133,7 +140,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     description = describe(operations(verbs), Limits.of(model), has_key=service.api_key is not None)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
-        "/api-doc/openapi.json": Resource(public={"GET": Fixed(orjson.dumps(description))}),
+        "/api-doc/openapi.json": Resource(public={"GET": ConstantJson(orjson.dumps(description))}),
         "/decode": _ask(
             service, "decode", partial(failures_counted, service.metrics, tei_tokenize.decode)
         ),
@@ -192,15 +199,15 @@ def _verbs() -> dict[str, Verb]:
 def _probe(
     service: Service, check: Callable[[], Awaitable[None]], *, while_draining: bool = False
 ) -> Resource:
-    return Resource(public={"GET": Probe(service, check, while_draining=while_draining)})
+    return Resource(public={"GET": HealthCheck(service, check, while_draining=while_draining)})
 
 
 def _fixed(content: bytes) -> Resource:
-    return Resource(protected={"GET": Fixed(content)})
+    return Resource(protected={"GET": ConstantJson(content)})
 
 
 def _ask(service: Service, name: str, answer: Answer) -> Resource:
-    return Resource(protected={"POST": Ask(service, name, answer)})
+    return Resource(protected={"POST": UnbatchedPost(service, name, answer)})
 
 
 def _post(service: Service, verb: Verb) -> Resource:
@@ -208,7 +215,7 @@ def _post(service: Service, verb: Verb) -> Resource:
 
 
 def _choosing(service: Service, choose: Callable[[bytes], Verb]) -> Resource:
-    return Resource(protected={"POST": Infer(service, choose)})
+    return Resource(protected={"POST": BatchedPost(service, choose)})
 
 
 def _has_documents(content: bytes) -> bool:

@@ -11,7 +11,7 @@ from app.errors import ServiceError, Unhealthy
 # How often a model is asked to embed one word.
 PROBE_INTERVAL_SECONDS = 10.0
 # How long the route that asked for a probe waits for it.
-PROBE_PATIENCE_SECONDS = 5.0
+PROBE_WAIT_SECONDS = 5.0
 TICK_SECONDS = 0.5
 # Failed probes in a row, and run timeouts without a success, after which the process must go.
 HOPELESS = 3
@@ -117,7 +117,7 @@ class Health:
         """Wait for a probe to succeed; concurrent callers share one."""
         if self._probe is None or self._probe.done():
             self._probe = asyncio.create_task(self._run_probe())
-        done, _ = await asyncio.wait({self._probe}, timeout=PROBE_PATIENCE_SECONDS)
+        done, _ = await asyncio.wait({self._probe}, timeout=PROBE_WAIT_SECONDS)
         if not done or self._failures:
             raise Unhealthy
 

@@ -8,7 +8,7 @@ from typing import Self
 
 from app.errors import BackendFailed, OutOfMemory, StartupError
 from app.inference.providers import machine
-from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session, find_graph, limits_of, plans
 from app.inference.tokenizing.tokenization import Tokenization
 from app.inference.verdict import Proof, certificate_for, judge, require_quality
@@ -31,7 +31,7 @@ UNCERTIFIED_PROBES = 64
 class LoadOptions:
     """How a model is to be run."""
 
-    wanted: Wanted
+    wanted: ProviderRequest
     tokenization_workers: int
     max_batch_tokens: int
     auto_truncate: bool
@@ -40,7 +40,7 @@ class LoadOptions:
     def of(cls, settings: Settings) -> Self:
         """Return the options for these settings on this machine."""
         return cls(
-            wanted=Wanted.of(settings),
+            wanted=ProviderRequest.of(settings),
             tokenization_workers=settings.tokenization_workers
             or min(max(machine.usable_cores() - 1, 1), 64),
             max_batch_tokens=settings.max_batch_tokens,
@@ -149,7 +149,7 @@ def _max_input_length(length: int, options: LoadOptions) -> int:
     return options.max_batch_tokens
 
 
-def _candidates(manifest: Manifest, wanted: Wanted) -> list[Plan]:
+def _candidates(manifest: Manifest, wanted: ProviderRequest) -> list[Plan]:
     """Return the plans to try in order; the last one has a graph to compute.
 
     Raises: StartupError if what was asked for by name is not available.
@@ -239,7 +239,7 @@ def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_leng
 
     plan = session.plan
     *_, usual = largest(limits, min(max_length, limits.max_tokens))
-    beside = [usual] * (plan.run_threads + plan.lone_threads - 1)
+    beside = [usual] * (plan.run_threads + plan.single_input_threads - 1)
     run((1, limits.padded(1)))
     with ThreadPoolExecutor(1 + len(beside)) as pool:
         for shape in largest(limits, max_length):

@@ -12,8 +12,8 @@ from app.proof.bounds import (
     EXACT_ERROR,
     Agreement,
     Measured,
-    bound,
-    cost,
+    bound_text,
+    cost_text,
     figure,
     is_as_certified,
     is_proved,
@@ -76,7 +76,7 @@ def _require_proved(manifest: Manifest, plan: Plan, proof: Proof) -> None:
         if measured is not None and not is_proved(task, dtype, measured):
             raise StartupError(
                 f"the model does not give its original's answers here: {figure(task, measured)} "
-                f"on {plan.provider} in {dtype}, needed {bound(task, dtype, measured)}; "
+                f"on {plan.provider} in {dtype}, needed {bound_text(task, dtype, measured)}; "
                 + ("export it again" if dtype == "float32" else "use --dtype float32")
             )
 
@@ -85,7 +85,7 @@ def _tell_cost(manifest: Manifest, plan: Plan, proof: Proof) -> None:
     """Warn of what a lower precision costs scores, preferably by a certificate's many probes."""
     measured = proof.certificate or proof.agreement
     probes = proof.certificate.probes if proof.certificate else proof.probes
-    what = cost(manifest.task, measured)
+    what = cost_text(manifest.task, measured)
     logger.warning("%s costs this model: %s, over %d probes", plan.compute_dtype, what, probes)
 
 
@@ -103,12 +103,12 @@ def _require_as_certified(manifest: Manifest, proof: Proof) -> None:
         logger.warning(
             "the graph was quantized before it came here, and its original is not at hand: its "
             "answers are compared with its own of each text alone: %s",
-            cost(manifest.task, certified),
+            cost_text(manifest.task, certified),
         )
         return
     logger.warning(
         "int8 costs this model: %s, over %d probes on %s",
-        cost(manifest.task, certified),
+        cost_text(manifest.task, certified),
         certified.probes,
         certified.machine,
     )

@@ -143,7 +143,7 @@ def figure(task: Task, measured: Measured) -> str:
     return words
 
 
-def bound(task: Task, compute_dtype: Dtype, measured: Measured) -> str:
+def bound_text(task: Task, compute_dtype: Dtype, measured: Measured) -> str:
     """Return what `is_proved` requires, in words that follow `needed`."""
     if yields_logits(task):
         share = f"{LOGIT_ERROR[compute_dtype]:g} of the largest logit"
@@ -154,7 +154,7 @@ def bound(task: Task, compute_dtype: Dtype, measured: Measured) -> str:
     return f"{words}, with an error of at most {LEXICAL_ERROR[compute_dtype]:.0e}"
 
 
-def cost(task: Task, measured: Measured) -> str:
+def cost_text(task: Task, measured: Measured) -> str:
     """Return what a precision costs a model, in words: every figure that was measured."""
     asked: tuple[tuple[str, float | None, str], ...]
     if yields_logits(task):

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from app.model import archive, bounded
 from app.model.batch import TokenizedInput
-from app.proof.token_answers import AXES, TokenAnswers, kept
+from app.proof.token_answers import AXES, TokenAnswers, kept_places
 
 ProbeText = str | tuple[str, str]
 _Stored = Mapping[str, NDArray[np.generic]]
@@ -123,14 +123,14 @@ class Probes:
             if name not in token_answers:
                 raise ProbesError(f"{path} holds no {name}: export the model again")
         for name, values in token_answers.items():
-            tokens = sum(len(kept(name, len(one))) for one in inputs)
+            tokens = sum(len(kept_places(name, len(one))) for one in inputs)
             if len(values) != tokens:
                 raise ProbesError(f"{path} holds {name} of {len(values)} tokens, not of {tokens}")
         return cls(texts, inputs, vectors, token_answers, prompts, names)
 
     def _places(self, output: str, chosen: Sequence[int]) -> Iterator[slice]:
         """Yield the places of the answers for the tokens of the chosen probes."""
-        ends = np.cumsum([len(kept(output, len(one))) for one in self.inputs])
+        ends = np.cumsum([len(kept_places(output, len(one))) for one in self.inputs])
         for probe in chosen:
             yield slice(ends[probe - 1] if probe else 0, ends[probe])
 

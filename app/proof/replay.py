@@ -25,7 +25,7 @@ from app.model.routing import Routing
 from app.proof.bounds import Agreement, worst
 from app.proof.compare import Answers, compare_logits, compare_vectors, length_error
 from app.proof.probes import Probes, ProbesError, spread
-from app.proof.token_answers import judged_with, kept
+from app.proof.token_answers import judged_with, kept_places
 
 BATCH_ROWS = 16
 ALONE = 64  # how many of the probes are also run alone
@@ -120,7 +120,7 @@ def _by_input(results: Mapping[str, NDArray[np.float32]], real: NDArray[np.bool_
         one = {}
         for name, values in results.items():
             if name in PER_TOKEN_OUTPUTS:
-                one[name] = values[row][mask][kept(name, int(mask.sum()))]
+                one[name] = values[row][mask][kept_places(name, int(mask.sum()))]
             else:
                 one[name] = values[row : row + 1]
         found.append(one)

@@ -23,7 +23,7 @@ VECTORS_EACH = 4  # of a probe's tokens, the first and the last among them
 TokenAnswers = Mapping[str, NDArray[np.float32]]
 
 
-def kept(output: str, length: int) -> NDArray[np.int64]:
+def kept_places(output: str, length: int) -> NDArray[np.int64]:
     """Return the places of the tokens of an input whose answers a probe stores."""
     if output == LEXICAL_WEIGHTS:
         return np.arange(length)

@@ -84,7 +84,7 @@ def _tell(manifest: Manifest, certificate: Certificate) -> bool:
         logger.info("%s  %s (%s)", verdict, line, f"not taken by auto: {fault}" if fault else AUTO)
         return True
     proved = bounds.is_proved(task, dtype, certificate)
-    needed = bounds.bound(task, dtype, certificate)
+    needed = bounds.bound_text(task, dtype, certificate)
     stored = [one for one in manifest.certificates if one.compute_dtype == dtype]
     if dtype == "int8" and stored:
         proved = proved and bounds.is_as_certified(task, certificate, stored[0])
@@ -106,6 +106,6 @@ def _why_left(task: Task, measured: Certificate) -> str | None:
     if bounds.yields_logits(task):
         return "scores are computed in float32"
     if not bounds.is_proved(task, measured.compute_dtype, measured):
-        needed = bounds.bound(task, measured.compute_dtype, measured)
+        needed = bounds.bound_text(task, measured.compute_dtype, measured)
         return f"{bounds.figure(task, measured)}, needed {needed}"
     return bounds.shortfall(measured)

@@ -90,7 +90,7 @@ def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
     """A line for each certificate, for the person who exports."""
     for one in certificates:
         if one.compute_dtype == "int8":
-            line = f"{one.provider} in int8: {bounds.cost(task, one)}"
+            line = f"{one.provider} in int8: {bounds.cost_text(task, one)}"
         else:
             line = f"{one.provider} in {one.compute_dtype}: {bounds.figure(task, one)}"
             if one.neighbour_overlap is not None:
@@ -106,7 +106,7 @@ def _require_equal(task: Task, certificates: Sequence[Certificate]) -> None:
             continue
         lossy = one.compute_dtype != "float32" and not as_found
         remedy = f"; export the model without {one.compute_dtype}" if lossy else ""
-        needed = bounds.bound(task, one.compute_dtype, one)
+        needed = bounds.bound_text(task, one.compute_dtype, one)
         raise ExportError(
             f"the exported graph does not match the original model: "
             f"{bounds.figure(task, one)} over {one.probes} texts in {one.compute_dtype}, needed "

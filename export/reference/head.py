@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
-from app.proof.token_answers import kept
+from app.proof.token_answers import kept_places
 from export.config.layers import (
     Activation,
     Dense,
@@ -43,7 +43,7 @@ def for_tokens(heads: TokenHeads, weights: Weights, tokens: Values) -> dict[str,
         found[LEXICAL_WEIGHTS] = _through(heads.lexical, weights, tokens)[:, 0]
     if heads.multi_vector:
         found[MULTI_VECTOR_EMBEDDING] = _through(heads.multi_vector, weights, tokens)
-    return {name: values[kept(name, len(tokens))] for name, values in found.items()}
+    return {name: values[kept_places(name, len(tokens))] for name, values in found.items()}
 
 
 def _through(layers: Sequence[Layer], weights: Weights, value: Values) -> Values:

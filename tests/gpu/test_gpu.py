@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from app.errors import OutOfMemory
 from app.inference.providers.nvidia import driver, engine
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.inference.providers.session import Session, plans
 from app.model.batch import blank
 from app.model.lookup import repository
@@ -64,7 +64,7 @@ def embed(folder: Path, provider: str, *flags: str, dtype: str = "float32") -> N
 
 
 def test_the_certificate_is_that_of_float32(folder: Path) -> None:
-    [certificate] = prove(folder, Wanted("cuda", "float32"))
+    [certificate] = prove(folder, ProviderRequest("cuda", "float32"))
     assert certificate.provider == "cuda"
     assert certificate.machine == driver.describe(0)
     assert certificate.worst_cosine >= 0.99999
@@ -74,7 +74,7 @@ def test_the_certificate_is_that_of_float32(folder: Path) -> None:
 
 def test_every_float16_graph_gives_the_original_s_vectors(halved: Path) -> None:
     graphs = [one for one in Manifest.read(halved).graphs if one.dtype == "float16"]
-    certificates = prove(halved, Wanted("cuda", "float16"))
+    certificates = prove(halved, ProviderRequest("cuda", "float16"))
     assert {one.graph for one in certificates} == {one.file for one in graphs}
     for certificate in certificates:
         assert certificate.worst_cosine >= 0.999, certificate.graph
@@ -93,21 +93,21 @@ def test_served_vectors_are_the_cpu_s(folder: Path) -> None:
 
 
 @pytest.fixture
-def engines(folder: Path, tmp_path: Path) -> Wanted:
+def engines(folder: Path, tmp_path: Path) -> ProviderRequest:
     """TensorRT, with a place for its engines."""
     assert folder
     if (fault := engine.fault()) is not None:
         pytest.skip(fault)
-    return Wanted("tensorrt", "float32", cache_dir=tmp_path)
+    return ProviderRequest("tensorrt", "float32", cache_dir=tmp_path)
 
 
-def test_an_engine_in_float16_comes_close(folder: Path, engines: Wanted) -> None:
+def test_an_engine_in_float16_comes_close(folder: Path, engines: ProviderRequest) -> None:
     [certificate] = prove(folder, replace(engines, dtype="float16"))
     assert certificate.worst_cosine >= 0.999
 
 
 def test_an_engine_is_built_once_and_gives_the_original_s_vectors(
-    folder: Path, engines: Wanted, caplog: pytest.LogCaptureFixture
+    folder: Path, engines: ProviderRequest, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level("INFO")
     for _ in range(2):
@@ -131,7 +131,7 @@ def test_two_devices_serve_the_cpu_s_vectors(folder: Path) -> None:
 def test_a_batch_beyond_the_limit_of_memory_is_known_as_that(folder: Path) -> None:
     manifest = Manifest.read(folder)
     weights = sum(path.stat().st_size for path in folder.glob(f"{GRAPH_FILE}*"))
-    wanted = Wanted("cuda", "float32", gpu_memory_limit=2 * weights + 200_000_000)
+    wanted = ProviderRequest("cuda", "float32", gpu_memory_limit=2 * weights + 200_000_000)
     [plan] = plans(wanted, manifest.task)
     session = Session.load(folder, manifest, plan)
     outputs = (TASK_OUTPUTS[manifest.task],)
@@ -151,7 +151,7 @@ def test_memory_is_flat_over_random_shapes(
     if program is None:
         pytest.skip("nvidia-smi is needed to read the memory of the device")
     manifest = Manifest.read(folder)
-    plan = with_graphs(Wanted("cuda", dtype), manifest)[0]
+    plan = with_graphs(ProviderRequest("cuda", dtype), manifest)[0]
     session = Session.load(folder, manifest, plan)
     limits = plan.limits(manifest.max_input_length, 16384)
     chance = random.Random(1)

@@ -11,7 +11,7 @@ import pytest
 
 from app.errors import StartupError
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.model import bounded
 from app.model.manifest import Manifest
 from app.proof.probes import Probes
@@ -19,7 +19,7 @@ from tools import tiny
 
 
 def load_tiny(folder: Path, max_batch_tokens: int = 16384, *, truncate: bool = True) -> LoadedModel:
-    options = LoadOptions(Wanted("cpu", threads=1), 1, max_batch_tokens, truncate)
+    options = LoadOptions(ProviderRequest("cpu", threads=1), 1, max_batch_tokens, truncate)
     return load(folder, options)
 
 

@@ -18,7 +18,7 @@ from app.inference.batching.runner import EndableRuns, Runner
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.worker import BatchWorker
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session
 from app.model.batch import Batch, BatchLimits, TokenizedInput
 from app.model.names import SENTENCE_EMBEDDING
@@ -33,7 +33,9 @@ def model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     """The tiny model, loaded for each of two devices."""
     plan = Plan("cpu", "asked for", devices=(0, 1))
     monkeypatch.setattr(loading, "plans", lambda *_: [plan])
-    return load(tiny_model, LoadOptions(Wanted(), 1, max_batch_tokens=64, auto_truncate=True))
+    return load(
+        tiny_model, LoadOptions(ProviderRequest(), 1, max_batch_tokens=64, auto_truncate=True)
+    )
 
 
 class Together:
@@ -60,7 +62,7 @@ def test_every_device_has_a_session_that_was_proved(
     caplog.set_level("INFO")
     plan = Plan("cpu", "asked for", devices=(1, 0))
     monkeypatch.setattr(loading, "plans", lambda *_: [plan])
-    options = LoadOptions(Wanted(), 1, max_batch_tokens=64, auto_truncate=True)
+    options = LoadOptions(ProviderRequest(), 1, max_batch_tokens=64, auto_truncate=True)
     first, second = load(tiny_model, options).sessions
     assert [one.plan.ort_options["device_id"] for one in (first, second)] == ["1", "0"]
     assert "Computing on cpu in float32, device 1, device 0: asked for" in caplog.messages

@@ -97,7 +97,7 @@ def test_all_who_ask_wait_for_one_probe() -> None:
 
 
 def test_a_probe_that_does_not_come_back_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PROBE_PATIENCE_SECONDS", 0.01)
+    monkeypatch.setattr(health, "PROBE_WAIT_SECONDS", 0.01)
 
     async def scenario() -> None:
         watched = over(FakeModel(healthy=False, go=asyncio.Event()))
@@ -152,7 +152,7 @@ def test_a_probe_that_waits_for_its_turn_has_not_failed(monkeypatch: pytest.Monk
     """However long: a busy model computes for others meanwhile."""
     clock = Clock()
     monkeypatch.setattr(health, "time", clock)
-    monkeypatch.setattr(health, "PROBE_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "PROBE_WAIT_SECONDS", 0.0)
 
     async def scenario() -> None:
         always = clock.now + 1e6  # others are answered, however late one looks
@@ -172,7 +172,7 @@ def test_a_probe_that_waits_for_its_turn_has_not_failed(monkeypatch: pytest.Monk
 
 
 def test_a_probe_waits_in_vain_where_nobody_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(health, "PROBE_PATIENCE_SECONDS", 0.0)
+    monkeypatch.setattr(health, "PROBE_WAIT_SECONDS", 0.0)
     model = FakeModel(last_success=LONG_AGO, go=asyncio.Event())
     watched = over(model, 1e-4)
     assert asyncio.run(watched.watch()).startswith("no probe has succeeded for ")

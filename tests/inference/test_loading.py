@@ -11,7 +11,7 @@ from app.errors import OutOfMemory, StartupError
 from app.inference import loading
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.providers import machine
-from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session
 from app.model.batch import Batch, TokenizedInput
 from app.model.manifest import Manifest
@@ -21,7 +21,7 @@ from tools import tiny
 
 
 def load_tiny(folder: Path, max_batch_tokens: int = 16384, *, truncate: bool = True) -> LoadedModel:
-    options = LoadOptions(Wanted("cpu", threads=1), 1, max_batch_tokens, truncate)
+    options = LoadOptions(ProviderRequest("cpu", threads=1), 1, max_batch_tokens, truncate)
     return load(folder, options)
 
 

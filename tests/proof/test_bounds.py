@@ -5,7 +5,15 @@ import pytest
 from numpy.typing import NDArray
 
 from app.model.names import Dtype, Task
-from app.proof.bounds import Agreement, bound, cost, figure, is_as_certified, is_proved, shortfall
+from app.proof.bounds import (
+    Agreement,
+    bound_text,
+    cost_text,
+    figure,
+    is_as_certified,
+    is_proved,
+    shortfall,
+)
 from app.proof.compare import Answers, compare_logits
 
 Vectors = NDArray[np.float32]
@@ -31,17 +39,17 @@ def test_single_tokens_may_cost_more_than_whole_texts_but_not_more_than_certifie
     assert not is_proved("embedding", "bfloat16", replace(certified, worst_cosine=0.9999))
     assert is_as_certified("embedding", replace(certified, token_cosine=0.86), certified)
     assert not is_as_certified("embedding", replace(certified, token_cosine=0.84), certified)
-    assert "worst of a token's vector 0.90000" in cost("embedding", certified)
+    assert "worst of a token's vector 0.90000" in cost_text("embedding", certified)
 
 
 def test_the_cost_is_every_figure_that_was_measured() -> None:
     vectors = Agreement(0.98, 0.99, 0.2, 1.0, first_percentile=0.985, neighbour_overlap=0.96)
-    assert cost("embedding", vectors) == (
+    assert cost_text("embedding", vectors) == (
         "worst cosine 0.98000, first percentile 0.98500, mean 0.99000, overlap of nearest "
         "neighbours 0.9600, alone and in a batch 1.0000000"
     )
     logits = Agreement(0.98, 0.99, 0.2, 1.0, largest_score_error=0.046)
-    assert cost("reranker", logits) == (
+    assert cost_text("reranker", logits) == (
         "largest error of a logit 0.2, of a score 0.046, alone and in a batch 1.0000000"
     )
 
@@ -116,10 +124,12 @@ def test_what_is_served_at_all(
 def test_the_words_name_what_is_judged() -> None:
     assert figure("embedding", GOOD) == "worst cosine 0.9999100"
     assert figure("reranker", GOOD) == "largest error 2.0e-03 of a logit"
-    assert bound("embedding", "float32", GOOD) == "at least 0.99999"
+    assert bound_text("embedding", "float32", GOOD) == "at least 0.99999"
     logits = replace(GOOD, largest_logit=11.0)
-    assert bound("reranker", "float32", logits) == "at most 1.1e-03, 0.0001 of the largest logit"
-    assert bound("reranker", "float32", GOOD) == "at most 1.0e-04, 0.0001 of the largest logit"
+    assert (
+        bound_text("reranker", "float32", logits) == "at most 1.1e-03, 0.0001 of the largest logit"
+    )
+    assert bound_text("reranker", "float32", GOOD) == "at most 1.0e-04, 0.0001 of the largest logit"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +173,7 @@ def test_the_figures_of_tokens_are_told() -> None:
         "worst cosine 1.0000000, of a token's vector 1.0000000, of the lexical weights 1.0000000, "
         "largest error 1.0e-06 of one"
     )
-    assert bound("embedding", "float32", WHOLE) == (
+    assert bound_text("embedding", "float32", WHOLE) == (
         "at least 0.99999, with an error of at most 1e-04"
     )
 

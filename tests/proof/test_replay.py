@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from app.errors import BackendFailed
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.inference.providers.session import Session, plans
 from app.model.batch import Batch, BatchLimits
 from app.model.manifest import PROBES_FILE, Manifest
@@ -27,7 +27,7 @@ def probes(tiny_model: Path) -> Probes:
 
 def test_a_right_session_agrees(tiny_model: Path, probes: Probes) -> None:
     manifest = Manifest.read(tiny_model)
-    [plan] = plans(Wanted("cpu", threads=1), manifest.task)
+    [plan] = plans(ProviderRequest("cpu", threads=1), manifest.task)
     session = Session.load(tiny_model, manifest, plan)
     assert replay(session, probes, manifest.padding, ANY).worst_cosine > 0.999999
 
@@ -41,7 +41,7 @@ def whole(tmp_path: Path) -> Path:
 
 def session_of(folder: Path) -> Session:
     manifest = Manifest.read(folder)
-    [plan] = plans(Wanted("cpu", threads=1), manifest.task)
+    [plan] = plans(ProviderRequest("cpu", threads=1), manifest.task)
     return Session.load(folder, manifest, plan)
 
 

@@ -6,7 +6,7 @@ import pytest
 from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING
 from app.proof.bounds import Agreement
 from app.proof.compare import Answers
-from app.proof.token_answers import judged_with, kept
+from app.proof.token_answers import judged_with, kept_places
 
 GOOD = Agreement(worst_cosine=1.0, mean_cosine=1.0, largest_error=0.0, batch_cosine=1.0)
 
@@ -21,7 +21,7 @@ GOOD = Agreement(worst_cosine=1.0, mean_cosine=1.0, largest_error=0.0, batch_cos
     ],
 )
 def test_every_weight_is_kept_and_few_vectors(output: str, length: int, places: list[int]) -> None:
-    assert kept(output, length).tolist() == places
+    assert kept_places(output, length).tolist() == places
 
 
 def test_a_wrong_weight_is_told_as_weights_are() -> None:

@@ -7,13 +7,13 @@ import pytest
 
 from app.inference import loading
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.plan import Plan, ProviderRequest
 from app.model.parts import Padding
 
 RIGHT = Padding(0, 0, "right")
 
 
-def load_with(folder: Path, wanted: Wanted) -> LoadedModel:
+def load_with(folder: Path, wanted: ProviderRequest) -> LoadedModel:
     return load(folder, LoadOptions(wanted, 1, 16384, True))
 
 

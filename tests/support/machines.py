@@ -3,16 +3,16 @@
 from dataclasses import replace
 
 from app.inference.providers.choose import PROVIDERS
-from app.inference.providers.plan import Found, Here
+from app.inference.providers.plan import Found, Machine
 from app.model.names import Provider
 
 CPU, CUDA = PROVIDERS["cpu"].ort_name, PROVIDERS["cuda"].ort_name
 NO_PLUGIN: dict[Provider, Found] = {"openvino": Found("no plug-in")}
 NO_DRIVER: dict[Provider, Found] = {"cuda": Found("there is no NVIDIA driver here: pass a device")}
-PLAIN = Here(frozenset({CPU}), 2, bfloat16=False, found=NO_PLUGIN)
-PLUGIN = Here(frozenset({CPU}), 2, bfloat16=False)
-FAST = Here(frozenset({CPU}), 2, bfloat16=True)
-BLOCKED = Here(frozenset({CPU}), 2, bfloat16=True, found=NO_PLUGIN)
-GPU = Here(frozenset({CPU, CUDA}), 2, bfloat16=False, found=NO_PLUGIN)
+PLAIN = Machine(frozenset({CPU}), 2, bfloat16=False, found=NO_PLUGIN)
+PLUGIN = Machine(frozenset({CPU}), 2, bfloat16=False)
+FAST = Machine(frozenset({CPU}), 2, bfloat16=True)
+BLOCKED = Machine(frozenset({CPU}), 2, bfloat16=True, found=NO_PLUGIN)
+GPU = Machine(frozenset({CPU, CUDA}), 2, bfloat16=False, found=NO_PLUGIN)
 GPU_IMAGE = replace(GPU, found=NO_PLUGIN | NO_DRIVER)
 TENSORRT = replace(GPU, ort_names=frozenset({CPU, CUDA, PROVIDERS["tensorrt"].ort_name}))

@@ -9,7 +9,7 @@ from itertools import cycle
 from pathlib import Path
 from typing import NamedTuple
 
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.inference.providers.session import Session, plans
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import TokenizedInput, collate, in_order
@@ -35,7 +35,7 @@ class Bare:
     def __init__(self, kind: Kind) -> None:
         self._manifest = Manifest.read(kind.folder)
         self._tokenization = Tokenization.load(kind.folder, self._manifest)
-        self._plan = plans(Wanted(dtype=kind.dtype), self._manifest.task)[0]
+        self._plan = plans(ProviderRequest(dtype=kind.dtype), self._manifest.task)[0]
         self._session = Session.load(kind.folder, self._manifest, self._plan)
         self._limits = self._plan.limits(self._manifest.max_input_length, 16384)
         self._seen: set[tuple[int, int]] = set()  # shapes

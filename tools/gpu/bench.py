@@ -17,7 +17,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.inference.providers.session import Session, plans
 from app.model.batch import Batch, TokenizedInput, blank, collate
 from app.model.lookup import repository
@@ -56,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     length = Manifest.read(folder).max_input_length
     torch_device = "cpu" if options.provider == "cpu" else "cuda"
     precisions = [
-        Wanted(options.provider, dtype, cache_dir=options.cache_dir)
+        ProviderRequest(options.provider, dtype, cache_dir=options.cache_dir)
         for dtype in precisions_of(folder, options.provider)
     ]
     for line in (
@@ -75,7 +75,7 @@ def precisions_of(folder: Path, provider: str) -> tuple[DtypeChoice, ...]:
     return ("float32", "float16") if halved and provider == "cuda" else ("float32",)
 
 
-def bare(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[str]:
+def bare(folder: Path, wanted: ProviderRequest, length: int, seconds: float) -> Iterator[str]:
     """Tokens a second of the session alone, by each of its graphs: padding is not counted."""
     manifest = Manifest.read(folder)
     outputs = (TASK_OUTPUTS[manifest.task],)
@@ -93,7 +93,7 @@ def bare(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[
             yield f"{plan.name}, bare session, {shape}: {rate:,.0f} tokens a second"
 
 
-def bound(folder: Path, wanted: Wanted, length: int, seconds: float) -> Iterator[str]:
+def bound(folder: Path, wanted: ProviderRequest, length: int, seconds: float) -> Iterator[str]:
     """One run as the service makes it, and the same through IOBinding: the smallest and a large."""
     manifest = Manifest.read(folder)
     [plan] = plans(wanted, manifest.task)
@@ -156,7 +156,7 @@ def reference(original: Path | None, on: str, length: int, seconds: float) -> It
     yield f"{name}, {ROWS} × {length}: {tokens:,.0f} tokens a second"
 
 
-def served(folder: Path, wanted: Wanted, seconds: int) -> Iterator[str]:
+def served(folder: Path, wanted: ProviderRequest, seconds: int) -> Iterator[str]:
     """Queries a second over HTTP, one a request."""
     queries = passages(400, longest_words=25, seed=1)[:300]
     flags = ["--provider", wanted.provider, "--dtype", wanted.dtype, "--log-level", "warn"]

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.api.http.endpoints import Ask, Infer
+from app.api.http.endpoints import BatchedPost, UnbatchedPost
 from app.api.routes import Resource, RouteOptions, routes
 from app.api.shapes.fields import Shape
 from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
@@ -106,8 +106,8 @@ def dialect(path: str, endpoints: Mapping[str, Any]) -> Dialect:
 
 def _shape(path: str, endpoints: Mapping[str, Any]) -> Shape:
     endpoint = endpoints[path]
-    if isinstance(endpoint, Ask):
+    if isinstance(endpoint, UnbatchedPost):
         return SHAPES[path]
-    assert isinstance(endpoint, Infer)
+    assert isinstance(endpoint, BatchedPost)
     shape: Shape = endpoint.choose(b"{}").shape
     return shape

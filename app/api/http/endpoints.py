@@ -45,7 +45,7 @@ logger = logging.getLogger(__name__)
 Answer = Callable[[ServedModel, bytes, RequestSpan, Room], AsyncGenerator[bytes, None]]
 
 
-class Infer:
+class BatchedPost:
     """POST of one verb, or of the verb that a body asks for."""
 
     def __init__(self, service: Service, choose: Callable[[bytes], Verb]) -> None:
@@ -91,7 +91,7 @@ class Infer:
                     await respond_in_parts(receive, send, first, parts, headers)
 
 
-class Ask:
+class UnbatchedPost:
     """POST of a body that is answered without batching: the tokenizer's routes, and `/vertex`."""
 
     def __init__(self, service: Service, name: str, answer: Answer) -> None:
@@ -124,7 +124,7 @@ class Ask:
                 span.answered()
 
 
-class Probe:
+class HealthCheck:
     """200 with an empty body while a check passes, else 503."""
 
     def __init__(
@@ -146,7 +146,7 @@ class Probe:
             await respond(send, 200, b"", None, [])
 
 
-class Fixed:
+class ConstantJson:
     """A JSON answer that never changes."""
 
     def __init__(self, content: bytes) -> None:

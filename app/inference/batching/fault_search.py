@@ -5,12 +5,14 @@ input, the whole batch fails soon.
 """
 
 import logging
+from dataclasses import replace
 
-from app.errors import BackendFailed, ServiceError
+from app.errors import BackendFailed, OutOfMemory, ServiceError
 from app.inference.batching.pending import Pending
-from app.inference.batching.runner import Run, Search
+from app.inference.batching.runner import FailureCount, Run
 from app.model.batch import BatchLimits, blank
 from app.model.parts import Padding
+from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -18,9 +20,10 @@ logger = logging.getLogger(__name__)
 class FaultSearch:
     """The parts of failed batches still to be computed; lives on the worker's thread."""
 
-    def __init__(self, pending: Pending, padding: Padding) -> None:
+    def __init__(self, pending: Pending, padding: Padding, metrics: Metrics) -> None:
         self._pending = pending
         self._padding = padding
+        self._metrics = metrics
         self._parts: list[Run] = []  # a stack: the last goes first
 
     @property
@@ -36,36 +39,47 @@ class FaultSearch:
             rows = self._pending.wanted(part)
             count = self._limits.rows(len(rows)) if rows else 0
             if rows[count:]:
-                self._parts.append(Run.of(rows[count:], part.search, self._limits))
+                self._parts.append(Run.of(rows[count:], part.failures, self._limits))
             if count:
-                return Run.of(rows[:count], part.search, self._limits)
+                return Run.of(rows[:count], part.failures, self._limits)
         return None
 
     def look(self, run: Run, error: BaseException) -> None:
         """Halve a failed run; fail the jobs of a single input, or all if no input is at fault."""
-        search = run.search
+        if isinstance(error, OutOfMemory | MemoryError):
+            self._lower_limit(run)
+        failures = run.failures
         if run.batch is not None:  # a blank run, which no input can have failed
-            self._condemn(search, error)
+            self._condemn(failures, error)
             return
         rows = self._pending.wanted(run)
         if len(run.rows) > 1:
             middle = len(rows) // 2
             parts = (rows[middle:], rows[:middle])
-            self._parts += [Run.of(part, search, self._limits) for part in parts if part]
+            self._parts += [Run.of(part, failures, self._limits) for part in parts if part]
             logger.warning("a run of %d inputs failed and is halved: %r", len(rows), error)
         else:
             self._pending.fail(rows, _as_service_error(error))
-        search.failures += 1
-        if search.failures == search.limit:
+        failures.in_a_row += 1
+        if failures.in_a_row == failures.limit:
             blameless = blank(1, self._limits.padded(1), self._padding)
-            self._parts.append(Run((), run.outputs, search, batch=blameless))
+            self._parts.append(Run((), run.outputs, failures, batch=blameless))
 
-    def _condemn(self, search: Search, error: BaseException) -> None:
+    def _condemn(self, failures: FailureCount, error: BaseException) -> None:
         """Fail the rest of a batch, since a run without any of its inputs failed as well."""
-        left = [part for part in self._parts if part.search is search]
-        self._parts = [part for part in self._parts if part.search is not search]
+        left = [part for part in self._parts if part.failures is failures]
+        self._parts = [part for part in self._parts if part.failures is not failures]
         for part in left:
             self._pending.fail(self._pending.wanted(part), _as_service_error(error))
+
+    def _lower_limit(self, run: Run) -> None:
+        """Halve the token limit of later batches after this run; one input may always run."""
+        self._metrics.count("te_out_of_memory")
+        tokens = run.length * len(run.rows) // 2
+        if len(run.rows) > 1 and tokens < self._limits.max_tokens:
+            self._pending.waiting.limits = replace(self._limits, max_tokens=tokens)
+            self._metrics.set("te_batch_max_tokens", tokens)
+            logger.warning("out of memory: from now on a batch holds at most %d tokens", tokens)
 
 
 def _as_service_error(error: BaseException) -> ServiceError:

@@ -45,7 +45,7 @@ class Job:
     last_batch: int = 0  # number of the batch that last took a row, or that preceded its arrival
 
     @property
-    def is_lone(self) -> bool:
+    def is_single_input(self) -> bool:
         """Whether it has a single input, as a query has."""
         return len(self.inputs) == 1
 

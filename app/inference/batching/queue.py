@@ -55,16 +55,18 @@ class Waiting:
         """Return the jobs whose clients have left."""
         return (job for job in tuple(self._jobs.values()) if job.abandoned)
 
-    def take(self, longest: int | None = None, *, lone: bool = False) -> list[tuple[Job, int]]:
+    def take(
+        self, longest: int | None = None, *, single_input: bool = False
+    ) -> list[tuple[Job, int]]:
         """Remove and return the rows of the next batch, each with its position in its job.
 
-        None has more than `longest` tokens, and with `lone` all are of single-input jobs, so there
-        may be none.
+        None has more than `longest` tokens, and with `single_input` all are of single-input jobs,
+        so there may be none.
         """
-        places = self._places(longest, lone=lone)
+        places = self._places(longest, single_input=single_input)
         if not places:
             return []
-        job = self._first(places, lone=lone)
+        job = self._first(places, single_input=single_input)
         places = self._beside(job, places)
         anchor = next(i for i, at in enumerate(places) if self._rows[at].arrival == job.arrival)
         chosen = places[choose([self._lengths[at] for at in places], anchor, self.limits)]
@@ -84,12 +86,12 @@ class Waiting:
         self._rows = rows
         self._lengths = [row.length for row in rows]
 
-    def _places(self, longest: int | None, *, lone: bool) -> Sequence[int]:
+    def _places(self, longest: int | None, *, single_input: bool) -> Sequence[int]:
         """Return the places of the rows that may go now, in ascending order."""
         end = len(self._rows) if longest is None else bisect_right(self._lengths, longest)
-        if not lone:
+        if not single_input:
             return range(end)
-        return [at for at in range(end) if self._jobs[self._rows[at].arrival].is_lone]
+        return [at for at in range(end) if self._jobs[self._rows[at].arrival].is_single_input]
 
     def _beside(self, job: Job, places: Sequence[int]) -> Sequence[int]:
         """Return those places whose rows take the same route through the model as the job."""
@@ -97,7 +99,7 @@ class Waiting:
             return places
         return [at for at in places if self._jobs[self._rows[at].arrival].route == job.route]
 
-    def _first(self, places: Sequence[int], *, lone: bool) -> Job:
+    def _first(self, places: Sequence[int], *, single_input: bool) -> Job:
         """Return the job that must have a row in the next batch.
 
         It is the one with the fewest rows left, so that a query does not wait behind a bulk
@@ -107,9 +109,9 @@ class Waiting:
         jobs: Collection[Job] = everyone
         if len(places) < len(self._rows):
             jobs = [self._jobs[arrival] for arrival in {self._rows[at].arrival for at in places}]
-        if not lone:
+        if not single_input:
             self._since_oldest += 1
-        if lone or self._since_oldest < OLDEST_EVERY:
+        if single_input or self._since_oldest < OLDEST_EVERY:
             return min(jobs, key=lambda job: (job.queued, job.arrival))
         oldest = min(jobs, key=_served)
         if oldest is min(everyone, key=_served):

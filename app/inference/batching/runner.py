@@ -24,11 +24,11 @@ class EndableRuns(Runs, Protocol):
 
 
 @dataclass(slots=True)
-class Search:
+class FailureCount:
     """The failures so far among the parts of one failed batch."""
 
     limit: int  # failures in a row after which a blank run tests the session itself
-    failures: int = 0
+    in_a_row: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -37,7 +37,7 @@ class Run:
 
     rows: Sequence[tuple[Job, int]]  # with the input's position in its job
     outputs: Sequence[str]
-    search: Search
+    failures: FailureCount
     length: int = 0  # tokens to pad rows to, unless they are longer
     batch: Batch | None = None  # in place of rows: a blank one, to learn a shape or test a session
     is_spare: bool = False  # teaches the provider a shape; no job depends on it
@@ -45,10 +45,12 @@ class Run:
     overdue: bool = False  # its deadline has passed, its jobs have failed, and it was told to end
 
     @classmethod
-    def of(cls, rows: Sequence[tuple[Job, int]], search: Search, limits: BatchLimits) -> Self:
+    def of(
+        cls, rows: Sequence[tuple[Job, int]], failures: FailureCount, limits: BatchLimits
+    ) -> Self:
         """Make a run of the outputs that its rows need, padded to a length the provider knows."""
         length = limits.padded(max(len(job.inputs[index]) for job, index in rows))
-        return cls(rows, tuple(dict.fromkeys(job.output for job, _ in rows)), search, length)
+        return cls(rows, tuple(dict.fromkeys(job.output for job, _ in rows)), failures, length)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -59,9 +61,9 @@ class Run:
         return rows, length
 
     @property
-    def is_lone(self) -> bool:
+    def is_single_input(self) -> bool:
         """Whether it holds only rows of single-input jobs."""
-        return all(job.is_lone for job, _ in self.rows)
+        return all(job.is_single_input for job, _ in self.rows)
 
 
 @dataclass(frozen=True, slots=True)

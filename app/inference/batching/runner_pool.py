@@ -24,7 +24,7 @@ class RunOptions:
     """How batches are computed."""
 
     threads: int = 1  # runs at a time in each session
-    lone_threads: int = 0  # more of them, for single-input jobs
+    single_input_threads: int = 0  # more of them, for single-input jobs
     one_long: bool = False  # only one input longer than a batch at a time
     timeout_seconds: float = 120.0  # of one run
     grace_seconds: float = GRACE_SECONDS
@@ -33,10 +33,12 @@ class RunOptions:
     @classmethod
     def of(cls, settings: Settings, plan: Plan) -> Self:
         """Return the options for a plan under these settings."""
-        return cls(plan.run_threads, plan.lone_threads, plan.one_long, settings.run_timeout_seconds)
+        return cls(
+            plan.run_threads, plan.single_input_threads, plan.one_long, settings.run_timeout_seconds
+        )
 
 
-class Lost(Exception):
+class WorkerLost(Exception):
     """The session cannot be trusted with another run; the process has to be replaced."""
 
 
@@ -53,7 +55,7 @@ class RunnerPool:
         self._padding = padding
         self.options = options
         self._report = report
-        runners = options.threads + options.lone_threads
+        runners = options.threads + options.single_input_threads
         self._idle = [self._runner(one) for _ in range(runners) for one in sessions]
         self._running: dict[Runner, Run] = {}
         self._stuck: set[Runner] = set()  # replaced, but may still come back
@@ -96,7 +98,7 @@ class RunnerPool:
         self._idle.append(finished.runner)
         return True
 
-    def patience(self) -> float | None:
+    def seconds_left(self) -> float | None:
         """Return the seconds until the next run is overdue, or None if nothing runs."""
         deadline = min((run.deadline for run in self.running), default=None)
         return None if deadline is None else max(0.0, deadline - time.monotonic())
@@ -104,7 +106,7 @@ class RunnerPool:
     def overdue(self) -> list[Run]:
         """Tell each run that has just exceeded its timeout to end, and return them.
 
-        Raises: Lost when a second run has not ended although it was told to.
+        Raises: WorkerLost when a second run has not ended although it was told to.
         """
         now = time.monotonic()
         found = []
@@ -128,7 +130,7 @@ class RunnerPool:
     def _replace(self, runner: Runner) -> None:
         """Replace a runner that does not come back."""
         if self._stuck:
-            raise Lost("two runs did not end when they were told to")
+            raise WorkerLost("two runs did not end when they were told to")
         logger.error("a run did not end when it was told to; a fresh thread takes over")
         del self._running[runner]
         self._stuck.add(runner)

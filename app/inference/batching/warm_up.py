@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from app.errors import BackendFailed
-from app.inference.batching.runner import Run, Search
+from app.inference.batching.runner import FailureCount, Run
 from app.model.batch import Runs, blank
 from app.model.parts import Padding
 
@@ -58,7 +58,7 @@ class WarmUp:
             return None
         assert self._padding is not None
         batch = blank(*shape, self._padding)
-        return Run((), (self._output,), Search(limit=1), batch=batch, is_spare=True)
+        return Run((), (self._output,), FailureCount(limit=1), batch=batch, is_spare=True)
 
     def ran(self, shape: Shape) -> None:
         """Count a run of that shape, whether a request's or a blank one."""

@@ -27,17 +27,16 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from queue import Empty, SimpleQueue
 
 import numpy as np
 
-from app.errors import BackendFailed, DeviceLost, OutOfMemory
+from app.errors import BackendFailed, DeviceLost
 from app.inference.batching.fault_search import FaultSearch
 from app.inference.batching.job import Job
 from app.inference.batching.pending import Pending
-from app.inference.batching.runner import EndableRuns, Finished, Run, Search
-from app.inference.batching.runner_pool import Lost, RunnerPool, RunOptions
+from app.inference.batching.runner import EndableRuns, FailureCount, Finished, Run
+from app.inference.batching.runner_pool import RunnerPool, RunOptions, WorkerLost
 from app.inference.batching.warm_up import WarmUp
 from app.model.batch import BatchLimits
 from app.model.parts import Padding
@@ -66,7 +65,7 @@ class BatchWorker:
         self._inbox: SimpleQueue[Job | Finished | _Close] = SimpleQueue()
         self._runners = RunnerPool(sessions, padding, options, self._inbox.put)
         self._most = options.threads * len(sessions)  # runs at a time, beside single-input ones
-        self._faults = FaultSearch(self._pending, padding)
+        self._faults = FaultSearch(self._pending, padding, metrics)
         self._refusal: str | None = None
         self._lock = threading.Lock()  # between submit and the end of the worker
         self.healthy = True  # whether the last run succeeded; the model was proved before
@@ -126,7 +125,7 @@ class BatchWorker:
                 self._pending.drop_abandoned()
                 self._start_runs()
         except BaseException as error:  # every waiting job must be told
-            expected = isinstance(error, Lost)
+            expected = isinstance(error, WorkerLost)
             reason = f"the batching worker ended: {error if expected else repr(error)}"
             self.failure = reason
             logger.critical("%s", reason, exc_info=not expected)
@@ -137,8 +136,8 @@ class BatchWorker:
         """Wait for a message or the next deadline; yield all that came, each when it is due."""
         with contextlib.suppress(Empty):
             quiet_in = self._quiet_in()
-            patience = self._runners.patience() if quiet_in is None else quiet_in
-            yield self._inbox.get(timeout=patience)
+            timeout = self._runners.seconds_left() if quiet_in is None else quiet_in
+            yield self._inbox.get(timeout=timeout)
             while True:
                 yield self._inbox.get_nowait()
 
@@ -180,13 +179,13 @@ class BatchWorker:
 
     def _form(self) -> Run | None:
         """Form the next batch, or return None if no waiting row may go now."""
-        lone = sum(not run.is_lone for run in self._runners.running) >= self._most
-        longest = self._limits.max_tokens if lone or self._long_one_runs() else None
-        rows = self._pending.waiting.take(longest, lone=lone)
+        single_input = sum(not run.is_single_input for run in self._runners.running) >= self._most
+        longest = self._limits.max_tokens if single_input or self._long_one_runs() else None
+        rows = self._pending.waiting.take(longest, single_input=single_input)
         if not rows:
             return None
         # One input at fault fails once per halving; twice as many failures may be the session's.
-        run = Run.of(rows, Search(limit=2 * len(rows).bit_length()), self._limits)
+        run = Run.of(rows, FailureCount(limit=2 * len(rows).bit_length()), self._limits)
         self._metrics.observe("te_batch_next_size", len(rows))
         self._metrics.observe("te_batch_next_tokens", run.length * len(rows))
         return run
@@ -203,7 +202,7 @@ class BatchWorker:
             self.healthy = all(np.isfinite(one).any() for one in finished.results.values())
             if self.healthy:
                 self.last_success = time.monotonic()
-            finished.run.search.failures = 0
+            finished.run.failures.in_a_row = 0
             self.warm_up.ran(finished.run.shape)
             self._pending.store(finished)
         else:
@@ -213,25 +212,14 @@ class BatchWorker:
     def _fail(self, run: Run, error: BaseException) -> None:
         """Handle a failed run; its rows may be computed again in parts.
 
-        Raises: Lost when no later run can succeed.
+        Raises: WorkerLost when no later run can succeed.
         """
         if isinstance(error, DeviceLost):
-            raise Lost(str(error).removeprefix("Backend error: "))
+            raise WorkerLost(str(error).removeprefix("Backend error: "))
         if run.is_spare:
             self.warm_up.give_up(error)
             return
-        if isinstance(error, OutOfMemory | MemoryError):
-            self._lower_limit(run)
         self._faults.look(run, error)
-
-    def _lower_limit(self, run: Run) -> None:
-        """Halve the token limit of later batches after this run; one input may always run."""
-        self._metrics.count("te_out_of_memory")
-        tokens = run.length * len(run.rows) // 2
-        if len(run.rows) > 1 and tokens < self._limits.max_tokens:
-            self._pending.waiting.limits = replace(self._limits, max_tokens=tokens)
-            self._metrics.set("te_batch_max_tokens", tokens)
-            logger.warning("out of memory: from now on a batch holds at most %d tokens", tokens)
 
     def _give_up(self, run: Run) -> None:
         """Fail the jobs of a run that exceeded its timeout."""

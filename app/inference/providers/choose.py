@@ -8,7 +8,7 @@ from app.errors import StartupError
 from app.inference.providers.cpu import CPU
 from app.inference.providers.cuda import CUDA
 from app.inference.providers.openvino import OPENVINO
-from app.inference.providers.plan import Here, Plan, Wanted
+from app.inference.providers.plan import Machine, Plan, ProviderRequest
 from app.inference.providers.provider import ExecutionProvider
 from app.inference.providers.tensorrt import TENSORRT
 from app.model.names import Dtype, Provider, Task
@@ -29,7 +29,7 @@ _LACKING: Mapping[Dtype, str] = MappingProxyType(
 )
 
 
-def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
+def candidates(wanted: ProviderRequest, here: Machine, task: Task) -> list[Plan]:
     """Return the plans to try, in order.
 
     Raises: StartupError with the remedy if what was asked for by name is not available.
@@ -44,7 +44,7 @@ def candidates(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
     return list(provider.asked(wanted, here, task))
 
 
-def _offered(wanted: Wanted, here: Here, task: Task) -> list[Plan]:
+def _offered(wanted: ProviderRequest, here: Machine, task: Task) -> list[Plan]:
     """Return the plans of all providers; the last says why earlier ones were passed over."""
     plans: list[Plan] = []
     passed_over = None

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from app.inference.providers import ort_session
-from app.inference.providers.plan import Found, Here, Plan, Wanted
+from app.inference.providers.plan import Found, Machine, Plan, ProviderRequest
 from app.inference.providers.provider import Offer, Opened
 from app.model.batch import CPU_RUN_TOKENS, BatchLimits
 from app.model.manifest import Manifest
@@ -24,20 +24,22 @@ class Cpu:
     proved: Sequence[Dtype] = dtypes
     computes_all = True
 
-    def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
+    def look(
+        self, wanted: ProviderRequest, ort_names: frozenset[str], *, bfloat16: bool
+    ) -> Found | None:
         """Return None: there is nothing to look for."""
         del wanted, ort_names, bfloat16
         return None
 
-    def require(self, here: Here) -> None:
+    def require(self, here: Machine) -> None:
         """Return: the provider is always available."""
         del here
 
-    def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
+    def offered(self, wanted: ProviderRequest, here: Machine, task: Task) -> Offer:
         """Offer float32, and int8 only if asked for, however close it comes."""
         return Offer(self.asked(wanted, here, task))
 
-    def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
+    def asked(self, wanted: ProviderRequest, here: Machine, task: Task) -> Sequence[Plan]:
         """Return the one plan in that precision."""
         del task
         dtype: Dtype = "int8" if wanted.dtype == "int8" else "float32"
@@ -53,7 +55,7 @@ class Cpu:
             dtype,
             threads=threads,
             run_threads=max(1, min(threads // 2, MOST_RUNS)),
-            lone_threads=1,
+            single_input_threads=1,
             one_long=True,
             run_tokens=CPU_RUN_TOKENS,
         )

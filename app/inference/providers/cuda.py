@@ -7,7 +7,7 @@ from pathlib import Path
 
 from app.inference.providers import ort_session
 from app.inference.providers.nvidia import driver
-from app.inference.providers.plan import Found, Here, Plan, Wanted
+from app.inference.providers.plan import Found, Machine, Plan, ProviderRequest
 from app.inference.providers.provider import VECTOR_TASKS, Offer, Opened
 from app.model.batch import BatchLimits
 from app.model.manifest import Manifest
@@ -28,7 +28,9 @@ class Cuda:
     proved: Sequence[Dtype] = dtypes
     computes_all = False  # it rightly leaves to the CPU a few operators that compute with shapes
 
-    def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
+    def look(
+        self, wanted: ProviderRequest, ort_names: frozenset[str], *, bfloat16: bool
+    ) -> Found | None:
         """Ask the driver for the devices; ONNX Runtime itself would only print what is missing."""
         del bfloat16
         if wanted.provider not in {"auto", self.name} or ORT_NAME not in ort_names:
@@ -38,11 +40,11 @@ class Cuda:
             logger.warning("the CUDA provider is not used: %s", found.fault)
         return found
 
-    def require(self, here: Here) -> None:
+    def require(self, here: Machine) -> None:
         """Raise StartupError if this installation or the machine lacks what it needs."""
         driver.require(self.name, "CUDA", ORT_NAME, here)
 
-    def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
+    def offered(self, wanted: ProviderRequest, here: Machine, task: Task) -> Offer:
         """Offer all that it has; tell what is missing only if it is installed or was asked for."""
         if ORT_NAME not in here.ort_names:
             lacking = "it is for GPUs, and the installed onnxruntime has no CUDA provider"
@@ -51,7 +53,7 @@ class Cuda:
             return Offer(passed_over=fault)
         return Offer(self.asked(wanted, here, task))
 
-    def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
+    def asked(self, wanted: ProviderRequest, here: Machine, task: Task) -> Sequence[Plan]:
         """Return the plans for float16 without padding, float16, and float32."""
         exact = self._exact(wanted, here)
         if wanted.dtype == "float32" or (wanted.dtype == "auto" and task not in VECTOR_TASKS):
@@ -72,7 +74,7 @@ class Cuda:
         del manifest, graph, limits
         return Opened(ort_session.create(path, plan, plan.ort_options, ort_name=ORT_NAME))
 
-    def _exact(self, wanted: Wanted, here: Here) -> Plan:
+    def _exact(self, wanted: ProviderRequest, here: Machine) -> Plan:
         devices, gpu = wanted.devices or (0,), here.of(self.name).device
         options = {
             "device_id": str(devices[0]),

@@ -11,7 +11,7 @@ import onnxruntime
 
 from app.errors import StartupError
 from app.inference.providers import ort_session
-from app.inference.providers.plan import Found, Here, Plan, Wanted
+from app.inference.providers.plan import Found, Machine, Plan, ProviderRequest
 from app.inference.providers.provider import VECTOR_TASKS, Offer, Opened
 from app.model.batch import CPU_RUN_TOKENS, BatchLimits
 from app.model.manifest import Manifest
@@ -74,7 +74,9 @@ class OpenVino:
     proved: Sequence[Dtype] = dtypes
     computes_all = True
 
-    def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
+    def look(
+        self, wanted: ProviderRequest, ort_names: frozenset[str], *, bfloat16: bool
+    ) -> Found | None:
         """Look for the plug-in's device if it may be chosen; loading it takes memory."""
         del ort_names
         asked = wanted.provider == self.name or wanted.dtype == "bfloat16"
@@ -83,18 +85,18 @@ class OpenVino:
         found = find()
         return Found(found.fault, bfloat16=found.bfloat16 or found.fault is not None)
 
-    def require(self, here: Here) -> None:
+    def require(self, here: Machine) -> None:
         """Raise StartupError if there is no device."""
         if (fault := here.of(self.name).fault) is not None:
             raise StartupError(f"--provider {self.name}: {fault}; use --provider cpu")
 
-    def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
+    def offered(self, wanted: ProviderRequest, here: Machine, task: Task) -> Offer:
         """Offer bfloat16 for vectors if processor and device have it."""
         if (why := self._why_not_bfloat16(wanted, here, task)) is not None:
             return Offer(passed_over=why)
         return Offer([self._plan("bfloat16", wanted, here)])
 
-    def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
+    def asked(self, wanted: ProviderRequest, here: Machine, task: Task) -> Sequence[Plan]:
         """Return bfloat16 if it may be used, and float32 unless bfloat16 was asked for."""
         why = self._why_not_bfloat16(wanted, here, task)
         if wanted.dtype == "bfloat16" and why is not None:
@@ -111,7 +113,7 @@ class OpenVino:
         del manifest, graph, limits
         return Opened(ort_session.create(path, plan, plan.ort_options, device=find().device))
 
-    def _why_not_bfloat16(self, wanted: Wanted, here: Here, task: Task) -> str | None:
+    def _why_not_bfloat16(self, wanted: ProviderRequest, here: Machine, task: Task) -> str | None:
         """Return why bfloat16 is not tried, or None if it is."""
         found = here.of(self.name)
         lacking = None if here.bfloat16 and found.bfloat16 else NO_BFLOAT16
@@ -123,7 +125,9 @@ class OpenVino:
             return "scores are computed in float32 unless bfloat16 is asked for"
         return lacking or found.fault
 
-    def _plan(self, dtype: Dtype, wanted: Wanted, here: Here, reason: str | None = None) -> Plan:
+    def _plan(
+        self, dtype: Dtype, wanted: ProviderRequest, here: Machine, reason: str | None = None
+    ) -> Plan:
         auto = dtype == "bfloat16" and wanted.dtype == "auto"
         why = "the processor computes in it, and it costs this model little" if auto else reason
         threads = wanted.threads or here.cores

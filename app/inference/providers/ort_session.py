@@ -57,11 +57,11 @@ def require_placement(
         raise unusable(plan, f"got {first} instead")
     parts = session.get_provider_graph_assignment_info()
     placed = [(part.ep_name, node.op_type) for part in parts for node in part.get_nodes()]
-    if (fault := misplaced(provider, placed)) is not None:
+    if (fault := placement_fault(provider, placed)) is not None:
         raise unusable(plan, fault)
 
 
-def misplaced(provider: ExecutionProvider, placed: Iterable[tuple[str, str]]) -> str | None:
+def placement_fault(provider: ExecutionProvider, placed: Iterable[tuple[str, str]]) -> str | None:
     """Describe the operators that run on another provider than planned, or return None.
 
     `placed` holds pairs (ONNX Runtime's name of a provider, operator). A GPU has to compute what

@@ -14,7 +14,7 @@ from app.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class ProviderRequest:
     """An operator's request for a provider; `threads` 0 means every core the process may use."""
 
     provider: ProviderChoice = "auto"
@@ -47,7 +47,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Here:
+class Machine:
     """The abilities of this installation and this machine."""
 
     ort_names: frozenset[str]  # of the providers in the installed onnxruntime
@@ -74,7 +74,7 @@ class Plan:
     gpu: str | None = None  # their names; None if the processor computes
     threads: int = 1  # that one session computes with
     run_threads: int = 1  # that call a session at a time
-    lone_threads: int = 0  # more of them, for single-input jobs
+    single_input_threads: int = 0  # more of them, for single-input jobs
     one_long: bool = False  # only one input longer than a batch at a time, because of its memory
     run_tokens: int | None = None
     run_cost: int = RUN_COST  # of a run, in tokens

@@ -7,7 +7,7 @@ from typing import Protocol
 
 import onnxruntime
 
-from app.inference.providers.plan import Found, Here, Plan, Wanted
+from app.inference.providers.plan import Found, Machine, Plan, ProviderRequest
 from app.model.batch import BatchLimits
 from app.model.manifest import Manifest
 from app.model.names import Dtype, Provider, Task
@@ -41,19 +41,21 @@ class ExecutionProvider(Protocol):
     proved: Sequence[Dtype]  # that an export proves if the provider is available
     computes_all: bool  # whether it must compute every operator, and not only the costly ones
 
-    def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
+    def look(
+        self, wanted: ProviderRequest, ort_names: frozenset[str], *, bfloat16: bool
+    ) -> Found | None:
         """Inspect this machine, or return None if the provider cannot be chosen: it takes time."""
 
-    def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
+    def offered(self, wanted: ProviderRequest, here: Machine, task: Task) -> Offer:
         """Return what to try if any provider may be taken, in a precision that it computes in."""
 
-    def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
+    def asked(self, wanted: ProviderRequest, here: Machine, task: Task) -> Sequence[Plan]:
         """Return what to try if it was asked for by name, in a precision that it computes in.
 
         Raises: StartupError with the remedy if it is not available.
         """
 
-    def require(self, here: Here) -> None:
+    def require(self, here: Machine) -> None:
         """Raise StartupError with the remedy if it cannot be used here."""
 
     def open(

@@ -13,7 +13,7 @@ from app.inference.providers import machine
 from app.inference.providers.choose import PROVIDERS, candidates
 from app.inference.providers.ort_errors import backend_failure
 from app.inference.providers.ort_session import require_placement
-from app.inference.providers.plan import Here, Plan, Wanted
+from app.inference.providers.plan import Machine, Plan, ProviderRequest
 from app.model.batch import Batch, BatchLimits, Results
 from app.model.manifest import Manifest
 from app.model.names import OWN_GRAPHS, Dtype, Provider, Task
@@ -113,7 +113,7 @@ class Session:
             options.terminate = True
 
 
-def plans(wanted: Wanted, task: Task) -> list[Plan]:
+def plans(wanted: ProviderRequest, task: Task) -> list[Plan]:
     """Return the plans to try on this machine, in order.
 
     Raises: StartupError if what was asked for by name is not available.
@@ -125,7 +125,7 @@ def plans(wanted: Wanted, task: Task) -> list[Plan]:
         for name, provider in PROVIDERS.items()
     }
     found = {name: one for name, one in looked.items() if one is not None}
-    return candidates(wanted, Here(ort_names, machine.usable_cores(), bfloat16, found), task)
+    return candidates(wanted, Machine(ort_names, machine.usable_cores(), bfloat16, found), task)
 
 
 def find_graph(manifest: Manifest, plan: Plan) -> Graph:

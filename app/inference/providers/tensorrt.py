@@ -7,7 +7,7 @@ import onnxruntime
 
 from app.inference.providers import ort_session
 from app.inference.providers.nvidia import driver, engine
-from app.inference.providers.plan import Found, Here, Plan, Wanted
+from app.inference.providers.plan import Found, Machine, Plan, ProviderRequest
 from app.inference.providers.provider import Offer, Opened
 from app.model.batch import BatchLimits
 from app.model.manifest import Manifest
@@ -26,23 +26,25 @@ class TensorRt:
     proved: Sequence[Dtype] = ()  # an engine takes too long to build for each export
     computes_all = False  # as CUDA's
 
-    def look(self, wanted: Wanted, ort_names: frozenset[str], *, bfloat16: bool) -> Found | None:
+    def look(
+        self, wanted: ProviderRequest, ort_names: frozenset[str], *, bfloat16: bool
+    ) -> Found | None:
         """Ask the driver for the devices, and look for TensorRT's own libraries."""
         del bfloat16
         if wanted.provider != self.name or ORT_NAME not in ort_names:
             return None
         return driver.found(wanted.devices or (0,), engine.fault)
 
-    def require(self, here: Here) -> None:
+    def require(self, here: Machine) -> None:
         """Raise StartupError if this installation or the machine lacks what it needs."""
         driver.require(self.name, "TensorRT", ORT_NAME, here)
 
-    def offered(self, wanted: Wanted, here: Here, task: Task) -> Offer:
+    def offered(self, wanted: ProviderRequest, here: Machine, task: Task) -> Offer:
         """Offer nothing: an engine takes minutes to build, so it must be asked for."""
         del wanted, here, task
         return Offer()
 
-    def asked(self, wanted: Wanted, here: Here, task: Task) -> Sequence[Plan]:
+    def asked(self, wanted: ProviderRequest, here: Machine, task: Task) -> Sequence[Plan]:
         """Return the one plan in that precision."""
         del task
         devices = wanted.devices or (0,)
@@ -76,9 +78,9 @@ class TensorRt:
         chosen = engine.options(graph.inputs, profile, plan.compute_dtype)
         name = engine.engine_name(manifest.files, graph.file, chosen)
         engine.keep_float32()
-        with engine.kept(plan.cache_dir, platform, name) as folder:
+        with engine.engine_folder(plan.cache_dir, platform, name) as folder:
             options = plan.ort_options | chosen | engine.caches(folder)
-            session = engine.patiently(
+            session = engine.build_in_thread(
                 lambda: ort_session.create(path, plan, options, ort_name=ORT_NAME)
             )
         return Opened(session, profile.holds)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from app.inference.loading import LoadOptions, load
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.model.manifest import Manifest
 from app.model.parts import Graph, Padding
 from app.proof.probes import Probes
@@ -45,7 +45,9 @@ def test_it_is_published_with_the_exact_one_and_served_on_the_cpu(exported: Path
     assert manifest.certificates[0].graph == cpu.FILE
     assert not list(exported.glob("trial*"))
     assert (exported / cpu.FILE).stat().st_size < (exported / "model.onnx.data").stat().st_size
-    model = load(exported, LoadOptions(Wanted("cpu", "float32", threads=1), 1, 16384, True))
+    model = load(
+        exported, LoadOptions(ProviderRequest("cpu", "float32", threads=1), 1, 16384, True)
+    )
     assert model.session.graph == fused
     assert manifest.graph_for("openvino", "float32") == exact
 

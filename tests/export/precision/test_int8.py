@@ -20,7 +20,7 @@ from app.api.http.service import Service
 from app.errors import StartupError
 from app.inference.admission import InputOptions
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session
 from app.model.batch import TokenizedInput, collate
 from app.model.manifest import Manifest
@@ -47,7 +47,7 @@ def both(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load_int8(folder: Path) -> LoadedModel:
-    return load(folder, LoadOptions(Wanted("auto", "int8", threads=1), 1, 16384, True))
+    return load(folder, LoadOptions(ProviderRequest("auto", "int8", threads=1), 1, 16384, True))
 
 
 def test_a_second_graph_is_published_beside_the_first(both: Path, exported: Path) -> None:

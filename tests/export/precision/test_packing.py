@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from app.errors import StartupError
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.model.batch import Batch, TokenizedInput, collate
 from app.model.manifest import Manifest
 from app.model.parts import Padding
@@ -193,7 +193,7 @@ def test_where_padding_cannot_be_left_out_it_stays_and_the_reason_is_told(
     halved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     try_plans(monkeypatch, PACKED, FUSED)
-    model = load_with(on_cpu(halved, tmp_path / "m"), Wanted())
+    model = load_with(on_cpu(halved, tmp_path / "m"), ProviderRequest())
     assert (model.session.compute_dtype, model.session.graph.attention) == ("float16", "fused")
     assert "RemovePadding" in model.reason
     [line] = [text for text in caplog.messages if " is not used: " in text]
@@ -212,12 +212,12 @@ def test_a_packed_graph_that_gives_other_answers_is_not_served(
     onnx.save_model(wrong, folder / float16.PACKED_FILE)
     seal(folder)
     try_plans(monkeypatch, PACKED, FUSED)
-    model = load_with(folder, Wanted())
+    model = load_with(folder, ProviderRequest())
     assert model.session.graph.attention == "fused"
     assert model.reason.startswith("the model does not give its original's answers here: worst")
     try_plans(monkeypatch, PACKED)
     with pytest.raises(StartupError, match=r"on cpu in float16, needed at least 0\.999;"):
-        load_with(folder, Wanted())
+        load_with(folder, ProviderRequest())
 
 
 def seal(folder: Path) -> None:

@@ -11,7 +11,7 @@ from sentence_transformers.sentence_transformer import modules as models
 from torch import nn
 
 from app.model.names import LEXICAL_WEIGHTS, MULTI_VECTOR_EMBEDDING, PoolingMode
-from app.proof.token_answers import kept
+from app.proof.token_answers import kept_places
 from export.config.layers import (
     ACTIVATIONS,
     POOLING_MODES,
@@ -136,7 +136,7 @@ def test_heads_of_tokens_are_layers_over_each_of_them(name: Activation) -> None:
         made = nn.functional.normalize(dense({"sentence_embedding": states})["sentence_embedding"])
         expected = activation(name)(linear)[:, 0]
     np.testing.assert_allclose(found[LEXICAL_WEIGHTS], expected.numpy(), atol=2e-6)
-    some = made.numpy()[kept(MULTI_VECTOR_EMBEDDING, len(TOKENS))]
+    some = made.numpy()[kept_places(MULTI_VECTOR_EMBEDDING, len(TOKENS))]
     np.testing.assert_allclose(found[MULTI_VECTOR_EMBEDDING], some, atol=2e-6)
 
 

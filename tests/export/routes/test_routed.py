@@ -21,7 +21,7 @@ from app import prove
 from app.api.http.info import info
 from app.application import build, create_app
 from app.errors import StartupError
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.probes import Probes
 from app.settings import Settings
@@ -226,7 +226,7 @@ def test_the_proof_fails_where_serving_takes_another_way(
     }
     seal(copy, replace(manifest, routes=wrong[fault]))
     with pytest.raises(StartupError, match="is tokenized as"):
-        prove.prove(copy, Wanted("cpu", "float32"))
+        prove.prove(copy, ProviderRequest("cpu", "float32"))
     if fault == "sides":
         with pytest.raises(StartupError, match="does not give its original's answers"):
             build(Settings(model_id=str(copy), provider="cpu", dtype="float32"), copy)

@@ -10,7 +10,7 @@ from app.errors import ServiceError
 from app.inference.batching.fault_search import FaultSearch
 from app.inference.batching.job import Job
 from app.inference.batching.pending import Pending
-from app.inference.batching.runner import Run, Search
+from app.inference.batching.runner import FailureCount, Run
 from app.model.batch import BatchLimits, TokenizedInput
 from app.model.parts import Padding
 from app.telemetry.metrics import Metrics
@@ -32,13 +32,14 @@ class Batch:
 
     def __init__(self, loop: asyncio.AbstractEventLoop, size: int, limit: int = 99) -> None:
         self.loop = loop
-        self.pending = Pending(LIMITS, Metrics())
-        self.faults = FaultSearch(self.pending, PADDING)
+        metrics = Metrics()
+        self.pending = Pending(LIMITS, metrics)
+        self.faults = FaultSearch(self.pending, PADDING, metrics)
         self.errors: dict[int, ServiceError | None] = {}
         for number in range(size):
             ids = TokenizedInput(np.array([number], np.int64))
             self.pending.add(Job([ids], "logits", loop, self.done(number)))
-        self.run = Run.of(self.pending.waiting.take(), Search(limit), LIMITS)
+        self.run = Run.of(self.pending.waiting.take(), FailureCount(limit), LIMITS)
 
     def done(self, number: int):  # type: ignore[no-untyped-def]
         return lambda error: self.errors.__setitem__(number, error)

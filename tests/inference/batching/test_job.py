@@ -48,8 +48,8 @@ def test_a_closed_loop_costs_its_answers_and_a_warning(caplog: pytest.LogCapture
     ]
 
 
-@pytest.mark.parametrize(("inputs", "is_lone"), [(1, True), (2, False)])
-def test_a_job_of_one_input_is_lone(inputs: int, is_lone: bool) -> None:
+@pytest.mark.parametrize(("inputs", "is_single_input"), [(1, True), (2, False)])
+def test_a_job_of_one_input_is_lone(inputs: int, is_single_input: bool) -> None:
     loop = asyncio.new_event_loop()
-    assert job(loop, lambda _: None, inputs).is_lone == is_lone
+    assert job(loop, lambda _: None, inputs).is_single_input == is_single_input
     loop.close()

@@ -9,7 +9,7 @@ import pytest
 from app.errors import BackendFailed, ServiceError
 from app.inference.batching.job import Job
 from app.inference.batching.pending import Pending
-from app.inference.batching.runner import Finished, Run, Runner, Search
+from app.inference.batching.runner import FailureCount, Finished, Run, Runner
 from app.model.batch import BatchLimits, TokenizedInput
 from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from app.telemetry.metrics import Metrics
@@ -55,7 +55,7 @@ def pending(metrics: Metrics) -> Pending:
 
 
 def run_of(job: Job, *places: int) -> Run:
-    return Run([(job, place) for place in places], [job.output], Search(1))
+    return Run([(job, place) for place in places], [job.output], FailureCount(1))
 
 
 def finished(run: Run, values: list[list[float]], mask: list[list[int]] | None = None) -> Finished:
@@ -107,7 +107,7 @@ def test_rows_that_nobody_waits_for_are_dropped_and_counted(
     pending.drop_abandoned()
     assert len(pending.waiting) == 1
     assert 'te_request_failure{err="dropped"} 2' in metrics.render()
-    assert pending.wanted(Run([(gone, 0), (here, 0)], [SENTENCE_EMBEDDING], Search(1))) == [
+    assert pending.wanted(Run([(gone, 0), (here, 0)], [SENTENCE_EMBEDDING], FailureCount(1))) == [
         (here, 0)
     ]
 

@@ -26,10 +26,10 @@ class Take(NamedTuple):
     """A batch is taken, by these rules."""
 
     longest: int | None
-    lone: bool
+    single_input: bool
 
 
-ANY = Take(None, lone=False)
+ANY = Take(None, single_input=False)
 # Lengths of the inputs of a job that arrives, a batch, or the number of a job whose client leaves.
 EVENTS = st.lists(
     st.lists(st.integers(1, 80), min_size=1, max_size=6)
@@ -77,13 +77,13 @@ class Queue:
             self.waiting.remove(job)
             del self.left[job]
 
-    def take(self, longest: int | None = None, *, lone: bool = False) -> None:
-        rows = self.waiting.take(longest, lone=lone)
+    def take(self, longest: int | None = None, *, single_input: bool = False) -> None:
+        rows = self.waiting.take(longest, single_input=single_input)
         eligible = [
             len(job.inputs[place])
             for job, places in self.left.items()
             for place in places
-            if len(job.inputs) == 1 or not lone
+            if len(job.inputs) == 1 or not single_input
         ]
         assert bool(rows) == any(length <= (longest or length) for length in eligible)
         if not rows:
@@ -96,9 +96,9 @@ class Queue:
         alone = max(self.limits.padded(length) - length for length in lengths)
         assert RUN_COST + padding <= (RUN_COST + alone) * len(lengths)  # not worse than by itself
         assert max(lengths) <= (longest or max(lengths))
-        assert not lone or all(len(job.inputs) == 1 for job, _ in rows)
+        assert not single_input or all(len(job.inputs) == 1 for job, _ in rows)
         for job in self.left:  # of batches that not everyone may be in, none is promised
-            self.patience[job] -= (longest, lone) == (None, False)
+            self.patience[job] -= (longest, single_input) == (None, False)
         for job, place in rows:
             self.left[job].remove(place)  # KeyError where it was taken before, or should not be
         for job in {job for job, _ in rows}:
@@ -119,7 +119,7 @@ def test_every_row_is_taken_once_in_a_batch_that_fits(
     queue = Queue(limits, loop)
     for event in events:
         if isinstance(event, Take):
-            queue.take(event.longest, lone=event.lone)
+            queue.take(event.longest, single_input=event.single_input)
         elif isinstance(event, int):
             queue.remove(event)
         else:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from app.inference.batching.job import Job
-from app.inference.batching.runner import Finished, Run, Runner, Search
+from app.inference.batching.runner import FailureCount, Finished, Run, Runner
 from app.model.batch import TokenizedInput, blank
 from app.model.names import SENTENCE_EMBEDDING
 from tests.support.faulty_sessions import EXITS, MISSHAPEN, NOTHING, RAISES, FaultySession
@@ -41,7 +41,7 @@ def rows(*firsts: int) -> list[tuple[Job, int]]:
 
 
 def test_rows_are_collated_and_their_results_reported(compute: Callable[[Run], Finished]) -> None:
-    run = Run(rows(5, 6), OUTPUTS, Search(1), length=3)
+    run = Run(rows(5, 6), OUTPUTS, FailureCount(1), length=3)
     found = compute(run)
     assert found.error is None
     assert found.run is run
@@ -55,17 +55,17 @@ def test_rows_are_collated_and_their_results_reported(compute: Callable[[Run], F
 def test_whatever_fails_is_reported_and_the_next_run_is_computed(
     compute: Callable[[Run], Finished], fault: int
 ) -> None:
-    assert compute(Run(rows(fault), OUTPUTS, Search(1))).error is not None
-    assert compute(Run(rows(5), OUTPUTS, Search(1))).error is None
+    assert compute(Run(rows(fault), OUTPUTS, FailureCount(1))).error is not None
+    assert compute(Run(rows(5), OUTPUTS, FailureCount(1))).error is None
 
 
 def test_a_run_has_the_shape_of_its_rows_or_of_its_batch() -> None:
-    assert Run(rows(5, 6), OUTPUTS, Search(1), length=8).shape == (2, 8)
-    assert Run([], OUTPUTS, Search(1), batch=blank(3, 4, PADDING)).shape == (3, 4)
+    assert Run(rows(5, 6), OUTPUTS, FailureCount(1), length=8).shape == (2, 8)
+    assert Run([], OUTPUTS, FailureCount(1), batch=blank(3, 4, PADDING)).shape == (3, 4)
 
 
-@pytest.mark.parametrize(("firsts", "is_lone"), [((5,), True), ((5, 6), False)])
+@pytest.mark.parametrize(("firsts", "is_single_input"), [((5,), True), ((5, 6), False)])
 def test_a_run_is_lone_where_all_of_its_inputs_came_alone(
-    firsts: tuple[int, ...], is_lone: bool
+    firsts: tuple[int, ...], is_single_input: bool
 ) -> None:
-    assert Run(rows(*firsts), OUTPUTS, Search(1)).is_lone == is_lone
+    assert Run(rows(*firsts), OUTPUTS, FailureCount(1)).is_single_input == is_single_input

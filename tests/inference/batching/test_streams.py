@@ -46,7 +46,7 @@ def test_a_query_behind_a_bulk_request_waits_for_the_runs_in_flight_and_one_a_st
 
 
 def test_a_query_is_computed_beside_a_bulk_request(loop: asyncio.AbstractEventLoop) -> None:
-    bench = make_bench(loop, options=RunOptions(threads=1, lone_threads=1))
+    bench = make_bench(loop, options=RunOptions(threads=1, single_input_threads=1))
     bulk = bench.submit(*[(50, 1)] * 5)
     assert bench.session.next_batch() == [1, 1]
     pair = bench.submit((40, 5), (40, 6))  # not alone: it waits for a run, as bulk does
@@ -65,7 +65,7 @@ def test_a_query_is_computed_beside_a_bulk_request(loop: asyncio.AbstractEventLo
 
 
 def test_queries_leave_a_bulk_request_its_run(loop: asyncio.AbstractEventLoop) -> None:
-    bench = make_bench(loop, options=RunOptions(threads=1, lone_threads=1))
+    bench = make_bench(loop, options=RunOptions(threads=1, single_input_threads=1))
     queries = [bench.submit((3, 1))]
     assert bench.session.next_batch() == [1]
     bulk = bench.submit(*[(50, 2)] * 2)
@@ -76,7 +76,7 @@ def test_queries_leave_a_bulk_request_its_run(loop: asyncio.AbstractEventLoop) -
 
 
 def test_queries_beside_a_bulk_request_share_a_batch(loop: asyncio.AbstractEventLoop) -> None:
-    bench = make_bench(loop, options=RunOptions(threads=1, lone_threads=1))
+    bench = make_bench(loop, options=RunOptions(threads=1, single_input_threads=1))
     queries = [bench.submit((20, 2))]
     assert bench.session.next_batch() == [2]
     bench.submit(*[(50, 1)] * 2)
@@ -90,7 +90,7 @@ def test_queries_beside_a_bulk_request_share_a_batch(loop: asyncio.AbstractEvent
 
 
 def test_one_input_longer_than_a_batch_runs_at_a_time(loop: asyncio.AbstractEventLoop) -> None:
-    bench = make_bench(loop, options=RunOptions(threads=2, lone_threads=1, one_long=True))
+    bench = make_bench(loop, options=RunOptions(threads=2, single_input_threads=1, one_long=True))
     long = [bench.submit((200, 1)), bench.submit((300, 2))]
     assert bench.session.next_batch() == [1]
     bulk = bench.submit((40, 3), (40, 4))
@@ -143,7 +143,7 @@ class EchoSession:
     options=st.builds(
         RunOptions,
         threads=st.integers(1, 3),
-        lone_threads=st.integers(0, 2),
+        single_input_threads=st.integers(0, 2),
         one_long=st.booleans(),
     ),
     max_tokens=st.sampled_from([40, 100]),

@@ -5,7 +5,7 @@ import pytest
 
 from app.errors import StartupError
 from app.inference.providers.choose import candidates
-from app.inference.providers.plan import Found, Here, Wanted
+from app.inference.providers.plan import Found, Machine, ProviderRequest
 from app.model.names import DtypeChoice, ProviderChoice, Task
 from tests.support.machines import BLOCKED, FAST, GPU, GPU_IMAGE, PLAIN, PLUGIN, TENSORRT
 
@@ -49,9 +49,9 @@ HALVES = ["cuda float16, without padding", "cuda float16"]
     ],
 )
 def test_what_is_tried_in_which_order(
-    here: Here, provider: ProviderChoice, dtype: DtypeChoice, task: Task, tried: list[str]
+    here: Machine, provider: ProviderChoice, dtype: DtypeChoice, task: Task, tried: list[str]
 ) -> None:
-    plans = candidates(Wanted(provider, dtype), here, task)
+    plans = candidates(ProviderRequest(provider, dtype), here, task)
     assert [plan.name.replace(" in ", " ") for plan in plans] == tried
     assert all(plan.reason for plan in plans)
 
@@ -87,34 +87,34 @@ def test_what_is_tried_in_which_order(
     ],
 )
 def test_what_cannot_be_had_says_why_and_what_to_do(
-    here: Here, provider: ProviderChoice, dtype: DtypeChoice, message: str
+    here: Machine, provider: ProviderChoice, dtype: DtypeChoice, message: str
 ) -> None:
     with pytest.raises(StartupError) as caught:
-        candidates(Wanted(provider, dtype), here, "embedding")
+        candidates(ProviderRequest(provider, dtype), here, "embedding")
     assert message in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("here", "wanted", "task", "reason"),
     [
-        (BLOCKED, Wanted(), "embedding", "no plug-in"),
-        (PLUGIN, Wanted(), "embedding", "this processor does not compute in bfloat16"),
-        (FAST, Wanted(), "reranker", "scores are computed in float32"),
-        (FAST, Wanted(dtype="float32"), "embedding", "float32 was asked for"),
-        (FAST, Wanted("cpu"), "embedding", "provider cpu was asked for"),
-        (GPU_IMAGE, Wanted(), "embedding", "there is no NVIDIA driver here"),
-        (GPU_IMAGE, Wanted("cpu"), "embedding", "provider cpu was asked for"),
+        (BLOCKED, ProviderRequest(), "embedding", "no plug-in"),
+        (PLUGIN, ProviderRequest(), "embedding", "this processor does not compute in bfloat16"),
+        (FAST, ProviderRequest(), "reranker", "scores are computed in float32"),
+        (FAST, ProviderRequest(dtype="float32"), "embedding", "float32 was asked for"),
+        (FAST, ProviderRequest("cpu"), "embedding", "provider cpu was asked for"),
+        (GPU_IMAGE, ProviderRequest(), "embedding", "there is no NVIDIA driver here"),
+        (GPU_IMAGE, ProviderRequest("cpu"), "embedding", "provider cpu was asked for"),
     ],
 )
 def test_the_cpu_provider_says_why_it_is_the_one(
-    here: Here, wanted: Wanted, task: Task, reason: str
+    here: Machine, wanted: ProviderRequest, task: Task, reason: str
 ) -> None:
     assert candidates(wanted, here, task)[-1].reason.startswith(reason)
 
 
 @pytest.mark.parametrize(("dtype", "hint"), [("float32", "f32"), ("bfloat16", "bf16")])
 def test_openvino_is_told_its_precision_and_its_threads(dtype: DtypeChoice, hint: str) -> None:
-    [plan] = candidates(Wanted("openvino", dtype, threads=3), FAST, "embedding")
+    [plan] = candidates(ProviderRequest("openvino", dtype, threads=3), FAST, "embedding")
     properties = json.loads(plan.ort_options["load_config"])["CPU"]
     assert properties["INFERENCE_PRECISION_HINT"] == hint
     assert properties["INFERENCE_NUM_THREADS"] == properties["NUM_STREAMS"] == "3"
@@ -124,11 +124,11 @@ def test_openvino_is_told_its_precision_and_its_threads(dtype: DtypeChoice, hint
 
 def test_openvino_runs_as_many_batches_side_by_side_as_it_has_threads() -> None:
     eight = replace(FAST, cores=8)
-    assert candidates(Wanted(), eight, "embedding")[0].run_threads == 8
+    assert candidates(ProviderRequest(), eight, "embedding")[0].run_threads == 8
 
 
 def test_openvino_runs_few_shapes_and_the_cpu_provider_any() -> None:
-    openvino, cpu = candidates(Wanted(), FAST, "embedding")
+    openvino, cpu = candidates(ProviderRequest(), FAST, "embedding")
     assert cpu.limits(512, 16384).shapes() == []
     assert cpu.limits(512, 16384).max_tokens == 1024
     limits = openvino.limits(512, 16384)

@@ -5,19 +5,19 @@ from dataclasses import replace
 import pytest
 
 from app.inference.providers.choose import candidates
-from app.inference.providers.plan import Wanted
+from app.inference.providers.plan import ProviderRequest
 from tests.support.machines import PLAIN
 
 
 def test_threads_are_the_cores_unless_they_are_named() -> None:
-    assert candidates(Wanted(), PLAIN, "embedding")[0].threads == PLAIN.cores
-    assert candidates(Wanted(threads=1), PLAIN, "embedding")[0].threads == 1
+    assert candidates(ProviderRequest(), PLAIN, "embedding")[0].threads == PLAIN.cores
+    assert candidates(ProviderRequest(threads=1), PLAIN, "embedding")[0].threads == 1
 
 
 @pytest.mark.parametrize(
     ("cores", "runs"), [(1, 1), (2, 1), (3, 1), (4, 2), (6, 3), (8, 4), (16, 8), (64, 8)]
 )
 def test_the_cpu_provider_computes_some_runs_side_by_side(cores: int, runs: int) -> None:
-    [plan] = candidates(Wanted("cpu"), replace(PLAIN, cores=cores), "embedding")
-    assert (plan.threads, plan.run_threads, plan.lone_threads) == (cores, runs, 1)
+    [plan] = candidates(ProviderRequest("cpu"), replace(PLAIN, cores=cores), "embedding")
+    assert (plan.threads, plan.run_threads, plan.single_input_threads) == (cores, runs, 1)
     assert plan.one_long

@@ -5,13 +5,13 @@ from dataclasses import replace
 import pytest
 
 from app.inference.providers.choose import candidates
-from app.inference.providers.plan import Found, Wanted
+from app.inference.providers.plan import Found, ProviderRequest
 from app.model.names import Provider
 from tests.support.machines import TENSORRT as GPU
 
 
 def test_cuda_computes_in_full_float32() -> None:
-    [plan] = candidates(Wanted("cuda", "float32"), GPU, "embedding")
+    [plan] = candidates(ProviderRequest("cuda", "float32"), GPU, "embedding")
     assert plan.ort_options["use_tf32"] == "0"
     assert plan.compute_dtype == "float32"
 
@@ -20,7 +20,7 @@ def test_cuda_computes_in_full_float32() -> None:
 def test_cuda_has_a_plan_for_each_device_that_is_named(
     devices: tuple[int, ...], used: list[str]
 ) -> None:
-    [plan] = candidates(Wanted("cuda", "float32", devices=devices), GPU, "embedding")
+    [plan] = candidates(ProviderRequest("cuda", "float32", devices=devices), GPU, "embedding")
     each = plan.per_device()
     assert [one.ort_options["device_id"] for one in each] == used
     assert [one.devices for one in each] == [(int(text),) for text in used]
@@ -30,13 +30,15 @@ def test_cuda_has_a_plan_for_each_device_that_is_named(
 @pytest.mark.parametrize("provider", ["cuda", "tensorrt"])
 def test_a_certificate_of_a_gpu_names_the_gpu(provider: Provider) -> None:
     here = replace(GPU, found={provider: Found(device="NVIDIA L4 sm_89")})
-    plans = candidates(Wanted(provider), here, "embedding")
+    plans = candidates(ProviderRequest(provider), here, "embedding")
     assert {plan.gpu for plan in plans} == {"NVIDIA L4 sm_89"}
-    assert candidates(Wanted("cpu"), GPU, "embedding")[0].gpu is None
+    assert candidates(ProviderRequest("cpu"), GPU, "embedding")[0].gpu is None
 
 
 def test_the_memory_of_a_gpu_is_bounded_when_asked() -> None:
-    for plan in candidates(Wanted("cuda"), GPU, "embedding"):
+    for plan in candidates(ProviderRequest("cuda"), GPU, "embedding"):
         assert "gpu_mem_limit" not in plan.ort_options
-    for plan in candidates(Wanted("cuda", gpu_memory_limit=6_000_000_000), GPU, "embedding"):
+    for plan in candidates(
+        ProviderRequest("cuda", gpu_memory_limit=6_000_000_000), GPU, "embedding"
+    ):
         assert plan.ort_options["gpu_mem_limit"] == "6000000000"

@@ -3,8 +3,8 @@
 import pytest
 
 from app.inference.providers.choose import PROVIDERS, candidates
-from app.inference.providers.ort_session import misplaced
-from app.inference.providers.plan import Plan, Wanted, unusable
+from app.inference.providers.ort_session import placement_fault
+from app.inference.providers.plan import Plan, ProviderRequest, unusable
 from app.model.names import Provider
 from tests.support.machines import CPU, CUDA
 from tests.support.machines import TENSORRT as GPU
@@ -32,11 +32,11 @@ from tests.support.machines import TENSORRT as GPU
 def test_what_takes_time_has_to_be_where_it_was_planned(
     provider: Provider, placed: list[tuple[str, str]], fault: str | None
 ) -> None:
-    assert misplaced(PROVIDERS[provider], placed) == fault
+    assert placement_fault(PROVIDERS[provider], placed) == fault
 
 
 def test_a_provider_that_does_not_work_is_named_with_the_remedy() -> None:
-    [plan] = candidates(Wanted("cuda", "float32"), GPU, "embedding")
+    [plan] = candidates(ProviderRequest("cuda", "float32"), GPU, "embedding")
     text = str(unusable(plan, f"got {CPU} instead"))
     assert text.startswith("--provider cuda: ONNX Runtime could not use it (got CPUExecution")
     assert "check that a device is passed" in text

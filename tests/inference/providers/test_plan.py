@@ -3,19 +3,19 @@
 from pathlib import Path
 
 from app.inference.providers.choose import candidates
-from app.inference.providers.plan import Plan, Wanted
+from app.inference.providers.plan import Plan, ProviderRequest
 from app.model.manifest import Manifest
 from tests.support.machines import FAST, GPU
 
 
 def test_only_a_precision_that_nobody_asked_for_must_qualify() -> None:
-    plans = candidates(Wanted("openvino"), FAST, "embedding")
+    plans = candidates(ProviderRequest("openvino"), FAST, "embedding")
     assert [plan.must_qualify for plan in plans] == [True, False]
-    plans = candidates(Wanted("cuda"), GPU, "embedding")
+    plans = candidates(ProviderRequest("cuda"), GPU, "embedding")
     assert [plan.must_qualify for plan in plans] == [True, True, False]
-    plans = candidates(Wanted("cuda", "float16"), GPU, "embedding")
+    plans = candidates(ProviderRequest("cuda", "float16"), GPU, "embedding")
     assert [plan.must_qualify for plan in plans] == [False, False]
-    assert not candidates(Wanted(dtype="bfloat16"), FAST, "embedding")[0].must_qualify
+    assert not candidates(ProviderRequest(dtype="bfloat16"), FAST, "embedding")[0].must_qualify
 
 
 def test_a_precision_that_the_provider_lowers_is_computed_of_the_float32_graph(

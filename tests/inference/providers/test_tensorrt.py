@@ -19,18 +19,18 @@ from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.providers import cuda
 from app.inference.providers.choose import candidates
 from app.inference.providers.nvidia import driver, engine
-from app.inference.providers.plan import Here, Plan, Wanted
+from app.inference.providers.plan import Machine, Plan, ProviderRequest
 from app.inference.providers.tensorrt import ORT_NAME
 from app.model.batch import blank
 from app.model.names import SENTENCE_EMBEDDING
 from app.settings import Settings
 from tools import tiny
 
-HERE = Here(frozenset({ORT_NAME}), 2, bfloat16=False)
+HERE = Machine(frozenset({ORT_NAME}), 2, bfloat16=False)
 
 
 def plan(**wanted: Any) -> Plan:
-    [found] = candidates(Wanted("tensorrt", **wanted), HERE, "embedding")
+    [found] = candidates(ProviderRequest("tensorrt", **wanted), HERE, "embedding")
     return found
 
 
@@ -68,7 +68,7 @@ def start(
     monkeypatch: pytest.MonkeyPatch, folder: Path, max_batch_tokens: int = 64, **wanted: Any
 ) -> LoadedModel:
     monkeypatch.setattr(loading, "plans", lambda *_: [plan(**wanted)])
-    return load(folder, LoadOptions(Wanted(), 1, max_batch_tokens, auto_truncate=True))
+    return load(folder, LoadOptions(ProviderRequest(), 1, max_batch_tokens, auto_truncate=True))
 
 
 @pytest.mark.usefixtures("claimed")

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 import onnxruntime
 
 from app.errors import StartupError
-from app.inference.providers.plan import Found, Here
+from app.inference.providers.plan import Found, Machine
 from app.model.names import Provider
 
 # Libraries that ONNX Runtime 1.31's CUDA provider is linked with (`readelf -d`), beside the driver.
@@ -38,7 +38,7 @@ def found(devices: Sequence[int], own_fault: Callable[[], str | None] = lambda: 
     return Found(device=", ".join(sorted(set(map(describe, devices)))))
 
 
-def require(provider: Provider, label: str, ort_name: str, here: Here) -> None:
+def require(provider: Provider, label: str, ort_name: str, here: Machine) -> None:
     """Raise StartupError with the remedy if a provider cannot be used here."""
     if ort_name not in here.ort_names:
         raise StartupError(

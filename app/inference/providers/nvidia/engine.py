@@ -129,7 +129,7 @@ def engine_name(files: Mapping[str, str], graph: str, chosen: Mapping[str, str])
 
 
 @contextlib.contextmanager
-def kept(cache: Path | None, platform: str, name: str) -> Iterator[Path | None]:
+def engine_folder(cache: Path | None, platform: str, name: str) -> Iterator[Path | None]:
     """Yield the folder to read or build an engine in, or None without a cache.
 
     `platform` is the GPU with the versions of the libraries. A new engine appears whole or not at
@@ -184,7 +184,7 @@ def _made(place: Path) -> Iterator[Path]:
         ) from None
 
 
-def patiently(build: Callable[[], T]) -> T:
+def build_in_thread(build: Callable[[], T]) -> T:
     """Return the result of `build`, logging while it takes long; a signal ends the wait."""
     built: Future[T] = Future()
 

@@ -14,19 +14,19 @@ from hypothesis import strategies as st
 
 from app.errors import StartupError
 from app.inference.providers.nvidia import engine
-from app.inference.providers.plan import Here, Plan, Wanted
+from app.inference.providers.plan import Machine, Plan, ProviderRequest
 from app.inference.providers.tensorrt import TENSORRT
 from app.model.batch import BatchLimits, choose
 from tools import process
 from tools.process import ROOT
 
-HERE = Here(frozenset({TENSORRT.ort_name}), 2, bfloat16=False)
+HERE = Machine(frozenset({TENSORRT.ort_name}), 2, bfloat16=False)
 PLATFORM = "NVIDIA L4 sm_89 onnxruntime1.31.1 tensorrt10.16.1 cuda13.0"
 SHELF = "tensorrt/NVIDIA-L4-sm_89-onnxruntime1.31.1-tensorrt10.16.1-cuda13.0"
 
 
 def plan() -> Plan:
-    [found] = TENSORRT.asked(Wanted("tensorrt"), HERE, "embedding")
+    [found] = TENSORRT.asked(ProviderRequest("tensorrt"), HERE, "embedding")
     return found
 
 
@@ -91,19 +91,19 @@ def build(folder: Path | None, content: bytes = b"engine") -> None:
 
 
 def test_an_engine_is_built_once(tmp_path: Path) -> None:
-    with engine.kept(tmp_path, PLATFORM, "name") as folder:
+    with engine.engine_folder(tmp_path, PLATFORM, "name") as folder:
         assert folder != tmp_path / SHELF / "name"
         build(folder)
-    with engine.kept(tmp_path, PLATFORM, "name") as folder:
+    with engine.engine_folder(tmp_path, PLATFORM, "name") as folder:
         assert folder == tmp_path / SHELF / "name"
         assert (folder / "one.engine").read_bytes() == b"engine"
     assert sorted(path.name for path in (tmp_path / SHELF).iterdir()) == ["name", "sm89.timing"]
 
 
 def test_what_was_timed_for_one_engine_serves_the_next(tmp_path: Path) -> None:
-    with engine.kept(tmp_path, PLATFORM, "one") as folder:
+    with engine.engine_folder(tmp_path, PLATFORM, "one") as folder:
         build(folder, b"first")
-    with engine.kept(tmp_path, PLATFORM, "two") as folder:
+    with engine.engine_folder(tmp_path, PLATFORM, "two") as folder:
         assert folder is not None
         assert (folder / "sm89.timing").read_bytes() == b"first"
         build(folder, b"second")
@@ -111,17 +111,17 @@ def test_what_was_timed_for_one_engine_serves_the_next(tmp_path: Path) -> None:
 
 
 def test_an_engine_of_another_platform_is_not_taken(tmp_path: Path) -> None:
-    with engine.kept(tmp_path, PLATFORM, "name") as folder:
+    with engine.engine_folder(tmp_path, PLATFORM, "name") as folder:
         build(folder)
     newer = PLATFORM.replace("tensorrt10.16.1", "tensorrt10.17.0")
-    with engine.kept(tmp_path, newer, "name") as folder:
+    with engine.engine_folder(tmp_path, newer, "name") as folder:
         assert folder is not None
         assert not list(folder.iterdir())
 
 
 def test_a_build_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
     def breaks_off() -> None:
-        with engine.kept(tmp_path, PLATFORM, "name") as folder:
+        with engine.engine_folder(tmp_path, PLATFORM, "name") as folder:
             build(folder)
             raise KeyboardInterrupt
 
@@ -131,19 +131,19 @@ def test_a_build_that_breaks_off_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_two_that_build_at_a_time_do_not_disturb_each_other(tmp_path: Path) -> None:
-    with engine.kept(tmp_path, PLATFORM, "name") as slow:
-        with engine.kept(tmp_path, PLATFORM, "name") as fast:
+    with engine.engine_folder(tmp_path, PLATFORM, "name") as slow:
+        with engine.engine_folder(tmp_path, PLATFORM, "name") as fast:
             build(fast, b"fast")
         build(slow, b"slow")
     assert (tmp_path / SHELF / "name" / "one.engine").read_bytes() == b"fast"
 
 
 def test_a_kept_engine_that_cannot_be_used_is_named(tmp_path: Path) -> None:
-    with engine.kept(tmp_path, PLATFORM, "name") as folder:
+    with engine.engine_folder(tmp_path, PLATFORM, "name") as folder:
         build(folder)
     with (
         pytest.raises(StartupError, match=r"damaged; remove .*/name to have it built anew"),
-        engine.kept(tmp_path, PLATFORM, "name"),
+        engine.engine_folder(tmp_path, PLATFORM, "name"),
     ):
         raise StartupError("damaged")
 
@@ -153,7 +153,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     place.write_text("")
     with (
         pytest.raises(StartupError, match=r"Not a directory \(.*\): see that --cache-dir can be"),
-        engine.kept(place, PLATFORM, "name"),
+        engine.engine_folder(place, PLATFORM, "name"),
     ):
         pass
 
@@ -168,7 +168,7 @@ def test_the_log_tells_of_a_build_that_goes_on(
     told = threading.Event()
     monkeypatch.setattr(engine, "TOLD_EVERY_SECONDS", 0.01)
     monkeypatch.setattr(engine.logger, "handle", lambda _: told.set())
-    assert engine.patiently(lambda: told.wait(10))
+    assert engine.build_in_thread(lambda: told.wait(10))
 
 
 def test_a_build_that_fails_says_why() -> None:
@@ -176,7 +176,7 @@ def test_a_build_that_fails_says_why() -> None:
         raise StartupError("no memory")
 
     with pytest.raises(StartupError, match="no memory"):
-        engine.patiently(fails)
+        engine.build_in_thread(fails)
 
 
 _PROGRAM = """
@@ -190,8 +190,8 @@ def build():
     print("building", flush=True)
     ctypes.CDLL(None).sleep(600)  # native, as ONNX Runtime is
 
-with engine.kept(Path(sys.argv[1]), "GPU", "name"):
-    engine.patiently(build)
+with engine.engine_folder(Path(sys.argv[1]), "GPU", "name"):
+    engine.build_in_thread(build)
 """
 
 
