@@ -2,14 +2,19 @@
 
 Many scripts and lengths, so that a fault of tokenizer, padding, pooling or truncation shows in
 at least one of them. Neighbours differ in length: batches of neighbours are padded unevenly.
+
+A lower precision costs a neighbour here and there, which shows only over many texts that are about
+the same things: real English of many lengths, from the reference manual that comes with Python. The
+texts that were used are stored with the model, so nothing depends on which manual they came from.
 """
 
+from collections.abc import Iterator
 from itertools import cycle, islice, zip_longest
+from pydoc_data.topics import topics
 
 from app.model.names import Task
 from app.proof.probes import ProbeText
 from export.checkpoint.read import Checkpoint
-from export.prose import sample
 
 _SHORT = (
     "ok",
@@ -109,6 +114,10 @@ PROSE = 420
 # Of a reranker: queries of so many words, each with the text that they come from. What rounding
 # costs shows where a model is in doubt, and of unrelated texts it seldom is.
 RELATED, _QUERY_WORDS = 96, 6
+# How many words the texts of prose have, by turns, and the paragraphs that they are cut from at
+# least: shorter ones are headings and the like.
+_MANUAL_WORDS = (8, 4, 16, 3, 24, 6, 12, 40, 5, 20, 7, 64, 10, 4, 14, 28)
+_LEAST_WORDS = 12
 # How far the two texts of a pair lie apart, and how many of a classifier's probes are pairs.
 _DISTANCE = 17
 _EVERY = 3
@@ -137,11 +146,22 @@ def pairs(max_input_length: int) -> tuple[tuple[str, str], ...]:
 
 def related(count: int) -> tuple[tuple[str, str], ...]:
     """At most so many texts of prose, each behind a query of its own words."""
-    every = (text.split() for text in sample(3 * count))
+    every = (text.split() for text in from_manual(3 * count))
     longer = (words for words in every if len(words) > 2 * _QUERY_WORDS)
     return tuple(
         (" ".join(words[-_QUERY_WORDS:]), " ".join(words)) for words in islice(longer, count)
     )
+
+
+def from_manual(count: int) -> tuple[str, ...]:
+    """So many texts, all different, spread over the manual; of 3 to 64 words, shortest first.
+
+    A proof runs neighbours in one batch, and these are not for showing what padding does.
+    """
+    paragraphs = list(dict.fromkeys(_paragraphs()))
+    chosen = [paragraphs[i * len(paragraphs) // count] for i in range(count)]
+    cut = (" ".join(text.split()[:words]) for text, words in zip(chosen, cycle(_MANUAL_WORDS)))
+    return tuple(sorted(dict.fromkeys(cut), key=len))
 
 
 def for_task(task: Task, max_input_length: int, prose: int = PROSE) -> tuple[ProbeText, ...]:
@@ -154,7 +174,7 @@ def for_task(task: Task, max_input_length: int, prose: int = PROSE) -> tuple[Pro
         return (*pairs(max_input_length), *related(RELATED if prose else 0))
     singles = texts(max_input_length)
     if task != "classifier":
-        return tuple(dict.fromkeys((*singles, *sample(prose))))
+        return tuple(dict.fromkeys((*singles, *from_manual(prose))))
     both = zip(singles, pairs(max_input_length), strict=True)
     return tuple(pair if i % _EVERY == 0 else text for i, (text, pair) in enumerate(both))
 
@@ -186,3 +206,15 @@ def _spread(items: list[str], places: int) -> list[str | None]:
         items[i // step] if i % step == 0 and i // step < len(items) else None
         for i in range(places)
     ]
+
+
+def _paragraphs() -> Iterator[str]:
+    """Paragraphs of sentences; code and tables are indented, headings underlined."""
+    for name in sorted(topics):
+        for block in topics[name].split("\n\n"):
+            lines = block.splitlines()
+            if not lines or any(line[:1] in {" ", "*", "=", "-", "^", "|", "+"} for line in lines):
+                continue
+            text = " ".join(lines)
+            if len(text.split()) >= _LEAST_WORDS:
+                yield text

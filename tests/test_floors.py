@@ -44,14 +44,14 @@ EXPORT_FLOORS = (
     "export.checkpoint",
     "export.graph export.weights",
     "export.config",
-    "export.errors export.progress export.prose",
+    "export.errors export.progress",
 )
 
 DOORS = {
     "onnxruntime": {
         "app.inference.providers.nvidia.driver", "app.inference.providers.openvino", "app.inference.providers.ort_session",
         "app.inference.providers.provider", "app.inference.providers.session", "app.inference.providers.tensorrt",
-        "export.precision.cpu_session", "export.from_onnx.reference",
+        "export.precision.trial", "export.from_onnx.reference",
     },
     "onnxruntime_ep_openvino": {"app.inference.providers.openvino"},
     "tokenizers": {

@@ -19,7 +19,6 @@ from export.checkpoint.pooling_source import Decision
 from export.checkpoint.tokenizer_file import keeps_case
 from export.config import (
     clip,
-    colbert,
     encoder_settings,
     sentence_modules,
     sentence_settings,
@@ -30,7 +29,11 @@ from export.config.encoder_settings import NO_SETTINGS
 from export.config.layers import Head, Layer, TokenHeads, width_behind
 from export.config.logit_score import LogitScore
 from export.config.sentence_modules import SentenceModules
-from export.config.sentence_settings import SentenceSettings
+from export.config.sentence_settings import (
+    SentenceSettings,
+    colbert_prompts,
+    colbert_warnings,
+)
 from export.config.splade import USUAL, Splade
 from export.errors import ExportError
 
@@ -195,7 +198,7 @@ def read(
         truncation_side=_side(settings_of_tokenizer, "truncation_side"),
         normalize=modules.normalize,
         similarity=settings.similarity,
-        prompts=colbert.prompts(tokenizer, settings) if compares else settings.prompts,
+        prompts=colbert_prompts(tokenizer, settings) if compares else settings.prompts,
         default_prompt_name=_default_prompt_name(task, folder, settings, scored),
         brings_code=kinds.brings_code(config),
         lower_case=texts.lower_case and keeps_case(tokenizer),
@@ -206,7 +209,7 @@ def read(
         splade=(modules.splade or USUAL) if task == "splade" else None,
         causal=scored,
         warnings=tuple(
-            colbert.warnings(tokenizer, settings) if compares else _warnings(task, choice)
+            colbert_warnings(tokenizer, settings) if compares else _warnings(task, choice)
         ),
         decision=decision,
     )

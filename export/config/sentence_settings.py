@@ -1,5 +1,10 @@
-"""Sentence settings: what `config_sentence_transformers.json` says of a whole model."""
+"""Sentence settings: what `config_sentence_transformers.json` says of a whole model.
 
+PyLate writes the same file for a ColBERT model, with a token that goes before each query and one
+before each document. Where the tokenizer knows it, a prompt of the same text does the same.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -55,6 +60,30 @@ def read(folder: Path) -> SentenceSettings:
         document_length=length,
         max_active_dims=document.value("max_active_dims", int),
     )
+
+
+def colbert_prompts(tokenizer: Path, settings: SentenceSettings) -> dict[str, str]:
+    """The model's prompts, PyLate's prefixes among them."""
+    known = _added(tokenizer)
+    prefixes = {role: text for role, text in settings.prefixes.items() if text in known}
+    return settings.prompts | prefixes
+
+
+def colbert_warnings(tokenizer: Path, settings: SentenceSettings) -> Iterator[str]:
+    """What of PyLate's preparation of texts is left to the client."""
+    yield (
+        "a ColBERT model is served by /embed_all, a vector for every token: queries are not filled "
+        "up with mask tokens, and punctuation is not left out, as PyLate does"
+    )
+    known = _added(tokenizer)
+    for role, text in settings.prefixes.items():
+        if text not in known:
+            yield f"the {role} prefix {text!r} is not one token of the tokenizer, and left out"
+
+
+def _added(tokenizer: Path) -> set[object]:
+    tokens = Document.read(tokenizer).objects("added_tokens")
+    return {token.get("content") for token in tokens}
 
 
 def _similarity(document: Document, path: Path) -> Similarity:

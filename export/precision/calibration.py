@@ -13,7 +13,7 @@ from app.model.parts import Graph, Padding
 from app.proof.probes import Probes
 from export.graph.builder import Builder
 from export.graph.reader import opset
-from export.precision.cpu_session import CpuSession
+from export.precision.trial import CpuSession
 
 _FILE = "calibration.onnx"
 _PROBES = 64

@@ -6,7 +6,7 @@ on no other text of its batch, which it does where a batch shares a scale. Only 
 ONNX standard are used.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +21,6 @@ from export.graph import assemble
 from export.graph.builder import Builder
 from export.graph.reader import opset, rebuild
 from export.precision import calibration
-from export.precision.int8_scales import scaled, smoothing
 
 FILE = "model.int8.onnx"
 # Part of the fingerprint: another way of rounding is another vector space.
@@ -31,7 +30,9 @@ _HEAD = "head/"  # layers behind the encoder stay as they are: they are small, a
 _LEAST_ROWS = 1000  # of an embedding table that is worth it; positions and types have fewer
 _ZERO = 128  # products are fastest of unsigned inputs with signed weights
 _LEAST_SCALE = 1e-12  # of a token that is all zeros
+_LARGEST = 127  # of an integer, both ways alike, so that zero stays zero
 
+Floats = NDArray[np.float32]
 Products = dict[str, list[onnx.NodeProto]]
 
 
@@ -52,6 +53,27 @@ def quantize(folder: Path, exact: Graph, probes: Probes, padding: Padding) -> Gr
     return Graph(FILE, "int8", ("cpu",), exact.inputs, exact.outputs)
 
 
+def scaled(weights: Floats, axis: int) -> tuple[NDArray[np.int8], Floats]:
+    """Integers, and the scale of each line along `axis`, which keeps its place with size 1."""
+    largest = np.abs(weights).max(axis=axis, keepdims=True)
+    scales: Floats = np.where(largest == 0, 1, largest / _LARGEST).astype(np.float32)
+    return np.rint(weights / scales).astype(np.int8), scales
+
+
+def smoothing(inputs: Floats, weights: Sequence[Floats]) -> Floats:
+    """What to divide each input by, and multiply its weights by, so that both are as uneven: (K,).
+
+    A few inputs of a transformer are many times as large as the others, which then share what an
+    integer can tell apart; weights are even. This is SmoothQuant (arXiv 2211.10438) with α = 0.5:
+    K largest inputs, and several (K, N) weights that they are multiplied by.
+    """
+    largest = np.max([np.abs(one).max(axis=1) for one in weights], axis=0)
+    usable = (inputs > 0) & (largest > 0)
+    ratio = np.divide(inputs, largest, out=np.ones_like(inputs), where=usable)
+    factors: Floats = np.sqrt(ratio).astype(np.float32)
+    return factors
+
+
 def _is_matrix(item: onnx.TensorProto) -> bool:
     return len(item.dims) == 2 and item.data_type == TensorProto.FLOAT
 
@@ -66,9 +88,7 @@ def _products(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> 
     return found
 
 
-def _rewrite(
-    model: onnx.ModelProto, products: Products, largest: Mapping[str, NDArray[np.float32]]
-) -> None:
+def _rewrite(model: onnx.ModelProto, products: Products, largest: Mapping[str, Floats]) -> None:
     graph = model.graph
     matrices = {item.name: item for item in graph.initializer if _is_matrix(item)}
     builder = Builder(opset(model), "int8")
@@ -91,16 +111,15 @@ def _multiply(
     value: str,
     nodes: list[onnx.NodeProto],
     matrices: Mapping[str, onnx.TensorProto],
-    largest: NDArray[np.float32],
+    largest: Floats,
 ) -> None:
     """Round (…, K) inputs, and replace the products of them: integers, then both scales."""
     weights = [numpy_helper.to_array(matrices[node.input[1]]) for node in nodes]
     factors = smoothing(largest, weights)
     even = builder.node("Mul", value, builder.tensor(f"{value}/even", np.reciprocal(factors)))
     reach = builder.reduced("ReduceMax", builder.node("Abs", even), -1, keepdims=1)
-    scale = builder.node(
-        "Max", builder.node("Mul", reach, builder.number(1 / 127)), builder.number(_LEAST_SCALE)
-    )
+    share = builder.node("Mul", reach, builder.number(1 / _LARGEST))
+    scale = builder.node("Max", share, builder.number(_LEAST_SCALE))
     zero = builder.byte(_ZERO)
     rounded = builder.node(
         "QuantizeLinear", builder.node("Div", even, scale), builder.number(1), zero

@@ -1,20 +1,47 @@
-"""Trial: whether a graph that was rewritten still gives the answers of the one it was made from."""
+"""Trial: whether a graph that was rewritten still gives the answers of the one it was made from.
 
+What is not proved yet runs on ONNX Runtime's CPU provider here.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+import onnxruntime
 
-from app.model.batch import CPU_RUN_TOKENS, BatchLimits
+from app.model.batch import CPU_RUN_TOKENS, Batch, BatchLimits, Results
 from app.model.names import TASK_OUTPUTS, Task
 from app.model.parts import Graph, Padding
 from app.proof import bounds, replay
 from app.proof.probes import Probes
-from export.precision.cpu_session import CpuSession
 
 FILE = "trial.onnx"
 
 _LIMITS = BatchLimits(CPU_RUN_TOKENS)
+
+
+class CpuSession:
+    """A loaded graph; what is not proved yet can be run here as the proof runs a session.
+
+    Fused nodes are faster and hide what is between them: who looks there has them left as they are.
+    """
+
+    def __init__(self, path: Path, inputs: Sequence[str], *, fuse: bool = True) -> None:
+        options = onnxruntime.SessionOptions()
+        if not fuse:
+            options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.log_severity_level = 3
+        self._session = onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"]
+        )
+        self._inputs = inputs
+
+    def run(self, batch: Batch, outputs: Sequence[str]) -> Results:
+        """Compute the named outputs, each (B, …) float32."""
+        return dict(
+            zip(outputs, self._session.run(list(outputs), batch.feed(self._inputs)), strict=True)
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,3 +59,12 @@ def test_rerankers_are_asked_for_texts_that_belong_together() -> None:
     found = probe_texts.related(90)
     assert len(found) == 90
     assert all(query in text and len(text) > 2 * len(query) - 40 for query, text in found)
+
+
+def test_prose_is_made_of_sentences_of_many_lengths() -> None:
+    texts = probe_texts.from_manual(420)
+    words = [len(text.split()) for text in texts]
+    assert len(texts) > 400
+    assert len(set(texts)) == len(texts)
+    assert (min(words), max(words)) == (3, 64)
+    assert all(text[0].isprintable() and text == " ".join(text.split()) for text in texts)

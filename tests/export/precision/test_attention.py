@@ -9,7 +9,7 @@ from app.model.batch import TokenizedInput, collate
 from app.model.manifest import Manifest
 from app.model.parts import Padding
 from export.precision import attention, cpu
-from export.precision.cpu_session import CpuSession
+from export.precision.trial import CpuSession
 
 LENGTHS = ([5], [1], [32], [7, 7], [32, 32, 32], [3, 9, 1, 32], [1, 1, 2])
 

@@ -58,7 +58,7 @@ import sys
 from pathlib import Path
 from app.model.batch import blank
 from app.model.parts import Padding
-from export.precision.cpu_session import CpuSession
+from export.precision.trial import CpuSession
 
 session = CpuSession(Path(sys.argv[1]), ("input_ids", "attention_mask", "token_type_ids"))
 session.run(blank(1, int(sys.argv[2]), Padding(0, 0, "right")), ("sentence_embedding",))

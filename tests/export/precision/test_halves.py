@@ -12,7 +12,7 @@ from app.model.batch import TokenizedInput, collate
 from app.model.parts import Graph
 from app.proof.probes import Probes
 from export.precision import float16, halves, trial
-from export.precision.cpu_session import CpuSession
+from export.precision.trial import CpuSession
 from tests.support.halved import RIGHT
 
 

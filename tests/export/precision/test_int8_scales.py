@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from export.precision.int8_scales import scaled, smoothing
+from export.precision.int8 import scaled, smoothing
 
 RANDOM = np.random.default_rng(5)
 

@@ -20,7 +20,7 @@ from app.model.parts import Padding
 from app.proof.probes import Probes
 from export.graph.reader import lift_constants
 from export.precision import attention, float16, packing, trial
-from export.precision.cpu_session import CpuSession
+from export.precision.trial import CpuSession
 from tests.support.halved import FUSED, PACKED, RIGHT, load_with, try_plans
 from tests.support.packed_operators import evaluator
 

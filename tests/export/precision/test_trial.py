@@ -8,9 +8,15 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
+from app.model.batch import collate
 from app.model.manifest import PROBES_FILE, Manifest
+from app.model.names import SENTENCE_EMBEDDING
+from app.model.parts import Padding
 from app.proof.probes import Probes
 from export.precision import trial
+from tools import tiny
+
+PADDING = Padding(0, 0, "right")
 
 
 @pytest.fixture
@@ -37,3 +43,13 @@ def test_a_graph_of_other_weights_is_told_by_how_far_it_is_off(source: trial.Mod
     found = trial.fault(model, source)
     assert found is not None
     assert "cosine" in found
+
+
+@pytest.mark.parametrize("fuse", [True, False])
+def test_a_session_yields_the_outputs_that_are_named(tiny_model: Path, fuse: bool) -> None:
+    session = trial.CpuSession(tiny_model / "model.onnx", tiny.INPUTS, fuse=fuse)
+    inputs = [tiny.encoded("the cat"), tiny.encoded("dog")]
+    found = session.run(collate(inputs, PADDING), [SENTENCE_EMBEDDING])
+    assert list(found) == [SENTENCE_EMBEDDING]
+    expected = [tiny.reference(one.input_ids) for one in inputs]
+    np.testing.assert_allclose(found[SENTENCE_EMBEDDING], expected, atol=1e-6)
