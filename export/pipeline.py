@@ -1,128 +1,101 @@
-"""Pipeline: the steps from a model's name to its published folder."""
+"""Pipeline: the steps from a model's name to its published folder, whatever it is made of.
+
+A source writes the files of a folder and says what they are (`Made`); the rest is the same for all.
+"""
 
 import logging
-import shutil
-import time
-from dataclasses import replace
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from app.model.manifest import TOKENIZER_FILE
-from app.model.parts import Certificate, GraphNames, Source
+from app.model.lookup import repository
 from export import reading
-from export.checkpoint import routers, tokenizer_file
-from export.checkpoint.read import Checkpoint
+from export.checkpoint import routers
 from export.cli import Request
-from export.folder.describe import describe
-from export.folder.fingerprint import fingerprint
+from export.errors import ExportError
+from export.folder.describe import Made, describe
 from export.folder.prove import certify, quality
 from export.folder.publish import check_place, publish, staging
-from export.precision import precisions
-from export.progress import announce
-from export.routes import pipeline
+from export.from_onnx import preparation
+from export.from_onnx.preparation import Preparation
+from export.progress import Steps
 from export.source import locate
-from export.source.locate import Located
-from export.weights import weight_files
-
-if TYPE_CHECKING:
-    from export.from_torch.originals import Made
 
 logger = logging.getLogger(__name__)
 
-_TOOLS = ("onnx", "onnxruntime", "tokenizers")
+# Two of each are taken here, to prove and to publish.
+_OF_WEIGHTS = 6
+_OF_ONNX = 5
 
 
 def export(request: Request) -> Path:
-    """Export one model and return its published folder.
+    """Export one model from its original weights, and return its published folder.
 
     Raises: ExportError or OSError; nothing is published then, and nothing is left behind.
     """
-    started = time.perf_counter()
     check_place(request.folder.parent)
-    announce(1, f"finding {request.model}")
+    steps = Steps(_OF_WEIGHTS)
+    steps.begin(f"finding {request.model}")
     located = locate.locate(request.model, request.revision, code=request.trust_code)
-    announce(2, f"reading {located.folder}")
+    steps.begin(f"reading {located.folder}")
+    # torch takes seconds to import: what the files or options alone refuse is refused before.
     if (router := routers.read(located.folder)) is not None:
-        return pipeline.export(request, located, router)
-    with (
-        reading.adapted(located, request) as located,
-        reading.settled(located, request.pooling, trust_code=request.trust_code) as checkpoint,
-    ):
+        _refuse_options(request)
+        from export.routes import routed
+
+        return _publish(request.folder, steps, partial(routed.make, router, located, steps))
+    with reading.read(located, request) as (located, checkpoint):
         for warning in checkpoint.warnings:
             logger.warning("%s", warning)
         for note in checkpoint.notes:
             logger.info("%s", note)
-        certificates, size = _publish(request, located, checkpoint)
-        for line in quality(checkpoint.task, certificates):
-            logger.info("%s", line)
-    took = time.perf_counter() - started
-    logger.info("%s: %.1f MB in %.1f s", request.folder, size / 1e6, took)
-    return request.folder
+        from export.from_torch import files
+
+        wanted = files.Wanted(located, checkpoint, request.dtypes, request.trust_code)
+        return _publish(request.folder, steps, partial(files.make, wanted, steps))
+
+
+def prepare(wanted: Preparation) -> Path:
+    """Make a folder of a snapshot's own ONNX graph, or leave one that another process made.
+
+    Raises: ExportError or OSError; nothing is published then, and nothing is left behind.
+    """
+    steps = Steps(_OF_ONNX)
+    make = partial(preparation.make, wanted, steps)
+    return _publish(wanted.folder, steps, make, again=False)
 
 
 def _publish(
-    request: Request, located: Located, checkpoint: Checkpoint
-) -> tuple[tuple[Certificate, ...], int]:
-    """Make, prove and publish the folder of a checkpoint; its certificates and size in bytes."""
-    place = request.folder
-    weights = located.weights or weight_files.of_encoder(checkpoint.folder)
+    place: Path, steps: Steps, make: Callable[[Path], Made], *, again: bool = True
+) -> Path:
+    """Make, describe, prove and publish a folder; not again, if so wanted, where one is there."""
     with staging(place.parent, place.name) as folder:
-        names, made, checkpoint = _make_files(folder, checkpoint, located, request)
-        digest = fingerprint(weights, checkpoint.tokenizer, checkpoint, made.code)
-        graphs = precisions.make(folder, names, request.dtypes, checkpoint, digest)
-        manifest = describe(
-            folder,
-            Source(located.id, located.revision, checkpoint.architecture, checkpoint.model_type),
-            checkpoint,
-            graphs=graphs,
-            fingerprint=digest,
-            packages=_TOOLS,
-        )
-        manifest = replace(manifest, tools={**manifest.tools, **made.tools})
-        announce(5, "proving: the serving code replays the probes")
+        if not again and repository.is_complete(place):
+            logger.info("%s is there already", place)
+            return place
+        made = make(folder)
+        manifest = describe(folder, made)
+        steps.begin("proving: the serving code replays the probes")
         certificates = certify(folder, manifest, made.reference)
         size = sum(path.stat().st_size for path in folder.iterdir())
-        announce(6, f"publishing {place}")
+        steps.begin(f"publishing {place}")
         publish(folder, place)
-    return certificates, size
+    source = " to the graph as it was found" if made.reference.startswith("onnx-") else ""
+    for line in quality(made.checkpoint.task, certificates):
+        logger.info("%s%s", line, source)
+    logger.info("%s: %.1f MB in %.1f s", place, size / 1e6, steps.seconds)
+    return place
 
 
-def _make_files(
-    folder: Path, checkpoint: Checkpoint, located: Located, request: Request
-) -> tuple[GraphNames, "Made", Checkpoint]:
-    """Write graph, weights, tokenizer and probes.
-
-    Returns the graph's inputs and outputs, what the bare graph was made with, and the checkpoint
-    with what the original said of how it reads a pair.
-    """
-    # torch takes seconds to import: what the files alone refuse is refused before.
-    from export.from_torch import originals
-    from export.graph import heads
-    from export.weights import tensors
-
-    wanted = originals.Wanted(
-        located.folder,
-        checkpoint.choice,
-        request.trust_code,
-        checkpoint.tokenizer,
-        located.id,
-    )
-    made = originals.make(wanted, folder)
-    chat = made.chat
-    checkpoint = checkpoint.reading(chat.pair_text, chat.answers)
-    if chat.column is not None:
-        names = heads.score(made.graph, folder, chat.column)
-    else:
-        names = heads.finish(
-            made.graph,
-            folder,
-            checkpoint.task,
-            checkpoint.head or checkpoint.splade,
-            tensors.load(checkpoint.layers),
-            checkpoint.tokens,
+def _refuse_options(request: Request) -> None:
+    """Refuse what a model with routes, or a static one, is not made in."""
+    if request.pooling is not None:
+        raise ExportError(
+            f"--pooling {request.pooling} is not possible: the model's modules say how each input "
+            "is pooled"
         )
-    shutil.rmtree(made.graph.parent)
-    tokenizer_file.write(
-        checkpoint.tokenizer, folder / TOKENIZER_FILE, lower_case=checkpoint.lower_case
-    )
-    return names, made, checkpoint
+    if request.dtypes:
+        raise ExportError(
+            f"--dtype {request.dtypes[0]} is not possible for a static model, or one that embeds "
+            "queries and documents in different ways: only float32 is"
+        )

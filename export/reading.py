@@ -1,4 +1,4 @@
-"""Reading: a checkpoint as it is exported, its tokenizer included."""
+"""Reading: a checkpoint as it is exported, its adapter and its tokenizer included."""
 
 import logging
 from collections.abc import Iterator
@@ -7,7 +7,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from app.model.manifest import TOKENIZER_FILE
-from app.model.names import PoolingChoice
 from export.checkpoint import read as checkpoints
 from export.checkpoint.read import Checkpoint
 from export.cli import Request
@@ -19,61 +18,72 @@ logger = logging.getLogger(__name__)
 
 
 @contextmanager
-def adapted(located: Located, request: Request) -> Iterator[Located]:
-    """The checkpoint with the adapter in its weights that was asked for, while it is there.
+def read(located: Located, request: Request) -> Iterator[tuple[Located, Checkpoint]]:
+    """The checkpoint and where it lies, for as long as what had to be made of it is there.
 
-    Raises: ExportError for an adapter that is not there, or cannot be merged.
+    That is a checkpoint with the adapter in its weights that was asked for, and the tokenizer.
+
+    Raises: ExportError for a model that cannot be exported, or an adapter that cannot be merged.
     """
     found = checkpoints.read(located.folder, request.pooling, located.id)
+    with (
+        _adapted(located, found, request) as (located, found),
+        _settled(located, found, request) as found,
+    ):
+        yield located, found
+
+
+@contextmanager
+def _adapted(
+    located: Located, found: Checkpoint, request: Request
+) -> Iterator[tuple[Located, Checkpoint]]:
+    """The checkpoint with the adapter, which is a checkpoint of its own."""
     if not request.adapter:
         if held := adapter_files.names(found.folder):
             logger.warning(
                 "warning: the model is exported without its adapters: name one of %s by --adapter",
                 ", ".join(held),
             )
-        yield located
+        yield located, found
         return
     adapter_files.check(found.folder, request.adapter)
-    from export.from_torch import adapter, originals
+    from export.from_torch import adapter, other_environment
 
     with TemporaryDirectory(
         dir=request.models_dir if request.models_dir.is_dir() else None
     ) as scratch:
         made = Path(scratch) / request.adapter
-        if originals.runs_here(found, trust_code=False):
-            adapter.merge(adapter.Merging(located.folder, request.adapter, found.choice), made)
-        else:
+        if other_environment.is_needed(found, trust_code=False):
             arguments = ["--merge", str(located.folder.resolve()), "--adapter", request.adapter]
-            originals.hand_over([*arguments, "--into", str(made.resolve())], found.choice)
+            other_environment.run([*arguments, "--into", str(made.resolve())], found)
+        else:
+            adapter.merge(adapter.Merging(located.folder, found, request.adapter), made)
         weights = weight_files.of_encoder(found.folder)
         own = adapter_files.weights_file(found.folder / request.adapter)
         described = own.with_name(adapter_files.CONFIG_FILE)
-        yield Located(
+        merged = Located(
             made, request.exported_as(located.id), located.revision, (*weights, own, described)
         )
+        yield merged, checkpoints.read(made, request.pooling, merged.id)
 
 
 @contextmanager
-def settled(
-    located: Located, choice: PoolingChoice | None, *, trust_code: bool = False
-) -> Iterator[Checkpoint]:
-    """The checkpoint that was found, for as long as a tokenizer that had to be made is there.
-
-    Raises: ExportError for a model that cannot be exported, with the reason.
-    """
-    found = checkpoints.read(located.folder, choice, located.id)
+def _settled(located: Located, found: Checkpoint, request: Request) -> Iterator[Checkpoint]:
+    """The checkpoint with a tokenizer that transformers had to make, if it had to."""
     weight_files.of_encoder(found.folder)
     # Only now, since transformers takes seconds to import: what the files alone refuse is refused.
-    from export.from_torch import originals, settled_tokenizer
+    from export.from_torch import other_environment, settled_tokenizer
 
+    trust_code = request.trust_code
     with TemporaryDirectory() as scratch:
         made = Path(scratch) / TOKENIZER_FILE
-        if originals.runs_here(found, trust_code=trust_code):
-            settled_tokenizer.settle(found, made, trust_code=trust_code)
-        else:
+        if other_environment.is_needed(found, trust_code=trust_code):
             place = str(located.folder.resolve())
             arguments = ("--tokenizer", place, "--into", str(made), "--id", located.id)
-            originals.hand_over(arguments, found.choice)
+            other_environment.run(arguments, found)
+        else:
+            settled_tokenizer.settle(found, made, trust_code=trust_code)
         if made.is_file():
-            found = checkpoints.read(located.folder, choice, located.id, tokenizer=made)
+            # Prompts, letter case, heads for tokens and warnings depend on what is in the file.
+            found = checkpoints.read(located.folder, request.pooling, located.id, tokenizer=made)
         yield found

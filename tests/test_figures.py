@@ -27,12 +27,10 @@ ELSEWHERE = {
     "export.from_torch.convert": "export/test_pipeline.py",
     "export.from_torch.trace": "export/from_torch/test_originals.py",
     "export.precision.precisions": "export/precision/test_float16.py",
-    "export.reading": "export/from_torch/test_adapter.py",
     "export.reference.clip_text": "export/config/test_clip.py",
     "export.reference.original": "export/from_torch/test_originals.py",
     "export.reference.own_reading": "export/reference/test_oracle.py",
     "export.reference.pipeline": "export/checkpoint/test_kinds.py",
-    "export.routes.pipeline": "export/routes/test_routed.py",
     "export.routes.reference": "export/routes/test_routed.py",
 }
 MODULES = {

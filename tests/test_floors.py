@@ -44,7 +44,8 @@ EXPORT_FLOORS = (
     "export.checkpoint",
     "export.graph export.weights",
     "export.config",
-    "export.errors export.progress",
+    "export.child export.errors",
+    "export.progress",
 )
 
 DOORS = {
@@ -83,7 +84,7 @@ DOORS = {
         "export.from_torch.trace",
     },
     "transformers": {
-        "export.from_torch.convert", "export.reference.original", "export.from_torch.originals", "export.reference.pipeline",
+        "export.from_torch.convert", "export.reference.original", "export.from_torch.other_environment", "export.reference.pipeline",
     },
     "sentence_transformers": {"export.routes.reference", "export.reference.sentence_transformers"},
     "optimum": {"export.from_torch.convert"},

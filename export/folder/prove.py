@@ -2,7 +2,6 @@
 
 import json
 import logging
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +11,12 @@ from app.model.manifest import Manifest
 from app.model.names import Reference, Task
 from app.model.parts import Certificate
 from app.proof import bounds
+from export import child
 from export.errors import ExportError
 from export.folder import card
+from export.progress import WARNING
 
 logger = logging.getLogger(__name__)
-
-_ROOT = Path(__file__).resolve().parents[2]
-# How the program that replays begins lines on standard error that are more than progress.
-_LEFT_OUT = "warning: "
-_FAULT = "error: "
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,31 +54,18 @@ def replay(folder: Path, tell: Callable[[str], None]) -> Replayed:
     Raises: ExportError when serving fails there.
     """
     left_out: list[str] = []
-    last = ""
-    with subprocess.Popen(  # noqa: S603  # our own interpreter and module
-        [sys.executable, "-m", "app.prove", str(folder.resolve())],
-        cwd=_ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as child:
-        assert child.stdout is not None
-        assert child.stderr is not None
-        try:
-            for line in map(str.strip, child.stderr):
-                last = line or last
-                if line.startswith(_LEFT_OUT):
-                    left_out.append(line.removeprefix(_LEFT_OUT))
-                elif line and not line.startswith(_FAULT):
-                    tell(line)
-            found = child.stdout.read()  # a few lines, which the pipe holds until then
-        except BaseException:  # a signal
-            child.terminate()
-            raise
-    if child.returncode != 0:
-        cause = last.removeprefix(_FAULT) or f"it exited with {child.returncode}"
-        raise ExportError(f"the serving code cannot serve the export: {cause}")
-    certificates = tuple(Certificate(**one) for one in json.loads(found))
+
+    def sort(line: str) -> None:
+        if line.startswith(WARNING):
+            left_out.append(line.removeprefix(WARNING))
+        else:
+            tell(line)
+
+    command = [sys.executable, "-m", "app.prove", str(folder.resolve())]
+    ended = child.run(command, sort, catch=True)
+    if ended.fault is not None:
+        raise ExportError(f"the serving code cannot serve the export: {ended.fault}")
+    certificates = tuple(Certificate(**one) for one in json.loads(ended.output))
     return Replayed(certificates, tuple(left_out))
 
 

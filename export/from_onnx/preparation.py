@@ -15,7 +15,7 @@ from typing import get_args
 from app.model.lookup import hub_cache, repository
 from app.model.manifest import PROBES_FILE, TOKENIZER_FILE
 from app.model.names import Dtype, DtypeChoice, PoolingChoice, TokenVectors
-from app.model.parts import GraphNames, Source
+from app.model.parts import GraphNames
 from export import probe_texts
 from export.checkpoint import causal, routers, tokenizer_file
 from export.checkpoint import read as checkpoints
@@ -23,18 +23,15 @@ from export.checkpoint.kinds import CHOICES, chosen
 from export.checkpoint.read import Checkpoint
 from export.config.layers import TokenHeads, Weights
 from export.errors import ExportError
-from export.folder.describe import describe
+from export.folder.describe import Made
 from export.folder.fingerprint import fingerprint
-from export.folder.prove import certify, quality
-from export.folder.publish import publish, staging
 from export.from_onnx import beside_tokenizer
 from export.precision import precisions
+from export.progress import Steps
 from export.weights import safetensors_file
 
 logger = logging.getLogger(__name__)
 
-_TOOLS = ("onnx", "onnxruntime", "tokenizers")
-_STEPS = 5
 _SCRATCH = "source"  # gone before the folder is described
 
 
@@ -49,6 +46,11 @@ class Preparation:
     pooling: PoolingChoice | None = None
     dtypes: tuple[Dtype, ...] = ()  # that get a graph beside the float32 one
     onnx_file: str | None = None  # another graph than the float32 one
+
+    @property
+    def folder(self) -> Path:
+        """Where it is published."""
+        return self.models_dir / self.name
 
 
 def parse(arguments: Sequence[str]) -> Preparation:
@@ -72,55 +74,42 @@ def parse(arguments: Sequence[str]) -> Preparation:
     return Preparation(found.source, found.models_dir, name, id_, pooling, dtypes, onnx_file)
 
 
-def prepare(wanted: Preparation) -> Path:
-    """Make and publish the folder, or leave one that another process made meanwhile.
+def make(wanted: Preparation, steps: Steps, folder: Path) -> Made:
+    """Write graphs, weights, tokenizer and probes to `folder`.
 
-    Raises: ExportError or OSError; nothing is published then, and nothing is left behind.
+    Raises: ExportError naming what of it cannot be prepared.
     """
-    place = wanted.models_dir / wanted.name
-    with staging(wanted.models_dir, wanted.name) as folder:
-        if repository.is_complete(place):
-            logger.info("%s is there already", place)
-            return place
-        _announce(1, f"reading {wanted.source}")
-        graph_file = _graph_file(wanted)
-        if routers.read(wanted.source) is not None:
-            raise ExportError(
-                "the model embeds queries and documents in different ways, or is static: export "
-                "it from its original weights"
-            )
-        (folder / _SCRATCH).mkdir()
-        checkpoint = _read(wanted, folder / _SCRATCH)
-        for warning in checkpoint.warnings:
-            logger.warning("%s", warning)
-        _refuse_what_needs_more(checkpoint)
-        left_out = _token_vectors(checkpoint.tokens)
-        checkpoint = replace(checkpoint, tokens=TokenHeads())
-        made = _make_files(folder, wanted, graph_file, checkpoint)
-        checkpoint = made.checkpoint
-        weights = hub_cache.graph_files(graph_file)
-        digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
-        if made.quantized:
-            graphs = precisions.as_found(made.names, made.rows, wanted.dtypes, graph_file)
-        else:
-            graphs = precisions.make(folder, made.names, wanted.dtypes, checkpoint, digest)
-        manifest = describe(
-            folder,
-            _source(wanted, checkpoint),
-            checkpoint,
-            graphs=graphs,
-            fingerprint=digest,
-            packages=_TOOLS,
+    steps.begin(f"reading {wanted.source}")
+    graph_file = _graph_file(wanted)
+    if routers.read(wanted.source) is not None:
+        raise ExportError(
+            "the model embeds queries and documents in different ways, or is static: export it "
+            "from its original weights"
         )
-        manifest = replace(manifest, left_out=left_out)
-        _announce(4, "proving: the serving code replays the probes")
-        certificates = certify(folder, manifest, "onnx-int8" if made.quantized else "onnx-fp32")
-        _announce(5, f"publishing {place}")
-        publish(folder, place)
-    for line in quality(checkpoint.task, certificates):
-        logger.info("%s to the graph as it was found", line)
-    logger.info("%s is there", place)
-    return place
+    (folder / _SCRATCH).mkdir()
+    checkpoint = _read(wanted, folder / _SCRATCH)
+    for warning in checkpoint.warnings:
+        logger.warning("%s", warning)
+    _refuse_what_needs_more(checkpoint)
+    left_out = _token_vectors(checkpoint.tokens)
+    checkpoint = replace(checkpoint, tokens=TokenHeads())
+    written = _write(folder, wanted, graph_file, checkpoint, steps)
+    checkpoint = written.checkpoint
+    weights = hub_cache.graph_files(graph_file)
+    digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
+    if written.quantized:
+        graphs = precisions.as_found(written.names, written.rows, wanted.dtypes, graph_file)
+    else:
+        graphs = precisions.make(folder, written.names, wanted.dtypes, checkpoint, digest)
+    return Made(
+        wanted.id,
+        _commit(wanted.source),
+        checkpoint,
+        graphs=graphs,
+        fingerprint=digest,
+        reference="onnx-int8" if written.quantized else "onnx-fp32",
+        left_out=left_out,
+    )
 
 
 def _read(wanted: Preparation, scratch: Path) -> Checkpoint:
@@ -146,10 +135,6 @@ def _graph_file(wanted: Preparation) -> Path:
             f"{wanted.source} {hub_cache.without_graph(names, remedy, wanted.onnx_file)}"
         )
     return found
-
-
-def _announce(step: int, sentence: str) -> None:
-    logger.info("[%d/%d] %s", step, _STEPS, sentence)
 
 
 def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
@@ -182,7 +167,7 @@ def _token_vectors(heads: TokenHeads) -> tuple[TokenVectors, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Made:
+class _Written:
     """What was written: a graph with these inputs and outputs."""
 
     names: GraphNames
@@ -191,9 +176,9 @@ class _Made:
     rows: int | None  # at most so many in a run
 
 
-def _make_files(
-    folder: Path, wanted: Preparation, graph_file: Path, checkpoint: Checkpoint
-) -> _Made:
+def _write(
+    folder: Path, wanted: Preparation, graph_file: Path, checkpoint: Checkpoint, steps: Steps
+) -> _Written:
     """Write graph, weights, tokenizer and probes."""
     # Only now: what the descriptions alone refuse is refused without onnx.
     try:
@@ -211,20 +196,20 @@ def _make_files(
     weights = _weights(checkpoint, needed=found.answer is None)
     # Someone waits for a server: it proves a lower precision at its start, over fewer probes.
     texts = probe_texts.for_task(checkpoint.task, checkpoint.max_input_length, prose=0)
-    _announce(2, f"running {graph_file} over {len(texts)} probe texts")
+    steps.begin(f"running {graph_file} over {len(texts)} probe texts")
     checkpoint = graph_answer.settle(wanted.source, served, found, checkpoint, texts, weights)
     head = checkpoint.head
     for note in checkpoint.notes:
         logger.info("%s", note)
     answers = reference.compute(served, found, checkpoint, texts, weights)
     answers.write(folder / PROBES_FILE)
-    _announce(3, "adding the outputs that are served")
+    steps.begin("adding the outputs that are served")
     bare = scratch / "bare.onnx"
     answer_width = head.graph_width if head else None
     graph.bare(found, checkpoint.encoder_width, bare, answer_width)
     names = heads.finish(bare, folder, checkpoint.task, head or checkpoint.splade, weights)
     shutil.rmtree(scratch)
-    return _Made(names, checkpoint, found.quantized, found.rows)
+    return _Written(names, checkpoint, found.quantized, found.rows)
 
 
 def _weights(checkpoint: Checkpoint, *, needed: bool) -> Weights:
@@ -238,7 +223,7 @@ def _weights(checkpoint: Checkpoint, *, needed: bool) -> Weights:
         return {}
 
 
-def _source(wanted: Preparation, checkpoint: Checkpoint) -> Source:
-    folder = wanted.source.resolve()
-    commit = folder.name if folder.parent.name == "snapshots" else None
-    return Source(wanted.id, commit, checkpoint.architecture, checkpoint.model_type)
+def _commit(source: Path) -> str | None:
+    """That of a snapshot in a Hub cache."""
+    folder = source.resolve()
+    return folder.name if folder.parent.name == "snapshots" else None

@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from app.model.names import PoolingChoice
 from export.checkpoint import read as checkpoints
 from export.checkpoint.kinds import CHOICES, chosen
+from export.checkpoint.read import Checkpoint
 from export.config.documents import Document
 from export.errors import ExportError
 from export.from_torch.adapter_files import CONFIG_FILE, weights_file
@@ -36,17 +36,17 @@ _UNSUPPORTED = (
 
 @dataclass(frozen=True, slots=True)
 class Merging:
-    """A whole checkpoint and the folder of one of its adapters."""
+    """A whole checkpoint as it was read, and the folder of one of its adapters."""
 
     root: Path
+    checkpoint: Checkpoint
     adapter: str
-    pooling: PoolingChoice | None = None
 
 
-def parse(arguments: Sequence[str]) -> tuple[Merging, Path]:
-    """Read the command line of the step alone; the folder is where the merged checkpoint goes.
+def main(arguments: Sequence[str]) -> None:
+    """Do the step alone; the folder is where the merged checkpoint goes.
 
-    Raises: SystemExit with status 2 for a usage error.
+    Raises: ExportError as `merge` does; SystemExit with status 2 for a usage error.
     """
     parser = argparse.ArgumentParser(prog="python -m export", allow_abbrev=False)
     parser.add_argument("--merge", type=Path, required=True, metavar="CHECKPOINT")
@@ -54,7 +54,8 @@ def parse(arguments: Sequence[str]) -> tuple[Merging, Path]:
     parser.add_argument("--into", type=Path, required=True, metavar="FOLDER")
     parser.add_argument("--pooling", choices=CHOICES)
     found = parser.parse_args(arguments)
-    return Merging(found.merge, found.adapter, chosen(found.pooling)), found.into
+    checkpoint = checkpoints.read(found.merge, chosen(found.pooling), may_be_silent=True)
+    merge(Merging(found.merge, checkpoint, found.adapter), found.into)
 
 
 def merge(wanted: Merging, target: Path) -> None:
@@ -62,7 +63,7 @@ def merge(wanted: Merging, target: Path) -> None:
 
     Raises: ExportError for an adapter that is of another kind, damaged or of another model.
     """
-    checkpoint = checkpoints.read(wanted.root, wanted.pooling, may_be_silent=True)
+    checkpoint = wanted.checkpoint
     folder = checkpoint.folder / wanted.adapter
     scale = _scale(Document.read(folder / CONFIG_FILE), folder / CONFIG_FILE)
     _, model = original.load(checkpoint, trust_code=False)

@@ -29,11 +29,11 @@ _LENGTH = 128  # words in the longest texts that are compared, halved
 _Tokens = tuple[list[int], list[int]]  # ids and types
 
 
-def parse(arguments: Sequence[str]) -> tuple[Checkpoint, Path]:
-    """Read the command line of the step alone: the checkpoint, and the file that is made.
+def main(arguments: Sequence[str]) -> None:
+    """Do the step alone, of a checkpoint that is named with the file to make.
 
-    Raises: ExportError for a model that cannot be exported; SystemExit with status 2 for a usage
-    error.
+    Raises: ExportError as `settle` does, and for a model that cannot be exported; SystemExit with
+    status 2 for a usage error.
     """
     parser = argparse.ArgumentParser(prog="python -m export", allow_abbrev=False)
     parser.add_argument("--tokenizer", type=Path, required=True, metavar="CHECKPOINT")
@@ -41,7 +41,7 @@ def parse(arguments: Sequence[str]) -> tuple[Checkpoint, Path]:
     parser.add_argument("--pooling", choices=CHOICES)
     parser.add_argument("--id", default="")
     found = parser.parse_args(arguments)
-    return checkpoints.read(found.tokenizer, chosen(found.pooling), found.id), found.into
+    settle(checkpoints.read(found.tokenizer, chosen(found.pooling), found.id), found.into)
 
 
 def settle(checkpoint: Checkpoint, target: Path, *, trust_code: bool = False) -> None:

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from app.model.names import Reference
 from app.proof.probes import Probes, ProbeText
 from export.checkpoint.read import Checkpoint
+from export.config.layers import Weights
 from export.errors import ExportError
 from export.reference import original, own_reading, pipeline, sentence_transformers
 from export.reference.chats import Chat
 from export.reference.original import Loading
 from export.reference.sentence_transformers import Unloadable
-from export.weights import tensors
 
 logger = logging.getLogger(__name__)
 
@@ -30,12 +30,15 @@ class Told:
     chat: Chat = field(default_factory=Chat)  # how a reranker reads a pair
 
 
-def ask(loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText]) -> Told:
+def ask(
+    loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText], weights: Weights
+) -> Told:
     """Ask sentence-transformers, transformers' pipeline for classifiers; else read the files here.
+
+    `weights` are those of the layers behind the encoder.
 
     Raises: ExportError when the model fails, or yields something else than its files say.
     """
-    weights = tensors.load(checkpoint.layers)
     if checkpoint.task in sentence_transformers.TASKS:
         try:
             found = sentence_transformers.compute(loading, checkpoint, texts, weights)

@@ -6,10 +6,11 @@ A graph is run whole, whatever is fetched of it, so one graph for all routes wou
 encoder for every input.
 """
 
+import importlib.metadata
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,144 +23,57 @@ from app.model.names import TASK_OUTPUTS
 from app.model.parts import Graph, GraphNames, Route
 from app.proof.probes import Probes
 from export import probe_texts
-from export.checkpoint import read, routers, tokenizer_file
+from export.checkpoint import tokenizer_file
 from export.checkpoint.read import Checkpoint
-from export.checkpoint.routers import Router, Way
-from export.config.documents import read_json
-from export.config.layers import Normalize
+from export.checkpoint.routers import Router
 from export.errors import ExportError
-from export.folder.describe import exact
+from export.folder.describe import Made, exact
 from export.folder.fingerprint import fingerprint
-from export.from_torch import originals, settled_tokenizer
+from export.from_torch import originals
 from export.graph import assemble, heads
 from export.precision import cpu, trial
-from export.progress import announce
-from export.reference import original
-from export.routes import reference, static_models
-from export.routes.static_models import StaticModel
+from export.progress import Steps
+from export.routes import reference, sides
+from export.routes.sides import Side
+from export.source.locate import Located
 from export.weights import tensors, weight_files
 
+_TOOLS = ("torch", "transformers", "sentence-transformers")
 _UNASKED = 8  # probes without a name
 
 
-@dataclass(frozen=True, slots=True)
-class Side:
-    """A route with what its files say of it."""
+def make(router: Router, located: Located, steps: Steps, folder: Path) -> Made:
+    """Write graphs, tokenizer and probes to `folder`.
 
-    way: Way
-    checkpoint: Checkpoint
-    static: StaticModel | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Made:
-    """What a manifest needs to know of the files that were made."""
-
-    checkpoint: Checkpoint  # of the primary route
-    graphs: tuple[Graph, ...]  # of the primary route
-    routes: tuple[Route, ...]
-    fingerprint: str
-
-
-def make(router: Router, folder: Path, target: Path) -> Made:
-    """Write graphs, tokenizer and probes of the checkpoint in `folder` to `target`.
-
-    Raises: ExportError naming what of it cannot be exported.
+    Raises: ExportError naming what of the checkpoint cannot be exported.
     """
     with TemporaryDirectory() as scratch:
-        unfolded = [
-            routers.unfold(way, folder, Path(scratch) / str(place))
-            for place, way in enumerate(router.ways)
-        ]
-        sides = _alike([_read(*one) for one in zip(router.ways, unfolded, strict=True)])
-        primary = next(side for side in sides if side.way == router.primary)
-        names = {side.way.name: side for side in sides}
-        asked = _asked(router, sides)
-        announce(3, f"running the original model over {len(asked)} probe texts")
-        places = [one for side in sides if (one := side.checkpoint.places) is not None]
-        found = reference.compute(
-            folder, primary.checkpoint.task, asked, places=min(places, default=None)
+        every = sides.read(router, located.folder, Path(scratch))
+        primary = next(side for side in every if side.way == router.primary)
+        found = primary.checkpoint
+        asked = _asked(router, every)
+        steps.begin(f"running the original model over {len(asked)} probe texts")
+        places = [one for side in every if (one := side.checkpoint.places) is not None]
+        probes = reference.compute(
+            located.folder, found.task, asked, places=min(places, default=None)
         )
-        _require_width(found, primary.checkpoint)
-        found.write(target / PROBES_FILE)
-        announce(4, f"converting {' and '.join(names)} to ONNX")
-        routes, graphs = _write_graphs(sides, primary, found, target)
-        tokenizer_file.write(
-            primary.checkpoint.tokenizer,
-            target / TOKENIZER_FILE,
-            lower_case=primary.checkpoint.lower_case,
-        )
-        digest = _fingerprint(router, sides)
-    return Made(primary.checkpoint, graphs, routes, digest)
-
-
-def _read(way: Way, folder: Path) -> Side:
-    made = folder.with_suffix(".tokenizer.json")
-    if way.is_static:
-        static = static_models.read(way, folder)
-        if static.is_sparse:  # what the library loads with transformers
-            settled_tokenizer.settle(static.checkpoint, made)
-        tokenizer = made if made.is_file() else static.checkpoint.tokenizer
-        return Side(way, replace(static.checkpoint, tokenizer=tokenizer), static)
-    found = read.read(folder)
-    if not original.is_native(found):
-        raise ExportError(
-            f"route {way.name}: architecture {found.architecture} (model_type "
-            f"{found.model_type!r}) is not implemented here by transformers, and code that a model "
-            "with routes brings is not run: choose another model"
-        )
-    settled_tokenizer.settle(found, made)
-    if made.is_file():
-        found = read.read(folder, tokenizer=made)
-    if found.task not in {"embedding", "splade"}:
-        raise ExportError(f"route {way.name} is a {found.task} model, which is not supported")
-    if found.leaves_out_prompts:
-        raise ExportError(f"route {way.name} leaves prompts out of its pooling: not supported")
-    return Side(way, found)
-
-
-def _alike(sides: Sequence[Side]) -> list[Side]:
-    """The sides, once it is sure that they belong into one model.
-
-    Raises: ExportError naming what differs.
-    """
-    first, *others = sides
-    for other in others:
-        names = f"the routes {first.way.name} and {other.way.name}"
-        left, right = first.checkpoint, other.checkpoint
-        facts = {
-            "kinds of vectors": (left.task, right.task),
-            "numbers of dimensions": (left.dimensions, right.dimensions),
-            "sides on which texts are cut": (left.truncation_side, right.truncation_side),
-            "ways of lower-casing": (left.lower_case, right.lower_case),
-            "tokenizers": (_tokenizer(left.tokenizer), _tokenizer(right.tokenizer)),
-        }
-        if first.static is None and other.static is None:
-            facts["ways of padding"] = (left.padding, right.padding)
-        for what, (one, two) in facts.items():
-            if one != two:
-                raise ExportError(
-                    f"{names} have different {what}: not supported, choose another model"
-                )
-    if all(side.checkpoint.normalize for side in sides):
-        return list(sides)
-    return [_with_normalize(side) for side in sides]
-
-
-def _with_normalize(side: Side) -> Side:
-    """The side with a Normalize at its end in the graph, since not all routes end in one."""
-    found = side.checkpoint
-    if not found.normalize or found.head is None:
-        return side
-    head = replace(found.head, layers=(*found.head.layers, Normalize()))
-    return replace(side, checkpoint=replace(found, head=head, normalize=False))
-
-
-def _tokenizer(path: Path) -> object:
-    """A tokenizer without how it happened to cut and pad when it was saved."""
-    content = read_json(path)
-    assert isinstance(content, dict)
-    return {key: one for key, one in content.items() if key not in {"truncation", "padding"}}
+        _require_width(probes, found)
+        probes.write(folder / PROBES_FILE)
+        steps.begin(f"converting {' and '.join(side.way.name for side in every)} to ONNX")
+        routes, graphs = _write_graphs(every, primary, probes, folder)
+        tokenizer_file.write(found.tokenizer, folder / TOKENIZER_FILE, lower_case=found.lower_case)
+        digest = _fingerprint(router, every)
+    return Made(
+        located.id,
+        located.revision,
+        found,
+        graphs=graphs,
+        fingerprint=digest,
+        reference="sentence-transformers",
+        tools={name: importlib.metadata.version(name) for name in _TOOLS},
+        routes=routes,
+        default_route=router.default,
+    )
 
 
 def _asked(router: Router, sides: Sequence[Side]) -> list[tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shutil
 from pathlib import Path
 
@@ -16,8 +17,11 @@ from export import pipeline
 from export.cli import Request
 from export.config.layers import Head
 from export.errors import ExportError
+from export.from_onnx.preparation import Preparation
 from export.from_torch import convert
 from export.graph import heads
+from tests.support.snapshot import write_folder
+from tools.models.tiny_routers import ROUTERS
 
 
 def hidden_names(models_dir: Path) -> list[str]:
@@ -102,6 +106,44 @@ def test_nobody_s_pooling_is_guessed(
     )
     assert (manifest.pooling, manifest.pooling_source) == ("cls", "--pooling")
     assert "pooling: cls (by --pooling)" in caplog.messages
+
+
+def test_steps_of_an_onnx_graph_are_numbered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    snapshot = write_folder(tmp_path / "small")
+    wanted = Preparation(snapshot, tmp_path / "models", "small", "org/small")
+    folder = pipeline.prepare(wanted)
+    assert [line for line in caplog.messages if line.startswith("[")] == [
+        f"[1/5] reading {snapshot}",
+        f"[2/5] running {snapshot / 'onnx/model.onnx'} over 101 probe texts",
+        "[3/5] adding the outputs that are served",
+        "[4/5] proving: the serving code replays the probes",
+        f"[5/5] publishing {folder}",
+    ]
+    [quality] = [line for line in caplog.messages if line.startswith("cpu in float32: ")]
+    assert quality.endswith(" texts to the graph as it was found")
+    assert re.fullmatch(rf"{folder}: \d\.\d MB in \d+\.\d s", caplog.messages[-1])
+    caplog.clear()
+    assert pipeline.prepare(wanted) == folder
+    assert caplog.messages == [f"{folder} is there already"]
+
+
+def test_steps_of_a_static_model_are_numbered(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    checkpoint = ROUTERS["static"](tmp_path / "static")
+    folder = pipeline.export(Request(str(checkpoint), models_dir=tmp_path / "models"))
+    assert [line for line in caplog.messages if line.startswith("[")] == [
+        f"[1/6] finding {checkpoint}",
+        f"[2/6] reading {checkpoint}",
+        "[3/6] running the original model over 101 probe texts",
+        "[4/6] converting static to ONNX",
+        "[5/6] proving: the serving code replays the probes",
+        f"[6/6] publishing {folder}",
+    ]
 
 
 def test_weights_may_be_a_pickle(bert: Path, tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from export import pipeline
 from export.checkpoint import read
 from export.cli import Request
 from export.errors import ExportError
-from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.reference import chats
 from tests.support.tiny_checkpoints import write_json
@@ -247,4 +246,4 @@ def test_an_onnx_graph_of_one_is_refused_by_name(
     write_json(path, json.loads(path.read_text()) | config)
     (folder / "model.onnx").write_bytes(b"")
     with pytest.raises(ExportError, match=message):
-        preparation.prepare(Preparation(folder, tmp_path / "models", "m", "m"))
+        pipeline.prepare(Preparation(folder, tmp_path / "models", "m", "m"))

@@ -22,7 +22,6 @@ from export.checkpoint import read
 from export.checkpoint import read as checkpoints
 from export.cli import Request
 from export.errors import ExportError
-from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from export.from_torch import convert
 from tests.support.configs import CLASSIFIER, Write
@@ -82,7 +81,7 @@ def export(request: pytest.FixtureRequest) -> Callable[..., Path]:
     def from_graph(checkpoint: Path, task: Task, pooling: Any = None) -> Path:
         convert.convert(checkpoint, checkpoint / "onnx", task)
         asked = Preparation(checkpoint, checkpoint / "models", "m", "m", pooling)
-        return preparation.prepare(asked)
+        return pipeline.prepare(asked)
 
     def from_weights(checkpoint: Path, task: Task, **options: Any) -> Path:
         del task

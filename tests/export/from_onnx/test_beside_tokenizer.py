@@ -9,9 +9,9 @@ import transformers
 from tokenizers import Tokenizer, normalizers
 
 from app.model.manifest import Manifest
-from export import probe_texts
+from export import pipeline, probe_texts
 from export.errors import ExportError
-from export.from_onnx import beside_tokenizer, preparation
+from export.from_onnx import beside_tokenizer
 from export.from_onnx.preparation import Preparation
 from tests.support.snapshot import write_folder
 from tools import tiny
@@ -99,7 +99,7 @@ def test_what_no_file_holds_is_refused_by_its_key(tmp_path: Path) -> None:
 
 
 def prepared(folder: Path) -> Path:
-    place = preparation.prepare(Preparation(folder, folder / "models", "m", "m"))
+    place = pipeline.prepare(Preparation(folder, folder / "models", "m", "m"))
     Manifest.read(place).verify_files(place)
     return place
 

@@ -17,8 +17,8 @@ from app.errors import StartupError
 from app.model.manifest import GRAPH_FILE, PROBES_FILE, Manifest
 from app.model.names import Dtype
 from app.proof.probes import Probes
+from export import pipeline
 from export.errors import ExportError
-from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from tests.support.snapshot import encoder, write_folder
 from tools import tiny
@@ -61,7 +61,7 @@ def quantized(folder: Path, name: str) -> Path:
 
 
 def prepare(folder: Path, name: str | None, dtypes: tuple[Dtype, ...] = ()) -> Path:
-    return preparation.prepare(
+    return pipeline.prepare(
         Preparation(folder, folder / "models", "m", "m", None, dtypes, onnx_file=name)
     )
 

@@ -16,8 +16,8 @@ from app.api.http.service import Service
 from app.model.manifest import PROBES_FILE, Manifest
 from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from app.proof.probes import Probes
+from export import pipeline
 from export.errors import ExportError
-from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from tests.support.snapshot import encoder, write_folder
 from tools import tiny
@@ -76,7 +76,7 @@ def snapshot(folder: Path, model: onnx.ModelProto, pooling: dict[str, Any] | Non
 
 
 def prepared(folder: Path, pooling: Any = None) -> Path:
-    return preparation.prepare(Preparation(folder, folder / "models", "m", "m", pooling))
+    return pipeline.prepare(Preparation(folder, folder / "models", "m", "m", pooling))
 
 
 def prepare(folder: Path, pooling: Any = None) -> Manifest:

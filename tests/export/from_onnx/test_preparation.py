@@ -14,8 +14,8 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.model.lookup import hub_cache
 from app.model.manifest import Manifest
+from export import pipeline
 from export.errors import ExportError
-from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from tests.support.snapshot import BIAS, DENSE, with_dense, write_folder
 from tools import tiny
@@ -25,7 +25,7 @@ LINEAR = {"linear.weight": torch.from_numpy(DENSE), "linear.bias": torch.from_nu
 
 
 def prepare(folder: Path) -> Path:
-    return preparation.prepare(Preparation(folder, folder / "models", "m", "m"))
+    return pipeline.prepare(Preparation(folder, folder / "models", "m", "m"))
 
 
 def expected(text: str) -> Any:

@@ -18,7 +18,7 @@ from app.proof.probes import Probes
 from export import pipeline
 from export.cli import Request
 from export.errors import ExportError
-from export.from_torch import originals
+from export.from_torch import other_environment
 from export.reference import original
 from tests.support.tiny_checkpoints import write_json
 from tools.models import checkpoints
@@ -94,7 +94,7 @@ def with_code(bert: Path, tmp_path: Path) -> Path:
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No second environment, whatever this machine has."""
-    monkeypatch.setattr(originals, "OTHER_PYTHON", tmp_path / "nothing")
+    monkeypatch.setattr(other_environment, "PYTHON", tmp_path / "nothing")
 
 
 def renamed(bert: Path, tmp_path: Path, **config: Any) -> Path:
@@ -203,13 +203,22 @@ def test_a_decoder_classifies_by_its_last_token_that_is_no_padding(
 
 @pytest.mark.slow
 def test_what_is_not_implemented_here_is_handed_to_the_other_environment(
-    bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    bert: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(originals, "OTHER_PYTHON", Path(sys.executable))
+    caplog.set_level("INFO", "export")
+    monkeypatch.setattr(other_environment, "PYTHON", Path(sys.executable))
     monkeypatch.setattr(original, "is_native", lambda _: False)  # not in the child
     exported = pipeline.export(
         Request(str(bert), models_dir=tmp_path / "models", pooling="last_token")
     )
+    here = [line[:5] for line in caplog.messages if line.startswith("[")]
+    assert here == ["[1/6]", "[2/6]", "[5/6]", "[6/6]"]
+    there = [line[:5] for line in capfd.readouterr().out.splitlines() if line.startswith("[")]
+    assert there == ["[3/6]", "[4/6]"]
     manifest = Manifest.read(exported)
     assert manifest.pooling == "last_token"
     assert manifest.certificates[0].worst_cosine >= WORST_COSINE["float32"]
@@ -222,7 +231,7 @@ def test_what_is_not_implemented_here_is_handed_to_the_other_environment(
 def test_what_the_other_environment_refuses_is_told_in_its_words(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(originals, "OTHER_PYTHON", Path(sys.executable))
+    monkeypatch.setattr(other_environment, "PYTHON", Path(sys.executable))
     monkeypatch.setattr(original, "is_native", lambda _: False)
     folder = renamed(bert, tmp_path, num_hidden_layers=3)
     with pytest.raises(ExportError, match=r"^the weights lack encoder\.layer\.2"):

@@ -165,7 +165,7 @@ def test_onnx_alone_makes_no_tokenizer(folder: Path, tmp_path: Path) -> None:
     (without_file(folder) / "model.onnx").write_bytes(b"never opened")
     wanted = preparation.Preparation(folder, tmp_path / "models", "name", "id")
     with pytest.raises(ExportError, match=r"has no tokenizer\.json, which transformers makes of"):
-        preparation.prepare(wanted)
+        pipeline.prepare(wanted)
 
 
 def with_pieces(folder: Path) -> Path:

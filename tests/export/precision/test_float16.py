@@ -10,6 +10,7 @@ from app.errors import StartupError
 from app.inference.providers.plan import ProviderRequest
 from app.model.manifest import Manifest
 from app.model.parts import Graph
+from export import pipeline
 from export.folder import card
 from export.precision import float16
 from tests.support.halved import FUSED, PACKED, load_with, try_plans
@@ -44,7 +45,7 @@ def test_a_snapshot_with_onnx_gets_the_same_graphs(bert: Path, tmp_path: Path) -
     (snapshot / "onnx").mkdir()
     shutil.copyfile(tmp_path / "bare/model.onnx", snapshot / "onnx/model.onnx")
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
-    folder = preparation.prepare(preparation.parse([*arguments, "--dtype", "float16"]))
+    folder = pipeline.prepare(preparation.parse([*arguments, "--dtype", "float16"]))
     manifest = Manifest.read(folder)
     assert [one.attention for one in manifest.graphs] == ["plain", "fused", "fused", "packed"]
     assert manifest.certificates[-1].worst_cosine > 0.999

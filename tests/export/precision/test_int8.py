@@ -181,7 +181,7 @@ def test_a_snapshot_with_onnx_is_prepared_in_both_precisions(bert: Path, tmp_pat
     (snapshot / "onnx").mkdir()
     shutil.copyfile(tmp_path / "bare/model.onnx", snapshot / "onnx/model.onnx")
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
-    folder = preparation.prepare(preparation.parse([*arguments, "--dtype", "int8"]))
+    folder = pipeline.prepare(preparation.parse([*arguments, "--dtype", "int8"]))
     manifest = Manifest.read(folder)
     assert [graph.dtype for graph in manifest.graphs] == ["float32", "float32", "int8"]
     assert {one.reference for one in manifest.certificates} == {"onnx-fp32"}

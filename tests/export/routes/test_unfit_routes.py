@@ -11,7 +11,6 @@ import pytest
 from export import pipeline
 from export.cli import Request
 from export.errors import ExportError
-from export.from_onnx import preparation
 from export.from_onnx.preparation import Preparation
 from tests.support.routers import Models
 from tests.support.tiny_checkpoints import write_json
@@ -81,4 +80,4 @@ def test_onnx_beside_a_router_is_not_taken_for_the_whole_model(
     checkpoint = shutil.copytree(models("dense-static")[0], tmp_path / "copy")
     (checkpoint / "model.onnx").touch()
     with pytest.raises(ExportError, match=r"different ways.*: export it from its original weights"):
-        preparation.prepare(Preparation(checkpoint, tmp_path / "models", "m", "m"))
+        pipeline.prepare(Preparation(checkpoint, tmp_path / "models", "m", "m"))

@@ -1,0 +1,63 @@
+"""Other environment: the one with transformers 5, which does steps of an export where need be.
+
+A model that transformers does not implement here may be implemented there:
+docs/decisions/0015-transformers-5.md.
+"""
+
+from collections.abc import Sequence
+from typing import NoReturn
+
+import transformers
+
+from export import child
+from export.checkpoint.read import Checkpoint
+from export.errors import ExportError
+from export.reference import original
+
+PYTHON = child.ROOT / ".venv-transformers5" / "bin" / "python"
+# optimum holds transformers below 4.58, so only the first environment has it.
+HAS_OPTIMUM = transformers.__version__.startswith("4.")
+
+
+def is_needed(checkpoint: Checkpoint, *, trust_code: bool) -> bool:
+    """Whether the model is implemented there and not here.
+
+    Raises: ExportError for a model that no environment at hand implements, with the remedy.
+    """
+    if (trust_code and checkpoint.brings_code) or original.is_native(checkpoint):
+        return False
+    if not HAS_OPTIMUM or not PYTHON.is_file():
+        _refuse(checkpoint)
+    return True
+
+
+def run(arguments: Sequence[str], checkpoint: Checkpoint) -> None:
+    """Have a step of the export done there, which the arguments name; it prints what it does.
+
+    It reads the checkpoint anew, and is told what replaces the pooling of its files.
+
+    Raises: ExportError with its last line when it cannot.
+    """
+    command = [str(PYTHON), "-m", "export", *arguments]
+    if checkpoint.choice is not None:
+        command += ["--pooling", checkpoint.choice.replace("_", "-")]
+    ended = child.run(command, lambda _: None)  # libraries warn of what nobody can change
+    if ended.fault is not None:
+        raise ExportError(ended.fault)
+
+
+def _refuse(checkpoint: Checkpoint) -> NoReturn:
+    """Say what would help: the other environment, or the checkpoint's own code."""
+    what = f"architecture {checkpoint.architecture} (model_type {checkpoint.model_type!r})"
+    remedies = []
+    if HAS_OPTIMUM:
+        remedies.append("run `make setup-transformers5` for a newer one, and export again")
+    if checkpoint.brings_code:
+        remedies.append(
+            "read the code in its repository and let it run by --trust-remote-code "
+            "(TRUST_REMOTE_CODE=true)"
+        )
+    remedy = "; or ".join(remedies) or "choose a model of a supported architecture"
+    raise ExportError(
+        f"{what} is not implemented by transformers {transformers.__version__}: {remedy}"
+    )
