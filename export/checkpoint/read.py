@@ -13,7 +13,7 @@ from app.model.manifest import TOKENIZER_FILE
 from app.model.names import Activation, PoolingChoice, Side, Similarity, Task
 from app.model.pair_text import PairText
 from app.model.parts import Padding
-from export.checkpoint import causal, kinds, pooling_source
+from export.checkpoint import causal, kinds, limits, outputs, pooling_source
 from export.checkpoint.causal import Causal
 from export.checkpoint.pooling_source import Decision
 from export.checkpoint.tokenizer_file import keeps_case
@@ -26,31 +26,14 @@ from export.config import (
 )
 from export.config.documents import Document
 from export.config.encoder_settings import NO_SETTINGS
-from export.config.layers import Head, Layer, TokenHeads, width_behind
+from export.config.layers import Head, Layer, TokenHeads
 from export.config.logit_score import LogitScore
 from export.config.sentence_modules import SentenceModules
-from export.config.sentence_settings import (
-    SentenceSettings,
-    colbert_prompts,
-    colbert_warnings,
-)
+from export.config.sentence_settings import SentenceSettings
 from export.config.splade import USUAL, Splade
 from export.errors import ExportError
 
-# Families that count positions from pad_token_id + 1. TEI lists the first three.
-_OFFSET_MODEL_TYPES = frozenset(
-    {
-        "roberta",
-        "xlm-roberta",
-        "camembert",
-        "mpnet",
-        "data2vec-text",
-        "roberta-prelayernorm",
-        "xlm-roberta-xl",
-    }
-)
 _ONE_LABEL = ("LABEL_0",)  # as transformers calls it, of a model that has no labels by itself
-_NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has none
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,49 +161,54 @@ def read(
     settings = sentence_settings.read(folder)
     compares = task == "multi_vector"
     stated = settings.document_length if compares else None
-    places = _places(config, model_type)
-    width = _dimensions(task, config, labels)
-    found = Checkpoint(
+    places = limits.places(config, model_type)
+    width = outputs.encoder_width(task, config, labels)
+    head, dimensions = None, width
+    tokens = TokenHeads()
+    if compares:
+        tokens = TokenHeads(multi_vector=modules.token_layers)
+        dimensions = outputs.token_width(tokens.multi_vector, width, settings.truncate_dim)
+    elif task == "embedding":
+        head, dimensions = outputs.head(modules, decision.choice, width, settings.truncate_dim)
+        tokens = token_heads.read(encoder, width, tokenizer)
+    elif task == "splade" and settings.max_active_dims is not None:
+        raise ExportError(
+            f"{folder}: max_active_dims {settings.max_active_dims} is not supported: only so many "
+            "of the largest values would be kept"
+        )
+    return Checkpoint(
         folder=encoder,
         tokenizer=tokenizer,
         architecture=architecture,
         model_type=model_type,
         task=task,
-        head=_head(modules, decision.choice) if task == "embedding" else None,
+        head=head,
         encoder_width=width,
-        dimensions=width,
-        max_input_length=_max_input_length(
+        dimensions=dimensions,
+        max_input_length=limits.max_input_length(
             stated or texts.max_length, settings_of_tokenizer, places
         ),
         places=places,
-        vocabulary_size=_required(config, "vocab_size"),
-        padding=_padding(config, settings_of_tokenizer),
-        truncation_side=_side(settings_of_tokenizer, "truncation_side"),
+        vocabulary_size=outputs.required(config, "vocab_size"),
+        padding=limits.padding(config, settings_of_tokenizer),
+        truncation_side=limits.truncation_side(settings_of_tokenizer),
         normalize=modules.normalize,
         similarity=settings.similarity,
-        prompts=colbert_prompts(tokenizer, settings) if compares else settings.prompts,
+        prompts=settings.colbert_prompts(tokenizer) if compares else settings.prompts,
         default_prompt_name=_default_prompt_name(task, folder, settings, scored),
         brings_code=kinds.brings_code(config),
         lower_case=texts.lower_case and keeps_case(tokenizer),
         labels=labels,
         counts_labels=bool(labels) and scored is None and not kinds.names_labels(config),
         activation=kinds.activation(config, labels),
-        tokens=_tokens(task, modules, config, encoder, tokenizer),
+        tokens=tokens,
         splade=(modules.splade or USUAL) if task == "splade" else None,
         causal=scored,
         warnings=tuple(
-            colbert_warnings(tokenizer, settings) if compares else _warnings(task, choice)
+            settings.colbert_warnings(tokenizer) if compares else _warnings(task, choice)
         ),
         decision=decision,
     )
-    if task == "splade" and settings.max_active_dims is not None:
-        raise ExportError(
-            f"{folder}: max_active_dims {settings.max_active_dims} is not supported: only so many "
-            "of the largest values would be kept"
-        )
-    if compares:
-        return _projected(found, settings)
-    return found if found.head is None else _headed(found, found.head, settings)
 
 
 def _modules(folder: Path) -> SentenceModules:
@@ -239,97 +227,6 @@ def _config(folder: Path) -> Document:
     return clip.text_side(config, folder / "config.json")
 
 
-def _head(modules: SentenceModules, choice: PoolingChoice | None) -> Head:
-    poolings = modules.poolings
-    if choice is not None and choice != "splade":
-        if modules.layers:
-            raise ExportError(
-                f"--pooling {choice} is not possible: the model has layers behind its own pooling"
-            )
-        poolings = (choice,)
-    return Head(poolings, modules.layers, include_prompt=modules.include_prompt)
-
-
-def _tokens(
-    task: Task, modules: SentenceModules, config: Document, folder: Path, tokenizer: Path
-) -> TokenHeads:
-    """What an embedder makes of each token by itself."""
-    if task == "multi_vector":
-        return TokenHeads(multi_vector=modules.token_layers)
-    if task == "embedding":
-        return token_heads.read(folder, _dimensions(task, config, ()), tokenizer)
-    return TokenHeads()
-
-
-def _headed(found: Checkpoint, head: Head, settings: SentenceSettings) -> Checkpoint:
-    """The checkpoint with the width of its vectors behind all layers."""
-    width = _width_behind(head.layers, found.dimensions * max(1, len(head.poolings)))
-    cut = settings.truncate_dim
-    if cut is None or cut >= width:
-        return replace(found, dimensions=width)
-    return replace(found, dimensions=cut, head=replace(head, cut=cut))
-
-
-def _projected(found: Checkpoint, settings: SentenceSettings) -> Checkpoint:
-    """The checkpoint with the width of its tokens' vectors."""
-    width = _width_behind(found.tokens.multi_vector, found.dimensions)
-    if settings.truncate_dim is not None and settings.truncate_dim < width:
-        raise ExportError(
-            f"truncate_dim {settings.truncate_dim} is not supported for vectors of tokens"
-        )
-    return replace(found, dimensions=width)
-
-
-def _width_behind(layers: tuple[Layer, ...], width: int) -> int:
-    try:
-        return width_behind(layers, width)
-    except ValueError as error:
-        raise ExportError(f"the layers of modules.json do not fit together: {error}") from None
-
-
-def _dimensions(task: Task, config: Document, labels: tuple[str, ...]) -> int:
-    if task in {"embedding", "multi_vector"}:
-        return _required(config, "hidden_size", "dim", "d_model", "n_embd")
-    return _required(config, "vocab_size") if task == "splade" else len(labels)
-
-
-def _required(config: Document, *keys: str) -> int:
-    found = config.first_integer(*keys)
-    if found is None or found < 1:
-        raise ExportError(f"config.json has no usable `{keys[0]}`: the model is not supported")
-    return found
-
-
-def _places(config: Document, model_type: str) -> int | None:
-    """How many tokens have a position of their own, less those that a family leaves unused."""
-    positions = config.first_integer("max_position_embeddings", "max_trained_positions")
-    if positions is None or positions < 0:  # XLNet has none, and says -1
-        return None
-    if model_type in _OFFSET_MODEL_TYPES:
-        positions -= (config.first_integer("pad_token_id") or 0) + 1
-    return positions
-
-
-def _max_input_length(stated: int | None, tokenizer: Document, places: int | None) -> int:
-    """The stated maximum or else the tokenizer's, but never more than the model has places for."""
-    own = tokenizer.first_integer("model_max_length", "max_len")
-    if stated is None and own is not None and own < _NO_LIMIT:
-        stated = own
-    limits = [limit for limit in (stated, places) if limit is not None]
-    if not limits:
-        raise ExportError(
-            "neither `max_seq_length` in sentence_bert_config.json nor `max_position_embeddings` "
-            "in config.json nor `model_max_length` in tokenizer_config.json says how long an input "
-            "may be: the model is not supported"
-        )
-    if min(limits) < 1:
-        raise ExportError(
-            f"the maximum input length is {min(limits)}: config.json, sentence_bert_config.json or "
-            "tokenizer_config.json is damaged"
-        )
-    return min(limits)
-
-
 def _default_prompt_name(
     task: Task, folder: Path, settings: SentenceSettings, scored: Causal | None
 ) -> str | None:
@@ -344,19 +241,6 @@ def _default_prompt_name(
             f"{folder}: default_prompt_name {name!r} is not supported, since the model is a {task}"
         )
     return None
-
-
-def _padding(config: Document, tokenizer: Document) -> Padding:
-    pad_id = config.first_integer("pad_token_id", "eos_token_id") or 0
-    type_id = tokenizer.value("pad_token_type_id", int) or 0
-    return Padding(id=pad_id, type_id=type_id, side=_side(tokenizer, "padding_side"))
-
-
-def _side(tokenizer: Document, key: str) -> Side:
-    side = tokenizer.value(key, str) or "right"
-    if side not in {"left", "right"}:
-        raise ExportError(f"tokenizer_config.json: {key}: {side!r} is not left or right")
-    return "left" if side == "left" else "right"
 
 
 def _warnings(task: Task, choice: PoolingChoice | None) -> Iterator[str]:

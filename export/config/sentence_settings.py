@@ -26,6 +26,23 @@ class SentenceSettings:
     document_length: int | None  # tokens of the latter, in PyLate's words
     max_active_dims: int | None  # values of a sparse vector that are kept, since version 6
 
+    def colbert_prompts(self, tokenizer: Path) -> dict[str, str]:
+        """The model's prompts, PyLate's prefixes among them."""
+        known = _added(tokenizer)
+        prefixes = {role: text for role, text in self.prefixes.items() if text in known}
+        return self.prompts | prefixes
+
+    def colbert_warnings(self, tokenizer: Path) -> Iterator[str]:
+        """What of PyLate's preparation of texts is left to the client."""
+        yield (
+            "a ColBERT model is served by /embed_all, a vector for every token: queries are not "
+            "filled up with mask tokens, and punctuation is not left out, as PyLate does"
+        )
+        known = _added(tokenizer)
+        for role, text in self.prefixes.items():
+            if text not in known:
+                yield f"the {role} prefix {text!r} is not one token of the tokenizer, and left out"
+
 
 def read(folder: Path) -> SentenceSettings:
     """Read the settings of a checkpoint; the file may be absent.
@@ -60,25 +77,6 @@ def read(folder: Path) -> SentenceSettings:
         document_length=length,
         max_active_dims=document.value("max_active_dims", int),
     )
-
-
-def colbert_prompts(tokenizer: Path, settings: SentenceSettings) -> dict[str, str]:
-    """The model's prompts, PyLate's prefixes among them."""
-    known = _added(tokenizer)
-    prefixes = {role: text for role, text in settings.prefixes.items() if text in known}
-    return settings.prompts | prefixes
-
-
-def colbert_warnings(tokenizer: Path, settings: SentenceSettings) -> Iterator[str]:
-    """What of PyLate's preparation of texts is left to the client."""
-    yield (
-        "a ColBERT model is served by /embed_all, a vector for every token: queries are not filled "
-        "up with mask tokens, and punctuation is not left out, as PyLate does"
-    )
-    known = _added(tokenizer)
-    for role, text in settings.prefixes.items():
-        if text not in known:
-            yield f"the {role} prefix {text!r} is not one token of the tokenizer, and left out"
 
 
 def _added(tokenizer: Path) -> set[object]:

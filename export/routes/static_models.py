@@ -14,12 +14,13 @@ from onnx import TensorProto, helper, numpy_helper
 from app.model.manifest import TOKENIZER_FILE
 from app.model.names import SPARSE_EMBEDDING, Side
 from app.model.parts import GraphNames, Padding
+from export.checkpoint import limits, outputs
 from export.checkpoint.read import Checkpoint
 from export.checkpoint.routers import Module, Way
 from export.config import sentence_settings
 from export.config.documents import Document
 from export.config.layer_configs import KINDS, read_layer
-from export.config.layers import Head, Layer, Normalize, Tensors, width_behind
+from export.config.layers import Head, Layer, Normalize, Tensors
 from export.errors import ExportError
 from export.graph import assemble, head_layers
 from export.graph.assemble import BATCH, ENCODER_OUTPUT, SEQUENCE
@@ -29,7 +30,6 @@ from export.weights.weight_files import of_layer
 
 # Tokens of an input, where the library knows no limit.
 UNLIMITED = 8192
-_NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has none
 _OPSET, _IR = 18, 10
 
 
@@ -90,7 +90,7 @@ def read(way: Way, folder: Path) -> StaticModel:
     layers = _layers(behind, folder)
     sparse = first.name == "SparseStaticEmbedding"
     table = _weights(place) if sparse else _vectors(place)
-    width = len(table) if sparse else _width(layers, table.shape[1])
+    width = len(table) if sparse else outputs.behind(layers, table.shape[1])
     if sparse and layers not in {(), (Normalize(),)}:
         raise ExportError(f"{way.name}: only a Normalize may follow a SparseStaticEmbedding")
     normalize = bool(layers) and isinstance(layers[-1], Normalize)
@@ -138,13 +138,6 @@ def _layers(behind: list[Module], folder: Path) -> tuple[Layer, ...]:
     return tuple(found)
 
 
-def _width(layers: tuple[Layer, ...], width: int) -> int:
-    try:
-        return width_behind(layers, width)
-    except ValueError as error:
-        raise ExportError(f"the layers of modules.json do not fit together: {error}") from None
-
-
 def _weights(place: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     path = Document.read(place / "config.json").value("path", str)
     if path is not None:
@@ -173,7 +166,7 @@ def _length(place: Path, *, sparse: bool) -> int:
     """Tokens that an input may have: transformers' limit, or what the tokenizer itself cuts to."""
     if sparse:
         stated = Document.read(place / "tokenizer_config.json").first_integer("model_max_length")
-        return UNLIMITED if stated is None or stated >= _NO_LIMIT else stated
+        return UNLIMITED if stated is None or stated >= limits.NO_LIMIT else stated
     cutting = Document.read(place / TOKENIZER_FILE).value("truncation", dict) or {}
     if cutting and cutting.get("direction") != "Right":
         raise ExportError(f"{place / TOKENIZER_FILE} cuts texts on the left: not supported")
