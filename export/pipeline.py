@@ -50,9 +50,10 @@ def export(request: Request) -> Path:
         for note in checkpoint.notes:
             logger.info("%s", note)
         from export.from_torch import files
+        from export.from_torch.originals import Wanted
 
-        wanted = files.Wanted(located, checkpoint, request.dtypes, request.trust_code)
-        return _publish(request.folder, steps, partial(files.make, wanted, steps))
+        wanted = Wanted(located, checkpoint, request.trust_code)
+        return _publish(request.folder, steps, partial(files.make, wanted, request.dtypes, steps))
 
 
 def prepare(wanted: Preparation) -> Path:
@@ -62,15 +63,15 @@ def prepare(wanted: Preparation) -> Path:
     """
     steps = Steps(_OF_ONNX)
     make = partial(preparation.make, wanted, steps)
-    return _publish(wanted.folder, steps, make, again=False)
+    return _publish(wanted.folder, steps, make, keep=True)
 
 
 def _publish(
-    place: Path, steps: Steps, make: Callable[[Path], Made], *, again: bool = True
+    place: Path, steps: Steps, make: Callable[[Path], Made], *, keep: bool = False
 ) -> Path:
-    """Make, describe, prove and publish a folder; not again, if so wanted, where one is there."""
+    """Make, describe, prove and publish a folder; one that is there is replaced, or kept."""
     with staging(place.parent, place.name) as folder:
-        if not again and repository.is_complete(place):
+        if keep and repository.is_complete(place):
             logger.info("%s is there already", place)
             return place
         made = make(folder)

@@ -1,7 +1,7 @@
 """Files: what an exported folder holds but for its manifest, made of original weights."""
 
 import shutil
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 
 from app.model.manifest import TOKENIZER_FILE
@@ -12,34 +12,23 @@ from export.checkpoint.read import Checkpoint
 from export.folder.describe import Made
 from export.folder.fingerprint import fingerprint
 from export.from_torch import originals
-from export.from_torch.originals import Originals
+from export.from_torch.originals import Originals, Wanted
 from export.graph import heads
 from export.precision import precisions
 from export.progress import Steps
-from export.source.locate import Located
 from export.weights import weight_files
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """A checkpoint as it was found and read, and how it is to be exported."""
-
-    located: Located
-    checkpoint: Checkpoint
-    dtypes: tuple[Dtype, ...] = ()  # that get a graph beside the float32 one
-    trust_code: bool = False  # whether code that the model brings may run
-
-
-def make(wanted: Wanted, steps: Steps, folder: Path) -> Made:
+def make(wanted: Wanted, dtypes: Sequence[Dtype], steps: Steps, folder: Path) -> Made:
     """Write graphs, weights, tokenizer and probes to `folder`.
+
+    `dtypes` get a graph beside the float32 one.
 
     Raises: ExportError naming what of it cannot be exported.
     """
     located, checkpoint = wanted.located, wanted.checkpoint
     weights = located.weights or weight_files.of_encoder(checkpoint.folder)
-    found = originals.make(
-        originals.Wanted(located.folder, checkpoint, wanted.trust_code, located.id), folder, steps
-    )
+    found = originals.make(wanted, folder, steps)
     checkpoint = checkpoint.reading(found.chat.pair_text, found.chat.answers)
     names = _finish(found, checkpoint, folder)
     tokenizer_file.write(
@@ -50,7 +39,7 @@ def make(wanted: Wanted, steps: Steps, folder: Path) -> Made:
         located.id,
         located.revision,
         checkpoint,
-        graphs=precisions.make(folder, names, wanted.dtypes, checkpoint, digest),
+        graphs=precisions.make(folder, names, dtypes, checkpoint, digest),
         fingerprint=digest,
         reference=found.reference,
         tools=found.tools,

@@ -23,6 +23,7 @@ from export.progress import Steps
 from export.reference import oracle, original
 from export.reference.chats import Chat
 from export.reference.original import Loading
+from export.source.locate import Located
 from export.weights import tensors
 
 _TOOLS = ("torch", "transformers", "sentence-transformers", "optimum", "optimum-onnx", "onnx")
@@ -32,12 +33,11 @@ _NOTES_FILE = "notes.json"  # what one environment tells the other
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """A checkpoint as it was read, the folder of all of it, and whether its code may run."""
+    """A checkpoint as it was found and read, and whether code that it brings may run."""
 
-    root: Path
+    located: Located
     checkpoint: Checkpoint
     trust_code: bool = False
-    model_id: str = ""  # which may say what the files do not
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,8 +59,9 @@ def make(wanted: Wanted, folder: Path, steps: Steps) -> Originals:
     """
     if not other_environment.is_needed(wanted.checkpoint, trust_code=wanted.trust_code):
         return _make_here(wanted, folder, steps)
-    arguments = ["--originals", str(wanted.root.resolve()), "--into", str(folder.resolve())]
-    arguments += ["--steps", str(steps), "--id", wanted.model_id]
+    root = wanted.located.folder.resolve()
+    arguments = ["--originals", str(root), "--into", str(folder.resolve())]
+    arguments += ["--steps", str(steps), "--id", wanted.located.id]
     arguments += ["--with-tokenizer", str(wanted.checkpoint.tokenizer.resolve())]
     other_environment.run(arguments, wanted.checkpoint)
     bare = folder / _BARE
@@ -91,7 +92,8 @@ def main(arguments: Sequence[str]) -> None:
     checkpoint = checkpoints.read(
         found.originals, chosen(found.pooling), found.id, tokenizer=found.with_tokenizer
     )
-    made = make(Wanted(found.originals, checkpoint), found.into, found.steps)
+    located = Located(found.originals, found.id, None)
+    made = make(Wanted(located, checkpoint), found.into, found.steps)
     notes = {"tools": made.tools, "reference": made.reference, "done": found.steps.done}
     made.graph.with_name(_NOTES_FILE).write_text(json.dumps(notes))
     made.chat.write(made.graph.parent)
@@ -112,7 +114,7 @@ def _make_here(wanted: Wanted, folder: Path, steps: Steps) -> Originals:
     steps.begin(f"asking the original model {len(texts)} probe texts")
     code = original.examine(checkpoint, trust_code=trusted)
     weights = tensors.load(checkpoint.layers)
-    loading = Loading(wanted.root, checkpoint.choice, trusted)
+    loading = Loading(wanted.located.folder, checkpoint.choice, trusted)
     told = oracle.ask(loading, checkpoint, texts, weights)
     told.probes.write(folder / PROBES_FILE)
     steps.begin(f"converting {checkpoint.architecture} to ONNX")

@@ -12,6 +12,7 @@ from app.proof.probes import Probes
 from export.checkpoint import read as checkpoints
 from export.config.layers import Layer, Weights
 from export.from_torch import files
+from export.from_torch.originals import Wanted
 from export.progress import Steps
 from export.source.locate import Located
 from export.weights import tensors
@@ -33,7 +34,7 @@ def test_a_folder_gets_its_files_and_the_layers_are_loaded_once(
     steps, folder = Steps(6, done=2), tmp_path / "made"
     folder.mkdir()
     located = Located(checkpoint, "org/model", "abc")
-    made = files.make(files.Wanted(located, checkpoints.read(checkpoint)), steps, folder)
+    made = files.make(Wanted(located, checkpoints.read(checkpoint)), (), steps, folder)
     assert (steps.done, loaded) == (4, [1])
     assert {path.name for path in folder.iterdir()} == {
         *(graph.file for graph in made.graphs),
