@@ -25,7 +25,7 @@ class Steps:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """What another process has counted so far, as `str` of it says."""
+        """Go on from what another process has counted, as `str` of it says."""
         done, count = text.split("/")
         return cls(int(count), int(done))
 

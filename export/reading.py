@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def read(located: Located, request: Request) -> Iterator[tuple[Located, Checkpoint]]:
-    """The checkpoint and where it lies, for as long as what had to be made of it is there.
+    """Yield where a checkpoint lies and what it says, while what had to be made of it is there.
 
     That is a checkpoint with the adapter in its weights that was asked for, and the tokenizer.
 
@@ -37,7 +37,7 @@ def read(located: Located, request: Request) -> Iterator[tuple[Located, Checkpoi
 def _adapted(
     located: Located, found: Checkpoint, request: Request
 ) -> Iterator[tuple[Located, Checkpoint]]:
-    """The checkpoint with the adapter, which is a checkpoint of its own."""
+    """Yield the checkpoint with its adapter, which is a checkpoint of its own."""
     if not request.adapter:
         if held := adapter_files.names(found.folder):
             logger.warning(
@@ -69,7 +69,7 @@ def _adapted(
 
 @contextmanager
 def _settled(located: Located, found: Checkpoint, request: Request) -> Iterator[Checkpoint]:
-    """The checkpoint with a tokenizer that transformers had to make, if it had to."""
+    """Yield the checkpoint, with a tokenizer of transformers' making where there had to be one."""
     weight_files.of_encoder(found.folder)
     # Only now, since transformers takes seconds to import: what the files alone refuse is refused.
     from export.from_torch import other_environment, settled_tokenizer

@@ -22,7 +22,7 @@ _OFFSET_MODEL_TYPES = frozenset(
 
 
 def places(config: Document, model_type: str) -> int | None:
-    """How many tokens have a position of their own, less those that a family leaves unused."""
+    """Return how many tokens have a position of their own; a family may leave some unused."""
     positions = config.first_integer("max_position_embeddings", "max_trained_positions")
     if positions is None or positions < 0:  # XLNet has none, and says -1
         return None
@@ -32,7 +32,7 @@ def places(config: Document, model_type: str) -> int | None:
 
 
 def max_input_length(stated: int | None, tokenizer: Document, places: int | None) -> int:
-    """The stated maximum or else the tokenizer's, but never more than the model has places for.
+    """Return the stated maximum or else the tokenizer's, but no more than there are places for.
 
     Raises: ExportError where nothing says how long an input may be, or what says it is damaged.
     """
@@ -55,7 +55,7 @@ def max_input_length(stated: int | None, tokenizer: Document, places: int | None
 
 
 def padding(config: Document, tokenizer: Document) -> Padding:
-    """What fills a batch up, and on which side.
+    """Return what fills a batch up, and on which side.
 
     Raises: ExportError for a side that there is not.
     """
@@ -65,7 +65,7 @@ def padding(config: Document, tokenizer: Document) -> Padding:
 
 
 def truncation_side(tokenizer: Document) -> Side:
-    """Where an input is cut.
+    """Return where an input is cut.
 
     Raises: ExportError for a side that there is not.
     """

@@ -8,7 +8,7 @@ from export.errors import ExportError
 
 
 def encoder_width(task: Task, config: Document, labels: tuple[str, ...]) -> int:
-    """Values of a token behind the encoder; of others than embedders those of an answer.
+    """Return how many values a token has behind the encoder; of other models, an answer.
 
     Raises: ExportError where config.json does not say it.
     """
@@ -20,7 +20,7 @@ def encoder_width(task: Task, config: Document, labels: tuple[str, ...]) -> int:
 def head(
     modules: SentenceModules, choice: PoolingChoice | None, width: int, cut: int | None
 ) -> tuple[Head, int]:
-    """What an embedding model computes of tokens of that width, and how wide its vector is.
+    """Return what an embedding model makes of tokens of that width, and the width of its vector.
 
     `choice` replaces its own pooling; of the vector no more than `cut` values are kept.
 
@@ -40,7 +40,7 @@ def head(
 
 
 def token_width(layers: tuple[Layer, ...], width: int, cut: int | None) -> int:
-    """Values of the vector that the layers make of each token.
+    """Return how many values the vector has that the layers make of each token.
 
     Raises: ExportError for layers that do not fit, and for vectors that are to be cut.
     """
@@ -51,7 +51,7 @@ def token_width(layers: tuple[Layer, ...], width: int, cut: int | None) -> int:
 
 
 def behind(layers: tuple[Layer, ...], width: int) -> int:
-    """How wide a vector of `width` is behind the layers.
+    """Return how wide a vector of `width` is behind the layers.
 
     Raises: ExportError for layers that do not fit.
     """
@@ -62,7 +62,7 @@ def behind(layers: tuple[Layer, ...], width: int) -> int:
 
 
 def required(config: Document, *keys: str) -> int:
-    """The first of some numbers that config.json states.
+    """Return the first of some numbers that config.json states.
 
     Raises: ExportError where it states none that is positive.
     """

@@ -44,7 +44,7 @@ def quantized(names: GraphNames, rows: int | None) -> Graph:
 
 
 def describe(folder: Path, made: Made) -> Manifest:
-    """What the folder holds, not proved yet."""
+    """Say what the folder holds, not proved yet."""
     checkpoint = made.checkpoint
     return Manifest(
         schema=_schema(made),

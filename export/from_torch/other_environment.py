@@ -20,7 +20,7 @@ HAS_OPTIMUM = transformers.__version__.startswith("4.")
 
 
 def is_needed(checkpoint: Checkpoint, *, trust_code: bool) -> bool:
-    """Whether the model is implemented there and not here.
+    """Return whether the model is implemented there and not here.
 
     Raises: ExportError for a model that no environment at hand implements, with the remedy.
     """

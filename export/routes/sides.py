@@ -27,7 +27,7 @@ class Side:
 
 
 def read(router: Router, folder: Path, scratch: Path) -> list[Side]:
-    """The sides of the checkpoint in `folder`; `scratch` holds what has to be made of it.
+    """Read the sides of the checkpoint in `folder`; `scratch` is for what is made of it.
 
     Raises: ExportError for a route that cannot be exported, or does not fit the others.
     """
