@@ -41,7 +41,7 @@ def _adapted(
     if not request.adapter:
         if held := adapter_files.names(found.folder):
             logger.warning(
-                "warning: the model is exported without its adapters: name one of %s by --adapter",
+                "the model is exported without its adapters: name one of %s by --adapter",
                 ", ".join(held),
             )
         yield located, found

@@ -96,7 +96,7 @@ def make(wanted: Preparation, steps: Steps, folder: Path) -> Made:
     written = _write(folder, wanted, graph_file, checkpoint, steps)
     checkpoint = written.checkpoint
     weights = hub_cache.graph_files(graph_file)
-    digest = fingerprint(weights, wanted.source / TOKENIZER_FILE, checkpoint)
+    digest = fingerprint(weights, checkpoint.folder / TOKENIZER_FILE, checkpoint)
     if written.quantized:
         graphs = precisions.as_found(written.names, written.rows, wanted.dtypes, graph_file)
     else:

@@ -49,7 +49,7 @@ def ask(
                     f"sentence-transformers cannot run it: {error}"
                 ) from error
             logger.warning(
-                "warning: sentence-transformers cannot run the model (%s): the proof compares "
+                "sentence-transformers cannot run the model (%s): the proof compares "
                 "with what this program reads out of its files",
                 error,
             )

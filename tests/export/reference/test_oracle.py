@@ -209,4 +209,4 @@ def test_what_the_library_cannot_load_is_compared_with_our_own_reading(
         folder = export(checkpoint, tmp_path / "models")
     assert Manifest.read(folder).certificates[0].reference == "pytorch"
     [warning] = [one.message for one in caplog.records if one.levelname == "WARNING"]
-    assert warning.startswith("warning: sentence-transformers cannot run the model (")
+    assert warning.startswith("sentence-transformers cannot run the model (")

@@ -23,8 +23,8 @@ def test_a_precision_that_the_provider_lowers_is_computed_of_the_float32_graph(
 ) -> None:
     manifest = Manifest.read(tiny_model)
     [graph] = manifest.graphs
-    assert Plan("openvino", "", "bfloat16", lowers=True).graph_in(manifest) == graph
-    assert Plan("openvino", "", "bfloat16").graph_in(manifest) is None
+    assert Plan("tensorrt", "", "float16", lowers=True).graph_in(manifest) == graph
+    assert Plan("tensorrt", "", "float16").graph_in(manifest) is None
     assert Plan("cuda", "", "float32", packed=True).graph_in(manifest) is None
 
 
