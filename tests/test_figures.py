@@ -20,7 +20,6 @@ ELSEWHERE = {
     "app.api.docs.operations": "api/docs/test_openapi.py",
     "app.api.http.service": "api/http/test_endpoints.py",
     "app.inference.computing": "api/test_slices.py",
-    "app.inference.progress": "api/verbs/test_counting.py",
     "app.model.parts": "model/test_manifest.py",
     "export.from_onnx.graph": "export/graph/test_reader.py",
     "export.from_onnx.reference": "export/from_onnx/test_forms.py",

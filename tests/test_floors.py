@@ -51,7 +51,7 @@ EXPORT_FLOORS = (
 DOORS = {
     "onnxruntime": {
         "app.inference.providers.nvidia.driver", "app.inference.providers.openvino", "app.inference.providers.ort_session",
-        "app.inference.providers.provider", "app.inference.providers.session", "app.inference.providers.tensorrt",
+        "app.inference.providers.provider", "app.inference.providers.session", "app.inference.providers.nvidia.tensorrt",
         "export.precision.trial", "export.from_onnx.reference",
     },
     "onnxruntime_ep_openvino": {"app.inference.providers.openvino"},

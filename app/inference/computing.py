@@ -14,13 +14,30 @@ from app.errors import ServiceError
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.job import Job
 from app.inference.batching.worker import BatchWorker
-from app.inference.progress import Progress
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import fault_of
 from app.model.batch import TokenizedInput
 from app.model.names import LEXICAL_WEIGHTS, PER_TOKEN_OUTPUTS
 
 T = TypeVar("T")
+
+
+def _ignored(*_: object) -> None:
+    """Ignore the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Callbacks for the progress of one request; by default none is of interest."""
+
+    asked: Callable[[], None] = _ignored  # it is a request to the model
+    # The model is of its kind, and this many inputs were accepted.
+    accepted: Callable[[int], None] = _ignored
+    # Its rows will take this many bytes; raises ServiceError if there is no room for them.
+    measured: Callable[[int], None] = _ignored
+
+
+UNTOLD = Progress()
 
 
 @dataclass(frozen=True, slots=True)

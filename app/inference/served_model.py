@@ -14,11 +14,11 @@ from app.inference.admission import Admission, AdmissionOptions
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
+from app.inference.computing import Progress
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.listing import Listing
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.progress import Progress
 from app.inference.prompts import prompt_names, require_room
 from app.model.manifest import Manifest, ManifestError
 from app.settings import Settings

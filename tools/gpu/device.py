@@ -2,8 +2,8 @@
 
 import onnxruntime
 
-from app.inference.providers.cuda import ORT_NAME
 from app.inference.providers.nvidia import driver
+from app.inference.providers.nvidia.cuda import ORT_NAME
 
 
 def fault() -> str | None:

@@ -10,8 +10,7 @@ from typing import Any
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Reserve, Room, Verb
 from app.errors import ServiceError
-from app.inference.computing import Computed
-from app.inference.progress import Progress
+from app.inference.computing import Computed, Progress
 from app.inference.served_model import ServedModel
 from app.telemetry.metrics import Metrics
 

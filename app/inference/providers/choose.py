@@ -6,11 +6,11 @@ from types import MappingProxyType
 
 from app.errors import StartupError
 from app.inference.providers.cpu import CPU
-from app.inference.providers.cuda import CUDA
+from app.inference.providers.nvidia.cuda import CUDA
+from app.inference.providers.nvidia.tensorrt import TENSORRT
 from app.inference.providers.openvino import OPENVINO
 from app.inference.providers.plan import Machine, Plan, ProviderRequest
 from app.inference.providers.provider import ExecutionProvider
-from app.inference.providers.tensorrt import TENSORRT
 from app.model.names import Dtype, Provider, Task
 
 # Every provider, in the order in which they are tried if any may be taken.

@@ -19,9 +19,6 @@ _OUT_OF_MEMORY = re.compile(
 # device unavailable, ECC and NVLink errors, illegal address, launch timeout, context destroyed,
 # assert, and the faults of a kernel from 714 to 719; 999 is what a device that fell off the bus
 # gives.
-# API, cudaError): device unavailable, ECC and NVLink errors, illegal address, launch timeout,
-# context destroyed, assert, and the faults of a kernel from 714 to 719; 999 is what a device that
-# fell off the bus gives.
 _DEVICE_LOST = re.compile(
     r"\bCUDA failure (?:46|214|220|700|702|709|710|71[4-9]|999): [^;\n]*[^;\s](?: ; GPU=\d+)?"
 )

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from app.errors import StartupError
 from app.inference.providers.nvidia import engine
+from app.inference.providers.nvidia.tensorrt import TENSORRT
 from app.inference.providers.plan import Machine, Plan, ProviderRequest
-from app.inference.providers.tensorrt import TENSORRT
 from app.model.batch import BatchLimits, choose
 from tools import process
 from tools.process import ROOT

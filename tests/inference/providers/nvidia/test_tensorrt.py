@@ -16,11 +16,10 @@ from app import prove
 from app.errors import BackendFailed, StartupError
 from app.inference import loading
 from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.providers import cuda
 from app.inference.providers.choose import candidates
-from app.inference.providers.nvidia import driver, engine
+from app.inference.providers.nvidia import cuda, driver, engine
+from app.inference.providers.nvidia.tensorrt import ORT_NAME
 from app.inference.providers.plan import Machine, Plan, ProviderRequest
-from app.inference.providers.tensorrt import ORT_NAME
 from app.model.batch import blank
 from app.model.names import SENTENCE_EMBEDDING
 from app.settings import Settings
