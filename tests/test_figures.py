@@ -1,7 +1,8 @@
-"""Where tests lie and how they look at things: beside their modules, short, and from outside."""
+"""How long modules are, where tests lie, and how they look at things: from outside."""
 
 import ast
 import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 
 from tests.test_floors import APP, EXPORT, ROOT, TESTS, TOOLS, imports
 
-MOST_LINES = 300
+MOST_LINES = 300  # of a file of tests
+MOST_LINES_OF_A_MODULE = 250
+MOST_FILES = 12  # of a folder
 LEAST_SHARE = 0.9  # of modules that have tests of their name
 # Where the others are tested.
 ELSEWHERE = {
@@ -62,6 +65,16 @@ def test_place_of_a_module_are_found_by_its_name(module: str) -> None:
 def test_few_modules_are_tested_elsewhere() -> None:
     assert set(ELSEWHERE) <= MODULES
     assert 1 - len(ELSEWHERE) / len(MODULES) >= LEAST_SHARE
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_modules_are_short(module: str) -> None:
+    assert len((APP | EXPORT)[module].read_text().splitlines()) <= MOST_LINES_OF_A_MODULE
+
+
+def test_the_eye_can_search_every_folder() -> None:
+    held = Counter(path.parent for path in (APP | EXPORT).values())
+    assert {folder: count for folder, count in held.items() if count > MOST_FILES} == {}
 
 
 @pytest.mark.parametrize("module", TESTS)
