@@ -31,17 +31,17 @@ class Settings:
     """The service's options, read once at start."""
 
     model_id: str = option(
-        str, MISSING, "a model's folder, or its id in the models folder, a Hub cache or the Hub"
+        str,
+        MISSING,
+        "the folder of a model, or its id in the models folder, a Hub cache or the Hub",
     )
     revision: str | None = option(str, None, "the branch, tag or commit of the model")
-    models_dir: Path = option(values.folder, Path("models"), "where exported models lie")
+    models_dir: Path = option(values.folder, Path("models"), "the folder of exported models")
     huggingface_hub_cache: Path | None = option(
-        values.folder, None, "the Hub cache to look in and download to; $HF_HOME/hub unless set"
+        values.folder, None, "the Hub cache to search and to download to; $HF_HOME/hub unless set"
     )
     cache_dir: Path | None = option(
-        values.folder,
-        None,
-        "where models prepared from ONNX and TensorRT engines are kept, if set",
+        values.folder, None, "a folder that keeps prepared models and TensorRT engines"
     )
     hf_token: str | None = option(
         str, None, "the token for the Hub; what $HF_HOME/token holds unless set", secret=True
@@ -61,10 +61,10 @@ class Settings:
     dtype: DtypeChoice = option(
         values.one_of(*get_args(DtypeChoice)),
         "auto",
-        "the precision: float32, float16, bfloat16, int8, or auto: a lower one where proved close",
+        "the precision: float32, float16, bfloat16, int8; auto lowers it if the proof allows",
     )
     device_id: tuple[int, ...] | None = option(
-        values.devices, None, "which of several GPUs; 0,1 computes on both"
+        values.devices, None, "the number of the GPU, or of several as in 0,1"
     )
     gpu_memory_limit: int | None = option(
         values.positive, None, "bytes of each GPU for weights and batches, with --provider cuda"
@@ -72,12 +72,12 @@ class Settings:
     pooling: PoolingChoice | None = option(
         spellings.pooling,
         None,
-        "cls, mean or last-token in place of the model's own, not proved; splade only of its own",
+        "cls, mean or last-token instead of the model's own, unproved; splade for SPLADE alone",
     )
     onnx_file: str | None = option(
         values.onnx_file,
         None,
-        "another ONNX graph of the model than its float32 one, as model_quantized.onnx",
+        "the ONNX graph to serve instead of the float32 one, such as model_quantized.onnx",
     )
     threads: int = option(
         values.threads, 0, "threads that compute; 0 means every core of the container"
@@ -88,17 +88,17 @@ class Settings:
         "threads that tokenize; 0 means one less than the cores, at least 1, at most 64",
     )
     max_concurrent_requests: int = option(
-        values.positive, 512, "inputs at a time over all requests; more are answered with 429"
+        values.positive, 512, "inputs in progress over all requests; more are answered with 429"
     )
     run_timeout_seconds: float = option(
         values.run_seconds,
         120.0,
-        "how long one run of the model, or tokenizing a request, may take",
+        "the timeout of one run of the model, and of tokenizing a request",
     )
     max_batch_tokens: int = option(values.positive, 16384, "tokens of one batch, padding included")
     max_batch_requests: int | None = option(values.positive, None, "inputs of one batch")
     max_client_batch_size: int = option(
-        values.positive, 32, "inputs of one request; of OpenAI's at least 2,048"
+        values.positive, 32, "inputs of one request; OpenAI's routes take at least 2,048"
     )
     auto_truncate: bool = option(
         values.boolean,
@@ -108,10 +108,10 @@ class Settings:
         section="inputs",
     )
     default_prompt_name: str | None = option(
-        str, None, "the model's prompt that goes before every input; its own default unless set"
+        str, None, "the name of the prompt put before every input; the model's default unless set"
     )
     default_prompt: str | None = option(
-        str, None, "a text that goes before every input; none where it is empty"
+        str, None, "a text put before every input; an empty one for none"
     )
     hostname: str = option(
         values.host,
@@ -125,17 +125,17 @@ class Settings:
     max_concurrent_bytes: int = option(
         values.positive,
         64_000_000,
-        "bytes of request bodies and of answers at a time; more are answered with 429",
+        "bytes of all request bodies and answers in progress; more are answered with 429",
     )
     max_connections: int = option(
         values.positive,
         4096,
-        "connections at a time; where all are busy, one more is answered with 429",
+        "open connections; if all are busy, another one is answered with 429",
     )
     client_timeout_seconds: float = option(
         values.limit_seconds,
         30.0,
-        "how long a client may take over a request, or stop taking an answer",
+        "how long a client may take to send a request, or to go on reading an answer",
     )
     api_key: str | None = option(
         values.key, None, "the key that clients send as `Authorization: Bearer <key>`", secret=True
@@ -143,7 +143,7 @@ class Settings:
     cors_allow_origin: tuple[str, ...] = option(
         values.origin,
         (),
-        "an origin that browsers may call from; repeat for several; any unless set",
+        "an origin that browsers may call from, repeated for several; every one unless set",
     )
     json_output: bool = option(
         values.boolean, False, "log one JSON object a line", bare=True, section="logs and traces"
@@ -152,7 +152,7 @@ class Settings:
         str, "info", "off, error, warn, info, debug or trace; also as in info,app.inference=debug"
     )
     otlp_endpoint: str | None = option(
-        values.collector, None, "where traces are sent, by OTLP over gRPC: http://HOST:4317"
+        values.collector, None, "the collector of traces, by OTLP over gRPC: http://HOST:4317"
     )
     otlp_service_name: str = option(
         str, "text-embeddings-inference.server", "the name of the service in traces"
@@ -164,7 +164,9 @@ class Settings:
         section="shutdown",
     )
     shutdown_seconds: float = option(
-        values.seconds, 25.0, "after the port closed, how long accepted requests may take to finish"
+        values.seconds,
+        25.0,
+        "after the port has closed, how long accepted requests may take to finish",
     )
 
     task: str | None = option(
@@ -173,7 +175,9 @@ class Settings:
         "sentence-similarity makes POST / answer as /similarity does",
         section="platforms and TEI's other options",
     )
-    aip_http_port: int | None = option(values.port, None, "Vertex AI's name for the port; it wins")
+    aip_http_port: int | None = option(
+        values.port, None, "Vertex AI's name for the port, which overrides --port"
+    )
     aip_predict_route: str | None = option(
         values.path, None, "one more path that answers as /vertex does"
     )
