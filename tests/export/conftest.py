@@ -12,6 +12,7 @@ import pytest
 
 from export import pipeline
 from export.cli import Request
+from tests.support import rerankers
 from tests.support.configs import CONFIG, Write
 from tests.support.tiny_checkpoints import write_bert, write_modules, write_xlm_roberta
 from tests.support.token_heads import COLBERT, SPARSE, save
@@ -29,6 +30,20 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def exported(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The published folder of `bert`; to be read only."""
     return pipeline.export(Request(str(bert), models_dir=tmp_path_factory.mktemp("models")))
+
+
+@pytest.fixture(scope="session")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A reranker whose prompt stands in its chat template; to be read only."""
+    return rerankers.write(
+        tmp_path_factory.mktemp("own") / "ranks", rerankers.LENGTH, rerankers.OWN
+    )
+
+
+@pytest.fixture(scope="session")
+def saved(own: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`own` as sentence-transformers saves it; to be read only."""
+    return rerankers.save(own, tmp_path_factory.mktemp("saved") / "saved")
 
 
 @pytest.fixture
