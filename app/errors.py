@@ -36,7 +36,7 @@ What becomes of each where it is caught:
     HeadTooLarge     of a request's head     a status without the application
     Refused          of a request's head     the same
     Broken           of a request's body     BrokenBody
-    Lost             of a session            every request fails, and the process is to be replaced
+    WorkerLost       of a session            every request fails, and the process is to be replaced
 
 Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).
 """

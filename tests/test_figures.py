@@ -18,7 +18,6 @@ LEAST_SHARE = 0.9  # of modules that have tests of their name
 ELSEWHERE = {
     "app.inference.admission": "inference/test_engine.py",
     "app.inference.providers.provider": "inference/providers/test_choose.py",
-    "app.wire.http1.line": "wire/http1/test_states.py",
     "app.api.docs.answers": "api/docs/test_openapi.py",
     "app.api.docs.operations": "api/docs/test_openapi.py",
     "app.api.http.service": "api/http/test_endpoints.py",

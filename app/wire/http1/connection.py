@@ -41,8 +41,6 @@ class Http1(asyncio.Protocol):
         self._upload: Upload  # of the current request
         self._task: asyncio.Task[None] | None = None
 
-    # Called by asyncio.
-
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         own = cast("asyncio.Transport", transport)  # uvloop's transport is no subclass
         self._line = Line(own, self._shared.config, self._ring)
@@ -100,8 +98,6 @@ class Http1(asyncio.Protocol):
     def resume_writing(self) -> None:
         self._line.drain()
 
-    # Called by the server.
-
     def make_room(self) -> None:
         """Close, since another connection needs the place."""
         self._happens(Event.UNWANTED)
@@ -116,8 +112,6 @@ class Http1(asyncio.Protocol):
         if self._task is not None:
             self._task.cancel()
         self.abort()
-
-    # Called by an exchange.
 
     def want_body(self) -> None:
         if self._upload.invite():
@@ -140,8 +134,6 @@ class Http1(asyncio.Protocol):
 
     def abort(self) -> None:
         self._line.transport.abort()
-
-    # Input.
 
     def _read_head(self) -> None:
         """Begin the next request, if its head has come."""
@@ -197,6 +189,12 @@ class Http1(asyncio.Protocol):
         self._line.transport.write(refusal(status, *headers))
         self._happens(Event.REFUSED)
 
+    def _leave_when_done(self) -> None:
+        if self._task is not None and not self._task.done():
+            self._task.add_done_callback(self._leave)  # until then it uses the engine
+        else:
+            self._leave()
+
     def _leave(self, _: object = None) -> None:
         self._inbox.take()  # free it now, and not when the collector runs
         if self._has_place:
@@ -208,8 +206,6 @@ class Http1(asyncio.Protocol):
         self._line.stop()
         self._shared.connections.leave(self)
         self._hand_over(self._line.transport, head + self._inbox.take())
-
-    # Changes of state.
 
     def _happens(self, event: Event) -> None:
         """Change to the state that follows the event, and act on it."""
@@ -226,8 +222,9 @@ class Http1(asyncio.Protocol):
             self._line.linger()
         else:
             self._line.expect_nothing()
-            if self.state is State.CLOSED and event is not Event.LOST:
-                self._line.close()
+            closes = self.state is State.CLOSED and event is not Event.LOST
+            if closes and self._line.close():
+                self._leave_when_done()
         if self._has_place:
             self._shared.connections.mark(self, idle=self.state in states.IDLING)
 

@@ -103,8 +103,11 @@ class Line:
         """Give a client that still sends a little more time, but not for ever."""
         self._alarm.set(min(self._loop.time() + LINGER_SECONDS, self._last_call))
 
-    def close(self) -> None:
-        """Close, and wait for the client to take the last answer only up to the timeout."""
-        if not self.transport.is_closing():
-            self.transport.close()
-            self.expect(self._config.client_timeout_seconds)
+    def close(self) -> bool:
+        """Close, though not at once for a slow client; return whether all was sent."""
+        if self.transport.is_closing():
+            return False
+        is_sent = self.transport.get_write_buffer_size() == 0
+        self.transport.close()
+        self.expect(self._config.client_timeout_seconds)
+        return is_sent
