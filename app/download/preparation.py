@@ -16,7 +16,7 @@ from app.download.download import download, is_offline, is_possible
 from app.download.workspace import Workspace
 from app.errors import StartupError
 from app.inference.prompts import require_prompt
-from app.model import bounded
+from app.model import untrusted
 from app.model.lookup import hub_cache, model_ids, repository
 from app.model.names import OWN_GRAPHS
 from app.preflight import require_writable
@@ -116,7 +116,7 @@ def _require_prompt(settings: Settings, source: Path) -> None:
     if name is None:
         return
     try:
-        prompts = bounded.read_json(source / _PROMPTS_FILE).get("prompts") or {}
+        prompts = untrusted.read_json(source / _PROMPTS_FILE).get("prompts") or {}
     except FileNotFoundError:
         prompts = {}
     except (OSError, ValueError, AttributeError):  # the export reports what is wrong with it

@@ -10,8 +10,7 @@ from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
 
-from app.model import bounded
-from app.model.declared import Misfit, build
+from app.model import untrusted
 from app.model.digests import document_digest, fault_of_files
 from app.model.names import (
     GRAPH_POOLING,
@@ -30,6 +29,7 @@ from app.model.names import (
 )
 from app.model.pair_text import PairText
 from app.model.parts import Certificate, Graph, Lexical, MultiVector, Padding, Route, Source
+from app.model.typed_json import Misfit, build
 
 SCHEMA = 1
 ROUTED = 2  # schema of folders with routes, which earlier servers must not read
@@ -113,7 +113,7 @@ class Manifest:
         """
         path = folder / FILE_NAME
         try:
-            document = bounded.read_json(path)
+            document = untrusted.read_json(path)
         except FileNotFoundError:
             raise ManifestError(f"{path} does not exist: not an exported model folder") from None
         except (OSError, ValueError) as error:

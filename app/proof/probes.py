@@ -17,7 +17,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model import archive, bounded
+from app.model import npz_file, untrusted
 from app.model.batch import TokenizedInput
 from app.proof.token_answers import AXES, TokenAnswers, kept_places
 
@@ -98,8 +98,8 @@ class Probes:
         Raises: ProbesError naming the file, if it is not such a store.
         """
         try:
-            bounded.require_plain(path)
-            archive.require_sound(path)
+            untrusted.require_plain(path)
+            npz_file.require_sound(path)
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
                 texts = tuple(map(_text, json.loads(stored["texts"].tobytes())))
                 inputs = tuple(_inputs(stored))

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
-from app.model import bounded
+from app.model import untrusted
 from app.model.manifest import TOKENIZER_FILE
 from export.errors import ExportError
 
@@ -101,9 +101,9 @@ def read_json(path: Path) -> Any:
 
     Raises: ExportError when it cannot be read as JSON, or is larger than any should be.
     """
-    most = bounded.MOST_TOKENIZER if path.name == TOKENIZER_FILE else bounded.MOST_JSON
+    most = untrusted.MOST_TOKENIZER if path.name == TOKENIZER_FILE else untrusted.MOST_JSON
     try:
-        return bounded.read_json(path, most)
+        return untrusted.read_json(path, most)
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:

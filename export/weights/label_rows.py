@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from app.model import bounded
+from app.model import untrusted
 from export.errors import ExportError
 from export.weights import weight_files
 
@@ -56,7 +56,7 @@ def _header(path: Path) -> Mapping[str, Any]:
     try:
         with path.open("rb") as stream:
             [size] = struct.unpack("<Q", stream.read(8))
-            if size > bounded.MOST_JSON:
+            if size > untrusted.MOST_JSON:
                 raise ValueError("its header is too large")
             found: Mapping[str, Any] = json.loads(stream.read(size))
             return found

@@ -12,7 +12,7 @@ import pytest
 from app.errors import StartupError
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.providers.plan import ProviderRequest
-from app.model import bounded
+from app.model import untrusted
 from app.model.manifest import Manifest
 from app.proof.probes import Probes
 from tools import tiny
@@ -149,7 +149,7 @@ def test_a_graph_that_asks_for_too_much_is_one_line(
 def test_a_tokenizer_larger_than_any_is_not_read(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(bounded, "MOST_TOKENIZER", 100)
+    monkeypatch.setattr(untrusted, "MOST_TOKENIZER", 100)
     with pytest.raises(StartupError, match=r"tokenizer\.json cannot be loaded: it is larger than"):
         load_tiny(folder)
 

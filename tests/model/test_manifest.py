@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from app.model import bounded
+from app.model import untrusted
 from app.model.manifest import FILE_NAME, Manifest, ManifestError
 from app.model.pair_text import PairText
 from tools import tiny
@@ -224,7 +224,7 @@ def test_a_manifest_from_before_it_had_a_digest_is_read(folder: Path) -> None:
     ("content", "fault"),
     [
         (b"[" * 1_000_000, "it is nested too deeply"),
-        (b" " * (bounded.MOST_JSON + 1), "it is larger than 16 MiB"),
+        (b" " * (untrusted.MOST_JSON + 1), "it is larger than 16 MiB"),
         (b"\xff\xfe\xfa", "codec can't decode"),
     ],
 )

@@ -12,7 +12,7 @@ from typing import Self, TypeVar, get_args
 from tokenizers import Tokenizer
 
 from app.errors import StartupError, TokenizationFailed
-from app.model import bounded
+from app.model import untrusted
 from app.model.manifest import TOKENIZER_FILE, Manifest
 from app.model.names import Side
 
@@ -92,7 +92,7 @@ def guarded(call: Callable[[], T]) -> T:
 def _opened(path: Path, side: Side | None = None, length: int = 0) -> Tokenizer:
     """Open the tokenizer without padding, truncating on a side if one is named."""
     try:
-        tokenizer = Tokenizer.from_buffer(bounded.read(path, bounded.MOST_TOKENIZER))
+        tokenizer = Tokenizer.from_buffer(untrusted.read(path, untrusted.MOST_TOKENIZER))
     except Exception as error:  # noqa: BLE001  # the library raises bare Exception
         reason = " ".join(str(error).split())
         raise StartupError(f"{path} cannot be loaded: {reason}") from None

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from app.model import bounded
+from app.model import untrusted
 from export.config.documents import Document, read_json
 from export.errors import ExportError
 
@@ -21,7 +21,7 @@ def test_an_absent_file_reads_as_an_empty_one(tmp_path: Path) -> None:
         (b"[1]", "is not a JSON object"),
         (b"[" * 200_000, "cannot be read: it is nested too deeply"),
         (b'{"a":' * 200_000, "cannot be read: it is nested too deeply"),
-        (b" " * (bounded.MOST_JSON + 1), "cannot be read: it is larger than 16 MiB"),
+        (b" " * (untrusted.MOST_JSON + 1), "cannot be read: it is larger than 16 MiB"),
         (b"1" * 10_000, "cannot be read: "),
     ],
 )
@@ -41,6 +41,6 @@ def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
 
 
 def test_a_tokenizer_may_be_larger(tmp_path: Path) -> None:
-    content = b"{" + b" " * bounded.MOST_JSON + b"}"
+    content = b"{" + b" " * untrusted.MOST_JSON + b"}"
     (tmp_path / "tokenizer.json").write_bytes(content)
     assert read_json(tmp_path / "tokenizer.json") == {}

@@ -1,4 +1,4 @@
-"""Bounded: untrusted files are read up to a size, and only if they are plain files.
+"""Untrusted files: read up to a size, and only if they are plain files.
 
 Only the standard library is needed here, so that server and export read alike.
 """

@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 import pytest
 
-from app.model.declared import Misfit, build
+from app.model.typed_json import Misfit, build
 
 
 @dataclass(frozen=True)

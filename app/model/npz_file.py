@@ -1,4 +1,4 @@
-"""Archive: an untrusted `.npz`, checked before it is unpacked."""
+"""NPZ file: an untrusted archive of arrays, checked before it is unpacked."""
 
 import math
 from pathlib import Path

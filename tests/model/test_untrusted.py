@@ -5,34 +5,34 @@ from pathlib import Path
 
 import pytest
 
-from app.model import bounded
+from app.model import untrusted
 
 
 def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"a" * 2**20)
-    assert bounded.read(path, 2**20) == b"a" * 2**20
+    assert untrusted.read(path, 2**20) == b"a" * 2**20
     with pytest.raises(ValueError, match=r"it is larger than 0\.5 MiB"):
-        bounded.read(path, 2**19)
+        untrusted.read(path, 2**19)
 
 
 def test_what_might_never_end_is_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="it is not a plain file"):
-        bounded.read(tmp_path / "pipe")
+        untrusted.read(tmp_path / "pipe")
     with pytest.raises(ValueError, match="it is not a plain file"):
-        bounded.require_plain(tmp_path)
+        untrusted.require_plain(tmp_path)
     with pytest.raises(FileNotFoundError):
-        bounded.require_plain(tmp_path / "none")
+        untrusted.require_plain(tmp_path / "none")
 
 
 def test_json_is_read_or_refused_as_a_value(tmp_path: Path) -> None:
     path = tmp_path / "file.json"
     path.write_text('{"a": [1]}')
-    assert bounded.read_json(path) == {"a": [1]}
+    assert untrusted.read_json(path) == {"a": [1]}
     path.write_text("[" * 100_000)
     with pytest.raises(ValueError, match="it is nested too deeply"):
-        bounded.read_json(path)
+        untrusted.read_json(path)
     path.write_text("{")
     with pytest.raises(ValueError, match="Expecting"):
-        bounded.read_json(path)
+        untrusted.read_json(path)

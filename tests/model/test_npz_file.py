@@ -6,7 +6,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 
-from app.model import archive
+from app.model import npz_file
 from app.proof.probes import Probes, ProbesError
 
 
@@ -35,6 +35,6 @@ def test_an_archive_that_unpacks_to_too_much_is_refused(
     path = tmp_path / "probes.npz"
     np.savez_compressed(path, vectors=np.zeros(3_000_000, np.uint8))
     assert path.stat().st_size < 10_000
-    monkeypatch.setattr(archive, "MOST_BYTES", 2_000_000)
+    monkeypatch.setattr(npz_file, "MOST_BYTES", 2_000_000)
     with pytest.raises(ProbesError, match="it unpacks to more than"):
         Probes.read(path)

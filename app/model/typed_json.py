@@ -1,4 +1,4 @@
-"""Declared: parsed JSON, turned into exactly the types that dataclasses declare."""
+"""Typed JSON: parsed JSON, turned into exactly the types that dataclasses declare."""
 
 import types
 import typing
