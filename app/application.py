@@ -13,8 +13,8 @@ from starlette.types import ASGIApp
 
 from app import preflight
 from app.api.http.byte_budget import Bodies, BodyLimits
+from app.api.http.metric_series import declare_series
 from app.api.http.middleware import Browsers, wrap
-from app.api.http.series import declare_series
 from app.api.http.service import Service
 from app.api.routes import RouteOptions, not_found, routes
 from app.errors import StartupError

@@ -10,7 +10,7 @@
     │   ├── DeviceLost          424   no run succeeds until the process is replaced
     │   ├── NotFinite           424   the model yields NaN or infinity
     │   └── ModelMismatch       424   the model is of another kind
-    ├── Overloaded              429   no permit is free; try again later
+    ├── Overloaded              429   too few permits or bytes are free; try again later
     ├── DeadlineExceeded        504   the client's own deadline passed
     └── Unhealthy               503   the model does not answer
     UnreadableRequest                 answered as plain text before any dialect sees the request
@@ -115,7 +115,7 @@ class ModelMismatch(BackendFailed):
 
 
 class Overloaded(ServiceError):
-    """Every permit is taken; nothing was queued."""
+    """Too few permits, or bytes for bodies and answers, are free; nothing was queued."""
 
     error_type = "Overloaded"
     status = 429
@@ -137,7 +137,7 @@ class DeadlineExceeded(ServiceError):
 
 
 class Unhealthy(ServiceError):
-    """The last run failed and a fresh one-token run failed as well."""
+    """The last run failed and so did a probe, no run succeeded lately, or the service is ending."""
 
     error_type = "Unhealthy"
     status = 503

@@ -1,8 +1,8 @@
 """Settings: every option once, with its flag, environment name, default and help.
 
-A flag beats the environment, the environment beats the default. An empty variable counts as unset,
-except that an empty API key is refused. Names and defaults follow TEI 1.9.3
-(docs/source/en/cli_arguments.md) wherever TEI has the option.
+A flag beats the environment, the environment beats the default; an empty variable counts as unset,
+except that an empty API key is refused. What uses an option builds its own options `of(settings)`.
+Names and defaults follow TEI 1.9.3 (docs/source/en/cli_arguments.md) if TEI has the option.
 """
 
 from collections.abc import Mapping, Sequence

@@ -1,4 +1,7 @@
-"""The route table: every path, its methods, and which of them need the API key."""
+"""Routes: every path, its methods, and which of them need the API key.
+
+`docs.operations` describes each of them.
+"""
 
 import hmac
 from collections.abc import Awaitable, Callable, Mapping

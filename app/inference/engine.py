@@ -16,7 +16,7 @@ from app.errors import InvalidInput, ModelMismatch
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.worker import BatchWorker
 from app.inference.computing import UNTOLD, Computed, Computing, Progress
-from app.inference.pooling import output_for, require_pooling
+from app.inference.pooling_option import output_for, require_pooling
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import fault_of
 from app.model.manifest import Manifest

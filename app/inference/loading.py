@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Self
 
 from app.errors import BackendFailed, OutOfMemory, StartupError
+from app.inference.proof_verdict import Proof, certificate_for, judge, require_quality
 from app.inference.providers import machine
 from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session, find_graph, limits_of, plans
 from app.inference.tokenizing.tokenization import Tokenization
-from app.inference.verdict import Proof, certificate_for, judge, require_quality
 from app.model.batch import BatchLimits, largest, uneven
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
 from app.model.names import TASK_OUTPUTS

@@ -17,9 +17,9 @@ from app.inference.batching.worker import BatchWorker
 from app.inference.computing import Progress
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
-from app.inference.listing import Listing
 from app.inference.loading import LoadedModel, LoadOptions, load
 from app.inference.prompts import prompt_names, require_room
+from app.inference.token_listing import Listing
 from app.model.manifest import Manifest, ManifestError
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -55,7 +55,7 @@ class ServedModel:
         admission = Admission(admitted, loaded.tokenization)
         engine = Engine(options, admission, worker)
         listing = Listing(admission, loaded.tokenization)
-        turns, limit = loaded.tokenization.turns, settings.run_timeout_seconds
+        turns, limit = loaded.tokenization.scheduler, settings.run_timeout_seconds
         health = Health(worker, turns, engine.probe, limit)
         return cls(settings, loaded, engine, listing, worker, health)
 

@@ -1,4 +1,7 @@
-"""Batches: which inputs share one, and how it is padded; pure functions over lengths and arrays."""
+"""Batches: which inputs share one, and how it is padded; pure functions over lengths and arrays.
+
+Which lengths are padded to depends on the provider: `inference.providers.plan.Plan.limits`.
+"""
 
 from bisect import bisect_left
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -1,7 +1,8 @@
 """Poolings: the vector of a text from those of its tokens, each mode in two forms.
 
 One is nodes of the graph, (B, S, H) to (B, H); the other is what a proof compares them with, NumPy
-over the tokens of one text, (S, H) to (H,). They share nothing but their row in the table.
+over the tokens of one text, (S, H) to (H,). They share nothing but their row in the table;
+`app.model.names.PoolingMode` has the names.
 
 In the graph, all but the maximum are a (B, S) row of weights times the token embeddings, one
 batched MatMul: unlike gathering by index this needs no operator that a provider leaves to the CPU,

@@ -8,10 +8,10 @@ from typing import Any, TypeVar
 import orjson
 
 from app.api.body import streaming
-from app.api.body.garbage import uncollected
+from app.api.body.garbage_collection import uncollected
 from app.api.body.scanner import MOST_OPEN
 from app.api.shapes.fields import Misfit, Shape
-from app.inference.tokenizing.turns import Turns
+from app.inference.tokenizing.slice_scheduler import SliceScheduler
 
 T = TypeVar("T")
 
@@ -48,12 +48,12 @@ async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T
 
 
 @cache
-def _threads() -> Turns:
+def _threads() -> SliceScheduler:
     """Return the threads for long bodies: one, as the interpreter runs one at a time anyway.
 
-    More would only delay the event loop. (Turns adds one for small bodies.)
+    More would only delay the event loop. (SliceScheduler adds one for small bodies.)
     """
-    return Turns(1, "read")
+    return SliceScheduler(1, "read")
 
 
 def _made(

@@ -8,7 +8,7 @@ Strings, numbers and runs of elements are matched by `re`.
 import re
 from typing import Any, Final, NoReturn
 
-from app.api.body import numerals, quotations, runs
+from app.api.body import bulk_matching, numerals, quotations
 from app.api.shapes.faults import Fault, Step
 
 MOST_OPEN = 127  # nested arrays and objects
@@ -154,10 +154,10 @@ class Scanner:
 
     def elements(self) -> list[Any]:
         """Read the elements of an array that come next as a run, without its last; often none."""
-        if not self._may_run(runs.LEVELS):
+        if not self._may_run(bulk_matching.LEVELS):
             return []
         start = self.at
-        found, end = runs.elements(self.body, self.at)
+        found, end = bulk_matching.elements(self.body, self.at)
         self._ran(end)
         if found is None:
             self.back_to(start)
@@ -165,10 +165,10 @@ class Scanner:
 
     def members(self) -> dict[str, Any]:
         """Read the members of an object that come next as a run, without its last; often none."""
-        if not self._may_run(runs.LEVELS):
+        if not self._may_run(bulk_matching.LEVELS):
             return {}
         start = self.at
-        found, end = runs.members(self.body, self.at)
+        found, end = bulk_matching.members(self.body, self.at)
         self._ran(end)
         if found is None:
             self.back_to(start)
@@ -177,7 +177,7 @@ class Scanner:
     def pass_all(self, run: re.Pattern[bytes]) -> None:
         """Take all that a pattern matches, window by window."""
         while self._may_run(0):
-            self._ran(runs.passed(run, self.body, self.at))
+            self._ran(bulk_matching.passed(run, self.body, self.at))
 
     def back_to(self, start: int) -> None:
         """Give back a run in which one element is refused, so that each is read by itself."""

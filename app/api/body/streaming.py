@@ -20,12 +20,12 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
-from app.api.body import runs
-from app.api.body.capture import capture
-from app.api.body.garbage import let_go
-from app.api.body.passing import skip
+from app.api.body import bulk_matching
+from app.api.body.garbage_collection import let_go
 from app.api.body.scanner import END, MOST_OPEN, OPEN_LIST, OPEN_MAP
+from app.api.body.skipping import skip
 from app.api.body.walker import Walker
+from app.api.body.whole_value import capture
 from app.api.shapes.faults import Fault, Step, refusal
 from app.api.shapes.fields import (
     REQUIRED,
@@ -207,4 +207,4 @@ def _text_or_pair_value(value: Any) -> Any:
 @cache
 def unknown_members(shape: Shape) -> re.Pattern[bytes]:
     """Return the pattern of members that no field of a shape reads."""
-    return runs.unknown_members(shape.fields)
+    return bulk_matching.unknown_members(shape.fields)

@@ -23,7 +23,7 @@ def info(model: ServedModel) -> dict[str, object]:
         "max_batch_requests": settings.max_batch_requests,
         "max_client_batch_size": settings.max_client_batch_size,
         "auto_truncate": settings.auto_truncate,
-        "tokenization_workers": loaded.tokenization.turns.threads,
+        "tokenization_workers": loaded.tokenization.scheduler.threads,
         "version": __version__,
         "sha": None,
         "docker_label": None,

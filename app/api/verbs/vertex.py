@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from app.api.body import reader, tree
-from app.api.body.garbage import let_go_beside
+from app.api.body.garbage_collection import let_go_beside
 from app.api.shapes.fields import ArrayOf, Field, Misfit, Shape, anything
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import counted, failure_counted

@@ -8,7 +8,7 @@ import logging
 from dataclasses import replace
 
 from app.errors import BackendFailed, OutOfMemory, ServiceError
-from app.inference.batching.pending import Pending
+from app.inference.batching.pending_jobs import Pending
 from app.inference.batching.runner import FailureCount, Run
 from app.model.batch import BatchLimits, blank
 from app.model.parts import Padding

@@ -1,4 +1,4 @@
-"""Waiting: the rows that no batch has taken yet, and which of them go next."""
+"""Queue: the rows that no batch has taken yet, and which of them go next."""
 
 from bisect import bisect, bisect_right
 from collections.abc import Collection, Iterator, Sequence

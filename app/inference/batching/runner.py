@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.inference.batching.job import Job
-from app.inference.providers import priority
+from app.inference.providers import niceness
 from app.model.batch import Batch, BatchLimits, Results, Runs, collate, require_rows
 from app.model.parts import Padding
 
@@ -108,7 +108,7 @@ class Runner:
         self._runs.put(None)
 
     def _work(self) -> None:
-        priority.give_way()
+        niceness.give_way()
         while (run := self._runs.get()) is not None:
             self.report(self._outcome(run))
 

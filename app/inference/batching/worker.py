@@ -34,7 +34,7 @@ import numpy as np
 from app.errors import BackendFailed, DeviceLost
 from app.inference.batching.fault_search import FaultSearch
 from app.inference.batching.job import Job
-from app.inference.batching.pending import Pending
+from app.inference.batching.pending_jobs import Pending
 from app.inference.batching.runner import EndableRuns, FailureCount, Finished, Run
 from app.inference.batching.runner_pool import RunnerPool, RunOptions, WorkerLost
 from app.inference.batching.warm_up import WarmUp

@@ -11,7 +11,7 @@ from pathlib import Path
 import onnxruntime
 
 from app.errors import StartupError
-from app.inference.providers import machine, priority
+from app.inference.providers import machine, niceness
 from app.inference.providers.plan import Plan, unusable
 from app.inference.providers.provider import ExecutionProvider
 
@@ -39,7 +39,7 @@ def create(
     else:
         arguments["providers"] = [(ort_name, ort_options)]
     try:
-        with priority.giving_way():
+        with niceness.giving_way():
             return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
         reason = " ".join(str(error).split())

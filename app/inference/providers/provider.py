@@ -1,4 +1,7 @@
-"""Execution provider: the interface of the modules that each describe one."""
+"""Execution provider: the interface of the modules that each describe one.
+
+`choose.PROVIDERS` lists them, and `app.model.names.Provider` their names.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -17,9 +17,9 @@ from app.inference.tokenizing import pairs
 from app.inference.tokenizing.encoding_input import EncodingInput, cost
 from app.inference.tokenizing.input_text import DEFAULT_OPTIONS, EncodeOptions, InputText, Text
 from app.inference.tokenizing.inputs_at_fault import raise_first
+from app.inference.tokenizing.slice_scheduler import SliceScheduler, sliced
 from app.inference.tokenizing.token_places import Token, located
 from app.inference.tokenizing.tokenizer_set import TokenizerSet, guarded
-from app.inference.tokenizing.turns import Turns, sliced
 from app.model.batch import TokenizedInput
 from app.model.manifest import Manifest
 from app.model.pair_text import PairText
@@ -45,7 +45,7 @@ class Tokenization:
     ) -> None:
         self.tokenizers = tokenizers
         self.max_length = max_length  # in tokens
-        self.turns = Turns(workers, "tokenize")
+        self.scheduler = SliceScheduler(workers, "tokenize")
         self._leaves_out_prompts = leaves_out_prompts
         self._pair_text = pair_text
         self._texts = InputText(
@@ -107,7 +107,7 @@ class Tokenization:
         for start, stop in sliced(sizes, SLICE_CHARACTERS, ENCODED_AT_ONCE):
             size = sum(sizes[start:stop])
             slice_call = partial(call, items[start:stop])
-            yield await self.turns.run(slice_call, left=left, is_small=size <= SLICE_CHARACTERS)
+            yield await self.scheduler.run(slice_call, left=left, is_small=size <= SLICE_CHARACTERS)
             left -= size
 
     def encode_now(
@@ -138,7 +138,7 @@ class Tokenization:
 
     def close(self) -> None:
         """Stop the threads, and drop slices that have not begun."""
-        self.turns.close()
+        self.scheduler.close()
 
     def whole_text(self, text: str, prompt: str | None) -> str:
         """Return the text that `tokens_now` takes: with its prompt, and checked.

@@ -87,10 +87,7 @@ class Http1(asyncio.Protocol):
         self._line.stop()
         if self._is_refused:
             self._shared.connections.forget_refused()
-        if self._task is not None and not self._task.done():
-            self._task.add_done_callback(self._leave)  # until then it is using the model
-        else:
-            self._leave()
+        self._leave_when_done()
 
     def pause_writing(self) -> None:
         self._line.fill()
@@ -191,7 +188,7 @@ class Http1(asyncio.Protocol):
 
     def _leave_when_done(self) -> None:
         if self._task is not None and not self._task.done():
-            self._task.add_done_callback(self._leave)  # until then it uses the engine
+            self._task.add_done_callback(self._leave)  # until then it is using the model
         else:
             self._leave()
 

@@ -9,7 +9,7 @@ import pytest
 from app.errors import ServiceError
 from app.inference.batching.fault_search import FaultSearch
 from app.inference.batching.job import Job
-from app.inference.batching.pending import Pending
+from app.inference.batching.pending_jobs import Pending
 from app.inference.batching.runner import FailureCount, Run
 from app.model.batch import BatchLimits, TokenizedInput
 from app.model.parts import Padding

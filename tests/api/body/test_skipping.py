@@ -2,7 +2,7 @@
 
 import pytest
 
-from app.api.body import passing
+from app.api.body import skipping
 from app.api.body.scanner import Scanner
 from app.api.shapes.faults import Fault
 
@@ -22,7 +22,7 @@ from app.api.shapes.faults import Fault
 )
 def test_a_value_is_taken_whole(value: bytes) -> None:
     scanner = Scanner(b" " + value + b",7")
-    passing.skip(scanner)
+    skipping.skip(scanner)
     assert scanner.body[scanner.at :] == b",7"
 
 
@@ -41,5 +41,5 @@ def test_a_value_is_taken_whole(value: bytes) -> None:
 )
 def test_what_is_no_json_is_refused(value: bytes, message: str) -> None:
     with pytest.raises(Fault) as caught:
-        passing.skip(Scanner(value))
+        skipping.skip(Scanner(value))
     assert (caught.value.message, caught.value.syntax) == (message, True)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.errors import StartupError
+from app.inference.proof_verdict import Proof, judge
 from app.inference.providers.plan import Plan
-from app.inference.verdict import Proof, judge
 from app.model.manifest import Manifest
 from app.model.parts import Certificate
 from app.proof.bounds import Agreement

@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import BackendFailed, ServiceError
 from app.inference.batching.job import Job
-from app.inference.batching.pending import Pending
+from app.inference.batching.pending_jobs import Pending
 from app.inference.batching.runner import FailureCount, Finished, Run, Runner
 from app.model.batch import BatchLimits, TokenizedInput
 from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS

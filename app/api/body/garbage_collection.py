@@ -1,4 +1,4 @@
-"""Garbage of large bodies: freed in parts, and not collected while bodies are read.
+"""Garbage collection: large bodies are freed in parts, and nothing is collected while one is read.
 
 Two megabytes of tiny arrays are a million objects. Freeing them at once, or a collection that
 visits them, keeps every other thread from running for tens of milliseconds.

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 
-from app.api.body import runs, streaming
+from app.api.body import bulk_matching, streaming
 from app.api.body.scanner import Scanner
 from app.api.shapes.faults import Fault, refusal
 from app.api.shapes.fields import Shape
@@ -17,12 +17,12 @@ from tools.fuzz import reading
 
 
 def test_runs_look_no_further_than_their_window() -> None:
-    text = b'"%b",' % (b"a" * runs.WINDOW)
-    assert runs.elements(text * 2 + b"1", 0) == ([], 0)
+    text = b'"%b",' % (b"a" * bulk_matching.WINDOW)
+    assert bulk_matching.elements(text * 2 + b"1", 0) == ([], 0)
     short = b'"a",' * 20_000
-    found, end = runs.elements(short + b"1", 0)
+    found, end = bulk_matching.elements(short + b"1", 0)
     assert found == ["a"] * (end // 4)
-    assert 0 < end <= runs.WINDOW
+    assert 0 < end <= bulk_matching.WINDOW
 
 
 def test_a_run_with_a_fault_is_not_tried_again_for_each_of_its_elements() -> None:

@@ -1,4 +1,4 @@
-"""Verdict: whether the proof at start is good enough to serve, and what the log says of it."""
+"""Proof verdict: whether the proof at start is good enough to serve, and what the log says."""
 
 import logging
 from dataclasses import dataclass

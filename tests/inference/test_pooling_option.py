@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from app.errors import StartupError
-from app.inference.pooling import output_for, require_pooling
+from app.inference.pooling_option import output_for, require_pooling
 from app.model.manifest import Manifest
 from app.settings import Settings
 from tools import tiny

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.body import garbage, reader
+from app.api.body import garbage_collection, reader
 from app.api.body.reader import LARGE_BYTES
 from app.api.http.service import Service
 from app.api.verbs.tei_embed import EMBED
@@ -91,6 +91,6 @@ def collected(content: bytes) -> list[int]:
 def test_all_garbage_is_looked_for_after_a_large_body_if_it_is_due(
     content: bytes, seconds: float, times: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(garbage, "COLLECTED_SECONDS", seconds)
-    monkeypatch.setattr(garbage, "COLLECTED_BODIES", 1)
+    monkeypatch.setattr(garbage_collection, "COLLECTED_SECONDS", seconds)
+    monkeypatch.setattr(garbage_collection, "COLLECTED_BODIES", 1)
     assert collected(content).count(2) == times

@@ -1,4 +1,4 @@
-"""Turns: who is next, that nobody waits for ever, and what becomes of those who have gone."""
+"""SliceScheduler: who is next, that nobody waits for ever, and what becomes of those who have gone."""
 
 import asyncio
 import threading
@@ -11,18 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.inference.tokenizing.turns import TURN_OF_THE_OLDEST, Turns, sliced
+from app.inference.tokenizing.slice_scheduler import TURN_OF_THE_OLDEST, SliceScheduler, sliced
 
-MakeTurns = Callable[[int], Turns]
+MakeTurns = Callable[[int], SliceScheduler]
 
 
 @pytest.fixture
 def make_turns() -> Iterator[MakeTurns]:
     """Makes threads for slices of any size, so many of them, and the one for small ones."""
-    made: list[Turns] = []
+    made: list[SliceScheduler] = []
 
-    def make(threads: int) -> Turns:
-        made.append(Turns(threads, "turn"))
+    def make(threads: int) -> SliceScheduler:
+        made.append(SliceScheduler(threads, "turn"))
         return made[-1]
 
     yield make
@@ -41,7 +41,9 @@ class Gate:
         assert self.open.wait(60)
 
 
-async def begun(turns: Turns, *, is_small: bool = True) -> tuple[Gate, "asyncio.Task[None]"]:
+async def begun(
+    turns: SliceScheduler, *, is_small: bool = True
+) -> tuple[Gate, "asyncio.Task[None]"]:
     """A slice that holds its thread, which has begun it."""
     gate = Gate()
     task = asyncio.create_task(turns.run(gate, left=1, is_small=is_small))
@@ -58,7 +60,7 @@ async def in_line(*coroutines: Coroutine[Any, Any, Any]) -> "list[asyncio.Task[A
     return tasks
 
 
-def order(turns: Turns, lefts: list[int]) -> list[int]:
+def order(turns: SliceScheduler, lefts: list[int]) -> list[int]:
     """By what they still need: in which order slices are done that wait behind another."""
     done: list[int] = []
 
@@ -105,7 +107,7 @@ def test_each_fourth_turn_is_the_one_that_waits_longest(make_turns: MakeTurns) -
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30))
 def test_nobody_waits_for_more_than_four_times_those_who_wait(lefts: list[int]) -> None:
     """However many come later: here as many short ones as turns are given."""
-    turns = Turns(0, "turn")
+    turns = SliceScheduler(0, "turn")
     turn_of: dict[int, int] = {}
 
     async def scenario() -> None:

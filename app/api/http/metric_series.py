@@ -1,4 +1,4 @@
-"""Series: the metrics that a scrape shows from the start, before anything has happened.
+"""Metric series: the metrics that a scrape shows from the start, before anything has happened.
 
 Those of the process have the names and units of Prometheus's own client libraries.
 """

@@ -1,4 +1,4 @@
-"""Runs: elements and members without faults, matched many at a time.
+"""Bulk matching: runs of elements and members without faults, matched many at a time.
 
 A run takes each with its comma, and never the last: what follows is again read token by token, so
 no fault is found here. A pattern sees `LEVELS` levels of arrays and objects, within a window, since

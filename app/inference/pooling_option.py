@@ -1,4 +1,4 @@
-"""Pooling: which --pooling an exported model can still be served with."""
+"""Pooling option: which --pooling an exported model can still be served with."""
 
 import logging
 from pathlib import Path

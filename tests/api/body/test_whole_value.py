@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from app.api.body.capture import capture
 from app.api.body.scanner import Scanner
+from app.api.body.whole_value import capture
 
 
 @pytest.mark.parametrize(

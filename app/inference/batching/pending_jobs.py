@@ -1,4 +1,4 @@
-"""Pending: the jobs not answered yet, and what happens to their rows."""
+"""Pending jobs: those not answered yet, and what happens to their rows."""
 
 from collections.abc import Sequence
 

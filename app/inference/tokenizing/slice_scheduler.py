@@ -1,4 +1,4 @@
-"""Turns: threads that do the work of requests in slices, so that none waits for all of another's.
+"""Slice scheduler: threads that do requests' work in slices, so that none waits for another's end.
 
 A request has at most one slice here at a time. Each thread chooses its next slice:
 
@@ -34,7 +34,7 @@ class _Slice:
     future: Future[Any] = field(default_factory=Future)
 
 
-class Turns:
+class SliceScheduler:
     """The given number of threads for slices of any size, and one more for small ones."""
 
     def __init__(self, threads: int, name: str) -> None:

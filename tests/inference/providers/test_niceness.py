@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from app.inference.providers import priority
+from app.inference.providers import niceness
 from app.inference.providers.plan import Plan
 from app.inference.providers.session import Session
 from app.model.batch import Batch
@@ -17,13 +17,13 @@ from app.model.manifest import Manifest
 from tests.support.steering import SteeredSession, make_bench
 
 
-def niceness(thread: int) -> int:
+def niceness_of(thread: int) -> int:
     return os.getpriority(os.PRIO_PROCESS, thread)
 
 
 def lowered(nice: int) -> int:
     """What it becomes, by as much as there is room for: a check may be nice itself."""
-    return min(19, nice + priority.NICENESS)
+    return min(19, nice + niceness.NICENESS)
 
 
 def threads() -> set[int]:
@@ -31,12 +31,12 @@ def threads() -> set[int]:
 
 
 def test_a_sessions_threads_give_way_and_whoever_loads_it_does_not(tiny_model: Path) -> None:
-    mine, before = niceness(threading.get_native_id()), threads()
+    mine, before = niceness_of(threading.get_native_id()), threads()
     session = Session.load(tiny_model, Manifest.read(tiny_model), Plan("cpu", "asked", threads=4))
     made = threads() - before
     assert len(made) == 3  # the caller computes as well
-    assert {niceness(one) for one in made} == {lowered(mine)}
-    assert niceness(threading.get_native_id()) == mine
+    assert {niceness_of(one) for one in made} == {lowered(mine)}
+    assert niceness_of(threading.get_native_id()) == mine
     del session
 
 
@@ -45,9 +45,9 @@ def test_a_run_gives_way(loop: asyncio.AbstractEventLoop) -> None:
 
     class Watched(SteeredSession):
         def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
-            seen.append(niceness(threading.get_native_id()))
+            seen.append(niceness_of(threading.get_native_id()))
             return dict.fromkeys(outputs, batch.input_ids[:, :1].astype(np.float32))
 
     bench = make_bench(loop, session=Watched())
     bench.submit((3, 1)).wait()
-    assert seen == [lowered(niceness(threading.get_native_id()))]
+    assert seen == [lowered(niceness_of(threading.get_native_id()))]

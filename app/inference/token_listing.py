@@ -1,4 +1,4 @@
-"""Listing: the tokens of texts and the texts of tokens, without running the model."""
+"""Token listing: the tokens of texts and the texts of tokens, without running the model."""
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence

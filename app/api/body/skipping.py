@@ -1,9 +1,9 @@
-"""Passing over: values of unknown fields, of any depth, as serde_json 1.0.140 ignores them."""
+"""Skipping: values of unknown fields, of any depth, as serde_json 1.0.140 ignores them."""
 
 import re
 from typing import NoReturn
 
-from app.api.body import numerals, quotations, runs
+from app.api.body import bulk_matching, numerals, quotations
 from app.api.body.scanner import (
     CLOSE_LIST,
     CLOSE_MAP,
@@ -85,10 +85,10 @@ def _begin(scanner: Scanner, closing: bytearray) -> None:
     """Pass over the plain elements or members that come next, and the key of the one after them."""
     byte = scanner.peek()
     if closing[-1] == CLOSE_LIST:
-        scanner.pass_all(runs.PASSED_ELEMENTS)
+        scanner.pass_all(bulk_matching.PASSED_ELEMENTS)
         return
     if byte == QUOTE:
-        scanner.pass_all(runs.PASSED_MEMBERS)
+        scanner.pass_all(bulk_matching.PASSED_MEMBERS)
     if byte != QUOTE:
         scanner.next("EOF while parsing an object" if byte == END else "key must be a string")
     scanner.at = quotations.skip(scanner.body, scanner.at)

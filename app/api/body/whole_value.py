@@ -1,4 +1,4 @@
-"""Capture: a whole value of any kind, as serde buffers it before it tries an untagged union.
+"""Whole value: of any kind, as serde buffers it before it tries an untagged union.
 
 It is a loop and not recursive, since hostile bodies may nest deeply. Levels that no variant needs
 are read and dropped, since a million containers would keep the garbage collector, and with it every
@@ -7,7 +7,7 @@ thread, busy.
 
 from typing import Any
 
-from app.api.body.garbage import let_go
+from app.api.body.garbage_collection import let_go
 from app.api.body.scanner import MOST_OPEN, OPEN_LIST, OPEN_MAP, Scanner
 from app.api.shapes.faults import Fault
 

@@ -1,4 +1,4 @@
-"""Priority: threads that compute give way to those that answer if both want a core.
+"""Niceness: threads that compute give way to those that answer if both want a core.
 
 A busy model would otherwise delay the event loop, and with it probes, refusals and every
 connection. Linux has a niceness for each thread, inherited by the threads it creates; elsewhere
