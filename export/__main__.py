@@ -18,9 +18,9 @@ from export.progress import print_fault, print_lines
 
 logger = logging.getLogger("export")
 
-# What else the program does than to export a model, by the flag that asks for it.
+# Flags that make the program do something other than export a checkpoint.
 _OTHERS = ("--list", "--check", "--fetch", "--from-onnx", "--originals", "--tokenizer", "--merge")
-# The options of the server that say where is written; that of an export is another.
+# The option that names the place to write to, for error messages. The server runs these two steps.
 _PLACES: Mapping[str | None, str] = MappingProxyType(
     {"--fetch": "--huggingface-hub-cache", "--from-onnx": "--cache-dir"}
 )
@@ -28,12 +28,15 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Export one model; the exit status is 0, 1 for a failure, 2 for wrong usage."""
+    """Run the program, and return its exit status: 0, 1 for a failure, 130 if interrupted.
+
+    Raises: SystemExit with status 2 for wrong usage, or with 128 + N on SIGTERM or SIGHUP.
+    """
     print_lines()
     names = {argument.partition("=")[0] for argument in arguments}
     flag = next((one for one in _OTHERS if one in names), None)
     for number in (signal.SIGTERM, signal.SIGHUP):
-        if signal.getsignal(number) is not signal.SIG_IGN:  # as `nohup` has it
+        if signal.getsignal(number) is not signal.SIG_IGN:  # `nohup` ignores SIGHUP
             signal.signal(number, _terminate)
     try:
         _work(flag, arguments)
@@ -49,9 +52,9 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _work(flag: str | None, arguments: Sequence[str]) -> None:
-    """Look at what has been exported, do one step for another program, or export a checkpoint.
+    """Do what the flag asks for; without one, export a checkpoint.
 
-    Each imports what it needs, and no more: some of it takes seconds, or is not installed.
+    Each case imports only what it needs: some modules take seconds, or are not installed.
     """
     match flag:
         case "--list":
@@ -97,7 +100,7 @@ def _export(request: Request) -> None:
 
 
 def _terminate(number: int, _: FrameType | None) -> NoReturn:
-    """Unwind as for an error, so that whatever is half done is removed."""
+    """Exit by SystemExit, so that unfinished files are removed on the way."""
     sys.exit(128 + number)
 
 
@@ -105,7 +108,7 @@ def _explain(error: OSError, option: str) -> str:
     place = f" ({error.filename})" if error.filename else ""
     if error.errno in _NO_SPACE:
         return f"no space left to write{place}: free some, or name another place by {option}"
-    if error.errno is None:  # a library's own, which says what is wrong
+    if error.errno is None:  # raised by a library, with a message of its own
         return first_line(error)
     return f"{error.strerror}{place}: check the path and its permissions"
 

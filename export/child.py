@@ -1,4 +1,4 @@
-"""Child: a program of this project that runs as a process of its own, and what it tells."""
+"""Child: another program of this project, run as a subprocess whose lines are passed on."""
 
 import subprocess
 from collections.abc import Callable, Sequence
@@ -12,16 +12,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """What a program wrote where that was caught, and why it failed, if it did."""
+    """The captured output of a program that has ended, and its error message if it failed."""
 
     output: str
     fault: str | None
 
 
 def run(command: Sequence[str], tell: Callable[[str], None], *, catch: bool = False) -> Ended:
-    """Run a program to its end; what it writes to standard error is told line by line as it comes.
+    """Run a program to its end, and pass each line of its standard error to `tell` as it comes.
 
-    Its standard output is ours, unless it is caught: that may be a few lines, which a pipe holds.
+    Its standard output is ours, or is captured with `catch`. Captured output is read only after
+    the last line of standard error, so it must fit into a pipe.
     """
     last = ""
     with subprocess.Popen(  # noqa: S603  # an interpreter of this project, and its own modules
@@ -38,7 +39,7 @@ def run(command: Sequence[str], tell: Callable[[str], None], *, catch: bool = Fa
                 if not line.startswith(FAULT):
                     tell(line)
             output = child.stdout.read() if child.stdout is not None else ""
-        except BaseException:  # a signal
+        except BaseException:  # such as SystemExit from a signal handler
             child.terminate()
             raise
     if child.returncode == 0:

@@ -31,17 +31,17 @@ class Request:
 
     @property
     def folder(self) -> Path:
-        """Where the exported model is published."""
+        """The folder that the exported model is published in."""
         name = repository.folder_name(self.model, self.revision)
         return self.models_dir / self.exported_as(name)
 
     def exported_as(self, name: str) -> str:
-        """What a model of that name is called with the adapter that is asked for."""
+        """Return the name of an exported model, with the requested adapter appended."""
         return f"{name}_{self.adapter}" if self.adapter else name
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Request:
-    """Read flags, and for those not given their environment variables; empty counts as unset.
+    """Read flags, or else their environment variables; an empty value counts as unset.
 
     Raises: SystemExit with status 2 for a usage error.
     """
@@ -77,9 +77,9 @@ def _is_set(parser: argparse.ArgumentParser, environment: Mapping[str, str]) -> 
 
 
 def understood(request: Request, environment: Mapping[str, str]) -> Request:
-    """The request with the model's name as it is known where it lies.
+    """Return the request with the model's name resolved to a folder or a Hub id.
 
-    Raises: ExportError where the name cannot be a model's.
+    Raises: ExportError if the text cannot be a model's name.
     """
     places = model_ids.Places(request.models_dir, hub_cache.roots(None, environment))
     try:
@@ -92,7 +92,7 @@ def understood(request: Request, environment: Mapping[str, str]) -> Request:
 
 
 def already_exported(request: Request) -> Path | None:
-    """The folder that already holds this model as it is asked for, if there is one."""
+    """Return the folder that already holds this model as requested, if there is one."""
     folder = repository.find(request.model, request.revision, request.models_dir)
     if request.adapter:
         folder = request.folder
@@ -108,7 +108,7 @@ def already_exported(request: Request) -> Path | None:
 
 
 def _has(manifest: Manifest, pooling: PoolingChoice | None) -> bool:
-    """Whether an export with this pooling would make the model that the manifest describes."""
+    """Check whether an export with this pooling would make the model of the manifest."""
     if pooling is None or manifest.task in {"classifier", "reranker"}:
         return True
     return pooling in {manifest.pooling, manifest.task}

@@ -1,6 +1,7 @@
-"""The one error of the export: the message is the line that the operator reads.
+"""Errors: the one that ends an export, whose message is the line that the operator reads.
 
-`sentence_reference.Unloadable` does not get as far: it becomes a warning, or an ExportError.
+`reference.sentence_transformers.Unloadable` is caught before: it becomes a warning or an
+ExportError.
 """
 
 
@@ -9,5 +10,5 @@ class ExportError(Exception):
 
 
 def first_line(error: Exception) -> str:
-    """What a library said, as a part of such a message: its first line, or else its name."""
+    """Return the first line of a library's error, or its class's name if it has no message."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -1,6 +1,6 @@
-"""Pipeline: the steps from a model's name to its published folder, whatever it is made of.
+"""Pipeline: the steps from a model's name to its published folder, the same for every source.
 
-A source writes the files of a folder and says what they are (`Made`); the rest is the same for all.
+A source writes the files of a folder and describes them (`Made`); the pipeline does the rest.
 """
 
 import logging
@@ -23,7 +23,7 @@ from export.source import locate
 
 logger = logging.getLogger(__name__)
 
-# Two of each are taken here, to prove and to publish.
+# How many steps an export counts, by what it is made from; the last two prove and publish.
 _OF_WEIGHTS = 6
 _OF_ONNX = 5
 
@@ -38,7 +38,7 @@ def export(request: Request) -> Path:
     steps.begin(f"finding {request.model}")
     located = locate.locate(request.model, request.revision, code=request.trust_code)
     steps.begin(f"reading {located.folder}")
-    # torch takes seconds to import: what the files or options alone refuse is refused before.
+    # torch takes seconds to import, so a model that files or options rule out is refused first.
     if (router := routers.read(located.folder)) is not None:
         _refuse_options(request)
         from export.routes import routed
@@ -57,7 +57,9 @@ def export(request: Request) -> Path:
 
 
 def prepare(wanted: Preparation) -> Path:
-    """Make a folder of a snapshot's own ONNX graph, or leave one that another process made.
+    """Export a snapshot's own ONNX graph, and return its published folder.
+
+    A folder that another process has published in the meantime is kept.
 
     Raises: ExportError or OSError; nothing is published then, and nothing is left behind.
     """
@@ -69,7 +71,7 @@ def prepare(wanted: Preparation) -> Path:
 def _publish(
     place: Path, steps: Steps, make: Callable[[Path], Made], *, keep: bool = False
 ) -> Path:
-    """Make, describe, prove and publish a folder; one that is there is replaced, or kept."""
+    """Make, describe, prove and publish a folder; replace an existing one unless `keep`."""
     with staging(place.parent, place.name) as folder:
         if keep and repository.is_complete(place):
             logger.info("%s is there already", place)
@@ -89,7 +91,7 @@ def _publish(
 
 
 def _refuse_options(request: Request) -> None:
-    """Refuse what a model with routes, or a static one, is not made in."""
+    """Raise ExportError for an option that models with routes, and static ones, cannot have."""
     if request.pooling is not None:
         raise ExportError(
             f"--pooling {request.pooling} is not possible: the model's modules say how each input "

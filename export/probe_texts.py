@@ -1,11 +1,11 @@
 """Probes: the fixed texts over which an export must match the original model.
 
-Many scripts and lengths, so that a fault of tokenizer, padding, pooling or truncation shows in
-at least one of them. Neighbours differ in length: batches of neighbours are padded unevenly.
+They have many scripts and lengths, so that a fault of tokenizer, padding, pooling or truncation
+shows in at least one of them. Neighbours differ in length: batches of them are padded unevenly.
 
-A lower precision costs a neighbour here and there, which shows only over many texts that are about
-the same things: real English of many lengths, from the reference manual that comes with Python. The
-texts that were used are stored with the model, so nothing depends on which manual they came from.
+A lower precision changes a nearest neighbour now and then, which shows only over many texts on the
+same subjects: English of many lengths, from the reference manual that comes with Python. The texts
+are stored with the model, so nothing depends on which version of the manual they came from.
 """
 
 from collections.abc import Iterator
@@ -104,27 +104,28 @@ _MEDIUM = (
     "[CLS] and [SEP] and </s> are written out here as plain words.",
     "combining: e\u0301 a\u0308 o\u0302 n\u0303, joined: é ä ô ñ",
 )
-_PROMPT = "Represent this sentence: "  # for a model that has none and lets an operator name one
+_PROMPT = "Represent this sentence: "  # for a model without prompts whose operator may set one
 _LONG, _LONG_WORDS = 14, 60
 _OVERLONG = 3
 # A text of more tokens than this costs minutes on a large model and proves nothing new.
 _MOST_WORDS = 1024
-# With the texts above, more than the 500 that let a server choose bfloat16 by itself.
+# With the texts above these are more than the 500 that a server needs to choose bfloat16 by itself.
 PROSE = 420
-# Of a reranker: queries of so many words, each with the text that they come from. What rounding
-# costs shows where a model is in doubt, and of unrelated texts it seldom is.
+# A reranker's pairs of a text and a query cut from it: how many, and the words of a query. The cost
+# of rounding shows where a model is in doubt, which it seldom is about unrelated texts.
 RELATED, _QUERY_WORDS = 96, 6
-# How many words the texts of prose have, by turns, and the paragraphs that they are cut from at
-# least: shorter ones are headings and the like.
+# The lengths in words of the manual's texts, taken in turn, and the least length of a paragraph to
+# cut them from: shorter ones are headings and the like.
 _MANUAL_WORDS = (8, 4, 16, 3, 24, 6, 12, 40, 5, 20, 7, 64, 10, 4, 14, 28)
 _LEAST_WORDS = 12
-# How far the two texts of a pair lie apart, and how many of a classifier's probes are pairs.
+# How far apart the two texts of a pair are in the list; which share of a classifier's probes are
+# pairs: one in this many.
 _DISTANCE = 17
 _EVERY = 3
 
 
 def texts(max_input_length: int) -> tuple[str, ...]:
-    """About a hundred texts; a few are longer than the model takes, up to 1,024 tokens."""
+    """Return about a hundred texts; a few exceed the model's limit, or 1,024 tokens if less."""
     long = [_from_sentence(3 * i, _LONG_WORDS + 3 * i) for i in range(_LONG)]
     mixed = [
         text
@@ -139,13 +140,13 @@ def texts(max_input_length: int) -> tuple[str, ...]:
 
 
 def pairs(max_input_length: int) -> tuple[tuple[str, str], ...]:
-    """As many pairs: of every text with another, mostly of another length and script."""
+    """Return as many pairs as texts, each with another text, mostly of other length and script."""
     every = texts(max_input_length)
     return tuple(zip(every, every[_DISTANCE:] + every[:_DISTANCE], strict=True))
 
 
 def related(count: int) -> tuple[tuple[str, str], ...]:
-    """At most so many texts of prose, each behind a query of its own words."""
+    """Return at most `count` pairs: a query, and the text of the manual that its words are from."""
     every = (text.split() for text in from_manual(3 * count))
     longer = (words for words in every if len(words) > 2 * _QUERY_WORDS)
     return tuple(
@@ -154,9 +155,9 @@ def related(count: int) -> tuple[tuple[str, str], ...]:
 
 
 def from_manual(count: int) -> tuple[str, ...]:
-    """So many texts, all different, spread over the manual; of 3 to 64 words, shortest first.
+    """Return at most `count` distinct texts of 3 to 64 words from all over the manual.
 
-    A proof runs neighbours in one batch, and these are not for showing what padding does.
+    They are sorted by length: batches of equal length show what rounding does, and not padding.
     """
     paragraphs = list(dict.fromkeys(_paragraphs()))
     chosen = [paragraphs[i * len(paragraphs) // count] for i in range(count)]
@@ -165,10 +166,10 @@ def from_manual(count: int) -> tuple[str, ...]:
 
 
 def for_task(task: Task, max_input_length: int, prose: int = PROSE) -> tuple[ProbeText, ...]:
-    """What a kind of model is asked: texts, for a reranker pairs, for a classifier some of both.
+    """Return the probes of a kind of model: texts, pairs for a reranker, both for a classifier.
 
-    Those that yield vectors, which may be computed in less than float32, are asked more: so many
-    texts of prose. 0 leaves out whatever only shows what a lower precision costs.
+    Models that yield vectors may be computed in less than float32, so they get `prose` more texts
+    from the manual. 0 leaves out all probes that only show the cost of a lower precision.
     """
     if task == "reranker":
         return (*pairs(max_input_length), *related(RELATED if prose else 0))
@@ -180,9 +181,9 @@ def for_task(task: Task, max_input_length: int, prose: int = PROSE) -> tuple[Pro
 
 
 def prompts(checkpoint: Checkpoint, count: int) -> tuple[str, ...]:
-    """The prompt named with each of so many texts, by turns, "" for none; () for no prompts at all.
+    """Return the prompt to name with each of `count` texts, in turn; () if the model has none.
 
-    Where none is named, the model's default goes before the text.
+    "" names no prompt: the model's default, if any, goes before that text.
     """
     if checkpoint.task not in {"embedding", "splade"}:
         return ()
@@ -193,14 +194,14 @@ def prompts(checkpoint: Checkpoint, count: int) -> tuple[str, ...]:
 
 
 def _from_sentence(first: int, words: int) -> str:
-    """As many words of the medium texts, from one of them on, beginning anew at the end."""
+    """Return `words` words of the medium texts, starting with text `first`, in a cycle."""
     start = first % len(_MEDIUM)
     every = " ".join(_MEDIUM[start:] + _MEDIUM[:start]).split()
     return " ".join(islice(cycle(every), words))
 
 
 def _spread(items: list[str], places: int) -> list[str | None]:
-    """The items at even distances, with None between them."""
+    """Return the items at even distances over `places`, with None between them."""
     step = places // len(items)
     return [
         items[i // step] if i % step == 0 and i // step < len(items) else None
@@ -209,7 +210,7 @@ def _spread(items: list[str], places: int) -> list[str | None]:
 
 
 def _paragraphs() -> Iterator[str]:
-    """Paragraphs of sentences; code and tables are indented, headings underlined."""
+    """Yield the manual's paragraphs of prose: code and tables are indented, headings underlined."""
     for name in sorted(topics):
         for block in topics[name].split("\n\n"):
             lines = block.splitlines()

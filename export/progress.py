@@ -1,7 +1,7 @@
 """Progress: the lines that an export prints, its steps numbered as they begin.
 
-A program that is started by another tells by marks which of its lines warn, and why it failed: the
-server starts steps of the export and tells their lines in its own log.
+The server runs steps of the export as subprocesses, and repeats their lines in its own log: marks
+tell it which lines are warnings, and which one says why a step failed.
 """
 
 import logging
@@ -12,7 +12,7 @@ from typing import Self
 logger = logging.getLogger("export")
 
 WARNING = "warning: "
-FAULT = "error: "  # begins the last line
+FAULT = "error: "  # begins the last line of a program that failed
 
 
 class Steps:
@@ -25,7 +25,7 @@ class Steps:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Go on from what another process has counted, as `str` of it says."""
+        """Continue the count of another process, from the `str` of its steps."""
         done, count = text.split("/")
         return cls(int(count), int(done))
 
@@ -34,17 +34,17 @@ class Steps:
 
     @property
     def seconds(self) -> float:
-        """How long it has been going on."""
+        """Seconds since this process began to count."""
         return time.perf_counter() - self._started
 
     def begin(self, sentence: str) -> None:
-        """Say what is being done now."""
+        """Count the next step, and log what it does."""
         self.done += 1
         logger.info("[%d/%d] %s", self.done, self.count, sentence)
 
 
 def print_lines() -> None:
-    """Let events be lines of standard output, those of other libraries only where they warn."""
+    """Log to standard output: this program's events, and other libraries' warnings."""
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(_Marked())
     logging.basicConfig(level=logging.WARNING, handlers=[handler])
@@ -52,7 +52,7 @@ def print_lines() -> None:
 
 
 def print_fault(message: str) -> None:
-    """Say on standard error, behind everything else, why the program fails."""
+    """Write to standard error why the program fails, after everything else."""
     sys.stdout.flush()
     sys.stderr.write(f"{FAULT}{message}\n")
 

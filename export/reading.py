@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 @contextmanager
 def read(located: Located, request: Request) -> Iterator[tuple[Located, Checkpoint]]:
-    """Yield where a checkpoint lies and what it says, while what had to be made of it is there.
+    """Yield a checkpoint's place and facts, with the requested adapter merged and a tokenizer made.
 
-    That is a checkpoint with the adapter in its weights that was asked for, and the tokenizer.
+    Files that had to be made exist only within the block.
 
     Raises: ExportError for a model that cannot be exported, or an adapter that cannot be merged.
     """
@@ -37,7 +37,7 @@ def read(located: Located, request: Request) -> Iterator[tuple[Located, Checkpoi
 def _adapted(
     located: Located, found: Checkpoint, request: Request
 ) -> Iterator[tuple[Located, Checkpoint]]:
-    """Yield the checkpoint with its adapter, which is a checkpoint of its own."""
+    """Yield the checkpoint, or a new one with the requested adapter merged into its weights."""
     if not request.adapter:
         if held := adapter_files.names(found.folder):
             logger.warning(
@@ -69,9 +69,9 @@ def _adapted(
 
 @contextmanager
 def _settled(located: Located, found: Checkpoint, request: Request) -> Iterator[Checkpoint]:
-    """Yield the checkpoint, with a tokenizer of transformers' making where there had to be one."""
+    """Yield the checkpoint, with a tokenizer file that transformers made if one was needed."""
     weight_files.of_encoder(found.folder)
-    # Only now, since transformers takes seconds to import: what the files alone refuse is refused.
+    # transformers takes seconds to import: a checkpoint without weights has been refused by now.
     from export.from_torch import other_environment, settled_tokenizer
 
     trust_code = request.trust_code
@@ -84,6 +84,6 @@ def _settled(located: Located, found: Checkpoint, request: Request) -> Iterator[
         else:
             settled_tokenizer.settle(found, made, trust_code=trust_code)
         if made.is_file():
-            # Prompts, letter case, heads for tokens and warnings depend on what is in the file.
+            # Prompts, letter case, token heads and warnings depend on the tokenizer file.
             found = checkpoints.read(located.folder, request.pooling, located.id, tokenizer=made)
         yield found

@@ -1,8 +1,8 @@
-"""Causal rerankers: language models that score a pair by the token that they would say next.
+"""Causal rerankers: language models that score a pair by the next token that they predict.
 
-The score is the logit of one token, "yes", less that of another, "no". Which checkpoints are such
-models is read here from files; how they read a pair is asked of sentence-transformers, which runs
-them (`chats`). What says that a model is a reranker binds: no pooling makes an embedder of it.
+The score is the logit of one token, "yes", less that of another, "no". This module tells from files
+whether a checkpoint is such a model; how it reads a pair is found out by running it in
+sentence-transformers (`chats`). A reranker cannot be exported as an embedding model by --pooling.
 """
 
 import re
@@ -20,10 +20,10 @@ _GENERATOR = "ForCausalLM"
 _RANKS = "text-ranking"  # the Hub's word for it in a model card
 _EMBEDS = frozenset({"feature-extraction", "sentence-similarity"})
 _ROLES = tuple(re.compile(rf"""(['"]){role}\1""") for role in ("query", "document"))
-_SOFTCAPPING = "final_logit_softcapping"  # bends logits behind the last layer
+_SOFTCAPPING = "final_logit_softcapping"  # bends logits after the last layer
 _FACTORS = ("logit_scale", "logits_scaling", "lm_head_multiplier")  # of logits; 1 changes nothing
 
-# What Qwen3-Reranker was trained with and is published with: in its model card, in no file.
+# The template that Qwen3-Reranker was trained with: it is in the model card, and in no file.
 _QWEN = re.compile(r"qwen3-reranker", re.IGNORECASE)
 _QWEN_TEMPLATE = (
     "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query and "
@@ -41,21 +41,21 @@ _QWEN_TEMPLATE = (
 class Causal:
     """A reranker that is a causal language model."""
 
-    source: str  # who says so: a file, or a name
+    source: str  # what says so: a file, or the model's name
     answers: LogitScore | None = None  # None: the tokens "yes" and "no"
-    template: str | None = None  # of its chat, where no file of it has one that carries a pair
+    template: str | None = None  # of its chat, if no file has one that carries a pair
     has_chat: bool = True  # whether a pair goes through a chat template
 
     @property
     def note(self) -> str:
-        """What is worth a line before the model is made."""
+        """A line for the operator before the model is made."""
         return f"reranker: it scores a pair by the next token (by {self.source})"
 
 
 def find(folder: Path, config: Document, modules: SentenceModules, name: str) -> Causal | None:
-    """The causal reranker in `folder`, if its files or its name say that it is one.
+    """Return the causal reranker in `folder`, if its files or its name say that it is one.
 
-    Raises: ExportError for one whose prompt nobody wrote down, or whose logits are changed.
+    Raises: ExportError if no file has its prompt, or if its configuration changes the logits.
     """
     encoder = folder / modules.encoder
     found = _found(folder, encoder, config, modules, name)
@@ -70,7 +70,7 @@ def find(folder: Path, config: Document, modules: SentenceModules, name: str) ->
 
 
 def refuse_pooling(found: Causal, choice: PoolingChoice | None) -> None:
-    """Raise ExportError where an embedding model is asked for."""
+    """Raise ExportError if an option asks for an embedding model."""
     if choice is not None:
         raise ExportError(
             f"--pooling {choice.replace('_', '-')} (POOLING=) is not possible: the model is a "
@@ -79,7 +79,7 @@ def refuse_pooling(found: Causal, choice: PoolingChoice | None) -> None:
 
 
 def carries_pairs(encoder: Path) -> bool:
-    """Whether the chat template in a checkpoint's files has the roles of a query and a document."""
+    """Check whether a checkpoint's chat template has the roles of a query and a document."""
     template = _template(encoder)
     return template is not None and all(role.search(template) for role in _ROLES)
 
@@ -111,13 +111,13 @@ def _found(
 
 
 def _template(encoder: Path) -> str | None:
-    """The text of the chat templates in a checkpoint's files; None where there are none."""
+    """Return the text of a checkpoint's chat templates, or None if it has none."""
     file = encoder / "chat_template.jinja"
     if file.is_file():
         return file.read_text(encoding="utf-8", errors="replace")
     config = read_json(encoder / "tokenizer_config.json")
     for content in (read_json(encoder / "chat_template.json"), config):
         found = content.get("chat_template") if isinstance(content, dict) else None
-        if found:  # several by name, or one
+        if found:  # one template, or several by name
             return found if isinstance(found, str) else str(found)
     return None

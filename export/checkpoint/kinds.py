@@ -1,6 +1,6 @@
 """Kinds: whether a checkpoint embeds, embeds sparsely, classifies or reranks.
 
-Rules follow TEI 1.9.3 (router/src/lib.rs) where it has one.
+Rules follow TEI 1.9.3 (router/src/lib.rs) if it has one.
 """
 
 from collections.abc import Sequence
@@ -15,11 +15,11 @@ from export.config.sentence_modules import SentenceModules
 from export.errors import ExportError
 from export.weights import label_rows
 
-CHOICES = tuple(spellings.POOLINGS)  # as an option of the command line has them
+CHOICES = tuple(spellings.POOLINGS)  # as the command line spells them
 _LABELS = 2  # of a classifier whose config.json does not say how many, by transformers' rule
 _GENERATORS = ("ForCausalLM", "LMHeadModel")
 _EMBEDDER_TAGS = frozenset({"feature-extraction", "sentence-similarity"})
-# What a model card calls models of another kind, which no pooling makes an embedding model of.
+# A model card's words for other kinds of models, whose pooled vectors would mean nothing.
 _OTHER_TAGS = frozenset(
     {
         "text-ranking",
@@ -33,15 +33,15 @@ _OTHER_TAGS = frozenset(
 
 
 def chosen(option: str | None) -> PoolingChoice | None:
-    """The pooling that an option of the command line asks for; an empty one asks for none.
+    """Return the pooling that a command-line option asks for, or None if the option is empty.
 
-    Raises: ValueError with what the option must be.
+    Raises: ValueError saying what the option must be.
     """
     return spellings.pooling(option) if option else None
 
 
 def architecture(config: Document) -> str:
-    """The class that made the weights: of several names the first that classifies, or the first.
+    """Return the class that the weights are for: the first named classifier, or the first name.
 
     Raises: ExportError for a model without a name.
     """
@@ -52,7 +52,7 @@ def architecture(config: Document) -> str:
 
 
 def brings_code(config: Document) -> bool:
-    """Whether the checkpoint names an implementation of its own, in Python."""
+    """Check whether the checkpoint names an implementation of its own, in Python."""
     return any(key.startswith("AutoModel") for key in config.value("auto_map", dict) or {})
 
 
@@ -62,7 +62,7 @@ def task(
     modules: SentenceModules,
     pooling: PoolingChoice | None,
 ) -> Task:
-    """The kind of model; `pooling` is what the request asks for, which no classifier has.
+    """Return the kind of model; `pooling` replaces the checkpoint's own, and classifiers ignore it.
 
     Raises: ExportError for a kind that cannot be exported, with the reason.
     """
@@ -91,9 +91,9 @@ def task(
 
 
 def why_no_embedder(architecture: str, tag: str | None) -> str | None:
-    """What says that a model is something else; `tag` is the model card's word for it.
+    """Say why a model is no embedding model, or return None; `tag` is the model card's word for it.
 
-    It is for models whose own files do not describe an embedding model.
+    Only for models whose own files do not describe an embedding model.
     """
     if tag in _OTHER_TAGS:
         what = f"the model card (README.md) calls it a model for {tag}"
@@ -108,15 +108,15 @@ def why_no_embedder(architecture: str, tag: str | None) -> str | None:
 
 
 def names_labels(config: Document) -> bool:
-    """Whether config.json says what transformers makes labels of; else it counts on two."""
+    """Check whether config.json has `id2label`; without it transformers assumes two labels."""
     return bool(config.value("id2label", dict))
 
 
 def labels(architecture: str, config: Document, folder: Path) -> tuple[str, ...]:
-    """A classifier's labels, by position in its logits; none for other models.
+    """Return a classifier's labels, by position in its logits; () for other models.
 
-    Where config.json does not name them, the weights in `folder` say how many there are, and they
-    are called as transformers calls them.
+    If config.json does not name them, they are counted in the weights in `folder`, and named as
+    transformers names them.
 
     Raises: ExportError for labels or weights that cannot be read.
     """
@@ -134,10 +134,10 @@ def labels(architecture: str, config: Document, folder: Path) -> tuple[str, ...]
 
 
 def activation(config: Document, labels: Sequence[str]) -> Activation | None:
-    """What makes scores of a classifier's logits; None for other models.
+    """Return the function that turns a classifier's logits into scores; None for other models.
 
-    The rule is that of transformers 4.57 (pipelines/text_classification.py); `function_to_apply`
-    of config.json, which stands there too, is never reached where a model has labels.
+    The rule is that of transformers 4.57 (pipelines/text_classification.py). Its case for
+    `function_to_apply` of config.json is never reached if a model has labels.
 
     Raises: ExportError for a problem that transformers does not know.
     """

@@ -5,7 +5,7 @@ from app.model.parts import Padding
 from export.config.documents import Document
 from export.errors import ExportError
 
-NO_LIMIT = 1_000_000  # transformers writes 1e30 where a tokenizer has none
+NO_LIMIT = 1_000_000  # transformers writes 1e30 for a tokenizer without one
 
 # Families that count positions from pad_token_id + 1. TEI lists the first three.
 _OFFSET_MODEL_TYPES = frozenset(
@@ -22,7 +22,7 @@ _OFFSET_MODEL_TYPES = frozenset(
 
 
 def places(config: Document, model_type: str) -> int | None:
-    """Return how many tokens have a position of their own; a family may leave some unused."""
+    """Return how many positions there are for tokens, unused ones left out; None if unlimited."""
     positions = config.first_integer("max_position_embeddings", "max_trained_positions")
     if positions is None or positions < 0:  # XLNet has none, and says -1
         return None
@@ -32,9 +32,9 @@ def places(config: Document, model_type: str) -> int | None:
 
 
 def max_input_length(stated: int | None, tokenizer: Document, places: int | None) -> int:
-    """Return the stated maximum or else the tokenizer's, but no more than there are places for.
+    """Return the stated maximum in tokens, or else the tokenizer's, but at most `places`.
 
-    Raises: ExportError where nothing says how long an input may be, or what says it is damaged.
+    Raises: ExportError if nothing says how long an input may be, or if the limit is below 1.
     """
     own = tokenizer.first_integer("model_max_length", "max_len")
     if stated is None and own is not None and own < NO_LIMIT:
@@ -55,9 +55,9 @@ def max_input_length(stated: int | None, tokenizer: Document, places: int | None
 
 
 def padding(config: Document, tokenizer: Document) -> Padding:
-    """Return what fills a batch up, and on which side.
+    """Return the ids that pad a batch, and the side that they go on.
 
-    Raises: ExportError for a side that there is not.
+    Raises: ExportError for an unknown side.
     """
     pad_id = config.first_integer("pad_token_id", "eos_token_id") or 0
     type_id = tokenizer.value("pad_token_type_id", int) or 0
@@ -65,9 +65,9 @@ def padding(config: Document, tokenizer: Document) -> Padding:
 
 
 def truncation_side(tokenizer: Document) -> Side:
-    """Return where an input is cut.
+    """Return the side on which an input is cut.
 
-    Raises: ExportError for a side that there is not.
+    Raises: ExportError for an unknown side.
     """
     return _side(tokenizer, "truncation_side")
 

@@ -4,12 +4,12 @@ import re
 from pathlib import Path
 
 FILE_NAME = "README.md"
-_MOST = 1 << 16  # bytes; what is looked for stands at the beginning
+_MOST = 1 << 16  # bytes; the tag is near the beginning
 _TAG = re.compile(r"^pipeline_tag:[ \t]*['\"]?([\w-]+)", re.MULTILINE)
 
 
 def pipeline_tag(folder: Path) -> str | None:
-    """The Hub's word for what a checkpoint does, as `text-ranking`; None where no card says it."""
+    """Return the card's `pipeline_tag`, such as `text-ranking`; None if there is none."""
     try:
         with (folder / FILE_NAME).open("rb") as stream:
             text = stream.read(_MOST).decode("utf-8", "replace")

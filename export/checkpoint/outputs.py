@@ -1,4 +1,4 @@
-"""Outputs: what a checkpoint makes of its encoder's states, and how many values that has."""
+"""Outputs: what a checkpoint computes from its encoder's states, and how wide it is."""
 
 from app.model.names import PoolingChoice, Task
 from export.config.documents import Document
@@ -8,9 +8,9 @@ from export.errors import ExportError
 
 
 def encoder_width(task: Task, config: Document, labels: tuple[str, ...]) -> int:
-    """Return how many values a token has behind the encoder; of other models, an answer.
+    """Return the width of a token's vector, or of an answer if the model does not embed.
 
-    Raises: ExportError where config.json does not say it.
+    Raises: ExportError if config.json does not state it.
     """
     if task in {"embedding", "multi_vector"}:
         return required(config, "hidden_size", "dim", "d_model", "n_embd")
@@ -20,11 +20,11 @@ def encoder_width(task: Task, config: Document, labels: tuple[str, ...]) -> int:
 def head(
     modules: SentenceModules, choice: PoolingChoice | None, width: int, cut: int | None
 ) -> tuple[Head, int]:
-    """Return what an embedding model makes of tokens of that width, and the width of its vector.
+    """Return an embedding model's head over tokens of `width` values, and its vector's width.
 
-    `choice` replaces its own pooling; of the vector no more than `cut` values are kept.
+    `choice` replaces the model's own pooling; at most `cut` values of the vector are kept.
 
-    Raises: ExportError for layers that do not fit, or that no other pooling goes with.
+    Raises: ExportError if layers do not fit together, or do not allow another pooling.
     """
     poolings = modules.poolings
     if choice is not None and choice != "splade":
@@ -40,9 +40,9 @@ def head(
 
 
 def token_width(layers: tuple[Layer, ...], width: int, cut: int | None) -> int:
-    """Return how many values the vector has that the layers make of each token.
+    """Return the width of the vector that the layers compute for each token.
 
-    Raises: ExportError for layers that do not fit, and for vectors that are to be cut.
+    Raises: ExportError if layers do not fit together, or if vectors are to be cut.
     """
     wide = behind(layers, width)
     if cut is not None and cut < wide:
@@ -51,9 +51,9 @@ def token_width(layers: tuple[Layer, ...], width: int, cut: int | None) -> int:
 
 
 def behind(layers: tuple[Layer, ...], width: int) -> int:
-    """Return how wide a vector of `width` is behind the layers.
+    """Return the width of a vector of `width` values after the layers.
 
-    Raises: ExportError for layers that do not fit.
+    Raises: ExportError if layers do not fit together.
     """
     try:
         return width_behind(layers, width)
@@ -62,9 +62,9 @@ def behind(layers: tuple[Layer, ...], width: int) -> int:
 
 
 def required(config: Document, *keys: str) -> int:
-    """Return the first of some numbers that config.json states.
+    """Return the first of these integers that config.json states.
 
-    Raises: ExportError where it states none that is positive.
+    Raises: ExportError if it states none, or if that one is below 1.
     """
     found = config.first_integer(*keys)
     if found is None or found < 1:

@@ -1,4 +1,4 @@
-"""Pooling source: which pooling an embedding model gets, and who says so. Nothing is guessed."""
+"""Pooling source: which pooling an embedding model gets, and what says so. Nothing is guessed."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +12,11 @@ OPTION = "--pooling"
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What replaces the pooling of the checkpoint's own files, if anything, and who says so."""
+    """The pooling that replaces the one in the checkpoint's files, if any, and what says so."""
 
     choice: PoolingChoice | None
-    source: str | None  # None: nobody says how to pool
-    doubt: str | None = None  # why it must not be pooled so, unless its graph shows that it may
+    source: str | None  # None: nothing says how to pool
+    doubt: str | None = None  # why pooling is refused, unless the graph shows otherwise
 
 
 def decide(
@@ -26,7 +26,7 @@ def decide(
     architecture: str,
     folder: Path,
 ) -> Decision:
-    """What was asked for, else what the files say, else what is published under the model's id."""
+    """Take the requested pooling, else that of the files, else the one published with the id."""
     if choice is None and modules.says_how_to_pool:
         return Decision(None, modules.pooling_file)
     original = published.original(model_id) if choice is None else None

@@ -1,7 +1,7 @@
-"""Published: how well-known models pool, for copies of them that leave it out.
+"""Published: how well-known models pool, for copies that leave it out.
 
-A conversion to ONNX often comes without `modules.json`. Where its organization only converts, and
-its name is that of a model whose authors publish how to pool, it is pooled so: docs/models.md.
+A conversion to ONNX often lacks `modules.json`. If its organization only converts models, and it
+has the name of a model whose authors publish the pooling, that one is taken: docs/models.md.
 """
 
 import re
@@ -11,9 +11,9 @@ from types import MappingProxyType
 
 from app.model.names import PoolingChoice
 
-# These convert what others have trained, and keep its name.
+# Organizations that convert models of others, and keep their names.
 _CONVERTERS = frozenset({"onnx-community", "qdrant", "supabase", "xenova"})
-_SUFFIX = re.compile(r"-onnx(-q)?$")  # that they put behind it, in small letters
+_SUFFIX = re.compile(r"-onnx(-q)?$")  # that they append, in lower case
 
 _MODELS: Mapping[PoolingChoice, Mapping[str, str]] = MappingProxyType(
     {
@@ -54,16 +54,16 @@ _MODELS: Mapping[PoolingChoice, Mapping[str, str]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Original:
-    """A model as its authors publish it, and what it is pooled by."""
+    """A model's id as its authors publish it, and its pooling."""
 
     id: str
     pooling: PoolingChoice
 
 
 def original(model_id: str) -> Original | None:
-    """The well-known model that an id of the Hub is, or is a conversion of.
+    """Return the well-known model that a Hub id names, or names a conversion of.
 
-    A folder's name says nothing: `model_id` has to have an organization.
+    An id without an organization, such as a folder's name, matches none.
     """
     organization, _, name = model_id.lower().partition("/")
     if organization in _CONVERTERS:

@@ -1,7 +1,7 @@
 """Checkpoint: what the files of a Hugging Face folder say about the model, read without torch.
 
-Rules follow TEI 1.9.3 (router/src/lib.rs, backends/ort/src/lib.rs) where it has one; where it
-would serve wrong vectors, or fail at the first long text, the rule here is stricter.
+Rules follow TEI 1.9.3 (router/src/lib.rs, backends/ort/src/lib.rs) if it has one; they are stricter
+if TEI would serve wrong vectors, or fail at the first long text.
 """
 
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ from export.config.sentence_settings import SentenceSettings
 from export.config.splade import USUAL, Splade
 from export.errors import ExportError
 
-_ONE_LABEL = ("LABEL_0",)  # as transformers calls it, of a model that has no labels by itself
+_ONE_LABEL = ("LABEL_0",)  # transformers' name for it, of a model without labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +46,10 @@ class Checkpoint:
     model_type: str
     task: Task
     head: Head | None  # of embedding models
-    encoder_width: int  # of a token behind the encoder; of others than embedders as dimensions
+    encoder_width: int  # of a token's vector; `dimensions` if the model does not embed
     dimensions: int  # of a vector; of classifiers and rerankers the number of logits
     max_input_length: int  # tokens, special tokens included
-    places: int | None  # tokens that the model has positions for; None where it counts none
+    places: int | None  # positions for tokens; None if the model has no limit
     vocabulary_size: int
     padding: Padding
     truncation_side: Side  # where an input is cut unless a request says otherwise
@@ -75,13 +75,13 @@ class Checkpoint:
         return self.task if self.causal is None else "embedding"
 
     def reading(self, pair_text: PairText | None, answers: LogitScore | None) -> "Checkpoint":
-        """The checkpoint with how it reads a pair, and which tokens it answers with."""
+        """Return the checkpoint with how it reads a pair, and which tokens it answers with."""
         scored = None if self.causal is None else replace(self.causal, answers=answers)
         return replace(self, pair_text=pair_text, causal=scored)
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """Every layer behind the encoder, of its vector and of its tokens."""
+        """Every layer behind the encoder, for the vector and for tokens."""
         return (*(self.head.layers if self.head else ()), *self.tokens.layers)
 
     @property
@@ -97,17 +97,17 @@ class Checkpoint:
 
     @property
     def pooling_source(self) -> str | None:
-        """Who says how an embedding model is pooled: an option, a file, or a publication."""
+        """What says how an embedding model is pooled: an option, a file, or a publication."""
         return self.decision.source if self.decision and self.head else None
 
     @property
     def choice(self) -> PoolingChoice | None:
-        """What replaces the pooling of the checkpoint's own files, if anything."""
+        """The pooling that replaces the one in the checkpoint's files, if any."""
         return self.decision.choice if self.decision else None
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What is worth a line before the model is made."""
+        """Lines for the operator before the model is made."""
         if self.causal is not None:
             return (self.causal.note,)
         source = self.pooling_source
@@ -127,10 +127,10 @@ def read(
     may_be_silent: bool = False,
     tokenizer: Path | None = None,
 ) -> Checkpoint:
-    """Read the checkpoint in `folder`; `choice` overrides its pooling, `tokenizer` that file.
+    """Read the checkpoint in `folder`; `choice` replaces its pooling, `tokenizer` that file of it.
 
-    Where its files do not say how to pool, what is published under its id on the Hub counts; where
-    nobody says it, one that may be silent has a head without poolings, and a doubt.
+    If its files do not say how to pool, the pooling published under its Hub id counts. If there is
+    none, `may_be_silent` allows a head without poolings, and a decision with a doubt.
 
     Raises: ExportError for a model that cannot be exported, with the reason.
     """
@@ -155,7 +155,7 @@ def read(
     model_type = config.value("model_type", str) or ""
     tokenizer = tokenizer or encoder / TOKENIZER_FILE
     settings_of_tokenizer = Document.read(encoder / "tokenizer_config.json")
-    # Without modules.json no library reads them to score, or to make sparse vectors.
+    # Without modules.json no library reads these for scores or sparse vectors.
     is_read = task in {"embedding", "multi_vector"} or (folder / MODULES_FILE).is_file()
     texts = encoder_settings.read(encoder, chats=task == "reranker") if is_read else NO_SETTINGS
     settings = sentence_settings.read(folder)
@@ -212,7 +212,7 @@ def read(
 
 
 def _modules(folder: Path) -> SentenceModules:
-    """What stands behind the encoder; what a classifier yields is all in its architecture."""
+    """Read the modules behind the encoder; a classifier has none but those of its architecture."""
     config = Document.read(folder / "config.json")
     if any(name.endswith("Classification") for name in config.texts("architectures")):
         return SentenceModules.silent()
@@ -223,16 +223,16 @@ def _config(folder: Path) -> Document:
     config = Document.read(folder / "config.json")
     if not config:
         raise ExportError(f"{folder} has no config.json: it is not a Hugging Face model")
-    Document.read(folder / TOKENIZER_FILE)  # which transformers would not name as damaged
+    Document.read(folder / TOKENIZER_FILE)  # transformers would not name this file if it is damaged
     return clip.text_side(config, folder / "config.json")
 
 
 def _default_prompt_name(
     task: Task, folder: Path, settings: SentenceSettings, scored: Causal | None
 ) -> str | None:
-    """The prompt that goes before each text, as sentence-transformers puts it there."""
+    """Return the name of the prompt that sentence-transformers puts before each text, if any."""
     name = settings.default_prompt_name
-    if scored is not None and scored.has_chat:  # it is a message of the chat: of its pair text
+    if scored is not None and scored.has_chat:  # then it is a message of the chat, in the pair text
         return None
     if name is None or task in {"embedding", "splade"}:
         return name

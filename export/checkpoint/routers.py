@@ -1,7 +1,7 @@
-"""Routers: which modules each kind of input takes, of checkpoints that embed queries another way.
+"""Routers: the modules for each kind of input, in checkpoints that embed queries differently.
 
-sentence-transformers saves them in `router_config.json`, earlier ones (`Asym`) in `config.json`. A
-model that begins with a table of tokens in place of an encoder counts as a router of one route.
+sentence-transformers saves them in `router_config.json`, and earlier (`Asym`) in `config.json`. A
+model that begins with a token table in place of an encoder counts as a router with one route.
 """
 
 import ast
@@ -15,7 +15,7 @@ from export.config.documents import Document, read_json
 from export.errors import ExportError
 
 CONFIG_FILE = "router_config.json"
-# What of a repository is needed beside the files of other checkpoints. Folders are named by route.
+# Files of a repository that other checkpoints do not have. Folders are named by route.
 DESCRIPTIONS = (CONFIG_FILE, "*_[0-9]*_*/*.json", "*_[0-9]*_*/*.txt", "*_[0-9]*_*/*.model")
 WEIGHTS = ("*_[0-9]*_*/model.safetensors", "*_[0-9]*_*/pytorch_model.bin")
 
@@ -31,20 +31,20 @@ _Key = tuple[Any, Any]
 
 @dataclass(frozen=True, slots=True)
 class Module:
-    """One module: its whole type, and its folder below the checkpoint."""
+    """One module: its full type, and its folder below the checkpoint."""
 
     kind: str
     path: str
 
     @property
     def name(self) -> str:
-        """The class, which its whole type ends in."""
+        """The name of the class, with which the type ends."""
         return self.kind.rpartition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """The modules that a route consists of, those behind the router among them."""
+    """The modules of a route, including those behind the router."""
 
     name: str
     asked_as: tuple[str, ...]  # the tasks that take it
@@ -52,13 +52,13 @@ class Way:
 
     @property
     def is_static(self) -> bool:
-        """Whether it begins with a table of tokens in place of an encoder."""
+        """Whether it begins with a token table in place of an encoder."""
         return self.modules[0].name in STATIC
 
 
 @dataclass(frozen=True, slots=True)
 class Router:
-    """Every route that a text can take; the default is taken where no task is named."""
+    """Every route that a text can take; the default is for texts without a task."""
 
     ways: tuple[Way, ...]
     default: str | None
@@ -70,7 +70,7 @@ class Router:
 
 
 def read(folder: Path) -> Router | None:
-    """The router that a checkpoint begins with; None for any other checkpoint.
+    """Return the router that a checkpoint begins with; None for any other checkpoint.
 
     Raises: ExportError naming the file and what in it cannot be understood.
     """
@@ -90,7 +90,7 @@ def read(folder: Path) -> Router | None:
 
 
 def unfold(way: Way, checkpoint: Path, into: Path) -> Path:
-    """Make of a route a checkpoint of its own, whose files are those of the whole one."""
+    """Link the modules of a route into `into`, as a checkpoint of its own, and return it."""
     into.mkdir()
     entries = []
     for place, module in enumerate(way.modules):
@@ -134,7 +134,7 @@ def _routed(folder: Path, router: Module, behind: Sequence[Module]) -> Router:
 def _choices(
     structure: Mapping[str, Any], parameters: Mapping[str, Any], path: Path
 ) -> tuple[dict[str, str], str | None]:
-    """The route of each task, and that of inputs without one, by the rules of the library."""
+    """Return the route of each task and of inputs without one, by sentence-transformers' rules."""
     mappings = _mappings(parameters.get("route_mappings") or {}, path)
     for route in (*mappings.values(), parameters.get("default_route")):
         if route is not None and route not in structure:
@@ -150,7 +150,7 @@ def _choices(
 def _resolved(
     task: str | None, structure: Mapping[str, Any], mappings: Mapping[_Key, str]
 ) -> str | None:
-    """`Router._resolve_route_name`, for a text."""
+    """Find the route of a text as the library's `Router._resolve_route_name` does."""
     for key in ((task, _MODALITY), (task, None), (None, _MODALITY), (None, None)):
         if key in mappings:
             return mappings[key]
@@ -158,7 +158,7 @@ def _resolved(
 
 
 def _mappings(stored: Mapping[str, Any], path: Path) -> dict[_Key, str]:
-    """The mappings by their keys, which JSON holds as Python writes a pair of them."""
+    """Parse the keys of the mappings: JSON holds each as the `repr` of a pair."""
     found = {}
     for text, route in stored.items():
         try:

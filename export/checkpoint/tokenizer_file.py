@@ -1,4 +1,4 @@
-"""Tokenizer file: `tokenizer.json` as it is served, lower-casing where a model asks."""
+"""Tokenizer file: `tokenizer.json` as it is served, lower-casing if the model asks for it."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from app.model.manifest import TOKENIZER_FILE
 from export.config.documents import Document, read_json
 from export.errors import ExportError
 
-# Whatever transformers may make a tokenizer of.
+# The files that transformers may build a tokenizer from.
 _SOURCES = (
     TOKENIZER_FILE,
     "tokenizer_config.json",
@@ -23,12 +23,12 @@ _SOURCES = (
 
 
 def sources(folder: Path) -> list[Path]:
-    """The files of a checkpoint that its tokenizer is made of, where it has to be made."""
+    """Return the files that a checkpoint's tokenizer is built from, if it has to be built."""
     return [path for pattern in _SOURCES for path in sorted(folder.glob(pattern))]
 
 
 def keeps_case(path: Path) -> bool:
-    """Whether a tokenizer leaves upper-case letters as they are.
+    """Check whether a tokenizer leaves upper-case letters as they are.
 
     Raises: ExportError for a file that is no tokenizer.
     """
@@ -37,7 +37,7 @@ def keeps_case(path: Path) -> bool:
 
 
 def write(path: Path, target: Path, *, lower_case: bool) -> None:
-    """Copy a tokenizer to `target`, and have it lower-case first if need be."""
+    """Copy a tokenizer file to `target`; with `lower_case`, add lower-casing as its first step."""
     if not lower_case:
         shutil.copyfile(path, target)
         return

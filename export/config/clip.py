@@ -1,6 +1,6 @@
-"""CLIP: the side of it that reads texts, as a checkpoint describes it.
+"""CLIP: the text side of a checkpoint of texts and images. Images are not served.
 
-A text's vector is the projection of its end token's state. Images are not served.
+A text's vector is the projection of its end token's state.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from export.config.sentence_modules import SentenceModules
 from export.errors import ExportError
 
 _CLASSES = frozenset({"CLIPModel", "CLIPTextModelWithProjection"})
-# Of transformers' CLIPTextConfig and CLIPConfig, which leave out of config.json what is usual.
+# Defaults of transformers' CLIPTextConfig and CLIPConfig, which leave them out of config.json.
 _USUAL: Mapping[str, Any] = MappingProxyType(
     {"vocab_size": 49408, "max_position_embeddings": 77, "pad_token_id": 1}
 )
@@ -23,12 +23,12 @@ _USUAL_WIDTH = 512
 
 
 def is_clip(architecture: str) -> bool:
-    """Whether a class of transformers is one of CLIP's that embed texts."""
+    """Check whether a class of transformers is one of CLIP's that embed texts."""
     return architecture in _CLASSES
 
 
 def text_side(config: Document, path: Path) -> Document:
-    """What config.json says of the texts' side, in the words that encoders of texts have."""
+    """Return config.json as a text encoder would have it, if it is CLIP's; any other unchanged."""
     if not any(map(is_clip, config.texts("architectures"))):
         return config
     width = config.value("projection_dim", int) or _USUAL_WIDTH
@@ -46,9 +46,9 @@ def text_side(config: Document, path: Path) -> Document:
 
 
 def pooled(modules: SentenceModules, choice: PoolingChoice | None) -> SentenceModules:
-    """The modules of a CLIP model, whose projection comes with its pooling.
+    """Return the modules of a CLIP model with the pooling that its projection is trained for.
 
-    Raises: ExportError for a checkpoint or a request that pools it in another way.
+    Raises: ExportError if the checkpoint or the request pools it in another way.
     """
     if choice is not None or modules.poolings or modules.token_layers or modules.splade:
         raise ExportError(

@@ -34,7 +34,7 @@ class Document:
         return bool(self._content)
 
     def value(self, key: str, kind: type[T]) -> T | None:
-        """The value of a key; None where it is absent or null.
+        """Return the value of a key, or None if it is absent or null.
 
         Raises: ExportError for a value of another type.
         """
@@ -44,7 +44,7 @@ class Document:
         raise ExportError(f"{self._path}: {key}: {found!r} is not of type {kind.__name__}")
 
     def number(self, key: str) -> float | None:
-        """The number under a key, whole or not; None where it is absent or null.
+        """Return the number under a key, whole or not, or None if it is absent or null.
 
         Raises: ExportError for a value of another type.
         """
@@ -54,11 +54,14 @@ class Document:
         raise ExportError(f"{self._path}: {key}: {found!r} is not a number")
 
     def is_set(self, key: str) -> bool:
-        """Whether a key holds anything but null, false or nothing."""
+        """Check whether a key holds anything but null, false, zero or an empty value."""
         return bool(self._content.get(key))
 
     def texts(self, key: str) -> list[str]:
-        """The strings under a key that holds one or a list of them; none where it is absent."""
+        """Return the strings under a key that holds one or a list of them; [] if it is absent.
+
+        Raises: ExportError for a value of another type.
+        """
         found = self._content.get(key)
         if found is None:
             return []
@@ -68,7 +71,10 @@ class Document:
         raise ExportError(f"{self._path}: {key}: {found!r} is not a list of strings")
 
     def objects(self, key: str) -> list[dict[str, Any]]:
-        """The objects in the list under a key; none where it is absent."""
+        """Return the objects in the list under a key; [] if it is absent.
+
+        Raises: ExportError for a value of another type.
+        """
         found = self._content.get(key)
         if found is None:
             return []
@@ -77,7 +83,10 @@ class Document:
         raise ExportError(f"{self._path}: {key} is not a list of objects")
 
     def token(self, key: str) -> str | None:
-        """A special token, which stands as its text or as an object with it; None where absent."""
+        """Return the text of a special token, stored alone or in an object; None if it is absent.
+
+        Raises: ExportError for a value of another type.
+        """
         found = self._content.get(key)
         if isinstance(found, dict):
             found = found.get("content")
@@ -86,7 +95,7 @@ class Document:
         raise ExportError(f"{self._path}: {key}: {found!r} is not a token")
 
     def first_integer(self, *keys: str) -> int | None:
-        """The first integer under any of the keys; lists count by their first item."""
+        """Return the first integer under any of the keys; a list counts by its first item."""
         for key in keys:
             found = self._content.get(key)
             if isinstance(found, list) and found:
@@ -97,9 +106,9 @@ class Document:
 
 
 def read_json(path: Path) -> Any:
-    """Parse a JSON file; None where there is no such file.
+    """Parse a JSON file; return None if there is none.
 
-    Raises: ExportError when it cannot be read as JSON, or is larger than any should be.
+    Raises: ExportError if it cannot be read as JSON, or is larger than such a file may be.
     """
     most = untrusted.MOST_TOKENIZER if path.name == TOKENIZER_FILE else untrusted.MOST_JSON
     try:

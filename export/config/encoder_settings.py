@@ -1,4 +1,4 @@
-"""Encoder settings: what `sentence_bert_config.json` says of texts before the encoder sees them.
+"""Encoder settings: how `sentence_bert_config.json` prepares texts for the encoder.
 
 Keys and precedence are those of sentence-transformers 5.7 (base/modules/transformer.py).
 """
@@ -17,7 +17,7 @@ _FILES = tuple(
     for family in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet")
 )
 # Arguments for loading a model, its tokenizer and its configuration, by their names since 5.4 and
-# the names before, with those that change no answer. The others would make another model.
+# before: those that change no answer. Any other would make another model.
 _HARMLESS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
     {
         ("model_kwargs", "model_args"): frozenset(
@@ -41,14 +41,14 @@ _HARMLESS: Mapping[tuple[str, str], frozenset[str]] = MappingProxyType(
         ),
     }
 )  # fmt: skip
-# Of what is passed with each text; padding to the longest of a batch changes no answer.
+# Arguments that are passed with each text; padding to the longest of a batch changes no answer.
 _PROCESSING = frozenset({"max_length", "truncation", "padding", "return_tensors"})
 _CUTS = (None, True, "longest_first")  # the same for one text
 
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """How texts become tokens, where that is not the tokenizer's own matter."""
+    """How texts become tokens, apart from the tokenizer's own settings."""
 
     max_length: int | None  # tokens, special ones included; None leaves it to the tokenizer
     lower_case: bool
@@ -60,7 +60,7 @@ NO_SETTINGS = EncoderSettings(None, lower_case=False)
 def read(folder: Path, *, chats: bool = False) -> EncoderSettings:
     """Read the settings in an encoder's folder; the file may be absent.
 
-    `chats` says that the caller deals with texts that pass through a chat template.
+    `chats` allows texts that pass through a chat template, which is then the caller's to apply.
 
     Raises: ExportError naming the setting that is not supported.
     """
@@ -98,7 +98,7 @@ def _tokenizer_arguments(document: Document) -> dict[str, Any]:
 
 
 def _processing(path: Path, document: Document) -> dict[str, Any]:
-    """What is passed to the tokenizer with each text."""
+    """Return the arguments that are passed to the tokenizer with each text."""
     every = document.value("processing_kwargs", dict) or {}
     found: dict[str, Any] = {}
     for kind in ("common", "text"):
@@ -122,7 +122,7 @@ def _length(path: Path, name: str, given: Mapping[str, Any]) -> int | None:
 
 
 def _refuse_messages(path: Path, document: Document) -> None:
-    """Refuse what turns a text into the messages of a chat before it is tokenized."""
+    """Raise ExportError if texts become messages of a chat before they are tokenized."""
     if "message" in (document.value("modality_config", dict) or {}):
         raise ExportError(
             f"{path}: modality_config with `message`: texts that pass through a chat template are "

@@ -1,4 +1,4 @@
-"""Layer configurations: the `config.json` of a layer behind the pooling becomes its description."""
+"""Layer configurations: a layer behind the pooling, as its `config.json` describes it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,19 +8,19 @@ from export.config.layers import ACTIVATIONS, Activation, Dense, Layer, LayerNor
 from export.errors import ExportError
 
 KINDS = ("Dense", "LayerNorm", "Normalize")
-# Where a Dense layer reads and writes, which it says if it is not the vector of a whole text.
+# What a layer may read and write, by key; without the key it is the vector of a whole text.
 Places = Mapping[str, frozenset[str | None]]
 _SENTENCE: frozenset[str | None] = frozenset({None, "sentence_embedding"})
 _TOKENS: frozenset[str | None] = frozenset({"token_embeddings"})
 OF_SENTENCE: Places = {"module_input_name": _SENTENCE, "module_output_name": _SENTENCE}
 OF_TOKENS: Places = {"module_input_name": _TOKENS, "module_output_name": _TOKENS | {None}}
-# PyLate's layers always work on tokens, whatever they took over from sentence-transformers.
+# PyLate's layers always work on tokens, even if their files have sentence-transformers' defaults.
 ANYWHERE: Places = dict.fromkeys(OF_TOKENS, _SENTENCE | _TOKENS)
 _WIDEST = 1 << 20  # more values than any vector has
 
 
 def read_layer(folder: Path, kind: str, places: Places = OF_SENTENCE) -> Layer:
-    """The layer that a folder of the checkpoint describes, working on one of these places.
+    """Read the layer that a folder of the checkpoint describes; it must work on one of `places`.
 
     Raises: ExportError naming the file and what in it is missing or not supported.
     """

@@ -1,7 +1,7 @@
 """Layers: what a checkpoint puts behind its encoder, in sentence-transformers' words and order.
 
-Only descriptions: their weights are read by `tensors`, their arithmetic is done by `reference` in
-PyTorch and by `head_layers` in the graph.
+These are descriptions: weights are read by `export.weights`, and the arithmetic is done by
+`reference.head` in NumPy and by `graph.head_layers` in the graph.
 """
 
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ Activation = Literal["Identity", "Tanh", "ReLU", "GELU", "Sigmoid", "SiLU", "ELU
 POOLING_MODES: tuple[PoolingMode, ...] = get_args(PoolingMode)
 ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
-Shapes = dict[str, tuple[int | None, ...]]  # None: what the weights' file alone says
+Shapes = dict[str, tuple[int | None, ...]]  # None: any; only the weights' file states it
 Tensors = Mapping[str, NDArray[np.float32]]  # by their names in the weights' file
 
 
@@ -32,11 +32,11 @@ class Dense:
     outputs: int
     bias: bool = True
     activation: Activation = "Tanh"
-    residual: bool = False  # whether what comes in is added to what comes out
+    residual: bool = False  # whether the input is added to the output
 
     @property
     def shapes(self) -> Shapes:
-        """The tensors that the file must hold."""
+        """The names and shapes of the tensors that the file must hold."""
         shapes: Shapes = {"linear.weight": (self.outputs, self.inputs)}
         if self.bias:
             shapes["linear.bias"] = (self.outputs,)
@@ -46,7 +46,7 @@ class Dense:
 
     @property
     def facts(self) -> list[Any]:
-        """What, beside its weights, makes it the function that it is."""
+        """What defines the function besides its weights, for the fingerprint."""
         return ["Dense", self.activation, *(["residual"] if self.residual else [])]
 
 
@@ -59,18 +59,18 @@ class LayerNorm:
 
     @property
     def shapes(self) -> Shapes:
-        """The tensors that the file must hold."""
+        """The names and shapes of the tensors that the file must hold."""
         return {"norm.weight": (self.width,), "norm.bias": (self.width,)}
 
     @property
     def facts(self) -> list[Any]:
-        """What, beside its weights, makes it the function that it is."""
+        """What defines the function besides its weights, for the fingerprint."""
         return ["LayerNorm"]
 
 
 @dataclass(frozen=True, slots=True)
 class Normalize:
-    """Unit length in the middle of the layers; one at their end is left to the request."""
+    """Scaling to unit length between layers; at their end it is left to the request."""
 
     @property
     def shapes(self) -> Shapes:
@@ -79,13 +79,13 @@ class Normalize:
 
     @property
     def facts(self) -> list[Any]:
-        """What makes it the function that it is."""
+        """What defines the function, for the fingerprint."""
         return ["Normalize"]
 
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A linear layer as FlagEmbedding saves it: in one file, which alone says how wide it is."""
+    """A linear layer as FlagEmbedding saves it: in one file, which alone states its width."""
 
     weights: Path  # the file
     inputs: int
@@ -94,12 +94,12 @@ class Linear:
 
     @property
     def shapes(self) -> Shapes:
-        """The tensors that the file must hold."""
+        """The names and shapes of the tensors that the file must hold."""
         return {"weight": (self.outputs, self.inputs), "bias": (self.outputs,)}
 
     @property
     def facts(self) -> list[Any]:
-        """What, beside its weights, makes it the function that it is."""
+        """What defines the function besides its weights, for the fingerprint."""
         return ["Linear", self.activation]
 
 
@@ -113,9 +113,9 @@ class Head:
 
     poolings: tuple[PoolingMode, ...]  # more than one: concatenated in this order
     layers: tuple[Layer, ...] = ()  # behind the pooling
-    cut: int | None = None  # how many of the values are the vector, unless all
+    cut: int | None = None  # how many values of the vector are kept; None: all
     include_prompt: bool = True  # whether the tokens of a prompt are pooled as well
-    graph_width: int | None = None  # of the vector, where the converted graph yields it by itself
+    graph_width: int | None = None  # of the vector, if the converted graph yields it itself
 
     @property
     def pooling(self) -> str:
@@ -130,7 +130,7 @@ class Head:
 
 @dataclass(frozen=True, slots=True)
 class TokenHeads:
-    """What a model makes of each token by itself, beside a vector for all of them or instead."""
+    """The layers for single tokens, beside a vector for the whole text or in place of it."""
 
     lexical: tuple[Layer, ...] = ()  # to one weight; none: there are no weights
     multi_vector: tuple[Layer, ...] = ()  # to one vector; none: there are no such vectors
@@ -139,14 +139,14 @@ class TokenHeads:
 
     @property
     def layers(self) -> tuple[Layer, ...]:
-        """All layers that there are."""
+        """All layers, the lexical ones first."""
         return (*self.lexical, *self.multi_vector)
 
 
 def width_behind(layers: tuple[Layer, ...], width: int) -> int:
-    """How wide a vector of `width` is behind the layers.
+    """Return the width of a vector of `width` values after the layers.
 
-    Raises: ValueError naming the layer that does not take what comes before it.
+    Raises: ValueError naming the layer that does not fit the one before it.
     """
     for layer in layers:
         match layer:

@@ -1,4 +1,4 @@
-"""Logit score: sentence-transformers' module that makes a score of the next token's logits."""
+"""Logit score: sentence-transformers' module that computes a score from the next token's logits."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +11,14 @@ _INPUT = "causal_logits"  # what a Transformer for text-generation yields
 
 @dataclass(frozen=True, slots=True)
 class LogitScore:
-    """The score is the logit of one token, less that of the other if there is one."""
+    """The ids of the token whose logit is the score, and of one to subtract, if any."""
 
     true_id: int
     false_id: int | None
 
 
 def read(folder: Path) -> LogitScore:
-    """The LogitScore whose `config.json` lies in `folder`.
+    """Read the LogitScore that `config.json` in `folder` describes.
 
     Raises: ExportError naming the key that cannot be understood.
     """

@@ -20,13 +20,13 @@ from export.config.logit_score import LogitScore
 from export.config.splade import Splade
 from export.errors import ExportError
 
-# The second keeps the masked words' head, the third is CLIP's own name for the first.
+# The second keeps the head of a masked language model; the third is CLIP's name for the first.
 _ENCODERS = frozenset({"Transformer", "MLMTransformer", "CLIPModel"})
 _JINA = "custom_st.Transformer"  # of jina-embeddings-v3, whose adapters a request chooses from
 _PYLATE = "pylate.models."  # saves ColBERT models in sentence-transformers' layout
-_IGNORED = frozenset({"Dropout"})  # which does nothing but in training
+_IGNORED = frozenset({"Dropout"})  # active in training only
 _SUPPORTED = ("Transformer", "Pooling", *KINDS, "SpladePooling", "LogitScore")
-# In the order in which several are concatenated; later versions name them in a list.
+# In the order in which several are concatenated; later versions have a list of names instead.
 _FLAGS: Mapping[str, PoolingMode] = MappingProxyType(
     {
         "pooling_mode_cls_token": "cls",
@@ -41,28 +41,26 @@ _FLAGS: Mapping[str, PoolingMode] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class SentenceModules:
-    """Pooling modes, and what surrounds them."""
+    """The pooling modes of a checkpoint, and what surrounds them."""
 
     poolings: tuple[PoolingMode, ...]  # more than one: concatenated; none: the checkpoint is silent
     include_prompt: bool
-    normalize: bool  # at the end, which a request decides on
-    layers: tuple[Layer, ...] = ()  # between the pooling and that
+    normalize: bool  # whether a Normalize is the last; a request may override it
+    layers: tuple[Layer, ...] = ()  # between the pooling and a last Normalize
     encoder: str = ""  # the folder of the encoder's files, below the checkpoint
     splade: Splade | None = None
-    token_layers: tuple[
-        Layer, ...
-    ] = ()  # of a model that has a vector for each token, and no other
-    pooling_file: str = ""  # what of the checkpoint says how to pool, if anything does
+    token_layers: tuple[Layer, ...] = ()  # of a model that has only a vector for each token
+    pooling_file: str = ""  # the file that says how to pool, if any does
     logit_score: LogitScore | None = None  # of rerankers that are causal language models
 
     @classmethod
     def silent(cls) -> Self:
-        """What a checkpoint without any modules says."""
+        """Return the modules of a checkpoint that names none."""
         return cls((), include_prompt=True, normalize=False)
 
     @property
     def says_how_to_pool(self) -> bool:
-        """Whether the checkpoint itself tells how tokens become what is answered."""
+        """Whether the checkpoint itself says how the answer is made from token vectors."""
         return bool(self.poolings or self.token_layers or self.splade)
 
 
@@ -109,7 +107,7 @@ def read(folder: Path) -> SentenceModules:
 
 
 def _pooled(folder: Path, modules: Sequence[_Module], start: SentenceModules) -> SentenceModules:
-    """A Pooling with layers behind it."""
+    """Read a Pooling and the layers behind it."""
     pooling, *rest = modules
     config = Document.read(folder / pooling.path / "config.json")
     if not config:
@@ -130,9 +128,9 @@ def _pooled(folder: Path, modules: Sequence[_Module], start: SentenceModules) ->
 
 
 def _token_layers(folder: Path, modules: Sequence[_Module]) -> tuple[Layer, ...]:
-    """What follows an encoder without a Pooling: a vector for each token, for late interaction.
+    """Read the layers behind an encoder without a Pooling, which has a vector for each token.
 
-    PyLate compares them at length 1, which it does not write down.
+    PyLate compares these vectors at unit length, which its files do not say.
     """
     settings = Document.read(folder / "config_sentence_transformers.json")
     is_pylate = settings.value("model_type", str) == "ColBERT" or any(
@@ -168,7 +166,7 @@ def _mode(name: str) -> PoolingMode:
 
 
 def _modules(entries: Any, path: Path) -> list[_Module]:
-    """The entries of `modules.json`, every type known and every path inside the checkpoint."""
+    """Parse `modules.json`: every type must be known, and every path inside the checkpoint."""
     found: list[_Module] = []
     for entry in entries if isinstance(entries, list) else [entries]:
         match entry:

@@ -1,7 +1,7 @@
 """Sentence settings: what `config_sentence_transformers.json` says of a whole model.
 
 PyLate writes the same file for a ColBERT model, with a token that goes before each query and one
-before each document. Where the tokenizer knows it, a prompt of the same text does the same.
+before each document. If the tokenizer knows the token, a prompt of the same text does the same.
 """
 
 from collections.abc import Iterator
@@ -23,17 +23,17 @@ class SentenceSettings:
     similarity: Similarity
     truncate_dim: int | None  # values of a vector; None keeps all
     prefixes: dict[str, str]  # tokens that PyLate puts before a query and before a document
-    document_length: int | None  # tokens of the latter, in PyLate's words
+    document_length: int | None  # the most tokens of a document, in PyLate
     max_active_dims: int | None  # values of a sparse vector that are kept, since version 6
 
     def colbert_prompts(self, tokenizer: Path) -> dict[str, str]:
-        """The model's prompts, PyLate's prefixes among them."""
+        """Return the model's prompts, with PyLate's prefixes that the tokenizer knows."""
         known = _added(tokenizer)
         prefixes = {role: text for role, text in self.prefixes.items() if text in known}
         return self.prompts | prefixes
 
     def colbert_warnings(self, tokenizer: Path) -> Iterator[str]:
-        """What of PyLate's preparation of texts is left to the client."""
+        """Yield a warning for each step of PyLate's that is left to the client."""
         yield (
             "a ColBERT model is served by /embed_all, a vector for every token: queries are not "
             "filled up with mask tokens, and punctuation is not left out, as PyLate does"

@@ -19,7 +19,7 @@ ACTIVATIONS = ("relu", "log1p_relu")
 
 @dataclass(frozen=True, slots=True)
 class Splade:
-    """A SpladePooling, and whether a Normalize stands behind it."""
+    """A SpladePooling, and whether a Normalize follows it."""
 
     strategy: str = "max"  # one of STRATEGIES
     activation: str = "relu"  # one of ACTIVATIONS
@@ -27,12 +27,12 @@ class Splade:
 
     @property
     def logarithms(self) -> int:
-        """How often ln(1 + x) is taken of a positive logit."""
+        """How many times ln(1 + x) is applied to a positive logit."""
         return 2 if self.activation == "log1p_relu" else 1
 
     @property
     def facts(self) -> list[str]:
-        """What of it is not the usual way."""
+        """What defines it, for the fingerprint; nothing for the usual one."""
         found = [self.strategy, self.activation, *(["Normalize"] if self.normalize else [])]
         return [] if self == USUAL else found
 
@@ -41,7 +41,7 @@ USUAL = Splade()
 
 
 def read(folder: Path, *, normalize: bool = False) -> Splade:
-    """The SpladePooling whose `config.json` lies in `folder`; without one it is the usual.
+    """Read the SpladePooling that `config.json` in `folder` describes; the usual if there is none.
 
     Raises: ExportError naming the key that cannot be understood.
     """
@@ -59,7 +59,7 @@ def read(folder: Path, *, normalize: bool = False) -> Splade:
 
 
 def vector(logits: NDArray[np.float32], splade: Splade) -> NDArray[np.float32]:
-    """What it makes of the logits of one text without padding, (S, V): (V,)."""
+    """Return the sparse vector (V,) for the logits (S, V) of one text without padding."""
     values = np.maximum(logits, 0)
     for _ in range(splade.logarithms):
         values = np.log1p(values)

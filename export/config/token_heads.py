@@ -1,7 +1,7 @@
-"""Token heads: what BGE-M3 keeps beside its encoder, read without torch.
+"""Token heads: the layers that BGE-M3 keeps beside its encoder, described without torch.
 
-FlagEmbedding saves two linear layers as files of their own: one weighs each token, the other makes
-of each a vector to compare. The rules for both are those of its M3Embedder.
+FlagEmbedding saves two linear layers as files of their own: one gives each token a weight, the
+other a vector to compare. The rules for both are those of its M3Embedder.
 """
 
 from pathlib import Path
@@ -16,11 +16,11 @@ _SPECIAL = ("cls_token", "eos_token", "pad_token", "unk_token")
 
 
 def read(folder: Path, width: int, tokenizer: Path) -> TokenHeads:
-    """The heads in an encoder's folder, whose token embeddings are that wide; there may be none.
+    """Return the heads in an encoder's folder, if any, for token embeddings of `width` values.
 
     `tokenizer` is the file of the tokenizer that is served.
 
-    Raises: ExportError for descriptions of the tokenizer that cannot be read.
+    Raises: ExportError if the tokenizer's files cannot be read.
     """
     sparse, vectors = folder / SPARSE_FILE, folder / MULTI_VECTOR_FILE
     weighs, compares = sparse.is_file(), vectors.is_file()
@@ -36,10 +36,10 @@ def read(folder: Path, width: int, tokenizer: Path) -> TokenHeads:
 
 
 def _special_ids(folder: Path, tokenizer: Path) -> dict[str, int]:
-    """The ids of the special tokens that the tokenizer has, by their roles."""
+    """Return the ids of the tokenizer's special tokens, by role."""
     ids = _ids(Document.read(tokenizer))
     found = {}
-    for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the latter has the last say
+    for name in ("special_tokens_map.json", "tokenizer_config.json"):  # the latter wins
         document = Document.read(folder / name)
         for role in _SPECIAL:
             text = document.token(role)
@@ -49,7 +49,7 @@ def _special_ids(folder: Path, tokenizer: Path) -> dict[str, int]:
 
 
 def _ids(tokenizer: Document) -> dict[str | None, int]:
-    """The id of each token that was added to the vocabulary, as all special ones are."""
+    """Return the id of each token added to the vocabulary, as all special ones are."""
     return {
         one.get("content"): one["id"]
         for one in tokenizer.objects("added_tokens")

@@ -71,7 +71,7 @@ def _facts(manifest: Manifest) -> Iterator[str]:
 
 
 def _table(manifest: Manifest) -> Iterator[str]:
-    """A row for each certificate; what its kind of model is measured by has the columns."""
+    """Yield a table of the certificates, with figures for this kind of model, and notes on it."""
     logits = yields_logits(manifest.task)
     columns = (
         ("largest error of a logit", "of a score")
@@ -116,7 +116,7 @@ def _table(manifest: Manifest) -> Iterator[str]:
 
 
 def _of_tokens(one: Certificate) -> str:
-    """What was measured of single tokens, of models that say something of them."""
+    """Return the figures for single tokens; "" if the model has no outputs for them."""
     figures = []
     if one.token_cosine is not None:
         figures.append(f"worst cosine of a token's vector {one.token_cosine:.7f}")

@@ -1,6 +1,6 @@
 """Check: prove an exported folder again, on this machine, from the probes that it holds.
 
-Nothing is written, and nothing is needed but what a server needs.
+It writes nothing, and needs only what a server needs.
 """
 
 import argparse
@@ -32,7 +32,7 @@ class Checked:
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Checked:
-    """Read the command line, and where models lie from the environment.
+    """Read the command line; the folder of models may come from the environment.
 
     Raises: SystemExit with status 2 for a usage error.
     """
@@ -46,10 +46,10 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Checked:
 
 
 def check(wanted: Checked) -> None:
-    """Tell a line for each provider and precision that this machine has, and what is going on.
+    """Log the progress, and a line for each provider and precision of this machine.
 
-    Raises: ExportError when the folder is damaged, or answers differ from the original model's
-    where the export promised that they do not.
+    Raises: ExportError if the folder is missing or damaged, or if answers are not as close to the
+    original model's as the export promised.
     """
     places = model_ids.Places(wanted.models_dir)
     try:
@@ -75,7 +75,7 @@ def check(wanted: Checked) -> None:
 
 
 def _tell(manifest: Manifest, certificate: Certificate) -> bool:
-    """Tell how close one precision comes; whether that is as close as was promised."""
+    """Log how close one precision comes, and return whether that is as close as promised."""
     task, dtype = manifest.task, certificate.compute_dtype
     [line] = prove.quality(task, [certificate])
     if not _is_promised(manifest, dtype):
@@ -94,15 +94,15 @@ def _tell(manifest: Manifest, certificate: Certificate) -> bool:
 
 
 def _is_promised(manifest: Manifest, dtype: Dtype) -> bool:
-    """Whether the export vouches for a precision: it is exact, or has a graph made on request.
+    """Check whether the export vouches for a precision: it is exact, or has a graph of its own.
 
-    What a provider computes of the exact graph in fewer digits, a server may take or leave.
+    A provider may also compute the exact graph in a lower precision, which a server may reject.
     """
     return dtype == "float32" or any(graph.dtype == dtype for graph in manifest.graphs)
 
 
 def _why_left(task: Task, measured: Certificate) -> str | None:
-    """Why a server does not take such a precision unasked, in words; None where it does."""
+    """Say why a server does not choose a precision by itself, or return None if it does."""
     if bounds.yields_logits(task):
         return "scores are computed in float32"
     if not bounds.is_proved(task, measured.compute_dtype, measured):

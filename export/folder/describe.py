@@ -1,4 +1,4 @@
-"""Describe: the manifest of a folder in which every other file is there."""
+"""Describe: the manifest of a folder that has all its other files."""
 
 import importlib.metadata
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ from app.model.names import PROVIDERS, Reference, TokenVectors
 from app.model.parts import Graph, GraphNames, Lexical, MultiVector, Route, Source
 from export.checkpoint.read import Checkpoint
 
-_TOOLS = ("onnx", "onnxruntime", "tokenizers")  # that have a hand in every folder
+_TOOLS = ("onnx", "onnxruntime", "tokenizers")  # used for every folder
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What was made of a checkpoint, whose files are written: graphs, tokenizer and probes."""
+    """What was made from a checkpoint: graphs, tokenizer and probes, written to a folder."""
 
     id: str
     revision: str | None
@@ -25,26 +25,26 @@ class Made:
     graphs: tuple[Graph, ...]
     fingerprint: str
     reference: Reference  # whose answers the probes hold
-    tools: Mapping[str, str] = field(default_factory=dict)  # versions of others than those of all
-    left_out: tuple[TokenVectors, ...] = ()  # that the model has and the graphs have not
+    tools: Mapping[str, str] = field(default_factory=dict)  # versions, besides those of `_TOOLS`
+    left_out: tuple[TokenVectors, ...] = ()  # that the model has and the graphs lack
     routes: tuple[Route, ...] = ()
     default_route: str | None = None
 
 
 def exact(names: GraphNames) -> Graph:
-    """The float32 graph, which every provider runs."""
+    """Describe the float32 graph, which every provider runs."""
     inputs, outputs = names
     return Graph(GRAPH_FILE, "float32", PROVIDERS, inputs, outputs)
 
 
 def quantized(names: GraphNames, rows: int | None) -> Graph:
-    """The one graph of a model that was quantized before it came here; the CPU runs it."""
+    """Describe the one graph of a model that was found quantized, which the CPU runs."""
     inputs, outputs = names
     return Graph(GRAPH_FILE, "int8", ("cpu",), inputs, outputs, rows=rows)
 
 
 def describe(folder: Path, made: Made) -> Manifest:
-    """Say what the folder holds, not proved yet."""
+    """Return the manifest of what the folder holds, not proved yet."""
     checkpoint = made.checkpoint
     return Manifest(
         schema=_schema(made),
@@ -80,7 +80,7 @@ def describe(folder: Path, made: Made) -> Manifest:
 
 
 def _schema(made: Made) -> int:
-    """The oldest that says all of it, so that older servers read what they understand."""
+    """Return the oldest schema that can say all of it, so that older servers can read it."""
     if made.routes:
         return ROUTED
     return SCHEMA if made.checkpoint.pair_text is None else CHATTING

@@ -17,9 +17,9 @@ from export.weights.weight_files import of_layer
 def fingerprint(
     weights: Sequence[Path], tokenizer: Path, checkpoint: Checkpoint, code: Sequence[str] = ()
 ) -> str:
-    """SHA-256 over weights, tokenizer, head, labels, prompts and length; no tool versions.
+    """Return the SHA-256 of weights, tokenizer, head, labels, prompts and length; not of tools.
 
-    `code` are the digests of the files of a model that brings its own implementation.
+    `code` holds the digests of the Python files of a model that brings its own implementation.
     """
     head = checkpoint.head
     space: dict[str, object] = {
@@ -53,12 +53,12 @@ def fingerprint(
 
 
 def lossy(fingerprint: str, scheme: str) -> str:
-    """The fingerprint of what a vector space becomes when it is rounded in some way."""
+    """Return the fingerprint of a vector space after rounding by a scheme."""
     return hashlib.sha256(f"{fingerprint}\n{scheme}".encode()).hexdigest()
 
 
 def _beyond_pooling(head: Head) -> dict[str, object]:
-    """What a head says beside its pooling; nothing where that is all."""
+    """Return the facts of a head besides its pooling."""
     found: dict[str, object] = {}
     if head.layers:
         found["layers"] = [_layer(layer) for layer in head.layers]
@@ -79,7 +79,7 @@ def _of_tokens(heads: TokenHeads) -> dict[str, object]:
 
 
 def _of_tokenizer(tokenizer: Path, checkpoint: Checkpoint) -> object:
-    """The checkpoint's own file, or where one was made what it was made of."""
+    """Return the digest of the checkpoint's own file, or those of the files it was made from."""
     if checkpoint.tokenizer.parent == checkpoint.folder:
         return file_digest(tokenizer)
     return [file_digest(path) for path in sources(checkpoint.folder)]

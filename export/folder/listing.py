@@ -1,4 +1,4 @@
-"""Listing: what lies in the folder of exported models, one line each, tabs between the values."""
+"""Listing: the exported models in a folder, one line each, with tabs between the values."""
 
 import argparse
 import sys
@@ -16,7 +16,7 @@ COLUMNS = ("model", "revision", "task", "dimensions", "megabytes", "precisions",
 
 
 def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Path:
-    """The folder to list, from the command line or the environment.
+    """Read the folder to list from the command line or the environment.
 
     Raises: SystemExit with status 2 for a usage error.
     """
@@ -28,7 +28,7 @@ def parse(arguments: Sequence[str], environment: Mapping[str, str]) -> Path:
 
 
 def show(models_dir: Path) -> None:
-    """Print a line of names, then one for each model; what cannot be read goes to stderr."""
+    """Print a line of column names and one for each model; unreadable ones are named on stderr."""
     _print(COLUMNS)
     for path in sorted(models_dir.glob(f"[!.]*/{FILE_NAME}")):
         try:
@@ -57,7 +57,7 @@ def _row(folder: Path, manifest: Manifest) -> tuple[str, ...]:
 
 
 def _precisions(manifest: Manifest) -> Iterator[str]:
-    """Each precision with its worst figure over the providers that it was proved on."""
+    """Yield each precision with its worst figure over the providers that it was proved on."""
     found: dict[str, Certificate] = {}
     for one in manifest.certificates:
         known = found.setdefault(one.compute_dtype, one)

@@ -1,4 +1,4 @@
-"""Prove: let the serving code replay the probes in a process of its own, and judge the result."""
+"""Prove: a replay of the probes by the serving code, in its own process, and the verdict on it."""
 
 import json
 import logging
@@ -24,15 +24,15 @@ class Replayed:
     """What the serving code measured on this machine, and what it could not."""
 
     certificates: tuple[Certificate, ...]  # the first is the CPU's, in float32
-    left_out: tuple[str, ...]  # providers that are here and do not work, and why
+    left_out: tuple[str, ...]  # providers that are here but do not work, and why
 
 
 def certify(folder: Path, manifest: Manifest, reference: Reference) -> tuple[Certificate, ...]:
-    """Prove a folder that is complete but for manifest and description, and write both.
+    """Prove a folder that lacks only its manifest and README, and write both.
 
-    The certificates are for every provider and precision of this machine.
+    Returns a certificate for every provider and precision of this machine.
 
-    Raises: ExportError when serving fails there or does not reproduce the reference.
+    Raises: ExportError if serving fails, or does not reproduce the reference.
     """
     manifest.write(folder)
     measured = replay(folder, logger.debug)
@@ -49,9 +49,9 @@ def certify(folder: Path, manifest: Manifest, reference: Reference) -> tuple[Cer
 def replay(folder: Path, tell: Callable[[str], None]) -> Replayed:
     """Run `python -m app.prove` over a folder; the environment needs what a server needs.
 
-    What it is doing is told while it does it.
+    Lines about its progress are passed to `tell` as they come.
 
-    Raises: ExportError when serving fails there.
+    Raises: ExportError if serving fails.
     """
     left_out: list[str] = []
 
@@ -70,7 +70,7 @@ def replay(folder: Path, tell: Callable[[str], None]) -> Replayed:
 
 
 def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
-    """A line for each certificate, for the person who exports."""
+    """Yield a line for each certificate, for the operator."""
     for one in certificates:
         if one.compute_dtype == "int8":
             line = f"{one.provider} in int8: {bounds.cost_text(task, one)}"
@@ -82,9 +82,9 @@ def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
 
 
 def _require_equal(task: Task, certificates: Sequence[Certificate]) -> None:
-    """Raise ExportError unless every graph that was made does what it must."""
+    """Raise ExportError unless every graph is within its bounds on the CPU."""
     for one in certificates:
-        as_found = one.reference == "onnx-int8"  # by itself: nothing was rounded here
+        as_found = one.reference == "onnx-int8"  # its own reference: nothing was rounded here
         if one.provider != "cpu" or bounds.is_proved(task, one.compute_dtype, one):
             continue
         lossy = one.compute_dtype != "float32" and not as_found

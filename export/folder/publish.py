@@ -1,8 +1,8 @@
-"""Publish: a model's folder appears whole or not at all, whatever kills the export.
+"""Publish: a model's folder, which appears whole or not at all, whatever kills the export.
 
-A folder is made under a hidden name beside its place and then renamed. Who makes it holds a
-lock for as long; the system drops the lock with its process, so a hidden folder whose lock is
-free was left by a killed export.
+A folder is made under a hidden name beside its place, and then renamed. The export holds a lock
+until then. The system drops the lock if the process dies, so a hidden folder whose lock is free was
+left by a killed export.
 """
 
 import ctypes
@@ -24,9 +24,9 @@ _RENAME_EXCHANGE = 2
 
 
 def check_place(models_dir: Path) -> None:
-    """Raise OSError where the folder of the exported models can't be written, and make nothing.
+    """Raise OSError if the folder of the exported models cannot be written; create nothing.
 
-    Asked before a download and a conversion, which take minutes.
+    To be called before a download and a conversion, which take minutes.
     """
     nearest = next(one for one in (models_dir, *models_dir.absolute().parents) if one.exists())
     if not nearest.is_dir():
@@ -37,9 +37,9 @@ def check_place(models_dir: Path) -> None:
 
 @contextmanager
 def staging(models_dir: Path, name: str) -> Iterator[Path]:
-    """An empty hidden folder to make model `name` in; it is gone afterwards.
+    """Yield an empty hidden folder to make model `name` in; it is removed afterwards.
 
-    Waits for another export of the same model. Removes what killed exports left.
+    Waits for another export of the same model, and removes what killed exports left.
     """
     models_dir.mkdir(parents=True, exist_ok=True)
     with _lock(models_dir, name):
@@ -54,7 +54,7 @@ def staging(models_dir: Path, name: str) -> Iterator[Path]:
 
 
 def publish(folder: Path, place: Path) -> None:
-    """Move a staged folder of files to its place, durably; one already there is swapped out."""
+    """Move a staged folder of files to its place, durably; one already there is replaced."""
     for path in folder.iterdir():
         path.chmod(0o644)  # onnx makes its weights private, and the server may be another user
         _sync(path)
@@ -72,7 +72,7 @@ def publish(folder: Path, place: Path) -> None:
 
 @contextmanager
 def _lock(models_dir: Path, name: str) -> Iterator[None]:
-    # Never removed: a second export could hold a lock on the removed file, a third on a new one.
+    # Never removed: a second export could lock the removed file, and a third a new one.
     with (models_dir / f".{name}.lock").open("a") as stream:
         if not _try_lock(stream.fileno()):
             logger.info("waiting for another export of %s", name)
@@ -89,7 +89,7 @@ def _try_lock(descriptor: int) -> bool:
 
 
 def _recover(models_dir: Path, name: str) -> None:
-    """Undo what an export of this model left half done; its lock must be held."""
+    """Undo what an export of this model left unfinished; its lock must be held."""
     shutil.rmtree(models_dir / f".{name}{_PARTIAL}", ignore_errors=True)
     retired = models_dir / f".{name}{_RETIRED}"
     if retired.exists() and not (models_dir / name).exists():
@@ -108,7 +108,10 @@ def _clear_others(models_dir: Path, name: str) -> None:
 
 
 def exchange(left: Path, right: Path) -> bool:
-    """Swap two folders in one step; False where the system or the file system cannot."""
+    """Swap two folders in one step; return False if the system or the file system cannot.
+
+    Raises: OSError if it can and the swap fails.
+    """
     try:
         rename = ctypes.CDLL(None, use_errno=True).renameat2
     except AttributeError:

@@ -1,7 +1,7 @@
 """Beside the tokenizer: settings that transformers applies to `tokenizer.json`, applied without it.
 
 Rules are those of transformers 4.57 (tokenization_utils_fast.py, and the `*TokenizerFast` of each
-family). An export from original weights asks transformers itself: `settled_tokenizer`.
+family). An export from original weights uses transformers itself: `settled_tokenizer`.
 """
 
 import json
@@ -18,14 +18,14 @@ from export.errors import ExportError
 
 @dataclass(frozen=True, slots=True)
 class _Ends:
-    """What a family puts around a text unless its settings say otherwise."""
+    """The tokens that a family puts around a text unless its settings say otherwise."""
 
     begins: bool
     bos: str
     eos: str
 
 
-# By the name of the class, without `Fast`; they write their templates anew, whatever the file has.
+# By the name of the class, without `Fast`. These classes replace the template in the file.
 _ENDS: Mapping[str, _Ends] = MappingProxyType(
     {
         "LlamaTokenizer": _Ends(begins=True, bos="<s>", eos="</s>"),
@@ -35,7 +35,7 @@ _ENDS: Mapping[str, _Ends] = MappingProxyType(
         "GPTNeoXTokenizer": _Ends(begins=False, bos="<|endoftext|>", eos="<|endoftext|>"),
     }
 )
-# Keys of these classes and what they are called in a normalizer, with what holds without the key.
+# Keys of BERT's classes, with their names in a normalizer and their defaults.
 _LETTERS: Mapping[str, tuple[str, bool | None]] = MappingProxyType(
     {
         "do_lower_case": ("lowercase", True),
@@ -51,7 +51,7 @@ _OF_BERT = frozenset(
     )
 )  # fmt: skip
 _WITHOUT_CHINESE = frozenset({"MPNetTokenizer", "RoFormerTokenizer", "SplinterTokenizer"})
-# Where tokenizer_config.json names no class, that of the model is taken.
+# The class of a model, if tokenizer_config.json names none.
 _OF_MODELS: Mapping[str, str] = MappingProxyType(
     {
         "bert": "BertTokenizer",
@@ -69,9 +69,9 @@ _OF_MODELS: Mapping[str, str] = MappingProxyType(
 
 
 def settle(folder: Path, target: Path) -> None:
-    """Write to `target` the tokenizer of a checkpoint, where what stands beside it changes it.
+    """Write a checkpoint's tokenizer to `target` if the settings beside it change it.
 
-    Raises: ExportError for a setting that no tokenizer.json holds, by its key.
+    Raises: ExportError naming a setting that no tokenizer.json can hold, or a file that is damaged.
     """
     path = folder / TOKENIZER_FILE
     settings = Document.read(folder / "tokenizer_config.json")
@@ -97,7 +97,7 @@ def settle(folder: Path, target: Path) -> None:
 
 
 def _set_prefix_space(content: dict[str, Any], settings: Document, name: str) -> None:
-    """Put a blank before a text, or none: of every class, unless it says nothing of blanks."""
+    """Set whether a space is put before a text, in a pre-tokenizer that has this option."""
     splitter = content.get("pre_tokenizer")
     wanted = settings.value("add_prefix_space", bool)
     if name == "LlamaTokenizer" and wanted is not None:
@@ -110,7 +110,7 @@ def _set_prefix_space(content: dict[str, Any], settings: Document, name: str) ->
 
 
 def _set_letters(content: dict[str, Any], settings: Document, name: str) -> None:
-    """Letter case and accents, where the file has a step for them at the top."""
+    """Set letter case and accents, if the file's normalizer is one step for them."""
     normalizer = content.get("normalizer")
     if not isinstance(normalizer, dict):
         return
@@ -126,7 +126,7 @@ def _set_letters(content: dict[str, Any], settings: Document, name: str) -> None
 
 
 def _set_ends(content: dict[str, Any], settings: Document, special: Document, ends: _Ends) -> None:
-    """The template of what stands around a text and a pair."""
+    """Write the template of the tokens around a text and a pair."""
     begins = settings.value("add_bos_token", bool)
     begins = ends.begins if begins is None else begins
     ended = settings.value("add_eos_token", bool) or False
@@ -156,9 +156,9 @@ def _text(name: str, side: int) -> dict[str, Any]:
 
 
 def _id(content: dict[str, Any], token: str) -> int:
-    """The id of a special token.
+    """Return the id of a special token.
 
-    Raises: ExportError where the file does not know it.
+    Raises: ExportError if the file does not have it.
     """
     for one in content.get("added_tokens") or ():
         if one.get("content") == token:

@@ -1,4 +1,4 @@
-"""Graph forms: whether a graph that somebody else converted is quantized, or holds halves."""
+"""Forms: whether a graph converted elsewhere is quantized, or in float16."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,7 @@ _FOUR_BIT_TYPES = frozenset({TensorProto.INT4, TensorProto.UINT4})
 
 
 def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
-    """Every node, those inside of branches and loops among them."""
+    """Yield every node, including those in branches and loops."""
     for node in graph.node:
         yield node
         for one in node.attribute:
@@ -34,7 +34,7 @@ def nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
-    """All constants of a graph, which may stand in its nodes as well."""
+    """Yield all constants of a graph, including those in its nodes."""
     yield from graph.initializer
     for node in graph.node:
         for attribute in node.attribute:
@@ -46,7 +46,7 @@ def tensors(graph: onnx.GraphProto) -> Iterator[TensorProto]:
 
 
 def four_bits(graph: onnx.GraphProto) -> str | None:
-    """What shows that weights are rounded to 4 bits; None where they are not."""
+    """Name the operator or type that shows that weights are rounded to 4 bits, or return None."""
     found = (node.op_type for node in nodes(graph) if node.op_type in _FOUR_BITS)
     if (operator := next(found, None)) is not None:
         return operator
@@ -54,29 +54,29 @@ def four_bits(graph: onnx.GraphProto) -> str | None:
 
 
 def is_quantized(graph: onnx.GraphProto) -> bool:
-    """Whether some of it is computed in integers, whose answers are not its original's."""
+    """Check whether some of a graph is computed in integers, so that answers are not exact."""
     return any(
         node.op_type in _QUANTIZED or node.op_type.startswith("QLinear") for node in nodes(graph)
     )
 
 
 def shares_scales(graph: onnx.GraphProto) -> bool:
-    """Whether a scale is found for all of a batch, so that a text's answer depends on the others.
+    """Check whether a batch shares a scale, so that a text's answer depends on the other texts.
 
-    They would also depend on how far each is padded.
+    It would also depend on how far the text is padded.
     """
     return any(node.op_type in _SHARED for node in nodes(graph))
 
 
 def holds_halves(graph: onnx.GraphProto) -> bool:
-    """Whether it computes in float16, which no CPU gains anything by."""
+    """Check whether a graph computes in float16, which is no gain on a CPU."""
     return any(one.data_type == TensorProto.FLOAT16 for one in tensors(graph)) or any(
         item.type.tensor_type.elem_type == TensorProto.FLOAT16 for item in graph.output
     )
 
 
 def widen(model: onnx.ModelProto) -> None:
-    """Let a model compute in float32 what it computes in float16, in place; weights are in it."""
+    """Make a model compute in float32 instead of float16, in place; its weights must be loaded."""
     for tensor in tensors(model.graph):
         if tensor.data_type == TensorProto.FLOAT16:
             values = numpy_helper.to_array(tensor).astype(np.float32)

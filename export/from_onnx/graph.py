@@ -1,4 +1,4 @@
-"""Source graph: a model that somebody else converted to ONNX, checked, and bared for the heads.
+"""Source graph: a model that was converted to ONNX elsewhere, checked, and bared for the heads.
 
 Converters name the token embeddings differently, and some pool in the graph as well.
 """
@@ -28,7 +28,7 @@ from export.graph.assemble import ENCODER_OUTPUT, GRAPH_ANSWER
 from export.graph.reader import import_standard, opset, rename
 
 _TOKEN_OUTPUTS = (ENCODER_OUTPUT, TOKEN_EMBEDDINGS)
-# What converters call the vector of a whole text. BERT was pretrained by `pooler_output`: not that.
+# Converters' names for a text's vector. Not `pooler_output`, which is of BERT's pretraining.
 _ANSWERS = (SENTENCE_EMBEDDING, "text_embeds", "dense_vecs", "embeddings")
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 _REQUIRED = _INPUTS[:2]
@@ -41,30 +41,30 @@ _OUR_NAMES = (
     GRAPH_ANSWER,
     *POOLED_OUTPUTS.values(),
 )
-_OPSET = 13  # from here on axes are inputs, as the heads have them
+_OPSET = 13  # from this version on axes are inputs, as the heads write them
 
 
 @dataclass(frozen=True, slots=True)
 class SourceGraph:
-    """A graph that can be run as it is, and the names of what goes in and comes out."""
+    """A graph that can be run as it is, with the names of its inputs and outputs."""
 
     path: Path
     inputs: tuple[str, ...]
     output: str | None  # the token embeddings, (B, S, H) float32, or the logits
     bare_output: str  # what the heads call it
-    # The vector of a text, (B, D) float32, where the graph yields it by itself; else it has tokens.
+    # A text's vector, (B, D) float32, if the graph yields it; else it has token embeddings.
     answer: str | None = None
     quantized: bool = False  # whether it computes in integers of 8 bits
-    rows: int | None = None  # at most so many in a run, where its answers would depend on more
+    rows: int | None = None  # the most in a run, if answers would depend on the others
 
 
 def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
-    """Check a snapshot's graph; one with weights in files of their own is copied to `folder`.
+    """Check a snapshot's graph, and copy it to `folder` if its weights are in separate files.
 
-    One that computes in float16 is written there to do it in float32. A snapshot is made of links,
-    and no link to weights is followed by the libraries that read them, nor a hard one.
+    They have to be copied, since a snapshot consists of links, and the libraries that read weights
+    follow neither symbolic nor hard links. A float16 graph is written to `folder` as float32.
 
-    Raises: ExportError for a file that is no model of this kind, naming what does not fit.
+    Raises: ExportError for a file that is not a model of this kind, naming what does not fit.
     """
     proto = _load(graph, weights=False).graph
     outside = {_outside(tensor, graph) for tensor in forms.tensors(proto)} - {None}
@@ -93,10 +93,11 @@ def open_graph(graph: Path, folder: Path, task: Task) -> SourceGraph:
 def bare(source: SourceGraph, width: int, path: Path, answer_width: int | None = None) -> None:
     """Write the graph with its outputs under the names that the heads know.
 
-    `width` is that of its tokens or logits, `answer_width` that of its own vectors, where they are
-    what is served. Weights of their own files stay there: `path` must lie in the same folder.
+    `width` is that of its tokens or logits, `answer_width` that of its own vectors if these are
+    served. Weights in separate files stay there: `path` must be in the same folder.
 
-    Raises: ExportError when the graph cannot be brought to a version that takes heads.
+    Raises: ExportError if the graph is damaged, of another width, or cannot be converted to an
+    operator set that heads can be added to.
     """
     model = _modern(source.path)
     graph = model.graph
@@ -132,7 +133,7 @@ def _load(path: Path, *, weights: bool) -> onnx.ModelProto:
 
 
 def _widened(graph: Path, folder: Path) -> Path:
-    """The graph in float32, with its weights beside it."""
+    """Write the graph in float32 with its weights beside it, and return its path."""
     model = _load(graph, weights=True)
     forms.widen(model)
     path = folder / graph.name
@@ -142,9 +143,9 @@ def _widened(graph: Path, folder: Path) -> Path:
 
 
 def _outside(tensor: TensorProto, graph: Path) -> Path | None:
-    """The file of a tensor that is not in the graph's own.
+    """Return the file of a tensor that is stored outside the graph's file, else None.
 
-    Raises: ExportError for one that is elsewhere, is missing, or holds less than the tensor.
+    Raises: ExportError if the file is not beside the graph, is missing, or is too short.
     """
     if tensor.data_location != TensorProto.EXTERNAL:
         return None
@@ -168,7 +169,7 @@ def _outside(tensor: TensorProto, graph: Path) -> Path | None:
 
 
 def _modern(path: Path) -> onnx.ModelProto:
-    """The model, at least of the operator set that the heads are written in."""
+    """Load the model, converted to the operator set of the heads if it has an older one."""
     model = _load(path, weights=False)
     import_standard(model, _OPSET)  # which the heads use, whatever the model does
     version = opset(model)
@@ -184,7 +185,7 @@ def _modern(path: Path) -> onnx.ModelProto:
 
 
 def _inputs(graph: onnx.GraphProto, path: Path) -> list[onnx.ValueInfoProto]:
-    """What has to be fed; early files list the weights among the inputs."""
+    """Return the inputs to feed, checked; early files list the weights among the inputs."""
     weights = {item.name for item in graph.initializer}
     inputs = [item for item in graph.input if item.name not in weights]
     names = [item.name for item in inputs]
@@ -221,7 +222,7 @@ def _output(graph: onnx.GraphProto, path: Path, names: Sequence[str]) -> str:
 
 
 def _shape(graph: onnx.GraphProto, output: str, dimensions: int) -> tuple[str | int, ...]:
-    """The output's axes; one of another width than config.json says is of another model."""
+    """Return the output's axes, and refuse a width that config.json does not state."""
     [found] = [item for item in graph.output if item.name == output]
     axes = found.type.tensor_type.shape.dim
     width = axes[-1].dim_value if axes else 0

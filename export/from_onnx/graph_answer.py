@@ -1,6 +1,6 @@
-"""Graph answer: what is served of a graph that yields the vector of a text by itself.
+"""Graph answer: the output to serve of a graph that itself yields a text's vector.
 
-It must equal that vector: a pooling where one gives it, else the graph's own output.
+It must equal that vector: a pooling if one gives it, else the graph's own output.
 """
 
 from collections.abc import Sequence
@@ -23,22 +23,22 @@ from export.from_onnx.reference import Found
 from export.reference import head as heads
 
 Vector = NDArray[np.float32]
-_ENOUGH = 32  # texts, by which one pooling is told from another
+_ENOUGH = 32  # texts that tell one pooling from another
 _USUAL: tuple[PoolingMode, ...] = ("mean", "cls", "last_token")
-_NEAR = 1e-3  # two lengths of a vector, as a share
+_NEAR = 1e-3  # relative difference of two lengths that count as equal
 
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """What a graph yields of some texts: of each its tokens, (S, H), if any, and a vector, (D,)."""
+    """A graph's outputs for some texts: token embeddings (S, H), if any, and a vector (D,)."""
 
     states: Sequence[Vector]
     vectors: Sequence[Vector]
 
     def by(self, head: Head, weights: Weights) -> Head | None:
-        """The head, if it makes the vectors of the tokens.
+        """Return the head if it computes these vectors from the tokens, else None.
 
-        It ends in length 1 if they have it, which no request can undo.
+        If they have unit length, the head ends in a Normalize, which no request can undo.
         """
         if not self.states:
             return None
@@ -60,12 +60,12 @@ def settle(
     texts: Sequence[ProbeText],
     weights: Weights,
 ) -> Checkpoint:
-    """The checkpoint, with the head that gives the vectors that the graph itself yields, if any.
+    """Return the checkpoint with a head that gives the graph's own vectors, if it yields any.
 
-    `root` is the folder of what sentence-transformers says, `tokenizer` the file that is served.
+    `root` is the folder of sentence-transformers' settings, `tokenizer` the file that is served.
 
-    Raises: ExportError where nobody says how to pool, or where it is said otherwise than the graph
-    has it.
+    Raises: ExportError if nothing says how to pool, or if the graph pools in another way than an
+    option or a file says.
     """
     head = checkpoint.head
     if head is None:
@@ -103,7 +103,7 @@ def _pooled(shown: _Shown) -> Head | None:
 
 
 def _refuse_otherwise(graph: SourceGraph, checkpoint: Checkpoint) -> None:
-    """Refuse to serve a graph's own vectors where something else is asked for, or stated."""
+    """Raise ExportError if an option or a file asks for other vectors than the graph's own."""
     name = f"{graph.path.name} yields {graph.answer}"
     if checkpoint.pooling_source == OPTION:
         what = f"and that is not {checkpoint.pooling} of" if graph.output else "and not"
@@ -119,7 +119,7 @@ def _refuse_otherwise(graph: SourceGraph, checkpoint: Checkpoint) -> None:
 
 
 def _handed_out(root: Path, checkpoint: Checkpoint, width: int) -> Checkpoint:
-    """The checkpoint whose vectors are the graph's own, as wide as they turned out to be."""
+    """Return the checkpoint with the graph's own vectors, `width` values before any cut."""
     cut = sentence_settings.read(root).truncate_dim
     cut = cut if cut is not None and cut < width else None
     head = Head((), cut=cut, graph_width=width)

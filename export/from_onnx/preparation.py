@@ -1,7 +1,7 @@
 """From ONNX: an exported folder made from a snapshot's own ONNX graph, without torch.
 
 The server runs this as `python -m export --from-onnx SNAPSHOT`. The proof compares with the graph
-as it was found: that the graph itself is right, its authors must know.
+as it was found: it does not show that the graph itself is right.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from export.weights import safetensors_file
 
 logger = logging.getLogger(__name__)
 
-_SCRATCH = "source"  # gone before the folder is described
+_SCRATCH = "source"  # removed before the folder is described
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +49,12 @@ class Preparation:
 
     @property
     def folder(self) -> Path:
-        """Where it is published."""
+        """The folder that the exported model is published in."""
         return self.models_dir / self.name
 
 
 def parse(arguments: Sequence[str]) -> Preparation:
-    """Read the command line; the environment has no say.
+    """Read the command line; environment variables are not read.
 
     Raises: SystemExit with status 2 for a usage error.
     """
@@ -77,7 +77,7 @@ def parse(arguments: Sequence[str]) -> Preparation:
 def make(wanted: Preparation, steps: Steps, folder: Path) -> Made:
     """Write graphs, weights, tokenizer and probes to `folder`.
 
-    Raises: ExportError naming what of it cannot be prepared.
+    Raises: ExportError naming what cannot be prepared.
     """
     steps.begin(f"reading {wanted.source}")
     graph_file = _graph_file(wanted)
@@ -113,7 +113,7 @@ def make(wanted: Preparation, steps: Steps, folder: Path) -> Made:
 
 
 def _read(wanted: Preparation, scratch: Path) -> Checkpoint:
-    """What the files say, with a tokenizer of our own where settings beside it change it."""
+    """Read the checkpoint, with a tokenizer file of our own if settings beside it change it."""
     tokenizer = scratch / TOKENIZER_FILE
     if (wanted.source / TOKENIZER_FILE).is_file():
         beside_tokenizer.settle(wanted.source, tokenizer)
@@ -138,7 +138,7 @@ def _graph_file(wanted: Preparation) -> Path:
 
 
 def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
-    """Some models take PyTorch to be proved, or transformers to be read, and neither is at hand."""
+    """Raise ExportError for a model that needs PyTorch or transformers, which are not used here."""
     if not checkpoint.tokenizer.is_file():
         raise ExportError(
             f"{checkpoint.folder} has no {TOKENIZER_FILE}, which transformers makes of other "
@@ -161,26 +161,26 @@ def _refuse_what_needs_more(checkpoint: Checkpoint) -> None:
 
 
 def _token_vectors(heads: TokenHeads) -> tuple[TokenVectors, ...]:
-    """What heads for tokens give, whose files only PyTorch reads safely: the server tells."""
+    """Return the token outputs that are left out, since only PyTorch reads their files safely."""
     sparse: tuple[TokenVectors, ...] = ("sparse",) if heads.lexical else ()
     return (*sparse, "multi_vector") if heads.multi_vector else sparse
 
 
 @dataclass(frozen=True, slots=True)
 class _Written:
-    """What was written: a graph with these inputs and outputs."""
+    """The facts of a graph that was written."""
 
     names: GraphNames
     checkpoint: Checkpoint  # pooled as the graph shows
     quantized: bool
-    rows: int | None  # at most so many in a run
+    rows: int | None  # the most in a run
 
 
 def _write(
     folder: Path, wanted: Preparation, graph_file: Path, checkpoint: Checkpoint, steps: Steps
 ) -> _Written:
     """Write graph, weights, tokenizer and probes."""
-    # Only now: what the descriptions alone refuse is refused without onnx.
+    # Imported after the checks above, which need no onnx.
     try:
         from export.from_onnx import graph, graph_answer, reference
         from export.graph import heads
@@ -194,7 +194,7 @@ def _write(
     tokenizer_file.write(checkpoint.tokenizer, served, lower_case=checkpoint.lower_case)
     found = graph.open_graph(graph_file, scratch, checkpoint.task)
     weights = _weights(checkpoint, needed=found.answer is None)
-    # Someone waits for a server: it proves a lower precision at its start, over fewer probes.
+    # A server is waiting to start: it proves a lower precision itself, over fewer probes.
     texts = probe_texts.for_task(checkpoint.task, checkpoint.max_input_length, prose=0)
     steps.begin(f"running {graph_file} over {len(texts)} probe texts")
     checkpoint = graph_answer.settle(wanted.source, served, found, checkpoint, texts, weights)
@@ -213,7 +213,7 @@ def _write(
 
 
 def _weights(checkpoint: Checkpoint, *, needed: bool) -> Weights:
-    """Those of the layers behind the encoder; a graph may have them in itself, and need none."""
+    """Load the weights of the layers behind the encoder; none if unreadable and not `needed`."""
     try:
         return safetensors_file.load(checkpoint.layers)
     except ExportError as error:
@@ -224,6 +224,6 @@ def _weights(checkpoint: Checkpoint, *, needed: bool) -> Weights:
 
 
 def _commit(source: Path) -> str | None:
-    """That of a snapshot in a Hub cache."""
+    """Return the commit of a snapshot in a Hub cache; None for any other folder."""
     folder = source.resolve()
     return folder.name if folder.parent.name == "snapshots" else None

@@ -1,6 +1,6 @@
-"""ONNX reference: answers of a graph as it was found, with its head here, which the finished match.
+"""ONNX reference: answers of a graph as it was found, with its head computed here in NumPy.
 
-It stands in for the original model where only its ONNX form is at hand.
+It stands in for the original model if only its ONNX form is at hand.
 """
 
 from collections.abc import Sequence
@@ -39,14 +39,17 @@ class Found:
     def load(cls, tokenizer: Path, graph: SourceGraph, checkpoint: Checkpoint) -> Self:
         """Load both.
 
-        Raises: ExportError for a tokenizer or graph that cannot be loaded.
+        Raises: ExportError if the tokenizer or the graph cannot be loaded.
         """
         loaded = _tokenizer(tokenizer, checkpoint.max_input_length)
         session = _session(graph.path, as_written=graph.quantized)
         return cls(graph, checkpoint, session, loaded)
 
     def tokenize(self, text: ProbeText, prompt: str = "") -> TokenizedInput:
-        """The text behind a prompt, or where none is named behind the model's default."""
+        """Tokenize a text behind a prompt, or behind the model's default if none is named.
+
+        Raises: ExportError if the prompt leaves no token of the text.
+        """
         prompt = prompt or self.checkpoint.default_prompt or ""
         texts = (prompt + text,) if isinstance(text, str) else text
         encoding = self.tokenizer.encode(*texts)
@@ -59,7 +62,10 @@ class Found:
         return TokenizedInput(ids, types if types.any() else None, before)
 
     def states(self, tokens: TokenizedInput) -> Vector:
-        """The output for one text: (S, H) or (S, V), or of a classifier (L,)."""
+        """Return the output for one text: (S, H), (S, V), or (L,) of a classifier.
+
+        Raises: ExportError if the graph cannot be run, or if the output has another shape.
+        """
         found = self._run(str(self.graph.output), tokens)
         width = self.checkpoint.encoder_width
         expected = (1, width) if self.checkpoint.labels else (1, len(tokens), width)
@@ -72,7 +78,10 @@ class Found:
         return vectors
 
     def own_vector(self, tokens: TokenizedInput) -> Vector:
-        """The vector that the graph itself makes of one text, (D,)."""
+        """Return the vector that the graph itself yields for one text, (D,).
+
+        Raises: ExportError if the graph cannot be run, or if the output has another shape.
+        """
         found = self._run(str(self.graph.answer), tokens)
         if found.shape[:-1] != (1,):
             raise ExportError(f"{self.graph.answer} of the graph is {found.shape} for one text")
@@ -80,7 +89,7 @@ class Found:
         return vector
 
     def answer(self, tokens: TokenizedInput, weights: Weights) -> Vector:
-        """What the model says of one text: a vector, (D,), or its logits, (L,)."""
+        """Return the model's answer to one text: a vector (D,), or logits (L,)."""
         head = self.checkpoint.head
         if head is not None and head.graph_width is not None:
             return self.own_vector(tokens)[: head.cut]
@@ -101,7 +110,7 @@ class Found:
         return vectors
 
     def _prompt_length(self, prompt: str) -> int:
-        """Tokens of a prompt by sentence-transformers' rule: without a special one at its end."""
+        """Count a prompt as sentence-transformers does: without a special token at its end."""
         ids = self.tokenizer.encode(prompt).ids
         added = self.tokenizer.get_added_tokens_decoder()
         return len(ids) - (bool(ids) and ids[-1] in added and added[ids[-1]].special)
@@ -116,7 +125,7 @@ def compute(
 ) -> Probes:
     """Run every text or pair by itself; vectors are those of the head, and not normalized.
 
-    Raises: ExportError for a tokenizer or graph that cannot be loaded or run.
+    Raises: ExportError if the tokenizer or the graph cannot be loaded or run.
     """
     found = Found.load(tokenizer, graph, checkpoint)
     prompts = probe_texts.prompts(checkpoint, len(texts))
@@ -137,16 +146,16 @@ def _tokenizer(path: Path, max_length: int) -> Any:
 
 
 def _session(path: Path, *, as_written: bool) -> Any:
-    """A session; one that runs a graph as it is written fuses nothing.
+    """Open a session; `as_written` fuses nothing.
 
-    What is rounded to 8 bits falls on another value where a fused operator differs in the last bit:
-    of a MiniLM that was quantized dynamically the worst cosine between both is 0.996.
+    Rounding to 8 bits yields another value if a fused operator differs in the last bit: for a
+    MiniLM that was quantized dynamically, the worst cosine between both is 0.996.
     """
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
     if as_written:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    # Of a quantized graph: slower where a processor's sums of bytes may overflow, and right.
+    # For a quantized graph: slower on processors whose sums of bytes may overflow, but right.
     options.add_session_config_entry("session.x64quantprecision", "1")
     try:
         return onnxruntime.InferenceSession(
@@ -157,7 +166,7 @@ def _session(path: Path, *, as_written: bool) -> Any:
 
 
 def _feed(graph: SourceGraph, tokens: TokenizedInput) -> dict[str, NDArray[np.int64]]:
-    """What a graph is given of one text."""
+    """Return the inputs of a graph for one text."""
     row = tokens.input_ids[np.newaxis]
     types = tokens.token_type_ids
     every = {

@@ -1,4 +1,4 @@
-"""Adapter: a checkpoint with what a LoRA adapter of its repository adds to its weights.
+"""Adapter: a checkpoint whose weights include a LoRA adapter of its repository.
 
 One export serves one adapter: its weights are added to the model's once, as PEFT's `merge` does.
 """
@@ -22,7 +22,7 @@ from export.reference import original
 from export.weights import tensors, weight_files
 
 _PREFIX = "base_model.model."
-# What else an adapter may be or do; null, false and empty mean that it does not.
+# Other features of adapters; null, false and empty values mean that one is not used.
 _UNSUPPORTED = (
     "use_dora",
     "rank_pattern",
@@ -44,7 +44,7 @@ class Merging:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do the step alone; the folder is where the merged checkpoint goes.
+    """Run this step alone, from the command line of a subprocess.
 
     Raises: ExportError as `merge` does; SystemExit with status 2 for a usage error.
     """
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> None:
 def merge(wanted: Merging, target: Path) -> None:
     """Write the checkpoint to `target` with the adapter's weights in its own.
 
-    Raises: ExportError for an adapter that is of another kind, damaged or of another model.
+    Raises: ExportError if the adapter is of another kind, damaged, or of another model.
     """
     checkpoint = wanted.checkpoint
     folder = checkpoint.folder / wanted.adapter
@@ -74,14 +74,16 @@ def merge(wanted: Merging, target: Path) -> None:
     into = target / checkpoint.folder.relative_to(wanted.root)
     described = (into / "config.json").read_bytes()
     model.save_pretrained(into)
-    (into / "config.json").write_bytes(described)  # which may be of another version's words
+    (into / "config.json").write_bytes(
+        described
+    )  # transformers may write other keys than the original's
 
 
 @torch.no_grad()
 def add(model: Any, adapter: Mapping[str, torch.Tensor], scale: float, place: Path) -> None:
     """Add a LoRA adapter to a model's weights: the product of its two matrices, scaled.
 
-    Raises: ExportError naming the tensor that has no place in the model, or no counterpart.
+    Raises: ExportError naming a tensor without a place in the model, or without a counterpart.
     """
     left = dict(adapter)
     own = dict(model.named_parameters())

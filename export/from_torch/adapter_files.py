@@ -1,4 +1,4 @@
-"""Adapter files: which LoRA adapters lie in a checkpoint, each in a folder of its own."""
+"""Adapter files: the LoRA adapters of a checkpoint, each in a folder of its own."""
 
 from pathlib import Path
 
@@ -9,14 +9,14 @@ _WEIGHTS = ("adapter_model.safetensors", "adapter_model.bin")
 
 
 def names(folder: Path) -> list[str]:
-    """The adapters beside an encoder."""
+    """Return the names of the adapters beside an encoder."""
     return sorted(path.parent.name for path in folder.glob(f"*/{CONFIG_FILE}"))
 
 
 def check(folder: Path, name: str) -> None:
-    """See that an encoder has an adapter of that name.
+    """Check that an encoder has an adapter of that name.
 
-    Raises: ExportError with those that there are.
+    Raises: ExportError if not, naming those that it has.
     """
     found = names(folder)
     if name not in found:
@@ -25,9 +25,9 @@ def check(folder: Path, name: str) -> None:
 
 
 def weights_file(folder: Path) -> Path:
-    """The weights of an adapter.
+    """Return the file of an adapter's weights.
 
-    Raises: ExportError when there are none.
+    Raises: ExportError if there is none.
     """
     for name in _WEIGHTS:
         if (folder / name).is_file():

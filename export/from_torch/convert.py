@@ -1,4 +1,4 @@
-"""Convert: a checkpoint to a bare ONNX graph, through optimum."""
+"""Convert: the way from a checkpoint to a bare ONNX graph through optimum."""
 
 import logging
 import warnings
@@ -16,7 +16,7 @@ from export.checkpoint.read import Checkpoint
 from export.config import clip
 from export.errors import ExportError, first_line
 
-# What optimum calls each kind of model, which decides what the graph ends in.
+# optimum's name for each kind of model, which decides the outputs of the graph.
 _TASKS: Mapping[Task, str] = MappingProxyType(
     {
         "embedding": "feature-extraction",
@@ -26,13 +26,13 @@ _TASKS: Mapping[Task, str] = MappingProxyType(
         "multi_vector": "feature-extraction",
     }
 )
-# optimum converts these with their decoders.
+# optimum would convert these with their decoders.
 _ENCODER_DECODERS = frozenset({"t5", "mt5", "umt5"})
 _OPSET = 18  # the newest that TensorRT 10 and the quantizers all read
 
 
 def knows(checkpoint: Checkpoint) -> bool:
-    """Whether optimum converts models of this architecture and kind."""
+    """Check whether optimum converts models of this architecture and kind."""
     if checkpoint.model_type in _ENCODER_DECODERS or clip.is_clip(checkpoint.architecture):
         return False
     try:
@@ -47,10 +47,10 @@ def knows(checkpoint: Checkpoint) -> bool:
 def convert(checkpoint: Path, folder: Path, task: Task = "embedding") -> Path:
     """Write `folder/model.onnx`, float32, with one output.
 
-    That is `last_hidden_state` (B, S, H) of a model that embeds texts or tokens, else `logits`:
+    It is `last_hidden_state` (B, S, H) if the model embeds texts or tokens, else `logits`:
     (B, S, V) of a SPLADE model, (B, L) of a classifier or reranker.
 
-    Raises: ExportError with the converter's own words.
+    Raises: ExportError with the converter's own message.
     """
     optimum_logging.set_verbosity(logging.ERROR)
     transformers.logging.set_verbosity(logging.ERROR)
@@ -68,7 +68,7 @@ def convert(checkpoint: Path, folder: Path, task: Task = "embedding") -> Path:
                 local_files_only=True,
                 do_validation=False,  # the proof compares more, and with the serving code
             )
-        # What optimum and torch's exporter raise for a model that they cannot convert.
+        # The errors of optimum and torch's exporter for models that they cannot convert.
         except (ValueError, KeyError, NotImplementedError, ImportError, RuntimeError) as error:
             raise ExportError(f"the conversion to ONNX failed: {first_line(error)}") from error
     return folder / "model.onnx"

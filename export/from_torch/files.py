@@ -1,4 +1,4 @@
-"""Files: what an exported folder holds but for its manifest, made of original weights."""
+"""Files: everything in an exported folder but its manifest, made from original weights."""
 
 import shutil
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ def make(wanted: Wanted, dtypes: Sequence[Dtype], steps: Steps, folder: Path) ->
 
     `dtypes` get a graph beside the float32 one.
 
-    Raises: ExportError naming what of it cannot be exported.
+    Raises: ExportError naming what cannot be exported.
     """
     located, checkpoint = wanted.located, wanted.checkpoint
     weights = located.weights or weight_files.of_encoder(checkpoint.folder)
@@ -47,7 +47,7 @@ def make(wanted: Wanted, dtypes: Sequence[Dtype], steps: Steps, folder: Path) ->
 
 
 def _finish(found: Originals, checkpoint: Checkpoint, folder: Path) -> GraphNames:
-    """Write the graph with its heads, and remove the bare one; its inputs and outputs."""
+    """Write the graph with its heads, remove the bare one, and return its inputs and outputs."""
     if found.chat.column is not None:
         names = heads.score(found.graph, folder, found.chat.column)
     else:

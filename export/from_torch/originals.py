@@ -1,7 +1,7 @@
 """Originals: the answers of a checkpoint's own model to the probes, and its bare graph.
 
-This is the part of an export that needs torch and transformers. The other environment runs this
-step alone, as `python -m export --originals`.
+This part of an export needs torch and transformers. The other environment runs it alone, as
+`python -m export --originals`.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from export.weights import tensors
 
 _TOOLS = ("torch", "transformers", "sentence-transformers", "optimum", "optimum-onnx", "onnx")
 _BARE = "bare"
-_NOTES_FILE = "notes.json"  # what one environment tells the other
+_NOTES_FILE = "notes.json"  # from one environment to the other
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,20 +42,21 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Originals:
-    """A bare graph in a folder of its own, and what made it; the probes are written."""
+    """A bare graph in a folder of its own, and how it was made; the probes are written beside."""
 
     graph: Path
     tools: dict[str, str]  # their versions
     reference: Reference  # whose answers the probes hold
     weights: Weights  # of the layers behind the encoder
     chat: Chat  # how a reranker reads a pair
-    code: tuple[str, ...] = ()  # digests of the files, of a model that brings its own
+    code: tuple[str, ...] = ()  # digests of a model's own Python files
 
 
 def make(wanted: Wanted, folder: Path, steps: Steps) -> Originals:
     """Write the probes to `folder`, and the graph below it, here or in the other environment.
 
-    Raises: ExportError for a model that no environment at hand implements, with the remedy.
+    Raises: ExportError if no environment here implements the model, with the remedy; or if the
+    model cannot be run or converted.
     """
     if not other_environment.is_needed(wanted.checkpoint, trust_code=wanted.trust_code):
         return _make_here(wanted, folder, steps)
@@ -77,7 +78,7 @@ def make(wanted: Wanted, folder: Path, steps: Steps) -> Originals:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do the step alone, for the environment that started it, and leave it notes.
+    """Run this step alone, from the command line of a subprocess, and leave notes for its parent.
 
     Raises: ExportError as `make` does; SystemExit with status 2 for a usage error.
     """
@@ -100,9 +101,9 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def bare(checkpoint: Checkpoint, folder: Path) -> Path:
-    """The bare graph of a checkpoint that transformers implements here, in a new folder.
+    """Write the bare graph of a checkpoint that transformers implements here to a new folder.
 
-    Raises: ExportError with the converter's own words.
+    Raises: ExportError with the converter's own message.
     """
     return _convert(checkpoint, folder, trust_code=False)
 
@@ -123,8 +124,8 @@ def _make_here(wanted: Wanted, folder: Path, steps: Steps) -> Originals:
 
 
 def _convert(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Path:
-    """The bare graph, by optimum where it knows the architecture."""
-    # Optimum reads config.json by itself, and counts two labels where it names none.
+    """Write the bare graph, through optimum if it knows the architecture."""
+    # optimum reads config.json itself, and assumes two labels if it names none.
     native = original.is_native(checkpoint)
     if other_environment.HAS_OPTIMUM and native and not checkpoint.counts_labels:
         from export.from_torch import convert
@@ -136,6 +137,6 @@ def _convert(checkpoint: Checkpoint, folder: Path, *, trust_code: bool) -> Path:
 
 
 def _versions() -> dict[str, str]:
-    """Of what had a hand in it here."""
+    """Return the versions of the tools that are installed here."""
     here = {one.name: one.version for one in importlib.metadata.distributions()}
     return {name: here[name] for name in _TOOLS if name in here}

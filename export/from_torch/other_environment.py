@@ -1,4 +1,4 @@
-"""Other environment: the one with transformers 5, which does steps of an export where need be.
+"""Other environment: the one with transformers 5, which can do steps of an export.
 
 A model that transformers does not implement here may be implemented there:
 docs/decisions/0015-transformers-5.md.
@@ -20,9 +20,10 @@ HAS_OPTIMUM = transformers.__version__.startswith("4.")
 
 
 def is_needed(checkpoint: Checkpoint, *, trust_code: bool) -> bool:
-    """Return whether the model is implemented there and not here.
+    """Check whether the model may be implemented there, and is not implemented here.
 
-    Raises: ExportError for a model that no environment at hand implements, with the remedy.
+    Raises: ExportError if it is not implemented here and there is no other environment, with the
+    remedy.
     """
     if (trust_code and checkpoint.brings_code) or original.is_native(checkpoint):
         return False
@@ -32,22 +33,22 @@ def is_needed(checkpoint: Checkpoint, *, trust_code: bool) -> bool:
 
 
 def run(arguments: Sequence[str], checkpoint: Checkpoint) -> None:
-    """Have a step of the export done there, which the arguments name; it prints what it does.
+    """Run a step of the export there, which the arguments name; its output is printed.
 
-    It reads the checkpoint anew, and is told what replaces the pooling of its files.
+    The step reads the checkpoint again, and gets the pooling that replaces the one in its files.
 
-    Raises: ExportError with its last line when it cannot.
+    Raises: ExportError with the last line of a step that fails.
     """
     command = [str(PYTHON), "-m", "export", *arguments]
     if checkpoint.choice is not None:
         command += ["--pooling", checkpoint.choice.replace("_", "-")]
-    ended = child.run(command, lambda _: None)  # libraries warn of what nobody can change
+    ended = child.run(command, lambda _: None)  # warnings of libraries, which users cannot act on
     if ended.fault is not None:
         raise ExportError(ended.fault)
 
 
 def _refuse(checkpoint: Checkpoint) -> NoReturn:
-    """Say what would help: the other environment, or the checkpoint's own code."""
+    """Raise ExportError with what would help: the other environment, or the checkpoint's code."""
     what = f"architecture {checkpoint.architecture} (model_type {checkpoint.model_type!r})"
     remedies = []
     if HAS_OPTIMUM:

@@ -1,8 +1,8 @@
-"""Settled tokenizer: `tokenizer.json` as transformers makes it of files and settings.
+"""Settled tokenizer: `tokenizer.json` as transformers makes it from files and settings.
 
-A checkpoint may have no such file, or settings beside it that change what a text becomes: an end
-token, letter case, the treatment of accents. What is served is what transformers holds once it has
-read all of them, unless the file alone does the same.
+A checkpoint may have no such file, or settings beside it that change how texts are tokenized: an
+end token, letter case, accents. The tokenizer that transformers builds from all of them is served,
+unless the file alone does the same.
 """
 
 import argparse
@@ -30,7 +30,7 @@ _Tokens = tuple[list[int], list[int]]  # ids and types
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Do the step alone, of a checkpoint that is named with the file to make.
+    """Run this step alone, from the command line of a subprocess.
 
     Raises: ExportError as `settle` does, and for a model that cannot be exported; SystemExit with
     status 2 for a usage error.
@@ -45,10 +45,10 @@ def main(arguments: Sequence[str]) -> None:
 
 
 def settle(checkpoint: Checkpoint, target: Path, *, trust_code: bool = False) -> None:
-    """Write to `target` the tokenizer that transformers makes, where the checkpoint's file differs.
+    """Write transformers' tokenizer to `target` if the checkpoint's file differs from it.
 
-    Raises: ExportError for a tokenizer that is written in Python alone, needs a package that is
-    not installed, or has settings that no file can hold.
+    Raises: ExportError if the tokenizer cannot be loaded, exists in Python only, needs a package
+    that is not installed, or has settings that no file can hold.
     """
     tokenizer = _load(checkpoint, trust_code=trust_code)
     texts: tuple[ProbeText, ...] = (*probe_texts.texts(_LENGTH), *probe_texts.pairs(_LENGTH))
@@ -98,7 +98,7 @@ def _refuse_python(folder: Path, name: str) -> NoReturn:
 
 
 def _wanted(tokenizer: Any, text: ProbeText, *, typed: bool) -> _Tokens:
-    """What transformers makes of a text or pair."""
+    """Tokenize a text or pair with transformers."""
     found = tokenizer(*([text] if isinstance(text, str) else text))
     ids = list(found["input_ids"])
     types = found.get("token_type_ids") or [0] * len(ids)
@@ -108,7 +108,7 @@ def _wanted(tokenizer: Any, text: ProbeText, *, typed: bool) -> _Tokens:
 def _difference(
     path: Path, texts: Sequence[ProbeText], wanted: Sequence[_Tokens], *, typed: bool
 ) -> ProbeText | None:
-    """The shortest text of which the file makes other tokens, if there is one."""
+    """Return the shortest text that the file tokenizes differently, if there is one."""
     try:
         tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # tokenizers raises nothing narrower
@@ -125,12 +125,12 @@ def _difference(
 
 
 def _tells_types(folder: Path) -> bool:
-    """Whether the model tells the two texts of a pair apart by their tokens' types."""
+    """Check whether the model tells the two texts of a pair apart by their tokens' types."""
     return (Document.read(folder / "config.json").first_integer("type_vocab_size") or 0) > 1
 
 
 def _without_types(path: Path) -> None:
-    """Give every token the type 0, as transformers does for a model that is not told of types."""
+    """Give every token the type 0, as transformers does for a model that takes no types."""
     content = read_json(path)
     for piece in _pieces(content.get("post_processor")):
         piece["type_id"] = 0
@@ -138,7 +138,7 @@ def _without_types(path: Path) -> None:
 
 
 def _pieces(processor: Any) -> Iterator[dict[str, Any]]:
-    """What the templates of a post-processor are made of."""
+    """Yield the parts of a post-processor's templates."""
     if not isinstance(processor, dict):
         return
     for inner in processor.get("processors") or ():

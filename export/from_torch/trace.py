@@ -1,7 +1,7 @@
-"""Trace: a loaded model to a bare ONNX graph, through torch's own exporter.
+"""Trace: the way from a loaded model to a bare ONNX graph through torch's own exporter.
 
-For what optimum does not know: encoders of encoder-decoders, architectures of newer versions of
-transformers, models with code of their own.
+It is for models that optimum does not know: encoders of encoder-decoders, architectures of newer
+versions of transformers, models with code of their own.
 """
 
 import warnings
@@ -14,7 +14,7 @@ from export.checkpoint.read import Checkpoint
 from export.errors import ExportError, first_line
 from export.reference.original import takes_types
 
-_OPSET = 18  # as of optimum's graphs
+_OPSET = 18  # the same as in optimum's graphs
 _ROWS, _LENGTH, _PADDING = 2, 16, 5
 
 
@@ -41,9 +41,10 @@ class _Bare(torch.nn.Module):
 def trace(model: Any, checkpoint: Checkpoint, folder: Path) -> Path:
     """Write `folder/model.onnx`, float32, with the one output of its kind.
 
-    That is `last_hidden_state` (B, S, H) of what is converted as an embedding model, else `logits`.
+    It is `last_hidden_state` (B, S, H) if the model is converted as an embedding model, else
+    `logits`.
 
-    Raises: ExportError with the exporter's own words.
+    Raises: ExportError with the exporter's own message.
     """
     scores = checkpoint.converted_as in {"classifier", "reranker"}
     output = "logits" if scores or checkpoint.task == "splade" else "last_hidden_state"
@@ -74,7 +75,7 @@ def trace(model: Any, checkpoint: Checkpoint, folder: Path) -> Path:
 
 
 def _inputs(checkpoint: Checkpoint, *, typed: bool) -> dict[str, torch.Tensor]:
-    """Two rows, one of them padded: models take shortcuts where nothing is."""
+    """Make two rows, one of them padded: models take shortcuts for a batch without padding."""
     shape = (_ROWS, _LENGTH)
     input_ids = torch.arange(_ROWS * _LENGTH).reshape(shape) % checkpoint.vocabulary_size
     attention_mask = torch.ones(shape, dtype=torch.int64)

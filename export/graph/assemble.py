@@ -1,4 +1,4 @@
-"""Converted graph: a model as a converter wrote it, extended by a head and saved for the server."""
+"""Assemble: a model as a converter wrote it, extended by a head and saved for the server."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,22 +14,22 @@ from export.graph.builder import Builder
 from export.graph.reader import opset, rename, replace_nodes
 
 ENCODER_OUTPUT = "last_hidden_state"
-GRAPH_ANSWER = "graph_answer"  # (B, D): the vectors of texts, of a graph that yields them by itself
+GRAPH_ANSWER = "graph_answer"  # (B, D): the vectors of texts, if a graph yields them itself
 BATCH, SEQUENCE = "batch", "sequence"
 _INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 
 Dimension = int | str
 Outputs = Mapping[str, tuple[Dimension, ...]]
-# Adds nodes behind a bare model whose output is that wide; returns the outputs that replace it.
+# Adds nodes behind a bare model, given its output's width; returns the outputs that replace it.
 AddHead = Callable[[Builder, Dimension], Outputs]
 
 
 def extend(
     source: Path, folder: Path, output: str, add_head: AddHead, masks: Sequence[str] = ()
 ) -> GraphNames:
-    """Write `source` with a head on its `output` to `folder`, weights in a file beside it.
+    """Write `source` to `folder` with a head on its `output`, and its weights in a file beside it.
 
-    `masks` are inputs (B, S) that the head asks for.
+    `masks` are inputs (B, S) that the head needs.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
@@ -54,7 +54,7 @@ def extend(
 
 
 def outputs(source: Path) -> tuple[str, ...]:
-    """The names of what a graph yields."""
+    """Return the names of a graph's outputs."""
     model = onnx.load(source, load_external_data=False)
     return tuple(item.name for item in model.graph.output)
 
@@ -67,7 +67,7 @@ def _width(graph: onnx.GraphProto, output: str) -> Dimension:
 
 
 def _provide_position_ids(graph: onnx.GraphProto, builder: Builder) -> None:
-    """Compute the position ids that decoders ask for: 0 at the first real token of a row."""
+    """Compute the position ids that decoders need: 0 at the first real token of a row."""
     index = next((i for i, item in enumerate(graph.input) if item.name == "position_ids"), None)
     if index is None:
         return
@@ -78,7 +78,7 @@ def _provide_position_ids(graph: onnx.GraphProto, builder: Builder) -> None:
 
 
 def _ask_for_mask(graph: onnx.GraphProto) -> None:
-    """Heads leave out padding, also behind a model that looks at each token by itself."""
+    """Add the mask by which heads leave out padding, if the model itself does not need it."""
     if not any(item.name == "attention_mask" for item in graph.input):
         graph.input.insert(1, _mask("attention_mask"))
 
@@ -101,7 +101,7 @@ def _name_axes(graph: onnx.GraphProto) -> None:
     for item in graph.input:
         axes = item.type.tensor_type.shape.dim
         axes[0].dim_param, axes[1].dim_param = BATCH, SEQUENCE
-    # Shapes of inner tensors go by the old names; onnxruntime infers them anew.
+    # Shapes of inner tensors have the old axis names; onnxruntime infers them again.
     del graph.value_info[:]
 
 
@@ -119,9 +119,9 @@ def save(model: onnx.ModelProto, folder: Path, name: str = GRAPH_FILE) -> None:
 
 
 def check(path: Path) -> None:
-    """Have onnx look at a model, but for what it does not know and ONNX Runtime may.
+    """Check a model with onnx, but accept operators that onnx does not know.
 
-    ONNX Runtime's optimizer writes operators of its own under the standard's name.
+    ONNX Runtime's optimizer writes operators of its own in the standard's domain.
 
     Raises: onnx.checker.ValidationError.
     """

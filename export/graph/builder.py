@@ -13,7 +13,10 @@ _AXES_ARE_INPUTS = 18
 
 @dataclass(slots=True)
 class Builder:
-    """Collects nodes and constants; every name begins with the prefix, so none clashes."""
+    """Nodes and constants to add; every name begins with the prefix, so none clashes.
+
+    Each method returns the name of the tensor that it adds.
+    """
 
     opset: int = 18
     prefix: str = "head"
@@ -21,7 +24,7 @@ class Builder:
     constants: dict[str, onnx.TensorProto] = field(default_factory=dict)
 
     def node(self, operator: str, *inputs: str, output: str = "", **attributes: Any) -> str:
-        """Add a node; the name of its output, made up unless given."""
+        """Add a node; its output gets a name of its own unless one is given."""
         output = output or f"{self.prefix}/{operator}_{len(self.nodes)}"
         self.nodes.append(
             helper.make_node(operator, inputs, [output], name=f"node/{output}", **attributes)
@@ -38,23 +41,23 @@ class Builder:
         return self.node(operator, value, axes=[axis], keepdims=keepdims, output=output)
 
     def floats(self, name: str) -> str:
-        """An integer tensor as float32."""
+        """Cast an integer tensor to float32."""
         return self.node("Cast", name, to=TensorProto.FLOAT)
 
     def integers(self, *values: int) -> str:
-        """A constant of integers, (N,)."""
+        """Add a constant of integers, (N,)."""
         return self._constant(np.array(values, np.int64))
 
     def number(self, value: float) -> str:
-        """A constant of one float32, ()."""
+        """Add a constant of one float32, ()."""
         return self._constant(np.array(value, np.float32))
 
     def byte(self, value: int) -> str:
-        """A constant of one unsigned byte, ()."""
+        """Add a constant of one unsigned byte, ()."""
         return self._constant(np.array(value, np.uint8))
 
     def tensor(self, name: str, value: NDArray[np.float32] | NDArray[np.int8]) -> str:
-        """Weights under a name of their own."""
+        """Add weights under a name of their own."""
         name = f"{self.prefix}/{name}"
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name

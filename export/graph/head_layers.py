@@ -10,11 +10,11 @@ from export.config.layers import Activation, Dense, Layer, LayerNorm, Linear, Te
 from export.graph.builder import Builder
 
 _LAYER_NORM_EPSILON = 1e-5
-_LEAST_LENGTH = 1e-12  # that torch's normalize divides by
+_LEAST_LENGTH = 1e-12  # the least that torch's normalize divides by
 
 
 def add(builder: Builder, layer: Layer, tensors: Tensors, value: str) -> str:
-    """Add a layer behind `value`, whose last axis it works on; the name of its output."""
+    """Add a layer over the last axis of `value`, and return the name of its output."""
     match layer:
         case Dense():
             linear = _linear(builder, tensors, value, "linear.")
@@ -46,7 +46,7 @@ def _linear(builder: Builder, tensors: Tensors, value: str, prefix: str) -> str:
 
 
 def _with_residual(builder: Builder, tensors: Tensors, value: str, found: str) -> str:
-    """Add what came in, which may have to be brought to another width."""
+    """Add the layer's input to its output, projected first if their widths differ."""
     if "residual.weight" in tensors:
         value = _linear(builder, tensors, value, "residual.")
     return builder.node("Add", found, value)
@@ -62,7 +62,7 @@ def _layer_norm(builder: Builder, tensors: Tensors, value: str) -> str:
 
 
 def _gelu(builder: Builder, value: str) -> str:
-    """The exact one; the operator of this name is of a newer operator set than ours."""
+    """Add the exact GELU; the operator of that name is in a newer operator set than ours."""
     scaled = builder.node("Mul", value, builder.number(0.5**0.5))
     share = builder.node("Add", builder.node("Erf", scaled), builder.number(1))
     return builder.node("Mul", builder.node("Mul", value, builder.number(0.5)), share)

@@ -1,8 +1,8 @@
-"""Heads: give a bare graph the outputs that the server reads.
+"""Heads: the outputs that the server reads, added to a bare graph.
 
-An encoder gets its poolings, the layers behind them, and what the checkpoint makes of each token; a
-masked language model gets its sparse vector, a causal one that reranks its score;
-what a classifier yields is in its graph already.
+An encoder gets its poolings, the layers behind them, and the outputs for each token; a masked
+language model gets its sparse vector, a causal reranker its score. A classifier's graph yields its
+logits already.
 """
 
 from functools import partial
@@ -28,8 +28,8 @@ from export.config.splade import Splade
 from export.graph import assemble, head_layers, poolings, splade
 from export.graph.assemble import BATCH, ENCODER_OUTPUT, GRAPH_ANSWER, SEQUENCE, Dimension, Outputs
 from export.graph.builder import Builder
-from export.graph.column import Column
 from export.graph.poolings import Mask
+from export.graph.score_column import Column
 
 _NO_WEIGHTS: Weights = {}
 _NO_TOKEN_HEADS = TokenHeads()
@@ -43,7 +43,7 @@ def finish(
     weights: Weights = _NO_WEIGHTS,
     tokens: TokenHeads = _NO_TOKEN_HEADS,
 ) -> GraphNames:
-    """Write a converted model with the outputs of its kind; only embedders have a head.
+    """Write a converted model with the outputs of its kind; classifiers have no head.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
@@ -63,7 +63,7 @@ def graft(
     weights: Weights = _NO_WEIGHTS,
     tokens: TokenHeads = _NO_TOKEN_HEADS,
 ) -> GraphNames:
-    """Write an encoder with what its checkpoint makes of the token embeddings.
+    """Write an encoder with all that its checkpoint computes from the token embeddings.
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
@@ -78,7 +78,7 @@ def graft(
 
 
 def score(source: Path, folder: Path, column: Column) -> GraphNames:
-    """Write a decoder with the score that a causal reranker makes of its last token, (B, 1).
+    """Write a decoder with the score that a causal reranker computes from its last token, (B, 1).
 
     Returns the graph's inputs and outputs. Raises: ExportError for a graph of another shape.
     """
@@ -97,7 +97,7 @@ def score(source: Path, folder: Path, column: Column) -> GraphNames:
 
 
 def _pooled(head: Head, weights: Weights, builder: Builder, width: Dimension) -> Outputs:
-    """The vector that the checkpoint means, and if it is plain one for each pooling."""
+    """Add the checkpoint's vector, and if it is a plain pooling an output for each pooling."""
     real = builder.floats("attention_mask")
     mask = Mask(real, real if head.include_prompt else builder.floats(POOLING_MASK))
     named: dict[PoolingMode, str] = dict(POOLED_OUTPUTS.items()) if head.is_plain else {}
@@ -116,7 +116,7 @@ def _pooled(head: Head, weights: Weights, builder: Builder, width: Dimension) ->
 def _for_each_token(
     heads: TokenHeads, weights: Weights, builder: Builder, width: Dimension
 ) -> Outputs:
-    """One weight and one vector for each token, as far as the checkpoint has them."""
+    """Add a weight and a vector for each token, as far as the checkpoint has them."""
     found: dict[str, tuple[Dimension, ...]] = {}
     if heads.lexical:
         value = _through(heads.lexical, weights, builder, TOKEN_EMBEDDINGS)
@@ -153,7 +153,7 @@ def _vector_width(head: Head, width: Dimension) -> Dimension:
 
 
 def _hand_out(source: Path, folder: Path, head: Head, width: int) -> GraphNames:
-    """Write a graph that yields the vector of a text by itself, and maybe those of its tokens."""
+    """Write a graph that itself yields a text's vector, with its token embeddings if it has any."""
 
     def embed(builder: Builder, tokens: Dimension) -> Outputs:
         builder.node("Identity", _cut(head.cut, builder, GRAPH_ANSWER), output=SENTENCE_EMBEDDING)
@@ -166,12 +166,12 @@ def _hand_out(source: Path, folder: Path, head: Head, width: int) -> GraphNames:
 
 
 def _sparse(how: Splade, builder: Builder, width: Dimension) -> Outputs:
-    """What a SPLADE model makes of the logits of the real tokens, (B, V)."""
+    """Add a SPLADE model's sparse vector over the logits of the real tokens, (B, V)."""
     splade.add(builder, how, SPARSE_EMBEDDING)
     return {SPARSE_EMBEDDING: (BATCH, width)}
 
 
 def _classify(builder: Builder, width: Dimension) -> Outputs:
-    """The logits as they are, (B, L)."""
+    """Keep the logits as they are, (B, L)."""
     del builder
     return {LOGITS: (BATCH, width)}

@@ -1,8 +1,8 @@
-"""Poolings: the vector of a text from those of its tokens, each mode in two forms.
+"""Poolings: a text's vector from those of its tokens, each mode in two forms.
 
-One is nodes of the graph, (B, S, H) to (B, H); the other is what a proof compares them with, NumPy
-over the tokens of one text, (S, H) to (H,). They share nothing but their row in the table;
-`app.model.names.PoolingMode` has the names.
+One adds nodes to the graph, (B, S, H) to (B, H); the other is the reference that a proof compares
+them with, NumPy over the tokens of one text, (S, H) to (H,). They share only a row of
+the table; `app.model.names.PoolingMode` has the names.
 
 In the graph, all but the maximum are a (B, S) row of weights times the token embeddings, one
 batched MatMul: unlike gathering by index this needs no operator that a provider leaves to the CPU,
@@ -26,7 +26,7 @@ _LEAST = float(np.finfo(np.float32).min)
 
 @dataclass(frozen=True, slots=True)
 class Mask:
-    """Names of (B, S) floats that are 1 for what is no padding, and for what of it is pooled."""
+    """The names of (B, S) floats: 1 for tokens that are not padding, and for those to pool."""
 
     real: str
     pooled: str
@@ -34,24 +34,24 @@ class Mask:
 
 @dataclass(frozen=True, slots=True)
 class Pooling:
-    """One mode."""
+    """The two forms of a mode."""
 
-    nodes: Callable[[Builder, Mask, str], str]  # adds it, named as asked for; returns the name
-    of_text: Callable[[Tokens, int], Tokens]  # of pooled tokens, and how many came before them
+    nodes: Callable[[Builder, Mask, str], str]  # adds it under the name given; returns the name
+    of_text: Callable[[Tokens, int], Tokens]  # takes the pooled tokens, and how many precede them
 
 
 def pool(builder: Builder, mode: PoolingMode, mask: Mask, output: str = "") -> str:
-    """Add a pooling; the name of its output."""
+    """Add a pooling, and return the name of its output."""
     return _POOLINGS[mode].nodes(builder, mask, output)
 
 
 def pooled(mode: PoolingMode, tokens: Tokens, before: int = 0) -> Tokens:
-    """The vector, (H,), of the tokens of a text, (S, H), that are pooled, `before` others."""
+    """Return the vector (H,) of a text's pooled tokens (S, H); `before` others precede them."""
     return _POOLINGS[mode].of_text(tokens, before)
 
 
 def _cls(builder: Builder, mask: Mask, output: str) -> str:
-    """The first token that is pooled: it has a 1, and the column before it a 0."""
+    """Select the first pooled token: it has a 1, and the column before it a 0."""
     padded = builder.node("Pad", mask.pooled, builder.integers(0, 1, 0, 0))
     before = builder.node(
         "Slice", padded, builder.integers(0), builder.integers(-1), builder.integers(1)
@@ -61,7 +61,7 @@ def _cls(builder: Builder, mask: Mask, output: str) -> str:
 
 
 def _last_token(builder: Builder, mask: Mask, output: str) -> str:
-    """The last token that is pooled: it has a 1, and the column after it a 0."""
+    """Select the last pooled token: it has a 1, and the column after it a 0."""
     padded = builder.node("Pad", mask.pooled, builder.integers(0, 0, 0, 1))
     end = builder.integers(np.iinfo(np.int64).max)
     after = builder.node("Slice", padded, builder.integers(1), end, builder.integers(1))
@@ -70,26 +70,26 @@ def _last_token(builder: Builder, mask: Mask, output: str) -> str:
 
 
 def _mean(builder: Builder, mask: Mask, output: str) -> str:
-    """The mean over pooled tokens; 0 for a row that has none."""
+    """Average the pooled tokens; 0 for a row without any."""
     return _divided(builder, mask.pooled, _total(builder, mask.pooled), output)
 
 
 def _mean_sqrt_len(builder: Builder, mask: Mask, output: str) -> str:
-    """The sum over pooled tokens, divided by the square root of their number."""
+    """Sum the pooled tokens, and divide by the square root of their number."""
     return _divided(
         builder, mask.pooled, builder.node("Sqrt", _total(builder, mask.pooled)), output
     )
 
 
 def _weighted_mean(builder: Builder, mask: Mask, output: str) -> str:
-    """The mean over pooled tokens; the n-th real one weighs n, whether or not all are pooled."""
+    """Average the pooled tokens; the n-th real one weighs n, even if not all are pooled."""
     places = builder.node("CumSum", mask.real, builder.integers(1))
     weights = builder.node("Mul", places, mask.pooled)
     return _divided(builder, weights, _total(builder, weights), output)
 
 
 def _max(builder: Builder, mask: Mask, output: str) -> str:
-    """The largest value of each component over pooled tokens."""
+    """Take the largest value of each component over the pooled tokens."""
     column = builder.node("Unsqueeze", mask.pooled, builder.integers(2))
     is_real = builder.node("Greater", column, builder.number(0))
     real = builder.node("Where", is_real, TOKEN_EMBEDDINGS, builder.number(_LEAST))
@@ -97,25 +97,25 @@ def _max(builder: Builder, mask: Mask, output: str) -> str:
 
 
 def _total(builder: Builder, weights: str) -> str:
-    """The sum of (B, S) weights, (B, 1), never quite 0."""
+    """Sum the (B, S) weights of each row, (B, 1), and avoid 0."""
     total = builder.node("ReduceSum", weights, builder.integers(1), keepdims=1)
     return builder.node("Max", total, builder.number(1e-9))
 
 
 def _divided(builder: Builder, weights: str, divisor: str, output: str) -> str:
-    """The weighted sum, divided last: a count is exact in every precision, its inverse is not."""
+    """Divide the weighted sum last: a count is exact in every precision, its inverse is not."""
     return builder.node("Div", _weighted_sum(builder, weights, ""), divisor, output=output)
 
 
 def _weighted_sum(builder: Builder, weights: str, output: str) -> str:
-    """(B, S) weights times (B, S, H) token embeddings: (B, H)."""
+    """Multiply (B, S) weights by (B, S, H) token embeddings: (B, H)."""
     row = builder.node("Unsqueeze", weights, builder.integers(1))
     product = builder.node("MatMul", row, TOKEN_EMBEDDINGS)
     return builder.node("Squeeze", product, builder.integers(1), output=output)
 
 
 def _weighted_mean_of_text(tokens: Tokens, before: int) -> Tokens:
-    """The mean, the n-th token of the text weighing n."""
+    """Average the tokens; the n-th one of the text weighs n."""
     weights = np.arange(1, len(tokens) + 1, dtype=np.float32) + np.float32(before)
     mean: Tokens = weights @ tokens / weights.sum()
     return mean

@@ -1,4 +1,4 @@
-"""Graph reading: who makes a tensor, what is constant, and what nobody needs."""
+"""Reader: which node computes a tensor, what is constant, and what no output needs."""
 
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -11,43 +11,43 @@ _STANDARD = frozenset({"", "ai.onnx"})  # both are the standard's domain, by the
 
 
 class Reader:
-    """Looks things up in a graph as it was when it was made."""
+    """An index of a graph as it was when the index was made."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._producers = {name: node for node in graph.node for name in node.output}
         self._constants = {item.name: item for item in graph.initializer}
 
     def producer(self, name: str) -> onnx.NodeProto | None:
-        """The node that makes a tensor; None of inputs and constants."""
+        """Return the node that computes a tensor; None for inputs and constants."""
         return self._producers.get(name)
 
     def made_by(self, name: str, operator: str) -> onnx.NodeProto | None:
-        """The node that makes a tensor, if it is of that kind."""
+        """Return the node that computes a tensor, if it has this operator."""
         node = self._producers.get(name)
         return node if node is not None and node.op_type == operator else None
 
     def is_constant(self, name: str) -> bool:
-        """Whether the graph holds the values of a tensor."""
+        """Check whether the graph holds the values of a tensor."""
         return name in self._constants
 
     def rank(self, name: str) -> int:
-        """Of a constant: how many axes it has."""
+        """Return how many axes a constant has."""
         return len(self._constants[name].dims)
 
     def small(self, name: str) -> NDArray | None:  # type: ignore[type-arg]  # of any type
-        """The values of a constant that lie in the graph itself, else None."""
+        """Return the values of a constant if they are stored in the graph itself, else None."""
         item = self._constants.get(name)
         if item is None or item.data_location == onnx.TensorProto.EXTERNAL:
             return None
         return numpy_helper.to_array(item)
 
     def number(self, name: str) -> float | None:
-        """The value of a constant that is one number, else None."""
+        """Return the value of a constant that is one number, else None."""
         value = self.small(name)
         return float(value.item()) if value is not None and value.size == 1 else None
 
     def fed_by(self, name: str) -> frozenset[str]:
-        """The graph's inputs whose values reach a tensor; their shapes do not count."""
+        """Return the graph's inputs whose values reach a tensor; their shapes do not count."""
         found, pending, seen = set(), [name], {""}
         while pending:
             one = pending.pop()
@@ -63,13 +63,13 @@ class Reader:
 
 
 def attribute(node: onnx.NodeProto, name: str, default: object = None) -> object:
-    """The value of a node's attribute."""
+    """Return the value of a node's attribute, or the default."""
     found = (one for one in node.attribute if one.name == name)
     return next((helper.get_attribute_value(one) for one in found), default)
 
 
 def lift_constants(graph: onnx.GraphProto) -> None:
-    """Let there be one kind of constants, in place: no `Constant` nodes, no other names for one."""
+    """Make `Constant` nodes initializers, and drop `Identity` nodes that rename one, in place."""
     known = {item.name: item.name for item in graph.initializer}
     outputs = {item.name for item in graph.output}
     kept = []
@@ -92,7 +92,7 @@ def lift_constants(graph: onnx.GraphProto) -> None:
 
 
 def rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
-    """Give tensors other names wherever the nodes mention them, branches and loops included."""
+    """Rename tensors wherever the nodes mention them, including in branches and loops."""
     for node in nodes:
         for mentioned in (node.input, node.output):
             for i, name in enumerate(mentioned):
@@ -103,7 +103,7 @@ def rename(nodes: Iterable[onnx.NodeProto], names: Mapping[str, str]) -> None:
 
 
 def _rename_inside(graph: onnx.GraphProto, names: Mapping[str, str]) -> None:
-    """Rename in a branch or a loop, but for what it declares itself by the same name."""
+    """Rename in a branch or a loop, except names that it declares itself."""
     own = {item.name for item in (*graph.input, *graph.initializer)}
     outer = {name: names[name] for name in names.keys() - own}
     rename(graph.node, outer)
@@ -122,7 +122,7 @@ def rebuild(
     nodes: list[onnx.NodeProto],
     constants: Iterable[onnx.TensorProto] = (),
 ) -> None:
-    """Replace all nodes of a graph, drop its constants that nothing needs, and add others."""
+    """Replace all nodes of a graph, drop constants that are no longer needed, and add others."""
     used = {item.name for item in graph.output}.union(*map(needs, nodes))
     kept = [item for item in graph.initializer if item.name in used]
     replace_nodes(graph, nodes)
@@ -131,7 +131,7 @@ def rebuild(
 
 
 def prune(graph: onnx.GraphProto) -> None:
-    """Leave out nodes and constants that no output needs."""
+    """Remove nodes and constants that no output needs."""
     needed = {item.name for item in graph.output}
     kept = []
     for node in reversed(graph.node):
@@ -142,27 +142,27 @@ def prune(graph: onnx.GraphProto) -> None:
 
 
 def needs(node: onnx.NodeProto) -> Iterator[str]:
-    """Names that a node reads, those of branches and loops inside it among them."""
+    """Yield the names that a node reads, including those in its branches and loops."""
     yield from node.input
     for one in node.attribute:
         if one.type == AttributeProto.GRAPH:
             for inner in one.g.node:
                 yield from needs(inner)
-            yield from (item.name for item in one.g.output)  # it may hand out what is outside
+            yield from (item.name for item in one.g.output)  # a branch may return an outer tensor
 
 
 def import_standard(model: onnx.ModelProto, version: int) -> None:
-    """Let a model use the standard operators, in this version unless it names one."""
+    """Declare the standard operators in this version, unless the model declares one."""
     if all(one.domain not in _STANDARD for one in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", version))
 
 
 def import_microsoft(model: onnx.ModelProto) -> None:
-    """Let a model use ONNX Runtime's own operators."""
+    """Declare ONNX Runtime's own operators, unless the model does."""
     if all(one.domain != MICROSOFT for one in model.opset_import):
         model.opset_import.append(helper.make_opsetid(MICROSOFT, 1))
 
 
 def opset(model: onnx.ModelProto) -> int:
-    """The version of the standard operators that a model uses."""
+    """Return the version of the standard operators that a model uses."""
     return int(next(one.version for one in model.opset_import if one.domain in _STANDARD))

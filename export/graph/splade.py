@@ -8,11 +8,11 @@ from export.graph.builder import Builder
 
 
 def add(builder: Builder, splade: Splade, output: str) -> None:
-    """Add the pooling of (B, S, V) logits over the real tokens as nodes: (B, V)."""
+    """Add the pooling of (B, S, V) logits over the real tokens as `output`, (B, V)."""
     column = builder.node("Unsqueeze", builder.floats("attention_mask"), builder.integers(2))
     value = builder.node("Mul", builder.node("Relu", LOGITS), column)
     if splade.strategy == "max":
-        # The logarithm last: it grows with its argument, and so is taken S times less often.
+        # The logarithm is monotonic: taken after the maximum, it is computed S times less often.
         value = _logarithms(builder, splade, builder.reduced("ReduceMax", value, 1, keepdims=0))
     else:
         value = _logarithms(builder, splade, value)

@@ -1,8 +1,8 @@
-"""Attention: what a graph spells out in two dozen nodes becomes one MultiHeadAttention each.
+"""Attention: the two dozen nodes of each attention, fused into one MultiHeadAttention.
 
-Only attention over all real tokens is meant, padded on the right: the mask becomes the number of
-real tokens of each row, which is what fast kernels take. Nodes are matched by their pattern alone,
-so what comes out has to be proved: a causal mask, say, would be lost.
+Only attention over all real tokens, padded on the right, is supported: the mask becomes the number
+of real tokens of each row, which fast kernels take. Nodes are matched by their pattern alone, so
+the result has to be proved: a causal mask, for example, would be lost.
 """
 
 import math
@@ -36,12 +36,12 @@ class _Split:
     source: str
     heads: int
     size: int
-    factor: float | None  # that it is multiplied by; None where the graph computes it
+    factor: float | None  # of the projection; None if the graph computes it
 
 
 @dataclass(frozen=True, slots=True)
 class _Scores:
-    """The product of queries and keys, and what is done to it before the softmax."""
+    """The product of queries and keys, with its factor and the terms added before the softmax."""
 
     queries: str
     keys: str
@@ -51,19 +51,19 @@ class _Scores:
 
 @dataclass(frozen=True, slots=True)
 class _Attention:
-    """One attention: (B, S, N·H) each, and the output of the same shape."""
+    """One attention, whose inputs and output are (B, S, N·H)."""
 
     output: str
     inputs: tuple[str, str, str]  # query, key, value
     heads: int
-    scale: float | None  # None for the usual one
+    scale: float | None  # None: the operator's default
     bias: str  # (1 or B, N, S, S), or empty
 
 
 def fuse(model: onnx.ModelProto) -> int:
-    """Replace every attention of a float32 graph, in place, once its constants are lifted.
+    """Replace every attention of a float32 graph, in place; its constants must be lifted.
 
-    Returns how many there were; 0, and a graph as it was, where one is of another kind.
+    Returns how many were replaced: all, or none if one of them is of another kind.
     """
     reader = Reader(model.graph)
     nodes = model.graph.node
@@ -94,7 +94,7 @@ def _add(builder: Builder, one: _Attention) -> None:
 
 
 def _match(reader: Reader, last: onnx.NodeProto) -> _Attention | None:
-    """The attention that ends in this node: heads side by side again."""
+    """Return the attention that ends in this node, which puts its heads side by side again."""
     swapped = reader.made_by(last.input[0], "Transpose") if last.op_type == "Reshape" else None
     if swapped is None or attribute(swapped, "perm") != _HEADS_FIRST:
         return None
@@ -122,7 +122,7 @@ def _match(reader: Reader, last: onnx.NodeProto) -> _Attention | None:
 
 
 def _scale(query: _Split, key: _Split, factor: float) -> float | None:
-    """What the products are multiplied by, unless it is what the operator takes by itself."""
+    """Return the scale of the products, or None if it is the operator's default."""
     if query.factor is None or key.factor is None:
         return None
     scale = query.factor * key.factor * factor
@@ -130,7 +130,7 @@ def _scale(query: _Split, key: _Split, factor: float) -> float | None:
 
 
 def _scores(reader: Reader, name: str) -> _Scores | None:
-    """Follow a sum up to the product of two activations."""
+    """Follow a sum back to the product of two activations."""
     node = reader.producer(name)
     if node is None:
         return None
@@ -160,11 +160,11 @@ def _terms(reader: Reader, name: str) -> Iterator[str]:
 
 
 def _split(reader: Reader, name: str, order: list[int]) -> _Split | None:
-    """Follow a tensor of heads, in an order of axes, up to where they stand side by side."""
+    """Follow a tensor of heads, with axes in this order, back to where they are side by side."""
     node = reader.producer(name)
     if node is None:
         return None
-    if node.op_type == "Mul":  # by the root of the scale
+    if node.op_type == "Mul":  # by the square root of the scale
         inner = next((one for one in node.input if reader.made_by(one, "Transpose")), None)
         found = _split(reader, inner, order) if inner is not None else None
         if found is None or found.factor is None:
@@ -182,7 +182,7 @@ def _split(reader: Reader, name: str, order: list[int]) -> _Split | None:
 
 
 def _last_two(reader: Reader, shape: str) -> tuple[int, int]:
-    """The number of heads and their size in a shape of four; zeros where they are not known."""
+    """Return the number of heads and their size in a shape of four axes; zeros if unknown."""
     known = reader.small(shape)
     if known is not None and known.size == 4:
         return int(known[2]), int(known[3])

@@ -18,20 +18,20 @@ from export.precision.trial import CpuSession
 _FILE = "calibration.onnx"
 _PROBES = 64
 
-_Reduce = Callable[[Builder, str], str]  # adds what a tensor is measured by; its name
+_Reduce = Callable[[Builder, str], str]  # adds a measure of a tensor; returns its name
 
 
 def largest(
     folder: Path, graph: Graph, names: Iterable[str], probes: Probes, padding: Padding
 ) -> Mapping[str, NDArray[np.float32]]:
-    """The largest absolute value of each of its K entries, for tensors (…, K) of a graph."""
+    """Return the largest absolute value of each of the K entries of tensors (…, K), by name."""
     return _measure(folder, graph, dict.fromkeys(names, _of_entries), probes, padding)
 
 
 def peaks(
     folder: Path, graph: Graph, names: Iterable[str], probes: Probes, padding: Padding
 ) -> Mapping[str, float]:
-    """The largest absolute value of all, for tensors of a graph; NaN where one is."""
+    """Return the largest absolute value in each tensor, by name; NaN if the tensor holds one."""
     found = _measure(folder, graph, dict.fromkeys(names, _of_all), probes, padding)
     return {name: float(value.item()) for name, value in found.items()}
 
@@ -65,7 +65,7 @@ def _measure(
 
 
 def _write(source: Path, target: Path, wanted: Mapping[str, _Reduce]) -> list[str]:
-    """Write the graph with an output for each tensor; their names."""
+    """Write the graph with an output for each tensor, and return the outputs' names."""
     model = onnx.load(source, load_external_data=False)
     builder = Builder(opset(model), "calibration")
     outputs = [reduce(builder, name) for name, reduce in wanted.items()]

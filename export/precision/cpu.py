@@ -1,10 +1,9 @@
-"""Unpadded: the float32 graph of the CPU provider, which need not hold a text's attention whole.
+"""CPU: the float32 graph for the CPU provider, which need not hold all attention scores at once.
 
-As converted, attention writes all scores of a run down, heads × tokens² of them, twice, and a mask
-of tokens² in several types: 9.6 GiB for one text of 8,192 tokens and 16 heads. One operator holds
-the scores once; without a mask it goes through them in pieces that fit the processor's cache. A run
-needs no mask where no row is padded, which is so wherever a text is alone, and a text too long for
-a run with others always is.
+As converted, attention stores all scores of a run, heads × tokens², twice, and a mask of tokens² in
+several types: 9.6 GiB for one text of 8,192 tokens and 16 heads. One operator holds the scores
+once; without a mask it goes through them in pieces that fit the processor's cache. A run needs no
+mask if no row is padded, which is true of a text alone, and the longest texts always run alone.
 """
 
 import logging
@@ -27,7 +26,7 @@ _MASKED = 5  # and a bias of projections, which is never used, and the mask
 
 
 def make(source: trial.Model) -> Graph | None:
-    """Write the graph beside the float32 one, whose weights it shares; None where it cannot be."""
+    """Write the graph beside the float32 one, whose weights it shares, or return None."""
     obstacle = _write(source)
     if obstacle is not None:
         logger.info("attention is computed as it was converted: %s", obstacle)
@@ -36,7 +35,7 @@ def make(source: trial.Model) -> Graph | None:
 
 
 def _write(source: trial.Model) -> str | None:
-    """Leave the graph in the folder, or say why not."""
+    """Write the graph to the folder, or return why it cannot be made."""
     if source.padding.side != "right":
         return "padding is on the left"
     model = onnx.load(source.folder / source.exact.file, load_external_data=False)
@@ -54,12 +53,12 @@ def _write(source: trial.Model) -> str | None:
 
 
 def _guard(model: onnx.ModelProto) -> None:
-    """Let each attention leave its mask out where no row of the batch is padded."""
+    """Make each attention skip its mask if no row of the batch is padded."""
     builder = Builder(opset(model), "unpadded")
     least = builder.node("ReduceMin", "attention_mask", keepdims=0)
     unpadded = builder.node("Cast", least, to=TensorProto.BOOL)
     for node in model.graph.node:
-        # One with a bias of scores cannot be computed in pieces.
+        # Attention with a bias of scores cannot be computed in pieces.
         if node.op_type == attention.OPERATOR and len(node.input) == _MASKED:
             branches = {
                 "then_branch": _branch(node, "unpadded", _UNMASKED),
@@ -72,7 +71,7 @@ def _guard(model: onnx.ModelProto) -> None:
 
 
 def _branch(node: onnx.NodeProto, name: str, inputs: int) -> onnx.GraphProto:
-    """A graph of this node alone, with the first of its inputs."""
+    """Make a graph of this node alone, with only its first `inputs` inputs."""
     copied = onnx.NodeProto()
     copied.CopyFrom(node)
     del copied.input[inputs:]

@@ -1,7 +1,7 @@
-"""float16: a graph for GPUs, and where its attention can be fused one that leaves padding out.
+"""float16: a graph for GPUs, and one without padding if its attention can be fused.
 
-Both share their weights. A fused graph is taken only if it still gives the original's answers in
-float32, and what a probe drives out of float16's range stays in float32.
+Both share their weights. A fused graph is used only if it still gives the original's answers in
+float32. Tensors that come near the end of float16's range over the probes stay in float32.
 """
 
 import logging
@@ -20,11 +20,11 @@ logger = logging.getLogger(__name__)
 FILE = "model.float16.onnx"
 PACKED_FILE = "model.float16.packed.onnx"
 
-_MARGIN = 4  # other texts than the probes drive values further
+_MARGIN = 4  # texts other than the probes may lead to larger values
 
 
 def make(source: Model) -> tuple[Graph, ...]:
-    """Write the float16 forms beside the float32 graph: one, or the one without padding as well."""
+    """Write the float16 graph beside the float32 one, and one without padding if possible."""
     folder, exact = source.folder, source.exact
     model = onnx.load(folder / exact.file, load_external_data=False)
     lift_constants(model.graph)
@@ -50,7 +50,7 @@ def make(source: Model) -> tuple[Graph, ...]:
 
 
 def _fuse(model: onnx.ModelProto, source: Model) -> str | None:
-    """Fuse the attention in place and leave what came of it as the trial; or say why not."""
+    """Fuse the attention in place, or return why not; write the result as the trial either way."""
     plain = onnx.ModelProto()
     plain.CopyFrom(model)
     obstacle = None
@@ -67,7 +67,7 @@ def _fuse(model: onnx.ModelProto, source: Model) -> str | None:
 
 
 def _wide(model: onnx.ModelProto, types: halves.Types, source: Model) -> frozenset[str]:
-    """Load the weights, and name the tensors whose values do not fit into float16."""
+    """Load the weights, and return the tensors whose values do not fit into float16."""
     onnx.load_external_data_for_model(model, str(source.folder))
     names = sorted(halves.decide(model.graph, types) - types.single)
     tried = replace(source.exact, file=trial.FILE)

@@ -1,9 +1,9 @@
 """Halves: which tensors of a float32 graph are computed in float16, and the graph that does so.
 
-Products with weights, attention, and what is done to their results one by one are halved. Where
-digits would be lost or a value overflow nothing is: sums of two activations (the residual stream,
-masks), normalization, softmax, reductions, and everything behind the encoder. What goes in and
-what comes out stays as it is. Weights of products and the vocabulary are stored in float16.
+Products with weights, attention, and elementwise operations on their results are in float16. What
+could lose digits or overflow stays in float32: sums of two activations (the residual stream,
+masks), normalization, softmax, reductions, and everything behind the encoder. Inputs and outputs
+keep their types. Weights of products and the vocabulary are stored in float16.
 """
 
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from export.precision.attention import OPERATOR as ATTENTION
 
 LARGEST = float(np.finfo(np.float16).max)
 
-_HEAD = "node/head/"  # layers behind the encoder: small, and what they say is the answer
+_HEAD = "node/head/"  # layers behind the encoder: they are small, and yield the answer
 _PRODUCTS = frozenset({"MatMul", "Gemm", ATTENTION})
-# What follows its inputs: in float16 where all of them are, or are constants that fit.
+# Operators that follow their inputs: in float16 if all of these are, or are constants that fit.
 _EACH = {"Add", "Sub", "Mul", "Div", "Neg", "Abs", "Relu", "LeakyRelu", "Erf", "Tanh", "Sigmoid"}
 _MOVES = {"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Expand", "Flatten", "Slice", "Split"}
 _FOLLOWING = frozenset({*_EACH, *_MOVES, "Where", "Identity", "Concat", "Gather"})
@@ -28,14 +28,14 @@ _SUMS = frozenset({"Add", "Sub"})
 
 @dataclass(frozen=True, slots=True)
 class Types:
-    """What is known of a graph's tensors."""
+    """The float32 tensors of a graph."""
 
     floats: frozenset[str]
     single: frozenset[str]  # those of one value, whatever their rank
 
     @classmethod
     def infer(cls, model: onnx.ModelProto) -> "Types":
-        """Find out, of a graph of standard operators."""
+        """Infer the types in a graph of standard operators."""
         graph = onnx.shape_inference.infer_shapes(model).graph
         floats = {one.name for one in graph.initializer if one.data_type == TensorProto.FLOAT}
         single = set()
@@ -51,9 +51,9 @@ class Types:
 def decide(
     graph: onnx.GraphProto, types: Types, wide: frozenset[str] = frozenset()
 ) -> frozenset[str]:
-    """The tensors that are computed in float16; `wide` ones, which do not fit there, never are.
+    """Return the tensors to compute in float16, without `wide` ones, which do not fit there.
 
-    The graph's constants have to be lifted, and its weights loaded.
+    The graph's constants must be lifted, and its weights loaded.
     """
     halved: set[str] = set()
     constants = {one.name: _fits(one) for one in graph.initializer if one.name in types.floats}
@@ -79,13 +79,13 @@ def rewrite(graph: onnx.GraphProto, types: Types, halved: frozenset[str]) -> Non
 
 
 def _fits(constant: onnx.TensorProto) -> bool:
-    """Whether float16 holds a constant, infinities included."""
+    """Check whether float16 can hold a constant; it has infinities, too."""
     values = np.abs(numpy_helper.to_array(constant))
     return bool(((values <= LARGEST) | np.isinf(values)).all())
 
 
 class _Rewriting:
-    """A tensor keeps its name in float32, and has another one in float16; both may exist."""
+    """One pass over a graph: a tensor keeps its name in float32, and has another in float16."""
 
     def __init__(self, graph: onnx.GraphProto, types: Types, halved: frozenset[str]) -> None:
         self._graph = graph
@@ -105,7 +105,9 @@ class _Rewriting:
             self._cast(node.output[0], name, TensorProto.FLOAT)  # what is summed next is float32
             return
         half = not self._halved.isdisjoint(node.output)
-        for name in set(needs(node)).difference(node.input) & self._floats:  # of a branch inside
+        for name in (
+            set(needs(node)).difference(node.input) & self._floats
+        ):  # read by a branch inside
             if _half_name(name) in self._there:
                 self._full(name)
         for i, name in enumerate(node.input):
@@ -118,20 +120,20 @@ class _Rewriting:
         self._nodes.append(node)
 
     def finish(self) -> None:
-        """Replace the graph's nodes and constants."""
+        """Replace the graph's nodes and constants, and cast its outputs to float32."""
         for item in self._graph.output:
             if item.name in self._floats:
                 self._full(item.name)
         rebuild(self._graph, self._nodes, self._halves.values())
 
     def _is_vocabulary(self, table: str, ids: str) -> bool:
-        """Whether this is the largest table; the others may hold what has to be exact."""
+        """Check whether a table is the vocabulary's; other tables may have to be exact."""
         if ids != "input_ids" or table not in self._floats or table not in self._constants:
             return False
         return _fits(self._constants[table])
 
     def _half(self, name: str) -> str:
-        """The name of a tensor in float16, which exists from here on."""
+        """Return the name of a tensor in float16, after casting it if need be."""
         half = _half_name(name)
         if name in self._constants:
             if half not in self._halves:

@@ -1,9 +1,8 @@
-"""int8: a second graph, whose products with weights multiply integers of 8 bits.
+"""int8: a second graph, whose products with weights multiply 8-bit integers.
 
-Each token gets a scale of its own, from its own values, when it is computed; each channel of the
-weights and each row of an embedding table has one from the export. So the vector of a text depends
-on no other text of its batch, which it does where a batch shares a scale. Only operators of the
-ONNX standard are used.
+Each token gets a scale at run time, from its own values; each channel of the weights and each row
+of an embedding table has one from the export. So a text's vector does not depend on the other texts
+of its batch, as it would if a batch shared a scale. Only standard ONNX operators are used.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,10 +26,10 @@ FILE = "model.int8.onnx"
 SCHEME = "int8, a scale for each token, channel and embedding, smoothed by 0.5"
 
 _HEAD = "head/"  # layers behind the encoder stay as they are: they are small, and end in the vector
-_LEAST_ROWS = 1000  # of an embedding table that is worth it; positions and types have fewer
-_ZERO = 128  # products are fastest of unsigned inputs with signed weights
+_LEAST_ROWS = 1000  # of an embedding table worth rounding; positions and types have fewer
+_ZERO = 128  # products of unsigned inputs and signed weights are fastest
 _LEAST_SCALE = 1e-12  # of a token that is all zeros
-_LARGEST = 127  # of an integer, both ways alike, so that zero stays zero
+_LARGEST = 127  # of an integer, in both directions, so that zero stays zero
 
 Floats = NDArray[np.float32]
 Products = dict[str, list[onnx.NodeProto]]
@@ -39,7 +38,7 @@ Products = dict[str, list[onnx.NodeProto]]
 def quantize(folder: Path, exact: Graph, probes: Probes, padding: Padding) -> Graph:
     """Write the int8 form of a float32 graph beside it, calibrated with some of the probes.
 
-    Raises: ExportError where the graph holds nothing to be quantized.
+    Raises: ExportError if the graph has nothing to quantize.
     """
     model = onnx.load(folder / exact.file, load_external_data=False)
     shapes = {item.name: tuple(item.dims) for item in model.graph.initializer if _is_matrix(item)}
@@ -54,18 +53,19 @@ def quantize(folder: Path, exact: Graph, probes: Probes, padding: Padding) -> Gr
 
 
 def scaled(weights: Floats, axis: int) -> tuple[NDArray[np.int8], Floats]:
-    """Integers, and the scale of each line along `axis`, which keeps its place with size 1."""
+    """Round weights to integers, and return them with their scales, of size 1 along `axis`."""
     largest = np.abs(weights).max(axis=axis, keepdims=True)
     scales: Floats = np.where(largest == 0, 1, largest / _LARGEST).astype(np.float32)
     return np.rint(weights / scales).astype(np.int8), scales
 
 
 def smoothing(inputs: Floats, weights: Sequence[Floats]) -> Floats:
-    """What to divide each input by, and multiply its weights by, so that both are as uneven: (K,).
+    """Return factors (K,) to divide inputs by, and to multiply their weights by.
 
-    A few inputs of a transformer are many times as large as the others, which then share what an
-    integer can tell apart; weights are even. This is SmoothQuant (arXiv 2211.10438) with α = 0.5:
-    K largest inputs, and several (K, N) weights that they are multiplied by.
+    A few inputs of a transformer are many times as large as the others, to which rounding leaves
+    few integers; weights are even. The factors make both equally uneven: SmoothQuant (arXiv
+    2211.10438) with α = 0.5. `inputs` are the largest of each of K inputs, over all probes, and
+    `weights` several (K, N) matrices that they are multiplied by.
     """
     largest = np.max([np.abs(one).max(axis=1) for one in weights], axis=0)
     usable = (inputs > 0) & (largest > 0)
@@ -79,7 +79,7 @@ def _is_matrix(item: onnx.TensorProto) -> bool:
 
 
 def _products(graph: onnx.GraphProto, shapes: Mapping[str, tuple[int, ...]]) -> Products:
-    """The products with weights, by their input: what is quantized once serves all of them."""
+    """Return the products with weights, by input: it is quantized once for all of them."""
     found: Products = {}
     for node in graph.node:
         is_product = node.op_type == "MatMul" and node.input[1] in shapes
@@ -97,7 +97,7 @@ def _rewrite(model: onnx.ModelProto, products: Products, largest: Mapping[str, F
     for node in graph.node:
         if node.output[0] in multiplied:
             name = node.input[0]
-            if name in pending:  # the first product of this input takes the others along
+            if name in pending:  # the first product of an input brings the others with it
                 _multiply(builder, name, pending.pop(name), matrices, largest[name])
         elif node.op_type == "Gather" and _is_table(matrices.get(node.input[0])):
             _look_up(builder, node, matrices[node.input[0]])
@@ -113,7 +113,7 @@ def _multiply(
     matrices: Mapping[str, onnx.TensorProto],
     largest: Floats,
 ) -> None:
-    """Round (…, K) inputs, and replace the products of them: integers, then both scales."""
+    """Quantize (…, K) inputs, and replace their products: multiply integers, then both scales."""
     weights = [numpy_helper.to_array(matrices[node.input[1]]) for node in nodes]
     factors = smoothing(largest, weights)
     even = builder.node("Mul", value, builder.tensor(f"{value}/even", np.reciprocal(factors)))
@@ -139,7 +139,7 @@ def _is_table(item: onnx.TensorProto | None) -> bool:
 
 
 def _look_up(builder: Builder, node: onnx.NodeProto, table: onnx.TensorProto) -> None:
-    """Replace the rows of an embedding table by integers with a scale for each row."""
+    """Replace a lookup in an embedding table by one of integers, with a scale for each row."""
     integers, scales = scaled(numpy_helper.to_array(table), axis=1)
     name, ids = node.output[0], node.input[1]
     row = builder.node("Gather", builder.tensor(f"{name}/rows", integers), ids)

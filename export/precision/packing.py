@@ -1,8 +1,8 @@
-"""Packing: the padding of a batch is removed once, and put back where a whole batch is needed.
+"""Packing: a graph that removes a batch's padding once, and restores it before whole batches.
 
-Between the two a token is a row, (T, H) in place of (B, S, H): products take as many rows as there
-are real tokens. The operators that do so (RemovePadding, PackedMultiHeadAttention, RestorePadding)
-are ONNX Runtime's, and run on its CUDA provider only.
+In between a token is a row, (T, H) in place of (B, S, H): products take as many rows as there are
+real tokens. The operators for it (RemovePadding, PackedMultiHeadAttention, RestorePadding) are ONNX
+Runtime's, and run on its CUDA provider only.
 """
 
 import onnx
@@ -13,15 +13,15 @@ from export.precision.attention import LENGTHS
 from export.precision.attention import OPERATOR as ATTENTION
 
 _OFFSETS, _ENDS, _LONGEST = "packing/offsets", "packing/ends", "packing/longest"
-# What looks at one token at a time, as long as all else that goes in is the same for every token.
+# Operators that work on each token alone, if their other inputs are the same for every token.
 _SUMS = {"Add", "Sub", "Mul", "Div", "Pow", "Neg", "Abs"}
 _EACH = frozenset({*_SUMS, "Relu", "Erf", "Tanh", "Sigmoid", "Cast", "Identity"})
 
 
 def pack(model: onnx.ModelProto) -> bool:
-    """Remove padding from a graph with fused attention, in place; whether that could be done.
+    """Remove padding from a graph with fused attention, in place; return whether that succeeded.
 
-    What cannot be seen to look at each token by itself gets whole batches, as before.
+    Nodes that are not known to work on each token alone get whole batches, as before.
     """
     reader = Reader(model.graph)
     first = next((node for node in model.graph.node if node.op_type == ATTENTION), None)
@@ -37,7 +37,7 @@ def pack(model: onnx.ModelProto) -> bool:
 
 
 def _entry(reader: Reader, query: str) -> str | None:
-    """What the first queries are a projection of: (B, S, H), the same for every attention."""
+    """Return the tensor that the first queries are projected from, (B, S, H), with padding."""
     node = reader.producer(query)
     while node is not None and node.op_type in {"Add", "Mul"}:  # a bias
         computed = [one for one in node.input if not reader.is_constant(one)]
@@ -60,7 +60,7 @@ class _Packing:
         self._padded: set[str] = set()  # those of them that exist padded as well
 
     def add(self, node: onnx.NodeProto) -> None:
-        """Add a node on rows of tokens where it allows that, else on whole batches."""
+        """Add a node over rows of tokens if it allows that, else over whole batches."""
         if node.op_type == ATTENTION and self._packed.issuperset(node.input[:3]):
             self._attend(node)
         elif self._is_of_each(node):
@@ -73,7 +73,7 @@ class _Packing:
             self._remove()
 
     def restore(self, names: list[str]) -> None:
-        """Put the padding back into these tensors, where that has not been done."""
+        """Restore the padding of these tensors, unless that has been done."""
         for name in names:
             if name in self._packed and name not in self._padded:
                 self._node("RestorePadding", [_packed(name), _OFFSETS], [name])
@@ -98,7 +98,7 @@ class _Packing:
         self.nodes.append(node)
 
     def _is_of_each(self, node: onnx.NodeProto) -> bool:
-        """Whether a node does the same to every token, and so to rows of tokens."""
+        """Check whether a node does the same to every token, and so to rows of tokens."""
         packed = [name for name in node.input if name in self._packed]
         others = [name for name in node.input if name and name not in self._packed]
         if not packed or not all(map(self._reader.is_constant, others)):

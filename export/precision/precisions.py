@@ -19,9 +19,9 @@ logger = logging.getLogger(__name__)
 
 
 def read(values: Iterable[str]) -> tuple[Dtype, ...]:
-    """The precisions that get a graph of their own, from options that may hold several each.
+    """Return the precisions that get their own graph, from options that may list several each.
 
-    Raises: ValueError naming what is not a precision.
+    Raises: ValueError naming the text that is not a precision.
     """
     names = [name.strip() for value in values for name in value.split(",") if name.strip()]
     for name in names:
@@ -34,9 +34,9 @@ def read(values: Iterable[str]) -> tuple[Dtype, ...]:
 def as_found(
     names: GraphNames, rows: int | None, wanted: Sequence[Dtype], file: Path
 ) -> tuple[Graph, ...]:
-    """The one graph of a model that was quantized before it came here, and what it is worth.
+    """Return the one graph of a model that was found quantized, and warn that its cost is unknown.
 
-    Raises: ExportError where another precision is asked for.
+    Raises: ExportError if another precision is asked for.
     """
     others = [one for one in wanted if one != "int8"]
     if others:
@@ -58,11 +58,11 @@ def make(
     checkpoint: Checkpoint,
     fingerprint: str,
 ) -> tuple[Graph, ...]:
-    """Every graph, once the float32 one and the probes are in the folder.
+    """Make all graphs from the float32 one and the probes in the folder, and return them.
 
-    Raises: ExportError where one cannot be made.
+    Raises: ExportError if one cannot be made.
     """
-    # onnx takes time to import, and a model that is there already needs none of it.
+    # onnx takes time to import, and is not needed if the model has been exported already.
     from export.precision import cpu, float16, int8, trial
 
     first = exact(names)

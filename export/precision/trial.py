@@ -1,6 +1,6 @@
-"""Trial: whether a graph that was rewritten still gives the answers of the one it was made from.
+"""Trial: whether a rewritten graph still gives the answers of the one it was made from.
 
-What is not proved yet runs on ONNX Runtime's CPU provider here.
+Graphs that are not proved yet run here, on ONNX Runtime's CPU provider.
 """
 
 from collections.abc import Sequence
@@ -22,9 +22,9 @@ _LIMITS = BatchLimits(CPU_RUN_TOKENS)
 
 
 class CpuSession:
-    """A loaded graph; what is not proved yet can be run here as the proof runs a session.
+    """A loaded graph that is not proved yet, to be run as the proof runs a session.
 
-    Fused nodes are faster and hide what is between them: who looks there has them left as they are.
+    `fuse=False` keeps the tensors between nodes that ONNX Runtime would fuse.
     """
 
     def __init__(self, path: Path, inputs: Sequence[str], *, fuse: bool = True) -> None:
@@ -46,7 +46,7 @@ class CpuSession:
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What other graphs are made from: the float32 one, how it is padded, and its probes."""
+    """The float32 graph that others are made from, how it is padded, and its probes."""
 
     folder: Path
     exact: Graph
@@ -56,9 +56,9 @@ class Model:
 
 
 def fault(model: onnx.ModelProto, source: Model) -> str | None:
-    """How far a float32 graph is from the probes' answers; None where it is as close as it must be.
+    """Run the probes through a float32 graph; return its figure if it fails the bound, else None.
 
-    It is left beside the weights, which it shares, as the trial.
+    The graph is left as `trial.onnx`, beside the weights, which it shares.
     """
     onnx.save_model(model, source.folder / FILE)
     session = CpuSession(source.folder / FILE, source.exact.inputs)

@@ -1,4 +1,4 @@
-"""Answers: what an original model says of single texts, gathered to the probes that are stored."""
+"""Answers: an original model's outputs for single texts, collected into probes."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,29 +18,29 @@ from export.errors import ExportError, first_line
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
-    """What a model says of one text: its tokens, one vector, and values for single tokens."""
+    """A model's output for one text: its tokens, one vector, and values for single tokens."""
 
     tokens: TokenizedInput
-    vector: NDArray[np.float32]  # (D,); of a model that has vectors for tokens only, (0,)
-    each: Mapping[str, NDArray[Any]]  # by output, for those tokens that a probe keeps
+    vector: NDArray[np.float32]  # (D,); (0,) if the model has vectors for tokens only
+    each: Mapping[str, NDArray[Any]]  # by output, for the tokens that a probe keeps
 
 
-# Texts or pairs, and the prompt that is named with all of them, "" for none; an answer to each.
+# From texts or pairs, and the prompt that is named with all of them ("": none), to their answers.
 Ask = Callable[[Sequence[Any], str], Sequence[Answer]]
 
 
 def answered(
     ask: Ask, texts: Sequence[ProbeText], prompts: Sequence[str], checkpoint: Checkpoint
 ) -> Probes:
-    """Ask for every text, with its prompt if there are prompts; the probes of all answers.
+    """Ask about every text, with its prompt if there are prompts, and return the probes.
 
-    Raises: ExportError when the model fails, or yields something else than its files say.
+    Raises: ExportError if the model fails, or yields vectors of another width than its files say.
     """
     try:
         answers = _side_by_side(ask, texts, prompts or ("",) * len(texts))
     except ExportError:
         raise
-    except Exception as error:  # what a strange config.json makes of a model is anything
+    except Exception as error:  # a strange config.json can make it fail in any way
         raise ExportError(
             f"the original model in {checkpoint.folder} cannot be run: {first_line(error)}"
         ) from error
@@ -62,10 +62,10 @@ def answered(
 
 
 def _side_by_side(ask: Ask, texts: Sequence[ProbeText], prompts: Sequence[str]) -> list[Answer]:
-    """The answer to each text, several at a time, each computed by torch on one thread.
+    """Return the answer to each text, several computed at a time, each by torch on one thread.
 
-    Torch's own threads wait for each other by spinning, which on a machine with other work to do
-    takes ten times as long.
+    Torch's own threads wait for each other by spinning, which takes ten times as long on a busy
+    machine.
     """
     threads = torch.get_num_threads()
     groups = list(_groups(prompts, threads))
@@ -82,7 +82,7 @@ def _side_by_side(ask: Ask, texts: Sequence[ProbeText], prompts: Sequence[str]) 
 
 
 def _groups(prompts: Sequence[str], threads: int) -> Iterator[list[int]]:
-    """Places of texts that share a prompt, in as many groups of each as there are threads."""
+    """Yield the positions of texts with the same prompt, in at most `threads` groups a prompt."""
     for prompt in dict.fromkeys(prompts):
         places = [i for i, one in enumerate(prompts) if one == prompt]
         for first in range(min(threads, len(places))):

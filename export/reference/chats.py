@@ -1,8 +1,8 @@
-"""Chats: how sentence-transformers' CrossEncoder reads a pair, found out by asking it.
+"""Chats: how sentence-transformers' CrossEncoder reads a pair, found out by running it.
 
-A model with a chat template is given a pair as two messages, for which the template makes one text.
-What it puts around both is found by rendering, never by reading the template, and refused where it
-does anything else to them.
+A model with a chat template is given a pair as two messages, which the template makes one text of.
+The words around both are found by rendering pairs, never by reading the template; a template that
+does anything else to them is refused.
 """
 
 import json
@@ -15,10 +15,10 @@ from app.model.pair_text import PairText
 from export.checkpoint.read import Checkpoint
 from export.config.logit_score import LogitScore
 from export.errors import ExportError
-from export.graph.column import Column
+from export.graph.score_column import Column
 
 _MARKS = ("qqzx", "ddyw")  # a query and a document that are in no template
-_FILLERS = ("0", "1 2 3 4")  # of which no tokenizer makes the same last token
+_FILLERS = ("0", "1 2 3 4")  # no tokenizer ends both in the same token
 _PAIRS = (
     ("  two  words \n", "\n\n a line\tand another \r\n"),
     ("", "nothing is asked"),
@@ -33,7 +33,7 @@ _OF_CHAT, _OF_COLUMN = "chat.json", "column.npz"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chat:
-    """How a reranker reads a pair, and how a causal one makes a score of it."""
+    """How a reranker reads a pair, and how a causal one scores it."""
 
     pair_text: PairText | None = None  # None: by the tokenizer's own rule for pairs
     answers: LogitScore | None = None
@@ -51,7 +51,7 @@ class Chat:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read what `write` wrote; nothing where it wrote nothing."""
+        """Read what `write` wrote; return an empty chat if there are no files."""
         if not (folder / _OF_CHAT).is_file():
             return cls()
         found = json.loads((folder / _OF_CHAT).read_text(encoding="utf-8"))
@@ -64,10 +64,10 @@ class Chat:
 
 
 def ask(model: Any, checkpoint: Checkpoint) -> Chat:
-    """Ask a CrossEncoder that is known to run.
+    """Find out how a CrossEncoder reads a pair; it must be known to run.
 
-    Raises: ExportError for a chat template that does more than put words around a pair, and for
-    a model without the tokens that it would answer.
+    Raises: ExportError if its chat template does more than put words around a pair, if it cuts
+    long pairs in an unsupported way, or if its tokenizer lacks the tokens that it answers with.
     """
     transformer = model[0]
     pair_text = None
@@ -98,13 +98,13 @@ def _column(layer: Any, answers: LogitScore) -> Column:
 
 
 def _prompt(model: Any) -> str | None:
-    """The prompt that goes before every pair: a message of the system."""
+    """Return the prompt before every pair, which is a system message of the chat."""
     name = model.default_prompt_name
     return None if name is None else model.prompts.get(name) or None
 
 
 def _rendered(model: Any, pair: tuple[str, str]) -> str:
-    """What the template makes of a pair, before it is tokenized."""
+    """Render a pair as one text, before it is tokenized."""
     transformer, prompt = model[0], _prompt(model)
     messages = transformer.input_formatter.pair_to_messages(pair)
     if prompt is not None:
@@ -116,7 +116,7 @@ def _rendered(model: Any, pair: tuple[str, str]) -> str:
 
 
 def _described(model: Any) -> PairText:
-    """What the template puts around a query and a document."""
+    """Find out what the template puts around a query and a document."""
     whole = _rendered(model, _MARKS)
     if any(whole.count(mark) != 1 for mark in _MARKS):
         raise _more_than_words()
@@ -139,7 +139,7 @@ def _more_than_words() -> ExportError:
 
 
 def _cut(model: Any, plain: PairText, length: int) -> PairText:
-    """The same with what a text ends in that is too long, checked by the tokens of such texts."""
+    """Return `plain` with the tokens that end a text that is cut, checked on such texts."""
     fixed = len(_tokens(model, plain.text("", "")))
     if fixed >= length:
         raise ExportError(
@@ -164,7 +164,7 @@ def _cut(model: Any, plain: PairText, length: int) -> PairText:
 
 
 def _ending(model: Any) -> tuple[int, ...]:
-    """The tokens that every text ends in, whatever was asked and answered."""
+    """Return the tokens that every text ends in, whatever the pair is."""
     one, other = (_tokens(model, _rendered(model, (filler, filler))) for filler in _FILLERS)
     count = 0
     for left, right in zip(reversed(one), reversed(other), strict=False):

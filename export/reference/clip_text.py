@@ -1,4 +1,4 @@
-"""CLIP text: transformers' model of texts and images as an encoder of texts alone."""
+"""CLIP text: transformers' model of texts and images, as an encoder of texts alone."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +7,7 @@ import torch
 
 
 class TextEncoder(torch.nn.Module):
-    """Projects the state of every token; that of the last is the vector of the whole text.
+    """An encoder that projects every token's state; the last token's is the text's vector.
 
     CLIP pools by the first end token, which is the last token unless a text spells it out.
     """
@@ -19,7 +19,7 @@ class TextEncoder(torch.nn.Module):
         self.config = model.config
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> SimpleNamespace:
-        """States as `last_hidden_state`, (B, S, D), of inputs that are padded on the right."""
+        """Return states as `last_hidden_state`, (B, S, D), for inputs padded on the right."""
         # Padding may have the id of the end token.
         found = self._encode(input_ids=input_ids * attention_mask, attention_mask=attention_mask)
         states = self._project(found.last_hidden_state)

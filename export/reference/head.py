@@ -28,16 +28,16 @@ _LEAST_LENGTH = np.float32(1e-12)
 
 
 def vector(head: Head, weights: Weights, tokens: Values, before: int = 0) -> Values:
-    """What a head makes of the token embeddings of one text, (S, H) to (D,).
+    """Return the vector (D,) that a head computes from one text's token embeddings (S, H).
 
-    `before` is how many tokens came before these.
+    `before` is how many tokens of the text precede these, and are not pooled.
     """
     value = np.concatenate([pooled(mode, tokens, before) for mode in head.poolings])
     return _through(head.layers, weights, value)[: head.cut]
 
 
 def for_tokens(heads: TokenHeads, weights: Weights, tokens: Values) -> dict[str, Values]:
-    """What heads make of each token of one text, (S, H), for those tokens that a probe keeps."""
+    """Return the outputs for one text's tokens (S, H), limited to tokens that a probe keeps."""
     found = {}
     if heads.lexical:
         found[LEXICAL_WEIGHTS] = _through(heads.lexical, weights, tokens)[:, 0]
@@ -47,7 +47,7 @@ def for_tokens(heads: TokenHeads, weights: Weights, tokens: Values) -> dict[str,
 
 
 def _through(layers: Sequence[Layer], weights: Weights, value: Values) -> Values:
-    """What layers make of the last axis: of one vector, or of those of all tokens of a text."""
+    """Apply layers to the last axis: of one vector, or of the vectors of all tokens of a text."""
     for layer in layers:
         value = _apply(layer, weights.get(layer, {}), value)
     return value
@@ -76,7 +76,7 @@ def _apply(layer: Layer, tensors: Tensors, value: Values) -> Values:
 
 
 def _sigmoid(value: Values) -> Values:
-    with np.errstate(over="ignore"):  # to 0 then, as it should
+    with np.errstate(over="ignore"):  # the result is 0 then, as it should be
         found: Values = np.float32(1) / (np.float32(1) + np.exp(-value))
     return found
 

@@ -1,6 +1,6 @@
-"""Oracle: who answers the probes for a checkpoint, the library that its users would call.
+"""Oracle: a checkpoint's answers to the probes, from the library that its users would call.
 
-A proof is worth what its reference is independent of:
+A proof is worth as much as its reference is independent of this program:
 docs/decisions/0025-the-library-is-the-reference.md.
 """
 
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Told:
-    """The answers to the probes, and whose they are."""
+    """The answers to the probes, and what gave them."""
 
     probes: Probes
     by: Reference
@@ -33,11 +33,11 @@ class Told:
 def ask(
     loading: Loading, checkpoint: Checkpoint, texts: Sequence[ProbeText], weights: Weights
 ) -> Told:
-    """Ask sentence-transformers, transformers' pipeline for classifiers; else read the files here.
+    """Ask sentence-transformers, or for a classifier transformers; else read the files ourselves.
 
     `weights` are those of the layers behind the encoder.
 
-    Raises: ExportError when the model fails, or yields something else than its files say.
+    Raises: ExportError if the model fails, or yields something other than its files say.
     """
     if checkpoint.task in sentence_transformers.TASKS:
         try:

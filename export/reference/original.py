@@ -34,7 +34,7 @@ _CLASSES: Mapping[Task, str] = MappingProxyType(
         "multi_vector": "AutoModel",
     }
 )
-# Of these AutoModel has a decoder, too, which no embedding comes from.
+# AutoModel would load the decoders of these as well, which no embedding comes from.
 _ENCODERS = MappingProxyType(
     {"t5": "T5EncoderModel", "mt5": "MT5EncoderModel", "umt5": "UMT5EncoderModel"}
 )
@@ -47,23 +47,23 @@ class Loading:
     """The folder of a whole checkpoint, and how users are to load it."""
 
     root: Path
-    pooling: PoolingChoice | None = None  # in place of its own
+    pooling: PoolingChoice | None = None  # in place of the checkpoint's own
     trust_code: bool = False  # whether code that it brings may run
 
 
 def is_native(checkpoint: Checkpoint) -> bool:
-    """Whether transformers implements the model, so that no code of its own is needed."""
+    """Check whether transformers implements the model, so that it needs no code of its own."""
     if checkpoint.model_type not in transformers.CONFIG_MAPPING:
         return False
     return not checkpoint.brings_code or hasattr(transformers, checkpoint.architecture)
 
 
 def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tuple[Any, Any]:
-    """The tokenizer and the complete model; `eager` attention is what every exporter can trace.
+    """Load the tokenizer and the complete model; every exporter can trace `eager` attention.
 
-    `trust_code` lets a model that transformers does not implement run its own.
+    `trust_code` lets a model that transformers does not implement run its own code.
 
-    Raises: ExportError when transformers cannot load the model, or not all of it.
+    Raises: ExportError if transformers cannot load the model, or not all of it.
     """
     _check_weights(checkpoint.folder)
     loaded = tokenizer(checkpoint, trust_code=trust_code)
@@ -85,7 +85,7 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
     if clip.is_clip(checkpoint.architecture):
         model = clip_text.TextEncoder(model)
     model.eval()
-    # ModernBERT would compile itself anew for each length, half a minute for a tiny model.
+    # ModernBERT would be compiled again for each length: half a minute for a tiny model.
     model.config.reference_compile = False
     # The server truncates on the right by default, whatever tokenizer_config.json says.
     loaded.truncation_side = "right"
@@ -93,9 +93,9 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
 
 
 def tokenizer(checkpoint: Checkpoint, *, trust_code: bool) -> Any:
-    """The tokenizer alone, made of whatever files there are.
+    """Load the tokenizer alone, from the files that there are.
 
-    Raises: ExportError when transformers cannot load it.
+    Raises: ExportError if transformers cannot load it.
     """
     transformers.logging.set_verbosity(logging.ERROR)
     auto_tokenizer: Any = transformers.AutoTokenizer
@@ -103,7 +103,7 @@ def tokenizer(checkpoint: Checkpoint, *, trust_code: bool) -> Any:
         return auto_tokenizer.from_pretrained(
             checkpoint.folder, **_where(checkpoint, trust_code=trust_code)
         )
-    except Exception as error:  # what a damaged file makes of transformers is anything
+    except Exception as error:  # a damaged file can make transformers fail in any way
         files = f"{TOKENIZER_FILE} and tokenizer_config.json in {checkpoint.folder}"
         if not (checkpoint.folder / TOKENIZER_FILE).is_file():
             files = f"the tokenizer of {checkpoint.folder}, which has no {TOKENIZER_FILE}"
@@ -111,7 +111,7 @@ def tokenizer(checkpoint: Checkpoint, *, trust_code: bool) -> Any:
 
 
 def python_tokenizer(folder: Path) -> str | None:
-    """The name of the tokenizer's class where transformers has it in Python alone."""
+    """Return the name of the tokenizer's class if transformers has it in Python only."""
     name = Document.read(folder / "tokenizer_config.json").value("tokenizer_class", str)
     library: Any = transformers
     found = getattr(library, name or "", None)
@@ -121,7 +121,10 @@ def python_tokenizer(folder: Path) -> str | None:
 
 
 def examine(checkpoint: Checkpoint, *, trust_code: bool) -> tuple[str, ...]:
-    """Load the model once, for the errors of `load`; the SHA-256 of each file of code it brings."""
+    """Load the model once, and return the SHA-256 of each file of code that it brings.
+
+    Raises: ExportError as `load` does.
+    """
     tokenizer, model = load(checkpoint, trust_code=trust_code)
     packages = {type(one).__module__.rpartition(".")[0] for one in (model, model.config, tokenizer)}
     files = {
@@ -133,7 +136,7 @@ def examine(checkpoint: Checkpoint, *, trust_code: bool) -> tuple[str, ...]:
 
 
 def takes_types(model: Any) -> bool:
-    """Whether a model tells token types apart; with fewer than two every token has the same."""
+    """Check whether a model tells token types apart: it reads them, and has more than one."""
     return (
         getattr(model.config, "type_vocab_size", 0) > 1
         and "token_type_ids" in inspect.signature(model.forward).parameters
@@ -141,7 +144,7 @@ def takes_types(model: Any) -> bool:
 
 
 def _where(checkpoint: Checkpoint, *, trust_code: bool) -> dict[str, bool]:
-    """Where transformers may look; code may lie in another repository than the weights."""
+    """Say where transformers may look: trusted code may be in another repository than weights."""
     trusted = trust_code and checkpoint.brings_code and not is_native(checkpoint)
     return {"trust_remote_code": trusted, "local_files_only": not trusted}
 
@@ -160,7 +163,7 @@ def _failure(files: str, error: Exception) -> ExportError:
 
 
 def _check_weights(folder: Path) -> None:
-    """Name the file that is damaged, which transformers does not."""
+    """Raise ExportError naming a damaged file, which transformers' own error does not."""
     for path in weight_files.of_encoder(folder):
         if path.suffix == ".safetensors":
             try:
@@ -171,7 +174,7 @@ def _check_weights(folder: Path) -> None:
 
 
 def _check_complete(missing: Sequence[str]) -> None:
-    """Weights that a checkpoint lacks are drawn at random; only the unused pooler may be."""
+    """Raise ExportError if weights are missing and so random; only the unused pooler may be."""
     lacking = [name for name in missing if not name.startswith("pooler.")]
     if lacking:
         raise ExportError(
@@ -181,7 +184,7 @@ def _check_complete(missing: Sequence[str]) -> None:
 
 
 def _check_used(unexpected: Sequence[str]) -> None:
-    """A checkpoint that brings code may only share its class's name with transformers' own."""
+    """Raise ExportError if the code's model only shares its name with transformers' own."""
     of_layers = [name for name in unexpected if _OF_A_LAYER.search(name)]
     if of_layers:
         raise ExportError(

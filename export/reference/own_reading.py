@@ -1,6 +1,6 @@
-"""Reference: answers of the original PyTorch model, put together by our own reading of its files.
+"""Own reading: answers of the original PyTorch model, by this program's reading of its files.
 
-It stands in where no library at hand does all of what a checkpoint asks for.
+It is used if no library here does everything that a checkpoint asks for.
 """
 
 import threading
@@ -35,12 +35,12 @@ def compute(
 ) -> Probes:
     """Run every text or pair by itself in float32; vectors are pooled and not normalized.
 
-    Raises: ExportError when the model fails, or yields something else than its configuration says.
+    Raises: ExportError if the model fails, or yields something other than its configuration says.
     """
     if checkpoint.lower_case:
         _lower(tokenizer.backend_tokenizer)
     typed = takes_types(model)
-    turn = threading.Lock()  # a tokenizer keeps how it truncates, and is changed by each call
+    turn = threading.Lock()  # each call changes how the tokenizer truncates
 
     def ask(some: Sequence[ProbeText], prompt: str) -> list[Answer]:
         with turn:
@@ -70,7 +70,7 @@ def _tokenize(
 
 
 def _lower(tokenizer: Any) -> None:
-    """Have a tokenizer lower-case before anything else, as sentence-transformers does."""
+    """Make a tokenizer lower-case texts before anything else, as sentence-transformers does."""
     steps = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
     tokenizer.normalizer = normalizers.Sequence([normalizers.Lowercase(), *steps])
 

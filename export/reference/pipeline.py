@@ -1,6 +1,6 @@
 """Pipeline reference: a classifier's answers as transformers' own pipeline gives them.
 
-Texts and pairs go in, and logits come out, tokenization and truncation included.
+Tokenization and truncation are included: texts and pairs go in, logits come out.
 """
 
 import threading
@@ -51,12 +51,12 @@ def compute(
 
 
 class _Classifier:
-    """A pipeline, and what its model was last given and said on each thread."""
+    """A pipeline, with the last input and output of its model on each thread."""
 
     def __init__(self, pipeline: Any, checkpoint: Checkpoint) -> None:
         self._pipeline = pipeline
         self._scores = _SCORES[checkpoint.activation or "none"]
-        # Many tokenizers have no limit of their own, where the model has one.
+        # Many tokenizers have no limit of their own.
         self._max_length = min(pipeline.tokenizer.model_max_length, checkpoint.max_input_length)
         self._last = threading.local()
         self._turn = threading.Lock()
@@ -85,6 +85,6 @@ class _Classifier:
         self._last.call = given, said
 
     def _one_at_a_time(self, *arguments: Any, **options: Any) -> Any:
-        """Prepare a text; a tokenizer keeps how it truncates, which each call may change."""
+        """Preprocess a text under a lock: each call may change how the tokenizer truncates."""
         with self._turn:
             return self._preprocess(*arguments, **options)

@@ -1,8 +1,8 @@
 """Sentence reference: a checkpoint's answers as sentence-transformers itself gives them.
 
 Texts go in and vectors or scores come out, by the calls that users of the library make. Nothing
-that this project reads out of a checkpoint's files is taken for granted: not how texts become
-tokens, nor their greatest length, prompts, pooling, or what stands behind it.
+that this program reads from a checkpoint's files is taken for granted: neither tokenization, the
+maximum length and prompts nor pooling and the layers behind it.
 """
 
 import logging
@@ -35,7 +35,7 @@ from export.reference.chats import Chat
 from export.reference.head import for_tokens
 from export.reference.original import Loading
 
-# The kinds of models that the library answers for, by its classes: sequences of modules.
+# The library's class for each kind of model that it answers for.
 _CLASSES: Mapping[Task, Any] = MappingProxyType(
     {"embedding": SentenceTransformer, "splade": SparseEncoder, "reranker": CrossEncoder}
 )
@@ -44,12 +44,12 @@ _ONE_BY_ONE = MappingProxyType({"batch_size": 1, "show_progress_bar": False})
 
 
 class Unloadable(Exception):
-    """sentence-transformers cannot load or run a checkpoint; the message is its own first line."""
+    """A failure of sentence-transformers to load or run a checkpoint, by its own first line."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Said:
-    """The answers of the library to the probes, and how it reads a pair."""
+    """The library's answers to the probes, and how it reads a pair."""
 
     probes: Probes
     chat: Chat
@@ -60,19 +60,19 @@ def compute(
 ) -> Said:
     """Ask the library for every text or pair by itself, in float32.
 
-    `weights` are those of the layers behind the encoder; heads for single tokens are not the
-    library's, and computed here from its token embeddings.
+    `weights` are those of the layers behind the encoder. The library has no heads for single
+    tokens: they are computed here from its token embeddings.
 
     Raises: Unloadable; ExportError as `answered` and `chats.ask` do.
     """
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # old checkpoints are not ours to mend
+        warnings.simplefilter("ignore")  # about old checkpoints, which cannot be changed here
         try:
             model = _load(loading, checkpoint)
             say = _predict if checkpoint.task == "reranker" else _encode
             say(model, texts[:1], "")
-        except Exception as error:  # what a strange checkpoint makes of the library is anything
+        except Exception as error:  # a strange checkpoint can make it fail in any way
             raise Unloadable(first_line(error)) from error
         chat = chats.ask(model, checkpoint) if checkpoint.task == "reranker" else Chat()
         listener = _Listener(model)
@@ -89,7 +89,7 @@ def compute(
 
 
 class _Listener:
-    """Keeps what each text became on its way through a model, which is asked one at a time."""
+    """A record of the features of each text in a model that gets one text at a time."""
 
     def __init__(self, model: Any) -> None:
         self._features: dict[ProbeText, dict[str, Any]] = {}
@@ -98,11 +98,11 @@ class _Listener:
         model.preprocess = self._listen
 
     def heard(self, text: ProbeText) -> dict[str, Any]:
-        """The features of a text; each module has added its own."""
+        """Return the features of a text, to which each module has added its own."""
         return self._features[text]
 
     def _listen(self, texts: Sequence[ProbeText], **options: Any) -> Any:
-        with self._turn:  # a tokenizer keeps how it cuts and pads, which each call may change
+        with self._turn:  # each call may change how the tokenizer cuts and pads
             found = self._preprocess(texts, **options)
         [text] = texts
         self._features[text] = found
@@ -110,14 +110,14 @@ class _Listener:
 
 
 def _encode(model: Any, texts: Sequence[ProbeText], prompt: str) -> NDArray[np.float32]:
-    """A vector for each text, (N, D): at length 1 where the model ends in that."""
+    """Return a vector for each text, (N, D), of unit length if the model ends in a Normalize."""
     named = {"prompt": prompt} if prompt else {}
     dense = {"convert_to_sparse_tensor": False} if isinstance(model, SparseEncoder) else {}
     return np.asarray(model.encode(list(texts), **named, **dense, **_ONE_BY_ONE), np.float32)
 
 
 def _predict(model: Any, pairs: Sequence[ProbeText], _: str) -> NDArray[np.float32]:
-    """The logit of each pair, (N, 1)."""
+    """Return the logit of each pair, (N, 1)."""
     found = model.predict(list(pairs), activation_fn=torch.nn.Identity(), **_ONE_BY_ONE)
     return np.asarray(found, np.float32).reshape(len(pairs), -1)
 
@@ -139,7 +139,7 @@ def _answer(
 
 
 def _load(loading: Loading, checkpoint: Checkpoint) -> Any:
-    """The model as users load its folder, or with the pooling that was asked for in its place."""
+    """Load the model as users do, or build it for another pooling or without modules.json."""
     options: dict[str, Any] = {
         "local_files_only": not loading.trust_code,  # code may lie in another repository
         "trust_remote_code": loading.trust_code,
@@ -164,9 +164,9 @@ def _load(loading: Loading, checkpoint: Checkpoint) -> Any:
             options["num_labels"] = len(checkpoint.labels)
         model = _CLASSES[checkpoint.task](str(loading.root), device="cpu", **options)
     if checkpoint.places is not None and model.max_seq_length is not None:
-        # RoBERTa's family leaves positions unused: texts that reach them end in an error.
+        # RoBERTa's family reserves some positions: texts that need them end in an error.
         model.max_seq_length = min(model.max_seq_length, checkpoint.places)
     if model.config is not None:
-        # ModernBERT would compile itself anew for each length, half a minute for a tiny model.
+        # ModernBERT would be compiled again for each length: half a minute for a tiny model.
         model.config.reference_compile = False
     return model

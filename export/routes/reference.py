@@ -1,4 +1,4 @@
-"""Route reference: what sentence-transformers says of texts on each way through a model.
+"""Route reference: sentence-transformers' answers to texts on each route through a model.
 
 Texts go in and vectors come out, by the calls that its users make: `encode_query`,
 `encode_document` and `encode`.
@@ -26,11 +26,11 @@ _QUIETLY = {"batch_size": 1, "show_progress_bar": False}
 def compute(
     folder: Path, task: Task, asked: Sequence[tuple[str, str]], *, places: int | None = None
 ) -> Probes:
-    """Ask for each text under the name of its task, or under none, by itself and in float32.
+    """Encode each text by itself in float32, under the name of its task or under none.
 
-    `places` are the positions that an encoder has, if it has so many and no more.
+    `places` is the number of positions of the encoders, or None if they have no limit.
 
-    Raises: ExportError with the library's own words.
+    Raises: ExportError with the library's own message.
     """
     logging.getLogger("sentence_transformers").setLevel(logging.ERROR)
     library: Any = SparseEncoder if task == "splade" else SentenceTransformer
@@ -47,7 +47,7 @@ def compute(
             heard: list[np.ndarray[Any, Any]] = []
             _listen(model, heard)
             vectors = [_vector(model, name, text) for name, text in asked]
-    except Exception as error:  # what a strange checkpoint makes of the library is anything
+    except Exception as error:  # a strange checkpoint can make the library fail in any way
         said = first_line(error)
         raise ExportError(f"sentence-transformers cannot run {folder}: {said}") from error
     names, texts = zip(*asked, strict=True)
@@ -56,18 +56,18 @@ def compute(
 
 
 def _tame(model: Any, places: int | None) -> None:
-    """Let every encoder of a model run as it is, on all texts that it takes."""
+    """Make every encoder of a model cut texts to its positions, and run without compilation."""
     for module in model.modules():
         if isinstance(module, Transformer) and places is not None and module.max_seq_length:
-            # RoBERTa's family leaves positions unused: texts that reach them end in an error.
+            # RoBERTa's family reserves some positions: texts that need them end in an error.
             module.max_seq_length = min(module.max_seq_length, places)
         if hasattr(getattr(module, "config", None), "reference_compile"):
-            # ModernBERT would compile itself anew for each length.
+            # ModernBERT would be compiled again for each length.
             module.config.reference_compile = False
 
 
 def _listen(model: Any, heard: list[np.ndarray[Any, Any]]) -> None:
-    """Keep the ids that each text becomes on its way."""
+    """Append the token ids of each text to `heard`."""
     preprocess = model.preprocess
 
     def listening(*arguments: Any, **options: Any) -> Any:
@@ -79,7 +79,7 @@ def _listen(model: Any, heard: list[np.ndarray[Any, Any]]) -> None:
 
 
 def _vector(model: Any, name: str, text: str) -> np.ndarray[Any, Any]:
-    """One vector, (D,)."""
+    """Encode one text to its vector, (D,)."""
     options: dict[str, Any] = dict(_QUIETLY)
     if isinstance(model, SparseEncoder):
         options["convert_to_sparse_tensor"] = False

@@ -1,9 +1,7 @@
-"""Routed: the files of a model with several ways through it, or a static one.
+"""Routed: the files of a model with several routes, or of a static one.
 
-There is a graph for each route, and there are probes for every name that chooses one.
-
-A graph is run whole, whatever is fetched of it, so one graph for all routes would compute every
-encoder for every input.
+There is a graph for each route, and there are probes for every name that chooses one. A graph
+always runs as a whole, so one graph for all routes would compute every encoder for every input.
 """
 
 import importlib.metadata
@@ -33,8 +31,8 @@ from export.from_torch import originals
 from export.graph import assemble, heads
 from export.precision import cpu, trial
 from export.progress import Steps
-from export.routes import reference, sides
-from export.routes.sides import Side
+from export.routes import reference, route_files
+from export.routes.route_files import Side
 from export.source.locate import Located
 from export.weights import tensors, weight_files
 
@@ -45,10 +43,10 @@ _UNASKED = 8  # probes without a name
 def make(router: Router, located: Located, steps: Steps, folder: Path) -> Made:
     """Write graphs, tokenizer and probes to `folder`.
 
-    Raises: ExportError naming what of the checkpoint cannot be exported.
+    Raises: ExportError naming what cannot be exported.
     """
     with TemporaryDirectory() as scratch:
-        every = sides.read(router, located.folder, Path(scratch))
+        every = route_files.read(router, located.folder, Path(scratch))
         primary = next(side for side in every if side.way == router.primary)
         found = primary.checkpoint
         asked = _asked(router, every)
@@ -77,7 +75,7 @@ def make(router: Router, located: Located, steps: Steps, folder: Path) -> Made:
 
 
 def _asked(router: Router, sides: Sequence[Side]) -> list[tuple[str, str]]:
-    """The names and texts of the probes, those of a name together: a start replays a few of all."""
+    """Return the names and texts of the probes, grouped by name: a start replays a few of each."""
     found: list[tuple[str, str]] = []
     for side in sides:
         task, length = side.checkpoint.task, side.checkpoint.max_input_length
@@ -100,7 +98,7 @@ def _require_width(found: Probes, primary: Checkpoint) -> None:
 def _write_graphs(
     sides: Sequence[Side], primary: Side, found: Probes, target: Path
 ) -> tuple[tuple[Route, ...], tuple[Graph, ...]]:
-    """The routes with their graphs, and those of the primary one."""
+    """Write a graph for each route, and return the routes and the primary one's graphs."""
     routes, graphs = [], []
     for place, side in enumerate(sides):
         scratch = target / f"route-{place}"
@@ -123,7 +121,7 @@ def _write_graphs(
 
 
 def _finish(side: Side, folder: Path) -> GraphNames:
-    """Write the finished graph of a side; its inputs and outputs."""
+    """Write the finished graph of a side, and return its inputs and outputs."""
     found, static = side.checkpoint, side.static
     if static is not None and static.is_sparse:
         return static.write_sparse(folder)
@@ -134,7 +132,7 @@ def _finish(side: Side, folder: Path) -> GraphNames:
 
 
 def _apart(graph: Graph, output: str, scratch: Path, target: Path, name: str) -> Graph:
-    """The graph under a name of its own, with one output of a name of its own."""
+    """Write the graph under a name of its own, with one output of that name."""
     model = onnx.load(scratch / graph.file)
     [kept] = [one for one in model.graph.output if one.name == output]
     kept.name = name
@@ -147,7 +145,7 @@ def _apart(graph: Graph, output: str, scratch: Path, target: Path, name: str) ->
 
 
 def _fused(side: Side, graph: Graph, found: Probes, target: Path) -> list[Graph]:
-    """The graph whose attention holds no scores where no row is padded, if there is one."""
+    """Make the graph for the CPU provider, whose attention is fused, if it can be made."""
     if side.static is not None:
         return []
     names = {*side.way.asked_as, ""}
@@ -158,7 +156,7 @@ def _fused(side: Side, graph: Graph, found: Probes, target: Path) -> list[Graph]
 
 
 def _fingerprint(router: Router, sides: Sequence[Side]) -> str:
-    """Of the vector space: each route's own, and what takes which."""
+    """Return the fingerprint of the vector space: each route's own, and which inputs take it."""
     parts = []
     for side in sides:
         folder = side.checkpoint.folder

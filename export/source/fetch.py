@@ -1,4 +1,4 @@
-"""Fetch: an ONNX model of the Hub comes into a cache, where the server finds it.
+"""Fetch: an ONNX model from the Hub, downloaded to a cache where the server finds it.
 
 The server runs this as `python -m export --fetch ID --cache FOLDER`.
 """
@@ -26,7 +26,7 @@ class Download:
 
 
 def parse(arguments: Sequence[str]) -> Download:
-    """Read the command line; of the environment the library reads what is its own.
+    """Read the command line; huggingface_hub reads its own environment variables.
 
     Raises: SystemExit with status 2 for a usage error.
     """
@@ -40,11 +40,11 @@ def parse(arguments: Sequence[str]) -> Download:
 
 
 def fetch(wanted: Download) -> Path:
-    """Fetch the model; the folder it lies in.
+    """Download the model, and return its folder.
 
-    Raises: ExportError or OSError; what has arrived stays, and the next call goes on from there.
+    Raises: ExportError or OSError; files that have arrived stay, and the next call continues.
     """
-    # There is nothing to clean up, and a name that is being resolved would hold a handler up.
+    # End at once: there is nothing to clean up, and a handler would wait for a name to be resolved.
     for number in (signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.SIG_DFL)

@@ -46,7 +46,7 @@ _DESCRIPTIONS = (
     "vocab.txt",
     "merges.txt",
     "*.model",
-    # Of an encoder in a folder of its own.
+    # An encoder may have a folder of its own.
     "[0-9]*_*/tokenizer*.json",
     "[0-9]*_*/special_tokens_map.json",
     "[0-9]*_*/chat_template.j*",
@@ -57,7 +57,7 @@ _DESCRIPTIONS = (
     "[0-9]*_*/sentence_*_config.json",
 )
 _ADAPTERS = ("*/adapter_config.json", "*/adapter_model.safetensors")
-# Layers behind the encoder are small, and some have a pickle where the encoder has none.
+# Layers behind the encoder are small, and may be pickles even if the encoder's weights are not.
 _LAYERS = (
     "[0-9]*_*/model.safetensors",
     "[0-9]*_*/pytorch_model.bin",
@@ -76,11 +76,11 @@ _ATTEMPTS = 5
 
 
 def download(model_id: str, revision: str | None, *, code: bool = False) -> Path:
-    """The folder of a model's files: weights as safetensors, or if there are none as pickles.
+    """Download a checkpoint, and return its folder; pickles only if there are no safetensors.
 
-    Its Python files are among them where `code` asks for them.
+    `code` includes its Python files.
 
-    Raises: ExportError for a model that is unknown, locked or out of reach, with the remedy.
+    Raises: ExportError for a model that is unknown, gated or out of reach, with the remedy.
     """
     always = (*_DESCRIPTIONS, model_card.FILE_NAME, *(["*.py"] if code else []), *_ADAPTERS)
     with _explained(model_id, revision, Path(constants.HF_HUB_CACHE)):
@@ -93,14 +93,14 @@ def download(model_id: str, revision: str | None, *, code: bool = False) -> Path
 def download_onnx(
     model_id: str, revision: str | None, cache: Path, onnx_file: str | None = None
 ) -> Path:
-    """The folder of a model's ONNX graph, its weights and descriptions, in the cache given.
+    """Download a model's ONNX graph, weights and descriptions to `cache`, and return their folder.
 
     `onnx_file` names another graph than the float32 one.
 
-    The graph comes last, and the revision is noted after it: a snapshot that has a graph has all.
+    The graph comes last, and the revision is noted after it: a snapshot with a graph is complete.
 
-    Raises: ExportError as `download` does, and for a model without ONNX before anything is fetched;
-    OSError when the cache cannot be written.
+    Raises: ExportError as `download` does, and before any download for a model without ONNX;
+    OSError if the cache cannot be written.
     """
     with _explained(model_id, revision, cache):
         info = HfApi().model_info(
@@ -121,7 +121,7 @@ def download_onnx(
 
 
 def _wanted(model_id: str, names: list[str], onnx_file: str | None) -> list[str]:
-    """What of a repository's files is needed to serve it, the graph last."""
+    """Return the names of the files that are needed to serve a repository, the graph last."""
     graph = hub_cache.graph_name(names, onnx_file)
     if graph is None:
         remedy = f"run: make export MODEL_ID={model_id}"
@@ -137,7 +137,7 @@ def _wanted(model_id: str, names: list[str], onnx_file: str | None) -> list[str]
 
 
 def _refuse_pickled_layers(model_id: str, names: list[str]) -> None:
-    """Say before anything is fetched that a layer's weights cannot be read without PyTorch."""
+    """Raise ExportError, before any download, if a layer's weights are only a pickle."""
     for name in names:
         safe = f"{name.rpartition('/')[0]}/model.safetensors"
         if fnmatch(name, hub_cache.LAYER_PICKLES) and safe not in names:
@@ -148,7 +148,7 @@ def _refuse_pickled_layers(model_id: str, names: list[str]) -> None:
 
 
 def _fetch_file(model_id: str, commit: str, name: str, cache: Path) -> Path:
-    """One file, going on where a connection broke off."""
+    """Download one file, and continue it if the connection breaks off."""
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             return Path(hf_hub_download(model_id, name, revision=commit, cache_dir=cache))
@@ -160,7 +160,7 @@ def _fetch_file(model_id: str, commit: str, name: str, cache: Path) -> Path:
 
 
 def _write(note: Path, text: str) -> None:
-    """Note in the cache what the library's own downloads note: a branch's commit, a lack."""
+    """Write a note as the library's own downloads do: a branch's commit, or a missing file."""
     note.parent.mkdir(parents=True, exist_ok=True)
     note.write_text(text)
 
@@ -171,7 +171,7 @@ def _fetch(model_id: str, revision: str | None, patterns: tuple[str, ...]) -> Pa
 
 @contextmanager
 def _explained(model_id: str, revision: str | None, cache: Path) -> Iterator[None]:
-    """Whatever goes wrong on the way to the Hub and back, in one line with its remedy."""
+    """Raise errors of the network and the Hub as one line with the remedy."""
     try:
         yield
     except HFValidationError:

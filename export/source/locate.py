@@ -1,4 +1,4 @@
-"""Source: where the checkpoint of a model lies on this machine, fetched if need be."""
+"""Locate: where a model's checkpoint is on this machine, downloaded if need be."""
 
 import os
 from dataclasses import dataclass
@@ -12,20 +12,20 @@ from export.source import default_model
 
 @dataclass(frozen=True, slots=True)
 class Located:
-    """A checkpoint's folder, the id it goes by, and its commit where that is known."""
+    """A checkpoint's folder, its id, and its commit if known."""
 
     folder: Path
     id: str
     revision: str | None
-    weights: tuple[Path, ...] = ()  # what its own were made of, where they were made
+    weights: tuple[Path, ...] = ()  # the files that its weights were merged from, if they were
 
 
 def locate(model: str, revision: str | None, *, code: bool = False) -> Located:
-    """Find a folder, the installed default model or a Hub id, in this order.
+    """Find a model: a folder, the installed default model or a Hub id, in this order.
 
-    `code` fetches Python files, too.
+    `code` downloads its Python files, too.
 
-    Raises: ExportError when there is no such model or it cannot be had, with the remedy.
+    Raises: ExportError if there is no such model, or if it cannot be downloaded, with the remedy.
     """
     folder = Path(model)
     if folder.is_dir():
@@ -36,7 +36,7 @@ def locate(model: str, revision: str | None, *, code: bool = False) -> Located:
         packaged = default_model.installed()
         if packaged is not None:
             return Located(packaged, model, None)
-    # Not needed for a folder: the library takes a third of a second to import.
+    # huggingface_hub takes a third of a second to import, and a folder does not need it.
     from export.source import hub
 
     try:
@@ -60,7 +60,7 @@ def _local(folder: Path, model: str, revision: str | None) -> Located:
 
 
 def _snapshot(folder: Path, revision: str) -> Path:
-    """The files of a revision in a Hub cache folder, `models--organization--name`."""
+    """Return the files of a revision in a Hub cache folder, `models--organization--name`."""
     reference = folder / "refs" / revision
     commit = reference.read_text().strip() if reference.is_file() else revision
     snapshot = folder / "snapshots" / commit

@@ -1,1 +1,1 @@
-"""Weights: which files hold them, and what is read of them."""
+"""Weights: which files hold them, and their tensors."""

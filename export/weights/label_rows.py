@@ -1,4 +1,4 @@
-"""Label rows: how many labels the weights of a classifier have, where its config.json is silent."""
+"""Label rows: how many labels a classifier's weights have, if its config.json does not say."""
 
 import json
 import struct
@@ -21,13 +21,13 @@ _LAST_LAYERS = (
 
 
 def count(folder: Path) -> int | None:
-    """The labels in the weights of a checkpoint; None where it has none, or they cannot be told.
+    """Return how many labels a checkpoint's weights have; None without weights, or if unknown.
 
     Raises: ExportError for weights that cannot be read.
     """
     try:
         files = weight_files.of_encoder(folder)
-    except ExportError:  # whoever needs them says so; a graph may be all that is wanted
+    except ExportError:  # a step that needs them reports it; an ONNX graph has its own
         return None
     for path in files:
         for name, shape in _shapes(path):
@@ -37,13 +37,13 @@ def count(folder: Path) -> int | None:
 
 
 def _shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The name and shape of each tensor in a file."""
+    """Yield the name and shape of each tensor in a file."""
     if path.suffix == ".safetensors":
         for name, tensor in _header(path).items():
             if name != "__metadata__":
                 yield name, tuple(tensor["shape"])
         return
-    # Only now: of the formats this one alone needs torch, which takes seconds to import.
+    # Only pickles need torch, which takes seconds to import and may not be installed.
     try:
         from export.weights import tensors
     except ModuleNotFoundError:
@@ -52,7 +52,7 @@ def _shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _header(path: Path) -> Mapping[str, Any]:
-    """What a file of safetensors says of its tensors, before them."""
+    """Return the header of a safetensors file, which describes its tensors."""
     try:
         with path.open("rb") as stream:
             [size] = struct.unpack("<Q", stream.read(8))

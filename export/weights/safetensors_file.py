@@ -19,7 +19,7 @@ from export.errors import ExportError
 from export.weights.weight_files import of_layer
 
 _PREFIX = 8  # bytes
-_MOST_HEADER = 10_000_000  # bytes; of a layer's weights it has some hundred
+_MOST_HEADER = 10_000_000  # bytes; a layer's has some hundred
 _METADATA = "__metadata__"
 _TYPES: Mapping[str, str] = MappingProxyType(
     {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}
@@ -27,7 +27,7 @@ _TYPES: Mapping[str, str] = MappingProxyType(
 
 
 def load(layers: Sequence[Layer]) -> Weights:
-    """The weights of each layer, in float32.
+    """Return the weights of each layer, in float32.
 
     Raises: ExportError naming the file that is missing, damaged, a pickle, or of another shape.
     """
@@ -47,9 +47,9 @@ def _load_layer(layer: Layer) -> Tensors:
 
 
 def read(path: Path, shapes: Shapes) -> Tensors:
-    """The tensors of a file, which must have these names and shapes, in float32.
+    """Read the tensors of a file, in float32; names and shapes must be exactly these.
 
-    Raises: ExportError naming what is damaged, or of another shape.
+    Raises: ExportError naming the file or tensor that is damaged, or has another name or shape.
     """
     try:
         content = path.read_bytes()

@@ -21,7 +21,7 @@ from export.weights.weight_files import of_layer
 
 
 def load(layers: Sequence[Layer]) -> Weights:
-    """The weights of each layer, in float32.
+    """Return the weights of each layer, in float32.
 
     Raises: ExportError naming the file that is missing, damaged or of another shape.
     """
@@ -29,9 +29,9 @@ def load(layers: Sequence[Layer]) -> Weights:
 
 
 def shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """The name and shape of each tensor in a file.
+    """Yield the name and shape of each tensor in a file.
 
-    Raises: ExportError for a file that is damaged.
+    Raises: ExportError if the file is damaged.
     """
     found = _open(path)
     for name, tensor in found.items() if isinstance(found, Mapping) else ():
@@ -39,9 +39,9 @@ def shapes(path: Path) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def read_all(path: Path) -> Mapping[str, torch.Tensor]:
-    """Every tensor in a file, by name.
+    """Return every tensor in a file, by name.
 
-    Raises: ExportError for a file that is damaged, or holds anything else.
+    Raises: ExportError if the file is damaged, or holds anything else.
     """
     found = _open(path)
     if not isinstance(found, Mapping) or not all(map(torch.is_tensor, found.values())):
@@ -54,7 +54,7 @@ def _load_layer(layer: Layer) -> Tensors:
 
 
 def read(path: Path, *layouts: Shapes) -> Tensors:
-    """The tensors of a file, in float32, which must be those of one of the layouts, no others.
+    """Read the tensors of a file, in float32; they must be exactly those of one of the layouts.
 
     Raises: ExportError naming the file that is missing, damaged or of another shape.
     """
@@ -73,9 +73,9 @@ def _open(path: Path) -> Any:
             return load_file(path)
         _refuse_compressed(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch wonders at pickles that it then refuses
+            warnings.simplefilter("ignore")  # torch warns of pickles that it then refuses
             return torch.load(path, map_location="cpu", weights_only=True)
-    except UnpicklingError:  # torch's own words say how to run what is in it
+    except UnpicklingError:  # torch's message tells how to run its code: left out
         raise ExportError(
             f"{path} cannot be read: it is damaged, or holds more than tensors, which is never "
             "loaded"
@@ -87,7 +87,7 @@ def _open(path: Path) -> Any:
 
 
 def _refuse_compressed(path: Path) -> None:
-    """PyTorch stores tensors as they are; a small file of compressed ones could fill the memory."""
+    """Refuse a compressed archive: PyTorch writes none, and a small one could fill the memory."""
     if is_zipfile(path):
         with ZipFile(path) as archive:
             if any(one.compress_type != ZIP_STORED for one in archive.infolist()):

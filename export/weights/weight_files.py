@@ -1,4 +1,4 @@
-"""Weight files: which files of a checkpoint hold its weights, in the order of preference."""
+"""Weight files: which files of a checkpoint hold its weights."""
 
 from pathlib import Path, PurePosixPath
 
@@ -9,9 +9,9 @@ _NAMES = ("model.safetensors", "pytorch_model.bin")
 
 
 def of_encoder(folder: Path) -> list[Path]:
-    """The files that transformers loads the weights from, in the order that it prefers.
+    """Return the files that transformers loads the weights from: safetensors, or else pickles.
 
-    Raises: ExportError when there are none, or a part of them is missing or elsewhere.
+    Raises: ExportError if there are none, or if a part is missing or outside the folder.
     """
     for name in _NAMES:
         if (folder / name).is_file():
@@ -28,9 +28,9 @@ def of_encoder(folder: Path) -> list[Path]:
 
 
 def of_layer(place: Path) -> Path:
-    """The file of a layer's weights, in the layer's folder; or that file itself.
+    """Return the file of a layer's weights; `place` is that file or the layer's folder.
 
-    Raises: ExportError when there is none.
+    Raises: ExportError if there is none.
     """
     if place.is_file():
         return place

@@ -8,8 +8,8 @@ import pytest
 
 from export.checkpoint import routers
 from export.errors import ExportError
-from export.routes import sides
-from export.routes.sides import Side
+from export.routes import route_files
+from export.routes.route_files import Side
 from tools.models.tiny_routers import ROUTERS
 
 
@@ -28,7 +28,7 @@ def read(folder: Path, scratch: Path) -> list[Side]:
     router = routers.read(folder)
     assert router is not None
     scratch.mkdir()
-    return sides.read(router, folder, scratch)
+    return route_files.read(router, folder, scratch)
 
 
 def test_each_route_is_a_checkpoint_of_its_own(folder: Path, tmp_path: Path) -> None:

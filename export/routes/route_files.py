@@ -1,4 +1,4 @@
-"""Sides: what the files of each route say, and whether the routes belong into one model."""
+"""Route files: what the files of each route say, and whether the routes belong to one model."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,7 +19,7 @@ from export.routes.static_models import StaticModel
 
 @dataclass(frozen=True, slots=True)
 class Side:
-    """A route with what its files say of it."""
+    """A route, with the facts from its files."""
 
     way: Way
     checkpoint: Checkpoint
@@ -27,9 +27,9 @@ class Side:
 
 
 def read(router: Router, folder: Path, scratch: Path) -> list[Side]:
-    """Read the sides of the checkpoint in `folder`; `scratch` is for what is made of it.
+    """Read the sides of the checkpoint in `folder`; files made from it go to `scratch`.
 
-    Raises: ExportError for a route that cannot be exported, or does not fit the others.
+    Raises: ExportError if a route cannot be exported, or does not fit the others.
     """
     return _alike(
         [
@@ -43,7 +43,7 @@ def _read(way: Way, folder: Path) -> Side:
     made = folder.with_suffix(".tokenizer.json")
     if way.is_static:
         static = static_models.read(way, folder)
-        if static.is_sparse:  # what the library loads with transformers
+        if static.is_sparse:  # the library loads it with transformers
             settled_tokenizer.settle(static.checkpoint, made)
         tokenizer = made if made.is_file() else static.checkpoint.tokenizer
         return Side(way, replace(static.checkpoint, tokenizer=tokenizer), static)
@@ -65,7 +65,7 @@ def _read(way: Way, folder: Path) -> Side:
 
 
 def _alike(sides: Sequence[Side]) -> list[Side]:
-    """The sides, once it is sure that they belong into one model.
+    """Check that the sides belong to one model, and return them, normalized in the same way.
 
     Raises: ExportError naming what differs.
     """
@@ -93,7 +93,7 @@ def _alike(sides: Sequence[Side]) -> list[Side]:
 
 
 def _with_normalize(side: Side) -> Side:
-    """The side with a Normalize at its end in the graph, since not all routes end in one."""
+    """Put a side's last Normalize into its graph, since not all routes end in one."""
     found = side.checkpoint
     if not found.normalize or found.head is None:
         return side
@@ -102,7 +102,7 @@ def _with_normalize(side: Side) -> Side:
 
 
 def _tokenizer(path: Path) -> object:
-    """A tokenizer without how it happened to cut and pad when it was saved."""
+    """Read a tokenizer without its settings of truncation and padding, which may differ."""
     content = read_json(path)
     assert isinstance(content, dict)
     return {key: one for key, one in content.items() if key not in {"truncation", "padding"}}

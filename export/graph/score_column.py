@@ -1,4 +1,4 @@
-"""Column: what a causal reranker multiplies the vector of its last token with to make a score."""
+"""Score column: the weights by which a causal reranker computes its score from the last token."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Column:
-    """The row of one token in the layer that makes logits, less that of the other."""
+    """The output layer's row for one token, less the row for the other if there is one."""
 
     weight: NDArray[np.float32]  # (H,)
     bias: float = 0

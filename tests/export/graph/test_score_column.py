@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.graph.column import Column
+from export.graph.score_column import Column
 
 
 def test_a_column_survives_its_file(tmp_path: Path) -> None:
