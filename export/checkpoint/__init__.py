@@ -1,1 +1,1 @@
-"""Checkpoint: what a checkpoint is, of all that its files say."""
+"""Checkpoint: what kind of model a checkpoint is, by all of its files."""

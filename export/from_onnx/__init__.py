@@ -1,1 +1,1 @@
-"""From ONNX: a folder made of a graph that somebody else converted, without PyTorch."""
+"""From ONNX: a folder made from a graph that was converted elsewhere, without PyTorch."""

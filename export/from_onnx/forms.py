@@ -54,7 +54,7 @@ def four_bits(graph: onnx.GraphProto) -> str | None:
 
 
 def is_quantized(graph: onnx.GraphProto) -> bool:
-    """Check whether some of a graph is computed in integers, so that answers are not exact."""
+    """Check whether some of a graph is computed in integers, unlike its original."""
     return any(
         node.op_type in _QUANTIZED or node.op_type.startswith("QLinear") for node in nodes(graph)
     )

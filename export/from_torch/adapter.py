@@ -74,9 +74,7 @@ def merge(wanted: Merging, target: Path) -> None:
     into = target / checkpoint.folder.relative_to(wanted.root)
     described = (into / "config.json").read_bytes()
     model.save_pretrained(into)
-    (into / "config.json").write_bytes(
-        described
-    )  # transformers may write other keys than the original's
+    (into / "config.json").write_bytes(described)  # transformers would write other keys
 
 
 @torch.no_grad()

@@ -1,1 +1,1 @@
-"""Graph: a converted graph is read, extended by a head and assembled for the server."""
+"""Graph: a converted graph, read, extended by a head and assembled for the server."""

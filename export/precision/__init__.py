@@ -1,1 +1,1 @@
-"""Precision: the graphs made of the float32 one, and whether they still answer as it does."""
+"""Precision: the graphs made from the float32 one, and whether they still answer as it does."""

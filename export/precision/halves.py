@@ -105,9 +105,7 @@ class _Rewriting:
             self._cast(node.output[0], name, TensorProto.FLOAT)  # what is summed next is float32
             return
         half = not self._halved.isdisjoint(node.output)
-        for name in (
-            set(needs(node)).difference(node.input) & self._floats
-        ):  # read by a branch inside
+        for name in set(needs(node)).difference(node.input) & self._floats:  # read in a branch
             if _half_name(name) in self._there:
                 self._full(name)
         for i, name in enumerate(node.input):

@@ -1,4 +1,4 @@
-"""Packing: a graph that removes a batch's padding once, and restores it before whole batches.
+"""Packing: a graph that removes a batch's padding once, and restores it if need be.
 
 In between a token is a row, (T, H) in place of (B, S, H): products take as many rows as there are
 real tokens. The operators for it (RemovePadding, PackedMultiHeadAttention, RestorePadding) are ONNX

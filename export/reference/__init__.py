@@ -1,1 +1,1 @@
-"""Reference: what the original model answers, and whose word that is."""
+"""Reference: the original model's answers, from the library that its users call."""

@@ -174,7 +174,7 @@ def _check_weights(folder: Path) -> None:
 
 
 def _check_complete(missing: Sequence[str]) -> None:
-    """Raise ExportError if weights are missing and so random; only the unused pooler may be."""
+    """Raise ExportError if weights are missing, which would be random; the pooler is not used."""
     lacking = [name for name in missing if not name.startswith("pooler.")]
     if lacking:
         raise ExportError(

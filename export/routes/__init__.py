@@ -1,1 +1,1 @@
-"""Routes: models with several ways through them, and static ones."""
+"""Routes: models with several routes, and static ones."""

@@ -27,7 +27,7 @@ def count(folder: Path) -> int | None:
     """
     try:
         files = weight_files.of_encoder(folder)
-    except ExportError:  # a step that needs them reports it; an ONNX graph has its own
+    except ExportError:  # a step that needs them reports it; a graph needs none
         return None
     for path in files:
         for name, shape in _shapes(path):
