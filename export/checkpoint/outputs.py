@@ -17,6 +17,24 @@ def encoder_width(task: Task, config: Document, labels: tuple[str, ...]) -> int:
     return required(config, "vocab_size") if task == "splade" else len(labels)
 
 
+def vector(
+    task: Task,
+    modules: SentenceModules,
+    choice: PoolingChoice | None,
+    width: int,
+    cut: int | None,
+) -> tuple[Head | None, int]:
+    """Return the head behind the encoder, if there is one, and the width of the main output.
+
+    Raises: ExportError as `head` and `token_width` do.
+    """
+    if task == "embedding":
+        return head(modules, choice, width, cut)
+    if task == "multi_vector":
+        return None, token_width(modules.token_layers, width, cut)
+    return None, width
+
+
 def head(
     modules: SentenceModules, choice: PoolingChoice | None, width: int, cut: int | None
 ) -> tuple[Head, int]:

@@ -13,7 +13,7 @@ from app.model.manifest import TOKENIZER_FILE
 from app.model.names import Activation, PoolingChoice, Side, Similarity, Task
 from app.model.pair_text import PairText
 from app.model.parts import Padding
-from export.checkpoint import causal, kinds, limits, outputs, pooling_source
+from export.checkpoint import kinds, limits, model_kind, outputs
 from export.checkpoint.causal import Causal
 from export.checkpoint.pooling_source import Decision
 from export.checkpoint.tokenizer_file import keeps_case
@@ -32,8 +32,6 @@ from export.config.sentence_modules import SentenceModules
 from export.config.sentence_settings import SentenceSettings
 from export.config.splade import USUAL, Splade
 from export.errors import ExportError
-
-_ONE_LABEL = ("LABEL_0",)  # transformers' name for it, of a model without labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +138,10 @@ def read(
     architecture = kinds.architecture(config)
     if clip.is_clip(architecture):
         modules = clip.pooled(modules, choice)
-    scored = causal.find(folder, config, modules, model_id or folder.resolve().name)
-    if scored is not None:
-        causal.refuse_pooling(scored, choice)
-    labels = kinds.labels(architecture, config, encoder) if scored is None else _ONE_LABEL
-    decision = pooling_source.decide(
-        choice, modules, "" if labels else model_id, architecture, folder
-    )
-    task = (
-        kinds.task(architecture, labels, modules, decision.choice) if scored is None else "reranker"
-    )
-    if task == "embedding" and decision.doubt is not None and not may_be_silent:
-        raise ExportError(decision.doubt)
+    kind = model_kind.find(folder, config, modules, choice, model_id)
+    task, labels, scored = kind.task, kind.labels, kind.scored
+    if task == "embedding" and kind.decision.doubt is not None and not may_be_silent:
+        raise ExportError(kind.decision.doubt)
     model_type = config.value("model_type", str) or ""
     tokenizer = tokenizer or encoder / TOKENIZER_FILE
     settings_of_tokenizer = Document.read(encoder / "tokenizer_config.json")
@@ -163,13 +153,13 @@ def read(
     stated = settings.document_length if compares else None
     places = limits.places(config, model_type)
     width = outputs.encoder_width(task, config, labels)
-    head, dimensions = None, width
+    head, dimensions = outputs.vector(
+        task, modules, kind.decision.choice, width, settings.truncate_dim
+    )
     tokens = TokenHeads()
     if compares:
         tokens = TokenHeads(multi_vector=modules.token_layers)
-        dimensions = outputs.token_width(tokens.multi_vector, width, settings.truncate_dim)
     elif task == "embedding":
-        head, dimensions = outputs.head(modules, decision.choice, width, settings.truncate_dim)
         tokens = token_heads.read(encoder, width, tokenizer)
     elif task == "splade" and settings.max_active_dims is not None:
         raise ExportError(
@@ -207,7 +197,7 @@ def read(
         warnings=tuple(
             settings.colbert_warnings(tokenizer) if compares else _warnings(task, choice)
         ),
-        decision=decision,
+        decision=kind.decision,
     )
 
 

@@ -76,7 +76,7 @@ def load(checkpoint: Checkpoint, *, trust_code: bool, eager: bool = False) -> tu
         model, loading = _class(checkpoint).from_pretrained(
             checkpoint.folder, dtype=torch.float32, output_loading_info=True, **where, **options
         )
-    except Exception as error:
+    except Exception as error:  # transformers raises whatever its parts raise
         files = f"config.json and the weights in {checkpoint.folder}"
         raise _failure(files, error) from error
     _check_complete(loading["missing_keys"])
