@@ -62,7 +62,7 @@ DOORS = {
     },
     "orjson": {
         "app.inference.tokenizing.pairs",
-        "app.api.body.reader", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.verb",
+        "app.api.body.reader", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.rendering",
         "app.telemetry.logs",
     },
     "starlette": {

@@ -1,6 +1,6 @@
 """Answers for the API's description that no verb gives: errors, `/info`, `/v1/models`."""
 
-from app.api.verbs.verb import COUNT, TEXT, Named, Schema, list_of, record
+from app.api.shapes.openapi_types import COUNT, TEXT, Named, Schema, list_of, record
 from app.errors import ServiceError
 
 OBJECT: Schema = {"type": "object"}

@@ -8,7 +8,7 @@ from app import __version__
 from app.api.docs.limits import Limits
 from app.api.docs.schemas import object_schema
 from app.api.shapes.fields import Shape
-from app.api.verbs.verb import TEXT, Named, Schema
+from app.api.shapes.openapi_types import TEXT, Named, Schema
 
 Content = Mapping[str, Any]  # by media type
 

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 
 from app.api.docs import answers
 from app.api.docs.openapi import Operation, in_json, in_text
+from app.api.shapes.openapi_types import Schema
 from app.api.verbs import openai, tei_tokenize
-from app.api.verbs.verb import Schema, Verb
+from app.api.verbs.verb import Verb
 
 EMBEDDINGS, SCORES, TOKENS, SERVICE = "Embeddings", "Scores", "Tokens", "Service"
 

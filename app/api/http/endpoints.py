@@ -25,8 +25,9 @@ from app.api.http.transport import (
 )
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import counted, failure_counted
+from app.api.verbs.rendering import render_error
 from app.api.verbs.spans import RequestSpan
-from app.api.verbs.verb import Request, Room, Verb, render_error
+from app.api.verbs.verb import Request, Room, Verb
 from app.errors import (
     ClientGone,
     DeadlineExceeded,

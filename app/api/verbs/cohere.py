@@ -8,21 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.api.shapes.fields import ArrayOf, Field, Misfit, Shape, anything, string, unsigned
-from app.api.verbs.verb import (
-    COUNT,
-    NUMBER,
-    TEXT,
-    TRUNCATE,
-    USAGE,
-    Counted,
-    Named,
-    Request,
-    input_options,
-    list_of,
-    numpy_json,
-    record,
-    render_error,
-)
+from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list_of, record
+from app.api.verbs.input_fields import TRUNCATE, input_options
+from app.api.verbs.rendering import numpy_json, render_error
+from app.api.verbs.verb import Counted, Request
 from app.errors import EmptyInput
 from app.inference.engine import Predictions
 from app.inference.served_model import ServedModel

@@ -18,21 +18,10 @@ from numpy.typing import NDArray
 
 from app.api.shapes.fields import Field, Shape, Variant, anything, boolean, string, unsigned
 from app.api.shapes.inputs import embed_input
-from app.api.verbs.verb import (
-    COUNT,
-    NUMBER,
-    TEXT,
-    USAGE,
-    Counted,
-    Named,
-    Request,
-    groups,
-    input_options,
-    joined,
-    list_of,
-    numpy_json,
-    record,
-)
+from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list_of, record
+from app.api.verbs.input_fields import input_options
+from app.api.verbs.rendering import groups, joined, numpy_json
+from app.api.verbs.verb import Counted, Request
 from app.errors import ServiceError
 from app.inference.engine import Vectors
 from app.inference.served_model import ServedModel

@@ -11,24 +11,10 @@ from numpy.typing import NDArray
 
 from app.api.shapes.fields import ArrayOf, Field, Shape, Struct, boolean, string, unsigned
 from app.api.shapes.inputs import embed_input
-from app.api.verbs.verb import (
-    COUNT,
-    NUMBER,
-    PROMPT_NAME,
-    TRUNCATE,
-    TRUNCATION_DIRECTION,
-    Counted,
-    Named,
-    Request,
-    groups,
-    input_options,
-    joined,
-    list_of,
-    nested,
-    numpy_json,
-    record,
-    render_error,
-)
+from app.api.shapes.openapi_types import COUNT, NUMBER, Named, list_of, record
+from app.api.verbs.input_fields import PROMPT_NAME, TRUNCATE, TRUNCATION_DIRECTION, input_options
+from app.api.verbs.rendering import groups, joined, nested, numpy_json, render_error
+from app.api.verbs.verb import Counted, Request
 from app.errors import EmptyInput
 from app.inference.admission import InputOptions
 from app.inference.computing import Computed

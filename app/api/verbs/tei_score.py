@@ -9,22 +9,10 @@ from typing import Any
 
 from app.api.shapes.fields import ArrayOf, Field, Shape, boolean, string
 from app.api.shapes.inputs import predict_input
-from app.api.verbs.verb import (
-    COUNT,
-    NUMBER,
-    TEXT,
-    TRUNCATE,
-    TRUNCATION_DIRECTION,
-    Counted,
-    Named,
-    Request,
-    input_options,
-    joined,
-    list_of,
-    numpy_json,
-    record,
-    render_error,
-)
+from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, Named, list_of, record
+from app.api.verbs.input_fields import TRUNCATE, TRUNCATION_DIRECTION, input_options
+from app.api.verbs.rendering import joined, numpy_json, render_error
+from app.api.verbs.verb import Counted, Request
 from app.errors import EmptyInput
 from app.inference.engine import Predictions
 from app.inference.served_model import ServedModel

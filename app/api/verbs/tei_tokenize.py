@@ -13,7 +13,9 @@ import orjson
 from app.api.body import reader
 from app.api.shapes.fields import Field, Shape, boolean
 from app.api.shapes.inputs import decode_ids, memory_of, tokenize_input
-from app.api.verbs.verb import COUNT, PROMPT_NAME, TEXT, Named, Room, list_of, record
+from app.api.shapes.openapi_types import COUNT, TEXT, Named, list_of, record
+from app.api.verbs.input_fields import PROMPT_NAME
+from app.api.verbs.verb import Room
 from app.errors import EmptyInput
 from app.inference.served_model import ServedModel
 from app.inference.tokenizing.token_places import Token

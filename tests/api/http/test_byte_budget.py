@@ -171,7 +171,7 @@ def test_an_answer_is_the_same_in_any_number_of_parts(
         app = make_kind(kind)
         with monkeypatch.context() as patch:
             whole = post(app, path, body)
-            patch.setattr("app.api.verbs.verb.GROUP_NUMBERS", 1)
+            patch.setattr("app.api.verbs.rendering.GROUP_NUMBERS", 1)
             patch.setattr("app.api.verbs.tei_embed.ENTRIES_AT_ONCE", 1)
             patch.setattr("app.api.verbs.tei_score.SCORES_AT_ONCE", 1)
             parted = post(app, path, body)

@@ -17,7 +17,7 @@ from app.api.body import reader
 from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES, beginning, in_turn, respond_in_parts
 from app.api.shapes.fields import Shape
-from app.api.verbs.verb import GROUP_NUMBERS, groups, joined, numpy_json
+from app.api.verbs.rendering import GROUP_NUMBERS, groups, joined, numpy_json
 from app.errors import ClientGone
 from tests.api.conftest import MakeKind
 from tools.asgi import make_scope, post, request, send_request

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from starlette.types import ASGIApp
 
-from app.api.verbs import verb as verbs
+from app.api.verbs import rendering
 from app.api.verbs.openai import Embeddings
+from app.api.verbs.rendering import numpy_json
 from app.api.verbs.tei_embed import Embed, EmbedAll
-from app.api.verbs.verb import numpy_json
 from app.inference.computing import Computed, Timings
 from app.inference.served_model import ServedModel
 from app.settings import Settings
@@ -31,7 +31,7 @@ GROUP = 8  # numbers that are written together: of few rows, or of less than one
 @pytest.fixture(autouse=True, scope="module")
 def small_groups() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verbs, "GROUP_NUMBERS", GROUP)
+        patch.setattr(rendering, "GROUP_NUMBERS", GROUP)
         yield
 
 
