@@ -8,9 +8,12 @@ import argparse
 import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, field, fields
-from typing import Any
+from typing import Any, TypeVar
 
 from app import __version__
+
+T = TypeVar("T")
+D = TypeVar("D")
 
 
 class UsageError(Exception):
@@ -18,18 +21,32 @@ class UsageError(Exception):
 
 
 def option(
-    parse: Callable[[str], Any], default: Any, text: str, *, flag: str | None = None, **extra: Any
-) -> Any:
+    parse: Callable[[str], T], default: D, text: str, *, flag: str | None = None, **extra: Any
+) -> T | D:
     """Declare an option: `parse` raises ValueError for an invalid text, `text` is its help.
 
     `flag` is a second, short name; `section` is the heading of it and those that follow in --help;
     `bare` can be given without a value; `secret` is not logged, `hidden` not shown; `variable`
-    reads values that only the environment may hold.
+    reads values that only the environment may hold, where `empty` says what to do about an empty
+    one, which counts as unset otherwise.
     """
     return field(default=default, metadata={"parse": parse, "help": text, "flag": flag, **extra})
 
 
-def ignored(reason: str, **extra: Any) -> Any:
+def required(parse: Callable[[str], T], text: str) -> T:
+    """Declare an option that has no default."""
+    found: T = field(metadata={"parse": parse, "help": text, "flag": None})
+    return found
+
+
+def repeated(parse: Callable[[str], T], text: str, **extra: Any) -> tuple[T, ...]:
+    """Declare an option that may be given several times, and has all of the values."""
+    none: tuple[T, ...] = ()
+    metadata = {"parse": parse, "help": text, "flag": None, "repeated": True, **extra}
+    return field(default=none, metadata=metadata)
+
+
+def ignored(reason: str, **extra: Any) -> str | None:
     """Declare an option of TEI that has no meaning here, so that commands with it still work."""
     text = f"accepted as TEI does, and not used: {reason}"
     return option(str, None, text, ignored=True, **extra)
@@ -131,7 +148,7 @@ def _parser(options: Sequence["Field[Any]"]) -> argparse.ArgumentParser:
         shown = str(declared.default).lower() if extra.get("bare") else declared.default
         default = "" if declared.default in {MISSING, None, ()} else f"; default {shown}"
         kind: dict[str, Any] = {"nargs": "?", "const": "true"} if extra.get("bare") else {}
-        kind["action"] = "append" if declared.default == () else _Once
+        kind["action"] = "append" if extra.get("repeated") else _Once
         text = f"{extra['help']} [{environment_name(declared)}{default}]"
         if extra.get("hidden"):
             text = argparse.SUPPRESS
@@ -142,9 +159,9 @@ def _parser(options: Sequence["Field[Any]"]) -> argparse.ArgumentParser:
 def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) -> Any:
     name = environment_name(declared)
     text = environment.get(name)
-    if text == "" and declared.name == "api_key":
-        raise UsageError(f"{name} is empty: unset it, or set a key")
-    if text and declared.default == ():
+    if text == "" and "empty" in declared.metadata:
+        raise UsageError(f"{name} is empty: {declared.metadata['empty']}")
+    if text and declared.metadata.get("repeated"):
         return [text]
     return text or None
 

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path, PurePosixPath
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 from app.command_line import UsageError
@@ -22,6 +23,8 @@ _ORIGIN = re.compile(
     r"([a-z][a-z0-9+.-]*)://(\[[0-9a-f:.]+\]|[a-z0-9_-]+(?:\.[a-z0-9_-]+)*\.?)(?::(\d+))?/*"
 )
 _PORTS = {"http": 80, "https": 443}
+
+Word = TypeVar("Word", bound=str)
 
 
 def positive(text: str) -> int:
@@ -88,13 +91,14 @@ def devices(text: str) -> tuple[int, ...]:
     return found
 
 
-def one_of(*values: str) -> Callable[[str], str]:
+def one_of(*values: Word) -> Callable[[str], Word]:
     """Return a parser that accepts only these values."""
+    known = {str(value): value for value in values}
 
-    def parse(text: str) -> str:
-        if text not in values:
-            raise ValueError(f"must be one of {', '.join(values)}")
-        return text
+    def parse(text: str) -> Word:
+        if text not in known:
+            raise ValueError(f"must be one of {', '.join(known)}")
+        return known[text]
 
     return parse
 

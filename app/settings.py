@@ -6,13 +6,13 @@ Names and defaults follow TEI 1.9.3 (docs/source/en/cli_arguments.md) if TEI has
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self, get_args
 
 from app import command_line
 from app import option_values as values
-from app.command_line import UsageError, ignored, option
+from app.command_line import UsageError, ignored, option, repeated, required
 from app.model.lookup import spellings
 from app.model.names import (
     GPU_PROVIDERS,
@@ -30,10 +30,8 @@ DEFAULT_PORT = 8000
 class Settings:
     """The service's options, read once at start."""
 
-    model_id: str = option(
-        str,
-        MISSING,
-        "the folder of a model, or its id in the models folder, a Hub cache or the Hub",
+    model_id: str = required(
+        str, "the folder of a model, or its id in the models folder, a Hub cache or the Hub"
     )
     revision: str | None = option(str, None, "the branch, tag or commit of the model")
     models_dir: Path = option(values.folder, Path("models"), "the folder of exported models")
@@ -46,9 +44,7 @@ class Settings:
     hf_token: str | None = option(
         str, None, "the token for the Hub; what $HF_HOME/token holds unless set", secret=True
     )
-    hf_api_token: str | None = option(
-        str, None, "the old name of --hf-token", secret=True, hidden=True
-    )
+    hf_api_token: str | None = option(str, None, "--hf-token's old name", secret=True, hidden=True)
     served_model_name: str | None = option(
         str, None, "the name in OpenAI answers and /info; the model id unless set"
     )
@@ -138,11 +134,14 @@ class Settings:
         "how long a client may take to send a request, or to go on reading an answer",
     )
     api_key: str | None = option(
-        values.key, None, "the key that clients send as `Authorization: Bearer <key>`", secret=True
+        values.key,
+        None,
+        "the key that clients send as `Authorization: Bearer <key>`",
+        secret=True,
+        empty="unset it, or set a key",
     )
-    cors_allow_origin: tuple[str, ...] = option(
+    cors_allow_origin: tuple[str, ...] = repeated(
         values.origin,
-        (),
         "an origin that browsers may call from, repeated for several; every one unless set",
     )
     json_output: bool = option(
