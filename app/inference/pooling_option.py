@@ -33,7 +33,9 @@ def output_for(manifest: Manifest, pooling: PoolingChoice | None) -> str:
     """Return the graph output to read embeddings from, for the pooling asked for at start."""
     if manifest.task != "embedding":
         if pooling not in {None, manifest.task}:
-            logger.warning("--pooling %s: a %s has none of its own", pooling, manifest.task)
+            logger.warning(
+                "--pooling %s has no effect: a %s does not pool tokens", pooling, manifest.task
+            )
         return TASK_OUTPUTS[manifest.task]
     if pooling is None or pooling == manifest.pooling:
         return SENTENCE_EMBEDDING

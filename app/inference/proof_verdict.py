@@ -127,7 +127,7 @@ def require_quality(plan: Plan, measured: Measured) -> None:
     if short is None:
         return
     if plan.must_qualify:
-        raise StartupError(f"{short}; --dtype {plan.compute_dtype} takes it all the same")
+        raise StartupError(f"{short}; --dtype {plan.compute_dtype} serves it anyway")
     logger.warning("%s costs this model quality: %s", plan.compute_dtype, short)
 
 

@@ -102,7 +102,7 @@ class _Output(logging.Handler):
         self.outlet.flush(FLUSH_SECONDS)
 
     def _missing(self, lines: int) -> bytes:
-        message = "%d lines were dropped here: whoever reads the log did not keep up"
+        message = "%d lines were dropped here: the reader of the log did not keep up"
         return self._line(
             logger.makeRecord(logger.name, logging.WARNING, __file__, 0, message, (lines,), None)
         )

@@ -59,7 +59,9 @@ def deliver(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:
         try:
             loop.call_soon_threadsafe(_complete, group)
         except RuntimeError:
-            logger.warning("%d answers had nobody to go to: their event loop is closed", len(group))
+            logger.warning(
+                "%d answers could not be delivered: their event loop is closed", len(group)
+            )
 
 
 def _complete(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:

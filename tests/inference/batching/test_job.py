@@ -44,7 +44,7 @@ def test_a_closed_loop_costs_its_answers_and_a_warning(caplog: pytest.LogCapture
     with caplog.at_level(logging.WARNING):
         deliver([(job(loop, lambda _: pytest.fail("nobody is there")), None)])
     assert [one.getMessage() for one in caplog.records] == [
-        "1 answers had nobody to go to: their event loop is closed"
+        "1 answers could not be delivered: their event loop is closed"
     ]
 
 
