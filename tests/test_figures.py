@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tests.test_floors import APP, EXPORT, ROOT, TESTS, TOOLS, imports
+from tools.figures import body_lengths
 
 MOST_LINES = 300  # of a file of tests
 MOST_LINES_OF_A_MODULE = 250
+MOST_LINES_OF_A_FUNCTION = 60
 MOST_FILES = 12  # of a folder
 LEAST_SHARE = 0.9  # of modules that have tests of their name
 # Where the others are tested.
@@ -72,6 +74,12 @@ def test_few_modules_are_tested_elsewhere() -> None:
 @pytest.mark.parametrize("module", sorted(MODULES))
 def test_modules_are_short(module: str) -> None:
     assert len((APP | EXPORT)[module].read_text().splitlines()) <= MOST_LINES_OF_A_MODULE
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_functions_are_short(module: str) -> None:
+    lengths = body_lengths((APP | EXPORT)[module].read_text())
+    assert max(lengths, default=0) <= MOST_LINES_OF_A_FUNCTION
 
 
 def test_the_eye_can_search_every_folder() -> None:

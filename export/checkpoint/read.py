@@ -15,6 +15,7 @@ from app.model.pair_text import PairText
 from app.model.parts import Padding
 from export.checkpoint import kinds, limits, model_kind, outputs
 from export.checkpoint.causal import Causal
+from export.checkpoint.model_kind import ModelKind
 from export.checkpoint.pooling_source import Decision
 from export.checkpoint.tokenizer_file import keeps_case
 from export.config import (
@@ -135,15 +136,24 @@ def read(
     modules = _modules(folder)
     encoder = folder / modules.encoder
     config = _config(encoder)
-    architecture = kinds.architecture(config)
-    if clip.is_clip(architecture):
+    if clip.is_clip(kinds.architecture(config)):
         modules = clip.pooled(modules, choice)
     kind = model_kind.find(folder, config, modules, choice, model_id)
-    task, labels, scored = kind.task, kind.labels, kind.scored
-    if task == "embedding" and kind.decision.doubt is not None and not may_be_silent:
+    if kind.task == "embedding" and kind.decision.doubt is not None and not may_be_silent:
         raise ExportError(kind.decision.doubt)
+    checkpoint = _checkpoint(folder, config, modules, kind, tokenizer or encoder / TOKENIZER_FILE)
+    if kind.task == "multi_vector":
+        return checkpoint
+    return replace(checkpoint, warnings=tuple(_warnings(kind.task, choice)))
+
+
+def _checkpoint(
+    folder: Path, config: Document, modules: SentenceModules, kind: ModelKind, tokenizer: Path
+) -> Checkpoint:
+    """Put together what the files of a model of this kind say."""
+    task, labels, scored = kind.task, kind.labels, kind.scored
+    encoder = folder / modules.encoder
     model_type = config.value("model_type", str) or ""
-    tokenizer = tokenizer or encoder / TOKENIZER_FILE
     settings_of_tokenizer = Document.read(encoder / "tokenizer_config.json")
     # Without modules.json no library reads these for scores or sparse vectors.
     is_read = task in {"embedding", "multi_vector"} or (folder / MODULES_FILE).is_file()
@@ -169,7 +179,7 @@ def read(
     return Checkpoint(
         folder=encoder,
         tokenizer=tokenizer,
-        architecture=architecture,
+        architecture=kinds.architecture(config),
         model_type=model_type,
         task=task,
         head=head,
@@ -194,9 +204,7 @@ def read(
         tokens=tokens,
         splade=(modules.splade or USUAL) if task == "splade" else None,
         causal=scored,
-        warnings=tuple(
-            settings.colbert_warnings(tokenizer) if compares else _warnings(task, choice)
-        ),
+        warnings=tuple(settings.colbert_warnings(tokenizer)) if compares else (),
         decision=kind.decision,
     )
 
