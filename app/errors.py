@@ -115,7 +115,11 @@ class ModelMismatch(BackendFailed):
 
 
 class Overloaded(ServiceError):
-    """Too few permits, or bytes for bodies and answers, are free; nothing was queued."""
+    """Too few permits, or bytes for bodies and answers, are free; nothing was queued.
+
+    Raised by `inference.permits` and `api.http.byte_budget`. A connection without a place is
+    refused with the same status by `wire.http1.connection`, before any request is read.
+    """
 
     error_type = "Overloaded"
     status = 429

@@ -66,7 +66,7 @@ DOORS = {
         "app.telemetry.logs",
     },
     "starlette": {
-        "app.api.http.byte_budget", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.middleware", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
+        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.middleware", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
         "app.wire.http1.exchange", "app.server.serving",
     },

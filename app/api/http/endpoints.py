@@ -10,6 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.body import reader
 from app.api.http.byte_budget import Share
+from app.api.http.client_gone import unless_gone
 from app.api.http.service import Service
 from app.api.http.transport import (
     JSON,
@@ -21,7 +22,6 @@ from app.api.http.transport import (
     is_whole,
     respond,
     respond_in_parts,
-    unless_gone,
 )
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import counted, failure_counted

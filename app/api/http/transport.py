@@ -2,18 +2,13 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Iterable
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 
 from starlette.types import Receive, Scope, Send
 
-from app.errors import (
-    BadTimeout,
-    ClientGone,
-    DeadlineExceeded,
-)
+from app.api.http.client_gone import unless_gone
+from app.errors import BadTimeout, DeadlineExceeded
 
-T = TypeVar("T")
 RawHeaders = list[tuple[bytes, bytes]]
 
 # Ours, and the one in which Envoy sends its route's timeout.
@@ -36,25 +31,6 @@ def deadline(scope: Scope) -> contextlib.AbstractAsyncContextManager[None]:
     """
     seconds = _seconds_allowed(scope)
     return contextlib.nullcontext() if seconds is None else _within(seconds)
-
-
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
-    """Await `work`, and cancel it if the client disconnects; call once the body has been read.
-
-    Raises: ClientGone, and whatever `work` raises.
-    """
-    task = asyncio.current_task()
-    assert task is not None
-    watcher = asyncio.create_task(_cancel_when_gone(receive, task))
-    try:
-        return await work
-    except asyncio.CancelledError:
-        if watcher.done() and not watcher.cancelled():
-            task.uncancel()
-            raise ClientGone from None
-        raise
-    finally:
-        watcher.cancel()
 
 
 async def respond(
@@ -124,12 +100,6 @@ async def _send_parts(send: Send, first: bytes, rest: AsyncIterator[bytes]) -> N
     await send({"type": "http.response.body", "body": first, "more_body": True})
     async for part in rest:
         await send({"type": "http.response.body", "body": part, "more_body": True})
-
-
-async def _cancel_when_gone(receive: Receive, task: "asyncio.Task[Any]") -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
-    task.cancel()
 
 
 def _seconds_allowed(scope: Scope) -> float | None:
