@@ -152,18 +152,6 @@ class Admission:
         item: EncodingInput = (text, text) if self._tokenization.reads_pairs_only else text
         return await self.in_time(self._tokenization.encode([item], options))
 
-    def _most(self, promised: int) -> int:
-        """Return how many inputs one request may have."""
-        return max(self._options.max_client_batch_size, promised)
-
-    def _check_batch_size(self, size: int, promised: int = 0) -> None:
-        limit = self._most(promised)
-        if size > limit:
-            raise BatchTooLarge(
-                f"batch size {size} > maximum allowed batch size {limit}; "
-                "--max-client-batch-size raises it"
-            )
-
     def prompt(self, name: str | None) -> str | None:
         """Return the text to put before inputs for a prompt's name, or the default one for None.
 
@@ -176,15 +164,6 @@ class Admission:
             return self._options.default_prompt if found is None else found
         return find_prompt(self._options.prompts, name)
 
-    def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:
-        """Check whether a request is short and the only one.
-
-        The event loop then encodes it in less time than the way to the pool and back takes. With
-        other requests around, the detour pays: it lets them gather into a batch.
-        """
-        others = self.permits.total - self.permits.free - len(inputs)
-        return not others and sum(map(characters, inputs)) <= ALONE_CHARACTERS
-
     async def in_time(self, work: Awaitable[T]) -> T:
         """Await work of the tokenizer's threads, up to the timeout.
 
@@ -196,3 +175,24 @@ class Admission:
                 return await work
         except TimeoutError:
             raise TokenizationFailed(f"tokenizer error: took longer than {limit:g} s") from None
+
+    def _most(self, promised: int) -> int:
+        """Return how many inputs one request may have."""
+        return max(self._options.max_client_batch_size, promised)
+
+    def _check_batch_size(self, size: int, promised: int = 0) -> None:
+        limit = self._most(promised)
+        if size > limit:
+            raise BatchTooLarge(
+                f"batch size {size} > maximum allowed batch size {limit}; "
+                "--max-client-batch-size raises it"
+            )
+
+    def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:
+        """Check whether a request is short and the only one.
+
+        The event loop then encodes it in less time than the way to the pool and back takes. With
+        other requests around, the detour pays: it lets them gather into a batch.
+        """
+        others = self.permits.total - self.permits.free - len(inputs)
+        return not others and sum(map(characters, inputs)) <= ALONE_CHARACTERS
