@@ -1,20 +1,19 @@
 """Loading: an exported folder becomes a warm session and a tokenizer, proved on this machine."""
 
 import logging
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from app.errors import BackendFailed, OutOfMemory, StartupError
+from app.errors import BackendFailed, StartupError
 from app.inference.proof_verdict import Proof, certificate_for, judge, require_quality
-from app.inference.providers import machine
+from app.inference.providers import machine, memory_peak
 from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session, find_graph, limits_of, plans
 from app.inference.tokenizing.tokenization import Tokenization
-from app.model.batch import BatchLimits, largest, uneven
+from app.model.batch import BatchLimits
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
-from app.model.names import TASK_OUTPUTS
 from app.model.parts import Route
 from app.proof.probes import Probes, ProbesError, require_width
 from app.proof.replay import replay_model
@@ -90,13 +89,23 @@ class LoadedModel:
         return self.session.graph.fingerprint or self.manifest.fingerprint
 
 
-def load(folder: Path, options: LoadOptions) -> LoadedModel:
+def read_manifest(folder: Path) -> Manifest:
+    """Return what the folder declares.
+
+    Raises: StartupError naming the file and what is wrong with it.
+    """
+    try:
+        return Manifest.read(folder)
+    except ManifestError as error:
+        raise StartupError(str(error)) from None
+
+
+def load(folder: Path, manifest: Manifest, options: LoadOptions) -> LoadedModel:
     """Check the folder's files, load them, run the largest batch once, and replay the probes.
 
     Raises: StartupError with the cause and the remedy.
     """
     try:
-        manifest = Manifest.read(folder)
         max_length = _max_input_length(manifest.max_input_length, options)
         manifest = replace(manifest, routes=_routes(manifest, options))
         candidates = _candidates(manifest, options.wanted)
@@ -115,8 +124,11 @@ def load(folder: Path, options: LoadOptions) -> LoadedModel:
     logger.info("Maximum number of tokens per request: %d", max_length)
     logger.info("Starting %d tokenization workers", options.tokenization_workers)
     tokenization = Tokenization.load(folder, manifest, options.tokenization_workers, max_length)
-    logger.info("Starting model backend")
-    started = _start_first(exported, candidates, max_length, options.max_batch_tokens)
+    with ExitStack() as unless_loaded:
+        unless_loaded.callback(tokenization.close)
+        logger.info("Starting model backend")
+        started = _start_first(exported, candidates, max_length, options.max_batch_tokens)
+        unless_loaded.pop_all()
     return LoadedModel(
         manifest=manifest,
         sessions=started.sessions,
@@ -208,7 +220,7 @@ def _start(
     session = Session.load(exported.folder, manifest, plan, limits)
     logger.info("Warming up model")
     try:
-        _warm_up(session, manifest, limits, max_length)
+        memory_peak.reach(session, manifest, limits, max_length)
         chosen = exported.probes.take(CERTIFIED_PROBES if certificate else UNCERTIFIED_PROBES)
         agreement = replay_model(session, manifest, chosen, limits)
     except BackendFailed as error:
@@ -218,33 +230,3 @@ def _start(
     proof = Proof(agreement, len(chosen), certificate)
     judge(manifest, plan, proof)
     return session, proof
-
-
-def _warm_up(session: Session, manifest: Manifest, limits: BatchLimits, max_length: int) -> None:
-    """Run one token, then what takes most memory at a time, so that memory use reaches its peak.
-
-    Raises: StartupError naming the batch that does not fit into memory; BackendFailed.
-    """
-
-    def run(shape: tuple[int, int], output: str = TASK_OUTPUTS[manifest.task]) -> None:
-        rows, length = shape
-        batch = uneven(rows, length, manifest.padding)
-        try:
-            session.run(batch, (output,))
-        except OutOfMemory as error:
-            raise StartupError(
-                f"a batch of {rows} × {length} tokens does not fit into memory: lower "
-                f"--max-batch-tokens, which inputs are cut to ({error})"
-            ) from None
-
-    plan = session.plan
-    *_, usual = largest(limits, min(max_length, limits.max_tokens))
-    beside = [usual] * (plan.run_threads + plan.single_input_threads - 1)
-    run((1, limits.padded(1)))
-    with ThreadPoolExecutor(1 + len(beside)) as pool:
-        for shape in largest(limits, max_length):
-            list(pool.map(run, (shape, *beside)))
-    for route in manifest.routes:
-        if route.graph is not None:
-            for shape in largest(limits, route.max_input_length):
-                run(shape, route.output)

@@ -5,11 +5,11 @@ It knows nothing of HTTP: an API uses it, but a batch job or a test could as wel
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
-from app.errors import StartupError
 from app.inference.admission import Admission, AdmissionOptions
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.warm_up import WarmUp
@@ -17,10 +17,10 @@ from app.inference.batching.worker import BatchWorker
 from app.inference.computing import Progress
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
-from app.inference.loading import LoadedModel, LoadOptions, load
+from app.inference.loading import LoadedModel, LoadOptions, load, read_manifest
 from app.inference.prompts import prompt_names, require_room
 from app.inference.token_listing import Listing
-from app.model.manifest import Manifest, ManifestError
+from app.model.manifest import Manifest
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
@@ -42,16 +42,16 @@ class ServedModel:
 
         Counts batches in `metrics`. Raises: StartupError with the cause and the remedy.
         """
-        try:
-            manifest = Manifest.read(folder)
-        except ManifestError as error:
-            raise StartupError(str(error)) from None
+        manifest = read_manifest(folder)
         # Loading takes long, so refuse first what can be refused without it.
         admitted = AdmissionOptions.of(settings, manifest)
         options = EngineOptions.of(settings, manifest)
-        loaded = load(folder, LoadOptions.of(settings))
-        require_room(settings, admitted.default_prompt, loaded.tokenization)
-        worker = _start_worker(loaded, options.output, metrics, settings)
+        loaded = load(folder, manifest, LoadOptions.of(settings))
+        with ExitStack() as unless_open:
+            unless_open.callback(loaded.tokenization.close)
+            require_room(settings, admitted.default_prompt, loaded.tokenization)
+            worker = _start_worker(loaded, options.output, metrics, settings)
+            unless_open.pop_all()
         admission = Admission(admitted, loaded.tokenization)
         engine = Engine(options, admission, worker)
         listing = Listing(admission, loaded.tokenization)

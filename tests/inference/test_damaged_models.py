@@ -10,17 +10,11 @@ import onnx
 import pytest
 
 from app.errors import StartupError
-from app.inference.loading import LoadedModel, LoadOptions, load
-from app.inference.providers.plan import ProviderRequest
 from app.model import untrusted
 from app.model.manifest import Manifest
 from app.proof.probes import Probes
+from tests.support.loading import load_folder
 from tools import tiny
-
-
-def load_tiny(folder: Path, max_batch_tokens: int = 16384, *, truncate: bool = True) -> LoadedModel:
-    options = LoadOptions(ProviderRequest("cpu", threads=1), 1, max_batch_tokens, truncate)
-    return load(folder, options)
 
 
 @pytest.fixture
@@ -49,7 +43,7 @@ def test_one_changed_byte_does_not_start_and_its_file_is_named(
     content[place] ^= 3
     (folder / name).write_bytes(content)
     with pytest.raises(StartupError) as caught:
-        load_tiny(folder)
+        load_folder(folder)
     assert str(caught.value).startswith(f"{folder / name} {fault}")
 
 
@@ -58,7 +52,7 @@ def test_probes_of_another_width_do_not_start(folder: Path) -> None:
     replace(probes, vectors=probes.vectors[:, :5]).write(folder / "probes.npz")
     tiny.seal(folder, Manifest.read(folder))
     with pytest.raises(StartupError, match=r"probes\.npz holds answers of 5 values, the manifest"):
-        load_tiny(folder)
+        load_folder(folder)
 
 
 def test_answers_for_tokens_of_another_width_do_not_start(tmp_path: Path) -> None:
@@ -69,7 +63,7 @@ def test_answers_for_tokens_of_another_width_do_not_start(tmp_path: Path) -> Non
     wide.write(tmp_path / "probes.npz")
     tiny.seal(tmp_path, manifest)
     with pytest.raises(StartupError, match=r"probes\.npz holds multi_vector_embedding of shape"):
-        load_tiny(tmp_path)
+        load_folder(tmp_path)
 
 
 def cut(content: bytes) -> bytes:
@@ -91,7 +85,7 @@ def test_files_that_were_exported_damaged_are_one_line(
     path.write_bytes(damage(path.read_bytes()))
     tiny.seal(folder, Manifest.read(folder))
     with pytest.raises(StartupError) as refusal:
-        load_tiny(folder)
+        load_folder(folder)
     assert str(refusal.value).startswith(str(folder / name.removesuffix(".data")))
     assert "\n" not in str(refusal.value)
     assert capfd.readouterr().out == ""
@@ -140,7 +134,7 @@ def test_a_graph_that_asks_for_too_much_is_one_line(
     (folder / "model.onnx").write_bytes(model.SerializeToString())
     tiny.seal(folder, manifest)
     with pytest.raises(StartupError) as refusal:
-        load_tiny(folder)
+        load_folder(folder)
     assert str(refusal.value).startswith(f"{folder / 'model.onnx'} cannot be loaded: ")
     assert fault in str(refusal.value)
     assert "\n" not in str(refusal.value)
@@ -151,10 +145,10 @@ def test_a_tokenizer_larger_than_any_is_not_read(
 ) -> None:
     monkeypatch.setattr(untrusted, "MOST_TOKENIZER", 100)
     with pytest.raises(StartupError, match=r"tokenizer\.json cannot be loaded: it is larger than"):
-        load_tiny(folder)
+        load_folder(folder)
 
 
 def test_changed_files_do_not_start(folder: Path) -> None:
     (folder / "tokenizer.json").write_text("{}")
     with pytest.raises(StartupError, match=r"tokenizer\.json is not the file that was exported"):
-        load_tiny(folder)
+        load_folder(folder)

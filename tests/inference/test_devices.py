@@ -12,17 +12,17 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.errors import BackendFailed, DeviceLost
-from app.inference import loading
 from app.inference.admission import InputOptions
 from app.inference.batching.runner import EndableRuns, Runner
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.worker import BatchWorker
-from app.inference.loading import LoadedModel, LoadOptions, load
+from app.inference.loading import LoadedModel
 from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session
 from app.model.batch import Batch, BatchLimits, TokenizedInput
 from app.model.names import SENTENCE_EMBEDDING
 from app.telemetry.metrics import Metrics
+from tests.support.loading import load_folder, try_plans
 from tests.support.steering import PADDING, SteeredSession, submit, submit_inputs
 from tools import tiny
 from tools.process import eventually
@@ -32,10 +32,8 @@ from tools.process import eventually
 def model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
     """The tiny model, loaded for each of two devices."""
     plan = Plan("cpu", "asked for", devices=(0, 1))
-    monkeypatch.setattr(loading, "plans", lambda *_: [plan])
-    return load(
-        tiny_model, LoadOptions(ProviderRequest(), 1, max_batch_tokens=64, auto_truncate=True)
-    )
+    try_plans(monkeypatch, plan)
+    return load_folder(tiny_model, ProviderRequest(), 64)
 
 
 class Together:
@@ -61,9 +59,8 @@ def test_every_device_has_a_session_that_was_proved(
 ) -> None:
     caplog.set_level("INFO")
     plan = Plan("cpu", "asked for", devices=(1, 0))
-    monkeypatch.setattr(loading, "plans", lambda *_: [plan])
-    options = LoadOptions(ProviderRequest(), 1, max_batch_tokens=64, auto_truncate=True)
-    first, second = load(tiny_model, options).sessions
+    try_plans(monkeypatch, plan)
+    first, second = load_folder(tiny_model, ProviderRequest(), 64).sessions
     assert [one.plan.ort_options["device_id"] for one in (first, second)] == ["1", "0"]
     assert "Computing on cpu in float32, device 1, device 0: asked for" in caplog.messages
     assert sum(text.startswith("Proved on cpu in float32") for text in caplog.messages) == 2
@@ -94,7 +91,7 @@ def test_the_service_has_a_run_thread_for_each_device(
     make_service: Callable[..., tuple[Service, ASGIApp]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plan = Plan("cpu", "asked for", devices=(0, 1))
-    monkeypatch.setattr(loading, "plans", lambda *_: [plan])
+    try_plans(monkeypatch, plan)
     started: list[EndableRuns] = []
     start = Runner.start
 

@@ -10,23 +10,19 @@ from app.errors import StartupError
 from app.inference.proof_verdict import Proof, judge
 from app.inference.providers.plan import Plan
 from app.model.manifest import Manifest
-from app.model.parts import Certificate
 from app.proof.bounds import Agreement
+from tests.support.certificates import certificate
 from tools import tiny
 
 BFLOAT16 = Plan("openvino", "bfloat16 was asked for", compute_dtype="bfloat16")
 FOUND = Agreement(0.999, 0.999, 0.3, 0.9999, largest_score_error=0.05, largest_logit=11.0)
-CERTIFICATE = Certificate(
-    graph="model.onnx",
+CERTIFICATE = certificate(
     provider="openvino",
     compute_dtype="bfloat16",
-    machine="this one",
-    reference="pytorch",
     probes=98,
     worst_cosine=0.998,
     mean_cosine=0.998,
     largest_error=0.93,
-    created="2026-01-01T00:00:00+00:00",
     largest_score_error=0.23,
     largest_logit=11.4,
 )

@@ -1,7 +1,10 @@
 """A model that is served computes without HTTP, until it is closed."""
 
 import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,9 +12,11 @@ import pytest
 from app.errors import BackendFailed, StartupError
 from app.inference.admission import InputOptions
 from app.inference.served_model import ServedModel
+from app.model.manifest import Manifest
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 from tools import tiny
+from tools.process import eventually
 
 
 def test_it_computes_until_it_is_closed(tiny_model: Path) -> None:
@@ -51,6 +56,40 @@ def test_two_models_are_open_side_by_side(tiny_model: Path, tmp_path: Path) -> N
         await classifier.close()
 
     asyncio.run(used())
+
+
+def tokenizing() -> int:
+    """The threads of this process that tokenize."""
+    return sum(one.name.startswith("tokenize_") for one in threading.enumerate())
+
+
+def without_a_graph(folder: Path) -> dict[str, str]:
+    (folder / "model.onnx").write_bytes(b"")
+    tiny.seal(folder, Manifest.read(folder))
+    return {}
+
+
+def without_room(folder: Path) -> dict[str, str]:
+    del folder
+    return {"default_prompt": "cat " * tiny.MAX_LENGTH}
+
+
+@pytest.mark.parametrize(
+    ("spoil", "fault"),
+    [
+        (without_a_graph, r"model\.onnx cannot be loaded"),
+        (without_room, "--default-prompt: the prompt has"),
+    ],
+)
+def test_what_fails_to_open_leaves_no_thread(
+    tmp_path: Path, spoil: Callable[[Path], dict[str, Any]], fault: str
+) -> None:
+    tiny.build(tmp_path)
+    options = spoil(tmp_path)
+    before = tokenizing()
+    with pytest.raises(StartupError, match=fault):
+        ServedModel.open(tmp_path, Settings(model_id="m", **options), Metrics())
+    eventually(lambda: tokenizing() == before, 60)
 
 
 def test_a_folder_without_a_model_is_refused(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from export.errors import ExportError
 from export.folder import prove
 from export.folder.check import Checked
 from export.folder.check import check as check_folder
+from tests.support.certificates import certificate
 from tools import tiny
 from tools.process import ROOT
 
@@ -62,17 +63,12 @@ def test_what_is_going_on_is_told_before_it_is_done(start_export: Start, folder:
 
 def measured(dtype: Dtype, **figures: float) -> Certificate:
     """What a processor might show that has this precision."""
-    good = Certificate(
-        graph="model.onnx",
+    good = certificate(
         provider="openvino",
         compute_dtype=dtype,
-        machine="a processor",
-        reference="pytorch",
-        probes=507,
         worst_cosine=0.9998,
         mean_cosine=0.9999,
         largest_error=0.001,
-        created="2026-11-29T00:00:00+00:00",
         first_percentile=0.99995,
         neighbour_overlap=0.99,
     )

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from export.folder import listing
-from tests.inference.test_loading import certify
+from tests.support.certificates import certify
 from tools import tiny
 
 Start = Callable[..., subprocess.Popen[str]]

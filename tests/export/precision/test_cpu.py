@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from app.inference.loading import LoadOptions, load
 from app.inference.providers.plan import ProviderRequest
 from app.model.manifest import Manifest
 from app.model.parts import Graph, Padding
@@ -17,6 +16,7 @@ from app.proof.probes import Probes
 from export import pipeline
 from export.cli import Request
 from export.precision import cpu, trial
+from tests.support.loading import load_folder
 from tests.support.tiny_checkpoints import write_bert, write_json
 from tools.process import ROOT
 
@@ -45,9 +45,7 @@ def test_it_is_published_with_the_exact_one_and_served_on_the_cpu(exported: Path
     assert manifest.certificates[0].graph == cpu.FILE
     assert not list(exported.glob("trial*"))
     assert (exported / cpu.FILE).stat().st_size < (exported / "model.onnx.data").stat().st_size
-    model = load(
-        exported, LoadOptions(ProviderRequest("cpu", "float32", threads=1), 1, 16384, True)
-    )
+    model = load_folder(exported, ProviderRequest("cpu", "float32", threads=1))
     assert model.session.graph == fused
     assert manifest.graph_for("openvino", "float32") == exact
 

@@ -13,7 +13,8 @@ from app.model.parts import Graph
 from export import pipeline
 from export.folder import card
 from export.precision import float16
-from tests.support.halved import FUSED, PACKED, load_with, try_plans
+from tests.support.halved import FUSED, PACKED
+from tests.support.loading import load_folder, try_plans
 
 
 def test_two_graphs_are_published_that_share_their_weights(halved: Path, exported: Path) -> None:
@@ -60,7 +61,7 @@ def test_the_folder_s_readme_says_what_it_is_for(halved: Path) -> None:
 
 def test_a_cpu_does_not_serve_it(halved: Path) -> None:
     with pytest.raises(StartupError, match=r"--dtype float16: it is for GPUs, .*--dtype float32"):
-        load_with(halved, ProviderRequest("cpu", "float16"))
+        load_folder(halved, ProviderRequest("cpu", "float16"))
 
 
 EXACT = replace(FUSED, compute_dtype="float32")
@@ -74,7 +75,7 @@ def test_float16_that_costs_much_is_not_taken_unasked(
     certificates = [replace(one, neighbour_overlap=0.9) for one in manifest.certificates]
     replace(manifest, certificates=tuple(certificates)).write(folder)
     try_plans(monkeypatch, replace(FUSED, must_qualify=True), EXACT)
-    model = load_with(folder, ProviderRequest())
+    model = load_folder(folder, ProviderRequest())
     assert model.session.compute_dtype == "float32"
     assert model.reason.startswith("the overlap of nearest neighbours is 0.90000")
 
@@ -84,10 +85,10 @@ def test_without_a_graph_nobody_asked_for_nothing_is_said(
 ) -> None:
     unasked = replace(FUSED, must_qualify=True)
     try_plans(monkeypatch, replace(unasked, packed=True), unasked, EXACT)
-    assert load_with(exported, ProviderRequest()).session.compute_dtype == "float32"
+    assert load_folder(exported, ProviderRequest()).session.compute_dtype == "float32"
     assert not [text for text in caplog.messages if " is not used: " in text]
     try_plans(monkeypatch, PACKED, FUSED)
     with pytest.raises(
         StartupError, match=r"no float16 graph; run: make export MODEL_ID=tiny-bert"
     ):
-        load_with(exported, ProviderRequest())
+        load_folder(exported, ProviderRequest())

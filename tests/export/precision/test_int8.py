@@ -19,7 +19,7 @@ from app.api.http.info import info
 from app.api.http.service import Service
 from app.errors import StartupError
 from app.inference.admission import InputOptions
-from app.inference.loading import LoadedModel, LoadOptions, load
+from app.inference.loading import LoadedModel
 from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session
 from app.model.batch import TokenizedInput, collate
@@ -32,6 +32,7 @@ from export.errors import ExportError
 from export.folder import card, check
 from export.folder.fingerprint import lossy
 from export.precision import int8
+from tests.support.loading import load_folder
 from tools import tiny
 from tools.asgi import post
 
@@ -47,7 +48,7 @@ def both(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def load_int8(folder: Path) -> LoadedModel:
-    return load(folder, LoadOptions(ProviderRequest("auto", "int8", threads=1), 1, 16384, True))
+    return load_folder(folder, ProviderRequest("auto", "int8", threads=1))
 
 
 def test_a_second_graph_is_published_beside_the_first(both: Path, exported: Path) -> None:

@@ -21,7 +21,8 @@ from app.proof.probes import Probes
 from export.graph.reader import lift_constants
 from export.precision import attention, float16, packing, trial
 from export.precision.trial import CpuSession
-from tests.support.halved import FUSED, PACKED, RIGHT, load_with, try_plans
+from tests.support.halved import FUSED, PACKED, RIGHT
+from tests.support.loading import load_folder, try_plans
 from tests.support.packed_operators import evaluator
 
 LENGTHS = ([5], [1], [32], [3, 9, 1, 32], [7, 7], [1, 1, 2])
@@ -193,7 +194,7 @@ def test_where_padding_cannot_be_left_out_it_stays_and_the_reason_is_told(
     halved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     try_plans(monkeypatch, PACKED, FUSED)
-    model = load_with(on_cpu(halved, tmp_path / "m"), ProviderRequest())
+    model = load_folder(on_cpu(halved, tmp_path / "m"), ProviderRequest())
     assert (model.session.compute_dtype, model.session.graph.attention) == ("float16", "fused")
     assert "RemovePadding" in model.reason
     [line] = [text for text in caplog.messages if " is not used: " in text]
@@ -212,12 +213,12 @@ def test_a_packed_graph_that_gives_other_answers_is_not_served(
     onnx.save_model(wrong, folder / float16.PACKED_FILE)
     seal(folder)
     try_plans(monkeypatch, PACKED, FUSED)
-    model = load_with(folder, ProviderRequest())
+    model = load_folder(folder, ProviderRequest())
     assert model.session.graph.attention == "fused"
     assert model.reason.startswith("the model does not give its original's answers here: worst")
     try_plans(monkeypatch, PACKED)
     with pytest.raises(StartupError, match=r"on cpu in float16, needed at least 0\.999;"):
-        load_with(folder, ProviderRequest())
+        load_folder(folder, ProviderRequest())
 
 
 def seal(folder: Path) -> None:

@@ -14,8 +14,7 @@ import pytest
 
 from app import prove
 from app.errors import BackendFailed, StartupError
-from app.inference import loading
-from app.inference.loading import LoadedModel, LoadOptions, load
+from app.inference.loading import LoadedModel
 from app.inference.providers.choose import candidates
 from app.inference.providers.nvidia import cuda, driver, engine
 from app.inference.providers.nvidia.tensorrt import ORT_NAME
@@ -23,6 +22,7 @@ from app.inference.providers.plan import Machine, Plan, ProviderRequest
 from app.model.batch import blank
 from app.model.names import SENTENCE_EMBEDDING
 from app.settings import Settings
+from tests.support.loading import load_folder, try_plans
 from tools import tiny
 
 HERE = Machine(frozenset({ORT_NAME}), 2, bfloat16=False)
@@ -66,8 +66,8 @@ def claimed(monkeypatch: pytest.MonkeyPatch) -> None:
 def start(
     monkeypatch: pytest.MonkeyPatch, folder: Path, max_batch_tokens: int = 64, **wanted: Any
 ) -> LoadedModel:
-    monkeypatch.setattr(loading, "plans", lambda *_: [plan(**wanted)])
-    return load(folder, LoadOptions(ProviderRequest(), 1, max_batch_tokens, auto_truncate=True))
+    try_plans(monkeypatch, plan(**wanted))
+    return load_folder(folder, ProviderRequest(), max_batch_tokens)
 
 
 @pytest.mark.usefixtures("claimed")
