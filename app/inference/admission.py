@@ -4,22 +4,21 @@ Lives on one event loop, where permits are counted.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
 from app.errors import BatchTooLarge, TokenizationFailed
-from app.inference.permits import Permits
+from app.inference.permits import Permits, Taken
 from app.inference.prompts import default_prompt, find_prompt
 from app.inference.tokenizing.encoding_input import (
     EncodingInput,
-    characters,
+    cost,
 )
 from app.inference.tokenizing.input_text import EncodeOptions
 from app.inference.tokenizing.inputs_at_fault import (
-    counted_as_tokenization,
-    looked_for_before_the_prompt,
+    CountedAsTokenization,
+    PromptLookup,
 )
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import TokenizedInput
@@ -31,8 +30,9 @@ from app.settings import Settings
 
 T = TypeVar("T")
 
-# Up to this many characters the event loop encodes itself: a fifth of a millisecond at most.
-ALONE_CHARACTERS = 400
+# Inputs up to this cost are encoded by the event loop itself: a fifth of a millisecond at most.
+# Most take it less time than the way to a thread and back.
+SHORT_COST = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,15 +95,16 @@ class Admission:
         """Return the same bounds for parts of a request that already holds `granted` permits."""
         return type(self)(self._options, self._tokenization, Permits(granted))
 
-    @contextmanager
-    def admitted(self, size: int, promised: int = 0) -> Iterator[int]:
-        """Hold the permits of a request of `size` inputs; yield how many may be computed at a time.
+    def admitted(self, size: int, promised: int = 0) -> Taken:
+        """Return a block that holds the permits of a request of `size` inputs.
 
-        Its dialect accepts at least `promised` inputs. Raises: BatchTooLarge, Overloaded.
+        Its dialect accepts at least `promised` inputs. Entering the block tells how many may be
+        computed at a time.
+
+        Raises: BatchTooLarge; Overloaded when the block is entered.
         """
         self._check_batch_size(size, promised)
-        with self.permits.taken(size) as share:
-            yield share
+        return self.permits.taken(size)
 
     @property
     def has_routes(self) -> bool:
@@ -125,7 +126,7 @@ class Admission:
 
         Raises: InvalidInput if a name is needed.
         """
-        with counted_as_tokenization():
+        with CountedAsTokenization():
             return self._options.routing.route(name)
 
     def has_room(self, size: int, promised: int = 0) -> bool:
@@ -137,12 +138,12 @@ class Admission:
     ) -> list[TokenizedInput]:
         """Return the token ids of each input of an admitted request."""
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
-        with counted_as_tokenization():
-            with looked_for_before_the_prompt(inputs):
+        with CountedAsTokenization():
+            with PromptLookup(inputs):
                 prompt, route = self.prompt(options.prompt_name), self.route(options)
             direction = options.direction or self._options.truncation_side
             encode_options = EncodeOptions(prompt, truncate, direction, route)
-            if self._is_alone(inputs):
+            if sum(map(cost, inputs)) <= SHORT_COST:
                 return self._tokenization.encode_now(inputs, encode_options)
             return await self.in_time(self._tokenization.encode(inputs, encode_options))
 
@@ -187,12 +188,3 @@ class Admission:
                 f"batch size {size} > maximum allowed batch size {limit}; "
                 "--max-client-batch-size raises it"
             )
-
-    def _is_alone(self, inputs: Sequence[EncodingInput]) -> bool:
-        """Check whether a request is short and the only one.
-
-        The event loop then encodes it in less time than the way to the pool and back takes. With
-        other requests around, the detour pays: it lets them gather into a batch.
-        """
-        others = self.permits.total - self.permits.free - len(inputs)
-        return not others and sum(map(characters, inputs)) <= ALONE_CHARACTERS

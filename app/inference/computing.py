@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from app.errors import ServiceError
 from app.inference.admission import Admission, InputOptions
+from app.inference.batching.gathering import Jobs
 from app.inference.batching.job import Job
-from app.inference.batching.worker import BatchWorker
 from app.inference.tokenizing.encoding_input import EncodingInput
-from app.inference.tokenizing.inputs_at_fault import fault_of
+from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.batch import TokenizedInput
 from app.model.names import LEXICAL_WEIGHTS, PER_TOKEN_OUTPUTS
 
@@ -79,10 +79,10 @@ class Computing:
     """
 
     def __init__(
-        self, admission: Admission, worker: BatchWorker, dimensions: int, progress: Progress
+        self, admission: Admission, jobs: Jobs, dimensions: int, progress: Progress
     ) -> None:
         self._admission = admission
-        self._worker = worker
+        self._jobs = jobs
         self._dimensions = dimensions  # of the model's main output
         self._progress = progress
 
@@ -99,7 +99,7 @@ class Computing:
         """
         self._progress.asked()
         with self._admission.admitted(len(inputs), options.promised) as at_a_time:
-            with fault_of(len(inputs)):
+            with FaultOf(len(inputs)):
                 check()
             self._progress.accepted(len(inputs))
             started = time.perf_counter()
@@ -137,7 +137,7 @@ class Computing:
         answer: asyncio.Future[None] = loop.create_future()
         done = partial(_settle, answer)
         job = Job(inputs, output, loop, done, route=route)
-        self._worker.submit(job)
+        self._jobs.submit(job)
         try:
             await answer
         except asyncio.CancelledError:

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from app.errors import InvalidInput, ModelMismatch
 from app.inference.admission import Admission, InputOptions
-from app.inference.batching.worker import BatchWorker
+from app.inference.batching.gathering import Jobs
 from app.inference.computing import UNTOLD, Computed, Computing, Progress
 from app.inference.pooling_option import output_for, require_pooling
 from app.inference.tokenizing.encoding_input import EncodingInput
-from app.inference.tokenizing.inputs_at_fault import fault_of
+from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.manifest import Manifest
 from app.model.names import (
     LEXICAL_WEIGHTS,
@@ -88,21 +88,21 @@ class Engine:
         self,
         options: EngineOptions,
         admission: Admission,
-        worker: BatchWorker,
+        jobs: Jobs,
         progress: Progress = UNTOLD,
     ) -> None:
         self._options = options
         self.admission = admission
-        self._worker = worker
-        self._computing = Computing(admission, worker, options.dimensions, progress)
+        self._jobs = jobs
+        self._computing = Computing(admission, jobs, options.dimensions, progress)
 
     def within(self, granted: int) -> Self:
         """Return the same engine for parts of a request that already holds `granted` permits."""
-        return type(self)(self._options, self.admission.within(granted), self._worker)
+        return type(self)(self._options, self.admission.within(granted), self._jobs)
 
     def telling(self, progress: Progress) -> Self:
         """Return the same engine for one request, reporting its progress."""
-        return type(self)(self._options, self.admission, self._worker, progress)
+        return type(self)(self._options, self.admission, self._jobs, progress)
 
     @property
     def task(self) -> Task:
@@ -131,7 +131,7 @@ class Engine:
 
         output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
         rows = await self._computing.rows(inputs, options, output, check)
-        with fault_of(len(inputs)):
+        with FaultOf(len(inputs)):
             if dimensions is not None and dimensions > self._options.dimensions:
                 raise InvalidInput(
                     "Input validation error: `dimensions` should be smaller than the maximum "

@@ -1,7 +1,6 @@
 """Permits: how many inputs may be in the service at a time."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from app.errors import Overloaded
 
@@ -26,17 +25,32 @@ class Permits:
         half = max(1, self.total // 2)
         return half if half < count and half <= self.free else 0
 
-    @contextmanager
-    def taken(self, count: int) -> Iterator[int]:
-        """Hold the permits of a request of `count` inputs; yield how many they are.
+    def taken(self, count: int) -> "Taken":
+        """Return a block that holds the permits of a request of `count` inputs.
 
-        Raises: Overloaded when too few are free.
+        Entering it tells how many they are, or raises Overloaded when too few are free.
         """
-        share = self.share(count)
-        if count and not share:
+        return Taken(self, count)
+
+
+class Taken:
+    """A block that holds permits; a class because every request enters one."""
+
+    __slots__ = ("_count", "_permits", "_share")
+
+    def __init__(self, permits: Permits, count: int) -> None:
+        self._permits = permits
+        self._count = count
+        self._share = 0
+
+    def __enter__(self) -> int:
+        self._share = self._permits.share(self._count)
+        if self._count and not self._share:
             raise Overloaded
-        self.free -= share
-        try:
-            yield share
-        finally:
-            self.free += share
+        self._permits.free -= self._share
+        return self._share
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self._permits.free += self._share

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Self
 
 from app.inference.admission import Admission, AdmissionOptions
+from app.inference.batching.gathering import Gathering
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.warm_up import WarmUp
 from app.inference.batching.worker import BatchWorker
@@ -53,7 +54,7 @@ class ServedModel:
             worker = _start_worker(loaded, options.output, metrics, settings)
             unless_open.pop_all()
         admission = Admission(admitted, loaded.tokenization)
-        engine = Engine(options, admission, worker)
+        engine = Engine(options, admission, Gathering(worker))
         listing = Listing(admission, loaded.tokenization)
         turns, limit = loaded.tokenization.scheduler, settings.run_timeout_seconds
         health = Health(worker, turns, engine.probe, limit)

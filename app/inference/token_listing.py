@@ -7,9 +7,9 @@ from typing import Any
 from app.inference.admission import Admission
 from app.inference.tokenizing.encoding_input import require_ids
 from app.inference.tokenizing.inputs_at_fault import (
-    counted_as_tokenization,
+    CountedAsTokenization,
+    PromptLookup,
     each,
-    looked_for_before_the_prompt,
 )
 from app.inference.tokenizing.token_places import Token
 from app.inference.tokenizing.tokenization import Tokenization
@@ -38,8 +38,8 @@ class Listing:
         """
         with contextlib.ExitStack() as held:
             held.enter_context(self._admission.admitted(len(texts)))
-            with counted_as_tokenization():
-                with looked_for_before_the_prompt(texts):
+            with CountedAsTokenization():
+                with PromptLookup(texts):
                     prompt = self._admission.prompt(prompt_name)
                     route = (
                         None if prompt_name is None else self._admission.named_route(prompt_name)
@@ -63,7 +63,7 @@ class Listing:
         """Yield the text of each list of ids, rendered in the pool; permits as in `tokenize`."""
         with contextlib.ExitStack() as held:
             held.enter_context(self._admission.admitted(len(batch)))
-            with counted_as_tokenization():
+            with CountedAsTokenization():
                 each(require_ids, batch)
 
                 def rendered(ids: Sequence[int]) -> bytes:

@@ -8,7 +8,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from app.inference.admission import ALONE_CHARACTERS, InputOptions
+from app.inference.admission import SHORT_COST, InputOptions
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.tokenization import Tokenization
 
@@ -20,19 +20,21 @@ MakeService = Callable[..., tuple[Service, ASGIApp]]
     [
         (["a"], 0, False),
         (["a", "b c"], 0, False),
-        (["a " * (ALONE_CHARACTERS // 2)], 0, False),
-        (["a " * (ALONE_CHARACTERS // 2) + "a"], 0, True),
-        (["a"], 1, True),
+        (["a " * (SHORT_COST // 2 - 1)], 0, False),
+        (["a " * (SHORT_COST // 2)], 0, True),
+        (["a"] * (SHORT_COST // 2), 0, False),
+        (["a"] * (SHORT_COST // 2 + 1), 0, True),
+        (["a"], 1, False),
     ],
 )
-def test_a_short_request_is_tokenized_at_once_while_it_is_the_only_one(
+def test_a_short_request_is_tokenized_at_once(
     make_service: MakeService,
     monkeypatch: pytest.MonkeyPatch,
     inputs: list[str],
     others: int,
     on_the_pool: bool,
 ) -> None:
-    engine = make_service()[0].model.engine
+    engine = make_service(max_client_batch_size=512)[0].model.engine
     sent: list[Sequence[EncodingInput]] = []
     encode = Tokenization.encode
 

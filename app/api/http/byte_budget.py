@@ -1,9 +1,8 @@
 """Byte budget: the bytes that all requests may hold together, in bodies and answers."""
 
 import asyncio
-import contextlib
-from collections.abc import Iterator
 from dataclasses import dataclass
+from types import TracebackType
 from typing import Self
 
 from starlette.types import Receive, Scope
@@ -53,14 +52,9 @@ class Bodies:
         self.total = limits.bytes_together + beside
         self.free = self.total
 
-    @contextlib.contextmanager
-    def holding(self) -> Iterator["Share"]:
-        """Yield the share of one request, and release it at the end of the block."""
-        share = Share(self)
-        try:
-            yield share
-        finally:
-            self.free += share.held
+    def holding(self) -> "Share":
+        """Return the share of one request: a block, at whose end it is released."""
+        return Share(self)
 
     async def read_json(self, scope: Scope, receive: Receive, share: "Share") -> bytes:
         """Read the whole body of a request that declares JSON.
@@ -101,11 +95,21 @@ class Bodies:
 
 
 class Share:
-    """The bytes that one request holds of those for all."""
+    """The bytes that one request holds of those for all, until the end of its block."""
+
+    __slots__ = ("_bodies", "held")
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
         self.held = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
+    ) -> None:
+        self._bodies.free += self.held
 
     def take(self, size: int) -> None:
         """Hold `size` more bytes for the body.

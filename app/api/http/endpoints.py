@@ -10,7 +10,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.body import reader
 from app.api.http.byte_budget import Share
-from app.api.http.client_gone import unless_gone
+from app.api.http.client_gone import SOON_SECONDS, unless_gone
 from app.api.http.service import Service
 from app.api.http.transport import (
     JSON,
@@ -22,9 +22,10 @@ from app.api.http.transport import (
     is_whole,
     respond,
     respond_in_parts,
+    seconds_allowed,
 )
 from app.api.shapes.inputs import memory_of
-from app.api.verbs.counting import counted, failure_counted
+from app.api.verbs.counting import FailureCounted, counted
 from app.api.verbs.rendering import render_error
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Room, Verb
@@ -41,6 +42,7 @@ from app.inference.tokenizing.encoding_input import characters
 
 logger = logging.getLogger(__name__)
 
+_UNLIMITED = contextlib.nullcontext()
 
 # Yields the parts of the answer to a body; errors are raised before the first.
 Answer = Callable[[ServedModel, bytes, RequestSpan, Room], AsyncGenerator[bytes, None]]
@@ -69,7 +71,7 @@ class BatchedPost:
                 if len(content) > reader.LARGE_BYTES:  # others may be read before it
                     reading = unless_gone(receive, reading)
                 request = await reading
-                with failure_counted(self._service.metrics):
+                with FailureCounted(self._service.metrics):
                     share.reserve(max(0, memory_of(request.inputs) - len(content)))
                 asked = share.held
                 del content
@@ -78,7 +80,7 @@ class BatchedPost:
                 run = counted(model, metrics, verb, request, span, share.reserve)
                 size, promised = len(request.inputs), request.options.promised
                 if model.engine.admission.has_room(size, promised):  # else it fails without waiting
-                    run = unless_gone(receive, run)
+                    run = unless_gone(receive, run, unwatched_seconds=SOON_SECONDS)
                 computed = await run
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error, span)
@@ -169,11 +171,19 @@ class MetricsText:
         await respond(send, 200, self._metrics.render().encode(), TEXT, [])
 
 
+def _in_time(service: Service, scope: Scope) -> contextlib.AbstractAsyncContextManager[None]:
+    """Return a block that ends when the client's deadline passes, if it set one, and counts that.
+
+    Raises: BadTimeout.
+    """
+    seconds = seconds_allowed(scope)
+    return _UNLIMITED if seconds is None else _within(service, seconds)
+
+
 @contextlib.asynccontextmanager
-async def _in_time(service: Service, scope: Scope) -> AsyncIterator[None]:
-    """End the block when the client's deadline passes, and count that."""
+async def _within(service: Service, seconds: float) -> AsyncIterator[None]:
     try:
-        async with deadline(scope):
+        async with deadline(seconds):
             yield
     except DeadlineExceeded as error:
         service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
@@ -182,7 +192,7 @@ async def _in_time(service: Service, scope: Scope) -> AsyncIterator[None]:
 
 async def _content(service: Service, scope: Scope, receive: Receive, share: Share) -> bytes:
     """Read the body of a request, and count the failures on the way."""
-    with failure_counted(service.metrics):
+    with FailureCounted(service.metrics):
         return await service.bodies.read_json(scope, receive, share)
 
 

@@ -16,6 +16,8 @@ MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64 * 1024
 
 CLOSE = (b"connection", b"close")
+_FRAMINGS = frozenset({b"content-length", b"transfer-encoding"})  # both would be ambiguous
+_NO_BODY = (b"content-length", b"0")
 _VARY = (
     b"vary",
     b"origin, access-control-request-method, access-control-request-headers",
@@ -148,12 +150,15 @@ class HeaderLimits:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
             headers = scope["headers"]
-            size = sum(len(name) + len(value) for name, value in headers)
+            size, framings = 0, set()
+            for name, value in headers:
+                size += len(name) + len(value)
+                if name in _FRAMINGS:
+                    framings.add(name)
             if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
                 await respond(send, 431, b"", None, [CLOSE])
                 return
-            names = {name for name, _ in headers}
-            if {b"content-length", b"transfer-encoding"} <= names:
+            if len(framings) > 1:
                 await respond(send, 400, b"", None, [CLOSE])
                 return
         await self._app(scope, receive, send)
@@ -230,10 +235,7 @@ def _closing(headers: RawHeaders) -> RawHeaders:
 def _may_have_body(scope: Scope) -> bool:
     if scope["http_version"] == "2" and scope["method"] == "POST":
         return True  # HTTP/2 needs no header for that
-    return any(
-        (name == b"content-length" and value != b"0") or name == b"transfer-encoding"
-        for name, value in scope["headers"]
-    )
+    return any(name in _FRAMINGS and (name, value) != _NO_BODY for name, value in scope["headers"])
 
 
 async def _drain(receive: Receive) -> None:

@@ -21,16 +21,35 @@ WHOLE_BYTES = 512 * 1024
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the first header of that (lower-case) name, or None."""
-    return next((value for key, value in scope["headers"] if key == name), None)
+    for key, value in scope["headers"]:
+        if key == name:
+            found: bytes = value
+            return found
+    return None
 
 
-def deadline(scope: Scope) -> contextlib.AbstractAsyncContextManager[None]:
-    """Return a block that raises DeadlineExceeded after the time that the request's headers allow.
+def seconds_allowed(scope: Scope) -> float | None:
+    """Return the time that the request's headers allow for an answer; None if they set none.
 
     Raises: BadTimeout.
     """
-    seconds = _seconds_allowed(scope)
-    return contextlib.nullcontext() if seconds is None else _within(seconds)
+    for name in TIMEOUT_HEADERS:
+        value = header(scope, name)
+        if value is not None:
+            if not (value.isdigit() and len(value) < 10):
+                raise BadTimeout(name.decode())
+            return int(value) / 1000
+    return None
+
+
+@contextlib.asynccontextmanager
+async def deadline(seconds: float) -> AsyncIterator[None]:
+    """Raise DeadlineExceeded in the block after this time."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise DeadlineExceeded from None
 
 
 async def respond(
@@ -87,26 +106,7 @@ async def respond_in_parts(
     await send({"type": "http.response.body", "body": b""})
 
 
-@contextlib.asynccontextmanager
-async def _within(seconds: float) -> AsyncIterator[None]:
-    try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError:
-        raise DeadlineExceeded from None
-
-
 async def _send_parts(send: Send, first: bytes, rest: AsyncIterator[bytes]) -> None:
     await send({"type": "http.response.body", "body": first, "more_body": True})
     async for part in rest:
         await send({"type": "http.response.body", "body": part, "more_body": True})
-
-
-def _seconds_allowed(scope: Scope) -> float | None:
-    for name in TIMEOUT_HEADERS:
-        value = header(scope, name)
-        if value is not None:
-            if not (value.isdigit() and len(value) < 10):
-                raise BadTimeout(name.decode())
-            return int(value) / 1000
-    return None

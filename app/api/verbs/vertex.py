@@ -13,7 +13,7 @@ from app.api.body import reader, tree
 from app.api.body.garbage_collection import let_go_beside
 from app.api.shapes.fields import ArrayOf, Field, Misfit, Shape, anything
 from app.api.shapes.inputs import memory_of
-from app.api.verbs.counting import counted, failure_counted
+from app.api.verbs.counting import FailureCounted, counted
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Room, Verb
 from app.errors import InvalidInput
@@ -48,7 +48,7 @@ async def answer(
     parts: list[bytes] = []
     with contextlib.ExitStack() as held:
         held.callback(let_go_beside, planned)
-        with failure_counted(metrics):
+        with FailureCounted(metrics):
             room.demand(taken)
             granted = held.enter_context(model.engine.admission.permits.taken(size))
         within = model.within(granted)
