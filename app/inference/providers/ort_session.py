@@ -18,6 +18,8 @@ from app.inference.providers.provider import ExecutionProvider
 # The operators that take most of a model's time. A GPU rightly leaves a few others, which compute
 # with shapes, to the CPU.
 _COSTLY = re.compile(r"MatMul|Gemm|Attention|Normalization")
+# Without a bound a thread would spin for milliseconds, on cores that others may need.
+SPIN_MICROSECONDS = 20
 
 
 def create(
@@ -84,7 +86,11 @@ def _options(plan: Plan) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     options.enable_mem_pattern = False  # memory plans are kept per shape, and shapes rarely repeat
     options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    # Threads wait for the next part of a run awake, but not for the next run: to be woken takes as
+    # long as the shorter parts of a lone query.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
+    options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
     if plan.compute_dtype == "int8" and not machine.sums_bytes_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")  # slower, but exact
