@@ -35,7 +35,7 @@ def offers(folder: Path, dtype: Dtype) -> bool:
     """Whether this machine computes that precision, and the folder has a graph for it."""
     manifest = Manifest.read(folder)
     try:
-        [first, *_] = plans(ProviderRequest(dtype=dtype), manifest.task)
+        found = plans(ProviderRequest(dtype=dtype), manifest.task)
     except StartupError:
         return False
-    return first.graph_in(manifest) is not None
+    return any(plan.graph_in(manifest) is not None for plan in found)

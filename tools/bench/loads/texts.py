@@ -3,6 +3,7 @@
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
+from itertools import islice
 from threading import Lock
 
 from tools.texts import words
@@ -36,7 +37,7 @@ class Fresh:
         with self._lock:
             while len(self._ahead) < count:
                 self._ahead.append(self._make())
-            return [self._ahead[place] for place in range(count)]
+            return list(islice(self._ahead, count))
 
     def take(self, count: int) -> list[str]:
         """The next ones, never to be handed out again."""
