@@ -39,8 +39,9 @@ from tools.bench.subject import (
 
 Loads = dict[str, Callable[[], Rate]]
 PACED_SECONDS, BESIDE_SECONDS = 5, 5  # of a round; a percentile needs many queries
-_FASTEST = 2500  # queries a second to reckon with, until it is known
-_TIMES = 3  # as fast as before it may be, until texts run out
+# Texts a second to reckon with at least: a machine that was busy a minute ago may be idle now.
+_QUERIES_A_SECOND, _PASSAGES_A_SECOND = 2500, 125
+_TIMES = 3  # as fast as that, or as ever before, it may be until texts run out
 _BULK_TEXTS = 128  # of a round
 
 
@@ -59,7 +60,8 @@ class Supply:
 
         Raises: RuntimeError where there were too few of them.
         """
-        a_second = self._fastest.get(what, _FASTEST if texts is self.queries else _FASTEST / 10)
+        least = _QUERIES_A_SECOND if texts is self.queries else _PASSAGES_A_SECOND
+        a_second = max(least, self._fastest.get(what, 0))
         ahead = texts.ahead(256 + int(_TIMES * seconds * a_second))
         rate = measure(ahead)
         spent = rate.texts + CHUNK  # some were under way, or asked before earlier ones
