@@ -21,6 +21,9 @@ GPU_PYTHON ?= python3
 ORIGINAL ?=
 # The Python of an environment with infinity-emb[server,torch], to be measured beside ours.
 INFINITY ?=
+# llama.cpp's llama-server, to be measured beside ours with the same weights; and the address of a running TEI.
+LLAMA ?=
+TEI ?=
 # Which processor the tests see: avx2, vnni or bf16; the one that is there where none is named.
 PROCESSOR ?=
 # any-vendor lets OpenVINO compute on processors that are not Intel's, in the bench only; needs cc.
@@ -105,10 +108,10 @@ test-models: .venv/development.stamp $(newer)/export.stamp ## Compare models of 
 	$(bin)/python -m pytest -n 2 -m models tests/models
 	$(bin)/python -m tools.models
 
-bench: .venv/development.stamp ## Measure MODEL_ID beside the bare session and INFINITY; the default one into docs/performance.md
+bench: .venv/development.stamp ## Measure MODEL_ID beside the bare session, torch, INFINITY, LLAMA and TEI; the default one into docs/performance.md
 	$(exporting) --if-missing
 	$(if $(filter int8,$(DTYPE)),,$(exporting) --dtype int8 --models-dir .bench-models --if-missing)
-	$(bin)/python -m tools.bench '$(MODEL_ID)' $(if $(INFINITY),--infinity '$(INFINITY)')
+	$(bin)/python -m tools.bench '$(MODEL_ID)' $(if $(INFINITY),--infinity '$(INFINITY)') $(if $(LLAMA),--llama '$(LLAMA)') $(if $(TEI),--tei '$(TEI)')
 
 bench-quick: .venv/development.stamp ## Measure for a minute, for use after each change
 	$(exporting) --if-missing

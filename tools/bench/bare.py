@@ -2,77 +2,100 @@
 
 import statistics
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from itertools import cycle
+from itertools import cycle, islice
 from pathlib import Path
 from typing import NamedTuple
 
-from app.inference.providers.plan import ProviderRequest
+import numpy as np
+
+from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session, plans
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import TokenizedInput, collate, in_order
 from app.model.manifest import Manifest
-from app.model.names import SENTENCE_EMBEDDING, DtypeChoice
+from app.model.names import SENTENCE_EMBEDDING, Dtype, Provider
+from tools.bench.loads.texts import CHUNK
 from tools.bench.rate import Rate
 
 Group = Sequence[str]
+Shape = tuple[int, int]  # rows × tokens
+SHAPES: tuple[Shape, ...] = ((1, 16), (4, 16), (16, 8), (8, 32), (8, 128))
 _ROWS = 16  # of a batch: more bring nothing on a CPU
-_GOLDEN = 0.618034  # multiples of it, without their integers, lie evenly wherever one stops
+_RUNS = 5  # of a shape at a time
 
 
-class Kind(NamedTuple):
-    """A precision to serve, and the folder that has it."""
+class Computed(NamedTuple):
+    """What a server computes in, and the folder that has it."""
 
-    dtype: DtypeChoice
+    provider: Provider
+    dtype: Dtype
     folder: Path
+
+    @property
+    def name(self) -> str:
+        """What it is called in the report."""
+        return f"{self.provider} {self.dtype}"
 
 
 class Bare:
-    """The session of one kind of service, fed by loops of this process."""
+    """The session that a server has, fed by loops of this process; all cores if not told."""
 
-    def __init__(self, kind: Kind) -> None:
+    def __init__(self, kind: Computed, threads: int = 0) -> None:
         self._manifest = Manifest.read(kind.folder)
         self._tokenization = Tokenization.load(kind.folder, self._manifest)
-        self._plan = plans(ProviderRequest(dtype=kind.dtype), self._manifest.task)[0]
+        self._plan = _plan(kind, self._manifest, threads)
         self._session = Session.load(kind.folder, self._manifest, self._plan)
         self._limits = self._plan.limits(self._manifest.max_input_length, 16384)
-        self._seen: set[tuple[int, int]] = set()  # shapes
+
+    @property
+    def callers(self) -> int:
+        """How many batches a server runs at a time."""
+        return self._plan.run_threads
+
+    @property
+    def lone_callers(self) -> int:
+        """The same of single queries."""
+        return self._plan.run_threads + self._plan.single_input_threads
+
+    def learn(self) -> None:
+        """Run every shape once, where the provider prepares itself for each."""
+        for shape in self._limits.shapes():
+            self._timed(shape)
+
+    def fits(self, text: str) -> bool:
+        """Whether nothing of a text is cut off."""
+        return len(self._encoded([text])[0]) < self._manifest.max_input_length
 
     def batches(self, texts: Sequence[str]) -> list[Group]:
-        """Texts in groups of like length."""
-        lengths = dict(zip(texts, map(len, self._encoded(texts)), strict=True))  # in tokens
-        ordered = sorted(texts, key=lambda text: lengths[text])
-        most = replace(self._limits, max_rows=_ROWS)
-        found = in_order([lengths[text] for text in ordered], most)
-        return [ordered[rows] for rows in found]
+        """Texts in groups of like length, out of so many at a time as may wait for a server."""
+        found: list[Group] = []
+        for start in range(0, len(texts), CHUNK):
+            chunk = texts[start : start + CHUNK]
+            lengths = dict(zip(chunk, map(len, self._encoded(chunk)), strict=True))  # in tokens
+            ordered = sorted(chunk, key=lambda text: lengths[text])
+            most = replace(self._limits, max_rows=_ROWS)
+            groups = in_order([lengths[text] for text in ordered], most)
+            # Short and long ones by turns, for the time may end anywhere.
+            found += _spread([ordered[rows] for rows in groups])
+        return found
 
-    def in_turn(self, groups: Sequence[Group]) -> Iterator[Group]:
-        """The groups again and again, such that a few in a row are like all; each shape once before.
-
-        A new shape costs some providers time.
-        """
-        for inputs in map(self._encoded, groups):
-            shape = len(inputs), self._padded(inputs)
-            if shape not in self._seen:
-                self._seen.add(shape)
-                self._run(inputs)
-        spread = sorted(range(len(groups)), key=lambda place: place * _GOLDEN % 1)
-        return cycle([groups[place] for place in spread])
-
-    def rate(self, groups: Iterator[Group], seconds: float, callers: int | None = None) -> Rate:
-        """Run what comes for a while; by as many callers as suit the provider, if not told."""
+    def rate(self, groups: Iterable[Group], seconds: float, callers: int) -> Rate:
+        """Run groups for a while, or to their end, by so many callers."""
+        waiting = iter(list(groups))  # of a list, which threads may share
 
         def work(_: int) -> list[tuple[int, float]]:
             found = []
             while (begun := time.perf_counter()) - started < seconds:
-                group = next(groups)
+                group = next(waiting, None)
+                if group is None:
+                    break
                 self._run(self._encoded(group))
                 found.append((len(group), time.perf_counter() - begun))
             return found
 
-        callers = callers or self._plan.run_threads
         started, cpu_started = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(callers) as pool:
             runs = [run for found in pool.map(work, range(callers)) for run in found]
@@ -80,12 +103,45 @@ class Bare:
         median = statistics.median(latency for _, latency in runs)
         return Rate(sum(rows for rows, _ in runs), wall, cpu, median)
 
+    def first_runs(self) -> dict[Shape, float]:
+        """Seconds of the first run of each shape; of a session that has run another."""
+        self._timed((2, 12))
+        return {shape: self._timed(shape) for shape in SHAPES}
+
+    def repeated_runs(self) -> dict[Shape, list[float]]:
+        """Seconds of a few runs of each shape, one after the other."""
+        runs = [(shape, self._timed(shape)) for _ in range(_RUNS) for shape in SHAPES]
+        return {shape: [taken for each, taken in runs if each == shape] for shape in SHAPES}
+
+    def _timed(self, shape: Shape) -> float:
+        """Seconds of a run of made-up tokens, of which the text does not matter to the time."""
+        rows, length = shape
+        ids = np.fromiter(islice(cycle(range(1000, 1997)), rows * length), np.int64)
+        ids %= self._manifest.vocabulary_size
+        begun = time.perf_counter()
+        self._run([TokenizedInput(row) for row in ids.reshape(shape)])
+        return time.perf_counter() - begun
+
     def _encoded(self, group: Group) -> Sequence[TokenizedInput]:
         return self._tokenization.encode_now(group)
 
-    def _padded(self, inputs: Sequence[TokenizedInput]) -> int:
-        return self._limits.padded(max(map(len, inputs)))
-
     def _run(self, inputs: Sequence[TokenizedInput]) -> None:
-        batch = collate(inputs, self._manifest.padding, self._padded(inputs))
+        padded = self._limits.padded(max(map(len, inputs)))
+        batch = collate(inputs, self._manifest.padding, padded)
         self._session.run(batch, (SENTENCE_EMBEDDING,))
+
+
+def _plan(kind: Computed, manifest: Manifest, threads: int) -> Plan:
+    """The plan of that provider and precision."""
+    wanted = ProviderRequest(kind.provider, kind.dtype, threads)
+    return next(
+        plan
+        for plan in plans(wanted, manifest.task)
+        if plan.compute_dtype == kind.dtype and plan.graph_in(manifest) is not None
+    )
+
+
+def _spread(groups: Sequence[Group]) -> Iterator[Group]:
+    """The same groups, every second one first."""
+    yield from groups[::2]
+    yield from groups[1::2]

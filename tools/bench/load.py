@@ -1,4 +1,4 @@
-"""The load of the bench: what `wrk` and a client with a clock get answered by a server."""
+"""The load of the bench: texts as fast as a server answers them, over so many connections."""
 
 import json
 import os
@@ -7,7 +7,6 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,19 +16,20 @@ from typing import Any, NamedTuple, Protocol
 from urllib.request import Request, urlopen
 
 from app.model.names import DtypeChoice
+from tools.bench.loads import keepalive
 from tools.bench.rate import Rate
 from tools.process import Server
 
 BULK_ROWS, BULK_CONNECTIONS = 32, 4
 MANY_ROWS = (8, 64, 512)  # over which the cost of a text is to stay flat
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60}
-QUERIES_A_SECOND = 10  # while bulk requests run
 
 
 class Running(Protocol):
-    """A server under load."""
+    """A server under load; its process is None where it runs elsewhere."""
 
-    process: subprocess.Popen[str]
+    @property
+    def process(self) -> subprocess.Popen[str] | None: ...
 
     @property
     def url(self) -> str: ...
@@ -41,8 +41,12 @@ class Dialect(NamedTuple):
     path: str
     field: str  # of the body
 
+    def body(self, texts: str | Sequence[str]) -> bytes:
+        """A request."""
+        return json.dumps({self.field: texts}).encode()
 
-OURS = Dialect("/embed", "inputs")
+
+OURS, OPENAI = Dialect("/embed", "inputs"), Dialect("/v1/embeddings", "input")
 
 
 @contextmanager
@@ -67,25 +71,19 @@ def load(
     seconds: float,
     dialect: Dialect = OURS,
 ) -> Rate:
-    """What `wrk` gets answered in that time, one text a request."""
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "load.lua"
-        script.write_text(_lua(dialect, texts))
-        cpu_before = cpu_seconds(server)
-        output = subprocess.run(
-            [shutil.which("wrk") or "wrk", "-t1", f"-c{connections}", f"-d{seconds:.0f}",
-             "--timeout", "60s", "--latency", "-s", str(script), server.url],
-            capture_output=True, text=True, check=True,
-        ).stdout  # fmt: skip
-        cpu_used = cpu_seconds(server) - cpu_before
-    if "Non-2xx" in output:
-        raise RuntimeError(f"the server refused requests:\n{output}")
-    [requests] = _found(r"(\d+) requests in", output)
-    [a_second] = _found(r"Requests/sec:\s+([\d.]+)", output)
-    median, unit = _found(r"\n\s+50%\s+([\d.]+)([a-z]+)", output)
-    return Rate(
-        int(requests), int(requests) / float(a_second), cpu_used, float(median) * UNITS[unit]
-    )
+    """What is answered in that time, one text a request; by `wrk`, which costs next to nothing.
+
+    `wrk` begins anew with the texts where there are not enough of them. Without it a client in
+    Python asks, which takes CPU time itself, and ends with the texts.
+    """
+    bodies = [dialect.body(text) for text in texts]
+    cpu_before = cpu_used(server)
+    if (wrk := shutil.which("wrk")) is None:
+        found = keepalive.load(server.url, dialect.path, bodies, connections, seconds)
+    else:
+        found = _wrk(wrk, server.url + dialect.path, bodies, connections, seconds)
+    texts_answered, wall, median = found
+    return Rate(texts_answered, wall, _since(server, cpu_before), median)
 
 
 def all_of(
@@ -106,44 +104,16 @@ def all_of(
         post(server, {dialect.field: group}, dialect.path)
         return time.perf_counter() - begun
 
-    started, cpu_before = time.perf_counter(), cpu_seconds(server)
+    started, cpu_before = time.perf_counter(), cpu_used(server)
     with ThreadPoolExecutor(connections) as pool:
         median = statistics.median(pool.map(ask, groups))
     wall = time.perf_counter() - started
-    return Rate(len(texts), wall, cpu_seconds(server) - cpu_before, median)
-
-
-def mixed(server: Server, queries: Sequence[str], bulk: Sequence[str], seconds: float) -> str:
-    """Queries at a fixed rate while bulk requests run: median and 99th percentile, in words."""
-    due = [number / QUERIES_A_SECOND for number in range(int(seconds * QUERIES_A_SECOND))]
-    over = threading.Event()
-
-    def ask(number: int) -> float:
-        time.sleep(max(0.0, started + due[number] - time.perf_counter()))
-        post(server, {"inputs": queries[number % len(queries)]})
-        return time.perf_counter() - started - due[number]
-
-    def keep_busy(first: int) -> None:
-        while not over.is_set():
-            post(server, {"inputs": bulk[first : first + BULK_ROWS]})
-
-    with ThreadPoolExecutor(64 + BULK_CONNECTIONS) as pool:
-        busy = [pool.submit(keep_busy, BULK_ROWS * each) for each in range(BULK_CONNECTIONS)]
-        started = time.perf_counter() + 0.5
-        latencies = sorted(pool.map(ask, range(len(due))))
-        over.set()
-    for each in busy:
-        each.result()
-    median, last = statistics.median(latencies), latencies[int(0.99 * len(latencies))]
-    return (
-        f"{QUERIES_A_SECOND} queries a second beside {BULK_CONNECTIONS} clients with {BULK_ROWS} "
-        f"passages a request: median {1000 * median:.0f} ms, 99th percentile {1000 * last:.0f} ms"
-    )
+    return Rate(len(texts), wall, _since(server, cpu_before), median)
 
 
 def post(server: Running, body: object, path: str = OURS.path) -> bytes:
     """The answer of a path."""
-    request = Request(  # noqa: S310  # our own server
+    request = Request(  # noqa: S310  # a server that the operator named, or our own
         server.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
     )
     with urlopen(request, timeout=600) as answer:  # noqa: S310
@@ -160,15 +130,48 @@ def get(server: Running, path: str) -> dict[str, Any]:
 
 def cpu_seconds(server: Running) -> float:
     """User and system time of the server's process so far."""
+    assert server.process is not None, "it runs elsewhere"
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def resident_megabytes(server: Running) -> float:
-    """Resident memory of the server's process."""
+def cpu_used(server: Running) -> float | None:
+    """The same, or None where the server runs elsewhere."""
+    return None if server.process is None else cpu_seconds(server)
+
+
+def resident_megabytes(server: Running) -> float | None:
+    """Resident memory of the server's process; None where it runs elsewhere."""
+    if server.process is None:
+        return None
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     [kilobytes] = _found(r"VmRSS:\s+(\d+) kB", status)
     return int(kilobytes) / 1000
+
+
+def _since(server: Running, before: float | None) -> float | None:
+    return None if before is None else cpu_seconds(server) - before
+
+
+def _wrk(
+    wrk: str, url: str, bodies: Sequence[bytes], connections: int, seconds: float
+) -> tuple[int, float, float]:
+    """Answers, the seconds they took, and their median."""
+    with tempfile.TemporaryDirectory() as folder:
+        script, lines = Path(folder) / "load.lua", Path(folder) / "bodies"
+        lines.write_bytes(b"\n".join(bodies) + b"\n")
+        script.write_text(_LUA.replace("BODIES", str(lines)))
+        output = subprocess.run(
+            [wrk, "-t1", f"-c{connections}", f"-d{max(1, round(seconds))}",
+             "--timeout", "60s", "--latency", "-s", str(script), url],
+            capture_output=True, text=True, check=True,
+        ).stdout  # fmt: skip
+    if "Non-2xx" in output:
+        raise RuntimeError(f"the server refused requests:\n{output}")
+    [requests] = _found(r"(\d+) requests in", output)
+    [a_second] = _found(r"Requests/sec:\s+([\d.]+)", output)
+    median, unit = _found(r"\n\s+50%\s+([\d.]+)([a-z]+)", output)
+    return int(requests), int(requests) / float(a_second), float(median) * UNITS[unit]
 
 
 def _found(pattern: str, text: str) -> tuple[str, ...]:
@@ -178,13 +181,11 @@ def _found(pattern: str, text: str) -> tuple[str, ...]:
     return match.groups()
 
 
-def _lua(dialect: Dialect, texts: Sequence[str]) -> str:
-    """A script for wrk that asks about the texts in turn; long brackets quote JSON as it is."""
-    bodies = (json.dumps({dialect.field: text}) for text in texts)
-    quoted = ",\n".join(f"[==[{body}]==]" for body in bodies)
-    return (
-        f"local bodies = {{{quoted}}}\nlocal place = 0\n"
-        "request = function()\n  place = place % #bodies + 1\n"
-        f'  return wrk.format("POST", "{dialect.path}", {{["content-type"] = "application/json"}}, '
-        "bodies[place])\nend\n"
-    )
+# A script for wrk that sends the lines of a file in turn.
+_LUA = """local bodies, place = {}, 0
+for line in io.lines("BODIES") do bodies[#bodies + 1] = line end
+request = function()
+  place = place % #bodies + 1
+  return wrk.format("POST", nil, {["content-type"] = "application/json"}, bodies[place])
+end
+"""

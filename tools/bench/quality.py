@@ -5,12 +5,10 @@ in batches and, for some texts, alone. The figures go to `docs/performance.md`.
 """
 
 import json
-import subprocess
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +18,7 @@ from app.proof.bounds import Agreement
 from app.proof.compare import Answers, compare_vectors
 from export.source.default_model import DEFAULT_MODEL_ID, installed
 from tools.bench.load import BULK_ROWS, get, post, serving
+from tools.bench.peers.child import REFERENCE, child
 from tools.bench.report import PAGE, insert
 from tools.process import Server
 from tools.texts import passages
@@ -43,13 +42,10 @@ def main() -> int:
 
 def reference(texts: Sequence[str]) -> NDArray[np.float32]:
     """The unit vectors of sentence-transformers, from the original weights, (N, D)."""
-    asked: dict[str, Any] = {"folder": str(installed()), "seconds": 0, "check": texts}
-    child = subprocess.run(
-        [sys.executable, "-m", "tools.bench.reference"],
-        input=json.dumps({**asked, "queries": [], "bulk": []}),
-        capture_output=True, text=True, check=True,
-    )  # fmt: skip
-    return np.array(json.loads(child.stdout)["vectors"], np.float32)
+    folder = installed()
+    assert folder is not None, "the default model's package is missing: make setup"
+    with child(REFERENCE, folder) as library:
+        return library.vectors(texts)
 
 
 def answers(server: Server, texts: Sequence[str]) -> Answers:

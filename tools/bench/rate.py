@@ -11,8 +11,9 @@ class Rate:
 
     texts: int
     wall_seconds: float
-    cpu_seconds: float  # of all threads
+    cpu_seconds: float | None  # of all threads; None where the process cannot be seen
     median: float | None = None  # seconds of a request
+    latencies: tuple[float, ...] = ()  # of every request, where they were kept
 
     @property
     def wall(self) -> float:
@@ -20,24 +21,43 @@ class Rate:
         return self.texts / self.wall_seconds
 
     @property
-    def cpu(self) -> float:
-        """Texts a second of CPU time."""
-        return self.texts / self.cpu_seconds
+    def cpu(self) -> float | None:
+        """Texts a second of CPU time; none of them where there was no time."""
+        if self.cpu_seconds is None:
+            return None
+        return self.texts / self.cpu_seconds if self.cpu_seconds else 0.0
+
+    @property
+    def cpu_each(self) -> float | None:
+        """CPU seconds of a text."""
+        return None if self.cpu_seconds is None else self.cpu_seconds / max(1, self.texts)
 
     @property
     def latency(self) -> str:
         """The median in words; nothing where it was not measured."""
-        if self.median is None:
-            return ""
-        return f"{self.median:.2f} s" if self.median >= 1 else f"{1000 * self.median:.2f} ms"
+        return "" if self.median is None else lasting(self.median)
+
+    def at(self, share: float) -> float:
+        """The seconds that this share of the requests took at most."""
+        return sorted(self.latencies)[
+            min(len(self.latencies) - 1, int(share * len(self.latencies)))
+        ]
+
+
+def lasting(seconds: float) -> str:
+    """A time in words."""
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.2f} ms"
 
 
 def together(parts: Sequence[Rate]) -> Rate:
-    """The rate over all parts, with the middle one of their medians."""
+    """The rate over all parts, with the middle one of all latencies, else of the parts' medians."""
     medians = [part.median for part in parts if part.median is not None]
+    latencies = tuple(latency for part in parts for latency in part.latencies)
+    used = [part.cpu_seconds for part in parts if part.cpu_seconds is not None]
     return Rate(
         sum(part.texts for part in parts),
         sum(part.wall_seconds for part in parts),
-        sum(part.cpu_seconds for part in parts),
-        statistics.median(medians) if medians else None,
+        sum(used) if len(used) == len(parts) else None,
+        statistics.median(latencies or medians) if latencies or medians else None,
+        latencies,
     )

@@ -1,35 +1,16 @@
-"""What the bench found, as a table and as a picture, put where it is to be read."""
+"""What a tool found, put where it is to be read: between markers on a page, and as a picture."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from tools.bench.rate import Rate
+from tools.bench.subject import BULK, CONNECTIONS, ONE_CORE, PASSAGES, Subject, over
 
 BENCH = "make bench"
 PAGE = Path("docs/performance.md")
-HEAD = (
-    "| what | texts a second | texts a CPU-second | of the bare session's | median latency |\n"
-    "|---|---|---|---|---|"
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One measurement of one kind of service; `limit` is what the bare session does."""
-
-    kind: str
-    name: str
-    rate: Rate
-    limit: Rate | None = None
-
-    def __str__(self) -> str:
-        share = "" if self.limit is None else f"{self.rate.cpu / self.limit.cpu:.2f}"
-        figures = f"{self.rate.wall:,.0f} | {self.rate.cpu:,.0f} | {share} | {self.rate.latency}"
-        return f"| {self.name} | {figures} |"
+PANELS = (over(CONNECTIONS[-1]), BULK, ONE_CORE, PASSAGES)
 
 
 def markers(command: str) -> tuple[str, str]:
@@ -51,25 +32,30 @@ def insert(page: Path, lines: Sequence[str], command: str = BENCH) -> None:
     page.write_text("\n".join([before + begin, *lines, end + after]))
 
 
-def draw(rows: Sequence[Row], title: str, place: Path) -> None:
-    """Write `place`.png and `place`.svg: texts a CPU-second, one panel for each kind of service."""
+def draw(subjects: Sequence[Subject], title: str, place: Path) -> None:
+    """Write `place`.png and `place`.svg: texts a CPU-second, one panel for each load."""
     mpl.rcParams["svg.hashsalt"] = "bench"
-    kinds = list(dict.fromkeys(row.kind for row in rows))
-    counts = [sum(row.kind == kind for row in rows) for kind in kinds]
+    panels = {load: _measured(subjects, load) for load in PANELS}
+    panels = {load: found for load, found in panels.items() if found}
+    counts = [len(found) for found in panels.values()]
     figure = Figure(figsize=(9, 1.4 + 0.4 * sum(counts)), layout="constrained")
     figure.suptitle(title, fontsize="small")
-    panels = figure.subplots(len(kinds), squeeze=False, sharex=True, height_ratios=counts)[:, 0]
-    for kind, panel in zip(kinds, panels, strict=True):
-        shown = [row for row in rows if row.kind == kind]
-        colors = ["tab:blue" if row.limit else "tab:gray" for row in shown]
-        bars = panel.barh(
-            [row.name for row in shown], [row.rate.cpu for row in shown], color=colors
-        )
-        panel.bar_label(bars, [f"{row.rate.cpu:,.0f}" for row in shown], padding=3)
-        panel.set_title(kind, loc="left", fontsize="medium")
+    axes = figure.subplots(len(panels), squeeze=False, height_ratios=counts)[:, 0]
+    for (load, found), panel in zip(panels.items(), axes, strict=True):
+        colors = ["tab:blue" if one.ours else "tab:gray" for one, _ in found]
+        figures = [figure for _, figure in found]
+        bars = panel.barh([one.name for one, _ in found], figures, color=colors)
+        panel.bar_label(bars, [f"{figure:,.0f}" for figure in figures], padding=3)
+        panel.set_title(load, loc="left", fontsize="medium")
         panel.invert_yaxis()
         panel.margins(x=0.1)
-    panels[-1].set_xlabel("texts a CPU-second; blue: our server")
+    axes[-1].set_xlabel("texts a CPU-second; blue: our server")
     for suffix in (".png", ".svg"):
         metadata = {"Date": None} if suffix == ".svg" else {}
         figure.savefig(place.with_suffix(suffix), dpi=90, metadata=metadata)
+
+
+def _measured(subjects: Sequence[Subject], load: str) -> list[tuple[Subject, float]]:
+    """Those of which the texts a CPU-second under a load are known."""
+    rates = ((one, one.rate(load)) for one in subjects)
+    return [(one, rate.cpu) for one, rate in rates if rate is not None and rate.cpu]

@@ -139,7 +139,7 @@ def reference(original: Path | None, on: str, length: int, seconds: float) -> It
     import torch
     from sentence_transformers import SentenceTransformer
 
-    from tools.bench.reference import rate
+    from tools.bench.peers.answering import rate
 
     if on == "cuda" and not torch.cuda.is_available():
         yield f"sentence-transformers: not measured, torch {torch.__version__} has no CUDA here"
@@ -150,7 +150,7 @@ def reference(original: Path | None, on: str, length: int, seconds: float) -> It
     model.max_seq_length = length
     texts = ["word " * (2 * length)] * (2 * ROWS)  # each is cut to the full length
     rate(model, texts, ROWS, 0.1)
-    count, taken, _ = rate(model, texts, ROWS, seconds)
+    count, taken, *_ = rate(model, texts, ROWS, seconds)
     tokens = count * length / taken
     name = f"sentence-transformers {dtype} sdpa"
     yield f"{name}, {ROWS} × {length}: {tokens:,.0f} tokens a second"

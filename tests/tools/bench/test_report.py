@@ -1,24 +1,22 @@
-"""The bench's report: its table, its picture, and where they are put."""
+"""The bench's report: its picture, and where both are put."""
 
 from pathlib import Path
 
 import pytest
 
 from tools.bench.rate import Rate
-from tools.bench.report import BENCH, Row, draw, insert, markers
+from tools.bench.report import BENCH, draw, insert, markers
+from tools.bench.subject import BULK, ONE_CORE, PACED, Subject, over
 
 BEGIN, END = markers(BENCH)
-BARE = Rate(100, 1, 2)
-ROWS = [
-    Row("cpu float32", "bare session", BARE),
-    Row("cpu float32", "server, 8 connections", Rate(180, 2, 4, 0.0015), BARE),
-    Row("sentence-transformers", "one by one", Rate(12344, 10, 493.76)),
+SUBJECTS = [
+    Subject(
+        "cpu float32", {}, ours=True, parts={over(32): [Rate(180, 2, 4)], BULK: [Rate(9, 1, 1)]}
+    ),
+    Subject("bare session", {}, parts={ONE_CORE: [Rate(100, 1, 2)]}),
+    Subject("somewhere else", {}, parts={over(32): [Rate(180, 2, None)]}),
+    Subject("at a pace only", {}, parts={PACED: [Rate(180, 2, 1)]}),
 ]
-
-
-def test_a_row_beside_its_limit_says_how_close_it_comes() -> None:
-    assert str(ROWS[1]) == "| server, 8 connections | 90 | 45 | 0.90 | 1.50 ms |"
-    assert str(ROWS[2]) == "| one by one | 1,234 | 25 |  |  |"
 
 
 def test_what_stood_between_the_markers_gives_way(tmp_path: Path) -> None:
@@ -44,11 +42,13 @@ def test_the_projects_page_has_a_place_for_each_report(command: str) -> None:
     assert [text.count(marker) for marker in markers(command)] == [1, 1]
 
 
-def test_the_picture_shows_every_row_and_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
+def test_the_picture_shows_every_load_and_is_the_same_for_the_same_figures(tmp_path: Path) -> None:
     for name in ("one", "other"):
-        draw(ROWS, "a title", tmp_path / name)
+        draw(SUBJECTS, "a title", tmp_path / name)
     picture = (tmp_path / "one.svg").read_text()
     assert picture == (tmp_path / "other.svg").read_text()
-    for row in ROWS:
-        assert f"<!-- {row.name} -->" in picture
+    for shown in (over(32), BULK, ONE_CORE, "cpu float32", "bare session"):
+        assert f"<!-- {shown} -->" in picture
+    for hidden in ("somewhere else", "at a pace only"):
+        assert f"<!-- {hidden} -->" not in picture
     assert (tmp_path / "one.png").read_bytes().startswith(b"\x89PNG")

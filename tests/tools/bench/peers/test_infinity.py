@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tools.bench.infinity import infinity, missing
+from tools.bench.peers.infinity import infinity, missing
 
 
 @pytest.mark.parametrize("python", [Path(sys.executable), Path("no/such/python")])

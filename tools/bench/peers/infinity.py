@@ -1,19 +1,15 @@
 """Infinity, another server of embeddings, beside ours: in an environment of its own."""
 
 import contextlib
-import json
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.error import URLError
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tools.bench.load import Dialect, get, post
+from tools.bench.load import Dialect, get
 from tools.process import end, eventually, free_port, start
 
 THEIRS = Dialect("/embeddings", "input")
@@ -36,7 +32,12 @@ class Infinity:
                 "--model-id", str(checkpoint), "--engine", "torch", "--device", "cpu",
                 "--host", "127.0.0.1", "--port", str(port), "--log-level", "error",
             ],
-            env={**environment, "HF_HUB_OFFLINE": "1", "INFINITY_ANONYMOUS_USAGE_STATS": "0"},
+            env={
+                **environment,
+                "HF_HUB_OFFLINE": "1",
+                "INFINITY_ANONYMOUS_USAGE_STATS": "0",
+                "INFINITY_VECTOR_DISK_CACHE": "false",
+            },
             cwd=scratch,  # where it leaves an empty folder
             stdout=subprocess.DEVNULL,
             text=True,
@@ -53,11 +54,6 @@ class Infinity:
             return False
 
         eventually(answers, START_SECONDS, "infinity does not answer", pause=0.1)
-
-    def vectors(self, texts: Sequence[str]) -> NDArray[np.float64]:
-        """One vector for each text, (N, D), asked for one by one."""
-        answers = [json.loads(post(self, {THEIRS.field: text}, THEIRS.path)) for text in texts]
-        return np.array([answer["data"][0]["embedding"] for answer in answers])
 
 
 @contextmanager

@@ -1,0 +1,56 @@
+"""The bench's texts: how long they are, and that none comes twice."""
+
+import pytest
+
+from tools.bench.loads.texts import QUERY_WORDS, Fresh, by_length
+
+
+def sizes(texts: list[str]) -> list[int]:
+    """How many words each has."""
+    return [len(text.split(" ")) for text in texts]
+
+
+def test_no_text_is_handed_out_twice() -> None:
+    fresh = Fresh(QUERY_WORDS, seed=1)
+    found = [text for _ in range(10) for text in fresh.take(300)]
+    assert len(set(found)) == len(found) == 3000
+
+
+def test_texts_are_made_longer_where_there_are_no_more_so_short() -> None:
+    fresh = Fresh((1, 1), seed=1)
+    found = fresh.take(20_000)
+    assert len(set(found)) == len(found)
+    assert max(sizes(found)) > 1
+
+
+def test_what_is_ahead_is_what_is_taken_next() -> None:
+    fresh = Fresh(QUERY_WORDS, seed=1)
+    ahead = fresh.ahead(5)
+    assert fresh.take(2) == ahead[:2]
+    assert fresh.ahead(3) == ahead[2:]
+
+
+def test_the_same_seed_gives_the_same_texts() -> None:
+    assert Fresh((3, 9), seed=1).take(50) == Fresh((3, 9), seed=1).take(50)
+    assert Fresh((3, 9), seed=1).take(50) != Fresh((3, 9), seed=2).take(50)
+
+
+@pytest.mark.parametrize("skipped", [0, 1, 7])
+def test_lengths_lie_evenly_in_any_stretch(skipped: int) -> None:
+    fresh = Fresh((3, 25), seed=1)
+    fresh.take(skipped)
+    found = sizes(fresh.take(230))
+    assert (min(found), max(found)) == (3, 25)
+    assert 13.5 < sum(found) / len(found) < 14.5
+
+
+def test_texts_that_do_not_suit_are_passed_over() -> None:
+    found = Fresh((5, 20), seed=1, suits=lambda text: "the" in text).take(100)
+    assert all("the" in text for text in found)
+
+
+def test_the_shorter_ones_of_each_chunk_come_first() -> None:
+    texts = Fresh((3, 25), seed=1).take(100)
+    found = by_length(texts)
+    assert found[:64] == sorted(texts[:64], key=len)
+    assert found[64:] == sorted(texts[64:], key=len)

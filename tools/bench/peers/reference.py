@@ -1,0 +1,8 @@
+"""`python -m tools.bench.peers.reference FOLDER`: sentence-transformers, which others come close to."""
+
+from sentence_transformers import SentenceTransformer
+
+from tools.bench.peers.answering import answer
+
+if __name__ == "__main__":
+    answer(lambda folder: SentenceTransformer(str(folder), device="cpu"))

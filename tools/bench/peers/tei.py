@@ -1,0 +1,54 @@
+"""A running TEI, named by its address: a server that is not ours to start, or to look into."""
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.error import URLError
+
+from app.proof.bounds import WORST_COSINE, Agreement
+from tools.bench.load import get
+
+NAME = "TEI"  # with which its row begins
+# What TEI computes in comes as close as this, float16 and bfloat16 included.
+LEAST_COSINE = WORST_COSINE["float16"]
+
+
+class Tei:
+    """A server at an address."""
+
+    process = None
+
+    def __init__(self, url: str) -> None:
+        self.url = url.rstrip("/")
+
+    def info(self) -> Mapping[str, Any]:
+        """What it says of itself.
+
+        Raises: ValueError where nothing there says so.
+        """
+        try:
+            return get(self, "/info")
+        except (URLError, OSError, ValueError) as error:
+            raise ValueError(f"no TEI answers at {self.url}/info: {error}") from error
+
+
+def other_model(info: Mapping[str, Any], model_id: str) -> str | None:
+    """Why a TEI is not of that model; None where it is. Of a path its last part counts."""
+    theirs = str(info.get("model_id", ""))
+    if theirs.rstrip("/").rpartition("/")[2].lower() == model_id.rpartition("/")[2].lower():
+        return None
+    return f"TEI serves {theirs or 'what it does not name'}, not {model_id}"
+
+
+def other_vectors(agreement: Agreement) -> str | None:
+    """Why a TEI's vectors are not the model's; None where they are."""
+    if agreement.worst_cosine >= LEAST_COSINE:
+        return None
+    return (
+        "TEI gives other vectors than sentence-transformers: worst cosine "
+        f"{agreement.worst_cosine:.7f}, at least {LEAST_COSINE:g} is expected"
+    )
+
+
+def name(info: Mapping[str, Any]) -> str:
+    """What its row is called."""
+    return f"{NAME} {info.get('version', '')}, {info.get('model_dtype', '')}"
