@@ -26,7 +26,7 @@ from app.inference.tokenizing.input_text import EncodeOptions
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import CPU_RUN_TOKENS
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
-from app.model.names import Dtype
+from app.model.names import TOKEN_EMBEDDINGS, Dtype
 from app.model.parts import Certificate
 from app.model.routing import Routing
 from app.proof import replay
@@ -52,7 +52,11 @@ def prove(folder: Path, wanted: ProviderRequest) -> list[Certificate]:
     Raises: ManifestError, ProbesError, StartupError or ServiceError with what went wrong.
     """
     manifest, probes = _read(folder)
-    return [_measure(folder, manifest, probes, one) for one in with_graphs(wanted, manifest)]
+    return [
+        _measure(folder, part, probes, plan)
+        for plan in with_graphs(wanted, manifest)
+        for part in _parts(plan, manifest)
+    ]
 
 
 def prove_every(folder: Path) -> list[Certificate]:
@@ -63,11 +67,11 @@ def prove_every(folder: Path) -> list[Certificate]:
     _tell(f"checking the files of {folder}, and how its probes are tokenized")
     manifest, probes = _read(folder)
     certificates = []
-    every = list(_every(manifest))
-    for number, plan in enumerate(every, 1):
+    every = [(plan, part) for plan in _every(manifest) for part in _parts(plan, manifest)]
+    for number, (plan, part) in enumerate(every, 1):
         _tell(f"[{number}/{len(every)}] {plan.name}: running {len(probes)} probes")
         try:
-            certificates.append(_measure(folder, manifest, probes, plan))
+            certificates.append(_measure(folder, part, probes, plan))
         except (StartupError, ServiceError) as error:
             if plan.provider == "cpu":
                 raise
@@ -96,6 +100,14 @@ def _every(manifest: Manifest) -> Iterator[Plan]:
         yield from (plan for plan in found if _has_graph(manifest, plan))
     if _has_graph(manifest, HALVES_ON_CPU):
         yield HALVES_ON_CPU
+
+
+def _parts(plan: Plan, manifest: Manifest) -> Iterator[Manifest]:
+    """Yield the model with each graph that a server may open for a plan: one, or two."""
+    yield manifest
+    others = manifest.yielding(TOKEN_EMBEDDINGS)
+    if plan.graph_in(others) not in {None, plan.graph_in(manifest)}:
+        yield others
 
 
 def _has_graph(manifest: Manifest, plan: Plan) -> bool:
@@ -154,6 +166,7 @@ def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Ce
         probes=len(probes),
         longest_input=longest,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
+        settings=session.settings,
         **asdict(agreement),
     )
 

@@ -75,6 +75,7 @@ class Settings:
         None,
         "the ONNX graph to serve instead of the float32 one, such as model_quantized.onnx",
     )
+    embed_all: bool = option(values.boolean, True, "answer /embed_all; false saves OpenVINO memory")
     threads: int = option(
         values.threads, 0, "threads that compute; 0 means every core of the container"
     )

@@ -93,6 +93,7 @@ DOORS = {
         "export.graph.builder", "export.from_onnx.forms", "export.graph.reader", "export.precision.halves",
         "export.precision.int8", "export.precision.packing", "export.routes.routed", "export.from_onnx.graph",
         "export.routes.static_models", "export.precision.trial", "export.precision.cpu",
+        "export.precision.openvino", "export.precision.plain",
     },
     "huggingface_hub": {"export.source.hub"},
 }  # fmt: skip

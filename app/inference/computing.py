@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -38,6 +38,13 @@ class Progress:
 
 
 UNTOLD = Progress()
+
+Ready = Callable[[str], Awaitable[None]]  # returns once an output can be computed
+
+
+async def at_once(output: str) -> None:
+    """Return: the sessions compute every output."""
+    del output
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +86,18 @@ class Computing:
     """
 
     def __init__(
-        self, admission: Admission, jobs: Jobs, dimensions: int, progress: Progress
+        self,
+        admission: Admission,
+        jobs: Jobs,
+        dimensions: int,
+        progress: Progress,
+        ready: Ready,
     ) -> None:
         self._admission = admission
         self._jobs = jobs
         self._dimensions = dimensions  # of the model's main output
         self._progress = progress
+        self._ready = ready
 
     async def rows(
         self,
@@ -133,6 +146,7 @@ class Computing:
 
     async def run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
         """Let the worker compute an output of these inputs on a route; return the finished job."""
+        await self._ready(output)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
         done = partial(_settle, answer)

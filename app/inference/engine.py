@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from app.errors import InvalidInput, ModelMismatch
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.gathering import Jobs
-from app.inference.computing import UNTOLD, Computed, Computing, Progress
+from app.inference.computing import UNTOLD, Computed, Computing, Progress, Ready, at_once
 from app.inference.pooling_option import output_for, require_pooling
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import FaultOf
@@ -51,6 +51,7 @@ class EngineOptions:
     output: str  # the graph's output that holds dense embeddings
     dimensions: int  # width of the model's main output
     has_tokens: bool = True  # whether an embedder yields a vector for each token too
+    embed_all: bool = True  # whether they may be asked for
     lexical: Lexical | None = None  # sparse vectors beside the dense ones
     multi_vector: MultiVector | None = None  # token vectors for late interaction
 
@@ -66,6 +67,7 @@ class EngineOptions:
             output=output_for(manifest, settings.pooling),
             dimensions=manifest.dimensions,
             has_tokens=any(TOKEN_EMBEDDINGS in graph.outputs for graph in manifest.graphs),
+            embed_all=settings.embed_all,
             lexical=manifest.lexical,
             multi_vector=manifest.multi_vector,
         )
@@ -89,20 +91,23 @@ class Engine:
         options: EngineOptions,
         admission: Admission,
         jobs: Jobs,
+        ready: Ready = at_once,
         progress: Progress = UNTOLD,
     ) -> None:
         self._options = options
         self.admission = admission
         self._jobs = jobs
-        self._computing = Computing(admission, jobs, options.dimensions, progress)
+        self._ready = ready
+        self._computing = Computing(admission, jobs, options.dimensions, progress, ready)
 
     def within(self, granted: int) -> Self:
         """Return the same engine for parts of a request that already holds `granted` permits."""
-        return type(self)(self._options, self.admission.within(granted), self._jobs)
+        admission = self.admission.within(granted)
+        return type(self)(self._options, admission, self._jobs, self._ready)
 
     def telling(self, progress: Progress) -> Self:
         """Return the same engine for one request, reporting its progress."""
-        return type(self)(self._options, self.admission, self._jobs, progress)
+        return type(self)(self._options, self.admission, self._jobs, self._ready, progress)
 
     @property
     def task(self) -> Task:
@@ -158,6 +163,11 @@ class Engine:
                 raise ModelMismatch(
                     "Backend error: `embed_all` is not available for static models, and for models "
                     "that embed queries and documents in different ways"
+                )
+            if not self._options.embed_all:
+                raise ModelMismatch(
+                    "Backend error: `embed_all` is not available: the service was started with "
+                    "--embed-all false"
                 )
             if not self._options.has_tokens:
                 raise ModelMismatch(

@@ -140,6 +140,19 @@ def load(folder: Path, manifest: Manifest, options: LoadOptions) -> LoadedModel:
     )
 
 
+def add_beside(folder: Path, model: LoadedModel, output: str) -> None:
+    """Start a session of a graph with this output beside each one, warm and proved like them.
+
+    Raises: StartupError or ProbesError with the cause.
+    """
+    manifest = model.manifest.yielding(output)
+    exported = _Exported(folder, manifest, Probes.read(folder / PROBES_FILE))
+    for session in model.sessions:
+        # The precision has been chosen; another one would be another vector space.
+        plan = replace(session.plan, must_qualify=False)
+        session.add(_start(exported, plan, model.limits, model.max_input_length)[0])
+
+
 def _routes(manifest: Manifest, options: LoadOptions) -> tuple[Route, ...]:
     """Return the routes, each limited to inputs that fit a batch."""
     return tuple(
@@ -218,6 +231,8 @@ def _start(
     if plan.must_qualify and certificate is not None:
         require_quality(plan, certificate)  # before time is spent on loading
     session = Session.load(exported.folder, manifest, plan, limits)
+    if certificate is not None and certificate.settings != session.settings:
+        certificate = None
     logger.info("Warming up model")
     try:
         memory_peak.reach(session, manifest, limits, max_length)

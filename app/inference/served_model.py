@@ -7,10 +7,12 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Self
 
 from app.inference.admission import Admission, AdmissionOptions
+from app.inference.batching.further_outputs import FurtherOutputs
 from app.inference.batching.gathering import Gathering
 from app.inference.batching.runner_pool import RunOptions
 from app.inference.batching.warm_up import WarmUp
@@ -18,7 +20,7 @@ from app.inference.batching.worker import BatchWorker
 from app.inference.computing import Progress
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
-from app.inference.loading import LoadedModel, LoadOptions, load, read_manifest
+from app.inference.loading import LoadedModel, LoadOptions, add_beside, load, read_manifest
 from app.inference.prompts import prompt_names, require_room
 from app.inference.token_listing import Listing
 from app.model.manifest import Manifest
@@ -47,14 +49,16 @@ class ServedModel:
         # Loading takes long, so refuse first what can be refused without it.
         admitted = AdmissionOptions.of(settings, manifest)
         options = EngineOptions.of(settings, manifest)
-        loaded = load(folder, manifest, LoadOptions.of(settings))
+        serving = manifest.yielding(options.output)
+        loaded = load(folder, serving, LoadOptions.of(settings))
         with ExitStack() as unless_open:
             unless_open.callback(loaded.tokenization.close)
             require_room(settings, admitted.default_prompt, loaded.tokenization)
             worker = _start_worker(loaded, options.output, metrics, settings)
             unless_open.pop_all()
         admission = Admission(admitted, loaded.tokenization)
-        engine = Engine(options, admission, Gathering(worker))
+        further = FurtherOutputs(loaded.sessions, partial(add_beside, folder, loaded))
+        engine = Engine(options, admission, Gathering(worker), further.ready)
         listing = Listing(admission, loaded.tokenization)
         turns, limit = loaded.tokenization.scheduler, settings.run_timeout_seconds
         health = Health(worker, turns, engine.probe, limit)

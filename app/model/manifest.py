@@ -5,7 +5,7 @@ Only the standard library is needed here, so that the export can share this one 
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 from typing import Any, Self
@@ -139,7 +139,7 @@ class Manifest:
         return manifest
 
     def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
-        """Return the graph of a precision that a provider computes, if any; fused before plain."""
+        """Return the graph of a precision that a provider computes: fused, else the smallest."""
         fitting = [
             one
             for one in self.graphs
@@ -147,7 +147,12 @@ class Manifest:
             and one.dtype == dtype
             and (one.attention == "packed") == packed
         ]
-        return min(fitting, key=lambda one: one.attention == "plain", default=None)
+        order = [(one.attention == "plain", len(one.outputs)) for one in fitting]
+        return fitting[order.index(min(order))] if fitting else None
+
+    def yielding(self, output: str) -> Self:
+        """Return the same model with only those of its graphs that yield an output."""
+        return replace(self, graphs=tuple(one for one in self.graphs if output in one.outputs))
 
     def write(self, folder: Path) -> None:
         """Write `folder/manifest.json`."""

@@ -33,6 +33,7 @@ GRAPH_POOLING = "graph"
 
 # In a graph: as converted, one fused operator each, or that without padding (its CUDA kernels).
 Attention = Literal["plain", "fused", "packed"]
+Integers = Literal["int64", "int32"]  # of a graph's inputs
 Side = Literal["left", "right"]
 Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 # What a graph's answers are compared with: the library that users of the original call, PyTorch by

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from app.model.names import Attention, Dtype, Provider, Reference, Side
+from app.model.names import Attention, Dtype, Integers, Provider, Reference, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,7 @@ class Graph:
     fingerprint: str | None = None  # of its vector space, if that is not the model's
     attention: Attention = "plain"
     rows: int | None = None  # at most this many in a run, since rows of a run share their rounding
+    integers: Integers = "int64"  # the type of its inputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +80,7 @@ class Certificate:
     lexical_cosine: float | None = None  # of the lexical weights of all probes, as one vector
     lexical_error: float | None = None  # largest, of a lexical weight
     length_error: float | None = None  # of sparse vectors, the largest as a share of a length
+    settings: tuple[str, ...] = ()  # of the provider, that it need not know but took: NAME=VALUE
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from app.model.manifest import Manifest
 from app.model.names import Reference, Task
 from app.model.parts import Certificate
+from app.model.typed_json import build
 from app.proof import bounds
 from export import child
 from export.errors import ExportError
@@ -65,7 +66,7 @@ def replay(folder: Path, tell: Callable[[str], None]) -> Replayed:
     ended = child.run(command, sort, catch=True)
     if ended.fault is not None:
         raise ExportError(f"the serving code cannot serve the export: {ended.fault}")
-    certificates = tuple(Certificate(**one) for one in json.loads(ended.output))
+    certificates = tuple(build(Certificate, one, "") for one in json.loads(ended.output))
     return Replayed(certificates, tuple(left_out))
 
 

@@ -50,14 +50,26 @@ class _Scores:
 
 
 @dataclass(frozen=True, slots=True)
-class _Attention:
+class Attention:
     """One attention, whose inputs and output are (B, S, N·H)."""
 
     output: str
     inputs: tuple[str, str, str]  # query, key, value
     heads: int
-    scale: float | None  # None: the operator's default
+    size: int  # of a head of the queries
+    scale: float | None  # None: the operator's default, 1 / √size
     bias: str  # (1 or B, N, S, S), or empty
+
+
+def find(graph: onnx.GraphProto) -> dict[str, Attention]:
+    """Return every attention of a float32 graph by its output; its constants must be lifted.
+
+    None is returned if one of them is of another kind.
+    """
+    reader = Reader(graph)
+    matched = filter(None, (_match(reader, node) for node in graph.node))
+    found = {one.output: one for one in matched}
+    return found if len(found) == sum(node.op_type == "Softmax" for node in graph.node) else {}
 
 
 def fuse(model: onnx.ModelProto) -> int:
@@ -65,15 +77,13 @@ def fuse(model: onnx.ModelProto) -> int:
 
     Returns how many were replaced: all, or none if one of them is of another kind.
     """
-    reader = Reader(model.graph)
-    nodes = model.graph.node
-    found = {one.output: one for one in filter(None, (_match(reader, node) for node in nodes))}
-    if not found or len(found) != sum(node.op_type == "Softmax" for node in nodes):
+    found = find(model.graph)
+    if not found:
         return 0
     builder = Builder(opset(model), "attention")
     counted = builder.reduced("ReduceSum", "attention_mask", 1, keepdims=0)
     builder.node("Cast", counted, to=TensorProto.INT32, output=LENGTHS)
-    for node in nodes:
+    for node in model.graph.node:
         if node.output[0] in found:
             _add(builder, found[node.output[0]])
         else:
@@ -85,7 +95,7 @@ def fuse(model: onnx.ModelProto) -> int:
     return len(found)
 
 
-def _add(builder: Builder, one: _Attention) -> None:
+def _add(builder: Builder, one: Attention) -> None:
     scale = {} if one.scale is None else {"scale": one.scale}
     inputs = (*one.inputs, "", LENGTHS, *filter(None, [one.bias]))
     builder.node(
@@ -93,7 +103,7 @@ def _add(builder: Builder, one: _Attention) -> None:
     )
 
 
-def _match(reader: Reader, last: onnx.NodeProto) -> _Attention | None:
+def _match(reader: Reader, last: onnx.NodeProto) -> Attention | None:
     """Return the attention that ends in this node, which puts its heads side by side again."""
     swapped = reader.made_by(last.input[0], "Transpose") if last.op_type == "Reshape" else None
     if swapped is None or attribute(swapped, "perm") != _HEADS_FIRST:
@@ -112,10 +122,11 @@ def _match(reader: Reader, last: onnx.NodeProto) -> _Attention | None:
         return None
     if len(masks) != 1 or len(masks) + len(biases) != len(scores.terms) or len(biases) > 1:
         return None
-    return _Attention(
+    return Attention(
         output=last.output[0],
         inputs=(query.source, key.source, value.source),
         heads=query.heads,
+        size=query.size,
         scale=_scale(query, key, scores.factor),
         bias=biases[0] if biases else "",
     )

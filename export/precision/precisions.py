@@ -63,7 +63,7 @@ def make(
     Raises: ExportError if one cannot be made.
     """
     # onnx takes time to import, and is not needed if the model has been exported already.
-    from export.precision import cpu, float16, int8, trial
+    from export.precision import cpu, float16, int8, openvino, trial
 
     first = exact(names)
     padding, probes = checkpoint.padding, Probes.read(folder / PROBES_FILE)
@@ -71,6 +71,8 @@ def make(
     graphs = [first]
     if (fused := cpu.make(source)) is not None:
         graphs.append(fused)
+    if (plain := openvino.make(source)) is not None:
+        graphs.append(plain)
     if "float16" in wanted:
         graphs += float16.make(source)
     if "int8" in wanted:

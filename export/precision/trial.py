@@ -11,7 +11,7 @@ import onnx
 import onnxruntime
 
 from app.model.batch import CPU_RUN_TOKENS, Batch, BatchLimits, Results
-from app.model.names import TASK_OUTPUTS, Task
+from app.model.names import TASK_OUTPUTS, Integers, Task
 from app.model.parts import Graph, Padding
 from app.proof import bounds, replay
 from app.proof.probes import Probes
@@ -36,12 +36,13 @@ class CpuSession:
             path, options, providers=["CPUExecutionProvider"]
         )
         self._inputs = inputs
+        kinds = {one.type for one in self._session.get_inputs()}
+        self._integers: Integers = "int32" if kinds == {"tensor(int32)"} else "int64"
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> Results:
         """Compute the named outputs, each (B, …) float32."""
-        return dict(
-            zip(outputs, self._session.run(list(outputs), batch.feed(self._inputs)), strict=True)
-        )
+        feed = batch.feed(self._inputs, self._integers)
+        return dict(zip(outputs, self._session.run(list(outputs), feed), strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def fault(model: onnx.ModelProto, source: Model) -> str | None:
     The graph is left as `trial.onnx`, beside the weights, which it shares.
     """
     onnx.save_model(model, source.folder / FILE)
-    session = CpuSession(source.folder / FILE, source.exact.inputs)
+    session = CpuSession(source.folder / FILE, [one.name for one in model.graph.input])
     output = TASK_OUTPUTS[source.task]
     found = replay.replay(session, source.probes, source.padding, _LIMITS, output)
     if bounds.is_proved(source.task, "float32", found):

@@ -28,6 +28,11 @@ def computes_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
     return not _flags(cpuinfo).isdisjoint({"amx_bf16", "avx512_bf16"})
 
 
+def multiplies_tiles(cpuinfo: Path = _CPUINFO) -> bool:
+    """Check whether an x86 processor multiplies whole tiles of bfloat16 at a time (AMX)."""
+    return "amx_bf16" in _flags(cpuinfo)
+
+
 def sums_bytes_exactly(cpuinfo: Path = _CPUINFO) -> bool:
     """Check whether an x86 processor can add products of bytes in 32 bits.
 

@@ -3,14 +3,15 @@
 import functools
 import importlib.util
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnxruntime
 
 from app.errors import StartupError
-from app.inference.providers import ort_session
+from app.inference.providers import machine, ort_session
 from app.inference.providers.plan import Found, Machine, Plan, ProviderRequest
 from app.inference.providers.provider import VECTOR_TASKS, Offer, Opened
 from app.model.batch import CPU_RUN_TOKENS, BatchLimits
@@ -21,10 +22,15 @@ from app.model.parts import Graph
 PACKAGE = "onnxruntime_ep_openvino"
 ORT_NAME = "OpenVINOExecutionProvider"
 _NAME = "openvino"  # the name the plug-in is registered under
+_CONFIG = "load_config"  # its option that holds OpenVINO's properties, by device, in JSON
 NO_BFLOAT16 = (
     "this processor does not compute in bfloat16 (it has neither amx_bf16 nor avx512_bf16)"
 )
 _HINTS = {"bfloat16": "bf16", "float32": "f32"}  # OpenVINO's names of precisions
+# Attention as two products and a softmax, and not as one piece of code made for it: with AMX that
+# is faster for texts that are short, but it holds all scores of a run, heads × tokens².
+APART = ("SNIPPETS_MODE", "DISABLE")
+SHORT = 512  # tokens of the longest input for which it is used
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +116,16 @@ class OpenVino:
         self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
     ) -> Opened:
         """Open a session on the plug-in's device."""
-        del manifest, graph, limits
-        return Opened(ort_session.create(path, plan, plan.ort_options, device=find().device))
+        del limits
+        device = find().device
+        short = manifest.max_input_length <= SHORT and graph.providers == (self.name,)
+        if short and plan.compute_dtype == "bfloat16" and machine.multiplies_tiles():
+            # It is not documented, so it may go; OpenVINO refuses what it does not know.
+            options = _with_property(plan.ort_options, *APART)
+            with suppress(StartupError):
+                session = ort_session.create(path, plan, options, device=device)
+                return Opened(session, settings=("=".join(APART),))
+        return Opened(ort_session.create(path, plan, plan.ort_options, device=device))
 
     def _why_not_bfloat16(self, wanted: ProviderRequest, here: Machine, task: Task) -> str | None:
         """Return why bfloat16 is not tried, or None if it is."""
@@ -145,11 +159,17 @@ class OpenVino:
             compute_dtype=dtype,
             lowers=True,
             must_qualify=auto,
-            ort_options={"load_config": json.dumps({"CPU": properties})},
+            ort_options={_CONFIG: json.dumps({"CPU": properties})},
             run_threads=threads,
             run_tokens=CPU_RUN_TOKENS,
             row_counts=(1, 2, 4, 8, 16),
         )
+
+
+def _with_property(options: Mapping[str, str], name: str, value: str) -> dict[str, str]:
+    config = json.loads(options[_CONFIG])
+    config["CPU"][name] = value
+    return {**options, _CONFIG: json.dumps(config)}
 
 
 OPENVINO = OpenVino()

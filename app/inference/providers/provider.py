@@ -33,6 +33,7 @@ class Opened:
 
     session: onnxruntime.InferenceSession
     holds: Callable[[tuple[int, ...]], bool] | None = None  # whether it can run a shape; None: all
+    settings: tuple[str, ...] = ()  # that the provider need not know but took: NAME=VALUE
 
 
 class ExecutionProvider(Protocol):

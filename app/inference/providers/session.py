@@ -1,6 +1,6 @@
 """Session: one exported graph on one execution provider."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from threading import get_ident
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from app.inference.providers.choose import PROVIDERS, candidates
 from app.inference.providers.ort_errors import backend_failure
 from app.inference.providers.ort_session import require_placement
 from app.inference.providers.plan import Machine, Plan, ProviderRequest
+from app.inference.providers.provider import Opened
 from app.model.batch import Batch, BatchLimits, Results
 from app.model.manifest import Manifest
 from app.model.names import OWN_GRAPHS, Dtype, Provider, Task
@@ -25,23 +26,24 @@ class Session:
 
     def __init__(
         self,
-        session: onnxruntime.InferenceSession,
+        opened: Opened,
         plan: Plan,
         graph: Graph,
-        holds: Callable[[tuple[int, ...]], bool] | None = None,
         beside: "Mapping[str, Session]" = MappingProxyType({}),
     ) -> None:
-        """Wrap an open session; `holds` tells which shapes can be run, if not all.
+        """Wrap what a provider opened.
 
         `beside` are sessions of further graphs, by the one output that each computes.
         """
-        self._session = session
-        self._holds = holds
+        self._session = opened.session
+        self._holds = opened.holds
         self._inputs = frozenset(graph.inputs)
         self._beside = beside
+        self._whole: Session | None = None  # of a graph with further outputs
         self._in_flight: dict[int, onnxruntime.RunOptions] = {}  # by the thread that waits
         self.plan = plan
         self.graph = graph
+        self.settings = opened.settings
 
     @property
     def provider(self) -> Provider:
@@ -68,7 +70,7 @@ class Session:
         session = opened.session
         require_placement(session, plan, provider)
         session.disable_fallback()  # a failing provider must fail, not move to the CPU
-        return cls(session, plan, graph, opened.holds, cls._beside_it(folder, manifest, plan))
+        return cls(opened, plan, graph, cls._beside_it(folder, manifest, plan))
 
     @classmethod
     def _beside_it(cls, folder: Path, manifest: Manifest, plan: Plan) -> "dict[str, Session]":
@@ -81,8 +83,17 @@ class Session:
             if (graph := route.graph) is not None:
                 opened = provider.open(folder / graph.file, plan, manifest, graph, None)
                 require_placement(opened.session, plan, provider)
-                found[route.output] = cls(opened.session, plan, graph)
+                found[route.output] = cls(opened, plan, graph)
         return found
+
+    def yields(self, output: str) -> bool:
+        """Check whether `run` can compute an output."""
+        own = output in self.graph.outputs or output in self._beside
+        return own or (self._whole is not None and self._whole.yields(output))
+
+    def add(self, whole: "Session") -> None:
+        """Let another session of the same model compute the outputs that this one's graph lacks."""
+        self._whole = whole
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> Results:
         """Compute the named outputs, each (B, …) float32.
@@ -92,10 +103,19 @@ class Session:
         """
         if outputs[0] in self._beside:  # the rows of a batch all take one route
             return self._beside[outputs[0]].run(batch, outputs)
+        if self._whole is None:
+            return self._run(batch, outputs)
+        # Each graph computes what it was proved for, even if the other one yields it as well.
+        own = [name for name in outputs if name in self.graph.outputs]
+        others = [name for name in outputs if name not in own]
+        found = self._whole.run(batch, others) if others else {}
+        return found | (self._run(batch, own) if own else {})
+
+    def _run(self, batch: Batch, outputs: Sequence[str]) -> Results:
         if self._holds is not None and not self._holds(batch.input_ids.shape):
             shape = " × ".join(map(str, batch.input_ids.shape))
             raise BackendFailed(f"Backend error: the engine was not built for {shape} tokens")
-        feed = batch.feed(self._inputs)
+        feed = batch.feed(self._inputs, self.graph.integers)
         options = self._in_flight[get_ident()] = onnxruntime.RunOptions()
         try:
             results = self._session.run(list(outputs), feed, options)
@@ -107,7 +127,7 @@ class Session:
 
     def terminate(self, thread: int) -> None:
         """Make the run that this thread waits for fail at its next node; from any thread."""
-        for session in self._beside.values():
+        for session in (*self._beside.values(), *filter(None, [self._whole])):
             session.terminate(thread)
         if (options := self._in_flight.get(thread)) is not None:
             options.terminate = True

@@ -54,7 +54,7 @@ def load_int8(folder: Path) -> LoadedModel:
 def test_a_second_graph_is_published_beside_the_first(both: Path, exported: Path) -> None:
     manifest = Manifest.read(both)
     manifest.verify_files(both)
-    exact, _, second = manifest.graphs
+    exact, _, _, second = manifest.graphs
     assert (exact, second.dtype, second.providers) == (
         Manifest.read(exported).graphs[0],
         "int8",
@@ -78,7 +78,7 @@ def test_a_vector_does_not_depend_on_its_batch(both: Path) -> None:
 def test_only_the_lossy_graph_is_another_vector_space(both: Path, exported: Path) -> None:
     manifest = Manifest.read(both)
     assert manifest.fingerprint == Manifest.read(exported).fingerprint
-    exact, _, second = manifest.graphs
+    exact, _, _, second = manifest.graphs
     assert exact.fingerprint is None
     assert second.fingerprint == lossy(manifest.fingerprint, int8.SCHEME)
 
@@ -184,7 +184,7 @@ def test_a_snapshot_with_onnx_is_prepared_in_both_precisions(bert: Path, tmp_pat
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
     folder = pipeline.prepare(preparation.parse([*arguments, "--dtype", "int8"]))
     manifest = Manifest.read(folder)
-    assert [graph.dtype for graph in manifest.graphs] == ["float32", "float32", "int8"]
+    assert [graph.dtype for graph in manifest.graphs] == ["float32", "float32", "float32", "int8"]
     assert {one.reference for one in manifest.certificates} == {"onnx-fp32"}
     assert load_int8(folder).session.compute_dtype == "int8"
 

@@ -89,6 +89,15 @@ def test_what_computes_in_bfloat16(tmp_path: Path, flags: str, computes: bool) -
 
 
 @pytest.mark.parametrize(
+    ("flags", "multiplies"), [("avx512f avx512_bf16", False), ("amx_tile amx_bf16", True)]
+)
+def test_what_multiplies_tiles(tmp_path: Path, flags: str, multiplies: bool) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
+    assert machine.multiplies_tiles(cpuinfo) is multiplies
+
+
+@pytest.mark.parametrize(
     ("flags", "exactly"),
     [
         ("fpu avx2", False),

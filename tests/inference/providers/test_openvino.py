@@ -13,10 +13,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from app.inference.providers import machine
 from app.model.lookup import repository
 from app.model.manifest import Manifest
 from app.model.names import Task
 from export.source.default_model import DEFAULT_MODEL_ID
+from tests.support import vector_graphs
 from tools import tiny
 from tools.process import ROOT, Server, variables
 from tools.texts import passages
@@ -88,14 +90,23 @@ def test_every_kind_of_model_runs_on_openvino(
 
 
 def test_a_proof_of_everything_tells_the_precisions_apart(bfloat16: dict[str, str]) -> None:
-    exact, also_exact, lower = prove(default_model(), bfloat16)
-    kinds = [f"{one['provider']} {one['compute_dtype']}" for one in (exact, also_exact, lower)]
-    assert kinds == ["cpu float32", "openvino float32", "openvino bfloat16"]
-    assert min(exact["worst_cosine"], also_exact["worst_cosine"]) >= 0.99999
-    assert 0.9995 <= lower["worst_cosine"] < 0.99999
-    assert lower["first_percentile"] >= 0.9999
-    assert lower["neighbour_overlap"] >= 0.97
-    assert lower["batch_cosine"] >= 0.9999
+    found = prove(default_model(), bfloat16)
+    kinds = [f"{one['provider']} {one['compute_dtype']} {one['graph']}" for one in found]
+    assert kinds == [
+        "cpu float32 model.cpu.onnx",
+        "openvino float32 model.openvino.onnx",
+        "openvino float32 model.onnx",
+        "openvino bfloat16 model.openvino.onnx",
+        "openvino bfloat16 model.onnx",
+    ]
+    apart = ["SNIPPETS_MODE=DISABLE"] if machine.multiplies_tiles() else []
+    assert [one["settings"] for one in found] == [[], [], [], apart, []]
+    assert min(one["worst_cosine"] for one in found[:3]) >= 0.99999
+    for lower in found[3:]:
+        assert 0.9995 <= lower["worst_cosine"] < 0.99999
+        assert lower["first_percentile"] >= 0.9999
+        assert lower["neighbour_overlap"] >= 0.97
+        assert lower["batch_cosine"] >= 0.9999
 
 
 def test_bfloat16_is_taken_by_itself_where_it_is_proved_close(bfloat16: dict[str, str]) -> None:
@@ -159,3 +170,58 @@ def test_a_model_that_bfloat16_harms_is_served_in_float32(
         info, _ = ask(server, "/info")
         assert (info["model_dtype"], info["provider"]) == ("float32", "cpu")
         assert "overlap of nearest neighbours is 0.90000" in info["provider_reason"]
+
+
+@pytest.mark.parametrize("pooling", [(), ("--pooling", "cls")])
+def test_its_own_graph_yields_vectors_and_the_other_one_what_few_ask_for(
+    environment: dict[str, str], tmp_path: Path, pooling: tuple[str, ...]
+) -> None:
+    vector_graphs.build(tmp_path, "openvino")
+    flags = ("--provider", "openvino", "--dtype", "float32", *pooling)
+    with serving(environment, *flags, model=str(tmp_path)) as server:
+        tokens = tiny.token_vectors(tiny.ids_of("the cat"))
+        found, _ = ask(server, "/embed", {"inputs": "the cat", "normalize": False})
+        np.testing.assert_allclose(found[0], tokens[0] if pooling else tokens.mean(0), atol=1e-5)
+        found, _ = ask(server, "/embed_all", {"inputs": ["the cat", "a"]})
+        np.testing.assert_allclose(found[0], tokens, atol=1e-5)
+        info, _ = ask(server, "/info")
+        assert info["provider"] == "openvino"
+        assert info["graph"] == ("model.onnx" if pooling else vector_graphs.FILE)
+
+
+_WITH_TILES = """
+import sys
+from app import prove
+from app.inference.providers import machine, openvino
+
+machine.multiplies_tiles = lambda: True
+openvino.APART = (sys.argv[1], "DISABLE")
+sys.exit(prove.main([*sys.argv[2:], "--provider", "openvino", "--dtype", "bfloat16"]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("longest", "name", "settings"),
+    [
+        (512, "SNIPPETS_MODE", ["SNIPPETS_MODE=DISABLE"]),
+        (513, "SNIPPETS_MODE", []),  # where scores would take too much memory
+        (512, "NO_SUCH_PROPERTY", []),  # as in a version of the plug-in that has it no more
+    ],
+)
+def test_attention_is_computed_apart_for_short_texts_if_the_plug_in_knows_how(
+    bfloat16: dict[str, str], tmp_path: Path, longest: int, name: str, settings: list[str]
+) -> None:
+    manifest = vector_graphs.build(tmp_path, "openvino")
+    replace(manifest, max_input_length=longest).write(tmp_path)
+    ran = subprocess.run(
+        [sys.executable, "-c", _WITH_TILES, name, str(tmp_path)],
+        cwd=ROOT,
+        env=variables(bfloat16),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    own, whole = json.loads(ran.stdout)
+    assert (own["graph"], own["settings"]) == (vector_graphs.FILE, settings)
+    assert (whole["graph"], whole["settings"]) == ("model.onnx", [])
+    assert min(own["worst_cosine"], whole["worst_cosine"]) > 0.999
