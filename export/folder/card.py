@@ -78,7 +78,15 @@ def _table(manifest: Manifest) -> Iterator[str]:
         if logits
         else ("worst cosine", "first percentile", "mean", "overlap of ten nearest")
     )
-    names = ("precision", "provider", *columns, "alone and in a batch", "probes", "longest")
+    names = (
+        "precision",
+        "provider",
+        *columns,
+        "alone and in a batch",
+        "probes",
+        "longest",
+        "graph",
+    )
     yield "How close its answers come to the original model's:"
     yield ""
     yield f"| {' | '.join(names)} |"
@@ -92,6 +100,7 @@ def _table(manifest: Manifest) -> Iterator[str]:
             _number(one.batch_cosine, 7),
             str(one.probes),
             "" if one.longest_input is None else f"{one.longest_input} tokens",
+            f"`{one.graph}`",
         )
         yield f"| {' | '.join(row)} |"
     yield ""

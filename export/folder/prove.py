@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -72,6 +73,7 @@ def replay(folder: Path, tell: Callable[[str], None]) -> Replayed:
 
 def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
     """Yield a line for each certificate, for the operator."""
+    several = Counter((one.provider, one.compute_dtype) for one in certificates)
     for one in certificates:
         if one.compute_dtype == "int8":
             line = f"{one.provider} in int8: {bounds.cost_text(task, one)}"
@@ -79,7 +81,8 @@ def quality(task: Task, certificates: Sequence[Certificate]) -> Iterator[str]:
             line = f"{one.provider} in {one.compute_dtype}: {bounds.figure(task, one)}"
             if one.neighbour_overlap is not None:
                 line += f", overlap of nearest neighbours {one.neighbour_overlap:.4f}"
-        yield f"{line}, over {one.probes} texts"
+        by = f", by {one.graph}" if several[one.provider, one.compute_dtype] > 1 else ""
+        yield f"{line}, over {one.probes} texts{by}"
 
 
 def _require_equal(task: Task, certificates: Sequence[Certificate]) -> None:

@@ -34,7 +34,7 @@ def test_folder_is_complete_and_unchanged(exported: Path) -> None:
     manifest.verify_files(exported)
     names = {path.name for path in exported.iterdir()}
     assert names == {*manifest.files, "manifest.json", "README.md"}
-    graphs = {"model.onnx", "model.cpu.onnx", "model.onnx.data"}
+    graphs = {"model.onnx", "model.cpu.onnx", "model.openvino.onnx", "model.onnx.data"}
     assert set(manifest.files) == {*graphs, "tokenizer.json", "probes.npz"}
     assert hidden_names(exported.parent) == []
 

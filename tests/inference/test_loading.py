@@ -51,6 +51,13 @@ def test_a_certificate_of_this_machine_is_recognized(
     assert "this machine has no certificate" in proofs[1]
 
 
+def test_a_certificate_with_other_settings_of_the_provider_is_of_another_session(
+    folder: Path,
+) -> None:
+    certify(folder, settings=("SNIPPETS_MODE=DISABLE",))
+    assert load_folder(folder).proof.certificate is None
+
+
 def test_a_certificate_that_lacks_later_figures_still_fits(folder: Path) -> None:
     certify(folder)
     document = json.loads((folder / "manifest.json").read_text())

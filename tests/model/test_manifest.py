@@ -9,6 +9,7 @@ import pytest
 from app.model import untrusted
 from app.model.manifest import FILE_NAME, Manifest, ManifestError
 from app.model.pair_text import PairText
+from tests.support import vector_graphs
 from tools import tiny
 
 
@@ -30,6 +31,25 @@ def test_what_is_written_is_read_back(folder: Path) -> None:
     assert manifest.graphs[0].outputs[:2] == ("token_embeddings", "sentence_embedding")
     manifest.write(folder)
     assert Manifest.read(folder) == manifest
+
+
+def test_the_smallest_graph_with_the_output_is_computed(tmp_path: Path) -> None:
+    exact, vector = vector_graphs.build(tmp_path, "openvino").graphs
+    manifest = Manifest.read(tmp_path)
+    assert (vector.integers, exact.integers) == ("int32", "int64")
+    assert manifest.graphs == (exact, vector)
+    assert manifest.graph_for("openvino", "float32") == vector
+    assert manifest.graph_for("cpu", "float32") == exact
+    assert manifest.yielding("sentence_embedding") == manifest
+    assert manifest.yielding("pooled_cls").graph_for("openvino", "float32") == exact
+    assert manifest.graph_for("openvino", "int8") is None
+
+
+def test_graphs_of_earlier_exports_read_wide_integers(folder: Path) -> None:
+    [graph] = json.loads((folder / FILE_NAME).read_text())["graphs"]
+    del graph["integers"]
+    rewrite(folder, graphs=[graph])
+    assert Manifest.read(folder).graphs[0].integers == "int64"
 
 
 def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:

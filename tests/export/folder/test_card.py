@@ -36,7 +36,7 @@ def test_an_embedder_is_described_by_its_cosines(tmp_path: Path) -> None:
     assert f"| vector space | `{manifest.fingerprint}` |" in lines
     expected = (
         "| float32 | cpu | 0.9999987 | 0.9999991 | 0.9999999 | 0.9987 | 1.0000000 | 520 |"
-        " 256 tokens |"
+        " 256 tokens | `model.onnx` |"
     )
     assert expected in lines
     assert lines[lines.index(expected) + 1].startswith("| bfloat16 | openvino | 0.9996000 |")
@@ -47,7 +47,7 @@ def test_a_reranker_is_described_by_its_errors(tmp_path: Path) -> None:
     manifest = tiny.build(tmp_path, "reranker")
     one = replace(MEASURED, neighbour_overlap=None, largest_score_error=3e-8, longest_input=None)
     lines = read(tmp_path, replace(manifest, certificates=(one,)))
-    assert "| float32 | cpu | 2.5e-07 | 3.0e-08 | 1.0000000 | 520 |  |" in lines
+    assert "| float32 | cpu | 2.5e-07 | 3.0e-08 | 1.0000000 | 520 |  | `model.onnx` |" in lines
     assert "| scores | a sigmoid of each logit |" in lines
     assert not any("pooling" in line for line in lines)
 

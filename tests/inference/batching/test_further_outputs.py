@@ -35,7 +35,7 @@ def test_vectors_come_from_the_graph_that_yields_nothing_else(
     make_service: MakeService, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    _, app = make_service(model_id=str(folder))
+    _, app = make_service(model_id=str(folder), provider="cpu")
     found = post(app, "/embed", {"inputs": TEXTS, "normalize": False}).json
     expected = [tiny.reference(tiny.ids_of(text)) for text in TEXTS]
     np.testing.assert_allclose(found, expected, atol=1e-6)
@@ -47,7 +47,7 @@ def test_the_first_request_for_vectors_of_tokens_opens_the_other_one_for_all(
     make_service: MakeService, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    _, app = make_service(model_id=str(folder))
+    _, app = make_service(model_id=str(folder), provider="cpu")
     for _ in range(2):
         answers = post(app, "/embed_all", {"inputs": TEXTS}).json
         for text, rows in zip(TEXTS, answers, strict=True):
@@ -64,7 +64,7 @@ def test_requests_of_both_kinds_share_batches_and_one_opening(
     folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    model = ServedModel.open(folder, Settings(model_id="m"), Metrics())
+    model = ServedModel.open(folder, Settings(model_id="m", provider="cpu"), Metrics())
 
     async def used() -> None:
         asked = InputOptions()
@@ -86,7 +86,7 @@ def test_another_pooling_is_served_by_the_graph_that_has_it(
     make_service: MakeService, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    _, app = make_service(model_id=str(folder), pooling="cls")
+    _, app = make_service(model_id=str(folder), provider="cpu", pooling="cls")
     [found] = post(app, "/embed", {"inputs": "the cat", "normalize": False}).json
     np.testing.assert_allclose(found, tiny.token_vectors(tiny.ids_of("the cat"))[0], atol=1e-6)
     assert post(app, "/embed_all", {"inputs": "the cat"}).status == 200
@@ -98,7 +98,7 @@ def test_a_session_that_does_not_open_fails_what_needs_it_and_nothing_else(
     make_service: MakeService, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    _, app = make_service(model_id=str(folder))
+    _, app = make_service(model_id=str(folder), provider="cpu")
     (folder / "model.onnx").write_bytes(b"no graph")
     for _ in range(2):
         reply = post(app, "/embed_all", {"inputs": "the cat"})
@@ -127,7 +127,7 @@ def test_a_session_that_answers_otherwise_is_not_taken(
             return {name: values[..., ::-1] for name, values in found.items()}
         return found
 
-    _, app = make_service(model_id=str(folder))
+    _, app = make_service(model_id=str(folder), provider="cpu")
     monkeypatch.setattr(Session, "run", spoilt)
     reply = post(app, "/embed_all", {"inputs": "the cat"})
     assert reply.status == 424
@@ -138,7 +138,7 @@ def test_it_may_be_switched_off(
     make_service: MakeService, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    _, app = make_service(model_id=str(folder), embed_all=False)
+    _, app = make_service(model_id=str(folder), provider="cpu", embed_all=False)
     reply = post(app, "/embed_all", {"inputs": "the cat"})
     assert (reply.status, reply.json) == (
         424,
