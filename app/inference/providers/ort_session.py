@@ -86,6 +86,8 @@ def _options(plan: Plan) -> onnxruntime.SessionOptions:
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if plan.provider == "cpu" and plan.compute_dtype == "bfloat16":  # which it has on Arm alone
+        options.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     if plan.compute_dtype == "int8" and not machine.sums_bytes_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")  # slower, but exact
     return options
