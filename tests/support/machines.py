@@ -12,6 +12,8 @@ NO_DRIVER: dict[Provider, Found] = {"cuda": Found("there is no NVIDIA driver her
 PLAIN = Machine(frozenset({CPU}), 2, bfloat16=False, found=NO_PLUGIN)
 PLUGIN = Machine(frozenset({CPU}), 2, bfloat16=False)
 FAST = Machine(frozenset({CPU}), 2, bfloat16=True)
+ARM = Machine(frozenset({CPU}), 2, bfloat16=True, arm64=True)
+OLD_ARM = replace(ARM, bfloat16=False)  # a processor without bfloat16
 BLOCKED = Machine(frozenset({CPU}), 2, bfloat16=True, found=NO_PLUGIN)
 GPU = Machine(frozenset({CPU, CUDA}), 2, bfloat16=False, found=NO_PLUGIN)
 GPU_IMAGE = replace(GPU, found=NO_PLUGIN | NO_DRIVER)

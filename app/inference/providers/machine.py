@@ -11,21 +11,30 @@ _CPUINFO = Path("/proc/cpuinfo")
 # Instruction sets that change which kernels run, and so the last digits of a vector.
 _FEATURES = (
     "amx_bf16", "amx_int8", "avx512_bf16", "avx512_vnni", "avx_vnni", "avx512f", "avx2",
-    "bf16", "sve",
+    "bf16", "i8mm", "asimddp", "sve",
 )  # fmt: skip
 
 
 def describe(cpuinfo: Path = _CPUINFO) -> str:
     """Return the processor in one line: architecture, model name, relevant instruction sets."""
-    model = re.search(r"^model name\s*:\s*(.+)$", _read(cpuinfo), re.MULTILINE)
-    parts = [platform.machine(), model.group(1) if model else platform.processor()]
+    text = _read(cpuinfo)
+    model = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
+    # Arm's are told by number: 0x41 0xd40 is a Neoverse V1.
+    numbers = re.findall(r"^CPU (?:implementer|part)\s*:\s*(\S+)$", text, re.MULTILINE)[:2]
+    name = model.group(1) if model else " ".join(numbers) or platform.processor()
+    parts = [platform.machine(), name]
     known = _flags(cpuinfo)
     return " ".join(filter(None, [*parts, *(name for name in _FEATURES if name in known)]))
 
 
 def computes_bfloat16(cpuinfo: Path = _CPUINFO) -> bool:
-    """Check whether an x86 processor has instructions for bfloat16."""
-    return not _flags(cpuinfo).isdisjoint({"amx_bf16", "avx512_bf16"})
+    """Check whether a processor has instructions for bfloat16; Arm calls them bf16."""
+    return not _flags(cpuinfo).isdisjoint({"amx_bf16", "avx512_bf16", "bf16"})
+
+
+def is_arm64() -> bool:
+    """Check whether this process runs on one of Arm's 64-bit processors."""
+    return platform.machine() in {"aarch64", "arm64"}
 
 
 def multiplies_tiles(cpuinfo: Path = _CPUINFO) -> bool:

@@ -98,6 +98,8 @@ class OpenVino:
 
     def offered(self, wanted: ProviderRequest, here: Machine, task: Task) -> Offer:
         """Offer bfloat16 for vectors if processor and device have it."""
+        if here.arm64:  # for which there is no plug-in
+            return Offer()
         if (why := self._why_not_bfloat16(wanted, here, task)) is not None:
             return Offer(passed_over=why)
         return Offer([self._plan("bfloat16", wanted, here)])

@@ -92,6 +92,8 @@ def _options(plan: Plan) -> onnxruntime.SessionOptions:
     options.add_session_config_entry("session.intra_op.spin_duration_us", str(SPIN_MICROSECONDS))
     options.add_session_config_entry("session.force_spinning_stop", "1")
     options.add_session_config_entry("session.record_ep_graph_assignment_info", "1")
+    if plan.provider == "cpu" and plan.compute_dtype == "bfloat16":  # which it has on Arm alone
+        options.add_session_config_entry("mlas.enable_gemm_fastmath_arm64_bfloat16", "1")
     if plan.compute_dtype == "int8" and not machine.sums_bytes_exactly():
         options.add_session_config_entry("session.x64quantprecision", "1")  # slower, but exact
     return options

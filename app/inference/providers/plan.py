@@ -54,6 +54,7 @@ class Machine:
     cores: int
     bfloat16: bool  # whether the processor computes in it
     found: Mapping[Provider, Found] = field(default_factory=dict)  # by the providers that looked
+    arm64: bool = False  # whether the processor is Arm's
 
     def of(self, provider: Provider) -> Found:
         """Return what a provider found, or the defaults if it did not look."""

@@ -145,7 +145,8 @@ def plans(wanted: ProviderRequest, task: Task) -> list[Plan]:
         for name, provider in PROVIDERS.items()
     }
     found = {name: one for name, one in looked.items() if one is not None}
-    return candidates(wanted, Machine(ort_names, machine.usable_cores(), bfloat16, found), task)
+    here = Machine(ort_names, machine.usable_cores(), bfloat16, found, machine.is_arm64())
+    return candidates(wanted, here, task)
 
 
 def find_graph(manifest: Manifest, plan: Plan) -> Graph:

@@ -7,7 +7,17 @@ from app.errors import StartupError
 from app.inference.providers.choose import candidates
 from app.inference.providers.plan import Found, Machine, ProviderRequest
 from app.model.names import DtypeChoice, ProviderChoice, Task
-from tests.support.machines import BLOCKED, FAST, GPU, GPU_IMAGE, PLAIN, PLUGIN, TENSORRT
+from tests.support.machines import (
+    ARM,
+    BLOCKED,
+    FAST,
+    GPU,
+    GPU_IMAGE,
+    OLD_ARM,
+    PLAIN,
+    PLUGIN,
+    TENSORRT,
+)
 
 HALVES = ["cuda float16, without padding", "cuda float16"]
 
@@ -30,6 +40,15 @@ HALVES = ["cuda float16, without padding", "cuda float16"]
         (FAST, "openvino", "float32", "embedding", ["openvino float32"]),
         (FAST, "openvino", "bfloat16", "embedding", ["openvino bfloat16"]),
         (PLUGIN, "openvino", "auto", "embedding", ["openvino float32"]),
+        (ARM, "auto", "auto", "embedding", ["cpu bfloat16", "cpu float32"]),
+        (ARM, "auto", "auto", "multi_vector", ["cpu bfloat16", "cpu float32"]),
+        (ARM, "auto", "auto", "reranker", ["cpu float32"]),
+        (ARM, "auto", "float32", "embedding", ["cpu float32"]),
+        (ARM, "auto", "bfloat16", "embedding", ["cpu bfloat16"]),
+        (ARM, "cpu", "auto", "embedding", ["cpu bfloat16", "cpu float32"]),
+        (ARM, "cpu", "bfloat16", "classifier", ["cpu bfloat16"]),
+        (ARM, "cpu", "int8", "embedding", ["cpu int8"]),
+        (OLD_ARM, "auto", "auto", "embedding", ["cpu float32"]),
         (GPU, "auto", "auto", "embedding", [*HALVES, "cuda float32", "cpu float32"]),
         (GPU, "auto", "auto", "reranker", ["cuda float32", "cpu float32"]),
         (GPU, "cuda", "auto", "splade", [*HALVES, "cuda float32"]),
@@ -68,7 +87,15 @@ def test_what_is_tried_in_which_order(
         ),
         (PLAIN, "openvino", "auto", "--provider openvino: no plug-in; use --provider cpu"),
         (PLAIN, "auto", "bfloat16", "--dtype bfloat16: no plug-in; use --dtype float32"),
-        (FAST, "cpu", "bfloat16", "provider cpu computes in float32 only; use --provider openvino"),
+        (
+            FAST,
+            "cpu",
+            "bfloat16",
+            "--dtype bfloat16: provider cpu computes in it on Arm's processors only; "
+            "use --provider openvino or --dtype float32",
+        ),
+        (OLD_ARM, "cpu", "bfloat16", "compute in bfloat16 (it has no bf16); use --dtype float32"),
+        (OLD_ARM, "auto", "bfloat16", "compute in bfloat16 (it has no bf16); use --dtype float32"),
         (GPU, "cuda", "int8", "provider cuda has no graph of that precision; use --provider cpu"),
         (GPU, "tensorrt", "auto", "no TensorRT provider; install the `gpu` extra"),
         (
@@ -100,6 +127,8 @@ def test_what_cannot_be_had_says_why_and_what_to_do(
         (BLOCKED, ProviderRequest(), "embedding", "no plug-in"),
         (PLUGIN, ProviderRequest(), "embedding", "this processor does not compute in bfloat16"),
         (FAST, ProviderRequest(), "reranker", "scores are computed in float32"),
+        (ARM, ProviderRequest(), "reranker", "scores are computed in float32"),
+        (OLD_ARM, ProviderRequest(), "embedding", "this processor does not compute in bfloat16"),
         (FAST, ProviderRequest(dtype="float32"), "embedding", "float32 was asked for"),
         (FAST, ProviderRequest("cpu"), "embedding", "provider cpu was asked for"),
         (GPU_IMAGE, ProviderRequest(), "embedding", "there is no NVIDIA driver here"),

@@ -1,12 +1,18 @@
 """What is planned for the processor."""
 
 from dataclasses import replace
+from pathlib import Path
 
+import onnxruntime
 import pytest
 
-from app.inference.providers.choose import candidates
+from app.inference.providers.choose import PROVIDERS, candidates
 from app.inference.providers.plan import ProviderRequest
-from tests.support.machines import PLAIN
+from app.model.manifest import Manifest
+from tests.support.machines import ARM, PLAIN
+from tools import tiny
+
+FAST_MATH = "mlas.enable_gemm_fastmath_arm64_bfloat16"
 
 
 def test_threads_are_the_cores_unless_they_are_named() -> None:
@@ -21,3 +27,31 @@ def test_the_cpu_provider_computes_some_runs_side_by_side(cores: int, runs: int)
     [plan] = candidates(ProviderRequest("cpu"), replace(PLAIN, cores=cores), "embedding")
     assert (plan.threads, plan.run_threads, plan.single_input_threads) == (cores, runs, 1)
     assert plan.one_long
+
+
+def test_bfloat16_is_planned_as_float32_is_and_has_to_qualify_unless_it_is_named() -> None:
+    taken, exact = candidates(ProviderRequest(threads=3), ARM, "embedding")
+    assert taken.reason == "the processor computes in it, and it costs this model little"
+    assert taken == replace(
+        exact, compute_dtype="bfloat16", lowers=True, must_qualify=True, reason=taken.reason
+    )
+    [asked] = candidates(ProviderRequest("cpu", "bfloat16", threads=3), ARM, "embedding")
+    assert asked == replace(taken, must_qualify=False, reason="bfloat16 was asked for")
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["lower", "exact"])
+def test_onnx_runtime_is_told_to_compute_in_bfloat16(tmp_path: Path, place: int) -> None:
+    plan = candidates(ProviderRequest(), ARM, "embedding")[place]
+    tiny.build(tmp_path)
+    manifest = Manifest.read(tmp_path)
+    graph = plan.graph_in(manifest)
+    assert graph is not None
+    opened = PROVIDERS["cpu"].open(tmp_path / graph.file, plan, manifest, graph, None)
+    assert _has(opened.session, FAST_MATH) is (place == 0)
+
+
+def _has(session: onnxruntime.InferenceSession, entry: str) -> bool:
+    try:
+        return bool(session.get_session_options().get_session_config_entry(entry) == "1")
+    except RuntimeError:  # there is no such entry
+        return False

@@ -72,6 +72,13 @@ def test_a_machine_is_told_by_what_changes_its_arithmetic(tmp_path: Path) -> Non
     assert machine.describe(cpuinfo).endswith(" Fast CPU amx_bf16 avx512f avx2")
 
 
+def test_a_processor_of_arm_is_told_by_its_numbers(tmp_path: Path) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    core = "Features\t: fp asimd bf16 sve\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
+    cpuinfo.write_text(f"processor\t: 0\n{core}\nprocessor\t: 1\n{core}")
+    assert machine.describe(cpuinfo).endswith(" 0x41 0xd40 bf16 sve")
+
+
 @pytest.mark.parametrize(
     ("flags", "computes"),
     [
@@ -79,6 +86,8 @@ def test_a_machine_is_told_by_what_changes_its_arithmetic(tmp_path: Path) -> Non
         ("avx512f avx512_vnni", False),
         ("avx512f avx512_bf16", True),
         ("amx_tile amx_bf16", True),
+        ("fp asimd asimddp sve", False),
+        ("fp asimd sve i8mm bf16", True),
     ],
 )
 def test_what_computes_in_bfloat16(tmp_path: Path, flags: str, computes: bool) -> None:
