@@ -56,7 +56,7 @@ seeing := PROCESSOR=$(PROCESSOR) PYTHONPATH='$(CURDIR)/tools/processor:$(any_ven
 seen := $(if $(filter avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
 endif
 
-.PHONY: help run one-precision setup setup-transformers5 export serve lint default-model test test-slow test-clients test-models bench bench-quick \
+.PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-clients test-models bench bench-quick \
     bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices fix lock image clean
 
 help: ## Show what there is
@@ -73,6 +73,11 @@ one-precision:
 setup: .venv/export.stamp ## Install what running and exporting need, into .venv
 
 setup-transformers5: $(newer)/export.stamp ## Install transformers 5 as well, for newer architectures
+
+operators: app/operators/operators.so ## Compile the operators for int16, if there is a C compiler
+
+app/operators/operators.so: app/operators/build.py $(wildcard app/operators/*.[ch])
+	@$(PYTHON) -m app.operators.build
 
 export: setup ## Convert MODEL_ID (a folder or a Hub id, at REVISION) to models/ and prove it
 	$(exporting)
