@@ -57,7 +57,7 @@ class Settings:
     dtype: DtypeChoice = option(
         values.one_of(*get_args(DtypeChoice)),
         "auto",
-        "the precision: float32, float16, bfloat16, int8; auto lowers it if the proof allows",
+        "float32, float16, bfloat16, int16, int8; auto lowers the precision if the proof allows",
     )
     device_id: tuple[int, ...] | None = option(
         values.devices, None, "the number of the GPU, or of several as in 0,1"

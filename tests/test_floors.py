@@ -30,7 +30,7 @@ FLOORS = (
     "app.model",
     "app.wire.http1 app.wire.http2",
     "app.wire",
-    "app.telemetry",
+    "app.operators app.telemetry",
     "app.errors app.lifecycle",
 )
 # The same of the export, all of which is above what it shares with the app.
@@ -52,6 +52,7 @@ DOORS = {
     "onnxruntime": {
         "app.inference.providers.nvidia.driver", "app.inference.providers.openvino", "app.inference.providers.ort_session",
         "app.inference.providers.provider", "app.inference.providers.session", "app.inference.providers.nvidia.tensorrt",
+        "app.operators.library",
         "export.precision.trial", "export.from_onnx.reference",
     },
     "onnxruntime_ep_openvino": {"app.inference.providers.openvino"},
@@ -94,11 +95,13 @@ DOORS = {
         "export.precision.int8", "export.precision.packing", "export.routes.routed", "export.from_onnx.graph",
         "export.routes.static_models", "export.precision.trial", "export.precision.cpu",
         "export.precision.openvino", "export.precision.plain",
+        "export.precision.int16", "export.precision.linear_layers", "export.graph.activations",
+        "export.graph.column_halves",
     },
     "huggingface_hub": {"export.source.hub"},
 }  # fmt: skip
 
-SHARED_WITH_EXPORT = ("app.model", "app.proof")
+SHARED_WITH_EXPORT = ("app.model", "app.operators", "app.proof")
 
 
 def modules(package: str) -> Iterator[tuple[str, Path]]:

@@ -10,6 +10,7 @@ from app.model.manifest import Manifest
 from app.model.parts import Certificate
 from app.proof.bounds import (
     EXACT_ERROR,
+    QUALIFYING,
     Agreement,
     Measured,
     bound_text,
@@ -55,7 +56,7 @@ def judge(manifest: Manifest, plan: Plan, proof: Proof) -> None:
             f"--dtype {plan.compute_dtype}: {plan.provider} answers as exactly as float32 does, so "
             "it computes in that; use --dtype float32"
         )
-    if plan.compute_dtype not in {"bfloat16", "float16"}:
+    if plan.compute_dtype not in QUALIFYING:
         return
     if yields_logits(manifest.task):
         _tell_cost(manifest, plan, proof)
@@ -123,7 +124,7 @@ def _require_as_certified(manifest: Manifest, proof: Proof) -> None:
 
 def require_quality(plan: Plan, measured: Measured) -> None:
     """Warn of what a lower precision costs; raise StartupError if it was not asked for."""
-    short = shortfall(measured)
+    short = shortfall(plan.compute_dtype, measured)
     if short is None:
         return
     if plan.must_qualify:

@@ -13,10 +13,10 @@ from typing import Literal, get_args
 
 Task = Literal["embedding", "splade", "classifier", "reranker", "multi_vector"]
 
-Dtype = Literal["float32", "bfloat16", "float16", "int8"]
+Dtype = Literal["float32", "bfloat16", "float16", "int16", "int8"]
 DtypeChoice = Literal["auto", Dtype]  # what an operator may ask for
-# Precisions with graphs of their own, which are exported only on demand. The others are computed
-# from the float32 graph.
+# Precisions with graphs of their own, which are exported only on demand. int16 has one that is made
+# by itself, where that is possible; the others are computed from the float32 graph.
 OWN_GRAPHS: tuple[Dtype, ...] = ("float16", "int8")
 
 Provider = Literal["cpu", "openvino", "cuda", "tensorrt"]

@@ -14,22 +14,22 @@ from app.model.names import LOGITS, PER_TOKEN_OUTPUTS, TASK_OUTPUTS, Dtype, Task
 # The least cosine to the reference that each precision may show over the probes; below it the model
 # is not served. bfloat16 keeps 8 bits of a mantissa; with sound kernels the worst cosines seen were
 # above 0.9998. What int8 costs differs from model to model: of sound ones 0.990 was seen. float16
-# keeps 11 bits of a mantissa.
+# keeps 11 bits of a mantissa, int16 13 of the largest value of a row.
 WORST_COSINE: Mapping[Dtype, float] = MappingProxyType(
-    {"float32": 0.99999, "bfloat16": 0.999, "float16": 0.999, "int8": 0.95}
+    {"float32": 0.99999, "bfloat16": 0.999, "float16": 0.999, "int16": 0.9999, "int8": 0.95}
 )
 # The same for token vectors: the worst of thousands, none of which is averaged out.
-WORST_TOKEN_COSINE: Mapping[Dtype, float] = MappingProxyType({"int8": 0.8})
+WORST_TOKEN_COSINE: Mapping[Dtype, float] = MappingProxyType({"int16": 0.999, "int8": 0.8})
 # The largest error of a logit, as a share of the largest logit, since rounding costs more with
 # larger values and more layers. Of a real reranker of 12 layers it was 1.2e-5 in float32 and 0.085
 # in bfloat16. A wrong head is off by about as much as a logit is large.
 LOGIT_ERROR: Mapping[Dtype, float] = MappingProxyType(
-    {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02, "int8": 0.1}
+    {"float32": 1e-4, "bfloat16": 0.1, "float16": 0.02, "int16": 0.01, "int8": 0.1}
 )
 # If all logits are smaller, the bound is for this one: an error of it moves a score by a quarter.
 LEAST_LOGIT = 1.0
 LEXICAL_ERROR: Mapping[Dtype, float] = MappingProxyType(  # the largest, of a lexical weight
-    {"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1, "int8": 1.0}
+    {"float32": 1e-4, "bfloat16": 0.5, "float16": 0.1, "int16": 0.05, "int8": 1.0}
 )
 # The largest error of a sparse vector's length in float32, as a share of the length: cosines do not
 # show it, and such vectors are compared by their products.
@@ -39,10 +39,20 @@ LENGTH_ERROR = 1e-4
 # far more.
 CERTIFIED_ERRORS = 1.5
 
-# What bfloat16 and float16 must show to be chosen automatically.
-AUTO_WORST_COSINE = 0.9995
-AUTO_FIRST_PERCENTILE = 0.9999
-AUTO_NEIGHBOUR_OVERLAP = 0.97
+
+@dataclass(frozen=True, slots=True)
+class Qualifying:
+    """The least that a lower precision must show over the probes to be chosen automatically."""
+
+    worst_cosine: float
+    first_percentile: float  # of the cosines
+    neighbour_overlap: float
+
+
+_HALVES = Qualifying(0.9995, 0.9999, 0.97)
+QUALIFYING: Mapping[Dtype, Qualifying] = MappingProxyType(
+    {"bfloat16": _HALVES, "float16": _HALVES, "int16": Qualifying(0.9999, 0.9999, 0.99)}
+)
 
 # bfloat16 never comes this close: a provider that does, while claiming it, computes in float32.
 EXACT_ERROR = 1e-6
@@ -205,16 +215,17 @@ def _of_tokens(compute_dtype: Dtype) -> float:
     return WORST_TOKEN_COSINE.get(compute_dtype, WORST_COSINE[compute_dtype])
 
 
-def shortfall(measured: Measured) -> str | None:
+def shortfall(compute_dtype: Dtype, measured: Measured) -> str | None:
     """Say why a lower precision may not be chosen automatically, or return None if it may."""
+    needed = QUALIFYING[compute_dtype]
     asked = [
-        ("worst cosine", measured.worst_cosine, AUTO_WORST_COSINE),
-        ("first percentile of the cosines", measured.first_percentile, AUTO_FIRST_PERCENTILE),
-        ("overlap of nearest neighbours", measured.neighbour_overlap, AUTO_NEIGHBOUR_OVERLAP),
+        ("worst cosine", measured.worst_cosine, needed.worst_cosine),
+        ("first percentile of the cosines", measured.first_percentile, needed.first_percentile),
+        ("overlap of nearest neighbours", measured.neighbour_overlap, needed.neighbour_overlap),
     ]
     # Figures that not every model has.
     asked += [
-        (f"cosine of {what}", value, AUTO_WORST_COSINE)
+        (f"cosine of {what}", value, needed.worst_cosine)
         for what, value in (
             ("a token's vector", measured.token_cosine),
             ("the lexical weights", measured.lexical_cosine),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from app.model.lookup import model_ids, repository
 from app.model.manifest import Manifest, ManifestError
-from app.model.names import Dtype, Task
+from app.model.names import OWN_GRAPHS, Dtype, Task
 from app.model.parts import Certificate
 from app.proof import bounds
 from export.errors import ExportError
@@ -94,11 +94,13 @@ def _tell(manifest: Manifest, certificate: Certificate) -> bool:
 
 
 def _is_promised(manifest: Manifest, dtype: Dtype) -> bool:
-    """Check whether the export vouches for a precision: it is exact, or has a graph of its own.
+    """Check whether the export vouches for a precision: it is exact, or was asked for.
 
-    A provider may also compute the exact graph in a lower precision, which a server may reject.
+    Others come along, or a provider computes the exact graph in them: a server may reject them.
     """
-    return dtype == "float32" or any(graph.dtype == dtype for graph in manifest.graphs)
+    if dtype == "float32":
+        return True
+    return dtype in OWN_GRAPHS and any(graph.dtype == dtype for graph in manifest.graphs)
 
 
 def _why_left(task: Task, measured: Certificate) -> str | None:
@@ -108,4 +110,4 @@ def _why_left(task: Task, measured: Certificate) -> str | None:
     if not bounds.is_proved(task, measured.compute_dtype, measured):
         needed = bounds.bound_text(task, measured.compute_dtype, measured)
         return f"{bounds.figure(task, measured)}, needed {needed}"
-    return bounds.shortfall(measured)
+    return bounds.shortfall(measured.compute_dtype, measured)

@@ -11,8 +11,9 @@ import onnx
 import onnxruntime
 
 from app.model.batch import CPU_RUN_TOKENS, Batch, BatchLimits, Results
-from app.model.names import TASK_OUTPUTS, Integers, Task
+from app.model.names import TASK_OUTPUTS, Dtype, Integers, Task
 from app.model.parts import Graph, Padding
+from app.operators import library
 from app.proof import bounds, replay
 from app.proof.probes import Probes
 
@@ -32,6 +33,8 @@ class CpuSession:
         if not fuse:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.log_severity_level = 3
+        if library.fault() is None:
+            library.register(options, threads=1)
         self._session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )
@@ -56,8 +59,8 @@ class Model:
     probes: Probes
 
 
-def fault(model: onnx.ModelProto, source: Model) -> str | None:
-    """Run the probes through a float32 graph; return its figure if it fails the bound, else None.
+def fault(model: onnx.ModelProto, source: Model, dtype: Dtype = "float32") -> str | None:
+    """Run the probes through a graph; return its figure if it fails that bound, else None.
 
     The graph is left as `trial.onnx`, beside the weights, which it shares.
     """
@@ -65,6 +68,6 @@ def fault(model: onnx.ModelProto, source: Model) -> str | None:
     session = CpuSession(source.folder / FILE, [one.name for one in model.graph.input])
     output = TASK_OUTPUTS[source.task]
     found = replay.replay(session, source.probes, source.padding, _LIMITS, output)
-    if bounds.is_proved(source.task, "float32", found):
+    if bounds.is_proved(source.task, dtype, found):
         return None
     return bounds.figure(source.task, found)

@@ -47,7 +47,7 @@ def test_manifest_states_what_the_checkpoint_says(exported: Path, bert: Path) ->
     assert (manifest.normalize, manifest.similarity) == (True, "cosine")
     assert manifest.prompts == {"query": "q: "}
     assert manifest.vocabulary_size == json.loads((bert / "config.json").read_text())["vocab_size"]
-    graph, _, _ = manifest.graphs
+    graph, *_ = manifest.graphs
     assert (graph.file, graph.dtype) == ("model.onnx", "float32")
     assert graph.providers == ("cpu", "openvino", "cuda", "tensorrt")
     assert graph.inputs == ("input_ids", "attention_mask", "token_type_ids")

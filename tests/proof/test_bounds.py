@@ -112,6 +112,12 @@ def test_a_head_without_its_bias_is_not_proved_in_float32() -> None:
         ("reranker", "bfloat16", 0.5, 0.1, True),
         ("reranker", "bfloat16", 1.0, 0.2, False),
         ("embedding", "bfloat16", float("nan"), 0.1, False),
+        ("embedding", "int16", 0.9999, 0.1, True),
+        ("embedding", "int16", 0.99989, 0.1, False),
+        ("multi_vector", "int16", 0.999, 0.1, True),
+        ("multi_vector", "int16", 0.9989, 0.1, False),
+        ("reranker", "int16", 0.5, 0.01, True),
+        ("reranker", "int16", 1.0, 0.02, False),
     ],
 )
 def test_what_is_served_at_all(
@@ -145,7 +151,22 @@ def test_the_words_name_what_is_judged() -> None:
     ],
 )
 def test_what_may_be_taken_unasked(changes: dict[str, float], words: str | None) -> None:
-    found = shortfall(replace(GOOD, **changes))
+    for dtype in ("bfloat16", "float16"):
+        found = shortfall(dtype, replace(GOOD, **changes))
+        assert found == words if words is None else found is not None and found.startswith(words)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"worst_cosine": 0.9999, "first_percentile": 0.9999, "neighbour_overlap": 0.99}, None),
+        ({"worst_cosine": 0.99989}, "the worst cosine is 0.99989, needed at least 0.9999"),
+        ({"neighbour_overlap": 0.9899}, "the overlap of nearest neighbours is 0.98990, needed"),
+        ({"neighbour_overlap": None}, "the overlap of nearest neighbours was not measured"),
+    ],
+)
+def test_int16_has_to_come_closer(changes: dict[str, float], words: str | None) -> None:
+    found = shortfall("int16", replace(GOOD, **changes))
     assert found == words if words is None else found is not None and found.startswith(words)
 
 
@@ -180,5 +201,5 @@ def test_the_figures_of_tokens_are_told() -> None:
 
 @pytest.mark.parametrize("name", ["token_cosine", "lexical_cosine"])
 def test_tokens_may_keep_a_lower_precision_from_being_taken(name: str) -> None:
-    assert shortfall(WHOLE) is None
-    assert "0.9990" in (shortfall(replace(WHOLE, **{name: 0.999})) or "")
+    assert shortfall("bfloat16", WHOLE) is None
+    assert "0.9990" in (shortfall("bfloat16", replace(WHOLE, **{name: 0.999})) or "")

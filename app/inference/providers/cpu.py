@@ -1,4 +1,7 @@
-"""CPU: ONNX Runtime's own provider, which is always available."""
+"""CPU: ONNX Runtime's own provider, which is always available.
+
+It computes in int16 by operators of our own, where their library is built and the processor fits.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,6 +15,7 @@ from app.model.batch import CPU_RUN_TOKENS, BatchLimits
 from app.model.manifest import Manifest
 from app.model.names import Dtype, Provider, Task
 from app.model.parts import Graph
+from app.operators import library
 
 ORT_NAME = "CPUExecutionProvider"
 MOST_RUNS = 8  # at a time: each takes memory
@@ -22,56 +26,69 @@ class Cpu:
 
     name: Provider = "cpu"
     ort_name = ORT_NAME
-    dtypes: Sequence[Dtype] = ("float32", "bfloat16", "int8")
+    dtypes: Sequence[Dtype] = ("float32", "bfloat16", "int8", "int16")
     proved: Sequence[Dtype] = dtypes
     computes_all = True
 
     def look(
         self, wanted: ProviderRequest, ort_names: frozenset[str], *, bfloat16: bool
     ) -> Found | None:
-        """Return None: there is nothing to look for."""
-        del wanted, ort_names, bfloat16
-        return None
+        """Look for the operators of int16 if that may be chosen."""
+        del ort_names, bfloat16
+        asked = wanted.provider in {"auto", self.name} and wanted.dtype in {"auto", "int16"}
+        return Found(no_int16=library.fault()) if asked else None
 
     def require(self, here: Machine) -> None:
         """Return: the provider is always available."""
         del here
 
     def offered(self, wanted: ProviderRequest, here: Machine, task: Task) -> Offer:
-        """Offer bfloat16 on Arm and float32, and int8 only if asked for, however close it comes."""
-        why = _why_not_bfloat16(wanted, here, task)
-        if wanted.dtype == "bfloat16" and why is not None:
+        """Offer what `asked` returns, or say why bfloat16, which it would refuse, is not possible."""
+        if (
+            wanted.dtype == "bfloat16"
+            and (why := _why_not_bfloat16(wanted, here, task)) is not None
+        ):
             return Offer(passed_over=why)
-        told = why if here.arm64 and wanted.dtype == "auto" else None
-        return Offer(self.asked(wanted, here, task), told)
+        return Offer(self.asked(wanted, here, task), _faster(wanted, here, task))
 
     def asked(self, wanted: ProviderRequest, here: Machine, task: Task) -> Sequence[Plan]:
-        """Return the plan in that precision; on Arm bfloat16 before float32 if none was named."""
-        why = _why_not_bfloat16(wanted, here, task)
-        if wanted.dtype == "bfloat16" and why is not None:
+        """Return the plan in that precision; if none was named, for vectors a faster one before it.
+
+        That is bfloat16 on Arm's processors and int16 on others; int8 is taken by name only,
+        however close it comes.
+        """
+        no_bfloat16, no_int16 = _why_not_bfloat16(wanted, here, task), here.of(self.name).no_int16
+        if wanted.dtype == "bfloat16" and no_bfloat16 is not None:
             other = "" if here.arm64 else "--provider openvino or "
-            raise StartupError(f"--dtype bfloat16: {why}; use {other}--dtype float32")
-        dtype: Dtype = "int8" if wanted.dtype == "int8" else "float32"
-        usual = "the provider that is always there"
+            raise StartupError(f"--dtype bfloat16: {no_bfloat16}; use {other}--dtype float32")
+        if wanted.dtype == "int16" and no_int16 is not None:
+            raise StartupError(f"--dtype int16: {no_int16}; or use --dtype float32")
         if wanted.dtype != "auto":
-            usual = f"{dtype} was asked for"
-        elif wanted.provider != "auto":
+            return [self._plan(wanted.dtype, f"{wanted.dtype} was asked for", wanted, here)]
+        usual = "the provider that is always there"
+        if wanted.provider != "auto":
             usual = f"provider {wanted.provider} was asked for"
+        faster = []
+        if no_bfloat16 is None:
+            faster.append(self._plan("bfloat16", "the processor computes in it", wanted, here))
+        if no_int16 is None and task in VECTOR_TASKS:
+            faster.append(self._plan("int16", "the processor multiplies in it", wanted, here))
+        why = "; ".join(filter(None, [usual, _faster(wanted, here, task)]))
+        return [*map(_qualified, faster), self._plan("float32", why, wanted, here)]
+
+    def _plan(self, dtype: Dtype, reason: str, wanted: ProviderRequest, here: Machine) -> Plan:
         threads = wanted.threads or here.cores
-        plan = Plan(
+        return Plan(
             self.name,
-            usual,
+            reason,
             dtype,
+            lowers=dtype == "bfloat16",
             threads=threads,
             run_threads=max(1, min(threads // 2, MOST_RUNS)),
             single_input_threads=1,
             one_long=True,
             run_tokens=CPU_RUN_TOKENS,
         )
-        if why is not None:
-            return [plan]
-        asked = wanted.dtype == "bfloat16"
-        return [_lowered(plan, asked=asked), *([] if asked else [plan])]
 
     def open(
         self, path: Path, plan: Plan, manifest: Manifest, graph: Graph, limits: BatchLimits | None
@@ -95,16 +112,22 @@ def _why_not_bfloat16(wanted: ProviderRequest, here: Machine, task: Task) -> str
     return None if here.bfloat16 else "this processor does not compute in bfloat16 (it has no bf16)"
 
 
-def _lowered(exact: Plan, *, asked: bool) -> Plan:
-    """Return the plan in bfloat16 beside one in float32; it has to qualify unless asked for."""
-    why = "the processor computes in it, and it costs this model little"
-    return replace(
-        exact,
-        reason="bfloat16 was asked for" if asked else why,
-        compute_dtype="bfloat16",
-        lowers=True,
-        must_qualify=not asked,
-    )
+def _qualified(plan: Plan) -> Plan:
+    """Return a plan that is followed only if the model's certificate allows it."""
+    reason = f"{plan.reason}, and it costs this model little"
+    return replace(plan, reason=reason, must_qualify=True)
+
+
+def _faster(wanted: ProviderRequest, here: Machine, task: Task) -> str | None:
+    """Say what would be faster and why it is not tried, or return None if nothing would be."""
+    if wanted.dtype != "auto":
+        return None
+    if here.arm64:
+        return _why_not_bfloat16(wanted, here, task)
+    lacking = here.of(CPU.name).no_int16
+    if lacking is None or task not in VECTOR_TASKS:
+        return None
+    return f"int16 would be faster, but {lacking}"
 
 
 CPU = Cpu()

@@ -184,7 +184,7 @@ def on_cpu(halved: Path, folder: Path) -> Path:
     """A copy whose packed graph the CPU provider may run, which has no kernels for it."""
     shutil.copytree(halved, folder)
     manifest = Manifest.read(folder)
-    exact, _, _, fused, packed = manifest.graphs
+    exact, _, _, fused, packed, *_ = manifest.graphs
     graphs = (exact, fused, replace(packed, providers=("cpu",)))
     replace(manifest, graphs=graphs).write(folder)
     return folder

@@ -1,0 +1,1 @@
+"""Operators: products in 16-bit integers for ONNX Runtime, in C, built where they run."""

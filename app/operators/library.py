@@ -1,0 +1,53 @@
+"""Library: the compiled operators, whether they can be used here, and how a session gets them."""
+
+import ctypes
+import hashlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+FOLDER = Path(__file__).resolve().parent
+LIBRARY = FOLDER / "operators.so"
+DOMAIN = "app.operators"  # of the operators, in a graph
+
+# Of a session's configuration; operators.c reads both. All kernels give the same answers.
+_THREADS = "app.operators.threads"
+KERNEL = "app.operators.kernel"
+KERNELS = ("avx512_vnni", "avx_vnni", "avx2")  # by their speed
+
+
+def digest_file(library: Path) -> Path:
+    """Return the file that holds the SHA-256 of a library."""
+    return library.with_name(f"{library.name}.sha256")
+
+
+def fault(library: Path = LIBRARY) -> str | None:
+    """Return why the operators cannot be used here, in words that follow a colon, or None."""
+    try:
+        content, digest = library.read_bytes(), digest_file(library).read_text()
+    except FileNotFoundError:
+        return "the operators are not built: run make operators"
+    except (OSError, UnicodeDecodeError) as error:
+        return f"the operators cannot be read: {error}"
+    # A library that is cut short would end the process that opens it.
+    if hashlib.sha256(content).hexdigest() != digest:
+        return f"{library} is not as it was built: run make operators"
+    try:
+        find = ctypes.CDLL(str(library)).operators_fault
+    except (OSError, AttributeError) as error:
+        return f"the operators cannot be loaded: {error}"
+    find.restype = ctypes.c_char_p
+    found: bytes | None = find()
+    return None if found is None else found.decode()
+
+
+def register(options: "onnxruntime.SessionOptions", threads: int, library: Path = LIBRARY) -> None:
+    """Make a session of so many threads able to open graphs with the operators.
+
+    The number decides how products are split, never what they are. Raises: an error of ONNX
+    Runtime's if there is a `fault`.
+    """
+    options.add_session_config_entry(_THREADS, str(threads))
+    options.register_custom_ops_library(str(library))

@@ -1,0 +1,14 @@
+"""The compiled operators, once for all tests of a process."""
+
+import pytest
+
+from tests.support import operators
+from tests.support.operators import Operators
+
+
+@pytest.fixture(scope="session")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Operators:
+    """Runs the operators; what no machine of this kind can show is said at the end of the run."""
+    if (found := operators.obstacle()) is not None:
+        pytest.skip(found)
+    return Operators(operators.built(tmp_path_factory.mktemp("operators")))
