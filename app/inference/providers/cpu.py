@@ -43,11 +43,9 @@ class Cpu:
         del here
 
     def offered(self, wanted: ProviderRequest, here: Machine, task: Task) -> Offer:
-        """Offer what `asked` returns, or say why bfloat16, which it would refuse, is not possible."""
-        if (
-            wanted.dtype == "bfloat16"
-            and (why := _why_not_bfloat16(wanted, here, task)) is not None
-        ):
+        """Offer what `asked` returns, unless that refuses bfloat16."""
+        why = _why_not_bfloat16(wanted, here, task)
+        if wanted.dtype == "bfloat16" and why is not None:
             return Offer(passed_over=why)
         return Offer(self.asked(wanted, here, task), _faster(wanted, here, task))
 
