@@ -27,7 +27,7 @@ FLAGS: Mapping[str, str] = {
 WITHOUT_OPENVINO = ("plain", "avx2")
 # The kernel of the operators that such a processor has, if any.
 KERNELS: Mapping[str, str] = {"avx2": "avx2"}
-NO_OPERATORS = "the operators are not built (make operators)"
+NO_OPERATORS = "the operators are not built: run python -m app.operators.build"
 MANTISSA = 5
 NO_DEVICE = (
     "the OpenVINO plug-in offers no CPU device here; up to version 1.8 it takes Intel's "
