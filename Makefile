@@ -21,7 +21,7 @@ GPU_PYTHON ?= python3
 ORIGINAL ?=
 # The Python of an environment with infinity-emb[server,torch], to be measured beside ours.
 INFINITY ?=
-# Which processor the tests see: avx2, vnni or bf16; the one that is there where none is named.
+# Which processor the tests see: plain, avx2, vnni or bf16; the one that is there where none is named.
 PROCESSOR ?=
 # any-vendor lets OpenVINO compute on processors that are not Intel's, in the bench only; needs cc.
 OPENVINO ?=
@@ -51,9 +51,9 @@ newer_pip = $(newer)/bin/python $(install)
 any_vendor := $(CURDIR)/.venv/any-vendor
 # What the processes of the tests need to see another processor: tools/processor.
 ifneq ($(PROCESSOR),)
-$(if $(filter avx2 vnni bf16,$(PROCESSOR)),,$(error PROCESSOR=$(PROCESSOR) is not known: choose avx2, vnni or bf16))
+$(if $(filter plain avx2 vnni bf16,$(PROCESSOR)),,$(error PROCESSOR=$(PROCESSOR) is not known: choose plain, avx2, vnni or bf16))
 seeing := PROCESSOR=$(PROCESSOR) PYTHONPATH='$(CURDIR)/tools/processor:$(any_vendor)'
-seen := $(if $(filter avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
+seen := $(if $(filter plain avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
 endif
 
 .PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-clients test-models bench bench-quick \
@@ -77,7 +77,7 @@ setup-transformers5: $(newer)/export.stamp ## Install transformers 5 as well, fo
 operators: app/operators/operators.so ## Compile the operators for int16, if there is a C compiler
 
 app/operators/operators.so: app/operators/build.py $(wildcard app/operators/*.[ch])
-	@$(PYTHON) -m app.operators.build
+	@$(PYTHON) -m app.operators.build || echo 'int16, faster than float32, will not be there: the compiler failed' >&2
 
 export: setup ## Convert MODEL_ID (a folder or a Hub id, at REVISION) to models/ and prove it
 	$(exporting)
@@ -94,7 +94,7 @@ lint: .venv/development.stamp ## Check format, lint and types
 default-model: .venv/export.stamp
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
 
-test: $(seen) ## Lint, and run the tests; PROCESSOR=avx2, vnni or bf16 has them see such a processor
+test: $(seen) ## Lint, and run the tests; PROCESSOR=plain, avx2, vnni or bf16 has them see such a processor
 	@$(MAKE) --no-print-directory --jobs 2 lint default-model
 	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 3 --dist loadfile
 
@@ -182,7 +182,7 @@ clean: ## Remove the environment and every exported model
 	$(PYTHON) -m venv .venv
 	touch $@
 
-.venv/export.stamp: .venv/python-$(version) requirements/export.lock requirements/default-model.lock
+.venv/export.stamp: .venv/python-$(version) requirements/export.lock requirements/default-model.lock | operators
 	@echo '== installing what running and exporting need: about 1.5 GB, a minute or more'
 	$(locked) requirements/export.lock
 	$(pip) torch==2.13.0 $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)')

@@ -26,7 +26,7 @@ def check(settings: Settings) -> None:
     ):
         if folder is not None:
             _require_folder(option, folder)
-    if settings.provider != "auto" or settings.dtype in {"bfloat16", "float16"}:
+    if settings.provider != "auto" or settings.dtype in {"bfloat16", "float16", "int16"}:
         # What is asked for by name is refused for any kind of model.
         plans(ProviderRequest.of(settings), "embedding")
 

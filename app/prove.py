@@ -58,7 +58,8 @@ def prove(folder: Path, wanted: ProviderRequest) -> list[Certificate]:
 def prove_every(folder: Path) -> list[Certificate]:
     """Return a certificate for each provider and precision of this machine, the CPU's first.
 
-    Raises: as `prove` does; but failures of other providers than the CPU are only reported.
+    Raises: as `prove` does; but failures of other providers than the CPU, and of int16, are only
+    reported.
     """
     _tell(f"checking the files of {folder}, and how its probes are tokenized")
     manifest, probes = _read(folder)
@@ -69,8 +70,8 @@ def prove_every(folder: Path) -> list[Certificate]:
         try:
             certificates.append(_measure(folder, manifest, probes, plan))
         except (StartupError, ServiceError) as error:
-            if plan.provider == "cpu":
-                raise
+            if plan.provider == "cpu" and plan.compute_dtype != "int16":
+                raise  # what every server needs
             _tell(f"{LEFT_OUT}{plan.name} is left out: {error}")
     if not certificates:
         raise StartupError(f"{folder} holds no graph that can be computed here: export it again")

@@ -24,6 +24,9 @@ logger = logging.getLogger(__name__)
 # Probes replayed at start: few if this machine has a certificate, more if it has none.
 CERTIFIED_PROBES = 8
 UNCERTIFIED_PROBES = 64
+# Part of the reason for float32 where a folder is older, or of a kind of model that has no such
+# graph.
+_NO_INT16 = "the exported model holds no int16 graph, which a new export makes if it can"
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,8 +171,11 @@ def _candidates(manifest: Manifest, wanted: ProviderRequest) -> list[Plan]:
     """
     if wanted.dtype == "auto" and {graph.dtype for graph in manifest.graphs} == {"int8"}:
         wanted = replace(wanted, dtype="int8")  # its only graph
-    found = [one for one in plans(wanted, manifest.task) if _is_worth_trying(one, manifest)]
+    every = plans(wanted, manifest.task)
+    found = [one for one in every if _is_worth_trying(one, manifest)]
     find_graph(manifest, found[-1])
+    if any(one.compute_dtype == "int16" for one in every if one not in found):
+        found[-1] = replace(found[-1], reason=f"{found[-1].reason}; {_NO_INT16}")
     return found
 
 

@@ -34,7 +34,8 @@ from app.model.typed_json import Misfit, build
 SCHEMA = 1
 ROUTED = 2  # schema of folders with routes, which earlier servers must not read
 CHATTING = 3  # the same for folders whose pairs of texts become one text
-_SCHEMAS = (SCHEMA, ROUTED, CHATTING)
+IN_INT16 = 4  # and for folders with a graph in int16, which may be of either kind too
+_SCHEMAS = (SCHEMA, ROUTED, CHATTING, IN_INT16)
 LARGEST = 2**31 - 1  # the largest number that a manifest may hold
 FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
@@ -121,7 +122,7 @@ class Manifest:
         if not isinstance(document, dict) or document.get("schema") not in _SCHEMAS:
             found = document.get("schema") if isinstance(document, dict) else None
             raise ManifestError(
-                f"{path} has schema {found!r}, this version reads {SCHEMA} to {CHATTING}: export "
+                f"{path} has schema {found!r}, this version reads {SCHEMA} to {IN_INT16}: export "
                 "the model again"
             )
         try:
@@ -131,7 +132,7 @@ class Manifest:
             _check_created(manifest.created)
             _check_numbers(manifest)
             _check_routes(manifest)
-            _check_prompts(manifest)
+            _check_defaults(manifest)
         except Misfit as error:
             raise ManifestError(f"{path}: {error}") from None
         _check_paths(manifest, path)
@@ -216,24 +217,26 @@ def _check_numbers(manifest: Manifest) -> None:
             raise Misfit(f"{name}: {number} is not between {least} and {most}")
 
 
-def _check_prompts(manifest: Manifest) -> None:
-    name = manifest.default_prompt_name
-    if name is not None and name not in manifest.prompts:
-        raise Misfit(f"default_prompt_name: {name!r} is not one of the prompts")
-
-
 def _check_routes(manifest: Manifest) -> None:
-    """Check that one route is the model's own graph, and that the default is one of them."""
-    if bool(manifest.routes) != (manifest.schema == ROUTED):
+    """Check that a folder has just what its schema is for, and one route of the model's graph."""
+    if any(graph.dtype == "int16" for graph in manifest.graphs) != (manifest.schema == IN_INT16):
+        raise Misfit(f"graphs: one in int16 is what schema {IN_INT16} is for")
+    alone = manifest.schema != IN_INT16  # which may be of either kind too
+    if alone and bool(manifest.routes) != (manifest.schema == ROUTED):
         raise Misfit(f"routes: they are what schema {ROUTED} is for")
-    names = [route.name for route in manifest.routes]
-    own = [route for route in manifest.routes if route.graph is None]
-    if names and (len(own) != 1 or own[0].output != TASK_OUTPUTS[manifest.task]):
-        raise Misfit("routes: not one of them is the model's own graph")
-    if (manifest.pair_text is not None) != (manifest.schema == CHATTING):
+    if alone and (manifest.pair_text is not None) != (manifest.schema == CHATTING):
         raise Misfit(f"pair_text: it is what schema {CHATTING} is for")
-    if manifest.default_route not in {None, *names}:
-        raise Misfit(f"default_route: {manifest.default_route!r} is not one of the routes")
+    own = [route for route in manifest.routes if route.graph is None]
+    if manifest.routes and (len(own) != 1 or own[0].output != TASK_OUTPUTS[manifest.task]):
+        raise Misfit("routes: not one of them is the model's own graph")
+
+
+def _check_defaults(manifest: Manifest) -> None:
+    """Check that what is the default is there."""
+    if (name := manifest.default_prompt_name) not in {None, *manifest.prompts}:
+        raise Misfit(f"default_prompt_name: {name!r} is not one of the prompts")
+    if (name := manifest.default_route) not in {None, *(route.name for route in manifest.routes)}:
+        raise Misfit(f"default_route: {name!r} is not one of the routes")
 
 
 def _check_pooling(pooling: str | None) -> None:

@@ -28,12 +28,12 @@ def fault(library: Path = LIBRARY) -> str | None:
     try:
         content, digest = library.read_bytes(), digest_file(library).read_text()
     except FileNotFoundError:
-        return "the operators are not built: run make operators"
+        return "the operators are not built: run python -m app.operators.build"
     except (OSError, UnicodeDecodeError) as error:
         return f"the operators cannot be read: {error}"
     # A library that is cut short would end the process that opens it.
     if hashlib.sha256(content).hexdigest() != digest:
-        return f"{library} is not as it was built: run make operators"
+        return f"{library} is not as it was built: run python -m app.operators.build"
     try:
         find = ctypes.CDLL(str(library)).operators_fault
     except (OSError, AttributeError) as error:

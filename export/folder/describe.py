@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from app.model.digests import file_digest
-from app.model.manifest import CHATTING, GRAPH_FILE, ROUTED, SCHEMA, Manifest
+from app.model.manifest import CHATTING, GRAPH_FILE, IN_INT16, ROUTED, SCHEMA, Manifest
 from app.model.names import PROVIDERS, Reference, TokenVectors
 from app.model.parts import Graph, GraphNames, Lexical, MultiVector, Route, Source
 from export.checkpoint.read import Checkpoint
@@ -81,6 +81,8 @@ def describe(folder: Path, made: Made) -> Manifest:
 
 def _schema(made: Made) -> int:
     """Return the oldest schema that can say all of it, so that older servers can read it."""
+    if any(graph.dtype == "int16" for graph in made.graphs):
+        return IN_INT16
     if made.routes:
         return ROUTED
     return SCHEMA if made.checkpoint.pair_text is None else CHATTING

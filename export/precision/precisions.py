@@ -63,7 +63,7 @@ def make(
     Raises: ExportError if one cannot be made.
     """
     # onnx takes time to import, and is not needed if the model has been exported already.
-    from export.precision import cpu, float16, int8, trial
+    from export.precision import cpu, float16, int8, int16, trial
 
     first = exact(names)
     padding, probes = checkpoint.padding, Probes.read(folder / PROBES_FILE)
@@ -76,4 +76,6 @@ def make(
     if "int8" in wanted:
         lossy_graph = int8.quantize(folder, first, probes, padding)
         graphs.append(replace(lossy_graph, fingerprint=lossy(fingerprint, int8.SCHEME)))
+    if (rounded := int16.make(source, fused or first)) is not None:
+        graphs.append(rounded)
     return tuple(graphs)

@@ -11,6 +11,7 @@ import pytest
 
 from app.model.manifest import PROBES_FILE, Manifest
 from app.model.parts import GraphNames
+from app.operators import library
 from app.proof.bounds import WORST_COSINE
 from app.proof.probes import Probes
 from export import pipeline
@@ -35,6 +36,8 @@ def test_folder_is_complete_and_unchanged(exported: Path) -> None:
     names = {path.name for path in exported.iterdir()}
     assert names == {*manifest.files, "manifest.json", "README.md"}
     graphs = {"model.onnx", "model.cpu.onnx", "model.onnx.data"}
+    if library.fault() is None:
+        graphs.add("model.int16.onnx")
     assert set(manifest.files) == {*graphs, "tokenizer.json", "probes.npz"}
     assert hidden_names(exported.parent) == []
 
@@ -47,7 +50,7 @@ def test_manifest_states_what_the_checkpoint_says(exported: Path, bert: Path) ->
     assert (manifest.normalize, manifest.similarity) == (True, "cosine")
     assert manifest.prompts == {"query": "q: "}
     assert manifest.vocabulary_size == json.loads((bert / "config.json").read_text())["vocab_size"]
-    graph, _ = manifest.graphs
+    graph, *_ = manifest.graphs
     assert (graph.file, graph.dtype) == ("model.onnx", "float32")
     assert graph.providers == ("cpu", "openvino", "cuda", "tensorrt")
     assert graph.inputs == ("input_ids", "attention_mask", "token_type_ids")

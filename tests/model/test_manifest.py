@@ -37,10 +37,10 @@ def test_a_folder_without_a_manifest_is_no_model(tmp_path: Path) -> None:
         Manifest.read(tmp_path)
 
 
-@pytest.mark.parametrize("schema", [4, 0, [1], "1", None, ...])
+@pytest.mark.parametrize("schema", [5, 0, [1], "1", None, ...])
 def test_an_unknown_schema_is_refused(folder: Path, schema: Any) -> None:
     rewrite(folder, schema=schema)
-    with pytest.raises(ManifestError, match="this version reads 1 to 3: export the model again"):
+    with pytest.raises(ManifestError, match="this version reads 1 to 4: export the model again"):
         Manifest.read(folder)
 
 
@@ -118,6 +118,32 @@ def test_a_pair_text_that_does_not_fit_is_refused(
 ) -> None:
     rewrite(folder, **{"schema": 3, "pair_text": CHAT} | changes)
     with pytest.raises(ManifestError, match=re.escape(fault)):
+        Manifest.read(folder)
+
+
+IN_INT16 = {
+    "file": "model.onnx",
+    "dtype": "int16",
+    "providers": ["cpu"],
+    "inputs": ["input_ids"],
+    "outputs": ["sentence_embedding"],
+}
+
+
+@pytest.mark.parametrize("more", [{}, {"routes": [OWN], "default_route": "a"}, {"pair_text": CHAT}])
+def test_int16_is_read_under_a_schema_of_its_own(folder: Path, more: dict[str, Any]) -> None:
+    graphs = json.loads((folder / FILE_NAME).read_text())["graphs"]
+    rewrite(folder, schema=4, graphs=[*graphs, IN_INT16], **more)
+    found = Manifest.read(folder)
+    assert found.graph_for("cpu", "int16") == found.graphs[-1]
+    rewrite(folder, schema=1)
+    with pytest.raises(ManifestError, match="graphs: one in int16 is what schema 4 is for"):
+        Manifest.read(folder)
+
+
+def test_a_schema_for_nothing_is_refused(folder: Path) -> None:
+    rewrite(folder, schema=4)
+    with pytest.raises(ManifestError, match="graphs: one in int16 is what schema 4 is for"):
         Manifest.read(folder)
 
 

@@ -25,7 +25,7 @@ def copied(runner: Operators, folder: Path) -> Path:
 
 def test_without_a_library_the_remedy_is_named(tmp_path: Path) -> None:
     found = library.fault(tmp_path / "operators.so")
-    assert found == "the operators are not built: run make operators"
+    assert found == "the operators are not built: run python -m app.operators.build"
 
 
 def test_a_built_library_can_be_used(runner: Operators, tmp_path: Path) -> None:
@@ -47,7 +47,9 @@ def test_a_library_that_is_not_as_built_is_never_opened(
 ) -> None:
     path = copied(runner, tmp_path)
     path.write_bytes(spoil(path.read_bytes()))
-    assert library.fault(path) == f"{path} is not as it was built: run make operators"
+    assert (
+        library.fault(path) == f"{path} is not as it was built: run python -m app.operators.build"
+    )
 
 
 def test_a_library_for_other_machines_cannot_be_loaded(runner: Operators, tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ def probes(tiny_model: Path) -> Probes:
 
 def test_a_right_session_agrees(tiny_model: Path, probes: Probes) -> None:
     manifest = Manifest.read(tiny_model)
-    [plan] = plans(ProviderRequest("cpu", threads=1), manifest.task)
+    [plan] = plans(ProviderRequest("cpu", "float32", threads=1), manifest.task)
     session = Session.load(tiny_model, manifest, plan)
     assert replay(session, probes, manifest.padding, ANY).worst_cosine > 0.999999
 
@@ -41,7 +41,7 @@ def whole(tmp_path: Path) -> Path:
 
 def session_of(folder: Path) -> Session:
     manifest = Manifest.read(folder)
-    [plan] = plans(ProviderRequest("cpu", threads=1), manifest.task)
+    [plan] = plans(ProviderRequest("cpu", "float32", threads=1), manifest.task)
     return Session.load(folder, manifest, plan)
 
 

@@ -7,12 +7,15 @@ from app.inference.providers.plan import Found, Machine
 from app.model.names import Provider
 
 CPU, CUDA = PROVIDERS["cpu"].ort_name, PROVIDERS["cuda"].ort_name
-NO_PLUGIN: dict[Provider, Found] = {"openvino": Found("no plug-in")}
+NO_OPERATORS: dict[Provider, Found] = {"cpu": Found(no_int16="no operators")}
+NO_PLUGIN: dict[Provider, Found] = NO_OPERATORS | {"openvino": Found("no plug-in")}
 NO_DRIVER: dict[Provider, Found] = {"cuda": Found("there is no NVIDIA driver here: pass a device")}
 PLAIN = Machine(frozenset({CPU}), 2, bfloat16=False, found=NO_PLUGIN)
-PLUGIN = Machine(frozenset({CPU}), 2, bfloat16=False)
-FAST = Machine(frozenset({CPU}), 2, bfloat16=True)
+PLUGIN = Machine(frozenset({CPU}), 2, bfloat16=False, found=NO_OPERATORS)
+FAST = Machine(frozenset({CPU}), 2, bfloat16=True, found=NO_OPERATORS)
 BLOCKED = Machine(frozenset({CPU}), 2, bfloat16=True, found=NO_PLUGIN)
+OPERATORS = replace(PLAIN, found={"openvino": Found("no plug-in")})
+EVERYTHING = Machine(frozenset({CPU}), 2, bfloat16=True)
 GPU = Machine(frozenset({CPU, CUDA}), 2, bfloat16=False, found=NO_PLUGIN)
 GPU_IMAGE = replace(GPU, found=NO_PLUGIN | NO_DRIVER)
 TENSORRT = replace(GPU, ort_names=frozenset({CPU, CUDA, PROVIDERS["tensorrt"].ort_name}))

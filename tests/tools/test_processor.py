@@ -11,13 +11,14 @@ from app.inference.providers import machine
 from tools import processor
 from tools.openvino import plugin
 from tools.process import ROOT
-from tools.processor.sitecustomize import CPUINFO
+from tools.processor.sitecustomize import CPUINFO, NO_OPERATORS
 
 FOLDER = Path(processor.__file__).parent
 ASK = (
     "from app.inference.providers import machine, openvino; found = openvino.find(); "
     "print(machine.computes_bfloat16(), found.bfloat16, found.device is not None)"
 )
+ASK_OPERATORS = "from app.operators import library; print(library.fault())"
 
 
 def run(name: str, program: str, *paths: object) -> subprocess.CompletedProcess[str]:
@@ -43,11 +44,21 @@ def any_vendor(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "found"),
-    [("avx2", "False False False"), ("vnni", "False False True"), ("bf16", "True True True")],
+    [
+        ("plain", "False False False"),
+        ("avx2", "False False False"),
+        ("vnni", "False False True"),
+        ("bf16", "True True True"),
+    ],
 )
 def test_each_processor_is_seen(any_vendor: Path, name: str, found: str) -> None:
     told = run(name, ASK, any_vendor)
     assert (told.stdout, told.stderr) == (f"{found}\n", "")
+
+
+def test_a_plain_one_has_no_operators_of_int16() -> None:
+    assert run("plain", ASK_OPERATORS).stdout == f"{NO_OPERATORS}\n"
+    assert run("avx2", ASK_OPERATORS).stdout == run("bf16", ASK_OPERATORS).stdout
 
 
 def test_what_the_processor_lacks_is_not_claimed_of_its_arithmetic() -> None:

@@ -35,7 +35,8 @@ class Bare:
     def __init__(self, kind: Kind) -> None:
         self._manifest = Manifest.read(kind.folder)
         self._tokenization = Tokenization.load(kind.folder, self._manifest)
-        self._plan = plans(ProviderRequest(dtype=kind.dtype), self._manifest.task)[0]
+        every = plans(ProviderRequest(dtype=kind.dtype), self._manifest.task)
+        self._plan = next(plan for plan in every if plan.graph_in(self._manifest) is not None)
         self._session = Session.load(kind.folder, self._manifest, self._plan)
         self._limits = self._plan.limits(self._manifest.max_input_length, 16384)
         self._seen: set[tuple[int, int]] = set()  # shapes

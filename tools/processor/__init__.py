@@ -7,7 +7,7 @@ compute what it does not: a run says at its end what it has shown, and what it h
 import os
 
 from app.inference.providers import machine
-from tools.processor.sitecustomize import CPUINFO, FLAGS
+from tools.processor.sitecustomize import CPUINFO, FLAGS, WITHOUT_OPENVINO
 
 NAME = os.environ.get("PROCESSOR", "")
 
@@ -25,7 +25,9 @@ def shown() -> list[str]:
     if not NAME:
         return [f"processor: {here}, as it is; PROCESSOR={'|'.join(FLAGS)} has others seen"]
     lines = [f"processor: {here}, seen as {NAME}: what is chosen there was chosen here"]
-    if NAME == "avx2":
+    if NAME == "plain":
+        lines.append("not shown: int16, whose operators such a run does not find")
+    if NAME in WITHOUT_OPENVINO:
         lines.append("not shown: OpenVINO, which such a run does not find")
     elif not machine.sums_bytes_exactly(CPUINFO):
         lines.append("not shown: VNNI's own sums, int8 was computed exactly by other instructions")

@@ -2,7 +2,8 @@
 
 Python imports a module of this name when it starts, so what a test starts sees what the test sees.
 The service knows nothing of it: once they are imported, what `app.inference.providers.machine` reads is
-another text, and what `app.inference.providers.openvino` finds is another device.
+another text, what `app.inference.providers.openvino` finds is another device, and what `app.operators.library`
+finds are no operators, or it takes others of their kernels.
 """
 
 import os
@@ -18,10 +19,15 @@ from typing import Any
 
 CPUINFO = Path("/proc/cpuinfo")
 FLAGS: Mapping[str, str] = {
+    "plain": "sse4_2",
     "avx2": "avx2",
     "vnni": "avx2 avx512f avx512_vnni",
     "bf16": "avx2 avx512f avx512_vnni avx512_bf16 amx_bf16 amx_int8",
 }
+WITHOUT_OPENVINO = ("plain", "avx2")
+# The kernel of the operators that such a processor has, if any.
+KERNELS: Mapping[str, str] = {"avx2": "avx2"}
+NO_OPERATORS = "the operators are not built: run python -m app.operators.build"
 MANTISSA = 5
 NO_DEVICE = (
     "the OpenVINO plug-in offers no CPU device here; up to version 1.8 it takes Intel's "
@@ -64,6 +70,7 @@ def see(name: str) -> None:
         "app.inference.providers.machine": lambda module: _read_another(module, name),
         "app.inference.providers.openvino": lambda module: _find_another(module, name),
         "app.inference.providers.session": _round_where_nothing_computes_in_bfloat16,
+        "app.operators.library": lambda module: _find_other_operators(module, name),
     }
     sys.meta_path.insert(0, _Changing(changes))
 
@@ -80,16 +87,30 @@ def _read_another(machine: Any, name: str) -> None:
 
 
 def _find_another(openvino: Any, name: str) -> None:
-    """Find no device with avx2, and one that says whether it computes in bfloat16."""
+    """Find no device on old processors, else one that says whether it computes in bfloat16."""
     find = openvino.find
 
     def find_another() -> Any:
-        if name == "avx2":
+        if name in WITHOUT_OPENVINO:
             return openvino.PlugIn(fault=NO_DEVICE)
         found = find()
         return replace(found, bfloat16=name == "bf16" and found.fault is None)
 
     openvino.find = find_another
+
+
+def _find_other_operators(library: Any, name: str) -> None:
+    """Find no operators with plain, and take the kernel that such a processor would."""
+    register = library.register
+
+    def register_others(options: Any, *arguments: Any) -> None:
+        options.add_session_config_entry("app.operators.kernel", KERNELS[name])
+        register(options, *arguments)
+
+    if name == "plain":
+        library.fault = lambda *_: NO_OPERATORS
+    elif name in KERNELS:
+        library.register = register_others
 
 
 def _round_where_nothing_computes_in_bfloat16(session: Any) -> None:

@@ -14,6 +14,9 @@ from app.proof.probes import Probes
 from tools.soak.client import Answer
 from tools.texts import passages
 
+# The least cosine of a right vector, by the precision that its header names.
+LEAST: dict[str, float] = {str(dtype): least for dtype, least in WORST_COSINE.items()}
+
 KEY = "soak"
 MAX_INPUTS = 64  # of a request, and permits of the server: so some requests are refused
 COMPUTED = frozenset({200, 429})
@@ -216,8 +219,7 @@ def _is_close(expected: NDArray[np.float32]) -> Callable[[Answer], str | None]:
         if found.shape != expected.shape:
             return f"vectors of shape {found.shape}, not {expected.shape}"
         worst = float(np.einsum("nd,nd->n", found, expected).min())
-        bfloat16 = answer.headers["x-compute-dtype"] == "bfloat16"
-        least = WORST_COSINE["bfloat16" if bfloat16 else "float32"]
+        least = LEAST[answer.headers["x-compute-dtype"]]
         return None if worst >= least else f"wrong vector, cosine {worst:.5f}"
 
     return fault

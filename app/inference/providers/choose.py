@@ -24,6 +24,7 @@ _LACKING: Mapping[Dtype, str] = MappingProxyType(
         "bfloat16": "provider {} computes in float32 only; use --provider openvino or "
         "--dtype float32",
         "float16": "it is for GPUs, provider {} gains nothing by it; use --dtype float32",
+        "int16": "provider {} does not compute in it; use --provider cpu or --dtype float32",
         "int8": "provider {} has no graph of that precision; use --provider cpu or --dtype float32",
     }
 )
@@ -47,14 +48,15 @@ def candidates(wanted: ProviderRequest, here: Machine, task: Task) -> list[Plan]
 def _offered(wanted: ProviderRequest, here: Machine, task: Task) -> list[Plan]:
     """Return the plans of all providers; the last says why earlier ones were passed over."""
     plans: list[Plan] = []
-    passed_over = None
+    passed_over: list[str] = []  # by the first of the others, and by the CPU's own
     for provider in PROVIDERS.values():
         if wanted.dtype in {"auto", *provider.dtypes}:
             offer = provider.offered(wanted, here, task)
-            passed_over = passed_over or offer.passed_over
+            if offer.passed_over is not None and (not passed_over or provider is CPU):
+                passed_over.append(offer.passed_over)
             plans += offer.plans
     if not plans:
-        raise StartupError(f"--dtype {wanted.dtype}: {passed_over}; use --dtype float32")
-    if passed_over is not None and plans[-1].provider == CPU.name:
-        plans[-1] = replace(plans[-1], reason=passed_over)
+        raise StartupError(f"--dtype {wanted.dtype}: {passed_over[0]}; use --dtype float32")
+    if passed_over and plans[-1].provider == CPU.name:
+        plans[-1] = replace(plans[-1], reason="; ".join(passed_over))
     return plans

@@ -14,6 +14,7 @@ from app.errors import StartupError
 from app.inference.providers import machine, niceness
 from app.inference.providers.plan import Plan, unusable
 from app.inference.providers.provider import ExecutionProvider
+from app.operators import library
 
 # The operators that take most of a model's time. A GPU rightly leaves a few others, which compute
 # with shapes, to the CPU.
@@ -39,6 +40,8 @@ def create(
     else:
         arguments["providers"] = [(ort_name, ort_options)]
     try:
+        if plan.compute_dtype == "int16":
+            library.register(options, plan.threads)
         with niceness.giving_way():
             return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base

@@ -44,6 +44,7 @@ class Found:
     fault: str | None = None  # why it cannot be used, or None
     device: str = "the processor"  # the device that would compute
     bfloat16: bool = True  # whether the device computes in it, given that the processor does
+    no_int16: str | None = None  # why the provider does not compute in it, if another would
 
 
 @dataclass(frozen=True, slots=True)

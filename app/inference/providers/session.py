@@ -161,6 +161,11 @@ def _no_graph(manifest: Manifest, plan: Plan) -> str:
             f"--dtype {dtype}: the exported model holds no {dtype} graph; run: make export "
             f"MODEL_ID={manifest.source.id} DTYPE={dtype}, or use --dtype float32"
         )
+    if dtype == "int16":
+        return (
+            "--dtype int16: the exported model holds no int16 graph; export it again where the "
+            "operators of int16 are built, or use --dtype float32"
+        )
     if manifest.routes:
         return (
             f"--provider {plan.provider}: a static model, or one that embeds queries and documents "

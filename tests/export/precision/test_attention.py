@@ -28,7 +28,7 @@ def test_each_attention_has_a_way_without_a_mask(exported: Path) -> None:
 
 def test_answers_are_those_of_the_exact_graph_padded_or_not(exported: Path) -> None:
     exact, fused = (
-        CpuSession(exported / one.file, one.inputs) for one in Manifest.read(exported).graphs
+        CpuSession(exported / one.file, one.inputs) for one in Manifest.read(exported).graphs[:2]
     )
     chance = np.random.default_rng(7)
     for lengths in LENGTHS:

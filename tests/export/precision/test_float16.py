@@ -20,7 +20,7 @@ from tests.support.loading import load_folder, try_plans
 def test_two_graphs_are_published_that_share_their_weights(halved: Path, exported: Path) -> None:
     manifest, plain = Manifest.read(halved), Manifest.read(exported)
     manifest.verify_files(halved)
-    exact, _, fused, packed = manifest.graphs
+    exact, _, fused, packed, *_ = manifest.graphs
     assert exact == plain.graphs[0]
     assert manifest.fingerprint == plain.fingerprint
     names = (exact.inputs, exact.outputs)
@@ -48,7 +48,7 @@ def test_a_snapshot_with_onnx_gets_the_same_graphs(bert: Path, tmp_path: Path) -
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
     folder = pipeline.prepare(preparation.parse([*arguments, "--dtype", "float16"]))
     manifest = Manifest.read(folder)
-    assert [one.attention for one in manifest.graphs] == ["plain", "fused", "fused", "packed"]
+    assert [one.attention for one in manifest.graphs[:4]] == ["plain", "fused", "fused", "packed"]
     assert manifest.certificates[-1].worst_cosine > 0.999
 
 

@@ -120,7 +120,7 @@ def test_without_the_operators_there_is_none_and_the_remedy_is_logged(
     source = source_of(folder)
     with caplog.at_level(logging.INFO):
         assert int16.make(source, source.exact) is None
-    line = "int16 is not made: the operators are not built: run make operators"
+    line = "int16 is not made: the operators are not built: run python -m app.operators.build"
     assert line in [record.getMessage() for record in caplog.records]
     assert not (folder / int16.FILE).exists()
 

@@ -54,7 +54,7 @@ def load_int8(folder: Path) -> LoadedModel:
 def test_a_second_graph_is_published_beside_the_first(both: Path, exported: Path) -> None:
     manifest = Manifest.read(both)
     manifest.verify_files(both)
-    exact, _, second = manifest.graphs
+    exact, _, second, *_ = manifest.graphs
     assert (exact, second.dtype, second.providers) == (
         Manifest.read(exported).graphs[0],
         "int8",
@@ -78,7 +78,7 @@ def test_a_vector_does_not_depend_on_its_batch(both: Path) -> None:
 def test_only_the_lossy_graph_is_another_vector_space(both: Path, exported: Path) -> None:
     manifest = Manifest.read(both)
     assert manifest.fingerprint == Manifest.read(exported).fingerprint
-    exact, _, second = manifest.graphs
+    exact, _, second, *_ = manifest.graphs
     assert exact.fingerprint is None
     assert second.fingerprint == lossy(manifest.fingerprint, int8.SCHEME)
 
@@ -100,7 +100,7 @@ def test_it_is_served_under_its_own_name_and_fingerprint(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     service, app = make_service(model_id=str(both), dtype="int8", threads=1)
-    fingerprint = Manifest.read(both).graphs[-1].fingerprint
+    [fingerprint] = [one.fingerprint for one in Manifest.read(both).graphs if one.dtype == "int8"]
     told = info(service.model)
     assert (told["model_dtype"], told["fingerprint"]) == ("int8", fingerprint)
     headers = post(app, "/embed", {"inputs": "a"}).headers
@@ -112,7 +112,7 @@ def test_it_is_served_under_its_own_name_and_fingerprint(
     [line] = [text for text in caplog.messages if text.startswith("int8 costs this model: ")]
     assert f"worst cosine {certificate['worst_cosine']:.5f}" in line
 
-    exact, _ = make_service(model_id=str(both), threads=1, provider="cpu")
+    exact, _ = make_service(model_id=str(both), threads=1, provider="cpu", dtype="float32")
     assert info(exact.model)["model_dtype"] == "float32"
     cosines = np.einsum("nd,nd->n", embed(service, TEXTS), embed(exact, TEXTS))
     assert 0.95 < cosines.min() < 0.99999
@@ -184,7 +184,7 @@ def test_a_snapshot_with_onnx_is_prepared_in_both_precisions(bert: Path, tmp_pat
     arguments = ["--from-onnx", str(snapshot), "--models-dir", str(tmp_path / "m")]
     folder = pipeline.prepare(preparation.parse([*arguments, "--dtype", "int8"]))
     manifest = Manifest.read(folder)
-    assert [graph.dtype for graph in manifest.graphs] == ["float32", "float32", "int8"]
+    assert [graph.dtype for graph in manifest.graphs[:3]] == ["float32", "float32", "int8"]
     assert {one.reference for one in manifest.certificates} == {"onnx-fp32"}
     assert load_int8(folder).session.compute_dtype == "int8"
 

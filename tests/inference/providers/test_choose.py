@@ -7,7 +7,17 @@ from app.errors import StartupError
 from app.inference.providers.choose import candidates
 from app.inference.providers.plan import Found, Machine, ProviderRequest
 from app.model.names import DtypeChoice, ProviderChoice, Task
-from tests.support.machines import BLOCKED, FAST, GPU, GPU_IMAGE, PLAIN, PLUGIN, TENSORRT
+from tests.support.machines import (
+    BLOCKED,
+    EVERYTHING,
+    FAST,
+    GPU,
+    GPU_IMAGE,
+    OPERATORS,
+    PLAIN,
+    PLUGIN,
+    TENSORRT,
+)
 
 HALVES = ["cuda float16, without padding", "cuda float16"]
 
@@ -26,6 +36,25 @@ HALVES = ["cuda float16, without padding", "cuda float16"]
         (FAST, "auto", "bfloat16", "embedding", ["openvino bfloat16"]),
         (FAST, "auto", "bfloat16", "reranker", ["openvino bfloat16"]),
         (FAST, "cpu", "auto", "embedding", ["cpu float32"]),
+        (OPERATORS, "auto", "auto", "embedding", ["cpu int16", "cpu float32"]),
+        (OPERATORS, "auto", "auto", "splade", ["cpu int16", "cpu float32"]),
+        (OPERATORS, "auto", "auto", "multi_vector", ["cpu int16", "cpu float32"]),
+        (OPERATORS, "auto", "auto", "reranker", ["cpu float32"]),
+        (OPERATORS, "cpu", "auto", "classifier", ["cpu float32"]),
+        (OPERATORS, "cpu", "auto", "embedding", ["cpu int16", "cpu float32"]),
+        (OPERATORS, "auto", "float32", "embedding", ["cpu float32"]),
+        (OPERATORS, "auto", "int16", "embedding", ["cpu int16"]),
+        (OPERATORS, "cpu", "int16", "reranker", ["cpu int16"]),
+        (OPERATORS, "auto", "int8", "embedding", ["cpu int8"]),
+        (
+            EVERYTHING,
+            "auto",
+            "auto",
+            "embedding",
+            ["openvino bfloat16", "cpu int16", "cpu float32"],
+        ),
+        (EVERYTHING, "auto", "bfloat16", "embedding", ["openvino bfloat16"]),
+        (EVERYTHING, "openvino", "auto", "embedding", ["openvino bfloat16", "openvino float32"]),
         (FAST, "openvino", "auto", "embedding", ["openvino bfloat16", "openvino float32"]),
         (FAST, "openvino", "float32", "embedding", ["openvino float32"]),
         (FAST, "openvino", "bfloat16", "embedding", ["openvino bfloat16"]),
@@ -80,6 +109,10 @@ def test_what_is_tried_in_which_order(
         (TENSORRT, "tensorrt", "bfloat16", "provider tensorrt computes in float32 only"),
         (TENSORRT, "tensorrt", "int8", "provider tensorrt has no graph of that precision"),
         (PLUGIN, "openvino", "int8", "provider openvino has no graph of that precision"),
+        (OPERATORS, "openvino", "int16", "--provider openvino: no plug-in; use --provider cpu"),
+        (PLUGIN, "openvino", "int16", "provider openvino does not compute in it; use --provider"),
+        (PLAIN, "auto", "int16", "--dtype int16: no operators; or use --dtype float32"),
+        (PLAIN, "cpu", "int16", "--dtype int16: no operators; or use --dtype float32"),
         (PLUGIN, "openvino", "bfloat16", "neither amx_bf16 nor avx512_bf16"),
         (PLAIN, "auto", "float16", "for GPUs, and the installed onnxruntime has no CUDA"),
         (GPU, "cpu", "float16", "for GPUs, provider cpu gains nothing by it; use --dtype"),
@@ -97,7 +130,20 @@ def test_what_cannot_be_had_says_why_and_what_to_do(
 @pytest.mark.parametrize(
     ("here", "wanted", "task", "reason"),
     [
-        (BLOCKED, ProviderRequest(), "embedding", "no plug-in"),
+        (
+            BLOCKED,
+            ProviderRequest(),
+            "embedding",
+            "no plug-in; int16 would be faster, but no operators",
+        ),
+        (
+            PLAIN,
+            ProviderRequest("cpu"),
+            "embedding",
+            "provider cpu was asked for; int16 would be faster, but no operators",
+        ),
+        (OPERATORS, ProviderRequest("cpu"), "reranker", "provider cpu was asked for"),
+        (OPERATORS, ProviderRequest(), "reranker", "scores are computed in float32"),
         (PLUGIN, ProviderRequest(), "embedding", "this processor does not compute in bfloat16"),
         (FAST, ProviderRequest(), "reranker", "scores are computed in float32"),
         (FAST, ProviderRequest(dtype="float32"), "embedding", "float32 was asked for"),
