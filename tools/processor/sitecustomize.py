@@ -101,14 +101,15 @@ def _find_another(openvino: Any, name: str) -> None:
 
 def _find_other_operators(library: Any, name: str) -> None:
     """Find no operators with plain, and take the kernel that such a processor would."""
-    register = library.register
+    fault, register = library.fault, library.register
 
-    def register_others(options: Any, *arguments: Any) -> None:
-        options.add_session_config_entry("app.operators.kernel", KERNELS[name])
-        register(options, *arguments)
+    def register_others(options: Any, threads: int, *named: Path) -> None:
+        if not named:  # tests of the operators name a library, and choose its kernel
+            options.add_session_config_entry("app.operators.kernel", KERNELS[name])
+        register(options, threads, *named)
 
     if name == "plain":
-        library.fault = lambda *_: NO_OPERATORS
+        library.fault = lambda *named: fault(*named) if named else NO_OPERATORS
     elif name in KERNELS:
         library.register = register_others
 
