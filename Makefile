@@ -80,7 +80,7 @@ setup-transformers5: $(newer)/export.stamp ## Install transformers 5 as well, fo
 operators: app/operators/operators.so ## Compile the operators for int16, if there is a C compiler
 
 app/operators/operators.so: app/operators/build.py $(wildcard app/operators/*.[ch])
-	@$(PYTHON) -m app.operators.build
+	@$(PYTHON) -m app.operators.build || echo 'int16, faster than float32, will not be there: the compiler failed' >&2
 
 export: setup ## Convert MODEL_ID (a folder or a Hub id, at REVISION) to models/ and prove it
 	$(exporting)

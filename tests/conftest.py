@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.application import build, create_app
 from app.settings import Settings
+from tests.support import operators
 from tools import process, processor, tiny
 from tools.process import Server
 
@@ -29,7 +30,7 @@ def pytest_configure() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say which processor the tests have seen, and what that does not show."""
-    for line in processor.shown():
+    for line in (*processor.shown(), *operators.not_shown()):
         terminalreporter.write_line(line)
 
 

@@ -283,13 +283,14 @@ static OrtStatus *find(const Kernel *kernel, int threads, OrtCustomOpDomain **ou
     return NULL;
 }
 
-// Read an entry of the session's configuration; empty if there is none.
-static void read_entry(const OrtSessionOptions *options, const char *key, char *out, size_t bytes)
+// Read an entry of the session's configuration: "" if there is none, "?" if it is too long to be one.
+static void read_entry(const OrtSessionOptions *options, const char *key, char *out, size_t room)
 {
+    size_t bytes = room;
     OrtStatus *status = api->GetSessionConfigEntry(options, key, out, &bytes);
     if (status) {
         api->ReleaseStatus(status);
-        *out = 0;
+        snprintf(out, room, "%s", bytes > room ? "?" : "");
     }
 }
 

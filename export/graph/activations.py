@@ -14,14 +14,14 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from export.graph.reader import Reader, attribute
+from export.graph.reader import Reader, Users, attribute
 
 Activation = Literal["gelu", "gelu_tanh", "silu"]
 Floats = NDArray[np.float64]
 
 _SAMPLES: Floats = np.linspace(-6, 6, 241)
 _MOST_NODES = 12
-_erf = np.vectorize(math.erf, otypes=[float])
+_erf: Callable[[Floats], Floats] = np.vectorize(math.erf, otypes=[float])
 
 
 def _gelu(x: Floats) -> Floats:
@@ -30,11 +30,14 @@ def _gelu(x: Floats) -> Floats:
 
 
 def _gelu_tanh(x: Floats) -> Floats:
-    return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    cubic = x + 0.044715 * x**3
+    found: Floats = 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * cubic))
+    return found
 
 
 def _sigmoid(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-x))
+    found: Floats = 1 / (1 + np.exp(-x))
+    return found
 
 
 _KNOWN: Mapping[Activation, Floats] = MappingProxyType(
@@ -68,13 +71,8 @@ class Activated:
     nodes: tuple[onnx.NodeProto, ...]
 
 
-def find(
-    reader: Reader, users: Mapping[str, Sequence[onnx.NodeProto]], name: str
-) -> Activated | None:
-    """Find what a tensor's users make of it alone, if it is a known activation.
-
-    `users` are the nodes that read each tensor, in the graph's order.
-    """
+def find(reader: Reader, users: Users, name: str) -> Activated | None:
+    """Find what a tensor's users make of it alone, if it is a known activation."""
     values: dict[str, Floats] = {name: _SAMPLES}
     nodes: list[onnx.NodeProto] = []
     while len(nodes) < _MOST_NODES:
@@ -92,7 +90,7 @@ def find(
 
 def _next(
     reader: Reader,
-    users: Mapping[str, Sequence[onnx.NodeProto]],
+    users: Users,
     values: Mapping[str, Floats],
     done: Sequence[onnx.NodeProto],
 ) -> onnx.NodeProto | None:
@@ -124,7 +122,7 @@ def _known(value: Floats) -> Activation | None:
 
 
 def _is_closed(
-    users: Mapping[str, Sequence[onnx.NodeProto]],
+    users: Users,
     values: Mapping[str, Floats],
     nodes: Sequence[onnx.NodeProto],
     output: str,

@@ -3,18 +3,16 @@
 Converters write this as one Split, or as two slices whose ends are computed from the width.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import onnx
 
-from export.graph.reader import Reader, attribute
+from export.graph.reader import Reader, Users, attribute
 
 _ARITHMETIC = frozenset({"Gather", "Add", "Mul", "Div"})
 _LAST = -1
 _SLICE_INPUTS = 4  # data, starts, ends, axes
-
-Users = Mapping[str, Sequence[onnx.NodeProto]]  # the nodes that read each tensor, in order
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +43,10 @@ def find(reader: Reader, users: Users, name: str, width: int) -> Halves | None:
 def _split(reader: Reader, node: onnx.NodeProto, width: int) -> Halves | None:
     if node.op_type != "Split" or len(node.output) != 2 or attribute(node, "axis", 0) != _LAST:
         return None
-    sizes = reader.small(node.input[1]) if len(node.input) > 1 else None
-    if sizes is not None and sizes.tolist() != [width // 2, width // 2]:
-        return None
+    if len(node.input) > 1:
+        sizes = reader.small(node.input[1])
+        if sizes is None or sizes.tolist() != [width // 2, width // 2]:
+            return None
     return Halves(node.output[0], node.output[1], (node,))
 
 

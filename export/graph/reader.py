@@ -1,6 +1,6 @@
 """Reader: which node computes a tensor, what is constant, and what no output needs."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import onnx
 from numpy.typing import NDArray
@@ -8,6 +8,9 @@ from onnx import AttributeProto, helper, numpy_helper
 
 MICROSOFT = "com.microsoft"  # the domain of ONNX Runtime's own operators
 _STANDARD = frozenset({"", "ai.onnx"})  # both are the standard's domain, by the ONNX specification
+
+
+Users = Mapping[str, Sequence[onnx.NodeProto]]  # the nodes that read each tensor
 
 
 class Reader:
@@ -149,6 +152,15 @@ def needs(node: onnx.NodeProto) -> Iterator[str]:
             for inner in one.g.node:
                 yield from needs(inner)
             yield from (item.name for item in one.g.output)  # a branch may return an outer tensor
+
+
+def users_of(graph: onnx.GraphProto) -> Users:
+    """Return the nodes that read each tensor, in the graph's order."""
+    found: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in dict.fromkeys(needs(node)):
+            found.setdefault(name, []).append(node)
+    return found
 
 
 def import_standard(model: onnx.ModelProto, version: int) -> None:

@@ -13,6 +13,7 @@ from onnx import helper
 
 from app.model.parts import Graph
 from app.operators import library
+from export.errors import first_line
 from export.graph.activations import Activation
 from export.graph.reader import lift_constants, prune, replace_nodes
 from export.precision import trial
@@ -49,6 +50,8 @@ def _write(source: trial.Model, graph: Graph) -> str | None:
         if (fault := trial.fault(model, source, "int16")) is not None:
             return f"the model loses too much: {fault}"
         (source.folder / trial.FILE).rename(source.folder / FILE)
+    except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
+        return f"the graph cannot be run: {first_line(error)}"
     finally:
         (source.folder / trial.FILE).unlink(missing_ok=True)
     return None

@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from export.graph import activations, column_halves
 from export.graph.activations import Activation
-from export.graph.reader import Reader, needs
+from export.graph.reader import Reader, users_of
 
 _HEAD = "head/"  # layers behind the encoder stay as they are: they are small, and end in the vector
 _LEAST = 16  # entries of a row and of a column for which a product is worth its rounding
@@ -51,10 +51,7 @@ class Layers:
             and min(item.dims) >= _LEAST
         }
         self._outputs = {item.name for item in graph.output}
-        self._users: dict[str, list[onnx.NodeProto]] = {}
-        for node in graph.node:
-            for name in dict.fromkeys(needs(node)):
-                self._users.setdefault(name, []).append(node)
+        self._users = users_of(graph)
         found = (self._linear(node) for node in graph.node)
         self.linears = {one.output: one for one in found if one is not None}
 

@@ -63,6 +63,15 @@ def test_what_only_the_export_needs_is_left_out(image: str, module: str) -> None
     assert run_python(image, program) == "None"
 
 
+def test_the_operators_of_int16_are_inside_and_their_compiler_is_not(
+    image: str, container: Container
+) -> None:
+    assert run_python(image, "from app.operators import library as l; print(l.fault())") == "None"
+    assert run_python(image, "import shutil; print(shutil.which('cc'))") == "None"
+    info = client.get(container.port, "/info").json
+    assert info["model_dtype"] in {"int16", "bfloat16"}
+
+
 def test_the_user_can_write_nothing_of_the_service(image: str) -> None:
     program = (
         "import os; print([os.path.join(folder, name)"

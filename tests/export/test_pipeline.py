@@ -11,6 +11,7 @@ import pytest
 
 from app.model.manifest import PROBES_FILE, Manifest
 from app.model.parts import GraphNames
+from app.operators import library
 from app.proof.bounds import WORST_COSINE
 from app.proof.probes import Probes
 from export import pipeline
@@ -35,6 +36,8 @@ def test_folder_is_complete_and_unchanged(exported: Path) -> None:
     names = {path.name for path in exported.iterdir()}
     assert names == {*manifest.files, "manifest.json", "README.md"}
     graphs = {"model.onnx", "model.cpu.onnx", "model.openvino.onnx", "model.onnx.data"}
+    if library.fault() is None:
+        graphs.add("model.int16.onnx")
     assert set(manifest.files) == {*graphs, "tokenizer.json", "probes.npz"}
     assert hidden_names(exported.parent) == []
 

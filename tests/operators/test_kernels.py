@@ -111,12 +111,15 @@ def test_any_values_and_shapes_have_the_bits_of_the_plain_kernel(
 ) -> None:
     random = np.random.default_rng(11)
     for _ in range(40):
-        rows, depth, width = random.integers(0, 30), *random.integers(1, 450, 2)
+        rows, depth, width = (int(random.integers(*ends)) for ends in ((0, 30), (1, 450), (1, 450)))
         x = numbers(int(random.integers(99)), rows, depth)
         x *= np.float32(10) ** random.integers(-44, 38, (rows, 1)).astype(np.float32)
         weights = numbers(int(random.integers(99)), depth, width)
         weights *= np.float32(10) ** random.integers(-30, 6, width).astype(np.float32)
-        options = {"limit": int(random.integers(1, 16384)), "activation": int(random.integers(4))}
+        options: dict[str, Any] = {
+            "limit": int(random.integers(1, 16384)),
+            "activation": int(random.integers(4)),
+        }
         plain = runner.linear(x, [weights], kernel=PLAIN, **options)
         found = runner.linear(x, [weights], kernel=kernel, threads=3, **options)
         assert digest(found) == digest(plain), (rows, depth, width, options)

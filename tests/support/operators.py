@@ -55,10 +55,11 @@ def built(folder: Path) -> Path:
 
 
 class Operators:
-    """Runs single nodes of a library."""
+    """Runs single nodes of a library; with `arena`, in memory that ONNX Runtime keeps."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, arena: bool = True) -> None:
         self.path = path
+        self._arena = arena
 
     def linear(
         self,
@@ -106,6 +107,7 @@ class Operators:
         """A session over a model with the operators."""
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
+        options.enable_cpu_mem_arena = self._arena
         options.log_severity_level = 4  # what goes wrong on purpose is asserted
         if kernel:
             options.add_session_config_entry(library.KERNEL, kernel)

@@ -78,7 +78,7 @@ def test_texts_are_embedded_as_by_sentence_transformers(tmp_path: Path, eos: int
     folder = layered(write(tmp_path / "clip", eos))
     exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
     manifest = Manifest.read(exported)
-    [certificate] = [one for one in manifest.certificates if one.provider == "cpu"]
+    certificate = manifest.certificates[0]
     assert is_proved("embedding", "float32", certificate)
     assert certificate.reference == "sentence-transformers"
     assert (manifest.dimensions, manifest.max_input_length) == (20, 24)

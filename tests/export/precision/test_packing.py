@@ -15,7 +15,7 @@ from onnx import helper, numpy_helper
 from app.errors import StartupError
 from app.inference.providers.plan import ProviderRequest
 from app.model.batch import Batch, TokenizedInput, collate
-from app.model.manifest import Manifest
+from app.model.manifest import SCHEMA, Manifest
 from app.model.parts import Padding
 from app.proof.probes import Probes
 from export.graph.reader import lift_constants
@@ -97,7 +97,7 @@ def test_in_float16_it_is_close_and_finite(halved: Path) -> None:
 
 
 def test_a_row_that_is_all_padding_spoils_no_other(halved: Path) -> None:
-    _, _, _, fused, _ = Manifest.read(halved).graphs
+    _, _, _, fused, *_ = Manifest.read(halved).graphs
     session = CpuSession(halved / fused.file, fused.inputs)
     one = batches()[0]
     arrays = (one.input_ids, one.attention_mask, one.token_type_ids, one.pooling_mask)
@@ -186,7 +186,7 @@ def on_cpu(halved: Path, folder: Path) -> Path:
     manifest = Manifest.read(folder)
     exact, _, _, fused, packed, *_ = manifest.graphs
     graphs = (exact, fused, replace(packed, providers=("cpu",)))
-    replace(manifest, graphs=graphs).write(folder)
+    replace(manifest, schema=SCHEMA, graphs=graphs).write(folder)
     return folder
 
 

@@ -1,0 +1,140 @@
+"""The int16 graph: what it computes instead, how close that is, and when there is none."""
+
+import logging
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+
+from app.model.batch import BatchLimits
+from app.model.manifest import Manifest
+from app.operators import library
+from app.proof import bounds, replay
+from app.proof.probes import Probes
+from export.precision import cpu, int16, trial
+from tests.export.precision.test_linear_layers import GATED, HALVES
+from tests.support import operators
+from tests.support.layer_graphs import GELU, WIDTH, Node, linear, model
+from tests.support.operators import Operators
+
+QKV = [node for i in range(4) for node in linear("x", f"w{i}", f"b{i}", f"y{i}")]
+
+
+@pytest.fixture(scope="module")
+def runner(tmp_path_factory: pytest.TempPathFactory) -> Operators:
+    if (found := operators.obstacle()) is not None:
+        pytest.skip(found)
+    return Operators(operators.built(tmp_path_factory.mktemp("operators")))
+
+
+def counted(made: onnx.ModelProto) -> dict[str, int]:
+    return dict(Counter(node.op_type for node in made.graph.node))
+
+
+@pytest.mark.parametrize(
+    ("nodes", "outputs", "left"),
+    [
+        (QKV, ("y0", "y1", "y2", "y3"), {"Int16Linear": 2}),
+        ([*linear("x", "w0", "b0", "h"), ("Add", "x h", "y")], ("y",), {"Int16Linear": 1}),
+        ([("MatMul", "x w0", "h"), *GELU], ("a",), {"Int16Linear": 1}),
+        (
+            [*linear("x", "up", "up_bias", "h"), *GELU],
+            ("a", "h"),
+            {"Int16Linear": 1} | dict(Counter(op for op, _, _ in GELU)),
+        ),
+        *((nodes, ("y",), {"Int16FeedForward": 1}) for nodes in GATED.values()),
+    ],
+)
+def test_a_rewritten_graph_computes_the_same(
+    runner: Operators, nodes: Sequence[Node], outputs: Sequence[str], left: dict[str, int]
+) -> None:
+    source = model(nodes, outputs, HALVES)
+    made = onnx.ModelProto()
+    made.CopyFrom(source)
+    int16.rewrite(made)
+    assert counted(made) == left
+    x = np.random.default_rng(3).normal(size=(2, 5, WIDTH)).astype(np.float32)
+    exact = onnxruntime.InferenceSession(source.SerializeToString())
+    rounded = runner.session(made.SerializeToString())
+    for one, other in zip(exact.run(None, {"x": x}), rounded.run(None, {"x": x}), strict=True):
+        np.testing.assert_allclose(one, other, atol=5e-4 * np.abs(one).max())
+
+
+def test_a_graph_without_products_stays_as_it_is() -> None:
+    made = model([("Relu", "x", "y")])
+    before = made.SerializeToString()
+    assert int16.rewrite(made) == 0
+    assert made.SerializeToString() == before
+
+
+def source_of(folder: Path) -> trial.Model:
+    manifest = Manifest.read(folder)
+    probes = Probes.read(folder / "probes.npz")
+    return trial.Model(folder, manifest.graphs[0], manifest.padding, manifest.task, probes)
+
+
+@pytest.fixture
+def folder(exported: Path, tmp_path: Path) -> Path:
+    for path in exported.iterdir():
+        if path.name != int16.FILE:
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    return tmp_path
+
+
+@pytest.fixture
+def compiled(runner: Operators, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operators that this process compiled, if the working tree has none that are up to date."""
+    monkeypatch.setattr(library, "LIBRARY", runner.path)
+    if (found := library.fault()) is not None:
+        pytest.skip(found)
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize("fused", [True, False])
+def test_the_graph_shares_the_weights_and_comes_close(folder: Path, fused: bool) -> None:
+    source = source_of(folder)
+    graph = Manifest.read(folder).graphs[1] if fused else source.exact
+    made = int16.make(source, graph)
+    assert made == replace(graph, file=int16.FILE, dtype="int16", providers=("cpu",))
+    found = onnx.load(folder / int16.FILE, load_external_data=False)
+    assert counted(found)["Int16FeedForward"] == 2
+    assert counted(found)["Int16Linear"] == 4
+    assert (counted(found).get("If", 0) == 2) == fused
+    assert not list(folder.glob("trial*"))
+    session = trial.CpuSession(folder / int16.FILE, made.inputs)
+    limits = source.probes, source.padding, BatchLimits(64), "sentence_embedding"
+    agreement = replay.replay(session, *limits)
+    assert bounds.is_proved("embedding", "int16", agreement)
+    assert agreement.largest_error > 0  # it does round
+
+
+def test_without_the_operators_there_is_none_and_the_remedy_is_logged(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(library, "LIBRARY", folder / "operators.so")
+    source = source_of(folder)
+    with caplog.at_level(logging.INFO):
+        assert int16.make(source, source.exact) is None
+    line = "int16 is not made: the operators are not built: run python -m app.operators.build"
+    assert line in [record.getMessage() for record in caplog.records]
+    assert not (folder / int16.FILE).exists()
+
+
+@pytest.mark.usefixtures("compiled")
+def test_a_graph_that_comes_out_wrong_is_not_kept(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    source = source_of(folder)
+    wrong = source.probes.vectors[::-1].copy()
+    source = replace(source, probes=replace(source.probes, vectors=wrong))
+    with caplog.at_level(logging.INFO):
+        assert int16.make(source, source.exact) is None
+    assert "int16 is not made: the model loses too much: worst cosine" in caplog.text
+    assert not (folder / int16.FILE).exists()
+    assert not list(folder.glob("trial*"))
+    assert (folder / cpu.FILE).exists()

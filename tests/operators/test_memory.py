@@ -1,0 +1,53 @@
+"""Memory: what a session took it gives back, also if it could not be made."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tests.support.operators import Operators, graph
+
+PAGE = os.sysconf("SC_PAGE_SIZE")
+SIDE = 1024
+SESSIONS = 40
+MOST = SESSIONS // 2 * 2 * SIDE * SIDE  # bytes: the packed weights of half of the sessions
+
+
+def resident() -> int:
+    """The bytes that this process has in memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
+
+
+def growth(runner: Operators, model: bytes, *, fails: str = "") -> int:
+    """What memory grows by after the first quarter of the sessions."""
+    before = 0
+    for i in range(SESSIONS):
+        if fails:
+            with pytest.raises(Exception, match=fails):
+                runner.session(model)
+        else:
+            runner.session(model)
+        if i == SESSIONS // 4:
+            before = resident()
+    return resident() - before
+
+
+def test_a_session_gives_its_weights_back(runner: Operators) -> None:
+    weights = np.ones((SIDE, SIDE), np.float32)
+    model = graph("Int16FeedForward", [weights, weights], ["x"], {"activation": 1})
+    assert growth(runner, model) < MOST
+
+
+def test_a_node_that_is_refused_half_made_gives_its_weights_back(runner: Operators) -> None:
+    weights = np.ones((SIDE, SIDE), np.float32)
+    wrong = np.ones((SIDE, SIDE - 1), np.float32)  # found when both are packed
+    model = graph("Int16FeedForward", [wrong, weights], ["x"], {"activation": 1})
+    assert growth(runner, model, fails="another depth than the others") < MOST
+
+
+def test_a_weight_that_is_found_wrong_last_gives_the_others_back(runner: Operators) -> None:
+    weights = np.ones((SIDE, SIDE), np.float32)
+    weights[-1, -1] = np.nan
+    model = graph("Int16Linear", [weights], ["x"], {})
+    assert growth(runner, model, fails="not a finite number") < MOST
