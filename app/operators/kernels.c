@@ -147,8 +147,8 @@ INLINE void finish(const Tile *tile, int rows, int panel, const int32_t *restric
 }
 
 // ---- Sums of integer products: two registers for each row hold the sums of a panel's columns. The
-// loop over the depth must not be unrolled, since that takes more registers than there are; the one
-// over the rows must be, for the sums to be in registers at all.
+// loop over the rows must be unrolled, for the sums to be in registers at all. The one over the depth
+// is not: nothing is gained, and a compiler that has more to keep than registers stores sums instead.
 
 INLINE int32_t pair_at(const int16_t *values)
 {

@@ -23,8 +23,12 @@ def digest_file(library: Path) -> Path:
     return library.with_name(f"{library.name}.sha256")
 
 
-def fault(library: Path = LIBRARY) -> str | None:
-    """Return why the operators cannot be used here, in words that follow a colon, or None."""
+def fault(library: Path | None = None) -> str | None:
+    """Return why the operators cannot be used here, in words that follow a colon, or None.
+
+    They are those of `LIBRARY` unless another library is given.
+    """
+    library = library or LIBRARY
     try:
         content, digest = library.read_bytes(), digest_file(library).read_text()
     except FileNotFoundError:
@@ -43,11 +47,13 @@ def fault(library: Path = LIBRARY) -> str | None:
     return None if found is None else found.decode()
 
 
-def register(options: "onnxruntime.SessionOptions", threads: int, library: Path = LIBRARY) -> None:
+def register(
+    options: "onnxruntime.SessionOptions", threads: int, library: Path | None = None
+) -> None:
     """Make a session of so many threads able to open graphs with the operators.
 
     The number decides how products are split, never what they are. Raises: an error of ONNX
     Runtime's if there is a `fault`.
     """
     options.add_session_config_entry(_THREADS, str(threads))
-    options.register_custom_ops_library(str(library))
+    options.register_custom_ops_library(str(library or LIBRARY))
