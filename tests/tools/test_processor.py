@@ -11,7 +11,7 @@ from app.inference.providers import machine
 from tools import processor
 from tools.openvino import plugin
 from tools.process import ROOT
-from tools.processor.sitecustomize import CPUINFO, NO_OPERATORS
+from tools.processor.sitecustomize import CPUINFO
 
 FOLDER = Path(processor.__file__).parent
 ASK = (
@@ -57,7 +57,7 @@ def test_each_processor_is_seen(any_vendor: Path, name: str, found: str) -> None
 
 
 def test_a_plain_one_has_no_operators_of_int16() -> None:
-    assert run("plain", ASK_OPERATORS).stdout == f"{NO_OPERATORS}\n"
+    assert run("plain", ASK_OPERATORS).stdout.startswith("the operators are not built: ")
     assert run("avx2", ASK_OPERATORS).stdout == run("bf16", ASK_OPERATORS).stdout
 
 

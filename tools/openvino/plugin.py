@@ -10,7 +10,7 @@ from pathlib import Path
 from app.inference.providers import machine
 from tools import processor
 from tools.process import ROOT
-from tools.processor.sitecustomize import CPUINFO
+from tools.processor.sitecustomize import CPUINFO, WITHOUT_OPENVINO
 
 _SOURCE = Path(__file__).with_name("any_vendor.c")
 _FIND = "from app.inference.providers import openvino; print(openvino.find().fault or '')"
@@ -25,8 +25,8 @@ def environment(folder: Path) -> dict[str, str]:
 
     Raises: Unavailable.
     """
-    if processor.NAME == "avx2":
-        raise Unavailable("with PROCESSOR=avx2 OpenVINO is not found")
+    if processor.NAME in WITHOUT_OPENVINO:
+        raise Unavailable(f"with PROCESSOR={processor.NAME} OpenVINO is not found")
     if importlib.util.find_spec("onnxruntime_ep_openvino") is None:
         raise Unavailable("the OpenVINO plug-in is not installed: it is for x86-64 only")
     fault = ask(_FIND)

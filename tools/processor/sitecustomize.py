@@ -27,7 +27,6 @@ FLAGS: Mapping[str, str] = {
 WITHOUT_OPENVINO = ("plain", "avx2")
 # The kernel of the operators that such a processor has, if any.
 KERNELS: Mapping[str, str] = {"avx2": "avx2"}
-NO_OPERATORS = "the operators are not built: run python -m app.operators.build"
 MANTISSA = 5
 NO_DEVICE = (
     "the OpenVINO plug-in offers no CPU device here; up to version 1.8 it takes Intel's "
@@ -101,15 +100,15 @@ def _find_another(openvino: Any, name: str) -> None:
 
 def _find_other_operators(library: Any, name: str) -> None:
     """Find no operators with plain, and take the kernel that such a processor would."""
-    fault, register = library.fault, library.register
+    register = library.register
 
     def register_others(options: Any, threads: int, *named: Path) -> None:
         if not named:  # tests of the operators name a library, and choose its kernel
-            options.add_session_config_entry("app.operators.kernel", KERNELS[name])
+            options.add_session_config_entry(library.KERNEL, KERNELS[name])
         register(options, threads, *named)
 
     if name == "plain":
-        library.fault = lambda *named: fault(*named) if named else NO_OPERATORS
+        library.LIBRARY = library.FOLDER / "none.so"
     elif name in KERNELS:
         library.register = register_others
 
