@@ -120,12 +120,20 @@ static Block block_at(char *memory, long j, long rows)
     return (Block){(int16_t *)start, (float *)(start + rows * MOST_DEPTH * sizeof(int16_t)), rows};
 }
 
-static void quantize(const Matrix *matrix, long j, const float *input, long stride, Block out)
+static void quantize_row(const Matrix *matrix, long j, const float *input, long r, Block out)
 {
     const long depth = least(matrix->depth - j * matrix->block, matrix->block);
-    for (long r = 0; r < out.rows; r++)
-        out.scales[r] = matrix->kernel->quantize(
-            input + r * stride, depth, rounded_up(depth, 2), matrix->limit, out.values + r * MOST_DEPTH);
+    out.scales[r] = matrix->kernel->quantize(
+        input, depth, rounded_up(depth, 2), matrix->limit, out.values + r * MOST_DEPTH);
+}
+
+// Quantize all blocks of rows, which are as long as the matrix is deep, into memory as `block_at` has it.
+static void quantize(const Matrix *matrix, const float *input, long rows, char *memory)
+{
+    for (long j = 0; j < matrix->blocks; j++)
+        for (long r = 0; r < rows; r++)
+            quantize_row(
+                matrix, j, input + r * matrix->depth + j * matrix->block, r, block_at(memory, j, rows));
 }
 
 // Where a panel's sums go: from the first row and the panel's first column on, so many columns.
@@ -218,10 +226,7 @@ static void multiply_task(void *argument, size_t index)
     char *memory = allocate(job, matrix->blocks * rows * ROW_BYTES);
     if (!memory)
         return;
-    for (long j = 0; j < matrix->blocks; j++)
-        quantize(
-            matrix, j, work->input + start * matrix->depth + j * matrix->block, matrix->depth,
-            block_at(memory, j, rows));
+    quantize(matrix, work->input + start * matrix->depth, rows, memory);
     for (int i = 0; i < matrix->parts; i++) {
         const long width = matrix->widths[i], panels = matrix->panels[i + 1] - matrix->panels[i];
         for (long p = panels * c / job->column_tasks; p < panels * (c + 1) / job->column_tasks; p++) {
@@ -263,8 +268,7 @@ static void feed_forward_task(void *argument, size_t index)
         return;
     float *middle = (float *)(memory + (up->blocks + 1) * rows * ROW_BYTES);
     const Block rounded = block_at(memory, up->blocks, rows);
-    for (long j = 0; j < up->blocks; j++)
-        quantize(up, j, work->input + start * up->depth + j * up->block, up->depth, block_at(memory, j, rows));
+    quantize(up, work->input + start * up->depth, rows, memory);
     for (long j = 0; j < down->blocks; j++) {
         const long depth = least(down->depth - j * down->block, down->block), first = j * down->block / columns;
         for (int i = 0; i < up->parts; i++)
@@ -272,11 +276,11 @@ static void feed_forward_task(void *argument, size_t index)
                 const Output out = {middle + i * wide + n, NULL, MOST_DEPTH, depth - n};
                 multiply_blocks(up, up->panels[i] + first + n / columns, memory, rows, out);
             }
-        for (long r = 0; r < rows; r++)
-            up->kernel->activate(
-                middle + r * MOST_DEPTH, up->parts > 1 ? middle + wide + r * MOST_DEPTH : NULL, depth,
-                work->activation);
-        quantize(down, j, middle, MOST_DEPTH, rounded);
+        for (long r = 0; r < rows; r++) {
+            float *row = middle + r * MOST_DEPTH;
+            up->kernel->activate(row, up->parts > 1 ? row + wide : NULL, depth, work->activation);
+            quantize_row(down, j, row, r, rounded);
+        }
         for (long p = 0; p < down->panels[1]; p++) {
             const long at = start * width + p * columns;
             const Output out = {

@@ -1,6 +1,7 @@
 """All kernels give the same bits, alone and in a batch, on one thread and on several."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -123,3 +124,19 @@ def test_any_values_and_shapes_have_the_bits_of_the_plain_kernel(
         plain = runner.linear(x, [weights], kernel=PLAIN, **options)
         found = runner.linear(x, [weights], kernel=kernel, threads=3, **options)
         assert digest(found) == digest(plain), (rows, depth, width, options)
+
+
+ACTIVATIONS: Mapping[int, Callable[[float], float]] = {
+    1: lambda x: 0.5 * x * (1 + math.erf(x / math.sqrt(2))),
+    2: lambda x: 0.5 * x * (1 + math.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3))),
+    3: lambda x: x / (1 + math.exp(-x)),
+}
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+def test_activations_are_close_to_the_functions(runner: Operators, activation: int) -> None:
+    """A row of one entry is rounded to 8191 and back, so that nothing else is lost."""
+    x = np.linspace(-30, 30, 2001, dtype=np.float32)[:, np.newaxis]
+    [found] = runner.linear(x, [np.ones((1, 1), np.float32)], activation=activation)
+    wanted = np.array([ACTIVATIONS[activation](float(one)) for one in x[:, 0]])
+    assert (np.abs(found[:, 0] - wanted) <= 1e-6 * np.maximum(1, np.abs(x[:, 0]))).all()

@@ -3,6 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,17 @@ def test_several_sessions_each_have_their_own_threads(runner: Operators) -> None
     x = np.arange(120, dtype=np.float32).reshape(3, 40)
     answers = [one.run(None, {"x": x})[0].tobytes() for one in sessions]
     assert len(set(answers)) == 1
+
+
+def test_runs_side_by_side_on_one_session_give_what_one_gives_alone(runner: Operators) -> None:
+    random = np.random.default_rng(4)
+    weights = [random.normal(size=shape).astype(np.float32) for shape in ((64, 400), (400, 64))]
+    session = runner.session(graph("Int16FeedForward", weights, ["x"], {"activation": 1}), "", 2)
+    inputs = [random.normal(size=(rows, 64)).astype(np.float32) for rows in (1, 7, 60, 200)] * 10
+    alone = [session.run(None, {"x": x})[0].tobytes() for x in inputs]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda x: session.run(None, {"x": x})[0].tobytes(), inputs))
+    assert together == alone
 
 
 @pytest.mark.parametrize(
