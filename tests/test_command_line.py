@@ -11,6 +11,7 @@ from app.settings import Settings
 
 MODEL = ["--model-id", "m"]
 EXAMPLES: dict[str, tuple[str, Any]] = {
+    "embed_all": ("false", False),
     "model_id": ("org/name", "org/name"),
     "revision": ("main", "main"),
     "served_model_name": ("name", "name"),

@@ -211,8 +211,7 @@ def _start_first(
             logger.warning("%s is not used: %s", plan.name, error)
         else:
             break
-    reason = given_up or plan.reason
-    devices = "".join(f", device {one}" for one in plan.devices)
+    reason, devices = given_up or plan.reason, "".join(f", device {one}" for one in plan.devices)
     logger.info("Computing on %s%s: %s", plan.name, devices, reason)
     sessions, proofs = zip(*started, strict=True)
     return _Started(sessions, limits, reason, proofs[0])
@@ -220,9 +219,7 @@ def _start_first(
 
 def _is_worth_trying(plan: Plan, manifest: Manifest) -> bool:
     """Skip an automatic choice without a graph; keep an explicit one, so its error can explain."""
-    unasked = plan.must_qualify or plan.packed
-    graph = plan.graph_in(manifest)
-    return graph is not None or not unasked
+    return plan.graph_in(manifest) is not None or not (plan.must_qualify or plan.packed)
 
 
 def _start(

@@ -245,7 +245,5 @@ def _check_defaults(manifest: Manifest) -> None:
 
 
 def _check_pooling(pooling: str | None) -> None:
-    if pooling is None or pooling == GRAPH_POOLING:
-        return
-    for mode in pooling.split("+"):
+    for mode in () if pooling in {None, GRAPH_POOLING} else pooling.split("+"):
         build(PoolingMode, mode, "pooling")

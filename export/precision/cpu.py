@@ -15,7 +15,8 @@ from onnx import TensorProto, helper
 from app.model.parts import Graph
 from export.graph.builder import Builder
 from export.graph.reader import lift_constants, opset, replace_nodes
-from export.precision import attention, trial
+from export.precision import trial
+from export.rewriting import attention
 
 logger = logging.getLogger(__name__)
 

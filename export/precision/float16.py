@@ -12,8 +12,9 @@ import onnx
 from app.model.parts import Graph
 from export.graph import assemble
 from export.graph.reader import lift_constants
-from export.precision import attention, calibration, halves, packing, trial
+from export.precision import calibration, halves, trial
 from export.precision.trial import Model
+from export.rewriting import attention, packing
 
 logger = logging.getLogger(__name__)
 

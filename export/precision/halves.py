@@ -13,7 +13,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from export.graph.reader import needs, rebuild
-from export.precision.attention import OPERATOR as ATTENTION
+from export.rewriting.attention import OPERATOR as ATTENTION
 
 LARGEST = float(np.finfo(np.float16).max)
 

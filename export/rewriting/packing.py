@@ -9,8 +9,8 @@ import onnx
 from onnx import helper
 
 from export.graph.reader import MICROSOFT, Reader, attribute, rename, replace_nodes
-from export.precision.attention import LENGTHS
-from export.precision.attention import OPERATOR as ATTENTION
+from export.rewriting.attention import LENGTHS
+from export.rewriting.attention import OPERATOR as ATTENTION
 
 _OFFSETS, _ENDS, _LONGEST = "packing/offsets", "packing/ends", "packing/longest"
 # Operators that work on each token alone, if their other inputs are the same for every token.

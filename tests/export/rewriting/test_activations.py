@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import onnx
 import pytest
 
-from export.graph import activations
 from export.graph.reader import Reader, users_of
+from export.rewriting import activations
 from tests.support import layer_graphs
 from tests.support.layer_graphs import (
     GELU,

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from export.precision.linear_layers import Layers, Linear, of_one_input
+from export.rewriting.linear_layers import Layers, Linear, of_one_input
 from tests.support.layer_graphs import GELU, GELU_TANH, SILU, Node, linear, model
 
 HALVES: Mapping[str, Mapping[str, Any]] = {"h t": {"axis": -1, "num_outputs": 2}}

@@ -18,8 +18,8 @@ from onnx import TensorProto, helper
 from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from export.graph.builder import Builder
 from export.graph.reader import Reader, lift_constants, needs, opset, prune, replace_nodes
-from export.precision import attention
-from export.precision.attention import Attention
+from export.rewriting import attention
+from export.rewriting.attention import Attention
 
 _TYPES = "token_type_ids"
 _MASK = "attention_mask"

@@ -6,9 +6,9 @@ from dataclasses import dataclass, replace
 import onnx
 from onnx import TensorProto
 
-from export.graph import activations, column_halves
-from export.graph.activations import Activation
 from export.graph.reader import Reader, users_of
+from export.rewriting import activations, column_halves
+from export.rewriting.activations import Activation
 
 _HEAD = "head/"  # layers behind the encoder stay as they are: they are small, and end in the vector
 _LEAST = 16  # entries of a row and of a column for which a product is worth its rounding

@@ -19,8 +19,9 @@ from app.model.manifest import SCHEMA, Manifest
 from app.model.parts import Padding
 from app.proof.probes import Probes
 from export.graph.reader import lift_constants
-from export.precision import attention, float16, packing, trial
+from export.precision import float16, trial
 from export.precision.trial import CpuSession
+from export.rewriting import attention, packing
 from tests.support.halved import FUSED, PACKED, RIGHT
 from tests.support.loading import load_folder, try_plans
 from tests.support.packed_operators import evaluator

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from export.graph import column_halves
 from export.graph.reader import Reader, users_of
+from export.rewriting import column_halves
 from tests.support.layer_graphs import MIDDLE, Node, model
 
 LAST: Mapping[str, Mapping[str, Any]] = {"l r": {"axis": -1, "num_outputs": 2}}

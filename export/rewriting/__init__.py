@@ -1,0 +1,1 @@
+"""Graphs rewritten in place: patterns of nodes that are found, and what stands for them."""
