@@ -18,8 +18,9 @@ from app.model.parts import Padding
 # Cost of a run before its first token, in tokens. Measured with all-MiniLM-L6-v2 on an AMD EPYC
 # with AVX2: 13 on one thread, 16 on two.
 RUN_COST = 16
-# Tokens of one run on a processor. Past what the caches hold, larger batches cost more per token:
-# on two cores 8×128 tokens had the throughput of 32×32, a tenth more than 32×128.
+# Tokens of one run on a processor, unless its provider knows better. Past what the caches hold,
+# larger batches cost more per token: on two cores 32×128 tokens had nine tenths of the throughput
+# of 8×128 and of 32×32.
 CPU_RUN_TOKENS = 1024
 
 

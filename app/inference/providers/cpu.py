@@ -11,7 +11,7 @@ from app.errors import StartupError
 from app.inference.providers import ort_session
 from app.inference.providers.plan import Found, Machine, Plan, ProviderRequest
 from app.inference.providers.provider import VECTOR_TASKS, Offer, Opened
-from app.model.batch import CPU_RUN_TOKENS, BatchLimits
+from app.model.batch import RUN_COST, BatchLimits
 from app.model.manifest import Manifest
 from app.model.names import Dtype, Provider, Task
 from app.model.parts import Graph
@@ -19,6 +19,11 @@ from app.operators import library
 
 ORT_NAME = "CPUExecutionProvider"
 MOST_RUNS = 8  # at a time: each takes memory
+# Tokens of one run: what lies between its operators then stays in the caches of a core, which makes
+# a token 4 to 7 % cheaper than in runs of 1,024 (AMD Zen 5, all-MiniLM-L6-v2, float32 and int16).
+RUN_TOKENS = 512
+# In int16 a run costs less before its first token, as every operator reads half the weights.
+INT16_RUN_COST = 8
 
 
 class Cpu:
@@ -85,7 +90,8 @@ class Cpu:
             run_threads=max(1, min(threads // 2, MOST_RUNS)),
             single_input_threads=1,
             one_long=True,
-            run_tokens=CPU_RUN_TOKENS,
+            run_tokens=RUN_TOKENS,
+            run_cost=INT16_RUN_COST if dtype == "int16" else RUN_COST,
         )
 
     def open(

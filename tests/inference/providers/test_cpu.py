@@ -22,7 +22,8 @@ def test_threads_are_the_cores_unless_they_are_named() -> None:
 
 def test_int16_is_planned_as_float32_is_and_has_to_qualify_unless_it_is_named() -> None:
     taken, exact = candidates(ProviderRequest(threads=3), OPERATORS, "embedding")
-    assert taken == replace(exact, compute_dtype="int16", must_qualify=True, reason=taken.reason)
+    rounded = replace(exact, compute_dtype="int16", run_cost=8)
+    assert taken == replace(rounded, must_qualify=True, reason=taken.reason)
     assert taken.reason == "the processor multiplies in it, and it costs this model little"
     [asked] = candidates(ProviderRequest(dtype="int16", threads=3), OPERATORS, "embedding")
     assert asked == replace(taken, must_qualify=False, reason="int16 was asked for")
