@@ -12,7 +12,7 @@ KEY = "a-secret-key"
 
 @pytest.fixture(scope="session")
 def url() -> Iterator[str]:
-    """A server with every setting at its default."""
+    """A server with every setting but the precision at its default."""
     with serve() as address:
         yield address
 

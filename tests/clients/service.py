@@ -25,12 +25,17 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 @contextmanager
 def serve(model: str = MODEL, **environment: str) -> Iterator[str]:
-    """The URL of a server that is ready, with the settings given as its environment."""
+    """The URL of a server that is ready, with the settings given as its environment.
+
+    It computes in float32, where a text has one vector whichever batch a client's way puts it in.
+    """
     port = free_port()
     arguments = ["--model-id", model, "--hostname", "127.0.0.1", "--port", str(port)]
     python = os.environ["SERVICE_PYTHON"]
     command = [python, "-m", "app", *arguments]
-    server = start(command, cwd=ROOT, env={**os.environ, **environment}, text=True)
+    server = start(
+        command, cwd=ROOT, env={**os.environ, "DTYPE": "float32", **environment}, text=True
+    )
     url = f"http://127.0.0.1:{port}"
     try:
         wait_open(port, server, 60)
