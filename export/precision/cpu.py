@@ -44,13 +44,8 @@ def _write(source: trial.Model) -> str | None:
     if not attention.fuse(model):
         return "it is of another kind than BERT's"
     _guard(model)
-    try:
-        if (fault := trial.fault(model, source)) is not None:
-            return f"fused it is another model: {fault}"
-        (source.folder / trial.FILE).rename(source.folder / FILE)
-    finally:
-        (source.folder / trial.FILE).unlink(missing_ok=True)
-    return None
+    fault = trial.kept(model, source, FILE)
+    return None if fault is None else f"fused it is another model: {fault}"
 
 
 def _guard(model: onnx.ModelProto) -> None:

@@ -47,14 +47,10 @@ def _write(source: trial.Model, graph: Graph) -> str | None:
     if not rewrite(model):
         return "the model multiplies nothing by weights"
     try:
-        if (fault := trial.fault(model, source, "int16")) is not None:
-            return f"the model loses too much: {fault}"
-        (source.folder / trial.FILE).rename(source.folder / FILE)
+        fault = trial.kept(model, source, FILE, "int16")
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
         return f"the graph cannot be run: {first_line(error)}"
-    finally:
-        (source.folder / trial.FILE).unlink(missing_ok=True)
-    return None
+    return None if fault is None else f"the model loses too much: {fault}"
 
 
 def rewrite(model: onnx.ModelProto) -> int:

@@ -37,7 +37,9 @@ def _write(source: trial.Model) -> Graph | str:
     model = onnx.load(source.folder / source.exact.file, load_external_data=False)
     if (obstacle := plain.rewrite(model)) is not None:
         return obstacle
-    graph = replace(
+    if (fault := trial.kept(model, source, FILE)) is not None:
+        return f"rewritten it is another model: {fault}"
+    return replace(
         source.exact,
         file=FILE,
         providers=("openvino",),
@@ -45,10 +47,3 @@ def _write(source: trial.Model) -> Graph | str:
         outputs=(SENTENCE_EMBEDDING,),
         integers="int32",
     )
-    try:
-        if (fault := trial.fault(model, source)) is not None:
-            return f"rewritten it is another model: {fault}"
-        (source.folder / trial.FILE).rename(source.folder / FILE)
-    finally:
-        (source.folder / trial.FILE).unlink(missing_ok=True)
-    return graph

@@ -71,3 +71,14 @@ def fault(model: onnx.ModelProto, source: Model, dtype: Dtype = "float32") -> st
     if bounds.is_proved(source.task, dtype, found):
         return None
     return bounds.figure(source.task, found)
+
+
+def kept(model: onnx.ModelProto, source: Model, file: str, dtype: Dtype = "float32") -> str | None:
+    """Leave a graph in the folder as `file` if it passes that bound; else return its figure."""
+    try:
+        figure = fault(model, source, dtype)
+        if figure is None:
+            (source.folder / FILE).rename(source.folder / file)
+        return figure
+    finally:
+        (source.folder / FILE).unlink(missing_ok=True)
