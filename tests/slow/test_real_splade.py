@@ -35,7 +35,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def answers(checkpoint: Path) -> Iterator[list[list[dict[str, Any]]]]:
     """What the served export says of TEXTS."""
     folder = pipeline.export(Request(str(checkpoint), models_dir=checkpoint.parent / "models"))
-    server = Server("--model-id", str(folder))
+    server = Server("--model-id", str(folder), "--dtype", "float32")
     try:
         server.wait_ready()
         yield server.post("/embed_sparse", {"inputs": TEXTS}).json
