@@ -5,12 +5,11 @@ Follows TEI 1.9.3 router/src/http/server.rs and core/src/infer.rs.
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable
-from types import TracebackType
 from typing import Any
 
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Reserve, Room, Verb
-from app.errors import ServiceError
+from app.errors import OnServiceError, ServiceError
 from app.inference.computing import Computed, Progress
 from app.inference.served_model import ServedModel
 from app.telemetry.metrics import Metrics
@@ -60,25 +59,17 @@ async def failures_counted(
                 yield part
 
 
-class FailureCounted:
-    """A block whose failure is counted, once for each input at fault.
-
-    A class, because every request enters several: a generator takes five times as long.
-    """
+class FailureCounted(OnServiceError):
+    """A block whose failure is counted, once for each input at fault."""
 
     __slots__ = ("_metrics",)
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
-    ) -> None:
-        if isinstance(error, ServiceError):
-            label = f'err="{error.metric_label}"'
-            self._metrics.count("te_request_failure", label, amount=error.inputs)
+    def raised(self, error: ServiceError) -> None:
+        label = f'err="{error.metric_label}"'
+        self._metrics.count("te_request_failure", label, amount=error.inputs)
 
 
 def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:

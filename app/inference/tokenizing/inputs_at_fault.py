@@ -1,21 +1,19 @@
 """Inputs at fault: how many a request has, and the error of the first.
 
-TEI counts a failure once for each input at fault, and answers with the first error. The blocks here
-are classes because every request enters them: a generator takes five times as long.
+TEI counts a failure once for each input at fault, and answers with the first error.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from types import TracebackType
 from typing import TypeVar
 
-from app.errors import ServiceError
+from app.errors import OnServiceError, ServiceError
 from app.inference.tokenizing.encoding_input import EncodingInput, require_content
 
 S = TypeVar("S")
 T = TypeVar("T")
 
 
-class FaultOf:
+class FaultOf(OnServiceError):
     """A block that sets the number of inputs at fault on a ServiceError raised in it."""
 
     __slots__ = ("_inputs",)
@@ -23,13 +21,8 @@ class FaultOf:
     def __init__(self, inputs: int) -> None:
         self._inputs = inputs
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
-    ) -> None:
-        if isinstance(error, ServiceError):
-            error.inputs = self._inputs
+    def raised(self, error: ServiceError) -> None:
+        error.inputs = self._inputs
 
 
 def raise_first(faults: list[ServiceError]) -> None:
@@ -60,21 +53,16 @@ def each(make: Callable[[S], T], items: Iterable[S]) -> list[T]:
     return made
 
 
-class CountedAsTokenization:
+class CountedAsTokenization(OnServiceError):
     """A block whose errors count as tokenization failures, whatever they are, as in TEI."""
 
     __slots__ = ()
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
-    ) -> None:
-        if isinstance(error, ServiceError):
-            error.metric_label = "tokenization"
+    def raised(self, error: ServiceError) -> None:
+        error.metric_label = "tokenization"
 
 
-class PromptLookup:
+class PromptLookup(OnServiceError):
     """A block whose errors are every input's fault; EmptyInput comes first if the first is empty.
 
     TEI notices an empty text before an unknown prompt.
@@ -85,12 +73,7 @@ class PromptLookup:
     def __init__(self, inputs: Sequence[EncodingInput]) -> None:
         self._inputs = inputs
 
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
-    ) -> None:
-        if isinstance(error, ServiceError):
-            with FaultOf(len(self._inputs)):
-                require_content(self._inputs[0])
-            error.inputs = len(self._inputs)
+    def raised(self, error: ServiceError) -> None:
+        with FaultOf(len(self._inputs)):
+            require_content(self._inputs[0])
+        error.inputs = len(self._inputs)
