@@ -27,7 +27,6 @@ ELSEWHERE = {
     "app.api.docs.operations": "api/docs/test_openapi.py",
     "app.api.http.service": "api/http/test_endpoints.py",
     "app.inference.computing": "api/test_slices.py",
-    "app.model.parts": "model/test_manifest.py",
     "export.from_onnx.graph": "export/graph/test_reader.py",
     "export.from_onnx.reference": "export/from_onnx/test_forms.py",
     "export.from_torch.convert": "export/test_pipeline.py",

@@ -8,6 +8,8 @@ from typing import Any
 
 from app.model import untrusted
 
+_DIGEST = "digest"  # the key of a document's own digest
+
 
 def file_digest(path: Path) -> str:
     """Return the SHA-256 of a file, in hexadecimal."""
@@ -18,6 +20,18 @@ def file_digest(path: Path) -> str:
 def document_digest(content: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a JSON document's content, however it is formatted."""
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def signed(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a JSON document with its own digest in it."""
+    return {**content, _DIGEST: document_digest(content)}
+
+
+def is_as_signed(document: Mapping[str, Any]) -> bool:
+    """Check whether a document is as it was signed; old ones that were not are."""
+    content = {key: value for key, value in document.items() if key != _DIGEST}
+    expected = document_digest(content)
+    return bool(document.get(_DIGEST, expected) == expected)
 
 
 def fault_of_files(folder: Path, expected: Mapping[str, str]) -> str | None:

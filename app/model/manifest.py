@@ -4,14 +4,13 @@ Only the standard library is needed here, so that the export can share this one 
 """
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from pathlib import Path, PurePosixPath
-from typing import Any, Self
+from typing import Self
 
 from app.model import untrusted
-from app.model.digests import document_digest, fault_of_files
+from app.model.digests import fault_of_files, is_as_signed, signed
 from app.model.names import (
     GRAPH_POOLING,
     LEXICAL_WEIGHTS,
@@ -26,9 +25,19 @@ from app.model.names import (
     Similarity,
     Task,
     TokenVectors,
+    usual_activation,
 )
 from app.model.pair_text import PairText
-from app.model.parts import Certificate, Graph, Lexical, MultiVector, Padding, Route, Source
+from app.model.parts import (
+    Certificate,
+    Graph,
+    Lexical,
+    MultiVector,
+    Padding,
+    Ranges,
+    Route,
+    Source,
+)
 from app.model.typed_json import Misfit, build
 
 SCHEMA = 1
@@ -41,7 +50,6 @@ FILE_NAME = "manifest.json"
 TOKENIZER_FILE = "tokenizer.json"
 GRAPH_FILE = "model.onnx"
 PROBES_FILE = "probes.npz"
-_DIGEST = "digest"  # the key of the manifest's own digest
 
 
 class ManifestError(Exception):
@@ -83,6 +91,7 @@ class Manifest:
     routes: tuple[Route, ...] = ()  # empty: all inputs take the same way
     default_route: str | None = None  # a route's name; None: every request has to choose
     pair_text: PairText | None = None  # of rerankers that read a pair of texts as one
+    ranges: Ranges | None = None  # of dense vectors, for int8; missing in older folders
 
     @property
     def scored_by(self) -> Activation:
@@ -136,7 +145,8 @@ class Manifest:
         except Misfit as error:
             raise ManifestError(f"{path}: {error}") from None
         _check_paths(manifest, path)
-        _check_digest(document, path)
+        if not is_as_signed(document):  # those of old folders were not signed
+            raise ManifestError(f"{path} is not as it was exported: export the model again")
         return manifest
 
     def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
@@ -157,9 +167,7 @@ class Manifest:
 
     def write(self, folder: Path) -> None:
         """Write `folder/manifest.json`."""
-        document = asdict(self)
-        document[_DIGEST] = document_digest(document)
-        text = json.dumps(document, indent=2, ensure_ascii=False)
+        text = json.dumps(signed(asdict(self)), indent=2, ensure_ascii=False)
         (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
     def verify_files(self, folder: Path) -> None:
@@ -169,11 +177,6 @@ class Manifest:
         """
         if (fault := fault_of_files(folder, self.files)) is not None:
             raise ManifestError(fault)
-
-
-def usual_activation(labels: int) -> Activation:
-    """Return what turns that many logits into scores, if the checkpoint does not say."""
-    return "softmax" if labels > 1 else "sigmoid"
 
 
 def _check_paths(manifest: Manifest, path: Path) -> None:
@@ -186,14 +189,6 @@ def _check_paths(manifest: Manifest, path: Path) -> None:
     for name in (TOKENIZER_FILE, PROBES_FILE, *graphs):
         if name not in manifest.files:
             raise ManifestError(f"{path}: files: {name!r} is missing")
-
-
-def _check_digest(document: Mapping[str, Any], path: Path) -> None:
-    """Raise ManifestError for a damaged manifest; old folders without a digest pass."""
-    content = {key: value for key, value in document.items() if key != _DIGEST}
-    expected = document_digest(content)
-    if document.get(_DIGEST, expected) != expected:
-        raise ManifestError(f"{path} is not as it was exported: export the model again")
 
 
 def _check_created(created: str) -> None:
@@ -220,6 +215,8 @@ def _check_numbers(manifest: Manifest) -> None:
     for name, (number, least, most) in bounds.items():
         if not least <= number <= most:
             raise Misfit(f"{name}: {number} is not between {least} and {most}")
+    if manifest.ranges and (fault := manifest.ranges.fault(manifest.dimensions)) is not None:
+        raise Misfit(f"ranges.{fault}")
 
 
 def _check_routes(manifest: Manifest) -> None:

@@ -42,6 +42,8 @@ Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 Reference = Literal["sentence-transformers", "transformers", "pytorch", "onnx-fp32", "onnx-int8"]
 Activation = Literal["sigmoid", "softmax", "none"]  # what turns logits into scores
 TokenVectors = Literal["sparse", "multi_vector"]  # `/info`'s names for what single tokens yield
+# What the numbers of a vector are sent as, by the names of Voyage's and Cohere's APIs.
+OutputDtype = Literal["float", "float16", "int8", "uint8", "binary", "ubinary"]
 
 # The input (B, S) int64 that is 1 for pooled tokens, in graphs that leave out a prompt's.
 POOLING_MASK = "pooling_mask"
@@ -70,6 +72,12 @@ TASK_OUTPUTS: Mapping[Task, str] = MappingProxyType(
         "multi_vector": MULTI_VECTOR_EMBEDDING,
     }
 )
+
+
+def usual_activation(labels: int) -> Activation:
+    """Return what turns that many logits into scores, if the checkpoint does not say."""
+    return "softmax" if labels > 1 else "sigmoid"
+
 
 _COARSE = re.compile(r"(^|_)(q4|q4f16|bnb4|int4|uint4)($|_)")
 

@@ -1,8 +1,12 @@
 """Parts of a manifest: where a model came from, its graphs, its routes and its certificates."""
 
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import pairwise
 
 from app.model.names import Attention, Dtype, Integers, Provider, Reference, Side
+
+_ROUNDED = 0.999  # what rounding to a few digits may take from a value
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,3 +100,31 @@ class MultiVector:
 
     # The token that begins an input and has no vector, if there is one.
     skipped_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ranges:
+    """How large a component of the model's unit vectors becomes, by how many of them are kept.
+
+    It is one number for all components, so that products of quantized vectors are still in
+    proportion to cosines. Components of a vector that was cut grow as it gets its length back.
+    """
+
+    sizes: tuple[int, ...]  # ascending, from 1 to the model's dimensions
+    largest: tuple[float, ...]  # of vectors cut to that many dimensions, or to more before the next
+
+    def largest_of(self, dimensions: int) -> float:
+        """Return the largest magnitude of a component of unit vectors of that many dimensions."""
+        return self.largest[bisect_right(self.sizes, dimensions) - 1]
+
+    def fault(self, dimensions: int) -> str | None:
+        """Say why these cannot be the ranges of a model of that many dimensions, or return None."""
+        ascending = all(less < more for less, more in pairwise(self.sizes))
+        if not ascending or self.sizes[:1] != (1,) or self.sizes[-1] != dimensions:
+            return f"sizes: {list(self.sizes)} do not ascend from 1 to {dimensions}"
+        if len(self.largest) != len(self.sizes):
+            return f"largest: {len(self.largest)} values for {len(self.sizes)} sizes"
+        for size, value in zip(self.sizes, self.largest, strict=True):
+            if not _ROUNDED * size**-0.5 <= value <= 1:
+                return f"largest: {value} is not that of a unit vector of {size} dimensions"
+        return None

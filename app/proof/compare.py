@@ -10,8 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model.manifest import usual_activation
-from app.model.names import Activation
+from app.model.names import Activation, usual_activation
 from app.model.vectors import scores
 from app.proof.bounds import Agreement
 

@@ -17,8 +17,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from app.model import npz_file, untrusted
+from app.model import untrusted
 from app.model.batch import TokenizedInput
+from app.proof import npz_file
 from app.proof.token_answers import AXES, TokenAnswers, kept_places
 
 ProbeText = str | tuple[str, str]

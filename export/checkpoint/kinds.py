@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from app.model.lookup import spellings
-from app.model.manifest import usual_activation
-from app.model.names import Activation, PoolingChoice, Task
+from app.model.names import Activation, PoolingChoice, Task, usual_activation
 from export.config.documents import Document
 from export.config.sentence_modules import SentenceModules
 from export.errors import ExportError

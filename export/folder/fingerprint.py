@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from app.model.digests import file_digest
-from app.model.manifest import usual_activation
+from app.model.names import usual_activation
 from export.checkpoint.read import Checkpoint
 from export.checkpoint.tokenizer_file import sources
 from export.config.layers import Head, Layer, Normalize, TokenHeads

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from app.model.digests import document_digest, fault_of_files, file_digest
+from app.model.digests import document_digest, fault_of_files, file_digest, is_as_signed, signed
 
 
 @pytest.fixture
@@ -47,3 +47,11 @@ def test_a_missing_file_and_a_pipe_are_named(tmp_path: Path, expected: dict[str,
 def test_a_document_is_the_same_in_any_order() -> None:
     assert document_digest({"a": 1, "b": [2]}) == document_digest({"b": [2], "a": 1})
     assert document_digest({"a": 1}) != document_digest({"a": 2})
+
+
+def test_a_signed_document_shows_any_change() -> None:
+    document = signed({"a": 1})
+    assert is_as_signed(document)
+    assert is_as_signed({"a": 2})  # never signed
+    assert not is_as_signed(document | {"a": 2})
+    assert not is_as_signed(document | {"b": 1})

@@ -6,7 +6,7 @@ from zipfile import ZIP_DEFLATED, ZipFile
 import numpy as np
 import pytest
 
-from app.model import npz_file
+from app.proof import npz_file
 from app.proof.probes import Probes, ProbesError
 
 
