@@ -25,12 +25,13 @@ from app.inference.providers.session import Session, limits_of, plans
 from app.inference.tokenizing.input_text import EncodeOptions
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import CPU_RUN_TOKENS
-from app.model.manifest import PROBES_FILE, Manifest, ManifestError
+from app.model.manifest import Manifest, ManifestError
 from app.model.names import TOKEN_EMBEDDINGS, Dtype
 from app.model.parts import Certificate
 from app.model.routing import Routing
 from app.proof import replay
-from app.proof.probes import Probes, ProbesError, ProbeText, require_width, type_ids
+from app.proof.probes import Probes, ProbesError, ProbeText, type_ids
+from app.proof.stored import read_probes
 
 MAX_BATCH_TOKENS = 16384  # the server's own default; a provider's plan may hold less
 # Everything that might run on some machine, the CPU first; what this one lacks is left out.
@@ -146,8 +147,7 @@ def _read(folder: Path) -> tuple[Manifest, Probes]:
     """Return the manifest and the probes, after checking that they are tokenized alike here."""
     manifest = Manifest.read(folder)
     manifest.verify_files(folder)
-    probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
-    require_width(probes, manifest.dimensions, folder / PROBES_FILE)
+    probes = read_probes(folder, manifest)
     inputs = {name for graph in manifest.graphs for name in graph.inputs}
     _check_tokens(Tokenization.load(folder, manifest), manifest, probes, inputs)
     return manifest, probes

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from app.model.lookup import repository
-from export import reading
+from export import output_types, reading
 from export.checkpoint import routers
 from export.cli import Request
 from export.errors import ExportError
@@ -77,7 +77,7 @@ def _publish(
             logger.info("%s is there already", place)
             return place
         made = make(folder)
-        manifest = describe(folder, made)
+        manifest = output_types.measured(describe(folder, made), folder)
         steps.begin("proving: the serving code replays the probes")
         certificates = certify(folder, manifest, made.reference)
         size = sum(path.stat().st_size for path in folder.iterdir())

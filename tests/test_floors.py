@@ -37,6 +37,7 @@ FLOORS = (
 EXPORT_FLOORS = (
     "export.__main__",
     "export.pipeline",
+    "export.output_types",
     "export.reading export.routes",
     "export.cli export.from_onnx export.from_torch",
     "export.precision export.reference",

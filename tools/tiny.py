@@ -26,6 +26,7 @@ from app.model.names import (
     Task,
 )
 from app.model.parts import Graph, Lexical, MultiVector, Padding, Source
+from app.model.quantization import ranges_of
 from app.proof.probes import Probes
 from app.proof.token_answers import kept_places
 from export.config.layers import Head, Layer, Linear, Normalize, TokenHeads, Weights
@@ -176,7 +177,8 @@ def build(
     folder.mkdir(parents=True, exist_ok=True)
     inputs, outputs = _write_graph(folder, task, whole=whole, gain=gain)
     tokenizer().save(str(folder / TOKENIZER_FILE))
-    _probes(task, whole=whole, gain=gain).write(folder / PROBES_FILE)
+    probes = _probes(task, whole=whole, gain=gain)
+    probes.write(folder / PROBES_FILE)
     width = {"embedding": DIMENSIONS} | {kind: head.shape[1] for kind, head in HEADS.items()}
     manifest = Manifest(
         schema=SCHEMA,
@@ -199,6 +201,7 @@ def build(
         labels=LABELS.get(task, ()),
         lexical=Lexical(SPECIAL_IDS) if whole else None,
         multi_vector=_multi_vector(task, whole=whole),
+        ranges=ranges_of(probes.vectors) if task == "embedding" else None,
     )
     return seal(folder, manifest)
 

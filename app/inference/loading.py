@@ -15,8 +15,9 @@ from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import BatchLimits
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
 from app.model.parts import Route
-from app.proof.probes import Probes, ProbesError, require_width
+from app.proof.probes import Probes, ProbesError
 from app.proof.replay import replay_model
+from app.proof.stored import read_probes
 from app.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -113,8 +114,7 @@ def load(folder: Path, manifest: Manifest, options: LoadOptions) -> LoadedModel:
         manifest = replace(manifest, routes=_routes(manifest, options))
         candidates = _candidates(manifest, options.wanted)
         manifest.verify_files(folder)
-        probes = Probes.read(folder / PROBES_FILE, manifest.token_outputs)
-        require_width(probes, manifest.dimensions, folder / PROBES_FILE)
+        probes = read_probes(folder, manifest)
     except (ManifestError, ProbesError) as error:
         raise StartupError(str(error)) from None
     if manifest.left_out:

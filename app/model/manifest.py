@@ -33,6 +33,7 @@ from app.model.parts import (
     Graph,
     Lexical,
     MultiVector,
+    OutputCost,
     Padding,
     Ranges,
     Route,
@@ -91,7 +92,9 @@ class Manifest:
     routes: tuple[Route, ...] = ()  # empty: all inputs take the same way
     default_route: str | None = None  # a route's name; None: every request has to choose
     pair_text: PairText | None = None  # of rerankers that read a pair of texts as one
-    ranges: Ranges | None = None  # of dense vectors, for int8; missing in older folders
+    # Of dense vectors, for int8, and what each output type costs; missing in older folders.
+    ranges: Ranges | None = None
+    output_types: tuple[OutputCost, ...] = ()
 
     @property
     def scored_by(self) -> Activation:

@@ -1,10 +1,10 @@
-"""Parts of a manifest: where a model came from, its graphs, its routes and its certificates."""
+"""Parts of a manifest: a model's source, graphs, routes, certificates and output types."""
 
 from bisect import bisect_right
 from dataclasses import dataclass
 from itertools import pairwise
 
-from app.model.names import Attention, Dtype, Integers, Provider, Reference, Side
+from app.model.names import Attention, Dtype, Integers, OutputDtype, Provider, Reference, Side
 
 _ROUNDED = 0.999  # what rounding to a few digits may take from a value
 
@@ -85,6 +85,17 @@ class Certificate:
     lexical_error: float | None = None  # largest, of a lexical weight
     length_error: float | None = None  # of sparse vectors, the largest as a share of a length
     settings: tuple[str, ...] = ()  # of the provider, that it need not know but took: NAME=VALUE
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCost:
+    """What an output type costs a model's unit vectors, beside float32."""
+
+    dtype: OutputDtype  # int8 and binary stand for uint8 and ubinary too
+    texts: int  # that were compared with each other
+    neighbour_overlap: float  # share of each one's ten nearest that stay the same
+    rank_correlation: float  # Spearman's, of the similarities of all pairs
+    sample: str  # the first vector of the probes, in base64, as little-endian numbers
 
 
 @dataclass(frozen=True, slots=True)

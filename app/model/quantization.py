@@ -47,6 +47,20 @@ def quantized(
     return levels if dtype == "uint8" else _offset(levels)
 
 
+def ranges_of(vectors: NDArray[np.float32]) -> Ranges:
+    """Return the ranges of unit vectors like these (N, D), which may have any length but 0."""
+    wide = vectors.astype(np.float64)
+    largest = np.maximum.accumulate(np.abs(wide), axis=1)
+    lengths = np.sqrt(np.cumsum(wide**2, axis=1))
+    # Of the first d components, for each d; a vector may begin with zeros.
+    shares = np.divide(largest, lengths, out=np.zeros_like(wide), where=lengths > 0).max(axis=0)
+    dimensions = wide.shape[1]
+    sizes = [2**power for power in range(dimensions.bit_length()) if 2**power < dimensions]
+    parts = np.split(shares, [size - 1 for size in (*sizes, dimensions)][1:])
+    values = [min(1.0, float(f"{part.max():.4g}")) for part in parts]
+    return Ranges((*sizes, dimensions), tuple(values))
+
+
 def bounds(ranges: Ranges, dimensions: int) -> NDArray[np.float32]:
     """Return (2, d): the lowest and the highest value of each component, as `ranges` are elsewhere.
 

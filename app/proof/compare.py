@@ -45,7 +45,7 @@ def compare_vectors(reference: NDArray[np.float32], answers: Answers) -> Agreeme
         largest_error=float(errors.max()),
         batch_cosine=float(np.nan_to_num(together, nan=-1.0).min()),
         first_percentile=float(np.percentile(cosines, 1)),
-        neighbour_overlap=_neighbour_overlap(reference, answers.batched),
+        neighbour_overlap=neighbour_overlap(reference, answers.batched),
     )
 
 
@@ -94,7 +94,7 @@ def _check_shapes(reference: NDArray[np.float32], answers: Answers) -> None:
         )
 
 
-def _neighbour_overlap(reference: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
+def neighbour_overlap(reference: NDArray[np.float32], actual: NDArray[np.float32]) -> float:
     """Return the share of each row's nearest rows that is the same in both; mean over rows."""
     count = min(NEIGHBOURS, len(reference) - 1)
     if count < 1:

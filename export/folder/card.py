@@ -5,7 +5,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from app.model.manifest import Manifest
-from app.model.names import Activation, Reference
+from app.model.names import Activation, OutputDtype, Reference
 from app.model.parts import Certificate
 from app.proof.bounds import yields_logits
 
@@ -27,11 +27,23 @@ _REFERENCES: Mapping[Reference, str] = MappingProxyType(
         "onnx-int8": "the quantized ONNX graph as it was found, not its original in float32",
     }
 )
+# By the type that was measured: the names of those with the same figures, and bits of a number.
+_OUTPUT_TYPES: Mapping[OutputDtype, tuple[str, int]] = MappingProxyType(
+    {
+        "float": ("float", 32),
+        "float16": ("float16", 16),
+        "int8": ("int8, uint8", 8),
+        "uint8": ("uint8", 8),
+        "binary": ("binary, ubinary", 1),
+        "ubinary": ("ubinary", 1),
+    }
+)
 
 
 def write(folder: Path, manifest: Manifest) -> None:
     """Write the README of a folder that has been proved."""
-    text = "\n".join((*_facts(manifest), "", *_table(manifest), "", *_closing()))
+    parts = (_facts(manifest), _table(manifest), _output_types(manifest), _closing())
+    text = "\n\n".join("\n".join(part) for part in map(tuple, parts) if part)
     (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
 
 
@@ -122,6 +134,26 @@ def _table(manifest: Manifest) -> Iterator[str]:
             )
             yield ""
     yield from dict.fromkeys(f"Measured on {one.machine}." for one in manifest.certificates)
+
+
+def _output_types(manifest: Manifest) -> Iterator[str]:
+    """Yield a table of what each output type costs, and notes on it; nothing if none is known."""
+    if not manifest.output_types:
+        return
+    yield "What it costs to take its vectors in fewer bytes, beside float32:"
+    yield ""
+    yield "| output type | bytes of a vector | overlap of ten nearest | rank correlation | texts |"
+    yield "|---|---|---|---|---|"
+    for one in manifest.output_types:
+        names, bits = _OUTPUT_TYPES[one.dtype]
+        size = -(-manifest.dimensions * bits // 8)
+        figures = f"{one.neighbour_overlap:.4f} | {one.rank_correlation:.5f} | {one.texts}"
+        yield f"| {names} | {size} | {figures} |"
+    yield ""
+    yield (
+        "Vectors of int8 are compared by their cosine, which is about that of the floats, and bits "
+        "by how many differ. The rank correlation is Spearman's, over all pairs of the texts."
+    )
 
 
 def _of_tokens(one: Certificate) -> str:

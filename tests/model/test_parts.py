@@ -30,7 +30,6 @@ RANGES = {"sizes": [1, 2, 4, 8], "largest": [1.0, 0.9, 0.8, 0.7]}
 
 
 def test_ranges_are_read_with_the_sizes_that_they_are_for(folder: Path) -> None:
-    assert Manifest.read(folder).ranges is None  # as of every older folder
     declare(folder, RANGES)
     assert Manifest.read(folder).ranges == Ranges((1, 2, 4, 8), (1.0, 0.9, 0.8, 0.7))
 

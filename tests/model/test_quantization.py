@@ -6,7 +6,7 @@ from sentence_transformers.util.quantization import quantize_embeddings
 from app.errors import ModelMismatch, NotFinite
 from app.model.names import OutputDtype
 from app.model.parts import Ranges
-from app.model.quantization import bounds, quantized
+from app.model.quantization import bounds, quantized, ranges_of
 
 RANGES = Ranges((1, 2, 4, 8, 12), (1.0, 0.875, 0.75, 0.625, 0.5))
 COUNTED: tuple[OutputDtype, ...] = ("int8", "uint8")
@@ -57,6 +57,30 @@ def test_vectors_that_were_cut_have_ranges_of_their_own(dimensions: int, largest
     assert RANGES.largest_of(dimensions) == largest
     values = np.full((1, dimensions), largest, np.float32)
     assert quantized(values, "int8", RANGES).tolist() == [[127] * dimensions]
+
+
+def test_ranges_hold_the_largest_component_of_vectors_of_each_width() -> None:
+    vectors = np.array([[3, 4, 0, 0, 0], [0, 0, 0, -2, 0], [0, 3, 0, 4, 12]], np.float32)
+    found = ranges_of(vectors)
+    assert found.sizes == (1, 2, 4, 5)
+    assert found.largest == (1.0, 1.0, 1.0, 1.0)
+    assert ranges_of(vectors[::2]).largest == (1.0, 1.0, 0.8, 0.9231)
+    assert ranges_of(vectors[:1]).largest == (1.0, 0.8, 0.8, 0.8)
+
+
+def test_no_vector_that_ranges_were_taken_from_is_clipped() -> None:
+    vectors = unit(300)
+    ranges = ranges_of(vectors)
+    assert ranges.fault(300) is None
+    for width in (1, 2, 3, 5, 8, 100, 256, 299, 300):
+        cut = vectors[:, :width] / np.linalg.norm(vectors[:, :width], axis=1, keepdims=True)
+        assert np.abs(cut).max() <= ranges.largest_of(width) * 1.001
+        assert quantized(cut, "int8", ranges).min() >= -127
+    assert np.abs(quantized(vectors, "int8", ranges).astype(int)).max() == 127
+
+
+def test_ranges_of_a_single_vector_and_a_single_dimension_are_its_own() -> None:
+    assert ranges_of(np.array([[-7.0]], np.float32)) == Ranges((1,), (1.0,))
 
 
 def test_bits_are_1_for_positive_components_the_first_in_the_highest_place() -> None:

@@ -38,6 +38,7 @@ def info(model: ServedModel) -> dict[str, object]:
         "default_prompt_name": _default_prompt_name(settings, model.manifest),
         "pooling_source": "--pooling" if settings.pooling else model.manifest.pooling_source,
         **_routes(model.manifest),
+        **_output_types(settings, model.manifest),
     }
 
 
@@ -57,6 +58,21 @@ def _routes(manifest: Manifest) -> dict[str, object]:
         for route in manifest.routes
     }
     return {"routes": routes, "default_route": manifest.default_route}
+
+
+def _output_types(settings: Settings, manifest: Manifest) -> dict[str, object]:
+    """Return what each output type costs, if it was measured for these vectors."""
+    if settings.pooling or not manifest.output_types:
+        return {}
+    found = {
+        one.dtype: {
+            "neighbour_overlap": one.neighbour_overlap,
+            "rank_correlation": one.rank_correlation,
+            "texts": one.texts,
+        }
+        for one in manifest.output_types
+    }
+    return {"output_types": found}
 
 
 def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:

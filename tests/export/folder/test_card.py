@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from app.model.manifest import Manifest
+from app.model.parts import OutputCost
 from export.folder import card
 from tests.support.certificates import certificate
 from tools import tiny
@@ -41,6 +42,24 @@ def test_an_embedder_is_described_by_its_cosines(tmp_path: Path) -> None:
     assert expected in lines
     assert lines[lines.index(expected) + 1].startswith("| bfloat16 | openvino | 0.9996000 |")
     assert lines.count("Measured on a processor.") == 1
+
+
+def test_each_output_type_has_its_size_and_its_cost(tmp_path: Path) -> None:
+    manifest = replace(tiny.build(tmp_path), dimensions=20, certificates=(MEASURED,))
+    assert not any("fewer bytes" in line for line in read(tmp_path, manifest))
+    known = (
+        OutputCost("float16", 419, 0.9998, 1.0, "AAA="),
+        OutputCost("int8", 419, 0.9919, 0.99996, "AA=="),
+        OutputCost("binary", 419, 0.7084, 0.85939, "AA=="),
+    )
+    lines = read(tmp_path, replace(manifest, output_types=known))
+    place = lines.index("| float16 | 40 | 0.9998 | 1.00000 | 419 |")
+    assert lines[place + 1 : place + 4] == [
+        "| int8, uint8 | 20 | 0.9919 | 0.99996 | 419 |",
+        "| binary, ubinary | 3 | 0.7084 | 0.85939 | 419 |",
+        "",
+    ]
+    assert lines[place - 4] == "What it costs to take its vectors in fewer bytes, beside float32:"
 
 
 def test_a_reranker_is_described_by_its_errors(tmp_path: Path) -> None:
