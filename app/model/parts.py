@@ -115,7 +115,7 @@ class MultiVector:
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """How large a component of the model's unit vectors becomes, by how many of them are kept.
+    """How large components of the model's unit vectors may be, by how many of them are kept.
 
     It is one number for all components, so that products of quantized vectors are still in
     proportion to cosines. Components of a vector that was cut grow as it gets its length back.

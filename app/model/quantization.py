@@ -14,6 +14,9 @@ from app.model.parts import Ranges
 
 STEPS = 127  # of an int8 from zero to the largest component
 _LEVELS = 256
+# Ranges are that much wider than the vectors that they are taken from. If texts of another kind
+# have a component out of range, that costs far more than steps that are a quarter wider.
+HEADROOM = 1.25
 
 Quantized = NDArray[np.float32 | np.float16 | np.int8 | np.uint8]
 
@@ -48,7 +51,10 @@ def quantized(
 
 
 def ranges_of(vectors: NDArray[np.float32]) -> Ranges:
-    """Return the ranges of unit vectors like these (N, D), which may have any length but 0."""
+    """Return the ranges of unit vectors like these (N, D), which may have any length but 0.
+
+    They have four digits, so that another machine's last digits do not change them.
+    """
     wide = vectors.astype(np.float64)
     largest = np.maximum.accumulate(np.abs(wide), axis=1)
     lengths = np.sqrt(np.cumsum(wide**2, axis=1))
@@ -57,7 +63,7 @@ def ranges_of(vectors: NDArray[np.float32]) -> Ranges:
     dimensions = wide.shape[1]
     sizes = [2**power for power in range(dimensions.bit_length()) if 2**power < dimensions]
     parts = np.split(shares, [size - 1 for size in (*sizes, dimensions)][1:])
-    values = [min(1.0, float(f"{part.max():.4g}")) for part in parts]
+    values = [min(1.0, float(f"{HEADROOM * part.max():.4g}")) for part in parts]
     return Ranges((*sizes, dimensions), tuple(values))
 
 
