@@ -151,8 +151,9 @@ def _output_types(manifest: Manifest) -> Iterator[str]:
         yield f"| {names} | {size} | {figures} |"
     yield ""
     yield (
-        "Vectors of int8 are compared by their cosine, which is about that of the floats, and bits "
-        "by how many differ. The rank correlation is Spearman's, over all pairs of the texts."
+        "Vectors of int8 were compared by their cosine, which is about that of the floats, and "
+        "bits by how many differ; uint8 is 128 more and wants a distance, or the 128 taken off. "
+        "The rank correlation is Spearman's, over all pairs of the texts."
     )
 
 

@@ -49,6 +49,14 @@ def test_costs_are_measured_over_the_prose_and_told(
         assert f"| {one.neighbour_overlap:.4f} | {one.rank_correlation:.5f} | {prose} |" in table
 
 
+def test_nothing_is_told_of_vectors_that_are_pooled_otherwise(
+    exported: Path, make_service: Callable[..., tuple[Service, ASGIApp]]
+) -> None:
+    for pooling, told in (("mean", True), ("cls", False)):
+        app = make_service(model_id=str(exported), pooling=pooling)[1]
+        assert ("output_types" in request(app, "GET", "/info").json) == told
+
+
 def test_a_graph_as_it_was_found_has_ranges_without_prose(tmp_path: Path) -> None:
     wanted = Preparation(write_folder(tmp_path / "small"), tmp_path / "models", "small", "small")
     manifest = Manifest.read(folder := pipeline.prepare(wanted))

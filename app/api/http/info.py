@@ -62,7 +62,7 @@ def _routes(manifest: Manifest) -> dict[str, object]:
 
 def _output_types(settings: Settings, manifest: Manifest) -> dict[str, object]:
     """Return what each output type costs, if it was measured for these vectors."""
-    if settings.pooling or not manifest.output_types:
+    if settings.pooling not in {None, manifest.pooling}:
         return {}
     found = {
         one.dtype: {
@@ -72,7 +72,7 @@ def _output_types(settings: Settings, manifest: Manifest) -> dict[str, object]:
         }
         for one in manifest.output_types
     }
-    return {"output_types": found}
+    return {"output_types": found} if found else {}
 
 
 def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:

@@ -23,6 +23,8 @@ from app.application import build, create_app
 from app.errors import StartupError
 from app.inference.providers.plan import ProviderRequest
 from app.model.manifest import PROBES_FILE, Manifest
+from app.model.quantization import ranges_of
+from app.proof.output_types import with_length
 from app.proof.probes import Probes
 from app.settings import Settings
 from export import pipeline
@@ -94,6 +96,15 @@ def test_dense_routes_are_served_as_sentence_transformers_has_them(
         refusal = ask("/embed_all", inputs="ok")
         assert refusal.status == 424
         assert "different ways" in refusal.json["error"]
+
+
+def test_vectors_of_both_sides_have_the_same_ranges(models: Models) -> None:
+    """They are compared with each other, so their steps have to be the same."""
+    folder = models("dense-static")[1]
+    manifest, probes = Manifest.read(folder), Probes.read(folder / PROBES_FILE)
+    asked = {name for route in manifest.routes for name in route.asked_as}
+    assert asked <= set(probes.names)
+    assert manifest.ranges == ranges_of(probes.vectors[with_length(probes.vectors)])
 
 
 @pytest.mark.slow
