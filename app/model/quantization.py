@@ -2,7 +2,8 @@
 
 Bit order and offsets are those of sentence-transformers 5.7 (util/quantization.py), and so is the
 arithmetic of int8 and uint8, given the same ranges. Values out of range become the nearest end of
-it; releases that do not clip wrap around there.
+it. Earlier releases (5.5, 3.0) differ: values out of range wrap around, and those of int8 below
+zero are rounded up.
 """
 
 import numpy as np
