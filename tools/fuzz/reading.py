@@ -6,7 +6,7 @@ from typing import Any
 
 from app.api.body import reader, streaming
 from app.api.shapes.fields import Shape
-from app.api.verbs.cohere import RerankDocuments
+from app.api.verbs.cohere.rerank import RerankDocuments
 from app.api.verbs.openai import Embeddings
 from app.api.verbs.tei_embed import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.verbs.tei_score import Predict, Rerank

@@ -26,7 +26,7 @@ from app.api.shapes.fields import (
 )
 from app.api.shapes.inputs import decode_ids, embed_input, predict_input, tokenize_input
 from app.api.shapes.openapi_types import TEXT, Named, Schema, list_of
-from app.api.verbs.cohere import DOCUMENT_TEXT, document
+from app.api.verbs.cohere.rerank import DOCUMENT_TEXT, document
 
 ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}
 # Arrays of inputs, and how many more inputs their request has beside each.

@@ -8,7 +8,7 @@ import pytest
 
 from app.api.body import reader as reading
 from app.api.shapes.fields import Shape
-from app.api.verbs.cohere import RERANK as DOCUMENTS
+from app.api.verbs.cohere.rerank import RERANK as DOCUMENTS
 from app.api.verbs.openai import EMBEDDINGS
 from app.api.verbs.tei_embed import EMBED, SIMILARITY
 from app.api.verbs.tei_score import PREDICT, RERANK
