@@ -165,7 +165,7 @@ OF_TEI = {
     "TokenizeRequest", "TokenizeResponse", "TruncationDirection",
 }  # fmt: skip
 OURS = {
-    "Document", "DocumentText", "Model", "ModelList", "OpenAICompatInput", "RankedDocument", "RerankDocumentsRequest",
+    "Document", "DocumentText", "Model", "ModelList", "OpenAICompatInput", "OutputDtype", "RankedDocument", "RerankDocumentsRequest",
     "RerankDocumentsResponse",
 }  # fmt: skip
 
@@ -195,7 +195,7 @@ def test_every_answer_and_error_has_a_name(document: Any) -> None:
 
 def test_generators_find_a_name_of_its_own_for_each_value_of_an_enum(document: Any) -> None:
     enums = {n: s["enum"] for n, s in document["components"]["schemas"].items() if "enum" in s}
-    assert set(enums) == {"EncodingFormat", "ErrorType", "TruncationDirection"}
+    assert set(enums) == {"EncodingFormat", "ErrorType", "OutputDtype", "TruncationDirection"}
     for values in enums.values():
         assert len({value.upper() for value in values}) == len(values)
     assert json.dumps(document).count('"enum"') == len(enums)  # none is written in place
