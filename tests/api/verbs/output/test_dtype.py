@@ -1,5 +1,6 @@
 """Vectors in the type that a request asks for, on every route that has dense ones."""
 
+import asyncio
 from base64 import b64decode
 from pathlib import Path
 from typing import Any, get_args
@@ -9,6 +10,9 @@ import pytest
 from numpy.typing import NDArray
 from starlette.types import ASGIApp
 
+from app.api.verbs.output.dtype import in_dtype
+from app.errors import NotFinite
+from app.inference.computing import Computed, Timings
 from app.model.names import OutputDtype
 from app.model.quantization import quantized
 from app.model.vectors import finish
@@ -137,6 +141,17 @@ def test_a_model_without_ranges_has_every_type_that_needs_none(
         assert (reply.status, reply.json["error_type"]) == (424, "Backend")
         assert "export it again" in reply.json["error"]
         assert f"`{dtype}`" in reply.json["error"]
+
+
+def test_values_beyond_float16_are_refused_by_their_input(make_service: MakeService) -> None:
+    service, _ = make_service()
+    vectors = np.ones((5_000, tiny.DIMENSIONS), np.float32)
+    vectors[3_001, 2] = 70_000  # not in the first group
+    computed = Computed(vectors, (3,) * len(vectors), Timings(0, 0, 0))
+    with pytest.raises(NotFinite, match="of input 3001 holds values too large for float16"):
+        asyncio.run(in_dtype(service.model, computed, "float16"))
+    bits = asyncio.run(in_dtype(service.model, computed, "ubinary"))
+    assert np.array_equal(bits.value, np.full((5_000, tiny.DIMENSIONS // 8), 255))
 
 
 def test_ranges_are_of_the_model_s_own_pooling(make_service: MakeService, tmp_path: Path) -> None:
