@@ -5,7 +5,7 @@ Vectors are cut to their `dimensions`, normalized, and then quantized.
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,15 +23,8 @@ from app.model.quantization import quantized
 OUTPUT_DTYPE = Field(
     "output_dtype",
     Variant(
-        "one of `float`, `float16`, `int8`, `uint8`, `binary`, `ubinary`",
-        {
-            "float": "float",
-            "float16": "float16",
-            "int8": "int8",
-            "uint8": "uint8",
-            "binary": "binary",
-            "ubinary": "ubinary",
-        },
+        f"one of {', '.join(f'`{name}`' for name in get_args(OutputDtype))}",
+        {name: name for name in get_args(OutputDtype)},
         "OutputDtype",
     ),
     "float",
