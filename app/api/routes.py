@@ -30,7 +30,8 @@ from app.api.http.paths import without_spare_slashes
 from app.api.http.service import Service
 from app.api.http.transport import header, respond
 from app.api.verbs import openai, tei_tokenize, vertex
-from app.api.verbs.cohere import RerankDocuments
+from app.api.verbs.cohere.embed import CohereEmbed
+from app.api.verbs.cohere.rerank import RerankDocuments
 from app.api.verbs.counting import failures_counted
 from app.api.verbs.tei_embed import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.verbs.tei_score import Predict, Rerank
@@ -195,6 +196,7 @@ def _verbs() -> dict[str, Verb]:
         "/similarity": Similarity(),
         "/v1/embeddings": embeddings,
         "/v1/rerank": documents,
+        "/v2/embed": CohereEmbed(),
         "/v2/rerank": documents,
     }
 

@@ -1,7 +1,10 @@
 """openai, synchronous and asynchronous, in base64 and in floats."""
 
 import asyncio
+import base64
+from typing import Any
 
+import numpy as np
 import openai
 import pytest
 
@@ -74,3 +77,27 @@ def test_a_key(keyed_url: str, key: str) -> None:
     assert len(answer.data) == len(TEXTS)
     with pytest.raises(openai.AuthenticationError):
         client(keyed_url, "wrong").embeddings.create(model="any", input=TEXTS)
+
+
+def test_types_of_number_by_extra_body(url: str, reference: list[list[float]]) -> None:
+    """With `encoding_format`: without it the client asks for base64, and reads it as float32."""
+    embeddings = client(url).embeddings
+    bits = np.packbits(np.array(reference) > 0, axis=1)
+    for encoding in ("float", "base64"):
+        answer = embeddings.create(
+            model="any",
+            input=TEXTS,
+            encoding_format=encoding,
+            extra_body={"output_dtype": "ubinary"},
+        )
+        found: list[Any] = [one.embedding for one in answer.data]
+        if encoding == "base64":
+            found = [list(base64.b64decode(one)) for one in found]
+        assert np.array_equal(found, bits)
+    answer = embeddings.create(
+        model="any", input=TEXTS, encoding_format="float", extra_body={"output_dtype": "int8"}
+    )
+    whole = post(f"{url}/embed", {"inputs": TEXTS, "output_dtype": "int8"})
+    assert [one.embedding for one in answer.data] == whole
+    with pytest.raises(openai.UnprocessableEntityError, match="unknown variant `int4`"):
+        embeddings.create(model="any", input=TEXTS, extra_body={"output_dtype": "int4"})

@@ -6,7 +6,8 @@ from typing import Any
 
 from app.api.body import reader, streaming
 from app.api.shapes.fields import Shape
-from app.api.verbs.cohere import RerankDocuments
+from app.api.verbs.cohere.embed import CohereEmbed
+from app.api.verbs.cohere.rerank import RerankDocuments
 from app.api.verbs.openai import Embeddings
 from app.api.verbs.tei_embed import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.verbs.tei_score import Predict, Rerank
@@ -24,6 +25,7 @@ VERBS: Sequence[Verb] = (
     Predict(),
     Rerank(),
     RerankDocuments(),
+    CohereEmbed(),
 )
 SHAPES: Sequence[Shape] = (*(verb.shape for verb in VERBS), TOKENIZE, DECODE, VERTEX)
 

@@ -18,7 +18,7 @@ from tools.client import JSON, Reply
 
 ROUTES: Mapping[Task, Sequence[str]] = {
     "embedding": (
-        "/", "/embed", "/embed_all", "/embed_sparse", "/similarity", "/v1/embeddings",
+        "/", "/embed", "/embed_all", "/embed_sparse", "/similarity", "/v1/embeddings", "/v2/embed",
         "/tokenize", "/decode", "/vertex",
     ),
     "splade": ("/embed_sparse", "/vertex"),

@@ -8,6 +8,7 @@ from typing import Any
 
 from app.api.shapes.fields import (
     REQUIRED,
+    ArrayOf,
     Shape,
     Struct,
     Variant,
@@ -28,6 +29,7 @@ MEMBERS: Mapping[str, tuple[str, str]] = {
     "DecodeRequest": ("", "ids"),
     "OpenAICompatRequest": ("", "input"),
     "SimilarityRequest": ("source_sentence", "sentences"),
+    "CohereEmbedRequest": ("", "texts"),
     "RerankRequest": ("query", "texts"),
     "RerankDocumentsRequest": ("query", "documents"),
 }
@@ -161,7 +163,8 @@ def _options(number: int, shape: Shape) -> Members:
     random = Random(number)
     found: Members = []
     for name, one in shape.fields.items():
-        if number and one.default is not REQUIRED and random.random() < 0.5:
+        is_input = name in {"texts", "inputs", "images"}  # though others may take its place
+        if number and one.default is not REQUIRED and not is_input and random.random() < 0.5:
             found.append((name, json.dumps(_option(one.read, random))))
     return found
 
@@ -175,6 +178,8 @@ def _option(read: Any, random: Random) -> Any:
     }
     if isinstance(read, Variant):
         return random.choice(list(read.values))
+    if isinstance(read, ArrayOf) and isinstance(read.read, Variant):
+        return list(read.read.values)
     if isinstance(read, Struct):
         return {name: _option(one.read, random) for name, one in read.shape.fields.items()}
     return random.choice(values[read])

@@ -47,6 +47,11 @@ ROWS: Sequence[Row] = (
         "embedding",
         "permits: one an input, half of all for more than are free; 2,048 inputs; tokenizing in turns",
     ),
+    Row(
+        "/v2/embed",
+        "embedding",
+        "permits: one a text; 96 texts; tokenizing in turns",
+    ),
     Row("/predict", "classifier", _COMPUTED),
     Row("/rerank", "reranker", _COMPUTED),
     Row("/v1/rerank", "reranker", _COMPUTED),

@@ -14,6 +14,7 @@ OPENAI_ERROR = Named(
     "OpenAICompatErrorResponse",
     record(message=TEXT, code={"type": "integer"}, type=ERROR_TYPE, error=OBJECT),
 )
+COHERE_ERROR = Named("CohereErrorResponse", record(message=TEXT))
 MODELS = Named(
     "ModelList",
     record(

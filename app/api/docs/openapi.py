@@ -23,6 +23,11 @@ def in_text() -> Content:
     return {"text/plain": {"schema": TEXT}}
 
 
+def in_octets() -> Content:
+    """Return the content of a body of bytes."""
+    return {"application/octet-stream": {"schema": {**TEXT, "format": "binary"}}}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
     """One method of one path."""

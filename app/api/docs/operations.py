@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from app.api.docs import answers
-from app.api.docs.openapi import Operation, in_json, in_text
+from app.api.docs.openapi import Content, Operation, in_json, in_octets, in_text
 from app.api.shapes.openapi_types import Schema
 from app.api.verbs import openai, tei_tokenize
+from app.api.verbs.cohere.embed import CohereEmbed
+from app.api.verbs.output.representation import InRows
 from app.api.verbs.verb import Verb
 
 EMBEDDINGS, SCORES, TOKENS, SERVICE = "Embeddings", "Scores", "Tokens", "Service"
@@ -20,6 +22,7 @@ RANK = {"query": QUESTION, "texts": ANSWERS}
 RANK_DOCUMENTS = {"query": QUESTION, "documents": ANSWERS, "top_n": 1, "return_documents": True}
 OPENAI = {
     "a text": {"input": QUESTION},
+    "in bits": {"input": QUESTION, "output_dtype": "ubinary"},
     "a batch in base64": {"input": ANSWERS, "encoding_format": "base64"},
 }
 COMPARE = {"inputs": {"source_sentence": QUESTION, "sentences": ANSWERS}}
@@ -43,6 +46,7 @@ _VERBS = {
             "a text": {"inputs": QUESTION},
             "a batch": {"inputs": ANSWERS},
             "without normalization": {"inputs": QUESTION, "normalize": False},
+            "in bits": {"inputs": QUESTION, "output_dtype": "ubinary"},
         },
     ),
     "/embed_all": _Row(
@@ -62,6 +66,15 @@ _VERBS = {
     ),
     "/v1/embeddings": _Row(
         EMBEDDINGS, "openai_embed", "A vector for each input, in OpenAI's shape.", OPENAI
+    ),
+    "/v2/embed": _Row(
+        EMBEDDINGS,
+        "cohere_embed",
+        "A vector for each text in every type asked for, in Cohere's shape.",
+        {
+            "queries": {"texts": [QUESTION], "input_type": "search_query"},
+            "two types": {"texts": ANSWERS, "embedding_types": ["float", "ubinary"]},
+        },
     ),
     "/embeddings": _Row(EMBEDDINGS, "openai_embed_alias", "The same as /v1/embeddings.", OPENAI),
     "/predict": _Row(
@@ -111,12 +124,23 @@ def _infer(path: str, row: _Row, verbs: Mapping[str, Verb]) -> Operation:
         summary=row.summary,
         shapes=[verb.shape for verb in spoken],
         examples=row.examples,
-        answer=in_json(_any_of([verb.answer for verb in spoken])),
-        error=in_json(answers.OPENAI_ERROR)
-        if isinstance(verbs[path], openai.Embeddings)
-        else in_json(answers.ERROR),
+        answer=_answer(spoken),
+        error=in_json(_ERRORS.get(verbs[path].name, answers.ERROR)),
         runs_model=True,
     )
+
+
+# The errors of the dialects that have others than TEI's, by the verb.
+_ERRORS = {
+    openai.Embeddings.name: answers.OPENAI_ERROR,
+    CohereEmbed.name: answers.COHERE_ERROR,
+}
+
+
+def _answer(spoken: Sequence[Verb]) -> Content:
+    in_rows = any(isinstance(verb, InRows) for verb in spoken)
+    json = in_json(_any_of([verb.answer for verb in spoken]))
+    return {**json, **in_octets()} if in_rows else json
 
 
 def _any_of(schemas: Sequence[Schema]) -> Schema:

@@ -26,11 +26,12 @@ from app.api.shapes.fields import (
 )
 from app.api.shapes.inputs import decode_ids, embed_input, predict_input, tokenize_input
 from app.api.shapes.openapi_types import TEXT, Named, Schema, list_of
-from app.api.verbs.cohere import DOCUMENT_TEXT, document
+from app.api.verbs.cohere.embed import no_images
+from app.api.verbs.cohere.rerank import DOCUMENT_TEXT, document
 
 ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}
 # Arrays of inputs, and how many more inputs their request has beside each.
-_INPUTS: Mapping[str, int] = {"texts": 0, "documents": 0, "sentences": 1}
+_INPUTS: Mapping[str, int] = {"texts": 0, "documents": 0, "sentences": 1, "inputs": 0}
 
 
 def object_schema(shape: Shape, limits: Limits) -> Named:
@@ -48,9 +49,9 @@ def object_schema(shape: Shape, limits: Limits) -> Named:
 
 def _field(field: Field, limits: Limits, of: str) -> Schema:
     schema = _schema(field.read, limits, of)
-    if field.name in _INPUTS:
+    if field.name in _INPUTS and isinstance(field.read, ArrayOf):
         schema = {**schema, "minItems": 1, "maxItems": limits.inputs - _INPUTS[field.name]}
-    elif field.name == "dimensions":
+    elif field.name in {"dimensions", "output_dimension"}:
         schema = {**schema, "minimum": 1, "maximum": limits.dimensions}
     elif field.name == "prompt_name":
         # No enum: a generated client may be used with models that have other prompts.
@@ -97,6 +98,7 @@ _FUNCTIONS: Mapping[Reader, Schema] = {
     boolean: {"type": "boolean"},
     string: TEXT,
     unsigned: {"type": "integer", "minimum": 0, "maximum": MAX_U64},
+    no_images: {**list_of(TEXT), "maxItems": 0},
     document: Named("Document", {"anyOf": [TEXT, DOCUMENT_TEXT]}),
 }
 _INPUT_TYPE = Named("InputType", {"anyOf": [TEXT, _IDS]})

@@ -18,6 +18,7 @@ from app.api.http.transport import (
     RawHeaders,
     beginning,
     deadline,
+    header,
     in_turn,
     is_whole,
     respond,
@@ -26,6 +27,7 @@ from app.api.http.transport import (
 )
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import FailureCounted, counted
+from app.api.verbs.output.representation import represented
 from app.api.verbs.rendering import render_error
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Room, Verb
@@ -86,12 +88,15 @@ class BatchedPost:
             await _respond_error(send, error, answer_error, span)
         else:
             headers = _model_headers(model) + _timing_headers(request, computed, span.started)
-            async with contextlib.aclosing(in_turn(verb.render(model, request, computed))) as parts:
-                del request, computed, run, reading  # free the memory: a client may read slowly
+            answer = represented(header(scope, b"accept"), verb, model, request, computed)
+            media_type, headers = answer.media_type, [*headers, *answer.headers]
+            async with contextlib.aclosing(in_turn(answer.parts)) as parts:
+                # Free the memory: a client may read slowly.
+                del answer, request, computed, run, reading
                 first = await beginning(parts)
                 share.keep(len(first) + (0 if is_whole(first) else share.held - asked))
                 with contextlib.suppress(ClientGone):
-                    await respond_in_parts(receive, send, first, parts, headers)
+                    await respond_in_parts(receive, send, first, parts, media_type, headers)
 
 
 class UnbatchedPost:
@@ -123,7 +128,8 @@ class UnbatchedPost:
                     del content
                     share.keep(len(first))
                 with contextlib.suppress(ClientGone):
-                    await respond_in_parts(receive, send, first, parts, _model_headers(model))
+                    headers = _model_headers(model)
+                    await respond_in_parts(receive, send, first, parts, JSON, headers)
                 span.answered()
 
 

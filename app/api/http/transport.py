@@ -90,16 +90,21 @@ def is_whole(first: bytes) -> bool:
 
 
 async def respond_in_parts(
-    receive: Receive, send: Send, first: bytes, rest: AsyncIterator[bytes], headers: RawHeaders
+    receive: Receive,
+    send: Send,
+    first: bytes,
+    rest: AsyncIterator[bytes],
+    media_type: bytes,
+    headers: RawHeaders,
 ) -> None:
-    """Send a JSON answer of which `first` is the beginning, and the rest as it comes.
+    """Send an answer of which `first` is the beginning, and the rest as it comes.
 
     Raises: ClientGone, after which `rest` is not read any further.
     """
     if is_whole(first):
-        await respond(send, 200, first, JSON, headers)
+        await respond(send, 200, first, media_type, headers)
         return
-    start = [(b"content-type", JSON), *headers]
+    start = [(b"content-type", media_type), *headers]
     await send({"type": "http.response.start", "status": 200, "headers": start})
     await unless_gone(receive, _send_parts(send, first, rest))
     # Unwatched: when an answer has ended, receive() reports a disconnect.

@@ -162,7 +162,9 @@ class Struct:
 
 
 def shape_of(read: Reader) -> Shape | None:
-    """Return the fields of the object that a reader reads, or None."""
+    """Return the fields of the object, or of each object in the array, that a reader reads."""
+    if isinstance(read, ArrayOf):
+        return shape_of(read.read)
     return read.shape if isinstance(read, Struct) else None
 
 

@@ -5,26 +5,25 @@ keys, without which several official clients cannot show the reason; the options
 optional fields; the list of models.
 """
 
-from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import count
 from typing import Any, Literal
 
-import numpy as np
 import orjson
-from numpy.typing import NDArray
 
 from app.api.shapes.fields import Field, Shape, Variant, anything, boolean, string, unsigned
 from app.api.shapes.inputs import embed_input
 from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list_of, record
 from app.api.verbs.input_fields import input_options
+from app.api.verbs.output.dtype import OUTPUT_DTYPE, TypedVectors, in_dtype, numbers, require_dtypes
+from app.api.verbs.output.representation import in_base64
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
 from app.errors import ServiceError
-from app.inference.engine import Vectors
 from app.inference.served_model import ServedModel
+from app.model.names import OutputDtype
 
 MOST_INPUTS = 2048  # inputs of one request, as in OpenAI's reference; TEI applies its own limit
 
@@ -51,6 +50,7 @@ EMBEDDINGS = Shape(
     Field("prompt_name", string, None, added=True),
     Field("input_type", anything, None, added=True),
     Field("normalize", boolean, None, added=True),
+    OUTPUT_DTYPE,
     promised=MOST_INPUTS,
 )
 
@@ -60,6 +60,7 @@ class Output:
     """How the vectors are to be returned."""
 
     encoding: Literal["float", "base64"]
+    dtype: OutputDtype
     dimensions: int | None
     normalize: bool
     input_type: Any  # anything; used if it is the name of a prompt
@@ -84,6 +85,7 @@ class Embeddings:
         inputs, is_batch = values["input"]
         output = Output(
             values["encoding_format"],
+            values["output_dtype"],
             values["dimensions"],
             values["normalize"] is not False,
             values["input_type"],
@@ -91,25 +93,25 @@ class Embeddings:
         options = replace(input_options(values), promised=self.shape.promised)
         return Request(inputs, is_batch, options, output, values["model"])
 
-    async def run(self, model: ServedModel, request: Request[Output]) -> Vectors:
+    async def run(self, model: ServedModel, request: Request[Output]) -> TypedVectors:
         options, input_type = request.options, request.extra.input_type
+        dtype, normalize = request.extra.dtype, request.extra.normalize
+        require_dtypes(model, [dtype], normalize=normalize)
         if options.prompt_name is None and input_type in list(model.prompt_names):
             options = replace(options, prompt_name=input_type)
-        return await model.engine.embed(
-            request.inputs,
-            options,
-            normalize=request.extra.normalize,
-            dimensions=request.extra.dimensions,
+        computed = await model.engine.embed(
+            request.inputs, options, normalize=normalize, dimensions=request.extra.dimensions
         )
+        return await in_dtype(model, computed, dtype)
 
     def render(
-        self, model: ServedModel, request: Request[Output], computed: Vectors
+        self, model: ServedModel, request: Request[Output], computed: TypedVectors
     ) -> Iterator[bytes]:
-        encode = _base64 if request.extra.encoding == "base64" else _identity
+        encoded = in_base64 if request.extra.encoding == "base64" else numbers
         places = count()
         yield b'{"object":"list","data":'
         yield from joined(
-            numpy_json([_record(encode(vector), next(places)) for vector in group])
+            numpy_json([_record(one, next(places)) for one in encoded(group)])
             for group in groups(computed.value)
         )
         tokens = sum(computed.token_counts)
@@ -132,12 +134,3 @@ def models(model: ServedModel) -> bytes:
 
 def _record(embedding: Any, index: int) -> dict[str, Any]:
     return {"object": "embedding", "embedding": embedding, "index": index}
-
-
-def _identity(vector: NDArray[np.float32]) -> Any:
-    return vector
-
-
-def _base64(vector: NDArray[np.float32]) -> str:
-    """Encode the raw bytes of little-endian float32, as OpenAI's clients decode them."""
-    return b64encode(vector.astype("<f4", copy=False).tobytes()).decode()

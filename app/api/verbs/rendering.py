@@ -1,13 +1,15 @@
 """Rendering: arrays of numbers as JSON, in parts that take a moment each, and TEI's errors."""
 
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from app.errors import ServiceError
+
+N = TypeVar("N", bound=np.number)
 
 # Numbers that orjson writes in about a millisecond, during which no other task runs.
 GROUP_NUMBERS = 32_768
@@ -18,7 +20,7 @@ def render_error(error: ServiceError) -> bytes:
     return orjson.dumps({"error": str(error), "error_type": error.error_type})
 
 
-def groups(rows: NDArray[np.float32]) -> Iterator[NDArray[np.float32]]:
+def groups(rows: NDArray[N]) -> Iterator[NDArray[N]]:
     """Split rows (N, D) into groups that take a moment to write."""
     size = max(1, GROUP_NUMBERS // max(1, rows.shape[1]))
     return (rows[start : start + size] for start in range(0, len(rows), size))

@@ -13,6 +13,7 @@ from app.api.shapes.fields import ArrayOf, Field, Shape, Struct, boolean, string
 from app.api.shapes.inputs import embed_input
 from app.api.shapes.openapi_types import COUNT, NUMBER, Named, list_of, record
 from app.api.verbs.input_fields import PROMPT_NAME, TRUNCATE, TRUNCATION_DIRECTION, input_options
+from app.api.verbs.output.dtype import OUTPUT_DTYPE, TypedVectors, in_dtype, numbers, require_dtypes
 from app.api.verbs.rendering import groups, joined, nested, numpy_json, render_error
 from app.api.verbs.verb import Counted, Request
 from app.errors import EmptyInput
@@ -30,6 +31,7 @@ EMBED = Shape(
     PROMPT_NAME,
     Field("normalize", boolean, True, filled=True),
     Field("dimensions", unsigned, None),
+    OUTPUT_DTYPE,
 )
 EMBED_ALL = Shape(
     "EmbedAllRequest",
@@ -73,17 +75,25 @@ class Embed:
 
     def build(self, values: dict[str, Any]) -> Request[dict[str, Any]]:
         inputs, is_batch = values["inputs"]
-        extra = {name: values[name] for name in ("normalize", "dimensions")}
+        extra = {name: values[name] for name in ("normalize", "dimensions", "output_dtype")}
         return Request(inputs, is_batch, input_options(values), extra)
 
-    async def run(self, model: ServedModel, request: Request[dict[str, Any]]) -> Vectors:
-        return await model.engine.embed(request.inputs, request.options, **request.extra)
+    async def run(self, model: ServedModel, request: Request[dict[str, Any]]) -> TypedVectors:
+        asked = dict(request.extra)
+        dtype = asked.pop("output_dtype")
+        require_dtypes(model, [dtype], normalize=asked["normalize"])
+        computed = await model.engine.embed(request.inputs, request.options, **asked)
+        return await in_dtype(model, computed, dtype)
+
+    def rows(self, computed: TypedVectors) -> NDArray[Any]:
+        """Return the answer as the array that it is."""
+        return computed.value
 
     def render(
-        self, _: ServedModel, request: Request[dict[str, Any]], computed: Vectors
+        self, _: ServedModel, request: Request[dict[str, Any]], computed: TypedVectors
     ) -> Iterable[bytes]:
         del request
-        return joined(map(numpy_json, groups(computed.value)))
+        return joined(numpy_json(numbers(group)) for group in groups(computed.value))
 
 
 class EmbedAll:

@@ -34,7 +34,7 @@ def test_every_route_but_aliases_and_envelopes_is_described(document: Any) -> No
     assert set(document["paths"]) == {
         "/decode", "/embed", "/embed_all", "/embed_sparse", "/embeddings", "/health", "/info",
         "/livez", "/metrics", "/predict", "/readyz", "/rerank", "/similarity", "/tokenize", "/v1/embeddings",
-        "/v1/models", "/v1/rerank", "/v2/rerank",
+        "/v1/models", "/v1/rerank", "/v2/embed", "/v2/rerank",
     }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_bodies_are_what_the_readers_read(document: Any) -> None:
 def test_what_may_be_left_out_may_be_null_and_nothing_else(document: Any) -> None:
     schemas = document["components"]["schemas"]
     shapes = [name for name in schemas if name.endswith(("Request", "SimilarityParameters"))]
-    assert len(shapes) == 11
+    assert len(shapes) == 12
     for shape in map(schemas.get, shapes):
         for name, field in shape["properties"].items():
             is_optional = name not in shape.get("required", [])
@@ -165,7 +165,9 @@ OF_TEI = {
     "TokenizeRequest", "TokenizeResponse", "TruncationDirection",
 }  # fmt: skip
 OURS = {
-    "Document", "DocumentText", "Model", "ModelList", "OpenAICompatInput", "RankedDocument", "RerankDocumentsRequest",
+    "CohereContentType", "CohereEmbedContent", "CohereEmbedInput", "CohereEmbedRequest", "CohereEmbedResponse",
+    "CohereEmbeddingType", "CohereEmbeddings", "CohereErrorResponse", "CohereInputType", "CohereMeta", "CohereTruncate",
+    "Document", "DocumentText", "Model", "ModelList", "OpenAICompatInput", "OutputDtype", "RankedDocument", "RerankDocumentsRequest",
     "RerankDocumentsResponse",
 }  # fmt: skip
 
@@ -195,7 +197,10 @@ def test_every_answer_and_error_has_a_name(document: Any) -> None:
 
 def test_generators_find_a_name_of_its_own_for_each_value_of_an_enum(document: Any) -> None:
     enums = {n: s["enum"] for n, s in document["components"]["schemas"].items() if "enum" in s}
-    assert set(enums) == {"EncodingFormat", "ErrorType", "TruncationDirection"}
+    assert set(enums) == {
+        "CohereContentType", "CohereEmbeddingType", "CohereInputType", "CohereTruncate", "EncodingFormat", "ErrorType",
+        "OutputDtype", "TruncationDirection",
+    }  # fmt: skip
     for values in enums.values():
         assert len({value.upper() for value in values}) == len(values)
     assert json.dumps(document).count('"enum"') == len(enums)  # none is written in place
@@ -230,7 +235,14 @@ def test_every_example_can_be_tried(make_service: MakeService, tmp_path: Path, t
     _, app = make_service(model_id=str(tmp_path / task))
     document = document_of(app)
     fit = {
-        "embedding": {"/embed", "/embed_all", "/similarity", "/embeddings", "/v1/embeddings"},
+        "embedding": {
+            "/embed",
+            "/embed_all",
+            "/similarity",
+            "/embeddings",
+            "/v1/embeddings",
+            "/v2/embed",
+        },
         "splade": {"/embed_sparse", "/similarity"},
         "classifier": {"/predict"},
         "reranker": {"/predict", "/rerank", "/v1/rerank", "/v2/rerank"},

@@ -42,12 +42,14 @@ async def sent_for(parts: Iterator[bytes], leaves_after: int | None = None) -> l
 
     with contextlib.suppress(ClientGone):
         rest = in_turn(parts)
-        await respond_in_parts(receive, send, await beginning(rest), rest, [(b"x-more", b"1")])
+        first, more = await beginning(rest), [(b"x-more", b"1")]
+        await respond_in_parts(receive, send, first, rest, b"text/x-any", more)
     return sent
 
 
 def test_up_to_a_bound_an_answer_is_sent_whole_with_its_length() -> None:
     start, body = asyncio.run(sent_for(iter([b"[1", b",2]"])))
+    assert (b"content-type", b"text/x-any") in start["headers"]
     assert (b"content-length", b"5") in start["headers"]
     assert (b"x-more", b"1") in start["headers"]
     assert body == {"type": "http.response.body", "body": b"[1,2]"}
@@ -55,7 +57,7 @@ def test_up_to_a_bound_an_answer_is_sent_whole_with_its_length() -> None:
 
 def test_beyond_it_an_answer_is_sent_as_it_is_rendered() -> None:
     start, *bodies = asyncio.run(sent_for(iter([PART] * 6)))
-    assert b"content-length" not in dict(start["headers"])
+    assert start["headers"] == [(b"content-type", b"text/x-any"), (b"x-more", b"1")]
     assert b"".join(message["body"] for message in bodies) == PART * 6
     assert [message.get("more_body", False) for message in bodies] == [True] * 4 + [False]
 

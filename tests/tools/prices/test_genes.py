@@ -8,7 +8,8 @@ import pytest
 
 from app.api.body import reader as reading
 from app.api.shapes.fields import Shape
-from app.api.verbs.cohere import RERANK as DOCUMENTS
+from app.api.verbs.cohere.embed import EMBED as COHERE
+from app.api.verbs.cohere.rerank import RERANK as DOCUMENTS
 from app.api.verbs.openai import EMBEDDINGS
 from app.api.verbs.tei_embed import EMBED, SIMILARITY
 from app.api.verbs.tei_score import PREDICT, RERANK
@@ -22,7 +23,9 @@ TEXTS = Genes(kind="emoji", word=2, count=3, size=5)
 OF_IDS = Genes(form="ids", count=3, size=5)
 
 
-@pytest.mark.parametrize("shape", [EMBED, SIMILARITY, EMBEDDINGS, PREDICT, RERANK, DOCUMENTS])
+@pytest.mark.parametrize(
+    "shape", [EMBED, SIMILARITY, EMBEDDINGS, PREDICT, RERANK, DOCUMENTS, COHERE]
+)
 def test_any_genes_make_a_body_within_the_limit(shape: Shape) -> None:
     random = Random(1)
     genes = drawn(random)
@@ -38,7 +41,7 @@ def test_any_genes_make_a_body_within_the_limit(shape: Shape) -> None:
     ("shape", "genes"),
     [
         (EMBED, TEXTS), (EMBED, OF_IDS), (SIMILARITY, TEXTS), (EMBEDDINGS, OF_IDS), (TOKENIZE, TEXTS),
-        (PREDICT, Genes(form="pairs")), (RERANK, TEXTS), (DOCUMENTS, TEXTS), (DECODE, OF_IDS),
+        (PREDICT, Genes(form="pairs")), (RERANK, TEXTS), (DOCUMENTS, TEXTS), (COHERE, TEXTS), (DECODE, OF_IDS),
     ],
 )  # fmt: skip
 def test_what_is_right_is_read_with_every_option(shape: Shape, genes: Genes) -> None:

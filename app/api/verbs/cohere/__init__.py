@@ -1,0 +1,1 @@
+"""Cohere's dialect: vectors in several types at once, and documents by relevance."""
