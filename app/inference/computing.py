@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from app.errors import ServiceError
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.gathering import Jobs
-from app.inference.batching.job import Job
+from app.inference.batching.job import Job, Row
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.batch import TokenizedInput
@@ -67,11 +67,16 @@ class Computed(Generic[T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """The rows of a graph's output for each of N inputs."""
+    """What was computed of N inputs: a column for each of a graph's outputs, in the order asked."""
 
     inputs: list[TokenizedInput]
-    values: list[NDArray[np.float32]]
+    columns: tuple[list[NDArray[np.float32]], ...]  # an array for each input
     timings: Timings
+
+    @property
+    def values(self) -> list[NDArray[np.float32]]:
+        """The column of the first output."""
+        return self.columns[0]
 
     def answer(self, value: T) -> Computed[T]:
         """Return an answer with this value and the rows' token counts and timings."""
@@ -103,10 +108,10 @@ class Computing:
         self,
         inputs: Sequence[EncodingInput],
         options: InputOptions,
-        output: str,
+        outputs: tuple[str, ...],
         check: Callable[[], None],
     ) -> Rows:
-        """Return the rows of a graph's output for each input; `check` raises if the model lacks it.
+        """Return a graph's outputs for each input, of one pass; `check` raises if it lacks any.
 
         Checks in TEI's order: the size of the batch, permits, `check`, tokens, the model.
         """
@@ -119,9 +124,9 @@ class Computing:
             # Tokenize all before computing the first, since any of them may be at fault.
             tokenized = await self._admission.encode(inputs, options)
             tokenized_at = time.perf_counter()
-            self._progress.measured(self._bytes_of_rows(tokenized, output))
+            self._progress.measured(sum(self._bytes_of(one, tokenized) for one in outputs))
             route = self._admission.route(options)
-            read, name = (output, "") if route is None else (route.output, route.name)
+            read, name = (outputs, "") if route is None else ((route.output,), route.name)
             jobs = [
                 await self.run(tokenized[start : start + at_a_time], read, name)
                 for start in range(0, len(tokenized), at_a_time)
@@ -130,7 +135,7 @@ class Computing:
         waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
         return Rows(
             inputs=tokenized,
-            values=[row for job in jobs for row in job.rows if row is not None],
+            columns=tuple(map(list, zip(*_computed(jobs), strict=True))),
             timings=Timings(
                 tokenization=tokenized_at - started,
                 queue=(waited + sum(job.queue_seconds for job in jobs)) / len(inputs),
@@ -138,19 +143,22 @@ class Computing:
             ),
         )
 
-    def _bytes_of_rows(self, inputs: Sequence[TokenizedInput], output: str) -> int:
+    def _bytes_of(self, output: str, inputs: Sequence[TokenizedInput]) -> int:
         """Estimate the bytes that an output takes for these inputs."""
         vectors = sum(map(len, inputs)) if output in PER_TOKEN_OUTPUTS else len(inputs)
         width = 1 if output == LEXICAL_WEIGHTS else self._dimensions
         return vectors * width * np.dtype(np.float32).itemsize
 
-    async def run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
-        """Let the worker compute an output of these inputs on a route; return the finished job."""
-        await self._ready(output)
+    async def run(
+        self, inputs: Sequence[TokenizedInput], outputs: tuple[str, ...], route: str = ""
+    ) -> Job:
+        """Let the worker compute outputs of these inputs on a route; return the finished job."""
+        for output in outputs:
+            await self._ready(output)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
         done = partial(_settle, answer)
-        job = Job(inputs, output, loop, done, route=route)
+        job = Job(inputs, outputs, loop, done, route=route)
         self._jobs.submit(job)
         try:
             await answer
@@ -161,6 +169,10 @@ class Computing:
             del answer, job, done  # a cycle with the error would keep the request alive
             raise
         return job
+
+
+def _computed(jobs: Iterable[Job]) -> Iterator[Row]:
+    return (row for job in jobs for row in job.rows if row is not None)
 
 
 def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:

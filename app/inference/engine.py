@@ -135,7 +135,7 @@ class Engine:
                 raise ModelMismatch(NOT_AN_EMBEDDER)
 
         output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
-        rows = await self._computing.rows(inputs, options, output, check)
+        rows = await self._computing.rows(inputs, options, (output,), check)
         with FaultOf(len(inputs)):
             if dimensions is not None and dimensions > self._options.dimensions:
                 raise InvalidInput(
@@ -177,7 +177,7 @@ class Engine:
 
         made = self._options.multi_vector
         output = TOKEN_EMBEDDINGS if made is None else MULTI_VECTOR_EMBEDDING
-        rows = await self._computing.rows(inputs, options, output, check)
+        rows = await self._computing.rows(inputs, options, (output,), check)
         require_finite(rows.values)
         if made is None or made.skipped_id is None:
             return rows.answer(rows.values)
@@ -198,7 +198,7 @@ class Engine:
                 raise ModelMismatch(f"{NOT_AN_EMBEDDER} with SPLADE pooling")
 
         output = SPARSE_EMBEDDING if weighted is None else LEXICAL_WEIGHTS
-        rows = await self._computing.rows(inputs, options, output, check)
+        rows = await self._computing.rows(inputs, options, (output,), check)
         require_finite(rows.values)
         if weighted is None:
             return rows.answer([sparse(vector) for vector in rows.values])
@@ -217,7 +217,7 @@ class Engine:
             if self.task not in {"classifier", "reranker"}:
                 raise ModelMismatch("Backend error: Model is not a classifier model")
 
-        rows = await self._computing.rows(inputs, options, LOGITS, check)
+        rows = await self._computing.rows(inputs, options, (LOGITS,), check)
         logits = np.stack(rows.values)
         return rows.answer(Scores(logits, scores(logits, activation)))
 
@@ -229,8 +229,8 @@ class Engine:
     async def probe(self) -> None:
         """Compute a short text the whole way, without permits; raises ServiceError."""
         tokenized = await self.admission.encode_anyway(PROBE_TEXT)
-        job = await self._computing.run(tokenized, self._options.output)
-        require_finite([row for row in job.rows if row is not None])
+        job = await self._computing.run(tokenized, (self._options.output,))
+        require_finite(vector for row in job.rows if row is not None for vector in row)
 
 
 async def _finished(

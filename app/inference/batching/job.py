@@ -16,6 +16,10 @@ from app.model.batch import TokenizedInput
 logger = logging.getLogger(__name__)
 
 
+# What was computed of one input: an array for each of its job's outputs, in their order.
+Row = tuple[NDArray[np.float32], ...]
+
+
 class Completion(Protocol):
     """Receives a job's outcome; called once, on the job's event loop."""
 
@@ -24,16 +28,16 @@ class Completion(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request's inputs, and the row of the graph's `output` for each.
+    """One request's inputs, and what the graph's `outputs` are for each.
 
     The worker owns it from `submit` until `done` is called; others may only set `abandoned`.
     """
 
     inputs: Sequence[TokenizedInput]
-    output: str
+    outputs: tuple[str, ...]
     loop: AbstractEventLoop
     done: Completion
-    rows: list[NDArray[np.float32] | None] = field(default_factory=list)  # by input, when done
+    rows: list[Row | None] = field(default_factory=list)  # by input, when done
     route: str = ""  # rows of different routes are never computed together
     abandoned: bool = False  # the client has left: rows not yet in a batch are dropped
     queue_seconds: float = 0.0  # sum over the rows, as is inference_seconds
