@@ -42,6 +42,7 @@ Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 Reference = Literal["sentence-transformers", "transformers", "pytorch", "onnx-fp32", "onnx-int8"]
 Activation = Literal["sigmoid", "softmax", "none"]  # what turns logits into scores
 TokenVectors = Literal["sparse", "multi_vector"]  # `/info`'s names for what single tokens yield
+VectorKind = Literal["dense", TokenVectors]  # `/info`'s names for what a model answers with
 
 # The input (B, S) int64 that is 1 for pooled tokens, in graphs that leave out a prompt's.
 POOLING_MASK = "pooling_mask"

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.api.docs.limits import Limits
+from app.api.shapes.choices import SeveralOf
 from app.api.shapes.fields import (
     MAX_U32,
     MAX_U64,
@@ -52,6 +53,9 @@ def _field(field: Field, limits: Limits, of: str) -> Schema:
         schema = {**schema, "minItems": 1, "maxItems": limits.inputs - _INPUTS[field.name]}
     elif field.name == "dimensions":
         schema = {**schema, "minimum": 1, "maximum": limits.dimensions}
+    elif field.name == "output_types":
+        what = "An object for each input, with its vectors of these kinds; `/info` lists `vectors`."
+        schema = {**schema, "description": what}
     elif field.name == "prompt_name":
         # No enum: a generated client may be used with models that have other prompts.
         names = ", ".join(f"`{name}`" for name in limits.prompts) or "none"
@@ -74,6 +78,9 @@ def _schema(read: Reader, limits: Limits, of: str) -> Schema:
             return list_of(_schema(read.read, limits, of))
         case Struct():
             return object_schema(read.shape, limits)
+        case SeveralOf():
+            word = Named(read.name, {"type": "string", "enum": list(read.words)})
+            return {**list_of(word), "minItems": 1}
         case Variant():
             return Named(read.name, {"type": "string", "enum": _first_spellings(read)})
     if read in _BATCHES:

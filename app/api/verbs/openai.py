@@ -20,10 +20,13 @@ from app.api.shapes.fields import Field, Shape, Variant, anything, boolean, stri
 from app.api.shapes.inputs import embed_input
 from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list_of, record
 from app.api.verbs.input_fields import input_options
+from app.api.verbs.kinds.fields import OUTPUT_TYPES, SPARSE_VECTOR
+from app.api.verbs.kinds.rendering import Frame, objects
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
 from app.errors import ServiceError
-from app.inference.engine import Vectors
+from app.inference.engine import Vectors, VectorsOfKinds
+from app.inference.kinds.served_kinds import AskedKinds, KindVectors
 from app.inference.served_model import ServedModel
 
 MOST_INPUTS = 2048  # inputs of one request, as in OpenAI's reference; TEI applies its own limit
@@ -31,13 +34,20 @@ MOST_INPUTS = 2048  # inputs of one request, as in OpenAI's reference; TEI appli
 ENCODING_FORMAT = Variant(
     "`float` or `base64`", {"float": "float", "base64": "base64"}, "EncodingFormat"
 )
+VECTOR = Named("Embedding", {"oneOf": [list_of(NUMBER), TEXT]})
 EMBEDDING = Named(
     "OpenAICompatEmbedding",
-    record(
-        object=TEXT,
-        embedding=Named("Embedding", {"oneOf": [list_of(NUMBER), TEXT]}),
-        index=COUNT,
-    ),
+    {
+        "type": "object",
+        "properties": {
+            "object": TEXT,
+            "embedding": VECTOR,
+            "sparse": SPARSE_VECTOR,
+            "multi_vector": list_of(VECTOR),
+            "index": COUNT,
+        },
+        "required": ["object", "index"],
+    },
 )
 
 EMBEDDINGS = Shape(
@@ -51,6 +61,7 @@ EMBEDDINGS = Shape(
     Field("prompt_name", string, None, added=True),
     Field("input_type", anything, None, added=True),
     Field("normalize", boolean, None, added=True),
+    OUTPUT_TYPES,
     promised=MOST_INPUTS,
 )
 
@@ -60,8 +71,8 @@ class Output:
     """How the vectors are to be returned."""
 
     encoding: Literal["float", "base64"]
-    dimensions: int | None
-    normalize: bool
+    asked: AskedKinds
+    is_plain: bool  # it names no kinds of vectors
     input_type: Any  # anything; used if it is the name of a prompt
 
 
@@ -82,36 +93,42 @@ class Embeddings:
 
     def build(self, values: dict[str, Any]) -> Request[Output]:
         inputs, is_batch = values["input"]
-        output = Output(
-            values["encoding_format"],
-            values["dimensions"],
-            values["normalize"] is not False,
-            values["input_type"],
+        kinds = values["output_types"]
+        asked = AskedKinds(
+            kinds or ("dense",), values["normalize"] is not False, values["dimensions"]
         )
+        output = Output(values["encoding_format"], asked, kinds is None, values["input_type"])
         options = replace(input_options(values), promised=self.shape.promised)
         return Request(inputs, is_batch, options, output, values["model"])
 
-    async def run(self, model: ServedModel, request: Request[Output]) -> Vectors:
+    async def run(self, model: ServedModel, request: Request[Output]) -> Vectors | VectorsOfKinds:
         options, input_type = request.options, request.extra.input_type
         if options.prompt_name is None and input_type in list(model.prompt_names):
             options = replace(options, prompt_name=input_type)
+        asked = request.extra.asked
+        if not request.extra.is_plain:
+            return await model.engine.embed_kinds(request.inputs, options, asked)
         return await model.engine.embed(
-            request.inputs,
-            options,
-            normalize=request.extra.normalize,
-            dimensions=request.extra.dimensions,
+            request.inputs, options, normalize=asked.normalize, dimensions=asked.dimensions
         )
 
     def render(
-        self, model: ServedModel, request: Request[Output], computed: Vectors
+        self,
+        model: ServedModel,
+        request: Request[Output],
+        computed: Vectors | VectorsOfKinds,
     ) -> Iterator[bytes]:
         encode = _base64 if request.extra.encoding == "base64" else _identity
-        places = count()
         yield b'{"object":"list","data":'
-        yield from joined(
-            numpy_json([_record(encode(vector), next(places)) for vector in group])
-            for group in groups(computed.value)
-        )
+        if isinstance(computed.value, KindVectors):
+            frame = Frame("embedding", b'{"object":"embedding",', _closing, encode)
+            yield from objects(computed.value, len(request.inputs), frame)
+        else:
+            places = count()
+            yield from joined(
+                numpy_json([_record(encode(vector), next(places)) for vector in group])
+                for group in groups(computed.value)
+            )
         tokens = sum(computed.token_counts)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         yield b"," + orjson.dumps({"model": model.name, "usage": usage})[1:]
@@ -132,6 +149,10 @@ def models(model: ServedModel) -> bytes:
 
 def _record(embedding: Any, index: int) -> dict[str, Any]:
     return {"object": "embedding", "embedding": embedding, "index": index}
+
+
+def _closing(index: int) -> bytes:
+    return b',"index":%d}' % index
 
 
 def _identity(vector: NDArray[np.float32]) -> Any:

@@ -3,7 +3,8 @@
 Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,16 +12,19 @@ from numpy.typing import NDArray
 
 from app.api.shapes.fields import ArrayOf, Field, Shape, Struct, boolean, string, unsigned
 from app.api.shapes.inputs import embed_input
-from app.api.shapes.openapi_types import COUNT, NUMBER, Named, list_of, record
+from app.api.shapes.openapi_types import NUMBER, Named, list_of
 from app.api.verbs.input_fields import PROMPT_NAME, TRUNCATE, TRUNCATION_DIRECTION, input_options
+from app.api.verbs.kinds.fields import OUTPUT_TYPES, SPARSE_VECTOR, VECTORS
+from app.api.verbs.kinds.rendering import Frame, entries, objects
 from app.api.verbs.rendering import groups, joined, nested, numpy_json, render_error
 from app.api.verbs.verb import Counted, Request
 from app.errors import EmptyInput
 from app.inference.admission import InputOptions
 from app.inference.computing import Computed
-from app.inference.engine import SparseVectors, TokenVectors, Vectors
+from app.inference.engine import SparseVectors, TokenVectors, Vectors, VectorsOfKinds
+from app.inference.kinds.served_kinds import AskedKinds, KindVectors
 from app.inference.served_model import ServedModel
-from app.model.vectors import SparseVector, cosines
+from app.model.vectors import cosines
 
 EMBED = Shape(
     "EmbedRequest",
@@ -30,6 +34,7 @@ EMBED = Shape(
     PROMPT_NAME,
     Field("normalize", boolean, True, filled=True),
     Field("dimensions", unsigned, None),
+    OUTPUT_TYPES,
 )
 EMBED_ALL = Shape(
     "EmbedAllRequest",
@@ -57,32 +62,49 @@ SIMILARITY = Shape(
         None,
     ),
 )
-ENTRIES_AT_ONCE = 1_000  # Python objects in memory at a time
 
-SPARSE_VALUE = Named("SparseValue", record(index=COUNT, value=NUMBER))
+
+@dataclass(frozen=True, slots=True)
+class EmbedOptions:
+    """The vectors that a request asks for."""
+
+    asked: AskedKinds
+    is_plain: bool  # it names no kinds, so that a vector is an array of its own
 
 
 class Embed:
-    """POST `/embed`: one vector for each input."""
+    """POST `/embed`: one vector for each input, or an object with its vectors of several kinds."""
 
     name = "embed"
     shape = EMBED
-    answer = Named("EmbedResponse", list_of(list_of(NUMBER)))
+    answer = Named("EmbedResponse", {"anyOf": [list_of(list_of(NUMBER)), list_of(VECTORS)]})
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
-    def build(self, values: dict[str, Any]) -> Request[dict[str, Any]]:
+    def build(self, values: dict[str, Any]) -> Request[EmbedOptions]:
         inputs, is_batch = values["inputs"]
-        extra = {name: values[name] for name in ("normalize", "dimensions")}
-        return Request(inputs, is_batch, input_options(values), extra)
+        kinds = values["output_types"]
+        asked = AskedKinds(kinds or ("dense",), values["normalize"], values["dimensions"])
+        return Request(inputs, is_batch, input_options(values), EmbedOptions(asked, kinds is None))
 
-    async def run(self, model: ServedModel, request: Request[dict[str, Any]]) -> Vectors:
-        return await model.engine.embed(request.inputs, request.options, **request.extra)
+    async def run(
+        self, model: ServedModel, request: Request[EmbedOptions]
+    ) -> Vectors | VectorsOfKinds:
+        asked = request.extra.asked
+        if not request.extra.is_plain:
+            return await model.engine.embed_kinds(request.inputs, request.options, asked)
+        return await model.engine.embed(
+            request.inputs,
+            request.options,
+            normalize=asked.normalize,
+            dimensions=asked.dimensions,
+        )
 
     def render(
-        self, _: ServedModel, request: Request[dict[str, Any]], computed: Vectors
+        self, _: ServedModel, request: Request[EmbedOptions], computed: Vectors | VectorsOfKinds
     ) -> Iterable[bytes]:
-        del request
+        if isinstance(computed.value, KindVectors):
+            return objects(computed.value, len(request.inputs), Frame())
         return joined(map(numpy_json, groups(computed.value)))
 
 
@@ -114,7 +136,7 @@ class EmbedSparse:
 
     name = "embed_sparse"
     shape = EMBED_SPARSE
-    answer = Named("EmbedSparseResponse", list_of(list_of(SPARSE_VALUE)))
+    answer = Named("EmbedSparseResponse", list_of(SPARSE_VECTOR))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
@@ -129,7 +151,7 @@ class EmbedSparse:
         self, _: ServedModel, request: Request[None], computed: SparseVectors
     ) -> Iterable[bytes]:
         del request
-        return nested(map(_entries, computed.value))
+        return nested(map(entries, computed.value))
 
 
 class Similarity:
@@ -157,11 +179,3 @@ class Similarity:
     def render(self, _: ServedModel, request: Request[None], computed: Vectors) -> Iterable[bytes]:
         del request
         yield numpy_json(computed.value)
-
-
-def _entries(vector: SparseVector) -> Iterator[bytes]:
-    """Yield arrays of a vector's entries, ENTRIES_AT_ONCE in each."""
-    for start in range(0, len(vector.indices), ENTRIES_AT_ONCE):
-        some = slice(start, start + ENTRIES_AT_ONCE)
-        entries = zip(vector.indices[some].tolist(), vector.values[some], strict=True)
-        yield numpy_json([{"index": index, "value": value} for index, value in entries])

@@ -206,7 +206,7 @@ def test_a_fault_of_ours_is_500_and_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("app.inference.engine.finish", broken)
+    monkeypatch.setattr("app.inference.kinds.finishing.finish", broken)
     scope = make_scope("POST", "/embed", {"content-type": "application/json"})
     replies: list[Any] = []
 
