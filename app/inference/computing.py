@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from app.errors import ServiceError
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.gathering import Jobs
-from app.inference.batching.job import Job, Row
+from app.inference.batching.job import Job, Outcome
+from app.inference.reuse.reuse import Asked, Reuse
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.batch import TokenizedInput
@@ -97,12 +98,14 @@ class Computing:
         dimensions: int,
         progress: Progress,
         ready: Ready,
+        reuse: Reuse,
     ) -> None:
         self._admission = admission
         self._jobs = jobs
         self._dimensions = dimensions  # of the model's main output
         self._progress = progress
         self._ready = ready
+        self._reuse = reuse
 
     async def rows(
         self,
@@ -116,7 +119,8 @@ class Computing:
         Checks in TEI's order: the size of the batch, permits, `check`, tokens, the model.
         """
         self._progress.asked()
-        with self._admission.admitted(len(inputs), options.promised) as at_a_time:
+        held = self._admission.admitted(len(inputs), options.promised)
+        with held as at_a_time:
             with FaultOf(len(inputs)):
                 check()
             self._progress.accepted(len(inputs))
@@ -127,21 +131,28 @@ class Computing:
             self._progress.measured(sum(self._bytes_of(one, tokenized) for one in outputs))
             route = self._admission.route(options)
             read, name = (outputs, "") if route is None else ((route.output,), route.name)
-            jobs = [
-                await self.run(tokenized[start : start + at_a_time], read, name)
-                for start in range(0, len(tokenized), at_a_time)
-            ]
-        # Later slices have waited for those before them.
-        waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
+            asked = Asked(tokenized, read, name)
+            compute = partial(self._in_jobs, asked, at_a_time)
+            outcome = await self._reuse.outcome(asked, compute, held)
         return Rows(
             inputs=tokenized,
-            columns=tuple(map(list, zip(*_computed(jobs), strict=True))),
+            columns=tuple(map(list, zip(*outcome.rows, strict=True))),
             timings=Timings(
                 tokenization=tokenized_at - started,
-                queue=(waited + sum(job.queue_seconds for job in jobs)) / len(inputs),
-                inference=sum(job.inference_seconds for job in jobs) / len(inputs),
+                queue=outcome.queue_seconds / len(inputs),
+                inference=outcome.inference_seconds / len(inputs),
             ),
         )
+
+    async def _in_jobs(
+        self, asked: Asked, at_a_time: int, inputs: Sequence[TokenizedInput]
+    ) -> Outcome:
+        """Compute what is asked of some of the inputs, so many at a time."""
+        jobs = [
+            await self.run(inputs[start : start + at_a_time], asked.outputs, asked.route)
+            for start in range(0, len(inputs), at_a_time)
+        ]
+        return Outcome.of(jobs)
 
     def _bytes_of(self, output: str, inputs: Sequence[TokenizedInput]) -> int:
         """Estimate the bytes that an output takes for these inputs."""
@@ -169,10 +180,6 @@ class Computing:
             del answer, job, done  # a cycle with the error would keep the request alive
             raise
         return job
-
-
-def _computed(jobs: Iterable[Job]) -> Iterator[Row]:
-    return (row for job in jobs for row in job.rows if row is not None)
 
 
 def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:

@@ -24,6 +24,7 @@ from app.inference.kinds.finishing import (
 )
 from app.inference.kinds.served_kinds import NO_KINDS, AskedKinds, KindVectors, ServedKinds
 from app.inference.pooling_option import output_for, require_pooling
+from app.inference.reuse.reuse import Reuse
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.manifest import Manifest
@@ -99,23 +100,27 @@ class Engine:
         options: EngineOptions,
         admission: Admission,
         jobs: Jobs,
+        reuse: Reuse,
         ready: Ready = at_once,
         progress: Progress = UNTOLD,
     ) -> None:
         self._options = options
         self.admission = admission
         self._jobs = jobs
+        self._reuse = reuse
         self._ready = ready
-        self._computing = Computing(admission, jobs, options.dimensions, progress, ready)
+        self._computing = Computing(admission, jobs, options.dimensions, progress, ready, reuse)
 
     def within(self, granted: int) -> Self:
         """Return the same engine for parts of a request that already holds `granted` permits."""
         admission = self.admission.within(granted)
-        return type(self)(self._options, admission, self._jobs, self._ready)
+        return type(self)(self._options, admission, self._jobs, self._reuse, self._ready)
 
     def telling(self, progress: Progress) -> Self:
         """Return the same engine for one request, reporting its progress."""
-        return type(self)(self._options, self.admission, self._jobs, self._ready, progress)
+        return type(self)(
+            self._options, self.admission, self._jobs, self._reuse, self._ready, progress
+        )
 
     @property
     def task(self) -> Task:

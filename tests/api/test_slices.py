@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.inference.providers.session import Session
 from tests.api.conftest import MakeKind
+from tests.support import distinct
 from tests.support.description import document_of
 from tools import tiny
 from tools.asgi import make_scope, post, request, send_request
@@ -91,7 +92,7 @@ async def ask(
     app: ASGIApp, rows: int, gone: asyncio.Event | None = None, milliseconds: int = 60_000
 ) -> Reply:
     headers = JSON | {"x-request-timeout-ms": str(milliseconds)}
-    content = json.dumps({"inputs": ["the cat"] * rows}).encode()
+    content = json.dumps({"inputs": distinct.texts(rows)}).encode()
     return await send_request(app, make_scope("POST", "/embed", headers), [content], gone)
 
 
@@ -124,7 +125,7 @@ def test_a_large_request_leaves_room_for_others_and_two_of_them_run_side_by_side
             assert (await ask(app, rows)).status == 429
         held.go_on(MANY)
         for reply, rows in ((await first, 7), (await second, 5)):
-            vectors = [tiny.unit(tiny.reference(tiny.ids_of("the cat")))] * rows
+            vectors = distinct.vectors(distinct.texts(rows))
             np.testing.assert_allclose(reply.json, vectors, atol=1e-6)
         assert (await ask(app, 10)).status == 200
 
@@ -186,7 +187,7 @@ def test_nothing_is_computed_of_a_large_request_that_cannot_succeed(
     service, app = make_service(max_concurrent_requests=2)
     held = Held(monkeypatch)
     held.go_on(MANY)
-    assert post(app, "/embed", {"inputs": ["a"] * 9 + [last], **more}).status == status
+    assert post(app, "/embed", {"inputs": [*distinct.texts(9), last], **more}).status == status
     assert held.sizes == []
     assert service.model.engine.admission.permits.free == 2
 
@@ -204,7 +205,7 @@ def test_an_input_at_fault_is_named_by_its_place_in_the_request(
         return results
 
     monkeypatch.setattr(Session, "run", run)
-    reply = post(app, "/embed", {"inputs": ["a"] * 6 + ["dog"]})
+    reply = post(app, "/embed", {"inputs": [*distinct.texts(6), "dog"]})
     assert reply.status == 424
     assert reply.json["error"] == "Backend error: the embedding of input 6 is not finite"
 
@@ -214,7 +215,7 @@ def test_openai_s_route_takes_as_many_inputs_as_openai_does(
     make_service: MakeService, path: str
 ) -> None:
     service, app = make_service(threads=1)
-    answer = post(app, path, {"input": ["cat", *["a"] * 2046, "dog"]})
+    answer = post(app, path, {"input": ["cat", "a", *distinct.texts(2045), "dog"]})
     assert answer.status == 200
     found = answer.json["data"]
     assert [one["index"] for one in found] == list(range(2048))
@@ -232,7 +233,7 @@ def test_openai_s_route_takes_as_many_inputs_as_openai_does(
 
 def test_a_higher_limit_holds_on_openai_s_route_too(make_service: MakeService) -> None:
     _, app = make_service(max_client_batch_size=2100)
-    assert post(app, EMBEDDINGS, {"input": ["a"] * 2100}).status == 200
+    assert post(app, EMBEDDINGS, {"input": distinct.texts(2100)}).status == 200
     described = document_of(app)["components"]["schemas"]["OpenAICompatInput"]
     assert described["anyOf"][-1]["maxItems"] == 2100
 

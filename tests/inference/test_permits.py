@@ -57,3 +57,19 @@ def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
     if share:
         assert all(permits.share(fewer) for fewer in range(1, count))
     assert Permits(total).share(count) > 0  # none is too large for an idle service
+
+
+def test_what_needs_no_permit_any_more_gives_it_back_and_takes_it_again() -> None:
+    permits = Permits(8)
+    held = permits.taken(6)
+    with held:
+        held.hold(2)
+        assert permits.free == 6
+        with permits.taken(6):
+            held.hold(20)  # never more than were granted; others keep theirs
+            assert permits.free == -4
+            with pytest.raises(Overloaded), permits.taken(1):
+                pass
+            held.hold(0)
+            assert permits.free == 2
+    assert permits.free == 8

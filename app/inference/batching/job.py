@@ -5,7 +5,7 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,6 +52,25 @@ class Job:
     def is_single_input(self) -> bool:
         """Whether it has a single input, as a query has."""
         return len(self.inputs) == 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What was computed of some inputs; seconds are sums over them."""
+
+    rows: Sequence[Row]
+    queue_seconds: float
+    inference_seconds: float
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> Self:
+        """Return the outcome of finished jobs of one request, each submitted after another."""
+        waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
+        return cls(
+            [row for job in jobs for row in job.rows if row is not None],
+            waited + sum(job.queue_seconds for job in jobs),
+            sum(job.inference_seconds for job in jobs),
+        )
 
 
 def deliver(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:

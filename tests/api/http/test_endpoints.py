@@ -160,7 +160,7 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
         gone = asyncio.Event()
         first = asyncio.create_task(send_request(app, dict(scope), [b'{"inputs":["a","b"]}']))
         await asyncio.to_thread(running.wait, 10)
-        body = b'{"inputs":["a","b","c"]}'
+        body = b'{"inputs":["c","d","e"]}'
         second = asyncio.create_task(send_request(app, dict(scope), [body], gone))
         while "te_queue_size 3" not in service.metrics.render():  # noqa: ASYNC110  # set by a thread
             await asyncio.sleep(0)

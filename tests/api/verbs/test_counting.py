@@ -31,6 +31,8 @@ OURS = (
     "te_run_",
     "te_shapes_",
     "te_log_",
+    "te_rows_",
+    "te_cache_",
 )
 
 
