@@ -47,8 +47,8 @@ class ServedModel:
     ) -> Self:
         """Load the exported model of a folder, prove it, and start its threads.
 
-        Counts in `metrics`, and keeps rows in `store`, whoever else does. Raises: StartupError with
-        the cause and the remedy.
+        Counts in `metrics`, and keeps rows in `store`, if there is one, as others may. Raises:
+        StartupError with the cause and the remedy.
         """
         manifest = read_manifest(folder)
         # Loading takes long, so refuse first what can be refused without it.
@@ -63,7 +63,7 @@ class ServedModel:
             unless_open.pop_all()
         admission = Admission(admitted, loaded.tokenization)
         further = FurtherOutputs(loaded.sessions, partial(add_beside, folder, loaded))
-        reuse = Reuse(store, metrics)
+        reuse = Reuse(store or RowStore(0), metrics)
         engine = Engine(options, admission, Gathering(worker), reuse, further.ready)
         listing = Listing(admission, loaded.tokenization)
         turns, limit = loaded.tokenization.scheduler, settings.run_timeout_seconds

@@ -1,34 +1,36 @@
 """In flight: rows that a request computes now, for whoever else needs them."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
+Vector = NDArray[np.float32]
 
-@dataclass(slots=True, eq=False)
+
 class Flight:
     """Rows that are computed together, and those who wait for any of them."""
 
-    keys: Sequence[bytes]
-    found: Mapping[bytes, NDArray[np.float32]] = field(default_factory=dict)
-    _waiting: list["asyncio.Future[None]"] = field(default_factory=list)
-    _has_ended: bool = False
+    __slots__ = ("_found", "_waiting", "keys")
 
-    async def row(self, key: bytes) -> NDArray[np.float32] | None:
+    def __init__(self, keys: Collection[bytes]) -> None:
+        self.keys = keys
+        self._found: Mapping[bytes, Vector] | None = None  # None until it has ended
+        self._waiting: list[asyncio.Future[None]] = []
+
+    async def row(self, key: bytes) -> Vector | None:
         """Wait until the flight ends; return the row of a key, or None if it was not computed."""
-        if not self._has_ended:
+        if self._found is None:
             waiting = asyncio.get_running_loop().create_future()
             self._waiting.append(waiting)
             await waiting
-        return self.found.get(key)
+        assert self._found is not None
+        return self._found.get(key)
 
-    def end(self, found: Mapping[bytes, NDArray[np.float32]]) -> None:
+    def end(self, found: Mapping[bytes, Vector]) -> None:
         """Wake who waits; what was not found is theirs to compute."""
-        self.found = found
-        self._has_ended = True
+        self._found = found
         for one in self._waiting:
             if not one.done():
                 one.set_result(None)
@@ -45,21 +47,24 @@ class InFlight:
     def __init__(self) -> None:
         self._flights: dict[bytes, Flight] = {}
 
-    def find(self, key: bytes, most: int) -> Flight | None:
-        """Return the flight that computes the row of a key, if it has at most that many rows."""
-        flight = self._flights.get(key)
-        return flight if flight is not None and len(flight.keys) <= most else None
+    def of(self, missing: Collection[bytes]) -> dict[bytes, Flight]:
+        """Return the flights that a request waits for, by key, of those that it misses."""
+        if self._flights.keys().isdisjoint(missing):
+            return {}
+        most = len(missing)
+        found = {key: self._flights[key] for key in missing if key in self._flights}
+        return {key: flight for key, flight in found.items() if len(flight.keys) <= most}
 
-    def start(self, keys: Sequence[bytes]) -> Flight:
-        """Begin a flight; of several for one key the one with the fewest rows is found."""
+    def start(self, keys: Collection[bytes]) -> Flight:
+        """Begin a flight; of several for one key the one with the fewest rows is waited for."""
         flight = Flight(keys)
         for key in keys:
-            other = self._flights.get(key)
-            if other is None or len(other.keys) > len(keys):
+            other = self._flights.setdefault(key, flight)
+            if len(other.keys) > len(keys):
                 self._flights[key] = flight
         return flight
 
-    def end(self, flight: Flight, found: Mapping[bytes, NDArray[np.float32]]) -> None:
+    def end(self, flight: Flight, found: Mapping[bytes, Vector]) -> None:
         """End a flight with the rows that were found; none if it was cancelled or failed."""
         for key in flight.keys:
             if self._flights.get(key) is flight:

@@ -3,9 +3,9 @@
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,22 +46,12 @@ class Asked:
         return len(self.outputs) == 1 and self.outputs[0] not in PER_TOKEN_OUTPUTS
 
 
-@dataclass(slots=True, eq=False)
-class _Rows:
+class _Rows(NamedTuple):
     """The rows of one request, by their keys: those there are, and the inputs of the others."""
 
-    keys: list[bytes] = field(default_factory=list)  # of all inputs
-    found: dict[bytes, Vector] = field(default_factory=dict)
-    missing: dict[bytes, TokenizedInput] = field(default_factory=dict)
-
-    def outcome(self, parts: Iterable[Outcome], waited: float) -> Outcome:
-        """Return the outcome for all inputs; what was known already took no time."""
-        parts = list(parts)
-        return Outcome(
-            [(self.found[key],) for key in self.keys],
-            waited + sum(one.queue_seconds for one in parts),
-            sum(one.inference_seconds for one in parts),
-        )
+    keys: list[bytes]  # of all inputs
+    found: dict[bytes, Vector]
+    missing: dict[bytes, TokenizedInput]
 
 
 class Reuse:
@@ -70,8 +60,8 @@ class Reuse:
     No request waits for more than one other: if that one leaves or fails, it computes for itself.
     """
 
-    def __init__(self, store: RowStore | None, metrics: Metrics) -> None:
-        """Take the store of the process, whoever else uses it; None keeps nothing."""
+    def __init__(self, store: RowStore, metrics: Metrics) -> None:
+        """Take the store of the process, whoever else uses it."""
         self._store = store
         self._metrics = metrics
         self._keys = RowKeys()
@@ -84,93 +74,94 @@ class Reuse:
         """
         if not asked.is_shared:
             return await compute(asked.inputs)
-        rows = await self._look(asked)
-        others = self._flights(rows.missing)
-        own = [key for key in rows.missing if key not in others]
-        held.hold(len(own))
-        parts = [await self._compute(own, rows, compute)] if own else []
-        if not others:
-            return rows.outcome(parts, 0.0)
-        started = time.perf_counter()
-        for key, flight in others.items():
-            if (row := await flight.row(key)) is not None:
-                rows.found[key] = row
-        waited = (time.perf_counter() - started) * len(others)
-        left = [key for key in others if key not in rows.found]
-        if left:
-            held.hold(len(left))
-            parts.append(await self._compute(left, rows, compute))
-        return rows.outcome(parts, waited)
-
-    async def _look(self, asked: Asked) -> _Rows:
-        """Return the rows that are known, and the inputs of the others, each once."""
-        rows, key_of, output = _Rows(), self._keys.key, asked.outputs[0]
-        for place, tokens in enumerate(asked.inputs):
-            if place and place % AT_ONCE == 0:
+        rows = _Rows([], {}, {})
+        for start in range(0, len(asked.inputs), AT_ONCE):
+            if start:
                 await asyncio.sleep(0)
-            key = key_of(tokens, output, asked.route)
+            self._look(asked, start, rows)
+        flights = self._in_flight.of(rows.missing)
+        if not flights and len(rows.missing) == len(rows.keys):
+            return await self._computed(rows.keys, asked.inputs, compute)
+        return await self._divided(rows, flights, compute, held)
+
+    def _look(self, asked: Asked, start: int, rows: _Rows) -> None:
+        """Find the rows that are known among AT_ONCE inputs, and add the others to the missing."""
+        key_of, known = self._keys.key, self._store.get
+        output, route = asked.outputs[0], asked.route
+        for tokens in asked.inputs[start : start + AT_ONCE]:
+            key = key_of(tokens, output, route)
             rows.keys.append(key)
             if key in rows.found or key in rows.missing:
                 continue
-            row = None if self._store is None else self._store.get(key)
+            row = known(key)
             if row is None:
                 rows.missing[key] = tokens
             else:
                 rows.found[key] = row
-        self._count(rows)
-        return rows
 
-    def _count(self, rows: _Rows) -> None:
-        if self._store is not None:
-            self._metrics.count("te_cache_hits", amount=len(rows.found))
-            self._metrics.count("te_cache_misses", amount=len(rows.missing))
-        shared = len(rows.keys) - len(rows.found) - len(rows.missing)
+    async def _divided(
+        self, rows: _Rows, flights: Mapping[bytes, Flight], compute: Compute, held: Held
+    ) -> Outcome:
+        """Compute what is missing and in no flight to wait for; then wait for the others."""
+        shared = len(rows.keys) - len(rows.found) - len(rows.missing) + len(flights)
         if shared:
             self._metrics.count("te_rows_shared", amount=shared)
-
-    def _flights(self, missing: Mapping[bytes, TokenizedInput]) -> dict[bytes, Flight]:
-        """Return the flights to wait for."""
-        found = {}
-        for key in missing:
-            flight = self._in_flight.find(key, len(missing))
-            if flight is not None:
-                found[key] = flight
-        if found:
-            self._metrics.count("te_rows_shared", amount=len(found))
-        return found
-
-    async def _compute(self, keys: Sequence[bytes], rows: _Rows, compute: Compute) -> Outcome:
-        """Compute the rows of these keys, for others as well, and keep them."""
-        flight = self._in_flight.start(keys)
-        computed: dict[bytes, Vector] = {}
-        try:
-            outcome = await compute([rows.missing[key] for key in keys])
-            for key, (row,) in zip(keys, outcome.rows, strict=True):
+        parts = await self._own(
+            [key for key in rows.missing if key not in flights], rows, compute, held
+        )
+        held.hold(0)
+        started = time.perf_counter()
+        for key, flight in flights.items():
+            if (row := await flight.row(key)) is not None:
                 rows.found[key] = row
-                if math.isfinite(np.dot(row, row)):  # else it is this request's failure
-                    computed[key] = row
-        finally:
-            self._in_flight.end(flight, computed)
-        await self._keep(computed)
-        return outcome
+        waited = (time.perf_counter() - started) * len(flights)
+        left = [key for key in flights if key not in rows.found]
+        parts += await self._own(left, rows, compute, held)
+        return Outcome(
+            [(rows.found[key],) for key in rows.keys],
+            waited + sum(part.queue_seconds for part in parts),
+            sum(part.inference_seconds for part in parts),
+        )
 
-    async def _keep(self, computed: Mapping[bytes, Vector]) -> None:
-        if self._store is None:
-            return
-        for place, (key, row) in enumerate(computed.items()):
+    async def _own(
+        self, keys: Sequence[bytes], rows: _Rows, compute: Compute, held: Held
+    ) -> list[Outcome]:
+        """Compute the rows of these keys with as many permits, if there are any."""
+        held.hold(len(keys))
+        if not keys:
+            return []
+        outcome = await self._computed(keys, [rows.missing[key] for key in keys], compute)
+        rows.found.update((key, row) for key, (row,) in zip(keys, outcome.rows, strict=True))
+        return [outcome]
+
+    async def _computed(
+        self, keys: Sequence[bytes], inputs: Sequence[TokenizedInput], compute: Compute
+    ) -> Outcome:
+        """Compute inputs, for whoever waits for their rows as well, and keep these."""
+        flight = self._in_flight.start(keys)
+        good: dict[bytes, Vector] = {}
+        try:
+            outcome = await compute(inputs)
+            for key, (row,) in zip(keys, outcome.rows, strict=True):
+                if math.isfinite(row.dot(row)):  # else it is a failure of this request
+                    good[key] = row
+        finally:
+            self._in_flight.end(flight, good)
+        for place, (key, row) in enumerate(good.items()):
             if place and place % AT_ONCE == 0:
                 await asyncio.sleep(0)
             self._store.put(key, row)
+        return outcome
 
 
-def open_store(limit: int, metrics: Metrics) -> RowStore | None:
-    """Return a store of at most `limit` bytes, shown in the metrics; None for 0."""
-    store = RowStore(limit) if limit else None
+def open_store(limit: int, metrics: Metrics) -> RowStore:
+    """Return a store of at most `limit` bytes, shown in the metrics."""
+    store = RowStore(limit)
     metrics.count("te_rows_shared", amount=0)
-    metrics.count("te_cache_hits", amount=0)
-    metrics.count("te_cache_misses", amount=0)
-    metrics.read("te_cache_evictions", "counter", lambda: 0 if store is None else store.evictions)
-    metrics.read("te_cache_rows", "gauge", lambda: 0 if store is None else store.rows)
-    metrics.read("te_cache_bytes", "gauge", lambda: 0 if store is None else store.bytes)
-    metrics.read("te_cache_bytes_limit", "gauge", lambda: limit)
+    metrics.read("te_cache_hits", "counter", lambda: store.hits)
+    metrics.read("te_cache_misses", "counter", lambda: store.misses)
+    metrics.read("te_cache_evictions", "counter", lambda: store.evictions)
+    metrics.read("te_cache_rows", "gauge", lambda: store.rows)
+    metrics.read("te_cache_bytes", "gauge", lambda: store.bytes)
+    metrics.read("te_cache_bytes_limit", "gauge", lambda: store.limit)
     return store

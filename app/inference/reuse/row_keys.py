@@ -25,10 +25,14 @@ class RowKeys:
         begun = self._begun.get((output, route)) or self._begin(output, route)
         hashing = begun.copy()
         types = tokens.token_type_ids
-        hashing.update(b"%d,%d:" % (tokens.prompt_length, types is not None))
-        hashing.update(tokens.input_ids.data)
-        if types is not None:  # as many as ids, so the end of those needs no mark
+        if types is None and not tokens.prompt_length:
+            hashing.update(b"i")
+        elif types is None:
+            hashing.update(b"p%d:" % tokens.prompt_length)
+        else:  # as many as ids, so the end of those needs no mark
+            hashing.update(b"t%d:" % tokens.prompt_length)
             hashing.update(types.data)
+        hashing.update(tokens.input_ids.data)
         return hashing.digest()
 
     def _begin(self, output: str, route: str) -> blake2b:

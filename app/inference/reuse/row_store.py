@@ -44,10 +44,11 @@ class RowStore:
     """Keeps rows by keys of KEY_BYTES random bytes; lives on one event loop."""
 
     def __init__(self, limit: int) -> None:
+        """Keep at most `limit` bytes; 0 keeps nothing, and counts neither hits nor misses."""
         self.limit = limit  # bytes
         self.bytes = 0  # of all pages, whether they are full or not
         self.rows = 0
-        self.evictions = 0  # rows
+        self.hits = self.misses = self.evictions = 0  # rows
         self._index: list[dict[bytes, int]] = [{} for _ in range(_SHARDS)]
         self._pages: dict[int, _Page] = {}  # by number, in ascending order
         self._open: dict[int, _Page] = {}  # by width: the page that is being filled
@@ -55,9 +56,13 @@ class RowStore:
 
     def get(self, key: bytes) -> NDArray[np.float32] | None:
         """Return a copy of the row of a key, or None."""
+        if not self.limit:
+            return None
         place = self._index[key[0] % _SHARDS].get(key)
         if place is None:
+            self.misses += 1
             return None
+        self.hits += 1
         page, slot = self._pages[place >> _SLOT_BITS], place & ((1 << _SLOT_BITS) - 1)
         page.asked[slot] = 1
         row: NDArray[np.float32] = page.rows[slot].copy()
@@ -65,8 +70,7 @@ class RowStore:
 
     def put(self, key: bytes, row: NDArray[np.float32]) -> None:
         """Keep a row, unless the key has one already or the row is larger than the store."""
-        index = self._index[key[0] % _SHARDS]
-        if key in index:
+        if not self.limit or key in self._index[key[0] % _SHARDS]:
             return
         page = self._open.get(len(row))
         if page is None or page.is_full:
