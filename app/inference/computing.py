@@ -64,6 +64,7 @@ class Computed(Generic[T]):
     value: T
     token_counts: tuple[int, ...]  # (N,), special tokens included, after truncation
     timings: Timings
+    truncated: tuple[int, ...] = ()  # the inputs of which something was left out, ascending
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -81,7 +82,8 @@ class Rows:
 
     def answer(self, value: T) -> Computed[T]:
         """Return an answer with this value and the rows' token counts and timings."""
-        return Computed(value, tuple(map(len, self.inputs)), self.timings)
+        truncated = tuple(place for place, one in enumerate(self.inputs) if one.truncated)
+        return Computed(value, tuple(map(len, self.inputs)), self.timings, truncated)
 
 
 class Computing:

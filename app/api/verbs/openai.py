@@ -9,6 +9,7 @@ from base64 import b64encode
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any, Literal
 
@@ -22,6 +23,7 @@ from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list
 from app.api.verbs.input_fields import input_options
 from app.api.verbs.kinds.fields import OUTPUT_TYPES, SPARSE_VECTOR
 from app.api.verbs.kinds.rendering import Frame, objects
+from app.api.verbs.long_texts.included import INCLUDE, INCLUDED, Included, included, indexed
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
 from app.errors import ServiceError
@@ -45,6 +47,7 @@ EMBEDDING = Named(
             "sparse": SPARSE_VECTOR,
             "multi_vector": list_of(VECTOR),
             "index": COUNT,
+            **INCLUDED,
         },
         "required": ["object", "index"],
     },
@@ -62,6 +65,7 @@ EMBEDDINGS = Shape(
     Field("input_type", anything, None, added=True),
     Field("normalize", boolean, None, added=True),
     OUTPUT_TYPES,
+    INCLUDE,
     promised=MOST_INPUTS,
 )
 
@@ -74,6 +78,7 @@ class Output:
     asked: AskedKinds
     is_plain: bool  # it names no kinds of vectors
     input_type: Any  # anything; used if it is the name of a prompt
+    included: frozenset[str]  # keys of each entry beside its vector
 
 
 class Embeddings:
@@ -97,7 +102,13 @@ class Embeddings:
         asked = AskedKinds(
             kinds or ("dense",), values["normalize"] is not False, values["dimensions"]
         )
-        output = Output(values["encoding_format"], asked, kinds is None, values["input_type"])
+        output = Output(
+            values["encoding_format"],
+            asked,
+            kinds is None,
+            values["input_type"],
+            frozenset(values["include"] or ()),
+        )
         options = replace(input_options(values), promised=self.shape.promised)
         return Request(inputs, is_batch, options, output, values["model"])
 
@@ -119,14 +130,16 @@ class Embeddings:
         computed: Vectors | VectorsOfKinds,
     ) -> Iterator[bytes]:
         encode = _base64 if request.extra.encoding == "base64" else _identity
+        found = included(request.extra.included, computed)
         yield b'{"object":"list","data":'
         if isinstance(computed.value, KindVectors):
-            frame = Frame("embedding", b'{"object":"embedding",', _closing, encode)
+            closing = partial(_closing, found)
+            frame = Frame("embedding", b'{"object":"embedding",', closing, encode)
             yield from objects(computed.value, len(request.inputs), frame)
         else:
             places = count()
             yield from joined(
-                numpy_json([_record(encode(vector), next(places)) for vector in group])
+                numpy_json([_record(encode(vector), next(places), found) for vector in group])
                 for group in groups(computed.value)
             )
         tokens = sum(computed.token_counts)
@@ -147,12 +160,12 @@ def models(model: ServedModel) -> bytes:
     return orjson.dumps({"object": "list", "data": [listed]})
 
 
-def _record(embedding: Any, index: int) -> dict[str, Any]:
-    return {"object": "embedding", "embedding": embedding, "index": index}
+def _record(embedding: Any, index: int, found: Included) -> dict[str, Any]:
+    return {"object": "embedding", "embedding": embedding, **indexed(found, index)}
 
 
-def _closing(index: int) -> bytes:
-    return b',"index":%d}' % index
+def _closing(found: Included, index: int) -> bytes:
+    return b"," + orjson.dumps(indexed(found, index))[1:]
 
 
 def _identity(vector: NDArray[np.float32]) -> Any:

@@ -4,7 +4,7 @@ Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -174,7 +174,7 @@ class Similarity:
         if len(request.inputs) == 1:
             raise EmptyInput("`inputs.sentences` cannot be empty")
         computed = await model.engine.embed(request.inputs, request.options, normalize=False)
-        return Computed(cosines(computed.value), computed.token_counts, computed.timings)
+        return replace(computed, value=cosines(computed.value))
 
     def render(self, _: ServedModel, request: Request[None], computed: Vectors) -> Iterable[bytes]:
         del request

@@ -47,6 +47,7 @@ class Text:
 
     text: str | tuple[str, str]
     add_special_tokens: bool
+    is_cut: bool = False  # some of the input is too far on to matter, and left out already
 
 
 class InputText:
@@ -76,27 +77,29 @@ class InputText:
 
         Raises: EmptyInput, or InvalidInput for an input of the wrong kind or beyond any limit.
         """
-        item = self._bounded(item, options)
+        whole, item = item, self._bounded(item, options)
+        is_cut = item is not whole
         prompt = options.prompt or ""
         if self._pair_text is not None and not is_pair(item):
             raise InvalidInput(
                 "Input validation error: `inputs` must be pairs of texts, a query and a document"
             )
         if isinstance(item, str):
-            return Text(prompt + item, add_special_tokens=options.special_tokens)
+            return Text(prompt + item, options.special_tokens, is_cut)
         if is_pair(item):
             if options.prompt is not None:
                 raise InvalidInput(
                     "Input validation error: `prompt_name` cannot be set with dual inputs"
                 )
             if self._pair_text is not None:
-                return Text(self._pair_text.text(*item), add_special_tokens=False)
-            return Text(item, add_special_tokens=options.special_tokens)
+                return Text(self._pair_text.text(*item), False, is_cut)
+            return Text(item, options.special_tokens, is_cut)
         skip_special = options.prompt is not None or not options.special_tokens
         decoded = self._decode(cast("tuple[int, ...]", item), skip_special)
         if options.truncate:
+            is_cut |= len(decoded) > self.longest(options)
             decoded = kept_end(decoded, self.longest(options), options.direction)
-        return Text(prompt + decoded, skip_special and options.special_tokens)
+        return Text(prompt + decoded, skip_special and options.special_tokens, is_cut)
 
     def _bounded(self, item: EncodingInput, options: EncodeOptions) -> EncodingInput:
         """Cut an input that is too long to matter, since tokenizers encode before they truncate."""

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
 
 from app.errors import InvalidInput, ServiceError
-from app.inference.tokenizing import pairs
+from app.inference.tokenizing import encodings
 from app.inference.tokenizing.encoding_input import EncodingInput, cost
+from app.inference.tokenizing.encodings import Encoded
 from app.inference.tokenizing.input_text import DEFAULT_OPTIONS, EncodeOptions, InputText, Text
 from app.inference.tokenizing.inputs_at_fault import raise_first
 from app.inference.tokenizing.slice_scheduler import SliceScheduler, sliced
@@ -127,10 +127,10 @@ class Tokenization:
         prompt_length = self._prompt_length(options.prompt)
         length = self._texts.length(options)
         tokenized: list[TokenizedInput] = []
-        encodings = self._encodings(list(texts.values()), options)
-        for place, encoding in zip(texts, encodings, strict=True):
+        encoded = encodings.encode(self.tokenizers, list(texts.values()), options, length)
+        for place, one in zip(texts, encoded, strict=True):
             try:
-                tokenized.append(self._check(encoding, prompt_length, length))
+                tokenized.append(self._check(one, prompt_length, length))
             except ServiceError as error:
                 faults[place] = error
         raise_first([faults.pop(place) for place in sorted(faults)])
@@ -171,34 +171,14 @@ class Tokenization:
         """Whether every input must be a query and a document."""
         return self._pair_text is not None
 
-    def _encodings(self, texts: Sequence[Text], options: EncodeOptions) -> list[Encoding]:
-        """Return an encoding of each text, truncated as asked for."""
-        length = self._texts.length(options)
-        apart: dict[int, Encoding] = {}
-        for place, one in enumerate(texts):
-            text = one.text
-            if not options.truncate or isinstance(text, str):
-                continue
-            if pairs.may_have_many_parts(text, length):
-                whole, special = self.tokenizers.whole, one.add_special_tokens
-                encode = partial(pairs.encode, whole, text, length, options.direction)
-                apart[place] = guarded(partial(encode, special_tokens=special))
-        rest = [one for place, one in enumerate(texts) if place not in apart]
-        encoded = iter(encode_batch(self._tokenizer(options), rest))
-        return [apart[place] if place in apart else next(encoded) for place in range(len(texts))]
-
-    def _tokenizer(self, options: EncodeOptions) -> Tokenizer:
-        if not options.truncate:
-            return self.tokenizers.whole
-        return self.tokenizers.cutting(options.direction, self._texts.length(options))
-
     def _prompt_length(self, prompt: str | None) -> int:
         """Return how many leading tokens of an input are its prompt's, if those are not pooled."""
         if not prompt or not self._leaves_out_prompts:
             return 0
         return self.tokenizers.prompt_length(prompt, self.max_length)
 
-    def _check(self, encoding: Encoding, prompt_length: int, length: int) -> TokenizedInput:
+    def _check(self, encoded: Encoded, prompt_length: int, length: int) -> TokenizedInput:
+        encoding, is_cut = encoded
         ids = encoding.ids
         if not ids:
             raise InvalidInput("Input validation error: `inputs` has no tokens")
@@ -216,20 +196,8 @@ class Tokenization:
             ids = self._pair_text.ended(ids, length)
         types = np.array(encoding.type_ids, np.int64)
         return TokenizedInput(
-            np.array(ids, np.int64), types if types.any() else None, prompt_length
+            np.array(ids, np.int64), types if types.any() else None, prompt_length, is_cut
         )
-
-
-def encode_batch(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
-    """Encode in one call for each way of adding special tokens, which is nearly always one."""
-    encodings: dict[int, Encoding] = {}
-    for special in (True, False):
-        places = [i for i, text in enumerate(texts) if text.add_special_tokens is special]
-        if places:
-            batch = [texts[i].text for i in places]
-            encode = partial(tokenizer.encode_batch_fast, batch, add_special_tokens=special)
-            encodings.update(zip(places, guarded(encode), strict=True))
-    return [encodings[i] for i in range(len(texts))]
 
 
 def _tried(call: Callable[[], T]) -> T | ServiceError:

@@ -167,8 +167,8 @@ OF_TEI = {
     "TokenizeRequest", "TokenizeResponse", "TruncationDirection",
 }  # fmt: skip
 OURS = {
-    "Document", "DocumentText", "EmbedVectors", "Model", "ModelList", "OpenAICompatInput", "OutputType", "RankedDocument",
-    "RerankDocumentsRequest", "RerankDocumentsResponse",
+    "Document", "DocumentText", "EmbedVectors", "Included", "Model", "ModelList", "OpenAICompatInput", "OutputType",
+    "RankedDocument", "RerankDocumentsRequest", "RerankDocumentsResponse",
 }  # fmt: skip
 
 
@@ -197,7 +197,13 @@ def test_every_answer_and_error_has_a_name(document: Any) -> None:
 
 def test_generators_find_a_name_of_its_own_for_each_value_of_an_enum(document: Any) -> None:
     enums = {n: s["enum"] for n, s in document["components"]["schemas"].items() if "enum" in s}
-    assert set(enums) == {"EncodingFormat", "ErrorType", "OutputType", "TruncationDirection"}
+    assert set(enums) == {
+        "EncodingFormat",
+        "ErrorType",
+        "Included",
+        "OutputType",
+        "TruncationDirection",
+    }
     for values in enums.values():
         assert len({value.upper() for value in values}) == len(values)
     assert json.dumps(document).count('"enum"') == len(enums)  # none is written in place

@@ -21,7 +21,8 @@ RANK = {"query": "a", "texts": ["b", "c"]}
 SIMILAR = {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}}
 TOO_MANY = ["a"] * 33
 DURATIONS = ("duration", "tokenization_duration", "queue_duration", "inference_duration")
-# What a scrape shows beside TEI's series: tests/api/http/test_metric_series.py and test_middleware.py.
+# What a scrape shows beside TEI's series: tests/api/http/test_metric_series.py, test_middleware.py and
+# tests/api/test_truncation.py.
 OURS = (
     "process_",
     "te_http_",
@@ -33,6 +34,7 @@ OURS = (
     "te_log_",
     "te_rows_",
     "te_cache_",
+    "te_truncated_",
 )
 
 
