@@ -14,7 +14,7 @@ from app.errors import ServiceError
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.gathering import Jobs
 from app.inference.batching.job import Job, Outcome
-from app.inference.reuse.reuse import Asked, Reuse
+from app.inference.reuse.reuse import Asked, Held, Reuse
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.batch import TokenizedInput
@@ -80,6 +80,11 @@ class Rows:
         """The column of the first output."""
         return self.columns[0]
 
+    def joined(self, vectors: NDArray[np.float32], *, normalize: bool) -> NDArray[np.float32]:
+        """Return a vector for each input, (N, D), of those made of each row."""
+        del normalize
+        return vectors
+
     def answer(self, value: T) -> Computed[T]:
         """Return an answer with this value and the rows' token counts and timings."""
         truncated = tuple(place for place, one in enumerate(self.inputs) if one.truncated)
@@ -129,22 +134,24 @@ class Computing:
             started = time.perf_counter()
             # Tokenize all before computing the first, since any of them may be at fault.
             tokenized = await self._admission.encode(inputs, options)
-            tokenized_at = time.perf_counter()
+            seconds = time.perf_counter() - started
             self._progress.measured(sum(self._bytes_of(one, tokenized) for one in outputs))
-            route = self._admission.route(options)
-            read, name = (outputs, "") if route is None else ((route.output,), route.name)
-            asked = Asked(tokenized, read, name)
-            compute = partial(self._in_jobs, asked, at_a_time)
-            outcome = await self._reuse.outcome(asked, compute, held)
-        return Rows(
-            inputs=tokenized,
-            columns=tuple(map(list, zip(*outcome.rows, strict=True))),
-            timings=Timings(
-                tokenization=tokenized_at - started,
-                queue=outcome.queue_seconds / len(inputs),
-                inference=outcome.inference_seconds / len(inputs),
-            ),
-        )
+            outcome = await self._outcome(tokenized, options, outputs, held, at_a_time)
+        return Rows(tokenized, columns(outcome), timings([outcome], len(tokenized), seconds))
+
+    async def _outcome(
+        self,
+        tokenized: Sequence[TokenizedInput],
+        options: InputOptions,
+        outputs: tuple[str, ...],
+        held: Held,
+        at_a_time: int,
+    ) -> Outcome:
+        """Compute outputs of these inputs on their route, so many at a time, or find them known."""
+        route = self._admission.route(options)
+        read, name = (outputs, "") if route is None else ((route.output,), route.name)
+        asked = Asked(tokenized, read, name)
+        return await self._reuse.outcome(asked, partial(self._in_jobs, asked, at_a_time), held)
 
     async def _in_jobs(
         self, asked: Asked, at_a_time: int, inputs: Sequence[TokenizedInput]
@@ -182,6 +189,20 @@ class Computing:
             del answer, job, done  # a cycle with the error would keep the request alive
             raise
         return job
+
+
+def columns(outcome: Outcome) -> tuple[list[NDArray[np.float32]], ...]:
+    """Return each output of what was computed, for all inputs."""
+    return tuple(map(list, zip(*outcome.rows, strict=True)))
+
+
+def timings(outcomes: Sequence[Outcome], inputs: int, tokenization: float) -> Timings:
+    """Return the timings of a request of that many inputs."""
+    return Timings(
+        tokenization=tokenization,
+        queue=sum(one.queue_seconds for one in outcomes) / inputs,
+        inference=sum(one.inference_seconds for one in outcomes) / inputs,
+    )
 
 
 def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from app.errors import ModelMismatch
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.gathering import Jobs
-from app.inference.computing import UNTOLD, Computed, Computing, Progress, Ready, at_once
+from app.inference.computing import UNTOLD, Computed, Progress, Ready, at_once
 from app.inference.kinds.finishing import (
     dense_vectors,
     require_positive,
@@ -23,6 +23,8 @@ from app.inference.kinds.finishing import (
     token_vectors,
 )
 from app.inference.kinds.served_kinds import NO_KINDS, AskedKinds, KindVectors, ServedKinds
+from app.inference.long_texts.late_chunking import NO_LATE_CHUNKING, LateChunking
+from app.inference.long_texts.long_texts import Chunked, LongTexts
 from app.inference.pooling_option import output_for, require_pooling
 from app.inference.reuse.reuse import Reuse
 from app.inference.tokenizing.encoding_input import EncodingInput
@@ -60,6 +62,7 @@ class EngineOptions:
     lexical: Lexical | None = None  # sparse vectors beside the dense ones
     multi_vector: MultiVector | None = None  # token vectors for late interaction
     kinds: ServedKinds = NO_KINDS  # of vectors, for requests that name them
+    late_chunking: LateChunking = NO_LATE_CHUNKING
 
     @classmethod
     def of(cls, settings: Settings, manifest: Manifest) -> Self:
@@ -78,6 +81,7 @@ class EngineOptions:
             lexical=manifest.lexical,
             multi_vector=manifest.multi_vector,
             kinds=ServedKinds.of(manifest, output, embed_all=settings.embed_all),
+            late_chunking=LateChunking.of(manifest, output, embed_all=settings.embed_all),
         )
 
 
@@ -109,7 +113,7 @@ class Engine:
         self._jobs = jobs
         self._reuse = reuse
         self._ready = ready
-        self._computing = Computing(admission, jobs, options.dimensions, progress, ready, reuse)
+        self._computing = LongTexts(admission, jobs, options.dimensions, progress, ready, reuse)
 
     def within(self, granted: int) -> Self:
         """Return the same engine for parts of a request that already holds `granted` permits."""
@@ -145,13 +149,25 @@ class Engine:
                 raise ModelMismatch(f"{NOT_AN_EMBEDDER}: {ONLY_TOKENS}")
             if self.task not in {"embedding", "splade"}:
                 raise ModelMismatch(NOT_AN_EMBEDDER)
+            if self.task == "splade" and options.averages_windows:
+                raise ModelMismatch("Backend error: windows of SPLADE models have no mean")
 
         output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
-        rows = await self._computing.rows(inputs, options, (output,), check)
+        computing = self._computing
+        compute = computing.windows if options.averages_windows else computing.rows
+        rows = await compute(inputs, options, (output,), check)
         with FaultOf(len(inputs)):
             require_width(dimensions, self._options.dimensions)
         vectors = await dense_vectors(rows.values, normalize=normalize, dimensions=dimensions)
-        return rows.answer(vectors)
+        return rows.answer(rows.joined(vectors, normalize=normalize))
+
+    async def embed_chunks(
+        self, asked: Chunked, options: InputOptions, *, normalize: bool, dimensions: int | None
+    ) -> Vectors:
+        """Return one vector for each chunk of a text, (M, D), of one pass over the text."""
+        return await self._options.late_chunking.vectors(
+            self._computing, asked, options, normalize=normalize, dimensions=dimensions
+        )
 
     async def embed_all(
         self, inputs: Sequence[EncodingInput], options: InputOptions

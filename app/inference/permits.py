@@ -51,6 +51,18 @@ class Taken:
         self._granted = self._share
         return self._share
 
+    def more(self, count: int) -> int:
+        """Hold permits for `count` more inputs as well; return for how many in all.
+
+        They are as many as a request of so many would get, or none: this one goes on with those
+        that it holds.
+        """
+        share = self._permits.share(count)
+        self._permits.free -= share
+        self._share += share
+        self._granted += share
+        return self._granted
+
     def hold(self, count: int) -> None:
         """Hold permits for `count` inputs from now on, and no more than were granted.
 

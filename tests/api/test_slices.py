@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from app.inference.providers.session import Session
 from tests.api.conftest import MakeKind
 from tests.support import distinct
 from tests.support.description import document_of
+from tests.support.held_runs import Held, until
 from tools import tiny
 from tools.asgi import make_scope, post, request, send_request
 from tools.client import JSON, Reply
@@ -63,46 +63,12 @@ def close(found: Any, wanted: Any) -> bool:
     return bool(found == (pytest.approx(wanted, abs=1e-6) if type(wanted) is float else wanted))
 
 
-class Held:
-    """Runs of the model that wait to be let go, one at a time."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        real_run = Session.run
-        self.sizes: list[int] = []  # of the runs that began
-        self._begun, self._go_on = threading.Semaphore(0), threading.Semaphore(0)
-
-        def run(one: Any, batch: Any, outputs: Any) -> Any:
-            self.sizes.append(len(batch.input_ids))
-            self._begun.release()
-            assert self._go_on.acquire(timeout=10)
-            return real_run(one, batch, outputs)
-
-        monkeypatch.setattr(Session, "run", run)
-
-    async def begun(self) -> None:
-        """Wait for the next run to begin."""
-        assert await asyncio.to_thread(self._begun.acquire, timeout=10)
-
-    def go_on(self, runs: int = 1) -> None:
-        """Let so many runs go, also of those to come."""
-        self._go_on.release(runs)
-
-
 async def ask(
     app: ASGIApp, rows: int, gone: asyncio.Event | None = None, milliseconds: int = 60_000
 ) -> Reply:
     headers = JSON | {"x-request-timeout-ms": str(milliseconds)}
     content = json.dumps({"inputs": distinct.texts(rows)}).encode()
     return await send_request(app, make_scope("POST", "/embed", headers), [content], gone)
-
-
-async def until(came: Callable[[], bool]) -> None:
-    """Let others have their turns until something came about."""
-    for _ in range(100_000):
-        if came():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came about")
 
 
 MANY = 1000

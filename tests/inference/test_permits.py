@@ -39,6 +39,20 @@ def test_what_is_refused_takes_none_and_what_fails_gives_back() -> None:
     assert permits.free == 4
 
 
+@pytest.mark.parametrize(("held", "asked", "more"), [(1, 7, 7), (2, 7, 4), (5, 4, 0), (8, 1, 0)])
+def test_who_holds_some_gets_more_or_goes_on_without(held: int, asked: int, more: int) -> None:
+    permits = Permits(8)
+    taken = permits.taken(held)
+    with taken:
+        assert taken.more(asked) == held + more
+        assert permits.free == 8 - held - more
+        taken.hold(1)
+        assert permits.free == 7
+        taken.hold(20)
+        assert permits.free == 8 - held - more
+    assert permits.free == 8
+
+
 def test_nothing_needs_no_permit() -> None:
     permits = Permits(1)
     with permits.taken(1), permits.taken(0) as share:

@@ -26,7 +26,8 @@ from app.api.shapes.fields import (
     unsigned,
 )
 from app.api.shapes.inputs import decode_ids, embed_input, predict_input, tokenize_input
-from app.api.shapes.openapi_types import TEXT, Named, Schema, list_of
+from app.api.shapes.openapi_types import COUNT, TEXT, Named, Schema, list_of
+from app.api.shapes.spans import MOST_SPANS, spans
 from app.api.verbs.cohere import DOCUMENT_TEXT, document
 
 ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}
@@ -104,6 +105,12 @@ _FUNCTIONS: Mapping[Reader, Schema] = {
     boolean: {"type": "boolean"},
     string: TEXT,
     unsigned: {"type": "integer", "minimum": 0, "maximum": MAX_U64},
+    spans: {
+        **list_of({**list_of(COUNT), "minItems": 2, "maxItems": 2}),
+        "minItems": 1,
+        "maxItems": MOST_SPANS,
+        "description": "Starts and ends in `inputs`, in Unicode code points: a vector for each.",
+    },
     document: Named("Document", {"anyOf": [TEXT, DOCUMENT_TEXT]}),
 }
 _INPUT_TYPE = Named("InputType", {"anyOf": [TEXT, _IDS]})

@@ -23,6 +23,7 @@ from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list
 from app.api.verbs.input_fields import input_options
 from app.api.verbs.kinds.fields import OUTPUT_TYPES, SPARSE_VECTOR
 from app.api.verbs.kinds.rendering import Frame, objects
+from app.api.verbs.long_texts.asked import LATE_CHUNKING, OVERFLOW, Asked
 from app.api.verbs.long_texts.included import INCLUDE, INCLUDED, Included, included, indexed
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
@@ -66,6 +67,8 @@ EMBEDDINGS = Shape(
     Field("normalize", boolean, None, added=True),
     OUTPUT_TYPES,
     INCLUDE,
+    OVERFLOW,
+    LATE_CHUNKING,
     promised=MOST_INPUTS,
 )
 
@@ -79,6 +82,7 @@ class Output:
     is_plain: bool  # it names no kinds of vectors
     input_type: Any  # anything; used if it is the name of a prompt
     included: frozenset[str]  # keys of each entry beside its vector
+    long_text: Asked
 
 
 class Embeddings:
@@ -108,6 +112,7 @@ class Embeddings:
             kinds is None,
             values["input_type"],
             frozenset(values["include"] or ()),
+            Asked.of(values, inputs, is_batch=is_batch),
         )
         options = replace(input_options(values), promised=self.shape.promised)
         return Request(inputs, is_batch, options, output, values["model"])
@@ -116,11 +121,16 @@ class Embeddings:
         options, input_type = request.options, request.extra.input_type
         if options.prompt_name is None and input_type in list(model.prompt_names):
             options = replace(options, prompt_name=input_type)
-        asked = request.extra.asked
+        asked, long_text = request.extra.asked, request.extra.long_text
+        long_text.require_sense()
         if not request.extra.is_plain:
             return await model.engine.embed_kinds(request.inputs, options, asked)
-        return await model.engine.embed(
-            request.inputs, options, normalize=asked.normalize, dimensions=asked.dimensions
+        return await long_text.vectors(
+            model.engine,
+            request.inputs,
+            options,
+            normalize=asked.normalize,
+            dimensions=asked.dimensions,
         )
 
     def render(

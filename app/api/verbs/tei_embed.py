@@ -16,6 +16,7 @@ from app.api.shapes.openapi_types import NUMBER, Named, list_of
 from app.api.verbs.input_fields import PROMPT_NAME, TRUNCATE, TRUNCATION_DIRECTION, input_options
 from app.api.verbs.kinds.fields import OUTPUT_TYPES, SPARSE_VECTOR, VECTORS
 from app.api.verbs.kinds.rendering import Frame, entries, objects
+from app.api.verbs.long_texts.asked import OVERFLOW, SPANS, Asked
 from app.api.verbs.rendering import groups, joined, nested, numpy_json, render_error
 from app.api.verbs.verb import Counted, Request
 from app.errors import EmptyInput
@@ -35,6 +36,8 @@ EMBED = Shape(
     Field("normalize", boolean, True, filled=True),
     Field("dimensions", unsigned, None),
     OUTPUT_TYPES,
+    OVERFLOW,
+    SPANS,
 )
 EMBED_ALL = Shape(
     "EmbedAllRequest",
@@ -70,10 +73,11 @@ class EmbedOptions:
 
     asked: AskedKinds
     is_plain: bool  # it names no kinds, so that a vector is an array of its own
+    long_text: Asked
 
 
 class Embed:
-    """POST `/embed`: one vector for each input, or an object with its vectors of several kinds."""
+    """POST `/embed`: one vector for each input or span of it, or an object with several kinds."""
 
     name = "embed"
     shape = EMBED
@@ -85,15 +89,18 @@ class Embed:
         inputs, is_batch = values["inputs"]
         kinds = values["output_types"]
         asked = AskedKinds(kinds or ("dense",), values["normalize"], values["dimensions"])
-        return Request(inputs, is_batch, input_options(values), EmbedOptions(asked, kinds is None))
+        extra = EmbedOptions(asked, kinds is None, Asked.of(values, inputs, is_batch=is_batch))
+        return Request(inputs, is_batch, input_options(values), extra)
 
     async def run(
         self, model: ServedModel, request: Request[EmbedOptions]
     ) -> Vectors | VectorsOfKinds:
-        asked = request.extra.asked
+        asked, long_text = request.extra.asked, request.extra.long_text
+        long_text.require_sense()
         if not request.extra.is_plain:
             return await model.engine.embed_kinds(request.inputs, request.options, asked)
-        return await model.engine.embed(
+        return await long_text.vectors(
+            model.engine,
             request.inputs,
             request.options,
             normalize=asked.normalize,

@@ -31,6 +31,7 @@ class EncodeOptions:
     truncate: bool = True
     direction: Side = "right"
     route: Route | None = None  # through the model, if it has several
+    windows: int = 1  # of the model's length, that an input may take
 
     @property
     def special_tokens(self) -> bool:
@@ -70,7 +71,7 @@ class InputText:
 
     def longest(self, options: EncodeOptions) -> int:
         """Return how many characters of an input may matter."""
-        return CHARACTERS_PER_TOKEN * self.length(options)
+        return CHARACTERS_PER_TOKEN * self.length(options) * options.windows
 
     def of(self, item: EncodingInput, options: EncodeOptions) -> Text:
         """Return what the tokenizer is given for an input; ids go back to text first, as in TEI.

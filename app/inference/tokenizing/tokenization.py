@@ -6,6 +6,7 @@ Rules follow TEI 1.9.3 core/src/tokenization.rs.
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -13,10 +14,11 @@ import numpy as np
 
 from app.errors import InvalidInput, ServiceError
 from app.inference.tokenizing import encodings
+from app.inference.tokenizing.documents import Document, document, require_windows
 from app.inference.tokenizing.encoding_input import EncodingInput, cost
 from app.inference.tokenizing.encodings import Encoded
 from app.inference.tokenizing.input_text import DEFAULT_OPTIONS, EncodeOptions, InputText, Text
-from app.inference.tokenizing.inputs_at_fault import raise_first
+from app.inference.tokenizing.inputs_at_fault import each, raise_first
 from app.inference.tokenizing.slice_scheduler import SliceScheduler, sliced
 from app.inference.tokenizing.token_places import Token, located
 from app.inference.tokenizing.tokenizer_set import TokenizerSet, guarded
@@ -78,19 +80,18 @@ class Tokenization:
 
         Raises: ServiceError of the lowest-index input that cannot be encoded.
         """
-        tokenized: list[TokenizedInput] = []
-        faults: list[ServiceError] = []
-        longest = self._texts.longest(options)
-        async for found in self.in_slices(
-            inputs, lambda some: _tried(lambda: self.encode_now(some, options)), longest
-        ):
-            if isinstance(found, ServiceError):
-                faults.append(found)
-            else:
-                tokenized += found
-            del found
-        raise_first(faults)
-        return tokenized
+        return await self._gathered(inputs, lambda some: self.encode_now(some, options), options)
+
+    async def documents(
+        self, inputs: Sequence[EncodingInput], options: EncodeOptions
+    ) -> list[Document]:
+        """Run `documents_now` as `encode` runs `encode_now`; call on the event loop.
+
+        Raises: ServiceError of the lowest-index input that cannot be encoded.
+        """
+        return await self._gathered(
+            inputs, lambda some: each(lambda one: self.document_now(one, options), some), options
+        )
 
     async def in_slices(
         self,
@@ -136,6 +137,27 @@ class Tokenization:
         raise_first([faults.pop(place) for place in sorted(faults)])
         return tokenized
 
+    def document_now(self, item: EncodingInput, options: EncodeOptions) -> Document:
+        """Return an input that may take several windows as tokens, with their places.
+
+        Raises: ServiceError, also for token ids that take more than one: those are cut nowhere.
+        """
+        one = self._texts.of(item, options)
+        tokenizer, special = self.tokenizers.whole, one.add_special_tokens
+        # Only the batch call releases the GIL.
+        [encoding] = guarded(lambda: tokenizer.encode_batch([one.text], add_special_tokens=special))
+        size, length = len(encoding), self._texts.length(options)
+        if not size:
+            raise InvalidInput("Input validation error: `inputs` has no tokens")
+        if size > length and not isinstance(item, str):
+            raise InvalidInput(
+                f"Input validation error: `inputs` must have less than {length} tokens where it is "
+                f"token ids, since only texts are divided into windows. Given: {size}"
+            )
+        require_windows(ceil(size / length), length, options.windows)
+        prompt = options.prompt or ""
+        return document(encoding, prompt, self._prompt_length(options.prompt))
+
     def close(self) -> None:
         """Stop the threads, and drop slices that have not begun."""
         self.scheduler.close()
@@ -170,6 +192,25 @@ class Tokenization:
     def reads_pairs_only(self) -> bool:
         """Whether every input must be a query and a document."""
         return self._pair_text is not None
+
+    async def _gathered(
+        self,
+        inputs: Sequence[EncodingInput],
+        call: Callable[[Sequence[EncodingInput]], list[T]],
+        options: EncodeOptions,
+    ) -> list[T]:
+        """Return the results of a call for every slice of the inputs, or raise the first error."""
+        gathered: list[T] = []
+        faults: list[ServiceError] = []
+        longest = self._texts.longest(options)
+        async for found in self.in_slices(inputs, lambda some: _tried(lambda: call(some)), longest):
+            if isinstance(found, ServiceError):
+                faults.append(found)
+            else:
+                gathered += found
+            del found
+        raise_first(faults)
+        return gathered
 
     def _prompt_length(self, prompt: str | None) -> int:
         """Return how many leading tokens of an input are its prompt's, if those are not pooled."""
