@@ -26,6 +26,8 @@ DEFAULTS: dict[str, Any] = {
     "normalize": True,
     "dimensions": None,
     "output_types": None,
+    "overflow": None,
+    "spans": None,
 }
 
 
