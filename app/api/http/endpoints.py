@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import time
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from starlette.types import Receive, Scope, Send
@@ -26,6 +26,7 @@ from app.api.http.transport import (
 )
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import FailureCounted, counted
+from app.api.verbs.long_texts.truncated import truncation_headers
 from app.api.verbs.rendering import render_error
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Room, Verb
@@ -43,7 +44,6 @@ from app.inference.tokenizing.encoding_input import characters
 logger = logging.getLogger(__name__)
 
 _UNLIMITED = contextlib.nullcontext()
-MOST_NAMED = 100  # inputs that were cut, of which a header gives the indexes
 
 # Yields the parts of the answer to a body; errors are raised before the first.
 Answer = Callable[[ServedModel, bytes, RequestSpan, Room], AsyncGenerator[bytes, None]]
@@ -87,7 +87,7 @@ class BatchedPost:
             await _respond_error(send, error, answer_error, span)
         else:
             headers = _model_headers(model) + _timing_headers(request, computed, span.started)
-            headers += _truncation_headers(computed.truncated)
+            headers += truncation_headers(computed.truncated)
             async with contextlib.aclosing(in_turn(verb.render(model, request, computed))) as parts:
                 del request, computed, run, reading  # free the memory: a client may read slowly
                 first = await beginning(parts)
@@ -239,11 +239,3 @@ def _timing_headers(request: Request[Any], computed: Computed[Any], started: flo
         (b"x-compute-type", b"gpu+optimized"),  # a constant in TEI, also on a CPU
         *((name, b"%d" % number) for name, number in numbers.items()),
     ]
-
-
-def _truncation_headers(truncated: Sequence[int]) -> RawHeaders:
-    """Return how many inputs were cut and the indexes of the first; nothing if none was."""
-    if not truncated:
-        return []
-    indexes = ",".join(map(str, truncated[:MOST_NAMED])).encode()
-    return [(b"x-truncated-inputs", b"%d" % len(truncated)), (b"x-truncated-indexes", indexes)]

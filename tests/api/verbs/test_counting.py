@@ -22,7 +22,7 @@ SIMILAR = {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}}
 TOO_MANY = ["a"] * 33
 DURATIONS = ("duration", "tokenization_duration", "queue_duration", "inference_duration")
 # What a scrape shows beside TEI's series: tests/api/http/test_metric_series.py, test_middleware.py and
-# tests/api/test_truncation.py.
+# tests/api/verbs/long_texts/test_truncated.py.
 OURS = (
     "process_",
     "te_http_",

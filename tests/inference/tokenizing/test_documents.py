@@ -51,7 +51,7 @@ def test_a_prompt_stands_in_every_window(tokenization: Tokenization) -> None:
     assert found.places.tolist() == [2, 6, 10]
 
 
-def test_a_prompt_that_is_not_pooled_is_not_in_any_window(tokenization: Tokenization) -> None:
+def test_a_prompt_that_is_not_pooled_is_marked_in_every_window(tokenization: Tokenization) -> None:
     leaving_out = Tokenization(tokenization.tokenizers, 12, 1, leaves_out_prompts=True)
     found = read(leaving_out, "cat sat dog", "query: ")
     assert [found.window(0, 1).prompt_length, found.window(2, 3).prompt_length] == [3, 3]

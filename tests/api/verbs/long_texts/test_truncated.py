@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
-from app.api.http.endpoints import MOST_NAMED
+from app.api.verbs.long_texts.truncated import MOST_NAMED
 from tests.api.conftest import MakeKind
 from tools import tiny
 from tools.asgi import post, request
