@@ -18,6 +18,7 @@ from app.api.http.middleware import Browsers, wrap
 from app.api.http.service import Service
 from app.api.routes import RouteOptions, not_found, routes
 from app.errors import StartupError
+from app.inference.reuse.reuse import open_store
 from app.inference.served_model import ServedModel
 from app.lifecycle import Lifecycle
 from app.settings import Settings
@@ -38,7 +39,8 @@ def build(settings: Settings, folder: Path) -> Service:
         logger.warning("%s", sentence)
     tracer = _tracer(settings)
     metrics = Metrics()
-    model = ServedModel.open(folder, settings, metrics)
+    store = open_store(settings.cache_bytes, metrics)
+    model = ServedModel.open(folder, settings, metrics, store)
     metrics.bound_input_length(model.loaded.max_input_length)
     return Service(
         model=model,

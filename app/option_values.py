@@ -1,7 +1,7 @@
-"""Option values: the text of a flag or a variable, parsed.
+"""Option values: the text of a flag or a variable, parsed, and which values go together.
 
-Each function raises ValueError with what the text must be, or UsageError if the text itself must
-not be shown.
+Each function that reads a text raises ValueError with what it must be, or UsageError if the text
+itself must not be shown.
 """
 
 import re
@@ -9,11 +9,11 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv6Address
 from pathlib import Path, PurePosixPath
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from app.command_line import UsageError
-from app.model.names import is_coarse
+from app.model.names import GPU_PROVIDERS, ProviderChoice, is_coarse
 
 MOST = 2**53 - 1  # the largest integer that all readers of JSON keep exact
 MOST_THREADS = 1024
@@ -25,6 +25,25 @@ _ORIGIN = re.compile(
 _PORTS = {"http": 80, "https": 443}
 
 Word = TypeVar("Word", bound=str)
+
+
+class Options(Protocol):
+    """The options that may contradict each other."""
+
+    @property
+    def default_prompt(self) -> str | None: ...
+    @property
+    def default_prompt_name(self) -> str | None: ...
+    @property
+    def device_id(self) -> tuple[int, ...] | None: ...
+    @property
+    def gpu_memory_limit(self) -> int | None: ...
+    @property
+    def provider(self) -> ProviderChoice: ...
+    @property
+    def hf_token(self) -> str | None: ...
+    @property
+    def hf_api_token(self) -> str | None: ...
 
 
 def positive(text: str) -> int:
@@ -177,6 +196,20 @@ def origin(text: str) -> str:
     if number in {None, _PORTS.get(scheme)}:  # browsers leave out the default port
         return f"{scheme}://{host}"
     return f"{scheme}://{host}:{number}"
+
+
+def contradiction(options: Options) -> str | None:
+    """Return what is wrong with the first pair that is, and the remedy, or None."""
+    if options.default_prompt is not None and options.default_prompt_name is not None:
+        return "--default-prompt cannot be used with --default-prompt-name: leave one out"
+    if options.device_id is not None and options.provider not in GPU_PROVIDERS:
+        needed = f"--provider {' or '.join(GPU_PROVIDERS)}"
+        return f"--device-id needs {needed}, not {options.provider}"
+    if options.gpu_memory_limit is not None and options.provider != "cuda":
+        return f"--gpu-memory-limit needs --provider cuda, not {options.provider}"
+    if options.hf_token is not None and options.hf_api_token is not None:
+        return "--hf-token cannot be used with --hf-api-token, its old name: leave that out"
+    return None
 
 
 def _at_most(limit: int, value: int) -> int:

@@ -15,7 +15,6 @@ from app import option_values as values
 from app.command_line import UsageError, ignored, option, repeated, required
 from app.model.lookup import spellings
 from app.model.names import (
-    GPU_PROVIDERS,
     OWN_GRAPHS,
     DtypeChoice,
     PoolingChoice,
@@ -124,6 +123,11 @@ class Settings:
         64_000_000,
         "bytes of all request bodies and answers in progress; more are answered with 429",
     )
+    cache_bytes: int = option(
+        values.count,
+        0,
+        "bytes of vectors and scores that are kept, so as not to compute them again; 0 for none",
+    )
     max_connections: int = option(
         values.positive,
         4096,
@@ -206,20 +210,9 @@ class Settings:
         return settings
 
     def _refuse_contradictions(self) -> None:
-        """Refuse pairs of options of which one has no effect; docs/operations.md has them all."""
-        if self.default_prompt is not None and self.default_prompt_name is not None:
-            raise UsageError(
-                "--default-prompt cannot be used with --default-prompt-name: leave one out"
-            )
-        if self.device_id is not None and self.provider not in GPU_PROVIDERS:
-            needed = f"--provider {' or '.join(GPU_PROVIDERS)}"
-            raise UsageError(f"--device-id needs {needed}, not {self.provider}")
-        if self.gpu_memory_limit is not None and self.provider != "cuda":
-            raise UsageError(f"--gpu-memory-limit needs --provider cuda, not {self.provider}")
-        if self.hf_token is not None and self.hf_api_token is not None:
-            raise UsageError(
-                "--hf-token cannot be used with --hf-api-token, its old name: leave that out"
-            )
+        """Refuse pairs of options of which one has no effect."""
+        if (wrong := values.contradiction(self)) is not None:
+            raise UsageError(wrong)
 
     @property
     def bind_host(self) -> str:

@@ -59,7 +59,8 @@ DOORS = {
     },
     "onnxruntime_ep_openvino": {"app.inference.providers.openvino"},
     "tokenizers": {
-        "app.inference.tokenizing.pairs", "app.inference.tokenizing.token_places", "app.inference.tokenizing.tokenization",
+        "app.inference.tokenizing.pairs", "app.inference.tokenizing.token_places",
+        "app.inference.tokenizing.documents", "app.inference.tokenizing.encodings",
         "app.inference.tokenizing.tokenizer_set", "export.from_onnx.reference", "export.reference.own_reading",
         "export.from_torch.settled_tokenizer",
     },

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from app.command_line import UsageError
+from app.option_values import contradiction
 from app.settings import Settings
 
 MODEL = ["--model-id", "m"]
@@ -78,3 +79,33 @@ def test_of_several_origins_the_one_at_fault_is_named() -> None:
 def test_an_origin_with_a_number_that_is_none_is_refused(origin: str) -> None:
     with pytest.raises(UsageError, match=r"for --cors-allow-origin \(environment: CORS_ALLOW"):
         Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
+
+
+@pytest.mark.parametrize(
+    ("given", "wrong"),
+    [
+        ({"default_prompt": "a", "default_prompt_name": "b"}, "--default-prompt cannot be used"),
+        ({"default_prompt": "", "default_prompt_name": "b"}, "--default-prompt cannot be used"),
+        ({"device_id": (0,)}, "--device-id needs --provider cuda or tensorrt, not auto"),
+        ({"gpu_memory_limit": 9, "provider": "tensorrt"}, "--gpu-memory-limit needs --provider"),
+        ({"hf_token": "a", "hf_api_token": "b"}, "--hf-token cannot be used"),
+    ],
+)
+def test_the_first_pair_is_named_with_the_remedy(given: dict[str, object], wrong: str) -> None:
+    found = contradiction(Settings(model_id="m", **given))  # type: ignore[arg-type]  # of several types
+    assert found is not None
+    assert found.startswith(wrong)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"default_prompt": "a"},
+        {"device_id": (0,), "gpu_memory_limit": 9, "provider": "cuda"},
+        {"device_id": (0,), "provider": "tensorrt"},
+        {"hf_api_token": "b"},
+    ],
+)
+def test_what_goes_together_is_taken(given: dict[str, object]) -> None:
+    assert contradiction(Settings(model_id="m", **given)) is None  # type: ignore[arg-type]

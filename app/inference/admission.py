@@ -5,12 +5,13 @@ Lives on one event loop, where permits are counted.
 
 import asyncio
 from collections.abc import Awaitable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, TypeVar
 
 from app.errors import BatchTooLarge, TokenizationFailed
 from app.inference.permits import Permits, Taken
 from app.inference.prompts import default_prompt, find_prompt
+from app.inference.tokenizing.documents import Document
 from app.inference.tokenizing.encoding_input import (
     EncodingInput,
     cost,
@@ -43,6 +44,7 @@ class InputOptions:
     direction: Side | None = None  # None: the model's own side
     prompt_name: str | None = None
     promised: int = 0  # inputs that its dialect accepts in one request, if more than configured
+    averages_windows: bool = False  # of what is too long, in place of truncating it
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,10 @@ class Admission:
         self._check_batch_size(size, promised)
         return self.permits.taken(size)
 
+    def most(self, promised: int) -> int:
+        """Return how many inputs one request may have, of a dialect that accepts `promised`."""
+        return max(self._options.max_client_batch_size, promised)
+
     @property
     def has_routes(self) -> bool:
         """Whether the model has several routes, so that an input takes one of them."""
@@ -131,21 +137,34 @@ class Admission:
 
     def has_room(self, size: int, promised: int = 0) -> bool:
         """Check whether a request of `size` inputs would be admitted now."""
-        return size <= self._most(promised) and self.permits.share(size) > 0
+        return size <= self.most(promised) and self.permits.share(size) > 0
 
     async def encode(
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> list[TokenizedInput]:
         """Return the token ids of each input of an admitted request."""
-        truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         with CountedAsTokenization():
-            with PromptLookup(inputs):
-                prompt, route = self.prompt(options.prompt_name), self.route(options)
-            direction = options.direction or self._options.truncation_side
-            encode_options = EncodeOptions(prompt, truncate, direction, route)
+            encode_options = self._encode_options(inputs, options)
             if sum(map(cost, inputs)) <= SHORT_COST:
                 return self._tokenization.encode_now(inputs, encode_options)
             return await self.in_time(self._tokenization.encode(inputs, encode_options))
+
+    async def documents(
+        self, inputs: Sequence[EncodingInput], options: InputOptions
+    ) -> list[Document]:
+        """Return the tokens of each input of an admitted request, never truncated.
+
+        Raises: BatchTooLarge for one that takes more windows than a request may have inputs.
+        """
+        most = self.most(options.promised)
+        with CountedAsTokenization():
+            whole = replace(self._encode_options(inputs, options), truncate=False, windows=most)
+            return await self.in_time(self._tokenization.documents(inputs, whole))
+
+    def length(self, options: InputOptions) -> int:
+        """Return how many tokens the model takes at a time."""
+        route = self.route(options)
+        return self._tokenization.max_length if route is None else route.max_input_length
 
     async def encode_anyway(self, text: str) -> list[TokenizedInput]:
         """Return the token ids of one text, subject to no bound but the timeout."""
@@ -177,12 +196,17 @@ class Admission:
         except TimeoutError:
             raise TokenizationFailed(f"tokenizer error: took longer than {limit:g} s") from None
 
-    def _most(self, promised: int) -> int:
-        """Return how many inputs one request may have."""
-        return max(self._options.max_client_batch_size, promised)
+    def _encode_options(
+        self, inputs: Sequence[EncodingInput], options: InputOptions
+    ) -> EncodeOptions:
+        with PromptLookup(inputs):
+            prompt, route = self.prompt(options.prompt_name), self.route(options)
+        truncate = self._options.auto_truncate if options.truncate is None else options.truncate
+        direction = options.direction or self._options.truncation_side
+        return EncodeOptions(prompt, truncate, direction, route)
 
     def _check_batch_size(self, size: int, promised: int = 0) -> None:
-        limit = self._most(promised)
+        limit = self.most(promised)
         if size > limit:
             raise BatchTooLarge(
                 f"batch size {size} > maximum allowed batch size {limit}; "

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from app.errors import ServiceError
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.gathering import Jobs
-from app.inference.batching.job import Job
+from app.inference.batching.job import Job, Outcome
+from app.inference.reuse.reuse import Asked, Held, Reuse
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.batch import TokenizedInput
@@ -63,19 +64,31 @@ class Computed(Generic[T]):
     value: T
     token_counts: tuple[int, ...]  # (N,), special tokens included, after truncation
     timings: Timings
+    truncated: tuple[int, ...] = ()  # the inputs of which something was left out, ascending
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """The rows of a graph's output for each of N inputs."""
+    """What was computed of N inputs: a column for each of a graph's outputs, in the order asked."""
 
     inputs: list[TokenizedInput]
-    values: list[NDArray[np.float32]]
+    columns: tuple[list[NDArray[np.float32]], ...]  # an array for each input
     timings: Timings
+
+    @property
+    def values(self) -> list[NDArray[np.float32]]:
+        """The column of the first output."""
+        return self.columns[0]
+
+    def joined(self, vectors: NDArray[np.float32], *, normalize: bool) -> NDArray[np.float32]:
+        """Return a vector for each input, (N, D), of those made of each row."""
+        del normalize
+        return vectors
 
     def answer(self, value: T) -> Computed[T]:
         """Return an answer with this value and the rows' token counts and timings."""
-        return Computed(value, tuple(map(len, self.inputs)), self.timings)
+        truncated = tuple(place for place, one in enumerate(self.inputs) if one.truncated)
+        return Computed(value, tuple(map(len, self.inputs)), self.timings, truncated)
 
 
 class Computing:
@@ -92,65 +105,80 @@ class Computing:
         dimensions: int,
         progress: Progress,
         ready: Ready,
+        reuse: Reuse,
     ) -> None:
         self._admission = admission
         self._jobs = jobs
         self._dimensions = dimensions  # of the model's main output
         self._progress = progress
         self._ready = ready
+        self._reuse = reuse
 
     async def rows(
         self,
         inputs: Sequence[EncodingInput],
         options: InputOptions,
-        output: str,
+        outputs: tuple[str, ...],
         check: Callable[[], None],
     ) -> Rows:
-        """Return the rows of a graph's output for each input; `check` raises if the model lacks it.
+        """Return a graph's outputs for each input, of one pass; `check` raises if it lacks any.
 
         Checks in TEI's order: the size of the batch, permits, `check`, tokens, the model.
         """
         self._progress.asked()
-        with self._admission.admitted(len(inputs), options.promised) as at_a_time:
+        held = self._admission.admitted(len(inputs), options.promised)
+        with held as at_a_time:
             with FaultOf(len(inputs)):
                 check()
             self._progress.accepted(len(inputs))
             started = time.perf_counter()
             # Tokenize all before computing the first, since any of them may be at fault.
             tokenized = await self._admission.encode(inputs, options)
-            tokenized_at = time.perf_counter()
-            self._progress.measured(self._bytes_of_rows(tokenized, output))
-            route = self._admission.route(options)
-            read, name = (output, "") if route is None else (route.output, route.name)
-            jobs = [
-                await self.run(tokenized[start : start + at_a_time], read, name)
-                for start in range(0, len(tokenized), at_a_time)
-            ]
-        # Later slices have waited for those before them.
-        waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
-        return Rows(
-            inputs=tokenized,
-            values=[row for job in jobs for row in job.rows if row is not None],
-            timings=Timings(
-                tokenization=tokenized_at - started,
-                queue=(waited + sum(job.queue_seconds for job in jobs)) / len(inputs),
-                inference=sum(job.inference_seconds for job in jobs) / len(inputs),
-            ),
-        )
+            seconds = time.perf_counter() - started
+            self._progress.measured(sum(self._bytes_of(one, tokenized) for one in outputs))
+            outcome = await self._outcome(tokenized, options, outputs, held, at_a_time)
+        return Rows(tokenized, columns(outcome), timings([outcome], len(tokenized), seconds))
 
-    def _bytes_of_rows(self, inputs: Sequence[TokenizedInput], output: str) -> int:
+    async def _outcome(
+        self,
+        tokenized: Sequence[TokenizedInput],
+        options: InputOptions,
+        outputs: tuple[str, ...],
+        held: Held,
+        at_a_time: int,
+    ) -> Outcome:
+        """Compute outputs of these inputs on their route, so many at a time, or find them known."""
+        route = self._admission.route(options)
+        read, name = (outputs, "") if route is None else ((route.output,), route.name)
+        asked = Asked(tokenized, read, name)
+        return await self._reuse.outcome(asked, partial(self._in_jobs, asked, at_a_time), held)
+
+    async def _in_jobs(
+        self, asked: Asked, at_a_time: int, inputs: Sequence[TokenizedInput]
+    ) -> Outcome:
+        """Compute what is asked of some of the inputs, so many at a time."""
+        jobs = [
+            await self.run(inputs[start : start + at_a_time], asked.outputs, asked.route)
+            for start in range(0, len(inputs), at_a_time)
+        ]
+        return Outcome.of(jobs)
+
+    def _bytes_of(self, output: str, inputs: Sequence[TokenizedInput]) -> int:
         """Estimate the bytes that an output takes for these inputs."""
         vectors = sum(map(len, inputs)) if output in PER_TOKEN_OUTPUTS else len(inputs)
         width = 1 if output == LEXICAL_WEIGHTS else self._dimensions
         return vectors * width * np.dtype(np.float32).itemsize
 
-    async def run(self, inputs: Sequence[TokenizedInput], output: str, route: str = "") -> Job:
-        """Let the worker compute an output of these inputs on a route; return the finished job."""
-        await self._ready(output)
+    async def run(
+        self, inputs: Sequence[TokenizedInput], outputs: tuple[str, ...], route: str = ""
+    ) -> Job:
+        """Let the worker compute outputs of these inputs on a route; return the finished job."""
+        for output in outputs:
+            await self._ready(output)
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[None] = loop.create_future()
         done = partial(_settle, answer)
-        job = Job(inputs, output, loop, done, route=route)
+        job = Job(inputs, outputs, loop, done, route=route)
         self._jobs.submit(job)
         try:
             await answer
@@ -161,6 +189,20 @@ class Computing:
             del answer, job, done  # a cycle with the error would keep the request alive
             raise
         return job
+
+
+def columns(outcome: Outcome) -> tuple[list[NDArray[np.float32]], ...]:
+    """Return each output of what was computed, for all inputs."""
+    return tuple(map(list, zip(*outcome.rows, strict=True)))
+
+
+def timings(outcomes: Sequence[Outcome], inputs: int, tokenization: float) -> Timings:
+    """Return the timings of a request of that many inputs."""
+    return Timings(
+        tokenization=tokenization,
+        queue=sum(one.queue_seconds for one in outcomes) / inputs,
+        inference=sum(one.inference_seconds for one in outcomes) / inputs,
+    )
 
 
 def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:

@@ -4,7 +4,6 @@ Lives on one event loop, to which every job returns. Each verb checks in the ord
 batch size, permits, kind of model, tokens, model, width.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
@@ -12,11 +11,22 @@ from typing import Self, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from app.errors import InvalidInput, ModelMismatch
+from app.errors import ModelMismatch
 from app.inference.admission import Admission, InputOptions
 from app.inference.batching.gathering import Jobs
-from app.inference.computing import UNTOLD, Computed, Computing, Progress, Ready, at_once
+from app.inference.computing import UNTOLD, Computed, Progress, Ready, at_once
+from app.inference.kinds.finishing import (
+    dense_vectors,
+    require_positive,
+    require_width,
+    sparse_vectors,
+    token_vectors,
+)
+from app.inference.kinds.served_kinds import NO_KINDS, AskedKinds, KindVectors, ServedKinds
+from app.inference.long_texts.late_chunking import NO_LATE_CHUNKING, LateChunking
+from app.inference.long_texts.long_texts import Chunked, LongTexts
 from app.inference.pooling_option import output_for, require_pooling
+from app.inference.reuse.reuse import Reuse
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.manifest import Manifest
@@ -30,13 +40,10 @@ from app.model.names import (
     Task,
 )
 from app.model.parts import Lexical, MultiVector
-from app.model.vectors import Scores, SparseVector, finish, lexical, require_finite, scores, sparse
+from app.model.vectors import Scores, SparseVector, require_finite, scores
 from app.settings import Settings
 
 T = TypeVar("T")
-
-# Vectors to finish in one go, within a millisecond or two, before other requests have a turn.
-FINISHED_AT_ONCE = 512
 
 PROBE_TEXT = "health"
 NOT_AN_EMBEDDER = "Backend error: Model is not an embedding model"
@@ -54,6 +61,8 @@ class EngineOptions:
     embed_all: bool = True  # whether they may be asked for
     lexical: Lexical | None = None  # sparse vectors beside the dense ones
     multi_vector: MultiVector | None = None  # token vectors for late interaction
+    kinds: ServedKinds = NO_KINDS  # of vectors, for requests that name them
+    late_chunking: LateChunking = NO_LATE_CHUNKING
 
     @classmethod
     def of(cls, settings: Settings, manifest: Manifest) -> Self:
@@ -62,14 +71,17 @@ class EngineOptions:
         Raises: StartupError for a --pooling that the model does not have.
         """
         require_pooling(settings, manifest)
+        output = output_for(manifest, settings.pooling)
         return cls(
             task=manifest.task,
-            output=output_for(manifest, settings.pooling),
+            output=output,
             dimensions=manifest.dimensions,
             has_tokens=any(TOKEN_EMBEDDINGS in graph.outputs for graph in manifest.graphs),
             embed_all=settings.embed_all,
             lexical=manifest.lexical,
             multi_vector=manifest.multi_vector,
+            kinds=ServedKinds.of(manifest, output, embed_all=settings.embed_all),
+            late_chunking=LateChunking.of(manifest, output, embed_all=settings.embed_all),
         )
 
 
@@ -77,6 +89,7 @@ Vectors = Computed[NDArray[np.float32]]  # (N, D)
 Predictions = Computed[Scores]  # (N, L)
 SparseVectors = Computed[list[SparseVector]]  # N
 TokenVectors = Computed[list[NDArray[np.float32]]]  # N × (Sᵢ, H)
+VectorsOfKinds = Computed[KindVectors]
 
 
 class Engine:
@@ -91,23 +104,27 @@ class Engine:
         options: EngineOptions,
         admission: Admission,
         jobs: Jobs,
+        reuse: Reuse,
         ready: Ready = at_once,
         progress: Progress = UNTOLD,
     ) -> None:
         self._options = options
         self.admission = admission
         self._jobs = jobs
+        self._reuse = reuse
         self._ready = ready
-        self._computing = Computing(admission, jobs, options.dimensions, progress, ready)
+        self._computing = LongTexts(admission, jobs, options.dimensions, progress, ready, reuse)
 
     def within(self, granted: int) -> Self:
         """Return the same engine for parts of a request that already holds `granted` permits."""
         admission = self.admission.within(granted)
-        return type(self)(self._options, admission, self._jobs, self._ready)
+        return type(self)(self._options, admission, self._jobs, self._reuse, self._ready)
 
     def telling(self, progress: Progress) -> Self:
         """Return the same engine for one request, reporting its progress."""
-        return type(self)(self._options, self.admission, self._jobs, self._ready, progress)
+        return type(self)(
+            self._options, self.admission, self._jobs, self._reuse, self._ready, progress
+        )
 
     @property
     def task(self) -> Task:
@@ -127,23 +144,30 @@ class Engine:
         def check() -> None:
             if self.task == "splade" and normalize:
                 raise ModelMismatch("Backend error: `normalize` is not available for SPLADE models")
-            if dimensions == 0:
-                raise InvalidInput("Input validation error: `dimensions` should be positive")
+            require_positive(dimensions)
             if self.task == "multi_vector":
                 raise ModelMismatch(f"{NOT_AN_EMBEDDER}: {ONLY_TOKENS}")
             if self.task not in {"embedding", "splade"}:
                 raise ModelMismatch(NOT_AN_EMBEDDER)
+            if self.task == "splade" and options.averages_windows:
+                raise ModelMismatch("Backend error: windows of SPLADE models have no mean")
 
         output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
-        rows = await self._computing.rows(inputs, options, output, check)
+        computing = self._computing
+        compute = computing.windows if options.averages_windows else computing.rows
+        rows = await compute(inputs, options, (output,), check)
         with FaultOf(len(inputs)):
-            if dimensions is not None and dimensions > self._options.dimensions:
-                raise InvalidInput(
-                    "Input validation error: `dimensions` should be smaller than the maximum "
-                    "embedding dimension."
-                )
-        vectors = await _finished(rows.values, normalize=normalize, dimensions=dimensions)
-        return rows.answer(vectors)
+            require_width(dimensions, self._options.dimensions)
+        vectors = await dense_vectors(rows.values, normalize=normalize, dimensions=dimensions)
+        return rows.answer(rows.joined(vectors, normalize=normalize))
+
+    async def embed_chunks(
+        self, asked: Chunked, options: InputOptions, *, normalize: bool, dimensions: int | None
+    ) -> Vectors:
+        """Return one vector for each chunk of a text, (M, D), of one pass over the text."""
+        return await self._options.late_chunking.vectors(
+            self._computing, asked, options, normalize=normalize, dimensions=dimensions
+        )
 
     async def embed_all(
         self, inputs: Sequence[EncodingInput], options: InputOptions
@@ -177,15 +201,8 @@ class Engine:
 
         made = self._options.multi_vector
         output = TOKEN_EMBEDDINGS if made is None else MULTI_VECTOR_EMBEDDING
-        rows = await self._computing.rows(inputs, options, output, check)
-        require_finite(rows.values)
-        if made is None or made.skipped_id is None:
-            return rows.answer(rows.values)
-        vectors = [
-            values[1:] if tokens.input_ids[0] == made.skipped_id else values
-            for tokens, values in zip(rows.inputs, rows.values, strict=True)
-        ]
-        return rows.answer(vectors)
+        rows = await self._computing.rows(inputs, options, (output,), check)
+        return rows.answer(token_vectors(rows.inputs, rows.values, made))
 
     async def embed_sparse(
         self, inputs: Sequence[EncodingInput], options: InputOptions
@@ -198,15 +215,15 @@ class Engine:
                 raise ModelMismatch(f"{NOT_AN_EMBEDDER} with SPLADE pooling")
 
         output = SPARSE_EMBEDDING if weighted is None else LEXICAL_WEIGHTS
-        rows = await self._computing.rows(inputs, options, output, check)
-        require_finite(rows.values)
-        if weighted is None:
-            return rows.answer([sparse(vector) for vector in rows.values])
-        vectors = [
-            lexical(tokens.input_ids, weights, weighted.ignored_ids)
-            for tokens, weights in zip(rows.inputs, rows.values, strict=True)
-        ]
-        return rows.answer(vectors)
+        rows = await self._computing.rows(inputs, options, (output,), check)
+        return rows.answer(sparse_vectors(rows.inputs, rows.values, weighted))
+
+    async def embed_kinds(
+        self, inputs: Sequence[EncodingInput], options: InputOptions, asked: AskedKinds
+    ) -> VectorsOfKinds:
+        """Return vectors of several kinds for each input, of one pass of the model."""
+        kinds = self._options.kinds
+        return await kinds.vectors(self._computing, inputs, options, asked)
 
     async def predict(
         self, inputs: Sequence[EncodingInput], options: InputOptions, activation: Activation
@@ -217,7 +234,7 @@ class Engine:
             if self.task not in {"classifier", "reranker"}:
                 raise ModelMismatch("Backend error: Model is not a classifier model")
 
-        rows = await self._computing.rows(inputs, options, LOGITS, check)
+        rows = await self._computing.rows(inputs, options, (LOGITS,), check)
         logits = np.stack(rows.values)
         return rows.answer(Scores(logits, scores(logits, activation)))
 
@@ -229,22 +246,5 @@ class Engine:
     async def probe(self) -> None:
         """Compute a short text the whole way, without permits; raises ServiceError."""
         tokenized = await self.admission.encode_anyway(PROBE_TEXT)
-        job = await self._computing.run(tokenized, self._options.output)
-        require_finite([row for row in job.rows if row is not None])
-
-
-async def _finished(
-    rows: Sequence[NDArray[np.float32]], *, normalize: bool, dimensions: int | None
-) -> NDArray[np.float32]:
-    """Return the vectors of the answer, (N, d), giving other tasks a turn between large groups."""
-    if len(rows) <= FINISHED_AT_ONCE:
-        return finish(np.stack(rows), normalize=normalize, dimensions=dimensions)
-    width = min(len(rows[0]), dimensions or len(rows[0]))
-    vectors = np.empty((len(rows), width), np.float32)
-    for start in range(0, len(rows), FINISHED_AT_ONCE):
-        group = np.stack(rows[start : start + FINISHED_AT_ONCE])
-        vectors[start : start + len(group)] = finish(
-            group, normalize=normalize, dimensions=dimensions, first=start
-        )
-        await asyncio.sleep(0)
-    return vectors
+        job = await self._computing.run(tokenized, (self._options.output,))
+        require_finite(vector for row in job.rows if row is not None for vector in row)

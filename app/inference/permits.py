@@ -36,19 +36,42 @@ class Permits:
 class Taken:
     """A block that holds permits; a class because every request enters one."""
 
-    __slots__ = ("_count", "_permits", "_share")
+    __slots__ = ("_count", "_granted", "_permits", "_share")
 
     def __init__(self, permits: Permits, count: int) -> None:
         self._permits = permits
         self._count = count
-        self._share = 0
+        self._granted = self._share = 0
 
     def __enter__(self) -> int:
         self._share = self._permits.share(self._count)
         if self._count and not self._share:
             raise Overloaded
         self._permits.free -= self._share
+        self._granted = self._share
         return self._share
+
+    def more(self, count: int) -> int:
+        """Hold permits for `count` more inputs as well; return for how many in all.
+
+        They are as many as a request of so many would get, or none: this one goes on with those
+        that it holds.
+        """
+        share = self._permits.share(count)
+        self._permits.free -= share
+        self._share += share
+        self._granted += share
+        return self._granted
+
+    def hold(self, count: int) -> None:
+        """Hold permits for `count` inputs from now on, and no more than were granted.
+
+        They may be more than just before, even if none are free: others have waited for this
+        request no longer than if it had held them all the time.
+        """
+        share = min(count, self._granted)
+        self._permits.free += self._share - share
+        self._share = share
 
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None

@@ -22,6 +22,8 @@ from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, add_beside, load, read_manifest
 from app.inference.prompts import prompt_names, require_room
+from app.inference.reuse.reuse import Reuse
+from app.inference.reuse.row_store import RowStore
 from app.inference.token_listing import Listing
 from app.model.manifest import Manifest
 from app.settings import Settings
@@ -40,10 +42,13 @@ class ServedModel:
     health: Health
 
     @classmethod
-    def open(cls, folder: Path, settings: Settings, metrics: Metrics) -> Self:
+    def open(
+        cls, folder: Path, settings: Settings, metrics: Metrics, store: RowStore | None = None
+    ) -> Self:
         """Load the exported model of a folder, prove it, and start its threads.
 
-        Counts batches in `metrics`. Raises: StartupError with the cause and the remedy.
+        Counts in `metrics`, and keeps rows in `store`, if there is one, as others may. Raises:
+        StartupError with the cause and the remedy.
         """
         manifest = read_manifest(folder)
         # Loading takes long, so refuse first what can be refused without it.
@@ -58,7 +63,8 @@ class ServedModel:
             unless_open.pop_all()
         admission = Admission(admitted, loaded.tokenization)
         further = FurtherOutputs(loaded.sessions, partial(add_beside, folder, loaded))
-        engine = Engine(options, admission, Gathering(worker), further.ready)
+        reuse = Reuse(store or RowStore(0), metrics)
+        engine = Engine(options, admission, Gathering(worker), reuse, further.ready)
         listing = Listing(admission, loaded.tokenization)
         turns, limit = loaded.tokenization.scheduler, settings.run_timeout_seconds
         health = Health(worker, turns, engine.probe, limit)

@@ -31,6 +31,7 @@ class TokenizedInput:
     input_ids: NDArray[np.int64]  # (S,)
     token_type_ids: NDArray[np.int64] | None = None  # (S,); None if all are 0
     prompt_length: int = 0  # tokens at the start that are not pooled
+    truncated: bool = False  # whether some of the input was left out
 
     def __len__(self) -> int:
         return len(self.input_ids)

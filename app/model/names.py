@@ -44,6 +44,7 @@ Activation = Literal["sigmoid", "softmax", "none"]  # what turns logits into sco
 TokenVectors = Literal["sparse", "multi_vector"]  # `/info`'s names for what single tokens yield
 # What the numbers of a vector are sent as, by the names of Voyage's and Cohere's APIs.
 OutputDtype = Literal["float", "float16", "int8", "uint8", "binary", "ubinary"]
+VectorKind = Literal["dense", TokenVectors]  # `/info`'s names for what a model answers with
 
 # The input (B, S) int64 that is 1 for pooled tokens, in graphs that leave out a prompt's.
 POOLING_MASK = "pooling_mask"

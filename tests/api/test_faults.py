@@ -12,12 +12,12 @@ from starlette.types import ASGIApp, Message
 
 from app.api.http.service import Service
 from app.inference.providers.session import Session
+from tests.support import distinct
 from tools import tiny
 from tools.asgi import make_scope, post, request, send_request
 from tools.client import JSON, Reply
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
-THE_CAT = tiny.unit(tiny.reference(tiny.ids_of("the cat")))
 
 
 def spoil(monkeypatch: pytest.MonkeyPatch, text: str, value: float) -> None:
@@ -113,7 +113,7 @@ def test_after_its_deadline_a_request_is_not_computed(
         first = asyncio.create_task(send_request(app, scope, [b'{"inputs":["a","b"]}']))
         await asyncio.to_thread(begun.wait, 10)
         hasty = make_scope("POST", "/embed", JSON | {name: "50"})
-        late = await send_request(app, hasty, [b'{"inputs":["a","b","c"]}'])
+        late = await send_request(app, hasty, [b'{"inputs":["c","d","e"]}'])
         assert late.status == 504
         assert late.json == {
             "error": "the request's deadline has passed",
@@ -124,7 +124,7 @@ def test_after_its_deadline_a_request_is_not_computed(
         assert (await first).status == 200
 
     asyncio.run(scenario())
-    assert post(app, "/embed", {"inputs": "a"}).status == 200
+    assert post(app, "/embed", {"inputs": "c"}).status == 200
     assert sizes == [2, 1]
     text = request(app, "GET", "/metrics").text
     assert 'te_request_failure{err="deadline"} 1' in text
@@ -138,15 +138,15 @@ def test_at_saturation_the_queue_is_bounded_and_the_rest_refused_at_once(
     service, app = make_service(max_concurrent_requests=8)
     permits = service.model.engine.admission.permits
     begun, go_on, _ = hold_runs(monkeypatch)
-    content = json.dumps({"inputs": ["the cat"] * rows}).encode()
 
-    async def ask() -> Reply:
+    async def ask(number: int) -> Reply:
+        content = json.dumps({"inputs": distinct.texts(rows, number * rows)}).encode()
         return await send_request(app, make_scope("POST", "/embed", JSON), [content])
 
     async def scenario() -> None:
-        accepted = [asyncio.create_task(ask()) for _ in range(8 // rows)]
+        accepted = [asyncio.create_task(ask(number)) for number in range(8 // rows)]
         await asyncio.to_thread(begun.wait, 10)
-        refused = [await ask() for _ in range(20)]  # while the model answers nobody
+        refused = [await ask(number) for number in range(20)]  # while the model answers nobody
         assert [reply.status for reply in refused] == [429] * 20
         assert {reply.headers["retry-after"] for reply in refused} == {"1"}
         assert refused[0].json == {"error": "Model is overloaded", "error_type": "Overloaded"}
@@ -154,10 +154,11 @@ def test_at_saturation_the_queue_is_bounded_and_the_rest_refused_at_once(
         scrape = await send_request(app, make_scope("GET", "/metrics", {}), [])
         assert "\nte_permits_taken 8\n" in scrape.text
         go_on.set()
-        for reply in await asyncio.gather(*accepted):
-            np.testing.assert_allclose(reply.json, [THE_CAT] * rows, atol=1e-6)
+        for number, reply in enumerate(await asyncio.gather(*accepted)):
+            vectors = distinct.vectors(distinct.texts(rows, number * rows))
+            np.testing.assert_allclose(reply.json, vectors, atol=1e-6)
         assert permits.free == 8
-        assert (await ask()).status == 200  # the very next
+        assert (await ask(0)).status == 200  # the very next
 
     asyncio.run(scenario())
     text = request(app, "GET", "/metrics").text
@@ -171,7 +172,7 @@ def test_what_still_fits_is_accepted_beside_what_does_not(
     begun, go_on, _ = hold_runs(monkeypatch)
 
     async def ask(rows: int) -> int:
-        content = json.dumps({"inputs": ["a"] * rows}).encode()
+        content = json.dumps({"inputs": distinct.texts(rows)}).encode()
         return (await send_request(app, make_scope("POST", "/embed", JSON), [content])).status
 
     async def scenario() -> None:

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,9 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.inference.providers.session import Session
 from tests.api.conftest import MakeKind
+from tests.support import distinct
 from tests.support.description import document_of
+from tests.support.held_runs import Held, until
 from tools import tiny
 from tools.asgi import make_scope, post, request, send_request
 from tools.client import JSON, Reply
@@ -62,46 +63,12 @@ def close(found: Any, wanted: Any) -> bool:
     return bool(found == (pytest.approx(wanted, abs=1e-6) if type(wanted) is float else wanted))
 
 
-class Held:
-    """Runs of the model that wait to be let go, one at a time."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        real_run = Session.run
-        self.sizes: list[int] = []  # of the runs that began
-        self._begun, self._go_on = threading.Semaphore(0), threading.Semaphore(0)
-
-        def run(one: Any, batch: Any, outputs: Any) -> Any:
-            self.sizes.append(len(batch.input_ids))
-            self._begun.release()
-            assert self._go_on.acquire(timeout=10)
-            return real_run(one, batch, outputs)
-
-        monkeypatch.setattr(Session, "run", run)
-
-    async def begun(self) -> None:
-        """Wait for the next run to begin."""
-        assert await asyncio.to_thread(self._begun.acquire, timeout=10)
-
-    def go_on(self, runs: int = 1) -> None:
-        """Let so many runs go, also of those to come."""
-        self._go_on.release(runs)
-
-
 async def ask(
     app: ASGIApp, rows: int, gone: asyncio.Event | None = None, milliseconds: int = 60_000
 ) -> Reply:
     headers = JSON | {"x-request-timeout-ms": str(milliseconds)}
-    content = json.dumps({"inputs": ["the cat"] * rows}).encode()
+    content = json.dumps({"inputs": distinct.texts(rows)}).encode()
     return await send_request(app, make_scope("POST", "/embed", headers), [content], gone)
-
-
-async def until(came: Callable[[], bool]) -> None:
-    """Let others have their turns until something came about."""
-    for _ in range(100_000):
-        if came():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came about")
 
 
 MANY = 1000
@@ -124,7 +91,7 @@ def test_a_large_request_leaves_room_for_others_and_two_of_them_run_side_by_side
             assert (await ask(app, rows)).status == 429
         held.go_on(MANY)
         for reply, rows in ((await first, 7), (await second, 5)):
-            vectors = [tiny.unit(tiny.reference(tiny.ids_of("the cat")))] * rows
+            vectors = distinct.vectors(distinct.texts(rows))
             np.testing.assert_allclose(reply.json, vectors, atol=1e-6)
         assert (await ask(app, 10)).status == 200
 
@@ -186,7 +153,7 @@ def test_nothing_is_computed_of_a_large_request_that_cannot_succeed(
     service, app = make_service(max_concurrent_requests=2)
     held = Held(monkeypatch)
     held.go_on(MANY)
-    assert post(app, "/embed", {"inputs": ["a"] * 9 + [last], **more}).status == status
+    assert post(app, "/embed", {"inputs": [*distinct.texts(9), last], **more}).status == status
     assert held.sizes == []
     assert service.model.engine.admission.permits.free == 2
 
@@ -204,7 +171,7 @@ def test_an_input_at_fault_is_named_by_its_place_in_the_request(
         return results
 
     monkeypatch.setattr(Session, "run", run)
-    reply = post(app, "/embed", {"inputs": ["a"] * 6 + ["dog"]})
+    reply = post(app, "/embed", {"inputs": [*distinct.texts(6), "dog"]})
     assert reply.status == 424
     assert reply.json["error"] == "Backend error: the embedding of input 6 is not finite"
 
@@ -214,7 +181,7 @@ def test_openai_s_route_takes_as_many_inputs_as_openai_does(
     make_service: MakeService, path: str
 ) -> None:
     service, app = make_service(threads=1)
-    answer = post(app, path, {"input": ["cat", *["a"] * 2046, "dog"]})
+    answer = post(app, path, {"input": ["cat", "a", *distinct.texts(2045), "dog"]})
     assert answer.status == 200
     found = answer.json["data"]
     assert [one["index"] for one in found] == list(range(2048))
@@ -232,7 +199,7 @@ def test_openai_s_route_takes_as_many_inputs_as_openai_does(
 
 def test_a_higher_limit_holds_on_openai_s_route_too(make_service: MakeService) -> None:
     _, app = make_service(max_client_batch_size=2100)
-    assert post(app, EMBEDDINGS, {"input": ["a"] * 2100}).status == 200
+    assert post(app, EMBEDDINGS, {"input": distinct.texts(2100)}).status == 200
     described = document_of(app)["components"]["schemas"]["OpenAICompatInput"]
     assert described["anyOf"][-1]["maxItems"] == 2100
 

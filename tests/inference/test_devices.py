@@ -82,7 +82,7 @@ def test_devices_compute_side_by_side_what_waits_in_one_queue(
         outcome.wait()
         [row] = outcome.job.rows
         assert row is not None
-        np.testing.assert_allclose(row, tiny.reference(ids), atol=1e-6)
+        np.testing.assert_allclose(row[0], tiny.reference(ids), atol=1e-6)
     assert all(one.runs for one in sessions)
     worker.close()
 

@@ -39,6 +39,20 @@ def test_what_is_refused_takes_none_and_what_fails_gives_back() -> None:
     assert permits.free == 4
 
 
+@pytest.mark.parametrize(("held", "asked", "more"), [(1, 7, 7), (2, 7, 4), (5, 4, 0), (8, 1, 0)])
+def test_who_holds_some_gets_more_or_goes_on_without(held: int, asked: int, more: int) -> None:
+    permits = Permits(8)
+    taken = permits.taken(held)
+    with taken:
+        assert taken.more(asked) == held + more
+        assert permits.free == 8 - held - more
+        taken.hold(1)
+        assert permits.free == 7
+        taken.hold(20)
+        assert permits.free == 8 - held - more
+    assert permits.free == 8
+
+
 def test_nothing_needs_no_permit() -> None:
     permits = Permits(1)
     with permits.taken(1), permits.taken(0) as share:
@@ -57,3 +71,19 @@ def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
     if share:
         assert all(permits.share(fewer) for fewer in range(1, count))
     assert Permits(total).share(count) > 0  # none is too large for an idle service
+
+
+def test_what_needs_no_permit_any_more_gives_it_back_and_takes_it_again() -> None:
+    permits = Permits(8)
+    held = permits.taken(6)
+    with held:
+        held.hold(2)
+        assert permits.free == 6
+        with permits.taken(6):
+            held.hold(20)  # never more than were granted; others keep theirs
+            assert permits.free == -4
+            with pytest.raises(Overloaded), permits.taken(1):
+                pass
+            held.hold(0)
+            assert permits.free == 2
+    assert permits.free == 8

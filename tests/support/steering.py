@@ -89,7 +89,7 @@ class Outcome:
         assert self.told.wait(60), "a job waits for ever"
         if self.error is not None:
             raise self.error
-        return [float(row[0]) for row in self.job.rows if row is not None]
+        return [float(row[0][0]) for row in self.job.rows if row is not None]
 
 
 @dataclass
@@ -129,7 +129,7 @@ def submit_inputs(
         outcome.error = error
         outcome.told.set()
 
-    outcome = Outcome(Job(inputs, output, loop, done))
+    outcome = Outcome(Job(inputs, (output,), loop, done))
     worker.submit(outcome.job)
     return outcome
 

@@ -17,7 +17,9 @@ NARROW = 4096  # bytes that wait to be read
 # Words of a hundred letters, which WordPiece takes longest for, as many as one text may have.
 LONG = " ".join(["q" * 100] * 640)[:64_000]
 TWO_MEGABYTES = json.dumps({"inputs": [LONG] * 31}).encode()
-FULL = json.dumps({"inputs": ["the cat sat on the mat " * 60] * 32}).encode()  # of tokens
+FULL = json.dumps(
+    {"inputs": [f"{place} " + "the cat sat on the mat " * 60 for place in range(32)]}
+).encode()  # of tokens
 IDS = b"[" + b",".join([b"1037"] * 390_000) + b"]"
 
 

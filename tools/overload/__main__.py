@@ -61,11 +61,13 @@ class Case:
         return max(2, self.permits // self.rows // 2)
 
     def requests(self) -> list[bytes]:
-        """What is asked, in turn."""
+        """What is asked, in turn: no text twice at a time, since that is computed once."""
         if self.rows == 1:
-            bodies: Sequence[object] = passages(400, longest_words=25, seed=1)[:300]
+            bodies: Sequence[object] = passages(2_000, longest_words=25, seed=1)
         else:
-            long = [one for one in passages(900, longest_words=120, seed=2) if one.count(" ") >= 60]
+            long = [
+                one for one in passages(4_000, longest_words=120, seed=2) if one.count(" ") >= 60
+            ]
             bodies = [
                 long[start : start + self.rows]
                 for start in range(0, len(long) - self.rows + 1, self.rows)

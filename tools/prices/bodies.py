@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
+from app.api.shapes.choices import SeveralOf
 from app.api.shapes.fields import (
     REQUIRED,
     ArrayOf,
@@ -20,7 +21,7 @@ from app.api.shapes.fields import (
 from tools.prices.genes import IDS, MOST_BYTES, PIECES, STUFFINGS, Genes
 
 CHUNK = 4_096  # characters that are made; a longer text repeats them
-MOST_VARIED = 64  # inputs that differ; more are alike
+MOST_VARIED = 64 * CHUNK  # characters of inputs that differ; of more, all are alike
 Members = list[tuple[str, str]]  # names, and values as JSON
 
 # Where a body has its inputs, by the name of its shape: the member for the first by itself, if there
@@ -127,7 +128,7 @@ def _items(genes: Genes) -> Sequence[str]:
     count = 1 if genes.form == "text" else genes.count
     first = [_item(genes, genes.first, 0)] if genes.first else []
     left = count - len(first)
-    if genes.varied and left <= MOST_VARIED:
+    if genes.varied and left * min(genes.size, CHUNK) <= MOST_VARIED:
         return first + [_item(genes, genes.size, place) for place in range(left)]
     return first + [_item(genes, genes.size, 0)] * left
 
@@ -176,6 +177,8 @@ def _option(read: Any, random: Random) -> Any:
         unsigned: (1, 384, 2**64 - 1),
         anything: (True, "query", None),
     }
+    if isinstance(read, SeveralOf):
+        return list(read.words[:1])
     if isinstance(read, Variant):
         return random.choice(list(read.values))
     if isinstance(read, ArrayOf) and isinstance(read.read, Variant):

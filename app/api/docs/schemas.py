@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from app.api.docs.limits import Limits
+from app.api.shapes.choices import SeveralOf
 from app.api.shapes.fields import (
     MAX_U32,
     MAX_U64,
@@ -25,7 +26,8 @@ from app.api.shapes.fields import (
     unsigned,
 )
 from app.api.shapes.inputs import decode_ids, embed_input, predict_input, tokenize_input
-from app.api.shapes.openapi_types import TEXT, Named, Schema, list_of
+from app.api.shapes.openapi_types import COUNT, TEXT, Named, Schema, list_of
+from app.api.shapes.spans import MOST_SPANS, spans
 from app.api.verbs.cohere.embed import no_images
 from app.api.verbs.cohere.rerank import DOCUMENT_TEXT, document
 
@@ -53,6 +55,9 @@ def _field(field: Field, limits: Limits, of: str) -> Schema:
         schema = {**schema, "minItems": 1, "maxItems": limits.inputs - _INPUTS[field.name]}
     elif field.name in {"dimensions", "output_dimension"}:
         schema = {**schema, "minimum": 1, "maximum": limits.dimensions}
+    elif field.name == "output_types":
+        what = "An object for each input, with its vectors of these kinds; `/info` lists `vectors`."
+        schema = {**schema, "description": what}
     elif field.name == "prompt_name":
         # No enum: a generated client may be used with models that have other prompts.
         names = ", ".join(f"`{name}`" for name in limits.prompts) or "none"
@@ -75,6 +80,9 @@ def _schema(read: Reader, limits: Limits, of: str) -> Schema:
             return list_of(_schema(read.read, limits, of))
         case Struct():
             return object_schema(read.shape, limits)
+        case SeveralOf():
+            word = Named(read.name, {"type": "string", "enum": list(read.words)})
+            return {**list_of(word), "minItems": 1}
         case Variant():
             return Named(read.name, {"type": "string", "enum": _first_spellings(read)})
     if read in _BATCHES:
@@ -99,6 +107,12 @@ _FUNCTIONS: Mapping[Reader, Schema] = {
     string: TEXT,
     unsigned: {"type": "integer", "minimum": 0, "maximum": MAX_U64},
     no_images: {**list_of(TEXT), "maxItems": 0},
+    spans: {
+        **list_of({**list_of(COUNT), "minItems": 2, "maxItems": 2}),
+        "minItems": 1,
+        "maxItems": MOST_SPANS,
+        "description": "Starts and ends in `inputs`, in Unicode code points: a vector for each.",
+    },
     document: Named("Document", {"anyOf": [TEXT, DOCUMENT_TEXT]}),
 }
 _INPUT_TYPE = Named("InputType", {"anyOf": [TEXT, _IDS]})

@@ -27,6 +27,7 @@ from app.api.http.transport import (
 )
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import FailureCounted, counted
+from app.api.verbs.long_texts.truncated import truncation_headers
 from app.api.verbs.output.representation import represented
 from app.api.verbs.rendering import render_error
 from app.api.verbs.spans import RequestSpan
@@ -88,6 +89,7 @@ class BatchedPost:
             await _respond_error(send, error, answer_error, span)
         else:
             headers = _model_headers(model) + _timing_headers(request, computed, span.started)
+            headers += truncation_headers(computed.truncated)
             answer = represented(header(scope, b"accept"), verb, model, request, computed)
             media_type, headers = answer.media_type, [*headers, *answer.headers]
             async with contextlib.aclosing(in_turn(answer.parts)) as parts:

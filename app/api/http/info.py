@@ -3,6 +3,7 @@
 from dataclasses import asdict
 
 from app import __version__
+from app.inference.kinds.served_kinds import outputs_of
 from app.inference.served_model import ServedModel
 from app.model.manifest import Manifest
 from app.settings import Settings
@@ -32,7 +33,7 @@ def info(model: ServedModel) -> dict[str, object]:
         "graph": loaded.session.graph.file,
         "fingerprint": loaded.fingerprint,
         "proof": asdict(loaded.proof),
-        "vectors": _vectors(model.manifest),
+        "vectors": list(outputs_of(model.manifest)),
         "vectors_left_out": model.manifest.left_out,
         "activation": model.manifest.scored_by if model.manifest.labels else None,
         "default_prompt_name": _default_prompt_name(settings, model.manifest),
@@ -86,13 +87,3 @@ def _model_type(settings: Settings, manifest: Manifest) -> dict[str, object]:
     names = {str(i): label for i, label in enumerate(manifest.labels)}
     places = {label: i for i, label in enumerate(manifest.labels)}
     return {manifest.task: {"id2label": names, "label2id": places}}
-
-
-def _vectors(manifest: Manifest) -> list[str]:
-    """Return the kinds of vectors that `/embed`, `/embed_sparse` and `/embed_all` answer with."""
-    answered = {
-        "dense": manifest.task == "embedding",
-        "sparse": manifest.task == "splade" or manifest.lexical is not None,
-        "multi_vector": manifest.multi_vector is not None,
-    }
-    return [kind for kind, is_there in answered.items() if is_there]

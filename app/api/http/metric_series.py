@@ -45,6 +45,7 @@ def _declare_failures(metrics: Metrics) -> None:
     for label in sorted({"dropped", *_metric_labels(ServiceError)}):
         metrics.count("te_request_failure", labels(err=label), 0)
     metrics.count("te_run_timeouts", amount=0)
+    metrics.count("te_truncated_inputs", amount=0)
     metrics.read("te_log_lines_dropped_total", "counter", logs.dropped)
 
 

@@ -82,6 +82,7 @@ def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds:
         "inference_duration": computed.timings.inference,
     }
     metrics.count(f"te_{counted_as}_success", amount=inputs)
+    metrics.count("te_truncated_inputs", amount=len(computed.truncated))
     for name, value in durations.items():
         metrics.observe(f"te_request_{name}", value)
         metrics.observe(f"te_{counted_as}_{name}", value, inputs)

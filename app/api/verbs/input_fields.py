@@ -17,8 +17,10 @@ PROMPT_NAME = Field("prompt_name", string, None)
 
 def input_options(values: dict[str, Any]) -> InputOptions:
     """Return the input options among a body's fields."""
+    overflow: str | None = values.get("overflow")
     return InputOptions(
-        truncate=values["truncate"],
+        truncate=values["truncate"] if overflow in {None, "mean"} else overflow == "truncate",
         direction=values.get("truncation_direction"),
         prompt_name=values.get("prompt_name"),
+        averages_windows=overflow == "mean",
     )

@@ -8,6 +8,7 @@ optional fields; the list of models.
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from itertools import count
 from typing import Any, Literal
 
@@ -17,26 +18,40 @@ from app.api.shapes.fields import Field, Shape, Variant, anything, boolean, stri
 from app.api.shapes.inputs import embed_input
 from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list_of, record
 from app.api.verbs.input_fields import input_options
-from app.api.verbs.output.dtype import OUTPUT_DTYPE, TypedVectors, in_dtype, numbers, require_dtypes
+from app.api.verbs.kinds.fields import OUTPUT_TYPES, SPARSE_VECTOR
+from app.api.verbs.kinds.rendering import Frame, objects
+from app.api.verbs.long_texts.asked import LATE_CHUNKING, OVERFLOW
+from app.api.verbs.long_texts.included import INCLUDE, INCLUDED, Included, included, indexed
+from app.api.verbs.output.asked_vectors import AskedVectors
+from app.api.verbs.output.dtype import OUTPUT_DTYPE, TypedVectors, numbers
 from app.api.verbs.output.representation import in_base64
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
 from app.errors import ServiceError
+from app.inference.engine import VectorsOfKinds
+from app.inference.kinds.served_kinds import KindVectors
 from app.inference.served_model import ServedModel
-from app.model.names import OutputDtype
 
 MOST_INPUTS = 2048  # inputs of one request, as in OpenAI's reference; TEI applies its own limit
 
 ENCODING_FORMAT = Variant(
     "`float` or `base64`", {"float": "float", "base64": "base64"}, "EncodingFormat"
 )
+VECTOR = Named("Embedding", {"oneOf": [list_of(NUMBER), TEXT]})
 EMBEDDING = Named(
     "OpenAICompatEmbedding",
-    record(
-        object=TEXT,
-        embedding=Named("Embedding", {"oneOf": [list_of(NUMBER), TEXT]}),
-        index=COUNT,
-    ),
+    {
+        "type": "object",
+        "properties": {
+            "object": TEXT,
+            "embedding": VECTOR,
+            "sparse": SPARSE_VECTOR,
+            "multi_vector": list_of(VECTOR),
+            "index": COUNT,
+            **INCLUDED,
+        },
+        "required": ["object", "index"],
+    },
 )
 
 EMBEDDINGS = Shape(
@@ -51,6 +66,10 @@ EMBEDDINGS = Shape(
     Field("input_type", anything, None, added=True),
     Field("normalize", boolean, None, added=True),
     OUTPUT_DTYPE,
+    OUTPUT_TYPES,
+    INCLUDE,
+    OVERFLOW,
+    LATE_CHUNKING,
     promised=MOST_INPUTS,
 )
 
@@ -60,10 +79,9 @@ class Output:
     """How the vectors are to be returned."""
 
     encoding: Literal["float", "base64"]
-    dtype: OutputDtype
-    dimensions: int | None
-    normalize: bool
+    asked: AskedVectors
     input_type: Any  # anything; used if it is the name of a prompt
+    included: frozenset[str]  # keys of each entry beside its vector
 
 
 class Embeddings:
@@ -85,35 +103,40 @@ class Embeddings:
         inputs, is_batch = values["input"]
         output = Output(
             values["encoding_format"],
-            values["output_dtype"],
-            values["dimensions"],
-            values["normalize"] is not False,
+            AskedVectors.of(values, inputs, is_batch=is_batch),
             values["input_type"],
+            frozenset(values["include"] or ()),
         )
         options = replace(input_options(values), promised=self.shape.promised)
         return Request(inputs, is_batch, options, output, values["model"])
 
-    async def run(self, model: ServedModel, request: Request[Output]) -> TypedVectors:
+    async def run(
+        self, model: ServedModel, request: Request[Output]
+    ) -> TypedVectors | VectorsOfKinds:
         options, input_type = request.options, request.extra.input_type
-        dtype, normalize = request.extra.dtype, request.extra.normalize
-        require_dtypes(model, [dtype], normalize=normalize)
         if options.prompt_name is None and input_type in list(model.prompt_names):
             options = replace(options, prompt_name=input_type)
-        computed = await model.engine.embed(
-            request.inputs, options, normalize=normalize, dimensions=request.extra.dimensions
-        )
-        return await in_dtype(model, computed, dtype)
+        return await request.extra.asked.computed(model, request.inputs, options)
 
     def render(
-        self, model: ServedModel, request: Request[Output], computed: TypedVectors
+        self,
+        model: ServedModel,
+        request: Request[Output],
+        computed: TypedVectors | VectorsOfKinds,
     ) -> Iterator[bytes]:
         encoded = in_base64 if request.extra.encoding == "base64" else numbers
-        places = count()
+        found = included(request.extra.included, computed)
         yield b'{"object":"list","data":'
-        yield from joined(
-            numpy_json([_record(one, next(places)) for one in encoded(group)])
-            for group in groups(computed.value)
-        )
+        if isinstance(computed.value, KindVectors):
+            closing = partial(_closing, found)
+            frame = Frame("embedding", b'{"object":"embedding",', closing, encoded)
+            yield from objects(computed.value, len(request.inputs), frame)
+        else:
+            places = count()
+            yield from joined(
+                numpy_json([_record(one, next(places), found) for one in encoded(group)])
+                for group in groups(computed.value)
+            )
         tokens = sum(computed.token_counts)
         usage = {"prompt_tokens": tokens, "total_tokens": tokens}
         yield b"," + orjson.dumps({"model": model.name, "usage": usage})[1:]
@@ -132,5 +155,9 @@ def models(model: ServedModel) -> bytes:
     return orjson.dumps({"object": "list", "data": [listed]})
 
 
-def _record(embedding: Any, index: int) -> dict[str, Any]:
-    return {"object": "embedding", "embedding": embedding, "index": index}
+def _record(embedding: Any, index: int, found: Included) -> dict[str, Any]:
+    return {"object": "embedding", "embedding": embedding, **indexed(found, index)}
+
+
+def _closing(found: Included, index: int) -> bytes:
+    return b"," + orjson.dumps(indexed(found, index))[1:]

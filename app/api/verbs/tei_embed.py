@@ -3,7 +3,8 @@
 Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,22 @@ from numpy.typing import NDArray
 
 from app.api.shapes.fields import ArrayOf, Field, Shape, Struct, boolean, string, unsigned
 from app.api.shapes.inputs import embed_input
-from app.api.shapes.openapi_types import COUNT, NUMBER, Named, list_of, record
+from app.api.shapes.openapi_types import NUMBER, Named, list_of
 from app.api.verbs.input_fields import PROMPT_NAME, TRUNCATE, TRUNCATION_DIRECTION, input_options
-from app.api.verbs.output.dtype import OUTPUT_DTYPE, TypedVectors, in_dtype, numbers, require_dtypes
+from app.api.verbs.kinds.fields import OUTPUT_TYPES, SPARSE_VECTOR, VECTORS
+from app.api.verbs.kinds.rendering import Frame, entries, objects
+from app.api.verbs.long_texts.asked import OVERFLOW, SPANS
+from app.api.verbs.output.asked_vectors import AskedVectors
+from app.api.verbs.output.dtype import OUTPUT_DTYPE, TypedVectors, numbers
 from app.api.verbs.rendering import groups, joined, nested, numpy_json, render_error
 from app.api.verbs.verb import Counted, Request
 from app.errors import EmptyInput
 from app.inference.admission import InputOptions
 from app.inference.computing import Computed
-from app.inference.engine import SparseVectors, TokenVectors, Vectors
+from app.inference.engine import SparseVectors, TokenVectors, Vectors, VectorsOfKinds
+from app.inference.kinds.served_kinds import KindVectors
 from app.inference.served_model import ServedModel
-from app.model.vectors import SparseVector, cosines
+from app.model.vectors import cosines
 
 EMBED = Shape(
     "EmbedRequest",
@@ -32,6 +38,9 @@ EMBED = Shape(
     Field("normalize", boolean, True, filled=True),
     Field("dimensions", unsigned, None),
     OUTPUT_DTYPE,
+    OUTPUT_TYPES,
+    OVERFLOW,
+    SPANS,
 )
 EMBED_ALL = Shape(
     "EmbedAllRequest",
@@ -59,40 +68,39 @@ SIMILARITY = Shape(
         None,
     ),
 )
-ENTRIES_AT_ONCE = 1_000  # Python objects in memory at a time
-
-SPARSE_VALUE = Named("SparseValue", record(index=COUNT, value=NUMBER))
 
 
 class Embed:
-    """POST `/embed`: one vector for each input."""
+    """POST `/embed`: one vector for each input or span of it, or an object with several kinds."""
 
     name = "embed"
     shape = EMBED
-    answer = Named("EmbedResponse", list_of(list_of(NUMBER)))
+    answer = Named("EmbedResponse", {"anyOf": [list_of(list_of(NUMBER)), list_of(VECTORS)]})
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
-    def build(self, values: dict[str, Any]) -> Request[dict[str, Any]]:
+    def build(self, values: dict[str, Any]) -> Request[AskedVectors]:
         inputs, is_batch = values["inputs"]
-        extra = {name: values[name] for name in ("normalize", "dimensions", "output_dtype")}
-        return Request(inputs, is_batch, input_options(values), extra)
+        asked = AskedVectors.of(values, inputs, is_batch=is_batch)
+        return Request(inputs, is_batch, input_options(values), asked)
 
-    async def run(self, model: ServedModel, request: Request[dict[str, Any]]) -> TypedVectors:
-        asked = dict(request.extra)
-        dtype = asked.pop("output_dtype")
-        require_dtypes(model, [dtype], normalize=asked["normalize"])
-        computed = await model.engine.embed(request.inputs, request.options, **asked)
-        return await in_dtype(model, computed, dtype)
+    async def run(
+        self, model: ServedModel, request: Request[AskedVectors]
+    ) -> TypedVectors | VectorsOfKinds:
+        return await request.extra.computed(model, request.inputs, request.options)
 
-    def rows(self, computed: TypedVectors) -> NDArray[Any]:
-        """Return the answer as the array that it is."""
-        return computed.value
+    def rows(self, computed: TypedVectors | VectorsOfKinds) -> NDArray[Any] | None:
+        """Return the answer as the array that it is, unless it has several kinds of vectors."""
+        return None if isinstance(computed.value, KindVectors) else computed.value
 
     def render(
-        self, _: ServedModel, request: Request[dict[str, Any]], computed: TypedVectors
+        self,
+        _: ServedModel,
+        request: Request[AskedVectors],
+        computed: TypedVectors | VectorsOfKinds,
     ) -> Iterable[bytes]:
-        del request
+        if isinstance(computed.value, KindVectors):
+            return objects(computed.value, len(request.inputs), Frame())
         return joined(numpy_json(numbers(group)) for group in groups(computed.value))
 
 
@@ -124,7 +132,7 @@ class EmbedSparse:
 
     name = "embed_sparse"
     shape = EMBED_SPARSE
-    answer = Named("EmbedSparseResponse", list_of(list_of(SPARSE_VALUE)))
+    answer = Named("EmbedSparseResponse", list_of(SPARSE_VECTOR))
     counted_as: Counted = "embed"
     render_error = staticmethod(render_error)
 
@@ -139,7 +147,7 @@ class EmbedSparse:
         self, _: ServedModel, request: Request[None], computed: SparseVectors
     ) -> Iterable[bytes]:
         del request
-        return nested(map(_entries, computed.value))
+        return nested(map(entries, computed.value))
 
 
 class Similarity:
@@ -162,16 +170,8 @@ class Similarity:
         if len(request.inputs) == 1:
             raise EmptyInput("`inputs.sentences` cannot be empty")
         computed = await model.engine.embed(request.inputs, request.options, normalize=False)
-        return Computed(cosines(computed.value), computed.token_counts, computed.timings)
+        return replace(computed, value=cosines(computed.value))
 
     def render(self, _: ServedModel, request: Request[None], computed: Vectors) -> Iterable[bytes]:
         del request
         yield numpy_json(computed.value)
-
-
-def _entries(vector: SparseVector) -> Iterator[bytes]:
-    """Yield arrays of a vector's entries, ENTRIES_AT_ONCE in each."""
-    for start in range(0, len(vector.indices), ENTRIES_AT_ONCE):
-        some = slice(start, start + ENTRIES_AT_ONCE)
-        entries = zip(vector.indices[some].tolist(), vector.values[some], strict=True)
-        yield numpy_json([{"index": index, "value": value} for index, value in entries])

@@ -5,7 +5,7 @@ import time
 from asyncio import AbstractEventLoop
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from app.model.batch import TokenizedInput
 logger = logging.getLogger(__name__)
 
 
+# What was computed of one input: an array for each of its job's outputs, in their order.
+Row = tuple[NDArray[np.float32], ...]
+
+
 class Completion(Protocol):
     """Receives a job's outcome; called once, on the job's event loop."""
 
@@ -24,16 +28,16 @@ class Completion(Protocol):
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """One request's inputs, and the row of the graph's `output` for each.
+    """One request's inputs, and what the graph's `outputs` are for each.
 
     The worker owns it from `submit` until `done` is called; others may only set `abandoned`.
     """
 
     inputs: Sequence[TokenizedInput]
-    output: str
+    outputs: tuple[str, ...]
     loop: AbstractEventLoop
     done: Completion
-    rows: list[NDArray[np.float32] | None] = field(default_factory=list)  # by input, when done
+    rows: list[Row | None] = field(default_factory=list)  # by input, when done
     route: str = ""  # rows of different routes are never computed together
     abandoned: bool = False  # the client has left: rows not yet in a batch are dropped
     queue_seconds: float = 0.0  # sum over the rows, as is inference_seconds
@@ -48,6 +52,25 @@ class Job:
     def is_single_input(self) -> bool:
         """Whether it has a single input, as a query has."""
         return len(self.inputs) == 1
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outcome:
+    """What was computed of some inputs; seconds are sums over them."""
+
+    rows: Sequence[Row]
+    queue_seconds: float
+    inference_seconds: float
+
+    @classmethod
+    def of(cls, jobs: Sequence[Job]) -> Self:
+        """Return the outcome of finished jobs of one request, each submitted after another."""
+        waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
+        return cls(
+            [row for job in jobs for row in job.rows if row is not None],
+            waited + sum(job.queue_seconds for job in jobs),
+            sum(job.inference_seconds for job in jobs),
+        )
 
 
 def deliver(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:

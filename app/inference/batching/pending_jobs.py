@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from app.errors import ServiceError
 from app.inference.batching.job import Job, deliver
 from app.inference.batching.queue import Waiting
@@ -56,11 +59,7 @@ class Pending:
         for place, (job, index) in enumerate(finished.run.rows):
             if job.arrival not in self._jobs:
                 continue  # failed in the meantime, because of another of its rows
-            values = finished.results[job.output][place]
-            if job.output in PER_TOKEN_OUTPUTS:  # padding has no output
-                assert finished.attention_mask is not None
-                values = values[finished.attention_mask[place] == 1]
-            job.rows[index] = values
+            job.rows[index] = tuple(_values(finished, output, place) for output in job.outputs)
             job.queue_seconds += finished.started - job.submitted
             job.inference_seconds += finished.seconds
             job.missing -= 1
@@ -79,3 +78,12 @@ class Pending:
             self._metrics.count("te_request_failure", 'err="dropped"', job.queued)
         self.waiting.remove(job)
         del self._jobs[job.arrival]
+
+
+def _values(finished: Finished, output: str, place: int) -> NDArray[np.float32]:
+    """Return an output of one row of a batch; padding has none."""
+    values: NDArray[np.float32] = finished.results[output][place]
+    if output in PER_TOKEN_OUTPUTS:
+        assert finished.attention_mask is not None
+        values = values[finished.attention_mask[place] == 1]
+    return values

@@ -50,7 +50,8 @@ class Run:
     ) -> Self:
         """Make a run of the outputs that its rows need, padded to a length the provider knows."""
         length = limits.padded(max(len(job.inputs[index]) for job, index in rows))
-        return cls(rows, tuple(dict.fromkeys(job.output for job, _ in rows)), failures, length)
+        outputs = dict.fromkeys(name for job, _ in rows for name in job.outputs)
+        return cls(rows, tuple(outputs), failures, length)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -31,6 +31,7 @@ class EncodeOptions:
     truncate: bool = True
     direction: Side = "right"
     route: Route | None = None  # through the model, if it has several
+    windows: int = 1  # of the model's length, that an input may take
 
     @property
     def special_tokens(self) -> bool:
@@ -47,6 +48,7 @@ class Text:
 
     text: str | tuple[str, str]
     add_special_tokens: bool
+    is_cut: bool = False  # some of the input is too far on to matter, and left out already
 
 
 class InputText:
@@ -69,34 +71,36 @@ class InputText:
 
     def longest(self, options: EncodeOptions) -> int:
         """Return how many characters of an input may matter."""
-        return CHARACTERS_PER_TOKEN * self.length(options)
+        return CHARACTERS_PER_TOKEN * self.length(options) * options.windows
 
     def of(self, item: EncodingInput, options: EncodeOptions) -> Text:
         """Return what the tokenizer is given for an input; ids go back to text first, as in TEI.
 
         Raises: EmptyInput, or InvalidInput for an input of the wrong kind or beyond any limit.
         """
-        item = self._bounded(item, options)
+        whole, item = item, self._bounded(item, options)
+        is_cut = item is not whole
         prompt = options.prompt or ""
         if self._pair_text is not None and not is_pair(item):
             raise InvalidInput(
                 "Input validation error: `inputs` must be pairs of texts, a query and a document"
             )
         if isinstance(item, str):
-            return Text(prompt + item, add_special_tokens=options.special_tokens)
+            return Text(prompt + item, options.special_tokens, is_cut)
         if is_pair(item):
             if options.prompt is not None:
                 raise InvalidInput(
                     "Input validation error: `prompt_name` cannot be set with dual inputs"
                 )
             if self._pair_text is not None:
-                return Text(self._pair_text.text(*item), add_special_tokens=False)
-            return Text(item, add_special_tokens=options.special_tokens)
+                return Text(self._pair_text.text(*item), False, is_cut)
+            return Text(item, options.special_tokens, is_cut)
         skip_special = options.prompt is not None or not options.special_tokens
         decoded = self._decode(cast("tuple[int, ...]", item), skip_special)
         if options.truncate:
+            is_cut |= len(decoded) > self.longest(options)
             decoded = kept_end(decoded, self.longest(options), options.direction)
-        return Text(prompt + decoded, skip_special and options.special_tokens)
+        return Text(prompt + decoded, skip_special and options.special_tokens, is_cut)
 
     def _bounded(self, item: EncodingInput, options: EncodeOptions) -> EncodingInput:
         """Cut an input that is too long to matter, since tokenizers encode before they truncate."""

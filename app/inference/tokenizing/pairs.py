@@ -28,19 +28,21 @@ def may_have_many_parts(pair: tuple[str, str], length: int) -> bool:
 
 def encode(
     tokenizer: Tokenizer, pair: tuple[str, str], length: int, side: Side, *, special_tokens: bool
-) -> Encoding:
+) -> tuple[Encoding, bool]:
     """Encode a pair as if the tokenizer truncated to `length`; it must not truncate itself.
 
-    Special tokens are added if asked for, and count towards the length.
+    Special tokens are added if asked for, and count towards the length. Also return whether any
+    token was left out.
     """
     first, second = tokenizer.encode_batch_fast(list(pair), add_special_tokens=False)
     added = tokenizer.num_special_tokens_to_add(True) if special_tokens else 0
     kept = kept_of_each(len(first), len(second), max(0, length - added))
-    return tokenizer.post_process(
+    encoding = tokenizer.post_process(
         _part(first, kept[0], side, sequence=0),
         _part(second, kept[1], side, sequence=1),
         add_special_tokens=special_tokens,
     )
+    return encoding, kept != (len(first), len(second))
 
 
 def kept_of_each(first: int, second: int, most: int) -> tuple[int, int]:

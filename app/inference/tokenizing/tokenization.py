@@ -6,17 +6,19 @@ Rules follow TEI 1.9.3 core/src/tokenization.rs.
 import sys
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from functools import partial
+from math import ceil
 from pathlib import Path
 from typing import Self, TypeVar
 
 import numpy as np
-from tokenizers import Encoding, Tokenizer
 
 from app.errors import InvalidInput, ServiceError
-from app.inference.tokenizing import pairs
+from app.inference.tokenizing import encodings
+from app.inference.tokenizing.documents import Document, document, require_windows
 from app.inference.tokenizing.encoding_input import EncodingInput, cost
+from app.inference.tokenizing.encodings import Encoded
 from app.inference.tokenizing.input_text import DEFAULT_OPTIONS, EncodeOptions, InputText, Text
-from app.inference.tokenizing.inputs_at_fault import raise_first
+from app.inference.tokenizing.inputs_at_fault import each, raise_first
 from app.inference.tokenizing.slice_scheduler import SliceScheduler, sliced
 from app.inference.tokenizing.token_places import Token, located
 from app.inference.tokenizing.tokenizer_set import TokenizerSet, guarded
@@ -78,19 +80,18 @@ class Tokenization:
 
         Raises: ServiceError of the lowest-index input that cannot be encoded.
         """
-        tokenized: list[TokenizedInput] = []
-        faults: list[ServiceError] = []
-        longest = self._texts.longest(options)
-        async for found in self.in_slices(
-            inputs, lambda some: _tried(lambda: self.encode_now(some, options)), longest
-        ):
-            if isinstance(found, ServiceError):
-                faults.append(found)
-            else:
-                tokenized += found
-            del found
-        raise_first(faults)
-        return tokenized
+        return await self._gathered(inputs, lambda some: self.encode_now(some, options), options)
+
+    async def documents(
+        self, inputs: Sequence[EncodingInput], options: EncodeOptions
+    ) -> list[Document]:
+        """Run `documents_now` as `encode` runs `encode_now`; call on the event loop.
+
+        Raises: ServiceError of the lowest-index input that cannot be encoded.
+        """
+        return await self._gathered(
+            inputs, lambda some: each(lambda one: self.document_now(one, options), some), options
+        )
 
     async def in_slices(
         self,
@@ -127,14 +128,35 @@ class Tokenization:
         prompt_length = self._prompt_length(options.prompt)
         length = self._texts.length(options)
         tokenized: list[TokenizedInput] = []
-        encodings = self._encodings(list(texts.values()), options)
-        for place, encoding in zip(texts, encodings, strict=True):
+        encoded = encodings.encode(self.tokenizers, list(texts.values()), options, length)
+        for place, one in zip(texts, encoded, strict=True):
             try:
-                tokenized.append(self._check(encoding, prompt_length, length))
+                tokenized.append(self._check(one, prompt_length, length))
             except ServiceError as error:
                 faults[place] = error
         raise_first([faults.pop(place) for place in sorted(faults)])
         return tokenized
+
+    def document_now(self, item: EncodingInput, options: EncodeOptions) -> Document:
+        """Return an input that may take several windows as tokens, with their places.
+
+        Raises: ServiceError, also for token ids that take more than one: those are cut nowhere.
+        """
+        one = self._texts.of(item, options)
+        tokenizer, special = self.tokenizers.whole, one.add_special_tokens
+        # Only the batch call releases the GIL.
+        [encoding] = guarded(lambda: tokenizer.encode_batch([one.text], add_special_tokens=special))
+        size, length = len(encoding), self._texts.length(options)
+        if not size:
+            raise InvalidInput("Input validation error: `inputs` has no tokens")
+        if size > length and not isinstance(item, str):
+            raise InvalidInput(
+                f"Input validation error: `inputs` must have less than {length} tokens where it is "
+                f"token ids, since only texts are divided into windows. Given: {size}"
+            )
+        require_windows(ceil(size / length), length, options.windows)
+        prompt = options.prompt or ""
+        return document(encoding, prompt, self._prompt_length(options.prompt))
 
     def close(self) -> None:
         """Stop the threads, and drop slices that have not begun."""
@@ -171,26 +193,24 @@ class Tokenization:
         """Whether every input must be a query and a document."""
         return self._pair_text is not None
 
-    def _encodings(self, texts: Sequence[Text], options: EncodeOptions) -> list[Encoding]:
-        """Return an encoding of each text, truncated as asked for."""
-        length = self._texts.length(options)
-        apart: dict[int, Encoding] = {}
-        for place, one in enumerate(texts):
-            text = one.text
-            if not options.truncate or isinstance(text, str):
-                continue
-            if pairs.may_have_many_parts(text, length):
-                whole, special = self.tokenizers.whole, one.add_special_tokens
-                encode = partial(pairs.encode, whole, text, length, options.direction)
-                apart[place] = guarded(partial(encode, special_tokens=special))
-        rest = [one for place, one in enumerate(texts) if place not in apart]
-        encoded = iter(encode_batch(self._tokenizer(options), rest))
-        return [apart[place] if place in apart else next(encoded) for place in range(len(texts))]
-
-    def _tokenizer(self, options: EncodeOptions) -> Tokenizer:
-        if not options.truncate:
-            return self.tokenizers.whole
-        return self.tokenizers.cutting(options.direction, self._texts.length(options))
+    async def _gathered(
+        self,
+        inputs: Sequence[EncodingInput],
+        call: Callable[[Sequence[EncodingInput]], list[T]],
+        options: EncodeOptions,
+    ) -> list[T]:
+        """Return the results of a call for every slice of the inputs, or raise the first error."""
+        gathered: list[T] = []
+        faults: list[ServiceError] = []
+        longest = self._texts.longest(options)
+        async for found in self.in_slices(inputs, lambda some: _tried(lambda: call(some)), longest):
+            if isinstance(found, ServiceError):
+                faults.append(found)
+            else:
+                gathered += found
+            del found
+        raise_first(faults)
+        return gathered
 
     def _prompt_length(self, prompt: str | None) -> int:
         """Return how many leading tokens of an input are its prompt's, if those are not pooled."""
@@ -198,7 +218,8 @@ class Tokenization:
             return 0
         return self.tokenizers.prompt_length(prompt, self.max_length)
 
-    def _check(self, encoding: Encoding, prompt_length: int, length: int) -> TokenizedInput:
+    def _check(self, encoded: Encoded, prompt_length: int, length: int) -> TokenizedInput:
+        encoding, is_cut = encoded
         ids = encoding.ids
         if not ids:
             raise InvalidInput("Input validation error: `inputs` has no tokens")
@@ -216,20 +237,8 @@ class Tokenization:
             ids = self._pair_text.ended(ids, length)
         types = np.array(encoding.type_ids, np.int64)
         return TokenizedInput(
-            np.array(ids, np.int64), types if types.any() else None, prompt_length
+            np.array(ids, np.int64), types if types.any() else None, prompt_length, is_cut
         )
-
-
-def encode_batch(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
-    """Encode in one call for each way of adding special tokens, which is nearly always one."""
-    encodings: dict[int, Encoding] = {}
-    for special in (True, False):
-        places = [i for i, text in enumerate(texts) if text.add_special_tokens is special]
-        if places:
-            batch = [texts[i].text for i in places]
-            encode = partial(tokenizer.encode_batch_fast, batch, add_special_tokens=special)
-            encodings.update(zip(places, guarded(encode), strict=True))
-    return [encodings[i] for i in range(len(texts))]
 
 
 def _tried(call: Callable[[], T]) -> T | ServiceError:

@@ -25,6 +25,9 @@ DEFAULTS: dict[str, Any] = {
     "prompt_name": None,
     "normalize": True,
     "dimensions": None,
+    "output_types": None,
+    "overflow": None,
+    "spans": None,
 }
 
 

@@ -104,6 +104,8 @@ OUTSIDE: list[tuple[str, dict[str, Any]]] = [
     ("/embed", {"inputs": ["a"] * 6}),
     ("/embed", {"inputs": []}),
     ("/embed", {"inputs": [[]]}),
+    ("/embed", {"inputs": "a", "output_types": []}),
+    ("/embed", {"inputs": "a", "output_types": ["lexical"]}),
     ("/embed", {"inputs": "a", "dimensions": 0}),
     ("/embed", {"inputs": "a", "dimensions": 17}),
     ("/v1/embeddings", {"input": "a", "dimensions": 17}),
@@ -167,8 +169,8 @@ OF_TEI = {
 OURS = {
     "CohereContentType", "CohereEmbedContent", "CohereEmbedInput", "CohereEmbedRequest", "CohereEmbedResponse",
     "CohereEmbeddingType", "CohereEmbeddings", "CohereErrorResponse", "CohereInputType", "CohereMeta", "CohereTruncate",
-    "Document", "DocumentText", "Model", "ModelList", "OpenAICompatInput", "OutputDtype", "RankedDocument", "RerankDocumentsRequest",
-    "RerankDocumentsResponse",
+    "Document", "DocumentText", "EmbedVectors", "Included", "Model", "ModelList", "OpenAICompatInput", "OutputDtype", "OutputType",
+    "Overflow", "RankedDocument", "RerankDocumentsRequest", "RerankDocumentsResponse",
 }  # fmt: skip
 
 
@@ -199,7 +201,7 @@ def test_generators_find_a_name_of_its_own_for_each_value_of_an_enum(document: A
     enums = {n: s["enum"] for n, s in document["components"]["schemas"].items() if "enum" in s}
     assert set(enums) == {
         "CohereContentType", "CohereEmbeddingType", "CohereInputType", "CohereTruncate", "EncodingFormat", "ErrorType",
-        "OutputDtype", "TruncationDirection",
+        "Included", "OutputDtype", "OutputType", "Overflow", "TruncationDirection",
     }  # fmt: skip
     for values in enums.values():
         assert len({value.upper() for value in values}) == len(values)

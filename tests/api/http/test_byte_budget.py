@@ -165,6 +165,7 @@ def test_an_answer_is_the_same_in_any_number_of_parts(
     asked = [
         ("embedding", "/embed_all", {"inputs": TEXTS[:3]}),
         ("splade", "/embed_sparse", {"inputs": TEXTS[:3]}),
+        ("whole", "/embed", {"inputs": TEXTS[:3], "output_types": ["sparse", "multi_vector"]}),
         ("classifier", "/predict", {"inputs": [[text] for text in TEXTS[:3]]}),
     ]
     for kind, path, body in asked:
@@ -172,7 +173,8 @@ def test_an_answer_is_the_same_in_any_number_of_parts(
         with monkeypatch.context() as patch:
             whole = post(app, path, body)
             patch.setattr("app.api.verbs.rendering.GROUP_NUMBERS", 1)
-            patch.setattr("app.api.verbs.tei_embed.ENTRIES_AT_ONCE", 1)
+            patch.setattr("app.api.verbs.kinds.rendering.ENTRIES_AT_ONCE", 1)
+            patch.setattr("app.api.verbs.kinds.rendering.PART_BYTES", 1)
             patch.setattr("app.api.verbs.tei_score.SCORES_AT_ONCE", 1)
             parted = post(app, path, body)
         assert whole.status == 200

@@ -160,7 +160,7 @@ def test_a_client_that_goes_away_frees_its_permits_and_is_not_computed(
         gone = asyncio.Event()
         first = asyncio.create_task(send_request(app, dict(scope), [b'{"inputs":["a","b"]}']))
         await asyncio.to_thread(running.wait, 10)
-        body = b'{"inputs":["a","b","c"]}'
+        body = b'{"inputs":["c","d","e"]}'
         second = asyncio.create_task(send_request(app, dict(scope), [body], gone))
         while "te_queue_size 3" not in service.metrics.render():  # noqa: ASYNC110  # set by a thread
             await asyncio.sleep(0)
@@ -206,7 +206,7 @@ def test_a_fault_of_ours_is_500_and_tells_nothing(
     def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("inside")
 
-    monkeypatch.setattr("app.inference.engine.finish", broken)
+    monkeypatch.setattr("app.inference.kinds.finishing.finish", broken)
     scope = make_scope("POST", "/embed", {"content-type": "application/json"})
     replies: list[Any] = []
 

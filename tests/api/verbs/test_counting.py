@@ -21,7 +21,8 @@ RANK = {"query": "a", "texts": ["b", "c"]}
 SIMILAR = {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}}
 TOO_MANY = ["a"] * 33
 DURATIONS = ("duration", "tokenization_duration", "queue_duration", "inference_duration")
-# What a scrape shows beside TEI's series: tests/api/http/test_metric_series.py and test_middleware.py.
+# What a scrape shows beside TEI's series: tests/api/http/test_metric_series.py, test_middleware.py and
+# tests/api/verbs/long_texts/test_truncated.py.
 OURS = (
     "process_",
     "te_http_",
@@ -31,6 +32,9 @@ OURS = (
     "te_run_",
     "te_shapes_",
     "te_log_",
+    "te_rows_",
+    "te_cache_",
+    "te_truncated_",
 )
 
 

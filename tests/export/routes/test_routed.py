@@ -96,6 +96,25 @@ def test_dense_routes_are_served_as_sentence_transformers_has_them(
         refusal = ask("/embed_all", inputs="ok")
         assert refusal.status == 424
         assert "different ways" in refusal.json["error"]
+        refusal = ask("/embed", inputs="ok", spans=[[0, 2]], prompt_name="query")
+        assert refusal.status == 424
+        assert "different ways" in refusal.json["error"]
+
+
+def test_a_long_text_has_windows_of_its_route_s_length(models: Models) -> None:
+    folder = models("dense-static")[1]
+    words = ["capital", "of", "guitar", "and", "stage"] * 30
+    lengths = {one.name: one.max_input_length for one in Manifest.read(folder).routes}
+    with served(folder) as ask:
+        for name, length in lengths.items():
+            whole = ask("/tokenize", inputs="of", prompt_name=name).json[0]
+            room = length - len([token for token in whole if token["special"]])
+            parts = [words[at : at + room] for at in range(0, len(words), room)]
+            vectors = ask("/embed", inputs=[" ".join(part) for part in parts], prompt_name=name)
+            mean = np.average(vectors.json, axis=0, weights=[len(part) for part in parts])
+            body = {"inputs": " ".join(words), "overflow": "mean", "prompt_name": name}
+            found = ask("/embed", **body).json[0]
+            np.testing.assert_allclose(found, mean / np.linalg.norm(mean), atol=1e-5)
 
 
 def test_vectors_of_both_sides_have_the_same_ranges(models: Models) -> None:

@@ -38,7 +38,7 @@ class Batch:
         self.errors: dict[int, ServiceError | None] = {}
         for number in range(size):
             ids = TokenizedInput(np.array([number], np.int64))
-            self.pending.add(Job([ids], "logits", loop, self.done(number)))
+            self.pending.add(Job([ids], ("logits",), loop, self.done(number)))
         self.run = Run.of(self.pending.waiting.take(), FailureCount(limit), LIMITS)
 
     def done(self, number: int):  # type: ignore[no-untyped-def]

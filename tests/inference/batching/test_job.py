@@ -15,7 +15,7 @@ INPUT = TokenizedInput(np.array([1]))
 
 
 def job(loop: asyncio.AbstractEventLoop, done: Completion, inputs: int = 1) -> Job:
-    return Job([INPUT] * inputs, SENTENCE_EMBEDDING, loop, done)
+    return Job([INPUT] * inputs, (SENTENCE_EMBEDDING,), loop, done)
 
 
 def test_each_job_hears_of_its_own_outcome_on_its_loop() -> None:

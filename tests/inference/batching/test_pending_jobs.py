@@ -25,9 +25,9 @@ class Loop:
         self.loop = asyncio.new_event_loop()
         self.heard: list[ServiceError | None] = []
 
-    def job(self, lengths: tuple[int, ...], output: str = SENTENCE_EMBEDDING) -> Job:
+    def job(self, lengths: tuple[int, ...], *outputs: str) -> Job:
         inputs = [TokenizedInput(np.ones(length, np.int64)) for length in lengths]
-        return Job(inputs, output, self.loop, self.hear)
+        return Job(inputs, outputs or (SENTENCE_EMBEDDING,), self.loop, self.hear)
 
     def hear(self, error: ServiceError | None) -> None:
         self.heard.append(error)
@@ -55,7 +55,7 @@ def pending(metrics: Metrics) -> Pending:
 
 
 def run_of(job: Job, *places: int) -> Run:
-    return Run([(job, place) for place in places], [job.output], FailureCount(1))
+    return Run([(job, place) for place in places], job.outputs, FailureCount(1))
 
 
 def finished(run: Run, values: list[list[float]], mask: list[list[int]] | None = None) -> Finished:
@@ -72,7 +72,7 @@ def test_a_job_is_answered_with_its_last_row(loop: Loop, pending: Pending) -> No
     assert (loop.outcomes(), bool(pending)) == ([], True)
     pending.store(finished(run_of(job, 0), [[1.0]]))
     assert (loop.outcomes(), bool(pending)) == ([None], False)
-    assert [float(row[0]) for row in job.rows if row is not None] == [1.0, 2.0]
+    assert [float(row[0][0]) for row in job.rows if row is not None] == [1.0, 2.0]
     assert job.inference_seconds == 1.0
 
 
@@ -82,7 +82,22 @@ def test_a_token_s_row_has_no_padding(loop: Loop, pending: Pending) -> None:
     pending.store(finished(run_of(job, 0), [[1.0, 2.0, 9.0]], [[1, 1, 0]]))
     [row] = job.rows
     assert row is not None
-    assert row.tolist() == [1.0, 2.0]
+    assert row[0].tolist() == [1.0, 2.0]
+
+
+def test_a_job_may_need_several_outputs_of_one_run(loop: Loop, pending: Pending) -> None:
+    job = loop.job((2,), TOKEN_EMBEDDINGS, SENTENCE_EMBEDDING)
+    pending.add(job)
+    run = Run([(job, 0)], job.outputs, FailureCount(1))
+    results = {
+        SENTENCE_EMBEDDING: np.array([[5.0]], np.float32),
+        TOKEN_EMBEDDINGS: np.array([[1.0, 2.0, 9.0]], np.float32),
+    }
+    runner = Runner(SteeredSession(), PADDING, lambda _: None)
+    pending.store(Finished(runner, run, results, np.array([[1, 1, 0]]), None, 0.0, 0.5))
+    [row] = job.rows
+    assert row is not None
+    assert [values.tolist() for values in row] == [[1.0, 2.0], [5.0]]
 
 
 def test_a_failure_answers_its_jobs_once_and_frees_their_waiting_rows(

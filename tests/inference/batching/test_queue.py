@@ -64,7 +64,7 @@ class Queue:
 
     def add(self, lengths: Sequence[int]) -> None:
         inputs = [TokenizedInput(np.zeros(length, np.int64)) for length in lengths]
-        job = Job(inputs, "out", self._loop, nobody)
+        job = Job(inputs, ("out",), self._loop, nobody)
         job.arrival = self._arrivals
         self._arrivals += 1
         self.waiting.add(job)
@@ -147,7 +147,7 @@ def test_rows_of_different_routes_are_never_in_one_batch(
     waiting = Waiting(BatchLimits(max_tokens=512))
     for arrival, (route, lengths) in enumerate(jobs):
         inputs = [TokenizedInput(np.zeros(length, np.int64)) for length in lengths]
-        waiting.add(Job(inputs, "out", loop, nobody, arrival=arrival, route=route))
+        waiting.add(Job(inputs, ("out",), loop, nobody, arrival=arrival, route=route))
     taken = 0
     while rows := waiting.take():
         assert len({job.route for job, _ in rows}) == 1

@@ -9,7 +9,7 @@ import pytest
 
 from app.inference.batching.job import Job
 from app.inference.batching.runner import FailureCount, Finished, Run, Runner
-from app.model.batch import TokenizedInput, blank
+from app.model.batch import BatchLimits, TokenizedInput, blank
 from app.model.names import SENTENCE_EMBEDDING
 from tests.support.faulty_sessions import EXITS, MISSHAPEN, NOTHING, RAISES, FaultySession
 from tests.support.steering import PADDING
@@ -36,7 +36,7 @@ def rows(*firsts: int) -> list[tuple[Job, int]]:
     loop = asyncio.new_event_loop()
     loop.close()
     inputs = [TokenizedInput(np.array([first])) for first in firsts]
-    job = Job(inputs, SENTENCE_EMBEDDING, loop, lambda _: None)
+    job = Job(inputs, (SENTENCE_EMBEDDING,), loop, lambda _: None)
     return [(job, place) for place in range(len(firsts))]
 
 
@@ -62,6 +62,16 @@ def test_whatever_fails_is_reported_and_the_next_run_is_computed(
 def test_a_run_has_the_shape_of_its_rows_or_of_its_batch() -> None:
     assert Run(rows(5, 6), OUTPUTS, FailureCount(1), length=8).shape == (2, 8)
     assert Run([], OUTPUTS, FailureCount(1), batch=blank(3, 4, PADDING)).shape == (3, 4)
+
+
+def test_a_run_computes_every_output_that_one_of_its_rows_needs() -> None:
+    loop = asyncio.new_event_loop()
+    loop.close()
+    inputs = [TokenizedInput(np.array([1, 2]))]
+    wanted = [("a",), ("b", "a"), ("c",)]
+    jobs = [Job(inputs, outputs, loop, lambda _: None) for outputs in wanted]
+    run = Run.of([(job, 0) for job in jobs], FailureCount(1), BatchLimits(10))
+    assert (run.outputs, run.length) == (("a", "b", "c"), 2)
 
 
 @pytest.mark.parametrize(("firsts", "is_single_input"), [((5,), True), ((5, 6), False)])

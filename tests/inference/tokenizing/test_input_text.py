@@ -32,12 +32,12 @@ TEXTS = InputText(2, None, spelt)
         (("a", "b"), EncodeOptions(), Text(("a", "b"), True)),
         ((0, 65, 66), EncodeOptions(), Text("|AB", False)),
         ((0, 65, 66), EncodeOptions("query: "), Text("query: AB", True)),
-        ("x" * MOST + "y", EncodeOptions(), Text("x" * MOST, True)),
-        ("y" + "x" * MOST, EncodeOptions(direction="left"), Text("x" * MOST, True)),
+        ("x" * MOST + "y", EncodeOptions(), Text("x" * MOST, True, is_cut=True)),
+        ("y" + "x" * MOST, EncodeOptions(direction="left"), Text("x" * MOST, True, is_cut=True)),
         (
             ("a" * 2 * MOST, "b" * 2 * MOST),
             EncodeOptions(),
-            Text(("a" * (MOST // 2), "b" * (MOST // 2)), True),
+            Text(("a" * (MOST // 2), "b" * (MOST // 2)), True, is_cut=True),
         ),
     ],
 )

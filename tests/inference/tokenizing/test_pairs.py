@@ -45,10 +45,11 @@ def test_they_are_cut_as_the_library_cuts_them(
         every = [(first, second) for first in TEXTS for second in TEXTS]
         expected = cutting.encode_batch_fast(every, add_special_tokens=special_tokens)
         for pair, encoding in zip(every, expected, strict=True):
-            found = pairs.encode(whole, pair, length, side, special_tokens=special_tokens)
+            found, is_cut = pairs.encode(whole, pair, length, side, special_tokens=special_tokens)
             assert found.ids == encoding.ids
             assert found.type_ids == encoding.type_ids
             assert not found.overflowing
+            assert is_cut == bool(encoding.overflowing)
 
 
 @pytest.mark.parametrize(
@@ -75,5 +76,6 @@ def test_two_long_texts_take_as_much_memory_as_they_are_long() -> None:
     forget_most_resident(os.getpid())
     before = most_resident(os.getpid())
     assert pairs.may_have_many_parts(LETTERS, 256)
-    assert len(pairs.encode(whole, LETTERS, 256, "right", special_tokens=True)) == 256
+    found, is_cut = pairs.encode(whole, LETTERS, 256, "right", special_tokens=True)
+    assert (len(found), is_cut) == (256, True)
     assert most_resident(os.getpid()) - before < MOST_BYTES

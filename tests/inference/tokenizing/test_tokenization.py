@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from app.errors import EmptyInput, InvalidInput, ServiceError, TokenizationFailed
-from app.inference.tokenizing import tokenization as tokenization_module
+from app.inference.tokenizing import encodings
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.input_text import EncodeOptions
 from app.inference.tokenizing.tokenization import ENCODED_AT_ONCE, Tokenization
@@ -85,13 +85,13 @@ def test_what_ids_decode_to_is_cut_as_a_text_is(
 ) -> None:
     """A list that is no longer than a text may be is nine times as long as one."""
     given: list[int] = []
-    encode = tokenization_module.encode_batch
+    encode = encodings.encode_batch
 
     def noted(tokenizer: Tokenizer, texts: Any) -> Any:
         given.extend(len(one.text) for one in texts)
         return encode(tokenizer, texts)
 
-    monkeypatch.setattr(tokenization_module, "encode_batch", noted)
+    monkeypatch.setattr(encodings, "encode_batch", noted)
     many = (tiny.WORDS.index("hello"),) * 3_000
     assert ids(tokenization, many) == [many[0]] * 12
     assert given == [3_000]

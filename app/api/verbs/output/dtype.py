@@ -5,6 +5,7 @@ Vectors are cut to their `dimensions`, normalized, and then quantized.
 
 import asyncio
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, get_args
 
 import numpy as np
@@ -66,13 +67,23 @@ async def in_dtype(model: ServedModel, computed: Vectors, dtype: OutputDtype) ->
     """
     if dtype == "float":
         return computed
+    return replace(computed, value=await quantized_in_turns(model, computed.value, dtype))
+
+
+async def quantized_in_turns(
+    model: ServedModel, vectors: NDArray[np.float32], dtype: OutputDtype
+) -> NDArray[Any]:
+    """Return vectors (N, d) in another type, giving other tasks their turns.
+
+    Raises: NotFinite for values that the type cannot hold.
+    """
     parts: list[NDArray[Any]] = []
     first = 0
-    for group in groups(computed.value):
+    for group in groups(vectors):
         parts.append(quantized(group, dtype, model.manifest.ranges, first))
         first += len(group)
         await asyncio.sleep(0)
-    return Computed(np.concatenate(parts), computed.token_counts, computed.timings)
+    return np.concatenate(parts)
 
 
 def numbers(rows: NDArray[Any]) -> NDArray[Any]:

@@ -28,10 +28,10 @@ class Representation:
 
 @runtime_checkable
 class InRows(Protocol):
-    """A verb whose answer is one array of numbers."""
+    """A verb whose answer may be one array of numbers."""
 
-    def rows(self, computed: Computed[Any], /) -> NDArray[Any]:
-        """Return the array, (N, W)."""
+    def rows(self, computed: Computed[Any], /) -> NDArray[Any] | None:
+        """Return the array, (N, W), if this answer is one."""
 
 
 def represented(
@@ -43,7 +43,9 @@ def represented(
 ) -> Representation:
     """Return the answer in octets if the verb has one and `accept` names nothing else, or JSON."""
     if accept is not None and accept.strip().lower() == OCTETS and isinstance(verb, InRows):
-        return _octets(verb.rows(computed))
+        rows = verb.rows(computed)
+        if rows is not None:
+            return _octets(rows)
     return Representation(verb.render(model, request, computed))
 
 

@@ -1,0 +1,1 @@
+"""Long texts: what requests may ask of them, and what answers say of those that were cut."""

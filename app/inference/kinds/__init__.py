@@ -1,0 +1,1 @@
+"""Kinds of vectors: which a model answers with, and what is made of the rows of each."""

@@ -1,0 +1,1 @@
+"""Cache: what the store of rows takes and costs, measured."""
