@@ -6,7 +6,7 @@ TEI counts a failure once for each input at fault, and answers with the first er
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
-from app.errors import OnServiceError, ServiceError
+from app.errors import BatchTooLarge, OnServiceError, ServiceError
 from app.inference.tokenizing.encoding_input import EncodingInput, require_content
 
 S = TypeVar("S")
@@ -54,12 +54,16 @@ def each(make: Callable[[S], T], items: Iterable[S]) -> list[T]:
 
 
 class CountedAsTokenization(OnServiceError):
-    """A block whose errors count as tokenization failures, whatever they are, as in TEI."""
+    """A block whose errors count as tokenization failures, whatever they are, as in TEI.
+
+    But not the error of more windows than a request may have, which TEI does not know.
+    """
 
     __slots__ = ()
 
     def raised(self, error: ServiceError) -> None:
-        error.metric_label = "tokenization"
+        if not isinstance(error, BatchTooLarge):
+            error.metric_label = "tokenization"
 
 
 class PromptLookup(OnServiceError):

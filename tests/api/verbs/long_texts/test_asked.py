@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from app.api.verbs.long_texts.asked import joined
 from tests.api.conftest import MakeKind
 from tools import tiny
-from tools.asgi import post
+from tools.asgi import post, request
 from tools.client import Reply
 
 LONG = " ".join(["the", "cat", "sat", "on", "mat"] * 5)
@@ -176,6 +176,8 @@ def test_windows_count_as_inputs(make_kind: MakeKind, more: dict[str, Any]) -> N
     assert (
         "windows of 12 tokens > maximum allowed batch size 3; --max-client" in reply.json["error"]
     )
+    failures = request(app, "GET", "/metrics").text
+    assert 'te_request_failure{err="batch_size"} 1' in failures.splitlines()
     if "overflow" in more:
         reply = post(app, "/embed", {"inputs": ["a " * 25, "a"], **more})
         assert reply.status == 422
