@@ -16,9 +16,19 @@ from numpy.typing import NDArray
 from app.inference.providers import machine
 from tools.bench.bare import Bare, Computed, Shape
 from tools.bench.kinds import Kind, kinds
-from tools.bench.load import OPENAI, OURS, Dialect, Running, get, load, resident_megabytes, serving
+from tools.bench.load import (
+    OPENAI,
+    OURS,
+    Dialect,
+    Running,
+    get,
+    load,
+    resident_megabytes,
+    reused_rows,
+    serving,
+)
 from tools.bench.loads import asking
-from tools.bench.loads.texts import PASSAGE_WORDS, QUERY_WORDS, Fresh
+from tools.bench.loads.texts import PASSAGE_WORDS, QUERY_WORDS, Fresh, in_words
 from tools.bench.peers import gguf, tei
 from tools.bench.peers.child import COMPILED, REFERENCE, Child, child
 from tools.bench.peers.infinity import THEIRS, infinity
@@ -27,7 +37,7 @@ from tools.bench.peers.llama import llama
 from tools.bench.peers.llama import version as llama_version
 from tools.bench.rate import Rate
 from tools.bench.subject import AROUND, Subject, compared
-from tools.tiny import build
+from tools.tiny import WORDS, build
 
 CHECKED = 150  # queries, and as many passages, of which vectors are compared
 AROUND_CONNECTIONS = 16
@@ -164,10 +174,11 @@ class Company:
         supply, seconds = self._supply(), self._options.seconds
 
         def measure(texts: Sequence[str]) -> Rate:
-            return load(server, texts, AROUND_CONNECTIONS, seconds)
+            known = in_words(texts, [word for word in WORDS if word.isalpha()])
+            return load(server, known, AROUND_CONNECTIONS, seconds)
 
         spend = partial(supply.spend, AROUND, supply.queries, seconds, measure)
-        found = Subject(AROUND, {AROUND: spend})
+        found = Subject(AROUND, {AROUND: spend}, reused=partial(reused_rows, server))
         self.subjects.append(found)
         return found
 
@@ -180,8 +191,10 @@ class Company:
         *,
         ours: bool = False,
     ) -> None:
-        memory = partial(resident_megabytes, server)
+        memory, reused = partial(resident_megabytes, server), partial(reused_rows, server)
         subject = Subject(name, loads, megabytes=memory, ours=ours, serves=True)
+        if ours:
+            subject.reused = reused
         self.subjects.append(subject)
         self._asking.append((subject, asking.vectors_of(server, dialect)))
 

@@ -76,6 +76,7 @@ class Bench:
         yield ""
         yield from tables.shapes(costs)
         yield f"\n{tables.around(company.around)}"
+        yield f"\n{tables.reused([*ours, company.around])}"
         if peers:
             yield "\nBeside the other servers:\n"
             yield from tables.times(ours, peers)

@@ -55,6 +55,7 @@ class Subject:
     loads: Mapping[str, Callable[[], Rate]]
     agreement: Agreement | None = None  # with sentence-transformers in float32
     megabytes: Callable[[], float | None] = lambda: None  # resident, at that time
+    reused: Callable[[], int] = lambda: 0  # inputs whose row was known or on its way, until then
     ours: bool = False  # a server of this project
     serves: bool = False  # over HTTP
     parts: dict[str, list[Rate]] = field(default_factory=dict)  # measured so far

@@ -116,6 +116,12 @@ def around(subject: Subject) -> str:
     )
 
 
+def reused(ours: Sequence[Subject]) -> str:
+    """How much of all that was asked of servers of ours has not been computed."""
+    found = sum(one.reused() for one in ours)
+    return f"Inputs that no server of ours computed, since it knew an equal one: {found:,}."
+
+
 def times(ours: Sequence[Subject], peers: Sequence[Subject]) -> Iterator[str]:
     """How many times as fast as each other server ours are."""
     for one in ours:

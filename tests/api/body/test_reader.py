@@ -25,6 +25,7 @@ DEFAULTS: dict[str, Any] = {
     "prompt_name": None,
     "normalize": True,
     "dimensions": None,
+    "output_dtype": "float",
     "output_types": None,
     "overflow": None,
     "spans": None,

@@ -130,3 +130,8 @@ def test_ours_are_so_many_times_as_fast() -> None:
 )
 def test_a_speed_is_of_wall_and_behind_it_of_cpu_time(rate: Rate | None, told: str) -> None:
     assert tables.speed(rate) == told
+
+
+def test_what_was_not_computed_is_counted_over_all_servers() -> None:
+    known = [subject(name, {}, reused=lambda: 600) for name in ("one", "two")]
+    assert tables.reused([*known, subject("three", {})]).endswith("an equal one: 1,200.")

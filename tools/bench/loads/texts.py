@@ -60,6 +60,18 @@ class Fresh:
             size += tries % _TRIES == 0
 
 
+def in_words(texts: Sequence[str], vocabulary: Sequence[str]) -> list[str]:
+    """As many texts of as many words each, all of this vocabulary, and none twice in a stretch.
+
+    A model of few words reads most texts alike, and what is alike at a time is computed once.
+    """
+    base = len(vocabulary)
+    return [
+        " ".join(vocabulary[number // base**at % base] for at in range(len(text.split())))
+        for number, text in enumerate(texts)
+    ]
+
+
 def by_length(texts: Sequence[str]) -> list[str]:
     """The same texts, the shorter ones of each chunk first."""
     chunks = (texts[start : start + CHUNK] for start in range(0, len(texts), CHUNK))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tools.bench.loads.texts import QUERY_WORDS, Fresh, by_length
+from tools.bench.loads.texts import QUERY_WORDS, Fresh, by_length, in_words
 
 
 def sizes(texts: list[str]) -> list[int]:
@@ -54,3 +54,11 @@ def test_the_shorter_ones_of_each_chunk_come_first() -> None:
     found = by_length(texts)
     assert found[:64] == sorted(texts[:64], key=len)
     assert found[64:] == sorted(texts[64:], key=len)
+
+
+def test_texts_of_few_words_differ_as_long_as_there_are_enough() -> None:
+    texts = ["one two three", "four", "five six"] * 20
+    found = in_words(texts, ["a", "b", "c", "d"])
+    assert sizes(found) == sizes(texts)
+    assert len(set(found[::3])) == 20
+    assert set(" ".join(found).split()) == {"a", "b", "c", "d"}
