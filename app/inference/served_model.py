@@ -22,6 +22,7 @@ from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, add_beside, load, read_manifest
 from app.inference.prompts import prompt_names, require_room
+from app.inference.several.shared import Shared
 from app.inference.token_listing import Listing
 from app.model.manifest import Manifest
 from app.settings import Settings
@@ -40,23 +41,27 @@ class ServedModel:
     health: Health
 
     @classmethod
-    def open(cls, folder: Path, settings: Settings, metrics: Metrics) -> Self:
+    def open(
+        cls, folder: Path, settings: Settings, metrics: Metrics, shared: Shared | None = None
+    ) -> Self:
         """Load the exported model of a folder, prove it, and start its threads.
 
-        Counts batches in `metrics`. Raises: StartupError with the cause and the remedy.
+        Counts batches in `metrics`. Other models may have the same `shared`, which is closed with
+        the first of them. Raises: StartupError with the cause and the remedy.
         """
         manifest = read_manifest(folder)
         # Loading takes long, so refuse first what can be refused without it.
         admitted = AdmissionOptions.of(settings, manifest)
         options = EngineOptions.of(settings, manifest)
         serving = manifest.yielding(options.output)
-        loaded = load(folder, serving, LoadOptions.of(settings))
+        shared = shared or Shared.of(settings)
         with ExitStack() as unless_open:
-            unless_open.callback(loaded.tokenization.close)
+            unless_open.callback(shared.close)
+            loaded = load(folder, serving, LoadOptions.of(settings), shared.tokenizing)
             require_room(settings, admitted.default_prompt, loaded.tokenization)
             worker = _start_worker(loaded, options.output, metrics, settings)
             unless_open.pop_all()
-        admission = Admission(admitted, loaded.tokenization)
+        admission = Admission(admitted, loaded.tokenization, shared.permits)
         further = FurtherOutputs(loaded.sessions, partial(add_beside, folder, loaded))
         engine = Engine(options, admission, Gathering(worker), further.ready)
         listing = Listing(admission, loaded.tokenization)

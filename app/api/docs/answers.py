@@ -14,13 +14,8 @@ OPENAI_ERROR = Named(
     "OpenAICompatErrorResponse",
     record(message=TEXT, code={"type": "integer"}, type=ERROR_TYPE, error=OBJECT),
 )
-MODELS = Named(
-    "ModelList",
-    record(
-        object=TEXT,
-        data=list_of(Named("Model", record(id=TEXT, object=TEXT, created=COUNT, owned_by=TEXT))),
-    ),
-)
+MODEL = Named("Model", record(id=TEXT, object=TEXT, created=COUNT, owned_by=TEXT))
+MODELS = Named("ModelList", record(object=TEXT, data=list_of(MODEL)))
 CLASSIFIER = Named(
     "ClassifierModel",
     record(

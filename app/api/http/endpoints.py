@@ -75,8 +75,9 @@ class BatchedPost:
                     share.reserve(max(0, memory_of(request.inputs) - len(content)))
                 asked = share.held
                 del content
-                model = self._service.model_for(request.model)
                 metrics = self._service.metrics
+                with FailureCounted(metrics):
+                    model = self._service.model_for(request.model)
                 run = counted(model, metrics, verb, request, span, share.reserve)
                 size, promised = len(request.inputs), request.options.promised
                 if model.engine.admission.has_room(size, promised):  # else it fails without waiting

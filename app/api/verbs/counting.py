@@ -9,9 +9,10 @@ from typing import Any
 
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Reserve, Room, Verb
-from app.errors import OnServiceError, ServiceError
+from app.errors import ServiceError
 from app.inference.computing import Computed, Progress
 from app.inference.served_model import ServedModel
+from app.inference.tokenizing.inputs_at_fault import OnServiceError
 from app.telemetry.metrics import Metrics
 
 

@@ -1,0 +1,32 @@
+"""Shared: what all models of one process have together, so that its bounds are those of one."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from app.inference.permits import Permits
+from app.inference.providers import machine
+from app.inference.tokenizing.slice_scheduler import SliceScheduler
+from app.settings import Settings
+
+MOST_TOKENIZATION_WORKERS = 64  # unless more are asked for
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """The permits of all inputs, and the threads that tokenize."""
+
+    permits: Permits
+    tokenizing: SliceScheduler
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Make what these settings ask for; its threads run until `close`."""
+        workers = min(max(machine.usable_cores() - 1, 1), MOST_TOKENIZATION_WORKERS)
+        return cls(
+            Permits(settings.max_concurrent_requests),
+            SliceScheduler(settings.tokenization_workers or workers, "tokenize"),
+        )
+
+    def close(self) -> None:
+        """End the threads."""
+        self.tokenizing.close()

@@ -1,0 +1,199 @@
+"""Several models in one service: each dialect finds its own, by name or by path."""
+
+import asyncio
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from starlette.types import ASGIApp
+
+from app.api.http.service import Service
+from app.application import build_each, create_app
+from app.errors import StartupError
+from app.settings import Settings
+from tools import tiny
+from tools.asgi import post, request
+
+NAMES = ("org/dense", "ranks", "wide model")
+EMBED = {"inputs": "the cat"}
+RANK = {"query": "the cat", "texts": ["a", "b c"]}
+DOCUMENTS = {"query": "the cat", "documents": ["a", "b c"]}
+
+
+def serve(folders: list[Path], names: tuple[str, ...], **options: Any) -> tuple[Service, ASGIApp]:
+    prepared = [
+        (Settings(model_id=str(folder), served_model_name=name, **options), folder)
+        for folder, name in zip(folders, names, strict=True)
+    ]
+    service = build_each(prepared)
+    return service, create_app(service, prepared[0][0])
+
+
+@pytest.fixture(scope="module")
+def three(folders: dict[str, Path]) -> Iterator[tuple[Service, ASGIApp]]:
+    """An embedder, a reranker, and an embedder that also gives sparse and token vectors."""
+    service, app = serve([folders["embedding"], folders["reranker"], folders["whole"]], NAMES)
+    yield service, app
+    asyncio.run(service.models.close())
+
+
+@pytest.fixture
+def app(three: tuple[Service, ASGIApp]) -> ASGIApp:
+    return three[1]
+
+
+@pytest.fixture
+def service(three: tuple[Service, ASGIApp]) -> Service:
+    return three[0]
+
+
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])
+def test_a_model_is_chosen_by_its_name_or_id(app: ASGIApp, service: Service, path: str) -> None:
+    ranks = service.models.each[1]
+    by_name = post(app, path, {**DOCUMENTS, "model": "ranks"})
+    by_id = post(app, path, {**DOCUMENTS, "model": ranks.settings.model_id})
+    assert by_name.status == by_id.status == 200
+    assert by_name.json["model"] == "ranks"
+    assert by_name.json == by_id.json
+    assert by_name.headers["x-model-fingerprint"] == ranks.loaded.fingerprint
+
+
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/embeddings"])
+@pytest.mark.parametrize("model", [{}, {"model": None}, {"model": ""}, {"model": NAMES[0]}])
+def test_without_a_name_the_first_is_meant(app: ASGIApp, path: str, model: Any) -> None:
+    reply = post(app, path, {"input": "the cat", **model})
+    assert (reply.status, reply.json["model"]) == (200, "org/dense")
+    expected = tiny.unit(tiny.reference(tiny.ids_of("the cat")))
+    np.testing.assert_allclose(reply.json["data"][0]["embedding"], expected, atol=1e-6)
+
+
+def test_a_model_of_another_kind_answers_as_it_does_alone(app: ASGIApp) -> None:
+    reply = post(app, "/v1/embeddings", {"input": "a", "model": "ranks"})
+    assert (reply.status, reply.json["type"]) == (424, "Backend")
+    reply = post(app, "/v2/rerank", DOCUMENTS)  # the first is no reranker
+    assert (reply.status, reply.json["error"]) == (
+        424,
+        "Backend error: model is not a re-ranker model",
+    )
+
+
+def test_an_unknown_name_is_not_found_in_the_dialect_of_the_route(app: ASGIApp) -> None:
+    fault = "The model `nope` does not exist; there are: `org/dense`, `ranks`, `wide model`"
+    reply = post(app, "/v1/embeddings", {"input": "a", "model": "nope"})
+    assert reply.status == 404
+    assert reply.json == {
+        "message": fault,
+        "code": 404,
+        "type": "Validation",
+        "error": {
+            "message": fault,
+            "type": "invalid_request_error",
+            "param": "model",
+            "code": "model_not_found",
+        },
+    }
+    reply = post(app, "/v2/rerank", {**DOCUMENTS, "model": "nope"})
+    assert (reply.status, reply.json) == (404, {"error": fault, "error_type": "Validation"})
+
+
+def test_a_name_that_is_not_found_is_shown_in_part(app: ASGIApp) -> None:
+    reply = post(app, "/v1/embeddings", {"input": "a", "model": "é" * 10_000})
+    assert reply.json["message"].startswith(f"The model `{'é' * 100}…` does not exist")
+
+
+def test_tei_s_own_routes_ask_the_first(app: ASGIApp) -> None:
+    assert post(app, "/embed", {**EMBED, "model": "ranks"}).status == 200
+    assert request(app, "GET", "/info").json["served_model_name"] == "org/dense"
+    assert post(app, "/rerank", RANK).status == 424
+
+
+@pytest.mark.parametrize(
+    ("base", "path", "body"),
+    [
+        ("/tei/org/dense", "/embed", EMBED),
+        ("/tei/org/dense", "", EMBED),
+        ("/tei/org/dense", "/", EMBED),
+        ("/tei/org/dense", "/invocations", EMBED),
+        ("/tei/org/dense", "/v1/embeddings", {"input": "a", "model": "whatever"}),
+        ("/tei/org/dense", "/tokenize", {"inputs": "a"}),
+        ("/tei/org/dense", "/vertex", {"instances": [EMBED]}),
+        ("/tei/ranks", "/rerank", RANK),
+        ("/tei/ranks", "/rerank", DOCUMENTS),
+        ("/tei/ranks", "/predict", {"inputs": ["a", "b"]}),
+        ("/tei/wide%20model", "/embed_sparse", EMBED),
+        ("/tei/wide%20model", "/embed_all", EMBED),
+    ],
+)
+def test_each_has_tei_s_routes_of_its_own(app: ASGIApp, base: str, path: str, body: Any) -> None:
+    assert post(app, f"{base}{path}", body).status == 200
+    assert request(app, "PUT", f"{base}{path}").status == 405
+
+
+def test_each_tells_of_itself(app: ASGIApp) -> None:
+    for base, name in (("org/dense", "org/dense"), ("wide%20model", "wide model")):
+        assert request(app, "GET", f"/tei/{base}/info").json["served_model_name"] == name
+        listed = request(app, "GET", f"/tei/{base}/v1/models").json["data"]
+        assert [one["id"] for one in listed] == [name]
+        for path in ("/health", "/ping", "/"):
+            assert request(app, "GET", f"/tei/{base}{path}").status == 200
+
+
+def test_each_is_described_with_its_own_limits(app: ASGIApp) -> None:
+    for base in ("/tei/ranks", "/tei/wide%20model"):
+        reply = request(app, "GET", f"{base}/docs")
+        assert (reply.status, reply.headers["location"]) == (303, f"{base}/docs/")
+        assert request(app, "GET", f"{base}/docs/").status == 200
+        document = request(app, "GET", f"{base}/api-doc/openapi.json").json
+        assert document["servers"] == [{"url": base}]
+        assert "/embed" in document["paths"]
+        assert "/metrics" not in document["paths"]
+    assert "servers" not in request(app, "GET", "/api-doc/openapi.json").json
+
+
+@pytest.mark.parametrize(
+    "path", ["/tei", "/tei/", "/tei/dense/embed", "/tei/ranks/metrics", "/tei/ranks/readyz", "/tei/wide model/embed"]
+)  # fmt: skip
+def test_other_paths_are_not_found(app: ASGIApp, path: str) -> None:
+    assert (post(app, path, EMBED).status, request(app, "GET", path).status) == (404, 404)
+
+
+def test_the_health_of_all_and_of_each(folders: dict[str, Path]) -> None:
+    service, app = serve([folders["embedding"], folders["reranker"]], ("well", "lost"))
+    assert request(app, "GET", "/readyz").status == 200
+    service.models.each[1].worker.close()
+    codes = {
+        path: request(app, "GET", path).status
+        for path in ("/tei/well/health", "/tei/lost/health", "/health", "/readyz", "/livez")
+    }
+    assert codes == {
+        "/tei/well/health": 200,
+        "/tei/lost/health": 503,
+        "/health": 503,
+        "/readyz": 503,
+        "/livez": 200,
+    }
+    assert post(app, "/embed", EMBED).status == 200
+    asyncio.run(service.models.close())
+
+
+def test_models_whose_paths_are_the_same_are_refused(folders: dict[str, Path]) -> None:
+    both = [folders["embedding"], folders["reranker"]]
+    for names in (("/a", "a"), ("a", "a/docs")):
+        with pytest.raises(StartupError, match="is another model's path already"):
+            serve(both, names)
+
+
+def test_one_model_has_its_path_too(folders: dict[str, Path]) -> None:
+    service, app = serve([folders["embedding"]], ("org/dense",))
+    assert post(app, "/tei/org/dense/embed", EMBED).content == post(app, "/embed", EMBED).content
+    assert post(app, "/v1/embeddings", {"input": "a", "model": "any"}).status == 200
+    asyncio.run(service.models.close())
+
+
+def test_paths_of_models_are_counted_as_they_are(app: ASGIApp) -> None:
+    post(app, "/tei/ranks/rerank", RANK)
+    text = request(app, "GET", "/metrics").text
+    assert re.search(r'te_http_response_count\{path="/tei/ranks/rerank",status="200"\} \d', text)

@@ -1,0 +1,107 @@
+"""Several models in one process: opened together or not at all, with one set of bounds."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.errors import BackendFailed, Overloaded, StartupError
+from app.inference.admission import InputOptions
+from app.inference.several.served_models import ServedModels
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+from tools import tiny
+from tools.process import eventually
+
+Open = Callable[..., ServedModels]
+
+
+@pytest.fixture
+def folders(tiny_model: Path, tmp_path: Path) -> list[Path]:
+    tiny.build(tmp_path / "reranker", "reranker")
+    return [tiny_model, tmp_path / "reranker"]
+
+
+@pytest.fixture
+def open_both(folders: list[Path]) -> Iterator[Open]:
+    """Opens an embedder and a reranker."""
+    opened: list[ServedModels] = []
+
+    def open_them(names: tuple[str, str] = ("vectors", "scores"), **options: Any) -> ServedModels:
+        prepared = [
+            (Settings(model_id=str(folder), served_model_name=name, **options), folder)
+            for folder, name in zip(folders, names, strict=True)
+        ]
+        opened.append(ServedModels.open(prepared, Metrics()))
+        return opened[-1]
+
+    yield open_them
+    for models in opened:
+        asyncio.run(models.close())
+
+
+def threads(name: str) -> int:
+    return sum(one.name.startswith(name) for one in threading.enumerate())
+
+
+def test_each_is_found_by_its_names(open_both: Open, folders: list[Path]) -> None:
+    models = open_both()
+    assert models.names == ["vectors", "scores"]
+    assert models.named("scores") is models.named(str(folders[1])) is models.each[1]
+    assert models.named("vectors") is models.first
+    assert models.named("nope") is None
+
+
+def test_permits_and_the_threads_that_tokenize_are_those_of_one(open_both: Open) -> None:
+    before = threads("tokenize_")
+    models = open_both(max_concurrent_requests=5, tokenization_workers=2)
+    assert threads("tokenize_") - before == 3
+    first, second = (one.engine.admission.permits for one in models.each)
+    with first.taken(4):
+        assert second.free == 1
+
+    async def ask() -> None:
+        with first.taken(5):
+            await models.each[1].engine.predict([("a", "b")], InputOptions(), "none")
+
+    with pytest.raises(Overloaded):
+        asyncio.run(ask())
+
+
+def test_all_compute_until_they_are_closed(open_both: Open) -> None:
+    models = open_both()
+
+    async def used() -> None:
+        vectors, scores = await asyncio.gather(
+            models.each[0].engine.embed(["the cat"], InputOptions()),
+            models.each[1].engine.predict([("a", "b")], InputOptions(), "none"),
+        )
+        assert (len(vectors.value), len(scores.value.printed)) == (1, 1)
+        await models.close()
+        with pytest.raises(BackendFailed, match="the service is shutting down"):
+            await models.each[0].engine.embed(["the cat"], InputOptions())
+        with pytest.raises(BackendFailed, match="the service is shutting down"):
+            await models.each[1].engine.predict([("a", "b")], InputOptions(), "none")
+
+    asyncio.run(used())
+
+
+def test_two_of_one_name_are_refused(open_both: Open) -> None:
+    with pytest.raises(StartupError, match=r"^same is meant by more than one --model-id"):
+        open_both(("same", "same"))
+
+
+def test_one_that_cannot_be_opened_is_named_and_leaves_no_thread(open_both: Open) -> None:
+    before = threads("tokenize_"), threads("batch")
+    with pytest.raises(StartupError, match=r"^scores: --default-prompt .* is a reranker"):
+        open_both(default_prompt="query: ")
+    eventually(lambda: (threads("tokenize_"), threads("batch")) == before, 60)
+
+
+def test_the_watch_names_the_model_that_is_lost(open_both: Open) -> None:
+    models = open_both()
+    models.each[1].worker.failure = "the batching worker ended: lost"
+    assert asyncio.run(models.watch()) == "scores: the batching worker ended: lost"
