@@ -59,7 +59,7 @@ class ServedModel:
             unless_open.callback(shared.close)
             loaded = load(folder, serving, LoadOptions.of(settings), shared.tokenizing)
             require_room(settings, admitted.default_prompt, loaded.tokenization)
-            worker = _start_worker(loaded, options.output, metrics, settings)
+            worker = _start_worker(loaded, options.output, metrics, settings, shared)
             unless_open.pop_all()
         admission = Admission(admitted, loaded.tokenization, shared.permits)
         further = FurtherOutputs(loaded.sessions, partial(add_beside, folder, loaded))
@@ -104,13 +104,13 @@ class ServedModel:
 
 
 def _start_worker(
-    loaded: LoadedModel, output: str, metrics: Metrics, settings: Settings
+    loaded: LoadedModel, output: str, metrics: Metrics, settings: Settings, shared: Shared
 ) -> BatchWorker:
     """Start a worker, after a second of warm-up over all sessions."""
     padding = loaded.manifest.padding
     limits = loaded.limits.capped(settings.max_batch_requests)
     options = RunOptions.of(settings, loaded.session.plan)
-    worker = BatchWorker(loaded.sessions, padding, limits, metrics, options)
+    worker = BatchWorker(loaded.sessions, padding, limits, metrics, options, shared.turns)
     warm_up = WarmUp(limits.shapes(), output, padding, loaded.sessions * options.threads)
     warm_up.at_start()
     worker.start(warm_up)

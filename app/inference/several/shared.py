@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
+from app.inference.batching.turns import Turns
 from app.inference.permits import Permits
 from app.inference.providers import machine
 from app.inference.tokenizing.slice_scheduler import SliceScheduler
@@ -13,10 +14,11 @@ MOST_TOKENIZATION_WORKERS = 64  # unless more are asked for
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The permits of all inputs, and the threads that tokenize."""
+    """The permits of all inputs, the threads that tokenize, and the turns to compute."""
 
     permits: Permits
     tokenizing: SliceScheduler
+    turns: Turns
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -25,6 +27,7 @@ class Shared:
         return cls(
             Permits(settings.max_concurrent_requests),
             SliceScheduler(settings.tokenization_workers or workers, "tokenize"),
+            Turns(),
         )
 
     def close(self) -> None:
