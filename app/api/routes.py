@@ -157,17 +157,16 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
     if options.root_is_similarity and task in {"embedding", "splade"}:
         root = verbs["/similarity"]
     # An instance is read as the first verb that it fits.
-    instances = partial(vertex.answer, (verbs["/rerank"], single), service.metrics)
+    instances = partial(vertex.answer, (verbs["/rerank"], single), model.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, service.models.check)
     described = [one for one in operations(verbs) if not base or one.path not in _OF_THE_PROCESS]
-    has_key = service.api_key is not None
-    description = describe(described, Limits.of(model), has_key=has_key, base=base)
+    description = describe(described, Limits.of(model), has_key=bool(service.api_key), base=base)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": ConstantJson(orjson.dumps(description))}),
         "/decode": _ask(
-            service, "decode", partial(failures_counted, service.metrics, tei_tokenize.decode)
+            service, "decode", partial(failures_counted, model.metrics, tei_tokenize.decode)
         ),
         "/health": health,
         "/info": _fixed(orjson.dumps(info(model))),
@@ -180,7 +179,7 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
             service, lambda body: verbs["/v1/rerank" if _has_documents(body) else "/rerank"]
         ),
         "/tokenize": _ask(
-            service, "tokenize", partial(failures_counted, service.metrics, tei_tokenize.tokenize)
+            service, "tokenize", partial(failures_counted, model.metrics, tei_tokenize.tokenize)
         ),
         "/v1/models": _fixed(model_list.listed(service)),
         "/v1/models/{id:path}": Resource(protected={"GET": model_list.OneModel(service)}),
@@ -234,11 +233,12 @@ def _fixed(content: bytes) -> Resource:
 
 
 def _ask(service: Service, name: str, answer: Answer) -> Resource:
-    return Resource(protected={"POST": UnbatchedPost(service, name, answer)})
+    return Resource(protected={"POST": UnbatchedPost(service.of_first, name, answer)})
 
 
 def _post(service: Service, verb: Verb) -> Resource:
-    return _choosing(service, lambda _: verb)
+    names_models = "model" in verb.shape.fields  # TEI's dialect does not
+    return _choosing(service if names_models else service.of_first, lambda _: verb)
 
 
 def _choosing(service: Service, choose: Callable[[bytes], Verb]) -> Resource:

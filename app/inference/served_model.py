@@ -39,6 +39,8 @@ class ServedModel:
     listing: Listing
     worker: BatchWorker
     health: Health
+    metrics: Metrics  # that its requests and batches count in
+    label: str = ""  # its name in spans, if it is one of several
 
     @classmethod
     def open(
@@ -46,8 +48,8 @@ class ServedModel:
     ) -> Self:
         """Load the exported model of a folder, prove it, and start its threads.
 
-        Counts batches in `metrics`. Other models may have the same `shared`, which is closed with
-        the first of them. Raises: StartupError with the cause and the remedy.
+        Counts in `metrics`, under its name if it is one of several. These have the same `shared`,
+        which is closed with the first of them. Raises: StartupError with the cause and the remedy.
         """
         manifest = read_manifest(folder)
         # Loading takes long, so refuse first what can be refused without it.
@@ -55,6 +57,9 @@ class ServedModel:
         options = EngineOptions.of(settings, manifest)
         serving = manifest.yielding(options.output)
         shared = shared or Shared.of(settings)
+        label = settings.model_name if shared.are_several else ""
+        if label:
+            metrics = metrics.labelled(model=label)
         with ExitStack() as unless_open:
             unless_open.callback(shared.close)
             loaded = load(folder, serving, LoadOptions.of(settings), shared.tokenizing)
@@ -67,7 +72,7 @@ class ServedModel:
         listing = Listing(admission, loaded.tokenization)
         turns, limit = loaded.tokenization.scheduler, settings.run_timeout_seconds
         health = Health(worker, turns, engine.probe, limit)
-        return cls(settings, loaded, engine, listing, worker, health)
+        return cls(settings, loaded, engine, listing, worker, health, metrics, label)
 
     @property
     def name(self) -> str:

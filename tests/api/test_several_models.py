@@ -193,7 +193,66 @@ def test_one_model_has_its_path_too(folders: dict[str, Path]) -> None:
     asyncio.run(service.models.close())
 
 
-def test_paths_of_models_are_counted_as_they_are(app: ASGIApp) -> None:
+def test_metrics_name_the_model_of_each_request(folders: dict[str, Path]) -> None:
+    service, app = serve([folders["embedding"], folders["reranker"]], ("dense", "ranks"))
+    post(app, "/embed", EMBED)
+    post(app, "/v1/embeddings", {"input": ["a", "b"], "model": "dense"})
     post(app, "/tei/ranks/rerank", RANK)
+    post(app, "/v2/rerank", {**DOCUMENTS, "model": "ranks"})
+    post(app, "/v2/rerank", {**DOCUMENTS, "model": "nope"})
+    post(app, "/v2/rerank", {**DOCUMENTS, "model": "dense"})
+    post(app, "/predict", {"inputs": 5})
+    post(app, "/tei/ranks/tokenize", {"inputs": ""})
+    lines = request(app, "GET", "/metrics").text.splitlines()
+    asyncio.run(service.models.close())
+    for line in (
+        'te_request_count{model="dense",method="single"} 1',
+        'te_request_count{model="dense",method="batch"} 1',
+        'te_request_success{model="ranks",method="batch"} 2',
+        'te_embed_success{model="dense"} 3',
+        'te_predict_count{model="ranks"} 4',
+        'te_request_input_length_count{model="dense"} 3',
+        'te_request_input_length_bucket{model="ranks",le="+Inf"} 4',
+        'te_batch_next_size_sum{model="ranks"} 4',
+        'te_queue_size{model="dense"} 0',
+        'te_request_failure{err="validation"} 1',  # of no model
+        'te_request_failure{model="dense",err="model_type"} 1',
+        'te_request_failure{model="ranks",err="tokenization"} 1',
+        'te_run_timeouts{model="ranks"} 0',
+        'te_shapes_wanted{model="dense"} 0',
+        'te_http_response_count{path="/tei/ranks/rerank",status="200"} 1',
+        "te_permits_taken 0",
+    ):
+        assert line in lines
+    described = [one for one in lines if one.startswith("te_model_info{")]
+    assert [re.findall(r'model="(\w+)"', one) for one in described] == [["dense"], ["ranks"]]
+
+
+def test_a_span_names_its_model(app: ASGIApp, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "app.api.spans")
+    post(app, "/embed", EMBED)
+    post(app, "/tei/ranks/vertex", {"instances": [RANK]})
+    post(app, "/v2/rerank", {**DOCUMENTS, "model": "ranks", "documents": []})
+    post(app, "/tei/ranks/tokenize", {"inputs": ""})
+    post(app, "/v2/rerank", {**DOCUMENTS, "model": "nope"})
+    spans = [vars(one)["span"] for one in caplog.records]
+    assert [(one["name"], one.get("model")) for one in spans] == [
+        ("embed", "org/dense"),
+        ("rerank", "ranks"),
+        ("rerank_documents", "ranks"),
+        ("tokenize", "ranks"),
+        ("rerank_documents", None),
+    ]
+
+
+def test_one_model_is_named_nowhere_but_in_its_description(
+    folders: dict[str, Path], caplog: pytest.LogCaptureFixture
+) -> None:
+    service, app = serve([folders["embedding"]], ("org/dense",))
+    caplog.set_level("INFO", "app.api.spans")
+    post(app, "/embed", EMBED)
+    [one] = caplog.records
+    assert "model" not in vars(one)["span"]
     text = request(app, "GET", "/metrics").text
-    assert re.search(r'te_http_response_count\{path="/tei/ranks/rerank",status="200"\} \d', text)
+    assert re.findall(r"^(\w+)\{model=", text, re.MULTILINE) == ["te_model_info"]
+    asyncio.run(service.models.close())

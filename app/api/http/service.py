@@ -35,15 +35,22 @@ class Service:
 
         Raises: ModelNotFound if none of several has that name.
         """
-        if not self.models.are_several:
-            self.asked_names.heed(name, self.model)
         if not name or not self.models.are_several:
+            self.asked_names.heed(name, self.model)
             return self.model
         found = self.models.named(name)
         if found is None:
             raise ModelNotFound(name, self.models.names)
         return found
 
+    @property
+    def of_first(self) -> Self:
+        """The same service with the first model alone."""
+        return self.of_one(self.model)
+
     def of_one(self, model: ServedModel) -> Self:
-        """Return the same service with this model alone."""
-        return replace(self, models=ServedModels.of([model]), asked_names=AskedNames())
+        """Return the same service with this model alone, which all of its requests are for."""
+        if not self.models.are_several:
+            return self
+        alone = ServedModels.of([model])
+        return replace(self, models=alone, metrics=model.metrics, asked_names=AskedNames())

@@ -30,6 +30,7 @@ async def counted(
     reaches the model does not count as one to the model, and if the model is of another kind, none
     of its inputs do.
     """
+    span.model = model.label
     method = f'method="{"batch" if request.is_batch else "single"}"'
     progress = Progress(
         asked=lambda: metrics.count("te_request_count", method),

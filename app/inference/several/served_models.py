@@ -1,6 +1,7 @@
 """Served models: those of one process, opened one after the other, and found by name."""
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from app.inference.several.shared import Shared
 from app.model.lookup.served_names import by_name, first_twice
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +42,13 @@ class ServedModels:
                 f"{twice} is meant by more than one --model-id (MODEL_ID), or their "
                 "--served-model-name (SERVED_MODEL_NAME): leave one out, or name them apart"
             )
-        shared = Shared.of(prepared[0][0])
+        shared = Shared.of(prepared[0][0], are_several=len(prepared) > 1)
         models: list[ServedModel] = []
         with ExitStack() as unless_open:
             unless_open.callback(shared.close)
             for settings, folder in prepared:
+                if shared.are_several:
+                    logger.info("Opening %s", settings.model_name)
                 try:
                     models.append(ServedModel.open(folder, settings, metrics, shared))
                 except StartupError as error:

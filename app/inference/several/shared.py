@@ -19,15 +19,17 @@ class Shared:
     permits: Permits
     tokenizing: SliceScheduler
     turns: Turns
+    are_several: bool = False  # models, so that each is named where it is counted or logged
 
     @classmethod
-    def of(cls, settings: Settings) -> Self:
+    def of(cls, settings: Settings, *, are_several: bool = False) -> Self:
         """Make what these settings ask for; its threads run until `close`."""
         workers = min(max(machine.usable_cores() - 1, 1), MOST_TOKENIZATION_WORKERS)
         return cls(
             Permits(settings.max_concurrent_requests),
             SliceScheduler(settings.tokenization_workers or workers, "tokenize"),
             Turns(),
+            are_several,
         )
 
     def close(self) -> None:
