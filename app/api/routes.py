@@ -161,7 +161,8 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, service.models.check)
     described = [one for one in operations(verbs) if not base or one.path not in _OF_THE_PROCESS]
-    description = describe(described, Limits.of(model), has_key=bool(service.api_key), base=base)
+    limits = Limits.of(service.models.each)
+    description = describe(described, limits, has_key=bool(service.api_key), base=base)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": ConstantJson(orjson.dumps(description))}),
@@ -185,8 +186,7 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
         "/v1/models/{id:path}": Resource(protected={"GET": model_list.OneModel(service)}),
         "/vertex": envelope,
     }
-    pages = swagger.pages(base)
-    resources |= {path: Resource(public={"GET": page}) for path, page in pages.items()}
+    resources |= {at: Resource(public={"GET": page}) for at, page in swagger.pages(base).items()}
     for path, more in ((options.predict_path, envelope), (options.health_path, health)):
         if path is not None:
             path = without_spare_slashes(path)

@@ -14,6 +14,7 @@ from app.api.http.service import Service
 from app.application import build_each, create_app
 from app.errors import StartupError
 from app.settings import Settings
+from tests.support.description import expanded
 from tools import tiny
 from tools.asgi import post, request
 
@@ -48,6 +49,11 @@ def app(three: tuple[Service, ASGIApp]) -> ASGIApp:
 @pytest.fixture
 def service(three: tuple[Service, ASGIApp]) -> Service:
     return three[0]
+
+
+def properties(document: Any, path: str) -> Any:
+    content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+    return expanded(document, content["schema"])["properties"]
 
 
 @pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])
@@ -150,7 +156,12 @@ def test_each_is_described_with_its_own_limits(app: ASGIApp) -> None:
         assert document["servers"] == [{"url": base}]
         assert "/embed" in document["paths"]
         assert "/metrics" not in document["paths"]
-    assert "servers" not in request(app, "GET", "/api-doc/openapi.json").json
+        assert "description" not in properties(document, "/v2/rerank")["model"]
+    document = request(app, "GET", "/api-doc/openapi.json").json
+    assert "servers" not in document
+    assert properties(document, "/v2/rerank")["model"]["description"] == (
+        "A model's name or id, by default the first: `org/dense`, `ranks`, `wide model`."
+    )
 
 
 @pytest.mark.parametrize(

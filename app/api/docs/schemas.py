@@ -52,6 +52,9 @@ def _field(field: Field, limits: Limits, of: str) -> Schema:
         schema = {**schema, "minItems": 1, "maxItems": limits.inputs - _INPUTS[field.name]}
     elif field.name == "dimensions":
         schema = {**schema, "minimum": 1, "maximum": limits.dimensions}
+    elif field.name == "model" and limits.models:
+        names = ", ".join(f"`{name}`" for name in limits.models)
+        schema = {**schema, "description": f"A model's name or id, by default the first: {names}."}
     elif field.name == "prompt_name":
         # No enum: a generated client may be used with models that have other prompts.
         names = ", ".join(f"`{name}`" for name in limits.prompts) or "none"

@@ -27,6 +27,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import Literal
 
@@ -76,7 +77,8 @@ class BatchWorker:
         self.failure: str | None = None  # why the worker ended, if it was not closed
         self.warm_up = WarmUp()
         self._asked = time.monotonic()  # when a request last arrived or was answered
-        self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
+        run = copy_context().run  # its log lines name the model that those of its start name
+        self._thread = threading.Thread(target=run, args=(self._work,), name="batch", daemon=True)
 
     @property
     def options(self) -> RunOptions:
@@ -152,15 +154,14 @@ class BatchWorker:
 
     def _take(self, message: _Message) -> bool:
         """Handle one message; return True if it asks to close."""
-        if message == "turn":
-            return False
-        if not (isinstance(message, Finished) and message.run.is_spare):
+        is_own = message == "turn" or (isinstance(message, Finished) and message.run.is_spare)
+        if not is_own:
             self._asked = time.monotonic()
         if isinstance(message, Job):
             self._pending.add(message)
         elif isinstance(message, Finished):
             self._finish(message)
-        else:
+        elif message == "close":
             self.warm_up.give_up()
         return message == "close"
 

@@ -1,7 +1,6 @@
 """Served models: those of one process, opened one after the other, and found by name."""
 
 import asyncio
-import logging
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,9 +12,8 @@ from app.inference.served_model import ServedModel
 from app.inference.several.shared import Shared
 from app.model.lookup.served_names import by_name, first_twice
 from app.settings import Settings
+from app.telemetry import logs
 from app.telemetry.metrics import Metrics
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +45,9 @@ class ServedModels:
         with ExitStack() as unless_open:
             unless_open.callback(shared.close)
             for settings, folder in prepared:
-                if shared.are_several:
-                    logger.info("Opening %s", settings.model_name)
                 try:
-                    models.append(ServedModel.open(folder, settings, metrics, shared))
+                    with logs.of_model(settings.model_name if shared.are_several else ""):
+                        models.append(ServedModel.open(folder, settings, metrics, shared))
                 except StartupError as error:
                     if len(prepared) == 1:
                         raise

@@ -1,18 +1,23 @@
 """Several models in one process: opened together or not at all, with one set of bounds."""
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from app.errors import BackendFailed, Overloaded, StartupError
 from app.inference.admission import InputOptions
 from app.inference.several.served_models import ServedModels
+from app.model.batch import TokenizedInput
 from app.settings import Settings
+from app.telemetry import logs
 from app.telemetry.metrics import Metrics
+from tests.support.steering import loop_in_thread, submit_inputs
 from tools import tiny
 from tools.process import eventually
 
@@ -99,6 +104,46 @@ def test_one_that_cannot_be_opened_is_named_and_leaves_no_thread(open_both: Open
     with pytest.raises(StartupError, match=r"^scores: --default-prompt .* is a reranker"):
         open_both(default_prompt="query: ")
     eventually(lambda: (threads("tokenize_"), threads("batch")) == before, 60)
+
+
+class Lines(logging.Handler):
+    """Each line of the log, with its message."""
+
+    def __init__(self, formatter: logging.Formatter) -> None:
+        super().__init__()
+        self.setFormatter(formatter)
+        self.lines: list[tuple[str, str]] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append((record.getMessage(), self.format(record)))
+
+    def beginning(self, words: str) -> list[str]:
+        return [line for message, line in self.lines if message.startswith(words)]
+
+
+@pytest.mark.parametrize("formatter", [logs.TextFormatter(), logs.JsonFormatter()])
+def test_lines_name_the_model_of_which_they_are(
+    open_both: Open, caplog: pytest.LogCaptureFixture, formatter: logging.Formatter
+) -> None:
+    """Those of its start, and of its worker's thread; not those of the service."""
+    caplog.set_level("INFO")
+    log = Lines(formatter)
+    logging.getLogger("app").addHandler(log)
+    try:
+        models = open_both()
+        two = [TokenizedInput(np.full(3, 1))] * 2
+        with loop_in_thread() as loop:
+            asked = submit_inputs(models.each[1].worker, loop, two, "no such output")
+            with pytest.raises(BackendFailed):
+                asked.wait()
+        logging.getLogger("app.elsewhere").info("of the service")
+    finally:
+        logging.getLogger("app").removeHandler(log)
+    for name, others in (("vectors", "scores"), ("scores", "vectors")):
+        assert len([one for one in log.beginning("Warming up model") if name in one]) == 1
+        assert not any(name in one and others in one for one in log.beginning("Warming up model"))
+    assert "scores" in log.beginning("a run of 2 inputs failed")[0]
+    assert not any(name in log.beginning("of the service")[0] for name in models.names)
 
 
 def test_the_watch_names_the_model_that_is_lost(open_both: Open) -> None:
