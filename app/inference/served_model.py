@@ -21,6 +21,7 @@ from app.inference.computing import Progress
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, add_beside, load, read_manifest
+from app.inference.permits import Permits
 from app.inference.prompts import prompt_names, require_room
 from app.inference.several.shared import Shared
 from app.inference.token_listing import Listing
@@ -66,7 +67,8 @@ class ServedModel:
             require_room(settings, admitted.default_prompt, loaded.tokenization)
             worker = _start_worker(loaded, options.output, metrics, settings, shared)
             unless_open.pop_all()
-        admission = Admission(admitted, loaded.tokenization, shared.permits)
+        permits = Permits(admitted.max_concurrent_requests, shared.permits)
+        admission = Admission(admitted, loaded.tokenization, permits)
         further = FurtherOutputs(loaded.sessions, partial(add_beside, folder, loaded))
         engine = Engine(options, admission, Gathering(worker), further.ready)
         listing = Listing(admission, loaded.tokenization)

@@ -30,7 +30,7 @@ def declare_series(service: Service) -> None:
     metrics.read("te_log_lines_dropped_total", "counter", logs.dropped)
     for served in service.models.each:
         metrics.read("te_model_info", "gauge", lambda: 1, _described(served))
-    metrics.read("te_permits_taken", "gauge", lambda: permits.total - permits.free)
+    metrics.read("te_permits_taken", "gauge", lambda: permits.taken_by_all)
     metrics.read("te_permits_limit", "gauge", lambda: permits.total)
     metrics.read("te_body_bytes_held", "gauge", lambda: bodies.total - bodies.free)
     metrics.read("te_body_bytes_limit", "gauge", lambda: bodies.total)

@@ -14,9 +14,9 @@ MOST_TOKENIZATION_WORKERS = 64  # unless more are asked for
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """The permits of all inputs, the threads that tokenize, and the turns to compute."""
+    """The permits of all inputs, by model, the threads that tokenize, and the turns to compute."""
 
-    permits: Permits
+    permits: list[Permits]
     tokenizing: SliceScheduler
     turns: Turns
     are_several: bool = False  # models, so that each is named where it is counted or logged
@@ -26,7 +26,7 @@ class Shared:
         """Make what these settings ask for; its threads run until `close`."""
         workers = min(max(machine.usable_cores() - 1, 1), MOST_TOKENIZATION_WORKERS)
         return cls(
-            Permits(settings.max_concurrent_requests),
+            [],
             SliceScheduler(settings.tokenization_workers or workers, "tokenize"),
             Turns(),
             are_several,

@@ -65,15 +65,16 @@ def test_permits_and_the_threads_that_tokenize_are_those_of_one(open_both: Open)
     models = open_both(max_concurrent_requests=5, tokenization_workers=2)
     assert threads("tokenize_") - before == 3
     first, second = (one.engine.admission.permits for one in models.each)
-    with first.taken(4):
-        assert second.free == 1
 
-    async def ask() -> None:
-        with first.taken(5):
-            await models.each[1].engine.predict([("a", "b")], InputOptions(), "none")
+    async def ask(pairs: int) -> None:
+        with first.taken(4):  # one is kept for the second
+            assert (first.free, second.free) == (0, 1)
+            with second.taken(pairs - 1):
+                await models.each[1].engine.predict([("a", "b")], InputOptions(), "none")
 
+    asyncio.run(ask(1))
     with pytest.raises(Overloaded):
-        asyncio.run(ask())
+        asyncio.run(ask(2))
 
 
 def test_all_compute_until_they_are_closed(open_both: Open) -> None:
