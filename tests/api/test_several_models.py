@@ -1,6 +1,7 @@
 """Several models in one service: each dialect finds its own, by name or by path."""
 
 import asyncio
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from app.settings import Settings
 from tests.support.description import expanded
 from tools import tiny
 from tools.asgi import post, request
+from tools.client import JSON
 
 NAMES = ("org/dense", "ranks", "wide model")
 EMBED = {"inputs": "the cat"}
@@ -201,6 +203,18 @@ def test_one_model_has_its_path_too(folders: dict[str, Path]) -> None:
     service, app = serve([folders["embedding"]], ("org/dense",))
     assert post(app, "/tei/org/dense/embed", EMBED).content == post(app, "/embed", EMBED).content
     assert post(app, "/v1/embeddings", {"input": "a", "model": "any"}).status == 200
+    asyncio.run(service.models.close())
+
+
+def test_the_routes_of_each_need_the_key(folders: dict[str, Path]) -> None:
+    both = [folders["embedding"], folders["reranker"]]
+    service, app = serve(both, ("dense", "ranks"), api_key="secret")
+    assert post(app, "/tei/ranks/rerank", RANK).status == 401
+    assert request(app, "GET", "/tei/ranks/info").status == 401
+    assert request(app, "GET", "/tei/ranks/health").status == 200
+    assert request(app, "GET", "/tei/ranks/docs/").status == 200
+    key = JSON | {"authorization": "Bearer secret"}
+    assert request(app, "POST", "/tei/ranks/rerank", json.dumps(RANK).encode(), key).status == 200
     asyncio.run(service.models.close())
 
 
