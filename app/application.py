@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from starlette.applications import Starlette
@@ -18,8 +18,7 @@ from app.api.http.middleware import Browsers, wrap
 from app.api.http.service import Service
 from app.api.routes import RouteOptions, not_found, routes
 from app.errors import StartupError
-from app.inference.reuse.reuse import open_store
-from app.inference.served_model import ServedModel
+from app.inference.several.served_models import ServedModels
 from app.lifecycle import Lifecycle
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -31,19 +30,24 @@ CLOSE_SECONDS = 1.0  # for threads to end, once every caller has an answer or is
 
 
 def build(settings: Settings, folder: Path) -> Service:
-    """Open the model of a folder for requests. Nothing listens yet.
+    """Open one model as `build_each` does."""
+    return build_each([(settings, folder)])
+
+
+def build_each(prepared: Sequence[tuple[Settings, Path]]) -> Service:
+    """Open the models of these folders for requests, each with its settings. Nothing listens yet.
 
     Raises: StartupError with the cause and the remedy.
     """
+    settings = prepared[0][0]
     for sentence in preflight.warnings(settings):
         logger.warning("%s", sentence)
     tracer = _tracer(settings)
     metrics = Metrics()
-    store = open_store(settings.cache_bytes, metrics)
-    model = ServedModel.open(folder, settings, metrics, store)
-    metrics.bound_input_length(model.loaded.max_input_length)
+    models = ServedModels.open(prepared, metrics)
+    metrics.bound_input_length(max(one.loaded.max_input_length for one in models.each))
     return Service(
-        model=model,
+        models=models,
         metrics=metrics,
         lifecycle=Lifecycle(),
         bodies=Bodies(BodyLimits.of(settings)),
@@ -53,7 +57,7 @@ def build(settings: Settings, folder: Path) -> Service:
 
 
 def create_app(service: Service, settings: Settings) -> ASGIApp:
-    """Return the ASGI application; its lifespan ends when the model has answered all requests."""
+    """Return the ASGI application; its lifespan ends when the models have answered all requests."""
     declare_series(service)
 
     @contextlib.asynccontextmanager
@@ -61,7 +65,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
         watch = asyncio.create_task(_watch(service))
         yield
         watch.cancel()
-        await service.model.close(CLOSE_SECONDS)
+        await service.models.close(CLOSE_SECONDS)
 
     app = Starlette(
         routes=routes(service, RouteOptions.of(settings)),
@@ -77,7 +81,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
 async def _watch(service: Service) -> None:
     """End the process when its health has become hopeless; a supervisor starts another."""
     try:
-        reason = await service.model.health.watch()
+        reason = await service.models.watch()
     except Exception as error:  # without the watch, failures would go unnoticed
         logger.exception("the watch over the model's health ended")
         reason = f"the watch over the model's health ended: {error!r}"

@@ -28,14 +28,15 @@ def option(
     `flag` is a second, short name; `section` is the heading of it and those that follow in --help;
     `bare` can be given without a value; `secret` is not logged, `hidden` not shown; `variable`
     reads values that only the environment may hold, where `empty` says what to do about an empty
-    one, which counts as unset otherwise.
+    one, which counts as unset otherwise. `each` has a value for each model: `read` returns all of
+    them, from a flag that is repeated, or from a variable that separates them by commas.
     """
     return field(default=default, metadata={"parse": parse, "help": text, "flag": flag, **extra})
 
 
-def required(parse: Callable[[str], T], text: str) -> T:
+def required(parse: Callable[[str], T], text: str, **extra: Any) -> T:
     """Declare an option that has no default."""
-    found: T = field(metadata={"parse": parse, "help": text, "flag": None})
+    found: T = field(metadata={"parse": parse, "help": text, "flag": None, **extra})
     return found
 
 
@@ -133,7 +134,7 @@ class _Once(argparse.Action):
 def _parser(options: Sequence["Field[Any]"]) -> argparse.ArgumentParser:
     parser = _Parser(
         prog="python -m app",
-        usage="%(prog)s --model-id MODEL [--port PORT] [option …]",
+        usage="%(prog)s --model-id MODEL [--model-id MODEL …] [--port PORT] [option …]",
         description="Serve an embedding, classification or reranking model over HTTP. "
         "A flag beats its environment variable, which stands in brackets behind it.",
         allow_abbrev=False,
@@ -148,7 +149,7 @@ def _parser(options: Sequence["Field[Any]"]) -> argparse.ArgumentParser:
         shown = str(declared.default).lower() if extra.get("bare") else declared.default
         default = "" if declared.default in {MISSING, None, ()} else f"; default {shown}"
         kind: dict[str, Any] = {"nargs": "?", "const": "true"} if extra.get("bare") else {}
-        kind["action"] = "append" if extra.get("repeated") else _Once
+        kind["action"] = "append" if extra.get("repeated") or extra.get("each") else _Once
         text = f"{extra['help']} [{environment_name(declared)}{default}]"
         if extra.get("hidden"):
             text = argparse.SUPPRESS
@@ -161,6 +162,8 @@ def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) ->
     text = environment.get(name)
     if text == "" and "empty" in declared.metadata:
         raise UsageError(f"{name} is empty: {declared.metadata['empty']}")
+    if text and declared.metadata.get("each"):
+        return [one.strip() for one in text.split(",")]
     if text and declared.metadata.get("repeated"):
         return [text]
     return text or None

@@ -2,7 +2,8 @@
 
     ServiceError                      answered as JSON by the dialect of the route
     ├── InvalidInput            422   a value the model or the limits cannot take
-    │   └── BatchTooLarge       422   more inputs than one request may hold
+    │   ├── BatchTooLarge       422   more inputs than one request may hold
+    │   └── ModelNotFound       404   none of several models has the name that the request gives
     ├── EmptyInput              400   nothing to embed
     ├── TokenizationFailed      422   the tokenizer refused the text
     ├── BackendFailed           424   the model cannot do this, or a run failed
@@ -41,11 +42,10 @@ What becomes of each where it is caught:
 Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).
 """
 
-from types import TracebackType
-from typing import ClassVar, TypeVar
+from collections.abc import Sequence
+from typing import ClassVar
 
-S = TypeVar("S")
-T = TypeVar("T")
+LONGEST_NAME = 100  # characters of a model's name that are shown: it may be a client's text
 
 
 class ServiceError(Exception):
@@ -55,24 +55,6 @@ class ServiceError(Exception):
     status: ClassVar[int]
     metric_label: str  # of te_request_failure; the tokenization stage sets its own
     inputs: int = 1  # of the request, that are at fault: te_request_failure counts each
-
-
-class OnServiceError:
-    """A block that is told of a ServiceError raised in it; a generator takes five times as long."""
-
-    __slots__ = ()
-
-    def __enter__(self) -> None: ...
-
-    def __exit__(
-        self, _: type[BaseException] | None, error: BaseException | None, __: TracebackType | None
-    ) -> None:
-        if isinstance(error, ServiceError):
-            self.raised(error)
-
-    def raised(self, error: ServiceError) -> None:
-        """Note the error, or raise another one in its place."""
-        raise NotImplementedError
 
 
 class InvalidInput(ServiceError):
@@ -87,6 +69,17 @@ class BatchTooLarge(InvalidInput):
     """A request holds more inputs than one client batch may."""
 
     metric_label = "batch_size"
+
+
+class ModelNotFound(InvalidInput):
+    """None of the models has the name that a request gives."""
+
+    status = 404
+
+    def __init__(self, name: str, names: Sequence[str]) -> None:
+        shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+        known = ", ".join(f"`{one}`" for one in names)
+        super().__init__(f"The model `{shown}` does not exist; there are: {known}")
 
 
 class EmptyInput(ServiceError):

@@ -12,9 +12,9 @@ from types import FrameType
 from typing import NoReturn
 
 from app import command_line, preflight
-from app.application import build, create_app
+from app.application import build_each, create_app
 from app.command_line import UsageError
-from app.download.preparation import prepared
+from app.download.preparation import all_prepared
 from app.errors import StartupError
 from app.server import signals
 from app.server.allocator import limit_arenas
@@ -33,23 +33,25 @@ def main() -> int:
     signals.heed(_leave)
     limit_arenas(os.environ)
     try:
-        settings = Settings.read(sys.argv[1:], os.environ)
+        each = Settings.read_each(sys.argv[1:], os.environ)
     except UsageError as error:
         _say(f"error: {error}\nFor more information, try '--help'.")
         return 2
+    settings = each[0]
     standard_files.never_wait()
     logs.configure(
         settings.log_level, json_output=settings.json_output, spans=not settings.disable_spans
     )
-    logger.info("%s", command_line.shown(settings))
+    for one in each:
+        logger.info("%s", command_line.shown(one))
     if not settings.hostname:
         logger.info("HOSTNAME is this machine's own name: listening on %s", settings.bind_host)
     try:
         with taken(settings.bind_host, settings.listen_port) as port:
             preflight.check(settings)
-            with prepared(settings, os.environ) as (meant, folder):
+            with all_prepared(each, os.environ) as models:
                 logs.start()  # starts a thread, which must not run while a child is started
-                service = build(meant, folder)
+                service = build_each(models)
             code = run(create_app(service, settings), settings, service.lifecycle, port)
         if service.tracer is not None:
             service.tracer.close()

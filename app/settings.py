@@ -6,20 +6,15 @@ Names and defaults follow TEI 1.9.3 (docs/source/en/cli_arguments.md) if TEI has
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Self, get_args
 
 from app import command_line
 from app import option_values as values
 from app.command_line import UsageError, ignored, option, repeated, required
-from app.model.lookup import spellings
-from app.model.names import (
-    OWN_GRAPHS,
-    DtypeChoice,
-    PoolingChoice,
-    ProviderChoice,
-)
+from app.model.lookup import served_names, spellings
+from app.model.names import DtypeChoice, PoolingChoice, ProviderChoice
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
 DEFAULT_PORT = 8000
@@ -27,10 +22,13 @@ DEFAULT_PORT = 8000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """The service's options, read once at start."""
+    """The service's options, read once at start; several models share all but id and name."""
 
     model_id: str = required(
-        str, "the folder of a model, or its id in the models folder, a Hub cache or the Hub"
+        str,
+        "the folder of a model, or its id in the models folder, a Hub cache or the Hub; repeated "
+        "(MODEL_ID: with commas) for several",
+        each=True,
     )
     revision: str | None = option(str, None, "the branch, tag or commit of the model")
     models_dir: Path = option(values.folder, Path("models"), "the folder of exported models")
@@ -45,7 +43,10 @@ class Settings:
     )
     hf_api_token: str | None = option(str, None, "--hf-token's old name", secret=True, hidden=True)
     served_model_name: str | None = option(
-        str, None, "the name in OpenAI answers and /info; the model id unless set"
+        str,
+        None,
+        "the name in OpenAI answers and /info; the model id unless set; one for each model",
+        each=True,
     )
     provider: ProviderChoice = option(
         values.one_of(*get_args(ProviderChoice)),
@@ -198,16 +199,24 @@ class Settings:
 
     @classmethod
     def read(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> Self:
-        """Read settings from the command line and the environment.
+        """Read the settings of the first model as `read_each` does."""
+        return cls.read_each(arguments, environment)[0]
+
+    @classmethod
+    def read_each(cls, arguments: Sequence[str], environment: Mapping[str, str]) -> list[Self]:
+        """Read the settings of each model from the command line and the environment.
 
         Raises: UsageError naming the option and the value; SystemExit for --help and --version.
         """
         given = command_line.read(fields(cls), arguments, environment)
-        if not given.get("model_id"):
-            raise UsageError("--model-id is required (environment: MODEL_ID)")
-        settings = cls(**given)
+        ids, names = given.pop("model_id", ()), given.pop("served_model_name", ())
+        try:
+            models = served_names.paired(ids, names)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        settings = cls(model_id=ids[0], **given)
         settings._refuse_contradictions()
-        return settings
+        return [replace(settings, model_id=one, served_model_name=name) for one, name in models]
 
     def _refuse_contradictions(self) -> None:
         """Refuse pairs of options of which one has no effect."""
@@ -228,14 +237,6 @@ class Settings:
     def model_name(self) -> str:
         """The name of the model in responses."""
         return self.served_model_name or self.model_id
-
-    def export_command(self, model_id: str | None = None) -> str:
-        """Return the command to export the model with these options, by another name if given."""
-        pooling = self.pooling and self.pooling.replace("_", "-")
-        own = self.dtype if self.dtype in OWN_GRAPHS else None
-        asked = {"REVISION": self.revision, "POOLING": pooling, "DTYPE": own}
-        more = "".join(f" {name}={value}" for name, value in asked.items() if value)
-        return f"make export MODEL_ID={model_id or self.model_id}{more}"
 
     @property
     def hub_token(self) -> str | None:

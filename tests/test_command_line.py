@@ -126,6 +126,32 @@ def test_origins_may_be_given_several_times() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "environment"),
+    [
+        (["--model-id", "a", "--model-id", "b,c"], {}),
+        ([], {"MODEL_ID": "a, b,c"}),
+        (["--model-id", "x"], {"MODEL_ID": "y,z"}),
+    ],
+)
+def test_each_model_has_settings_of_its_own(
+    arguments: list[str], environment: dict[str, str]
+) -> None:
+    """A comma is part of a flag's value: a folder may have one in its name."""
+    ids = [one.model_id for one in Settings.read_each([*arguments, "--port", "1"], environment)]
+    assert ids == ([*arguments[1::2]] or ["a", "b", "c"])
+    names = {"SERVED_MODEL_NAME": ",".join(f"name {one}" for one in range(len(ids)))}
+    each = Settings.read_each([*arguments, "--port", "1"], environment | names)
+    assert [one.model_name for one in each] == names["SERVED_MODEL_NAME"].split(",")
+    assert {one.port for one in each} == {1}
+    assert Settings.read([*arguments, "--port", "1"], environment | names) == each[0]
+
+
+def test_models_and_their_names_must_fit() -> None:
+    with pytest.raises(UsageError, match=r"--served-model-name .* is given 1 times"):
+        Settings.read_each([*MODEL, "--model-id", "n", "--served-model-name", "x"], {})
+
+
+@pytest.mark.parametrize(
     "arguments", [["--api_key", "s3cret"], ["--api_key=s3cret"], ["s3cret"], ["-k", "s3cret"]]
 )
 def test_a_mistyped_secret_is_not_shown(arguments: list[str]) -> None:

@@ -27,6 +27,7 @@ ELSEWHERE = {
     "app.api.docs.operations": "api/docs/test_openapi.py",
     "app.api.http.service": "api/http/test_endpoints.py",
     "app.inference.computing": "api/test_slices.py",
+    "app.inference.several.shared": "inference/several/test_served_models.py",
     "export.from_onnx.graph": "export/graph/test_reader.py",
     "export.from_onnx.reference": "export/from_onnx/test_forms.py",
     "export.from_torch.convert": "export/test_pipeline.py",

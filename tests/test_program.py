@@ -40,6 +40,28 @@ def test_what_cannot_start_says_why_and_exits(
     assert "Traceback" not in output
 
 
+def test_two_models_are_served_from_one_process(tmp_path: Path) -> None:
+    tiny.build(tmp_path / "dense")
+    tiny.build(tmp_path / "ranks", "reranker")
+    paths = f"{tmp_path / 'dense'}, {tmp_path / 'ranks'}"
+    with Server(environment={"MODEL_ID": paths, "SERVED_MODEL_NAME": "dense,ranks"}) as server:
+        server.wait_ready()
+        listed = server.get("/v1/models").json["data"]
+        assert [one["id"] for one in listed] == ["dense", "ranks"]
+        assert server.post("/v1/embeddings", {"input": "a", "model": "dense"}).status == 200
+        assert server.post("/tei/ranks/rerank", {"query": "a", "texts": ["b"]}).status == 200
+        server.signal()
+        assert server.process.wait(60) == 0
+
+
+def test_one_of_two_models_that_is_not_there_is_named(tmp_path: Path) -> None:
+    tiny.build(tmp_path)
+    failed = Server("--model-id", str(tmp_path), "--model-id", "no/such")
+    output = failed.output()
+    assert failed.process.returncode == 1
+    assert "Error: --model-id no/such: no/such is not exported" in output
+
+
 def test_a_damaged_model_exits_with_1_and_names_the_file(tmp_path: Path) -> None:
     tiny.build(tmp_path / "model")
     (tmp_path / "model" / "model.onnx.data").write_bytes(b"")

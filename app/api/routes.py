@@ -13,6 +13,7 @@ import orjson
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.api import model_list
 from app.api.docs import swagger
 from app.api.docs.limits import Limits
 from app.api.docs.openapi import describe
@@ -36,8 +37,12 @@ from app.api.verbs.counting import failures_counted
 from app.api.verbs.tei_embed import Embed, EmbedAll, EmbedSparse, Similarity
 from app.api.verbs.tei_score import Predict, Rerank
 from app.api.verbs.verb import Verb
+from app.errors import StartupError
+from app.model.lookup.served_names import path_of
 from app.model.names import Task
 from app.settings import Settings
+
+_OF_THE_PROCESS = frozenset({"/livez", "/metrics", "/readyz"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +120,26 @@ class Guarded:
 
 
 def routes(service: Service, options: RouteOptions) -> list[Route]:
-    """Return every path of the service."""
+    """Return every path of the service, and those of each model below `/tei/` and its name.
+
+    Raises: StartupError for a model whose paths are those of another.
+    """
     key = service.api_key
+    resources = _resources(service, options)
+    own = RouteOptions(options.root_is_similarity)
+    for model in service.models.each:
+        base = f"/tei/{path_of(model.name)}"
+        below = _resources(service.of_one(model), own, base)
+        named = {f"{base}{path}": below[path] for path in below.keys() - _OF_THE_PROCESS}
+        if taken := resources.keys() & named.keys():
+            raise StartupError(
+                f"{model.name}: {min(taken)} is another model's path already: give the model "
+                "another --served-model-name (SERVED_MODEL_NAME)"
+            )
+        resources |= {base: below["/"], **named}
     return [
-        Route(path, Guarded(resource, key) if key is not None else resource)
-        for path, resource in _resources(service, options).items()
+        Route(path, model_list.counted(path, resource if key is None else Guarded(resource, key)))
+        for path, resource in resources.items()
     ]
 
 
@@ -129,7 +149,7 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, 404, b"", None, [])
 
 
-def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
+def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[str, Resource]:
     verbs = _verbs()
     model = service.model
     task = model.manifest.task
@@ -138,33 +158,36 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     if options.root_is_similarity and task in {"embedding", "splade"}:
         root = verbs["/similarity"]
     # An instance is read as the first verb that it fits.
-    instances = partial(vertex.answer, (verbs["/rerank"], single), service.metrics)
+    instances = partial(vertex.answer, (verbs["/rerank"], single), model.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
-    health = _probe(service, model.health.check)
-    description = describe(operations(verbs), Limits.of(model), has_key=service.api_key is not None)
+    health = _probe(service, service.models.check)
+    described = [one for one in operations(verbs) if not base or one.path not in _OF_THE_PROCESS]
+    limits = Limits.of(service.models.each)
+    description = describe(described, limits, has_key=bool(service.api_key), base=base)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": ConstantJson(orjson.dumps(description))}),
         "/decode": _ask(
-            service, "decode", partial(failures_counted, service.metrics, tei_tokenize.decode)
+            service, "decode", partial(failures_counted, model.metrics, tei_tokenize.decode)
         ),
         "/health": health,
         "/info": _fixed(orjson.dumps(info(model))),
         "/invocations": _post(service, root),
-        "/livez": _probe(service, model.health.check_alive, while_draining=True),
+        "/livez": _probe(service, service.models.check_alive, while_draining=True),
         "/metrics": Resource(public={"GET": MetricsText(service)}),
         "/ping": health,
-        "/readyz": _probe(service, model.health.check_recent),
+        "/readyz": _probe(service, service.models.check_recent),
         "/rerank": _choosing(
             service, lambda body: verbs["/v1/rerank" if _has_documents(body) else "/rerank"]
         ),
         "/tokenize": _ask(
-            service, "tokenize", partial(failures_counted, service.metrics, tei_tokenize.tokenize)
+            service, "tokenize", partial(failures_counted, model.metrics, tei_tokenize.tokenize)
         ),
-        "/v1/models": _fixed(openai.models(model)),
+        "/v1/models": _fixed(model_list.listed(service)),
+        "/v1/models/{id:path}": Resource(protected={"GET": model_list.OneModel(service)}),
         "/vertex": envelope,
     }
-    resources |= {path: Resource(public={"GET": page}) for path, page in swagger.pages().items()}
+    resources |= {at: Resource(public={"GET": page}) for at, page in swagger.pages(base).items()}
     for path, more in ((options.predict_path, envelope), (options.health_path, health)):
         if path is not None:
             path = without_spare_slashes(path)
@@ -212,11 +235,12 @@ def _fixed(content: bytes) -> Resource:
 
 
 def _ask(service: Service, name: str, answer: Answer) -> Resource:
-    return Resource(protected={"POST": UnbatchedPost(service, name, answer)})
+    return Resource(protected={"POST": UnbatchedPost(service.of_first, name, answer)})
 
 
 def _post(service: Service, verb: Verb) -> Resource:
-    return _choosing(service, lambda _: verb)
+    names_models = "model" in verb.shape.fields  # TEI's dialect does not
+    return _choosing(service if names_models else service.of_first, lambda _: verb)
 
 
 def _choosing(service: Service, choose: Callable[[bytes], Verb]) -> Resource:

@@ -5,7 +5,7 @@ It is looked for in folders and Hub caches, and then on the Hub.
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from app.download.workspace import Workspace
 from app.errors import StartupError
 from app.inference.prompts import require_prompt
 from app.model import untrusted
-from app.model.lookup import hub_cache, model_ids, repository
+from app.model.lookup import hub_cache, model_ids, repository, spellings
 from app.model.names import OWN_GRAPHS
 from app.preflight import require_writable
 from app.settings import Settings
@@ -25,6 +25,26 @@ from app.settings import Settings
 logger = logging.getLogger(__name__)
 
 _PROMPTS_FILE = "config_sentence_transformers.json"
+
+
+@contextmanager
+def all_prepared(
+    each: Sequence[Settings], environment: Mapping[str, str]
+) -> Iterator[list[tuple[Settings, Path]]]:
+    """Yield what `prepared` does for the settings of each model.
+
+    Raises: StartupError, with the model's id if it is one of several.
+    """
+    with ExitStack() as stack:
+        found: list[tuple[Settings, Path]] = []
+        for one in each:
+            try:
+                found.append(stack.enter_context(prepared(one, environment)))
+            except StartupError as error:
+                if len(each) == 1:
+                    raise
+                raise StartupError(f"--model-id {one.model_id}: {error}") from None
+        yield found
 
 
 @contextmanager
@@ -142,7 +162,10 @@ def _with_graph(folders: list[Path], settings: Settings) -> tuple[Path, Path] | 
 def _not_there(
     settings: Settings, folders: list[Path], places: tuple[Path, ...], *, offline: bool
 ) -> str:
-    remedy = f"run: {settings.export_command()}"
+    command = spellings.export_command(
+        settings.model_id, settings.revision, settings.pooling, settings.dtype
+    )
+    remedy = f"run: {command}"
     if folders:
         names = (path.relative_to(folders[0]).as_posix() for path in folders[0].rglob("*"))
         return f"{folders[0]} {hub_cache.without_graph(names, remedy, settings.onnx_file)}"

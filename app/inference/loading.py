@@ -1,16 +1,16 @@
 """Loading: an exported folder becomes a warm session and a tokenizer, proved on this machine."""
 
 import logging
-from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
 
 from app.errors import BackendFailed, StartupError
 from app.inference.proof_verdict import Proof, certificate_for, judge, require_quality
-from app.inference.providers import machine, memory_peak
+from app.inference.providers import memory_peak
 from app.inference.providers.plan import Plan, ProviderRequest
 from app.inference.providers.session import Session, find_graph, limits_of, plans
+from app.inference.tokenizing.slice_scheduler import SliceScheduler
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import BatchLimits
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
@@ -35,7 +35,6 @@ class LoadOptions:
     """How a model is to be run."""
 
     wanted: ProviderRequest
-    tokenization_workers: int
     max_batch_tokens: int
     auto_truncate: bool
 
@@ -44,8 +43,6 @@ class LoadOptions:
         """Return the options for these settings on this machine."""
         return cls(
             wanted=ProviderRequest.of(settings),
-            tokenization_workers=settings.tokenization_workers
-            or min(max(machine.usable_cores() - 1, 1), 64),
             max_batch_tokens=settings.max_batch_tokens,
             auto_truncate=settings.auto_truncate,
         )
@@ -104,10 +101,13 @@ def read_manifest(folder: Path) -> Manifest:
         raise StartupError(str(error)) from None
 
 
-def load(folder: Path, manifest: Manifest, options: LoadOptions) -> LoadedModel:
+def load(
+    folder: Path, manifest: Manifest, options: LoadOptions, tokenizing: SliceScheduler
+) -> LoadedModel:
     """Check the folder's files, load them, run the largest batch once, and replay the probes.
 
-    Raises: StartupError with the cause and the remedy.
+    Its inputs are to be tokenized on these threads. Raises: StartupError with the cause and the
+    remedy.
     """
     try:
         max_length = _max_input_length(manifest.max_input_length, options)
@@ -125,13 +125,10 @@ def load(folder: Path, manifest: Manifest, options: LoadOptions) -> LoadedModel:
         )
     exported = _Exported(folder, manifest, probes)
     logger.info("Maximum number of tokens per request: %d", max_length)
-    logger.info("Starting %d tokenization workers", options.tokenization_workers)
-    tokenization = Tokenization.load(folder, manifest, options.tokenization_workers, max_length)
-    with ExitStack() as unless_loaded:
-        unless_loaded.callback(tokenization.close)
-        logger.info("Starting model backend")
-        started = _start_first(exported, candidates, max_length, options.max_batch_tokens)
-        unless_loaded.pop_all()
+    logger.info("Starting %d tokenization workers", tokenizing.threads)
+    tokenization = Tokenization.load(folder, manifest, tokenizing, max_length)
+    logger.info("Starting model backend")
+    started = _start_first(exported, candidates, max_length, options.max_batch_tokens)
     return LoadedModel(
         manifest=manifest,
         sessions=started.sessions,

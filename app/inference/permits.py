@@ -1,4 +1,4 @@
-"""Permits: how many inputs may be in the service at a time."""
+"""Permits: how many inputs may be in the service at a time, and in each of its models."""
 
 from types import TracebackType
 
@@ -12,18 +12,42 @@ class Permits:
     it gets half of all permits, if that many are free, and keeps them to its end: its inputs are
     computed that many at a time. So no request is too large for ever, others find room beside it,
     and since no request waits for a permit while holding some, there is no deadlock.
+
+    Several models have one total among them, of which half of an equal part is kept for each: so
+    one that is flooded never takes all. A request that finds no half may have what is kept.
     """
 
-    def __init__(self, total: int) -> None:
+    def __init__(self, total: int, among: "list[Permits] | None" = None) -> None:
+        """Take the total, and the permits of the models that have the same one, to join them."""
         self.total = total
-        self.free = total
+        self.held = 0  # by requests to this model
+        self._among = [] if among is None else among
+        self._among.append(self)
+
+    @property
+    def taken_by_all(self) -> int:
+        """How many are held by requests to any model."""
+        return sum(one.held for one in self._among)
+
+    @property
+    def free(self) -> int:
+        """How many this model's requests may have now."""
+        others = (one for one in self._among if one is not self)
+        kept = sum(max(0, self._kept - one.held) for one in others)
+        return self.total - self.taken_by_all - kept
+
+    @property
+    def _kept(self) -> int:
+        """How many are kept for each of several models."""
+        return self.total // (2 * len(self._among)) if len(self._among) > 1 else 0
 
     def share(self, count: int) -> int:
         """Return how many permits a request of `count` inputs would get now; 0 if refused."""
-        if count <= self.free:
+        free = self.free
+        if count <= free:
             return count
-        half = max(1, self.total // 2)
-        return half if half < count and half <= self.free else 0
+        parts = (max(1, self.total // 2), self._kept)
+        return next((part for part in parts if part < count and part <= free), 0)
 
     def taken(self, count: int) -> "Taken":
         """Return a block that holds the permits of a request of `count` inputs.
@@ -47,7 +71,7 @@ class Taken:
         self._share = self._permits.share(self._count)
         if self._count and not self._share:
             raise Overloaded
-        self._permits.free -= self._share
+        self._permits.held += self._share
         self._granted = self._share
         return self._share
 
@@ -58,7 +82,7 @@ class Taken:
         that it holds.
         """
         share = self._permits.share(count)
-        self._permits.free -= share
+        self._permits.held += share
         self._share += share
         self._granted += share
         return self._granted
@@ -70,10 +94,10 @@ class Taken:
         request no longer than if it had held them all the time.
         """
         share = min(count, self._granted)
-        self._permits.free += self._share - share
+        self._permits.held += share - self._share
         self._share = share
 
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        self._permits.free += self._share
+        self._permits.held -= self._share

@@ -4,6 +4,7 @@ import logging
 from pathlib import Path
 
 from app.errors import StartupError
+from app.model.lookup.spellings import export_command
 from app.model.manifest import FILE_NAME, Manifest
 from app.model.names import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TASK_OUTPUTS, PoolingChoice
 from app.settings import Settings
@@ -21,7 +22,8 @@ def require_pooling(settings: Settings, manifest: Manifest) -> None:
         return
     if (asked == "splade") != (manifest.task == "splade"):
         is_exported = (Path(settings.model_id) / FILE_NAME).is_file()
-        command = settings.export_command(manifest.source.id if is_exported else None)
+        name = manifest.source.id if is_exported else settings.model_id
+        command = export_command(name, settings.revision, asked, settings.dtype)
         was = manifest.pooling or manifest.task
         raise StartupError(
             f"--pooling {asked.replace('_', '-')}: the model was exported with {was} pooling; "

@@ -21,9 +21,10 @@ from app.inference.computing import Progress
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
 from app.inference.loading import LoadedModel, LoadOptions, add_beside, load, read_manifest
+from app.inference.permits import Permits
 from app.inference.prompts import prompt_names, require_room
 from app.inference.reuse.reuse import Reuse
-from app.inference.reuse.row_store import RowStore
+from app.inference.several.shared import Shared
 from app.inference.token_listing import Listing
 from app.model.manifest import Manifest
 from app.settings import Settings
@@ -40,35 +41,42 @@ class ServedModel:
     listing: Listing
     worker: BatchWorker
     health: Health
+    metrics: Metrics  # that its requests and batches count in
+    label: str = ""  # its name in spans, if it is one of several
 
     @classmethod
     def open(
-        cls, folder: Path, settings: Settings, metrics: Metrics, store: RowStore | None = None
+        cls, folder: Path, settings: Settings, metrics: Metrics, shared: Shared | None = None
     ) -> Self:
         """Load the exported model of a folder, prove it, and start its threads.
 
-        Counts in `metrics`, and keeps rows in `store`, if there is one, as others may. Raises:
-        StartupError with the cause and the remedy.
+        Counts in `metrics`, under its name if it is one of several. These have the same `shared`,
+        which is closed with the first of them. Raises: StartupError with the cause and the remedy.
         """
         manifest = read_manifest(folder)
         # Loading takes long, so refuse first what can be refused without it.
         admitted = AdmissionOptions.of(settings, manifest)
         options = EngineOptions.of(settings, manifest)
         serving = manifest.yielding(options.output)
-        loaded = load(folder, serving, LoadOptions.of(settings))
+        shared = shared or Shared.of(settings, metrics)
+        label = settings.model_name if shared.are_several else ""
+        if label:
+            metrics = metrics.labelled(model=label)
         with ExitStack() as unless_open:
-            unless_open.callback(loaded.tokenization.close)
+            unless_open.callback(shared.close)
+            loaded = load(folder, serving, LoadOptions.of(settings), shared.tokenizing)
             require_room(settings, admitted.default_prompt, loaded.tokenization)
-            worker = _start_worker(loaded, options.output, metrics, settings)
+            worker = _start_worker(loaded, options.output, metrics, settings, shared)
             unless_open.pop_all()
-        admission = Admission(admitted, loaded.tokenization)
+        permits = Permits(admitted.max_concurrent_requests, shared.permits)
+        admission = Admission(admitted, loaded.tokenization, permits)
         further = FurtherOutputs(loaded.sessions, partial(add_beside, folder, loaded))
-        reuse = Reuse(store or RowStore(0), metrics)
+        reuse = Reuse(shared.store, metrics)
         engine = Engine(options, admission, Gathering(worker), reuse, further.ready)
         listing = Listing(admission, loaded.tokenization)
         turns, limit = loaded.tokenization.scheduler, settings.run_timeout_seconds
         health = Health(worker, turns, engine.probe, limit)
-        return cls(settings, loaded, engine, listing, worker, health)
+        return cls(settings, loaded, engine, listing, worker, health, metrics, label)
 
     @property
     def name(self) -> str:
@@ -105,13 +113,13 @@ class ServedModel:
 
 
 def _start_worker(
-    loaded: LoadedModel, output: str, metrics: Metrics, settings: Settings
+    loaded: LoadedModel, output: str, metrics: Metrics, settings: Settings, shared: Shared
 ) -> BatchWorker:
     """Start a worker, after a second of warm-up over all sessions."""
     padding = loaded.manifest.padding
     limits = loaded.limits.capped(settings.max_batch_requests)
     options = RunOptions.of(settings, loaded.session.plan)
-    worker = BatchWorker(loaded.sessions, padding, limits, metrics, options)
+    worker = BatchWorker(loaded.sessions, padding, limits, metrics, options, shared.turns)
     warm_up = WarmUp(limits.shapes(), output, padding, loaded.sessions * options.threads)
     warm_up.at_start()
     worker.start(warm_up)

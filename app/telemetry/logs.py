@@ -7,7 +7,9 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import lru_cache
 
 import orjson
@@ -32,6 +34,19 @@ _SHOWN_AS = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
 _INDISCREET = ("hpack",)  # at lower levels it logs the headers of HTTP/2, keys included
 _MODULE = re.compile(r"[A-Za-z_]\w*(?:(?:\.|::)\w+)*")
 _CONTROL = {code: repr(chr(code))[1:-1] for code in (*range(0x20), *range(0x7F, 0xA0))}
+
+
+_model: ContextVar[str] = ContextVar("model", default="")
+
+
+@contextmanager
+def of_model(name: str) -> Iterator[None]:
+    """Name a model in the lines of this block, and of threads that take over its context."""
+    token = _model.set(name)
+    try:
+        yield
+    finally:
+        _model.reset(token)
 
 
 def configure(level: str, *, json_output: bool, spans: bool) -> None:
@@ -117,7 +132,8 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         # A client's text in the message must not look like a line of its own.
         message = one_line(shortened(record.getMessage()))
-        place = f"{_span_text(record)}{record.name}"
+        of_model = f"model{{name={_model.get()}}}: " if _model.get() else ""
+        place = f"{of_model}{_span_text(record)}{record.name}"
         text = f"{_timestamp(record)} {_level(record):>5} {place}: {message}"
         if record.exc_info is None:
             return text
@@ -140,6 +156,8 @@ class JsonFormatter(logging.Formatter):
             "filename": record.pathname,
             "line_number": record.lineno,
         }
+        if _model.get():
+            event["model"] = _model.get()
         if self._spans and (span := getattr(record, "span", None)) is not None:
             event |= {"span": span, "spans": [span]}
         if record.exc_info is not None:

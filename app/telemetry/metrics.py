@@ -8,7 +8,7 @@ written by one thread only; a scrape reads without a lock.
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from typing import Literal
+from typing import Literal, Self
 
 Kind = Literal["counter", "gauge", "histogram"]
 _LONGEST_INPUT = 1 << 19  # tokens; the largest bucket
@@ -63,22 +63,36 @@ class Reading:
 Series = Counter | Histogram | Reading
 
 
-class Metrics:
-    """All series of one service."""
+class Registry:
+    """The series of one service by their names and labels, and the buckets of histograms."""
 
     def __init__(self) -> None:
-        self._durations = _duration_buckets()
-        self._sizes = {
+        self.durations = _duration_buckets()
+        self.sizes = {
             "te_request_input_length": _powers_of_two(_LONGEST_INPUT),
             "te_batch_next_size": _powers_of_two(4096),
             "te_batch_next_tokens": _powers_of_two(1 << 20),
         }
-        self._types: dict[str, Kind] = {}
-        self._series: dict[str, dict[str, Series]] = {}
+        self.types: dict[str, Kind] = {}
+        self.series: dict[str, dict[str, Series]] = {}
+
+
+class Metrics:
+    """All series of one service, some of which may have a label in common."""
+
+    def __init__(self, registry: Registry | None = None, own: str = "") -> None:
+        """Take the series to add to, and the label of those that are added here."""
+        self._registry = registry or Registry()
+        self._own = own
+
+    def labelled(self, **values: str) -> Self:
+        """Return the same metrics for counting under these labels."""
+        return type(self)(self._registry, labels(**values))
 
     def bound_input_length(self, tokens: int) -> None:
         """End the buckets of input lengths at the longest input; call before the first value."""
-        self._sizes["te_request_input_length"] = _powers_of_two(min(tokens, _LONGEST_INPUT))
+        buckets = _powers_of_two(min(tokens, _LONGEST_INPUT))
+        self._registry.sizes["te_request_input_length"] = buckets
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
         """Add to a counter; `label` is text as `labels` returns it."""
@@ -100,30 +114,34 @@ class Metrics:
 
     def read(self, name: str, kind: Kind, read: Callable[[], float], label: str = "") -> None:
         """Register a series whose value is what `read` returns, on the thread that renders."""
-        self._types[name] = kind
-        self._series.setdefault(name, {})[label] = Reading(read)
+        self._registry.types[name] = kind
+        self._registry.series.setdefault(name, {})[self._labels(label)] = Reading(read)
 
     def render(self) -> str:
         """Return all series in Prometheus' text format."""
         return "".join(f"{line}\n" for line in self._lines())
 
     def _find(self, name: str, label: str, kind: Kind) -> Series:
+        label = self._labels(label)
         try:
-            return self._series[name][label]
+            return self._registry.series[name][label]
         except KeyError:
             created = Histogram(self._bounds(name)) if kind == "histogram" else Counter()
-            self._types[name] = kind
-            return self._series.setdefault(name, {}).setdefault(label, created)
+            self._registry.types[name] = kind
+            return self._registry.series.setdefault(name, {}).setdefault(label, created)
+
+    def _labels(self, label: str) -> str:
+        return f"{self._own},{label}" if self._own and label else self._own or label
 
     def _bounds(self, name: str) -> Sequence[float]:
-        return self._sizes.get(name, self._durations)
+        return self._registry.sizes.get(name, self._registry.durations)
 
     def _lines(self) -> Iterator[str]:
-        for name, labelled in list(self._series.items()):
-            yield f"# TYPE {name} {self._types[name]}"
+        for name, labelled in list(self._registry.series.items()):
+            yield f"# TYPE {name} {self._registry.types[name]}"
             for label, series in list(labelled.items()):
                 if isinstance(series, Histogram):
-                    yield from _histogram_lines(name, series)
+                    yield from _histogram_lines(name, series, label)
                 else:
                     value = _number(series.value)
                     yield f"{name}{{{label}}} {value}" if label else f"{name} {value}"
@@ -139,14 +157,15 @@ def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _histogram_lines(name: str, series: Histogram) -> Iterator[str]:
+def _histogram_lines(name: str, series: Histogram, label: str) -> Iterator[str]:
     cumulated = 0
+    before, whole = (f"{label},", f"{{{label}}}") if label else ("", "")
     for bound, count in zip((*series.bounds, None), series.counts, strict=True):
         cumulated += count
         edge = "+Inf" if bound is None else _number(bound)
-        yield f'{name}_bucket{{le="{edge}"}} {cumulated}'
-    yield f"{name}_sum {_number(series.total)}"
-    yield f"{name}_count {cumulated}"
+        yield f'{name}_bucket{{{before}le="{edge}"}} {cumulated}'
+    yield f"{name}_sum{whole} {_number(series.total)}"
+    yield f"{name}_count{whole} {cumulated}"
 
 
 def _number(value: float) -> str:

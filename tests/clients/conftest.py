@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.clients.service import build_reranker, post, serve
+from tests.clients.service import DENSE, MODEL, RANKS, build_reranker, post, serve
 from tests.clients.vectors import DOCUMENTS, QUERY, TEXTS
 
 KEY = "a-secret-key"
@@ -57,6 +57,15 @@ def reranker_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     folder = tmp_path_factory.mktemp("models") / "reranker"
     build_reranker(folder)
     with serve(str(folder)) as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def both_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A server of the model of `url` and the reranker of `reranker_url`, as DENSE and RANKS."""
+    folder = tmp_path_factory.mktemp("models") / "reranker"
+    build_reranker(folder)
+    with serve(MODEL, str(folder), SERVED_MODEL_NAME=f"{DENSE},{RANKS}") as address:
         yield address
 
 

@@ -13,6 +13,8 @@ from typing import Any
 from tools.process import ROOT, end, free_port, start, wait_open
 
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+# Names of two models in one process.
+DENSE, RANKS = "org/dense", "ranks"
 _RERANKER = """
 import sys
 from pathlib import Path
@@ -24,13 +26,15 @@ _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextmanager
-def serve(model: str = MODEL, **environment: str) -> Iterator[str]:
-    """The URL of a server that is ready, with the settings given as its environment.
+def serve(*models: str, **environment: str) -> Iterator[str]:
+    """The URL of a server of models that is ready, with the settings given as its environment.
 
     It computes in float32, where a text has one vector whichever batch a client's way puts it in.
     """
     port = free_port()
-    arguments = ["--model-id", model, "--hostname", "127.0.0.1", "--port", str(port)]
+    arguments = ["--hostname", "127.0.0.1", "--port", str(port)]
+    for model in models or (MODEL,):
+        arguments += ["--model-id", model]
     python = os.environ["SERVICE_PYTHON"]
     command = [python, "-m", "app", *arguments]
     server = start(

@@ -64,7 +64,7 @@ def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
     total: int, taken: int, count: int
 ) -> None:
     permits = Permits(total)
-    permits.free -= min(taken, total)
+    permits.held += min(taken, total)
     share = permits.share(count)
     assert 0 <= share <= min(count, permits.free)
     assert share == count or share <= max(1, total // 2)
@@ -87,3 +87,66 @@ def test_what_needs_no_permit_any_more_gives_it_back_and_takes_it_again() -> Non
             held.hold(0)
             assert permits.free == 2
     assert permits.free == 8
+
+
+def two(total: int) -> list[Permits]:
+    """The permits of two models."""
+    among: list[Permits] = []
+    for _ in range(2):
+        Permits(total, among)
+    return among
+
+
+def test_a_quarter_is_kept_for_each_of_two_models() -> None:
+    flooded, other = two(8)
+    assert (flooded.free, other.free) == (6, 6)
+    with flooded.taken(6):
+        assert (flooded.free, other.free) == (0, 2)
+        with pytest.raises(Overloaded), flooded.taken(1):
+            pass
+        with other.taken(2):
+            assert (flooded.free, other.free) == (0, 0)
+            assert flooded.taken_by_all == other.taken_by_all == 8
+    assert (flooded.free, other.free) == (6, 6)
+
+
+@pytest.mark.parametrize(
+    ("held", "asked", "share"),
+    [
+        (0, 6, 6),
+        (0, 100, 4),  # half of all
+        (5, 100, 2),  # what is kept for it
+        (6, 100, 2),
+        (6, 1, 1),
+    ],
+)
+def test_no_request_to_a_model_is_refused_because_of_another(
+    held: int, asked: int, share: int
+) -> None:
+    flooded, other = two(8)
+    with flooded.taken(held):
+        assert other.share(asked) == share
+
+
+def test_too_few_to_keep_any_are_for_whoever_comes() -> None:
+    one, other = two(1)
+    with one.taken(1):
+        assert other.share(1) == 0
+    assert other.share(1) == 1
+
+
+@given(
+    total=st.integers(1, 40),
+    taken=st.lists(st.tuples(st.booleans(), st.integers(1, 50)), max_size=20),
+)
+def test_models_together_never_have_more_than_all(
+    total: int, taken: list[tuple[bool, int]]
+) -> None:
+    models = two(total)
+    for place, count in taken:
+        share = models[place].share(count)
+        models[place].held += share
+        assert models[0].taken_by_all <= total
+        assert all(one.free >= 0 for one in models)
+    for one in models:
+        assert one.held or one.share(1) or total < 4

@@ -1,5 +1,6 @@
 """Exported folders, loaded in the test's own process."""
 
+import contextlib
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from app.inference import loading
 from app.inference.loading import LoadedModel, LoadOptions
 from app.inference.providers.plan import Plan, ProviderRequest
+from app.inference.tokenizing.slice_scheduler import SliceScheduler
 
 ON_CPU = ProviderRequest("cpu", threads=1)
 
@@ -18,8 +20,9 @@ def load_folder(
     *,
     truncate: bool = True,
 ) -> LoadedModel:
-    options = LoadOptions(wanted, 1, max_batch_tokens, truncate)
-    return loading.load(folder, loading.read_manifest(folder), options)
+    options = LoadOptions(wanted, max_batch_tokens, truncate)
+    with contextlib.closing(SliceScheduler(1, "tokenize")) as tokenizing:
+        return loading.load(folder, loading.read_manifest(folder), options, tokenizing)
 
 
 def try_plans(monkeypatch: pytest.MonkeyPatch, *tried: Plan) -> None:

@@ -61,3 +61,27 @@ def test_label_values_are_escaped() -> None:
     assert labels(model='a\\b "c"\nd', dtype="float32") == (
         r'model="a\\b \"c\"\nd",dtype="float32"'
     )
+
+
+def test_what_is_counted_under_a_label_has_it_before_its_own() -> None:
+    metrics = Metrics()
+    one = metrics.labelled(model='a "b"')
+    metrics.count("te_request_failure", 'err="validation"')
+    one.count("te_request_failure", 'err="validation"', 2)
+    one.set("te_queue_size", 3)
+    one.observe("te_batch_next_size", 5.0)
+    one.read("te_shapes_wanted", "gauge", lambda: 7)
+    text = metrics.render()
+    assert one.render() == text
+    lines = text.splitlines()
+    for line in (
+        'te_request_failure{err="validation"} 1',
+        r'te_request_failure{model="a \"b\"",err="validation"} 2',
+        r'te_queue_size{model="a \"b\""} 3',
+        r'te_batch_next_size_bucket{model="a \"b\"",le="8"} 1',
+        r'te_batch_next_size_sum{model="a \"b\""} 5',
+        r'te_batch_next_size_count{model="a \"b\""} 1',
+        r'te_shapes_wanted{model="a \"b\""} 7',
+    ):
+        assert line in lines
+    assert text.count("# TYPE te_request_failure counter") == 1

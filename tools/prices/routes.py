@@ -89,14 +89,18 @@ ALIASES: Mapping[str, str] = {
 
 
 def posts(model_id: str) -> dict[str, Any]:
-    """Every path that takes a body, and what answers there, of the service over a model."""
+    """Every path that takes a body, and what answers there, of the service over a model.
+
+    Those below `/tei/` and the model's name are the same again.
+    """
     settings = Settings(model_id=model_id)
     folder = repository.find(model_id, settings.revision, settings.models_dir)
     assert folder is not None, f"{model_id} is not exported"
     service = build(settings, folder)
     found: dict[str, Any] = {}
     for one in routes(service, RouteOptions()):
-        assert isinstance(one.endpoint, Resource)
+        if one.path.startswith("/tei/") or not isinstance(one.endpoint, Resource):
+            continue
         if (endpoint := one.endpoint.endpoint("POST")) is not None:
             found[one.path] = endpoint
     asyncio.run(service.model.close())

@@ -15,13 +15,8 @@ OPENAI_ERROR = Named(
     record(message=TEXT, code={"type": "integer"}, type=ERROR_TYPE, error=OBJECT),
 )
 COHERE_ERROR = Named("CohereErrorResponse", record(message=TEXT))
-MODELS = Named(
-    "ModelList",
-    record(
-        object=TEXT,
-        data=list_of(Named("Model", record(id=TEXT, object=TEXT, created=COUNT, owned_by=TEXT))),
-    ),
-)
+MODEL = Named("Model", record(id=TEXT, object=TEXT, created=COUNT, owned_by=TEXT))
+MODELS = Named("ModelList", record(object=TEXT, data=list_of(MODEL)))
 CLASSIFIER = Named(
     "ClassifierModel",
     record(

@@ -42,12 +42,15 @@ class Operation:
     answer: Content = field(default_factory=dict)  # empty for an empty body
     error: Content = field(default_factory=dict)  # when the body is refused
     unhealthy: Content = field(default_factory=dict)  # of 503
+    parameter: str = ""  # the name of one in its path
     needs_key: bool = True
     runs_model: bool = False  # so the model may be unsuited or overloaded
 
 
-def describe(operations: Iterable[Operation], limits: Limits, *, has_key: bool) -> dict[str, Any]:
-    """Return the whole document."""
+def describe(
+    operations: Iterable[Operation], limits: Limits, *, has_key: bool, base: str = ""
+) -> dict[str, Any]:
+    """Return the whole document of the operations, whose paths are below `base`."""
     paths: dict[str, dict[str, Any]] = {}
     tags: dict[str, None] = {}
     for operation in operations:
@@ -72,6 +75,7 @@ def describe(operations: Iterable[Operation], limits: Limits, *, has_key: bool) 
             },
             "version": __version__,
         },
+        **({"servers": [{"url": base}]} if base else {}),
         "tags": [{"name": tag} for tag in tags],
         "paths": paths,
         "components": components,
@@ -85,6 +89,10 @@ def _operation(operation: Operation, limits: Limits, *, has_key: bool) -> dict[s
         "operationId": operation.id,
         "responses": _responses(operation, has_key),
     }
+    if operation.parameter:
+        described["parameters"] = [
+            {"name": operation.parameter, "in": "path", "required": True, "schema": TEXT}
+        ]
     if operation.shapes:
         described["requestBody"] = {
             "description": f"At most {limits.body_bytes} bytes.",
@@ -107,6 +115,8 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"200": _response("the answer", operation.answer)}
     if has_key:
         found["401"] = _response("no key, or another")
+    if operation.parameter:
+        found["404"] = _response("there is no such model", operation.error)
     if operation.unhealthy:
         found["503"] = _response("the model does not answer", operation.unhealthy)
     if operation.shapes:

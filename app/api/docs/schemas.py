@@ -58,6 +58,9 @@ def _field(field: Field, limits: Limits, of: str) -> Schema:
     elif field.name == "output_types":
         what = "An object for each input, with its vectors of these kinds; `/info` lists `vectors`."
         schema = {**schema, "description": what}
+    elif field.name == "model" and limits.models:
+        names = ", ".join(f"`{name}`" for name in limits.models)
+        schema = {**schema, "description": f"A model's name or id, by default the first: {names}."}
     elif field.name == "prompt_name":
         # No enum: a generated client may be used with models that have other prompts.
         names = ", ".join(f"`{name}`" for name in limits.prompts) or "none"

@@ -73,17 +73,22 @@ class File:
         await respond(send, 200, self._read(), self._media_type, self._headers)
 
 
-async def to_index(scope: Scope, receive: Receive, send: Send) -> None:
-    """Redirect to the page with 303."""
-    del scope, receive
-    await respond(send, 303, b"", None, [(b"location", b"/docs/"), *_SECURITY])
+class ToIndex:
+    """Redirects to the page with 303."""
+
+    def __init__(self, base: str) -> None:
+        self._location = f"{base}/docs/".encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await respond(send, 303, b"", None, [(b"location", self._location), *_SECURITY])
 
 
-def pages() -> Mapping[str, ASGIApp]:
-    """Return the handler of GET for each path of Swagger UI."""
+def pages(base: str = "") -> Mapping[str, ASGIApp]:
+    """Return the handler of GET for each path of Swagger UI, which are below `base`."""
     index = File(lambda: _INDEX, _HTML)
     return {
-        "/docs": to_index,
+        "/docs": ToIndex(base),
         "/docs/": index,
         "/docs/index.html": index,
         # Swagger UI's own names for its icons, which TEI uses too.

@@ -2,12 +2,12 @@
 
 import logging
 
+from app.errors import LONGEST_NAME
 from app.inference.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
 
 MOST_REMEMBERED = 100  # names that were warned about
-_LONGEST_SHOWN = 100  # characters of a name: it is a client's text
 
 
 class AskedNames:
@@ -25,7 +25,7 @@ class AskedNames:
         """Warn about the name of a model that is not served, unless that was done before."""
         if not asked or asked == model.name or asked in model.other_names:
             return
-        shown = asked if len(asked) <= _LONGEST_SHOWN else f"{asked[:_LONGEST_SHOWN]}…"
+        shown = asked if len(asked) <= LONGEST_NAME else f"{asked[:LONGEST_NAME]}…"
         if shown in self._warned:
             return
         if len(self._warned) == MOST_REMEMBERED:

@@ -78,9 +78,9 @@ class BatchedPost:
                     share.reserve(max(0, memory_of(request.inputs) - len(content)))
                 asked = share.held
                 del content
-                model = self._service.model_for(request.model)
-                metrics = self._service.metrics
-                run = counted(model, metrics, verb, request, span, share.reserve)
+                with FailureCounted(self._service.metrics):
+                    model = self._service.model_for(request.model)
+                run = counted(model, model.metrics, verb, request, span, share.reserve)
                 size, promised = len(request.inputs), request.options.promised
                 if model.engine.admission.has_room(size, promised):  # else it fails without waiting
                     run = unless_gone(receive, run, unwatched_seconds=SOON_SECONDS)
@@ -120,6 +120,7 @@ class UnbatchedPost:
                 async with _in_time(self._service, scope):
                     content = await _content(self._service, scope, receive, share)
                     model = self._service.model
+                    span.model = model.label
                     answer = self._answer(model, content, span, share)
                     parts = await opened.enter_async_context(contextlib.aclosing(answer))
                     first = await unless_gone(receive, beginning(parts))

@@ -12,6 +12,8 @@ from pathlib import Path
 from app import __version__
 from app.api.http.service import Service
 from app.errors import ServiceError
+from app.inference.batching.warm_up import WarmUp
+from app.inference.served_model import ServedModel
 from app.telemetry import logs
 from app.telemetry.metrics import Metrics, labels
 
@@ -19,23 +21,35 @@ _STARTED = time.time()
 
 
 def declare_series(service: Service) -> None:
-    """Declare the series of the process, the model, the bounds on requests, and failures."""
-    metrics, bodies, served = service.metrics, service.bodies, service.model
-    permits, warm_up = served.engine.admission.permits, served.worker.warm_up
+    """Declare the series of the process, the models, the bounds on requests, and failures."""
+    metrics, bodies = service.metrics, service.bodies
+    permits = service.model.engine.admission.permits
     _declare_process(metrics)
-    _declare_failures(metrics)
-    model = labels(
+    for one in dict.fromkeys([metrics, *(one.metrics for one in service.models.each)]):
+        _declare_failures(one)
+    metrics.read("te_log_lines_dropped_total", "counter", logs.dropped)
+    for served in service.models.each:
+        metrics.read("te_model_info", "gauge", lambda: 1, _described(served))
+    metrics.read("te_permits_taken", "gauge", lambda: permits.taken_by_all)
+    metrics.read("te_permits_limit", "gauge", lambda: permits.total)
+    metrics.read("te_body_bytes_held", "gauge", lambda: bodies.total - bodies.free)
+    metrics.read("te_body_bytes_limit", "gauge", lambda: bodies.total)
+    for served in service.models.each:
+        _declare_shapes(served.metrics, served.worker.warm_up)
+
+
+def _described(served: ServedModel) -> str:
+    """Return the labels that say what is served, and what computes it."""
+    return labels(
         model=served.name,
         fingerprint=served.loaded.fingerprint,
         provider=served.loaded.session.provider,
         dtype=served.loaded.session.compute_dtype,
         version=__version__,
     )
-    metrics.read("te_model_info", "gauge", lambda: 1, model)
-    metrics.read("te_permits_taken", "gauge", lambda: permits.total - permits.free)
-    metrics.read("te_permits_limit", "gauge", lambda: permits.total)
-    metrics.read("te_body_bytes_held", "gauge", lambda: bodies.total - bodies.free)
-    metrics.read("te_body_bytes_limit", "gauge", lambda: bodies.total)
+
+
+def _declare_shapes(metrics: Metrics, warm_up: WarmUp) -> None:
     metrics.read("te_shapes_learned", "gauge", lambda: warm_up.learned)
     metrics.read("te_shapes_wanted", "gauge", lambda: warm_up.wanted)
 
@@ -46,7 +60,6 @@ def _declare_failures(metrics: Metrics) -> None:
         metrics.count("te_request_failure", labels(err=label), 0)
     metrics.count("te_run_timeouts", amount=0)
     metrics.count("te_truncated_inputs", amount=0)
-    metrics.read("te_log_lines_dropped_total", "counter", logs.dropped)
 
 
 def _metric_labels(error: type[ServiceError]) -> Iterator[str]:

@@ -1,10 +1,13 @@
 """Service: what the application gives to the endpoints."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from app.api.http.asked_names import AskedNames
 from app.api.http.byte_budget import Bodies
+from app.errors import ModelNotFound
 from app.inference.served_model import ServedModel
+from app.inference.several.served_models import ServedModels
 from app.lifecycle import Lifecycle
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracer
@@ -12,9 +15,9 @@ from app.telemetry.tracing import Tracer
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The model that is served, and what all requests to it share."""
+    """The models that are served, and what all requests to them share."""
 
-    model: ServedModel
+    models: ServedModels
     metrics: Metrics
     lifecycle: Lifecycle
     bodies: Bodies
@@ -22,7 +25,32 @@ class Service:
     tracer: Tracer | None
     asked_names: AskedNames = field(default_factory=AskedNames)
 
+    @property
+    def model(self) -> ServedModel:
+        """The first model, which answers requests that name none."""
+        return self.models.first
+
     def model_for(self, name: str | None) -> ServedModel:
-        """Return the only model, whatever name the request gives."""
-        self.asked_names.heed(name, self.model)
-        return self.model
+        """Return the model of the name that a request gives; the only one whatever the name.
+
+        Raises: ModelNotFound if none of several has that name.
+        """
+        if not name or not self.models.are_several:
+            self.asked_names.heed(name, self.model)
+            return self.model
+        found = self.models.named(name)
+        if found is None:
+            raise ModelNotFound(name, self.models.names)
+        return found
+
+    @property
+    def of_first(self) -> Self:
+        """The same service with the first model alone."""
+        return self.of_one(self.model)
+
+    def of_one(self, model: ServedModel) -> Self:
+        """Return the same service with this model alone, which all of its requests are for."""
+        if not self.models.are_several:
+            return self
+        alone = ServedModels.of([model])
+        return replace(self, models=alone, metrics=model.metrics, asked_names=AskedNames())

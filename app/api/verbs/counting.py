@@ -9,9 +9,10 @@ from typing import Any
 
 from app.api.verbs.spans import RequestSpan
 from app.api.verbs.verb import Request, Reserve, Room, Verb
-from app.errors import OnServiceError, ServiceError
+from app.errors import ServiceError
 from app.inference.computing import Computed, Progress
 from app.inference.served_model import ServedModel
+from app.inference.tokenizing.inputs_at_fault import OnServiceError
 from app.telemetry.metrics import Metrics
 
 
@@ -29,6 +30,7 @@ async def counted(
     reaches the model does not count as one to the model, and if the model is of another kind, none
     of its inputs do.
     """
+    span.model = model.label
     method = f'method="{"batch" if request.is_batch else "single"}"'
     progress = Progress(
         asked=lambda: metrics.count("te_request_count", method),

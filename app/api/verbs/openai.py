@@ -1,13 +1,12 @@
-"""OpenAI's dialect as TEI speaks it: POST `/v1/embeddings`, GET `/v1/models`.
+"""OpenAI's dialect as TEI speaks it: POST `/v1/embeddings`.
 
 Follows TEI 1.9.3 router/src/http/types.rs, with additions: the `error` object beside TEI's flat
 keys, without which several official clients cannot show the reason; the options of `/embed` as
-optional fields; the list of models.
+optional fields.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import partial
 from itertools import count
 from typing import Any, Literal
@@ -27,7 +26,7 @@ from app.api.verbs.output.dtype import OUTPUT_DTYPE, TypedVectors, numbers
 from app.api.verbs.output.representation import in_base64
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
-from app.errors import ServiceError
+from app.errors import ModelNotFound, ServiceError
 from app.inference.engine import VectorsOfKinds
 from app.inference.kinds.served_kinds import KindVectors
 from app.inference.served_model import ServedModel
@@ -87,8 +86,9 @@ class Output:
 class Embeddings:
     """POST `/v1/embeddings` and its alias.
 
-    The only model answers, whatever `model` says. `input_type` names a prompt, or a side of a model
-    with separate encoders for queries and documents, if there is one of that name.
+    `model` names one of several; the only one answers whatever it says. `input_type` names a
+    prompt, or a side of a model with separate encoders for queries and documents, if there is one
+    of that name.
     """
 
     name = "openai_embed"
@@ -142,17 +142,16 @@ class Embeddings:
         yield b"," + orjson.dumps({"model": model.name, "usage": usage})[1:]
 
     def render_error(self, error: ServiceError) -> bytes:
-        """Return TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""
-        flat = {"message": str(error), "code": error.status, "type": error.error_type}
-        nested = {"message": flat["message"], "type": flat["type"], "param": None}
-        return orjson.dumps({**flat, "error": {**nested, "code": error.status}})
+        return render_error(error)
 
 
-def models(model: ServedModel) -> bytes:
-    """Return the answer of GET `/v1/models`; `created` is the export's time, in Unix seconds."""
-    created = int(datetime.fromisoformat(model.manifest.created).timestamp())
-    listed = {"id": model.name, "object": "model", "created": created, "owned_by": "local"}
-    return orjson.dumps({"object": "list", "data": [listed]})
+def render_error(error: ServiceError) -> bytes:
+    """Return TEI's `{"message": …, "code": …, "type": …}`, and OpenAI's `error` object."""
+    flat = {"message": str(error), "code": error.status, "type": error.error_type}
+    nested = {"type": error.error_type, "param": None, "code": error.status}
+    if isinstance(error, ModelNotFound):  # in OpenAI's own words
+        nested = {"type": "invalid_request_error", "param": "model", "code": "model_not_found"}
+    return orjson.dumps({**flat, "error": {"message": flat["message"], **nested}})
 
 
 def _record(embedding: Any, index: int, found: Included) -> dict[str, Any]:

@@ -18,6 +18,7 @@ class RequestSpan:
 
     def __init__(self, scope: Scope, tracer: Tracer | None, name: str = "") -> None:
         self.name = name
+        self.model = ""  # the name of its model, if that is one of several
         self.started = time.perf_counter()
         self._scope = scope
         self._tracer = tracer
@@ -58,6 +59,8 @@ class RequestSpan:
     def _origin(self) -> dict[str, str]:
         parent = self._scope["trace_parent"]
         fields = {"request_id": self._scope["request_id"]}
+        if self.model:
+            fields["model"] = self.model
         return fields if parent is None else {**fields, "trace_id": parent.trace_id}
 
     def _trace(self, fields: dict[str, str], error: str | None = None) -> None:

@@ -26,6 +26,9 @@ class FaultSearch:
         self._metrics = metrics
         self._parts: list[Run] = []  # a stack: the last goes first
 
+    def __bool__(self) -> bool:
+        return bool(self._parts)
+
     @property
     def _limits(self) -> BatchLimits:
         return self._pending.waiting.limits

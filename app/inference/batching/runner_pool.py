@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from app.inference.batching.runner import EndableRuns, Finished, Run, Runner
+from app.inference.batching.turns import Turn
 from app.inference.providers.plan import Plan
 from app.model.parts import Padding
 from app.settings import Settings
@@ -51,10 +52,13 @@ class RunnerPool:
         padding: Padding,
         options: RunOptions,
         report: Callable[[Finished], None],
+        turn: Turn,
     ) -> None:
+        self._turn = turn
         self._padding = padding
         self.options = options
         self._report = report
+        self._most = options.threads * len(sessions)  # runs at a time, beside single-input ones
         runners = options.threads + options.single_input_threads
         self._idle = [self._runner(one) for _ in range(runners) for one in sessions]
         self._running: dict[Runner, Run] = {}
@@ -75,10 +79,33 @@ class RunnerPool:
         """How many runs there may be at a time."""
         return len(self._idle) + len(self._running)
 
+    def may_launch(self) -> bool:
+        """Check whether another run can be launched; beside other models, wait for the turn."""
+        return bool(self._idle) and self._turn.may_run()
+
+    def settle(self, *, wants: bool) -> None:
+        """Let others have the turn if nothing is running; call when all that may run was launched.
+
+        `wants` says whether there is more to launch.
+        """
+        self._turn.settle(runs=len(self._running), wants=wants)
+
+    def quiet_in(self, since: float) -> float | None:
+        """Return the seconds until nothing has run for long enough, or None if something runs."""
+        if self._running:
+            return None
+        if not self._turn.is_free:  # another model computes
+            return self.options.quiet_seconds
+        return max(0.0, since + self.options.quiet_seconds - time.monotonic())
+
     @property
-    def has_idle(self) -> bool:
-        """Whether another run can be launched."""
-        return bool(self._idle)
+    def takes_single_input_only(self) -> bool:
+        """Whether what is idle is kept for single-input jobs."""
+        return sum(not run.is_single_input for run in self.running) >= self._most
+
+    def runs_longer_than(self, tokens: int) -> bool:
+        """Check whether an input longer than that is being computed, if there may be only one."""
+        return self.options.one_long and any(run.length > tokens for run in self.running)
 
     def launch(self, run: Run) -> None:
         """Hand a run to an idle runner."""
@@ -99,9 +126,13 @@ class RunnerPool:
         return True
 
     def seconds_left(self) -> float | None:
-        """Return the seconds until the next run is overdue, or None if nothing runs."""
+        """Return the seconds until a run is overdue, or waiting for the turn; None for ever."""
         deadline = min((run.deadline for run in self.running), default=None)
-        return None if deadline is None else max(0.0, deadline - time.monotonic())
+        turn_in = self._turn.seconds_left()
+        if deadline is None:
+            return turn_in
+        left = max(0.0, deadline - time.monotonic())
+        return left if turn_in is None else min(left, turn_in)
 
     def overdue(self) -> list[Run]:
         """Tell each run that has just exceeded its timeout to end, and return them.
@@ -123,7 +154,8 @@ class RunnerPool:
         return found
 
     def end(self) -> None:
-        """End the threads, each after its current run."""
+        """End the threads, each after its current run, and take no more turns."""
+        self._turn.leave()
         for runner in (*self._idle, *self._running, *self._stuck):
             runner.end()
 

@@ -10,7 +10,7 @@ are cut into its next batch. Some runners may be reserved for single-input jobs,
 computed beside the batches of a bulk request and not behind them. Shapes that a provider has to
 learn run only in quiet times, one at a time, and never on the last runner: no job waits for one.
 Threads share nothing but queues: only the worker touches jobs and rows, and it hands results to
-the event loop of each job with one call per batch.
+the event loop of each job with one call per batch. Beside other models, runs are launched in turns.
 
 No job waits for ever:
 - a batch whose run fails is halved until each input at fault is alone, and only its job fails;
@@ -27,7 +27,9 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from contextvars import copy_context
 from queue import Empty, SimpleQueue
+from typing import Literal
 
 import numpy as np
 
@@ -37,6 +39,7 @@ from app.inference.batching.job import Job
 from app.inference.batching.pending_jobs import Pending
 from app.inference.batching.runner import EndableRuns, FailureCount, Finished, Run
 from app.inference.batching.runner_pool import RunnerPool, RunOptions, WorkerLost
+from app.inference.batching.turns import Turns
 from app.inference.batching.warm_up import WarmUp
 from app.model.batch import BatchLimits
 from app.model.parts import Padding
@@ -45,8 +48,8 @@ from app.telemetry.metrics import Metrics
 logger = logging.getLogger(__name__)
 
 
-class _Close:
-    """Tells the worker to finish its jobs, then end."""
+# A word tells the worker to finish its jobs and end, or that its model has the turn.
+_Message = Job | Finished | Literal["close", "turn"]
 
 
 class BatchWorker:
@@ -59,12 +62,13 @@ class BatchWorker:
         limits: BatchLimits,
         metrics: Metrics,
         options: RunOptions,
+        turns: Turns | None = None,
     ) -> None:
         self._metrics = metrics
         self._pending = Pending(limits, metrics)
-        self._inbox: SimpleQueue[Job | Finished | _Close] = SimpleQueue()
-        self._runners = RunnerPool(sessions, padding, options, self._inbox.put)
-        self._most = options.threads * len(sessions)  # runs at a time, beside single-input ones
+        self._inbox: SimpleQueue[_Message] = SimpleQueue()
+        turn = (turns or Turns()).join(lambda: self._inbox.put("turn"))
+        self._runners = RunnerPool(sessions, padding, options, self._inbox.put, turn)
         self._faults = FaultSearch(self._pending, padding, metrics)
         self._refusal: str | None = None
         self._lock = threading.Lock()  # between submit and the end of the worker
@@ -73,7 +77,8 @@ class BatchWorker:
         self.failure: str | None = None  # why the worker ended, if it was not closed
         self.warm_up = WarmUp()
         self._asked = time.monotonic()  # when a request last arrived or was answered
-        self._thread = threading.Thread(target=self._work, name="batch", daemon=True)
+        run = copy_context().run  # its log lines name the model that those of its start name
+        self._thread = threading.Thread(target=run, args=(self._work,), name="batch", daemon=True)
 
     @property
     def options(self) -> RunOptions:
@@ -108,7 +113,7 @@ class BatchWorker:
         Returns after `seconds` at the latest, even if a run hangs.
         """
         self._refuse("the service is shutting down")
-        self._inbox.put(_Close())
+        self._inbox.put("close")
         self._thread.join(seconds)
 
     # Everything below runs on the worker's thread.
@@ -132,7 +137,7 @@ class BatchWorker:
         finally:
             self._end(reason)
 
-    def _messages(self) -> Iterator[Job | Finished | _Close]:
+    def _messages(self) -> Iterator[_Message]:
         """Wait for a message or the next deadline; yield all that came, each when it is due."""
         with contextlib.suppress(Empty):
             quiet_in = self._quiet_in()
@@ -143,28 +148,36 @@ class BatchWorker:
 
     def _quiet_in(self) -> float | None:
         """Return the seconds until a shape may be learned, or None if none may be for now."""
-        if self._runners.running or self.warm_up.is_over:
+        if self.warm_up.is_over or self._wants:
             return None
-        return max(0.0, self._asked + self.options.quiet_seconds - time.monotonic())
+        return self._runners.quiet_in(self._asked)
 
-    def _take(self, message: Job | Finished | _Close) -> bool:
+    def _take(self, message: _Message) -> bool:
         """Handle one message; return True if it asks to close."""
-        if not (isinstance(message, Finished) and message.run.is_spare):
+        is_own = message == "turn" or (isinstance(message, Finished) and message.run.is_spare)
+        if not is_own:
             self._asked = time.monotonic()
         if isinstance(message, Job):
             self._pending.add(message)
         elif isinstance(message, Finished):
             self._finish(message)
-        else:
+        elif message == "close":
             self.warm_up.give_up()
-        return isinstance(message, _Close)
+        return message == "close"
 
     def _start_runs(self) -> None:
-        while self._runners.has_idle and (run := self._next()) is not None:
+        while self._wants and self._runners.may_launch() and (run := self._next()) is not None:
             self._runners.launch(run)
-        if self._quiet_in() == 0 and (run := self.warm_up.next()) is not None:
+        is_quiet = self._quiet_in() == 0 and self._runners.may_launch()
+        if is_quiet and (run := self.warm_up.next()) is not None:
             self._runners.launch(run)
+        self._runners.settle(wants=self._wants)
         self._metrics.set("te_queue_size", len(self._pending.waiting))
+
+    @property
+    def _wants(self) -> bool:
+        """Whether rows wait to be computed."""
+        return bool(self._faults or self._pending.waiting)
 
     def _next(self) -> Run | None:
         """Return the next run: parts of failed batches first, as they have waited longest."""
@@ -172,28 +185,19 @@ class BatchWorker:
             return part
         return self._form() if self._pending.waiting else None
 
-    @property
-    def _limits(self) -> BatchLimits:
-        """The limits of the next batch."""
-        return self._pending.waiting.limits
-
     def _form(self) -> Run | None:
         """Form the next batch, or return None if no waiting row may go now."""
-        single_input = sum(not run.is_single_input for run in self._runners.running) >= self._most
-        longest = self._limits.max_tokens if single_input or self._long_one_runs() else None
+        limits, single_input = self._pending.waiting.limits, self._runners.takes_single_input_only
+        is_bounded = single_input or self._runners.runs_longer_than(limits.max_tokens)
+        longest = limits.max_tokens if is_bounded else None
         rows = self._pending.waiting.take(longest, single_input=single_input)
         if not rows:
             return None
         # One input at fault fails once per halving; twice as many failures may be the session's.
-        run = Run.of(rows, FailureCount(limit=2 * len(rows).bit_length()), self._limits)
+        run = Run.of(rows, FailureCount(limit=2 * len(rows).bit_length()), limits)
         self._metrics.observe("te_batch_next_size", len(rows))
         self._metrics.observe("te_batch_next_tokens", run.length * len(rows))
         return run
-
-    def _long_one_runs(self) -> bool:
-        """Check whether an input longer than a batch has to wait for another one."""
-        most = self._limits.max_tokens
-        return self.options.one_long and any(run.length > most for run in self._runners.running)
 
     def _finish(self, finished: Finished) -> None:
         if not self._runners.take_back(finished):

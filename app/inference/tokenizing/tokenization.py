@@ -40,14 +40,14 @@ class Tokenization:
         self,
         tokenizers: TokenizerSet,
         max_length: int,
-        workers: int,
+        scheduler: SliceScheduler,
         *,
         leaves_out_prompts: bool = False,
         pair_text: PairText | None = None,
     ) -> None:
         self.tokenizers = tokenizers
         self.max_length = max_length  # in tokens
-        self.scheduler = SliceScheduler(workers, "tokenize")
+        self.scheduler = scheduler
         self._leaves_out_prompts = leaves_out_prompts
         self._pair_text = pair_text
         self._texts = InputText(
@@ -58,9 +58,15 @@ class Tokenization:
 
     @classmethod
     def load(
-        cls, folder: Path, manifest: Manifest, workers: int = 1, max_length: int | None = None
+        cls,
+        folder: Path,
+        manifest: Manifest,
+        scheduler: SliceScheduler | None = None,
+        max_length: int | None = None,
     ) -> Self:
-        """Load the tokenizers; `max_length` is in tokens, by default the manifest's.
+        """Load the tokenizers, to run on these threads or on one of their own.
+
+        `max_length` is in tokens, by default the manifest's.
 
         Raises: StartupError when the file is not a tokenizer, or not the model's.
         """
@@ -68,7 +74,7 @@ class Tokenization:
         return cls(
             TokenizerSet.load(folder, manifest, length),
             length,
-            workers,
+            scheduler or SliceScheduler(1, "tokenize"),
             leaves_out_prompts=manifest.leaves_out_prompts,
             pair_text=manifest.pair_text,
         )

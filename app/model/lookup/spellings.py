@@ -1,4 +1,4 @@
-"""Spellings: a pooling as users write it, understood alike by the server and the export.
+"""Spellings: a pooling as users write it, and the command of an export, alike for both programs.
 
 Only the standard library is needed here.
 """
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import get_args
 
-from app.model.names import PoolingChoice
+from app.model.names import OWN_GRAPHS, DtypeChoice, PoolingChoice
 
 POOLINGS: Mapping[str, PoolingChoice] = MappingProxyType(
     {choice.replace("_", "-"): choice for choice in get_args(PoolingChoice)}
@@ -27,3 +27,16 @@ def pooling(text: str) -> PoolingChoice:
     if found is None:
         raise ValueError(f"must be one of {', '.join(POOLINGS)}")
     return found
+
+
+def export_command(
+    model_id: str, revision: str | None, pooling: PoolingChoice | None, dtype: DtypeChoice
+) -> str:
+    """Return the command to export a model as the options of a server ask for it."""
+    asked = {
+        "REVISION": revision,
+        "POOLING": pooling and pooling.replace("_", "-"),
+        "DTYPE": dtype if dtype in OWN_GRAPHS else None,
+    }
+    more = "".join(f" {name}={value}" for name, value in asked.items() if value)
+    return f"make export MODEL_ID={model_id}{more}"

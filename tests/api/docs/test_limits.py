@@ -13,6 +13,6 @@ def test_they_are_the_model_s_and_the_settings_of_it(
     make_service: Callable[..., tuple[Service, ASGIApp]],
 ) -> None:
     service, _ = make_service(max_client_batch_size=7, payload_limit=1234)
-    assert Limits.of(service.model) == Limits(
+    assert Limits.of([service.model]) == Limits(
         inputs=7, dimensions=tiny.DIMENSIONS, prompts=tuple(tiny.PROMPTS), body_bytes=1234
     )

@@ -34,7 +34,7 @@ def test_every_route_but_aliases_and_envelopes_is_described(document: Any) -> No
     assert set(document["paths"]) == {
         "/decode", "/embed", "/embed_all", "/embed_sparse", "/embeddings", "/health", "/info",
         "/livez", "/metrics", "/predict", "/readyz", "/rerank", "/similarity", "/tokenize", "/v1/embeddings",
-        "/v1/models", "/v1/rerank", "/v2/embed", "/v2/rerank",
+        "/v1/models", "/v1/models/{id}", "/v1/rerank", "/v2/embed", "/v2/rerank",
     }  # fmt: skip
 
 

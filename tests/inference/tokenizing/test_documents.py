@@ -15,6 +15,7 @@ from app.inference.tokenizing.documents import (
     require_windows,
 )
 from app.inference.tokenizing.input_text import EncodeOptions
+from app.inference.tokenizing.slice_scheduler import SliceScheduler
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.manifest import Manifest
 from tools import tiny
@@ -52,7 +53,9 @@ def test_a_prompt_stands_in_every_window(tokenization: Tokenization) -> None:
 
 
 def test_a_prompt_that_is_not_pooled_is_marked_in_every_window(tokenization: Tokenization) -> None:
-    leaving_out = Tokenization(tokenization.tokenizers, 12, 1, leaves_out_prompts=True)
+    leaving_out = Tokenization(
+        tokenization.tokenizers, 12, SliceScheduler(1, "tokenize"), leaves_out_prompts=True
+    )
     found = read(leaving_out, "cat sat dog", "query: ")
     assert [found.window(0, 1).prompt_length, found.window(2, 3).prompt_length] == [3, 3]
     assert read(tokenization, "cat", "query: ").prompt_length == 0

@@ -182,7 +182,7 @@ def test_the_event_loop_gets_the_same_answer(tokenization: Tokenization) -> None
 
 
 def test_one_text_does_not_wait_for_all_of_many(tiny_model: Path) -> None:
-    found = Tokenization.load(tiny_model, Manifest.read(tiny_model), workers=1)
+    found = Tokenization.load(tiny_model, Manifest.read(tiny_model))
     order: list[int] = []
 
     async def encode(count: int) -> None:

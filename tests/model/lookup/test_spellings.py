@@ -17,3 +17,11 @@ def test_what_is_no_pooling_is_told_what_it_may_be() -> None:
 
 def test_every_pooling_is_known_by_its_own_name() -> None:
     assert all(spellings.pooling(name) == choice for name, choice in spellings.POOLINGS.items())
+
+
+def test_the_command_of_an_export_has_what_a_server_was_asked_for() -> None:
+    assert spellings.export_command("a/b", None, None, "auto") == "make export MODEL_ID=a/b"
+    assert spellings.export_command("a/b", "v2", "last_token", "int8") == (
+        "make export MODEL_ID=a/b REVISION=v2 POOLING=last-token DTYPE=int8"
+    )
+    assert spellings.export_command("a", None, None, "int16") == "make export MODEL_ID=a"

@@ -1,0 +1,1 @@
+"""Several models in one process: what they share, and how a request finds its own."""
