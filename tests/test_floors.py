@@ -97,7 +97,8 @@ DOORS = {
         "export.routes.static_models", "export.precision.trial", "export.precision.cpu",
         "export.precision.openvino", "export.rewriting.plain",
         "export.precision.int16", "export.rewriting.linear_layers", "export.rewriting.activations",
-        "export.rewriting.column_halves",
+        "export.rewriting.column_halves", "export.rewriting.scores", "export.rewriting.masks",
+        "export.rewriting.settled_shapes",
     },
     "huggingface_hub": {"export.source.hub"},
 }  # fmt: skip
