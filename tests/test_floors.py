@@ -37,7 +37,7 @@ FLOORS = (
 EXPORT_FLOORS = (
     "export.__main__",
     "export.pipeline",
-    "export.reading export.routes",
+    "export.reading export.renewal export.routes",
     "export.cli export.from_onnx export.from_torch",
     "export.precision export.reference",
     "export.folder export.probe_texts export.source",
