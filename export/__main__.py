@@ -92,8 +92,13 @@ def _work(flag: str | None, arguments: Sequence[str]) -> None:
 
 def _export(request: Request) -> None:
     if request.if_missing and (folder := already_exported(request)):
-        logger.info("%s is there already", folder)
-        return
+        from export import renewal
+
+        anew = renewal.of(request, folder)
+        if anew is None:
+            logger.info("%s is there already", folder)
+            return
+        request = anew
     from export import pipeline
 
     pipeline.export(request)

@@ -159,7 +159,10 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "its own, MODEL_FOLDER [env: ADAPTER]",
     )
     parser.add_argument(
-        "--if-missing", action="store_true", help="do nothing when the exported folder is there"
+        "--if-missing",
+        action="store_true",
+        help="do nothing when the exported folder is there; the default model is made anew if an "
+        "earlier version of the export made it",
     )
     parser.add_argument(
         "--trust-remote-code",

@@ -38,7 +38,7 @@ EXPORT_FLOORS = (
     "export.__main__",
     "export.pipeline",
     "export.output_types",
-    "export.reading export.routes",
+    "export.reading export.renewal export.routes",
     "export.cli export.from_onnx export.from_torch",
     "export.precision export.reference",
     "export.folder export.probe_texts export.source",
@@ -99,7 +99,8 @@ DOORS = {
         "export.routes.static_models", "export.precision.trial", "export.precision.cpu",
         "export.precision.openvino", "export.rewriting.plain",
         "export.precision.int16", "export.rewriting.linear_layers", "export.rewriting.activations",
-        "export.rewriting.column_halves",
+        "export.rewriting.column_halves", "export.rewriting.scores", "export.rewriting.masks",
+        "export.rewriting.settled_shapes",
     },
     "huggingface_hub": {"export.source.hub"},
 }  # fmt: skip

@@ -11,6 +11,7 @@ from app.model.manifest import CHATTING, GRAPH_FILE, IN_INT16, ROUTED, SCHEMA, M
 from app.model.names import PROVIDERS, Reference, TokenVectors
 from app.model.parts import Graph, GraphNames, Lexical, MultiVector, Route, Source
 from export.checkpoint.read import Checkpoint
+from export.folder import recipe
 
 _TOOLS = ("onnx", "onnxruntime", "tokenizers")  # used for every folder
 
@@ -64,7 +65,7 @@ def describe(folder: Path, made: Made) -> Manifest:
         default_prompt_name=checkpoint.default_prompt_name,
         graphs=made.graphs,
         files={path.name: file_digest(path) for path in sorted(folder.iterdir())},
-        tools={name: importlib.metadata.version(name) for name in _TOOLS} | dict(made.tools),
+        tools=_versions() | dict(made.tools),
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         labels=checkpoint.labels,
         activation=checkpoint.activation,
@@ -77,6 +78,11 @@ def describe(folder: Path, made: Made) -> Manifest:
         routes=made.routes,
         default_route=made.default_route,
     )
+
+
+def _versions() -> dict[str, str]:
+    found = {name: importlib.metadata.version(name) for name in _TOOLS}
+    return {recipe.NAME: str(recipe.RECIPE), **found}
 
 
 def _schema(made: Made) -> int:

@@ -48,6 +48,12 @@ class Builder:
         """Add a constant of integers, (N,)."""
         return self._constant(np.array(values, np.int64))
 
+    def integer(self, value: int) -> str:
+        """Add a constant of one integer, ()."""
+        name = f"{self.prefix}/integer_{value}"
+        self.constants[name] = numpy_helper.from_array(np.array(value, np.int64), name)
+        return name
+
     def number(self, value: float) -> str:
         """Add a constant of one float32, ()."""
         return self._constant(np.array(value, np.float32))

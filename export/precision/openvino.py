@@ -6,6 +6,7 @@ routes that few call. A server opens it beside this one once they do.
 
 import logging
 from dataclasses import replace
+from functools import partial
 
 import onnx
 
@@ -35,7 +36,8 @@ def _write(source: trial.Model) -> Graph | str:
     if source.probes.token_answers:
         return "the model has more answers than one vector"
     model = onnx.load(source.folder / source.exact.file, load_external_data=False)
-    if (obstacle := plain.rewrite(model)) is not None:
+    run = partial(trial.outputs, source.folder)
+    if (obstacle := plain.rewrite(model, run)) is not None:
         return obstacle
     if (fault := trial.kept(model, source, FILE)) is not None:
         return f"rewritten it is another model: {fault}"

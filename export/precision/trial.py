@@ -16,6 +16,7 @@ from app.model.parts import Graph, Padding
 from app.operators import library
 from app.proof import bounds, replay
 from app.proof.probes import Probes
+from export.rewriting.settled_shapes import Array, Feed
 
 FILE = "trial.onnx"
 
@@ -47,6 +48,12 @@ class CpuSession:
         feed = batch.feed(self._inputs, self._integers)
         return dict(zip(outputs, self._session.run(list(outputs), feed), strict=True))
 
+    def run_all(self, feed: Feed) -> dict[str, Array]:
+        """Compute every output, of any type, from the inputs that there are."""
+        names = [one.name for one in self._session.get_outputs()]
+        found = self._session.run(names, {name: feed[name] for name in self._inputs})
+        return dict(zip(names, found, strict=True))
+
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -57,6 +64,16 @@ class Model:
     padding: Padding
     task: Task
     probes: Probes
+
+
+def outputs(folder: Path, model: onnx.ModelProto, feeds: Sequence[Feed]) -> list[dict[str, Array]]:
+    """Run a graph beside the weights in the folder, and return its outputs for each feed."""
+    onnx.save_model(model, folder / FILE)
+    try:
+        session = CpuSession(folder / FILE, [one.name for one in model.graph.input], fuse=False)
+        return [session.run_all(feed) for feed in feeds]
+    finally:
+        (folder / FILE).unlink()
 
 
 def fault(model: onnx.ModelProto, source: Model, dtype: Dtype = "float32") -> str | None:

@@ -6,7 +6,6 @@ the result has to be proved: a causal mask, for example, would be lost.
 """
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import onnx
@@ -22,6 +21,7 @@ from export.graph.reader import (
     prune,
     replace_nodes,
 )
+from export.rewriting import scores
 
 OPERATOR = "MultiHeadAttention"
 LENGTHS = "attention/lengths"  # (B,) int32: the real tokens of each row
@@ -37,16 +37,6 @@ class _Split:
     heads: int
     size: int
     factor: float | None  # of the projection; None if the graph computes it
-
-
-@dataclass(frozen=True, slots=True)
-class _Scores:
-    """The product of queries and keys, with its factor and the terms added before the softmax."""
-
-    queries: str
-    keys: str
-    factor: float = 1.0
-    terms: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,24 +100,24 @@ def _match(reader: Reader, last: onnx.NodeProto) -> Attention | None:
         return None
     product = reader.made_by(swapped.input[0], "MatMul")
     softmax = reader.made_by(product.input[0], "Softmax") if product else None
-    scores = _scores(reader, softmax.input[0]) if softmax else None
-    if product is None or scores is None:
+    summed = scores.find(reader, softmax.input[0]) if softmax else None
+    if product is None or summed is None:
         return None
-    query = _split(reader, scores.queries, _HEADS_FIRST)
-    key = _split(reader, scores.keys, _KEYS_LAST)
+    query = _split(reader, summed.queries, _HEADS_FIRST)
+    key = _split(reader, summed.keys, _KEYS_LAST)
     value = _split(reader, product.input[1], _HEADS_FIRST)
-    masks = [one for one in scores.terms if reader.fed_by(one) == _MASK]
-    biases = [one for one in scores.terms if not reader.fed_by(one)]
+    masks = [one for one in summed.terms if reader.fed_by(one) == _MASK]
+    biases = [one for one in summed.terms if not reader.fed_by(one)]
     if query is None or key is None or value is None or value.factor != 1.0:
         return None
-    if len(masks) != 1 or len(masks) + len(biases) != len(scores.terms) or len(biases) > 1:
+    if len(masks) != 1 or len(masks) + len(biases) != len(summed.terms) or len(biases) > 1:
         return None
     return Attention(
         output=last.output[0],
         inputs=(query.source, key.source, value.source),
         heads=query.heads,
         size=query.size,
-        scale=_scale(query, key, scores.factor),
+        scale=_scale(query, key, summed.factor),
         bias=biases[0] if biases else "",
     )
 
@@ -138,36 +128,6 @@ def _scale(query: _Split, key: _Split, factor: float) -> float | None:
         return None
     scale = query.factor * key.factor * factor
     return None if math.isclose(scale, 1 / math.sqrt(query.size), rel_tol=1e-4) else scale
-
-
-def _scores(reader: Reader, name: str) -> _Scores | None:
-    """Follow a sum back to the product of two activations."""
-    node = reader.producer(name)
-    if node is None:
-        return None
-    if node.op_type == "MatMul" and not any(map(reader.is_constant, node.input)):
-        return _Scores(*node.input)
-    if node.op_type == "Add":
-        for one, other in (node.input, node.input[::-1]):
-            if (found := _scores(reader, one)) is not None:
-                terms = (*found.terms, *_terms(reader, other))
-                return _Scores(found.queries, found.keys, found.factor, terms)
-    if node.op_type in {"Mul", "Div"}:
-        number = reader.number(node.input[1])
-        found = _scores(reader, node.input[0])
-        if number is not None and found is not None:
-            factor = found.factor * (number if node.op_type == "Mul" else 1 / number)
-            return _Scores(found.queries, found.keys, factor, found.terms)
-    return None
-
-
-def _terms(reader: Reader, name: str) -> Iterator[str]:
-    node = reader.made_by(name, "Add")
-    if node is None:
-        yield name
-    else:
-        for one in node.input:
-            yield from _terms(reader, one)
 
 
 def _split(reader: Reader, name: str, order: list[int]) -> _Split | None:

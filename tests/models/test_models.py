@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.model.names import LOGITS, TASK_OUTPUTS
+from export.precision import openvino
 from tools.models.measure import Measured, Precision, measure, worse
 from tools.models.real_models import REAL_MODELS, RealModel
 from tools.models.results import Result
@@ -42,6 +43,9 @@ def test_tiny_model(model: TinyModel, precisions: list[Precision], tmp_path: Pat
         subprocess.run(make, cwd=ROOT, check=True)
         measured.append(measure(folder, tmp_path / side, precisions, python))
         assert measured[-1].manifest.padding.side == side
+        if model.task == "embedding":
+            files = {graph.file for graph in measured[-1].manifest.graphs}
+            assert (openvino.FILE in files) == (not model.dense and "deberta" not in model.name)
     result = summary(model.name, measured)
     assert result.longest == LENGTH
     result.store()

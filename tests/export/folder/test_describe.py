@@ -43,7 +43,7 @@ def test_versions_of_an_original_s_own_environment_have_the_last_say(
     made: Made, tmp_path: Path
 ) -> None:
     found = describe(tmp_path, replace(made, tools={"torch": "2.0", "onnx": "1.0"}))
-    assert list(found.tools) == ["onnx", "onnxruntime", "tokenizers", "torch"]
+    assert list(found.tools) == ["export", "onnx", "onnxruntime", "tokenizers", "torch"]
     assert (found.tools["onnx"], found.tools["tokenizers"]) == ("1.0", version("tokenizers"))
 
 

@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from app.model.manifest import Manifest
 from app.operators import library
 from app.proof import bounds, replay
 from app.proof.probes import Probes
+from export.graph.reader import attribute, lift_constants
 from export.precision import cpu, int16, trial
 from tests.export.rewriting.test_linear_layers import GATED, HALVES
+from tests.export.rewriting.test_plain import finished
 from tests.support import operators
 from tests.support.layer_graphs import GELU, WIDTH, Node, linear, model
 from tests.support.operators import Operators
@@ -138,3 +140,32 @@ def test_a_graph_that_comes_out_wrong_is_not_kept(
     assert not (folder / int16.FILE).exists()
     assert not list(folder.glob("trial*"))
     assert (folder / cpu.FILE).exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "layers", "parts", "gate"),
+    [
+        ("modernbert-cls", 4, {1: 8}, 2),  # queries, keys and values are one product
+        ("qwen3-lasttoken", 2, {3: 2, 1: 2}, 1),
+        pytest.param("qwen2-lasttoken", 2, {3: 2, 1: 2}, 1, marks=pytest.mark.slow),
+        pytest.param("llama-lasttoken", 2, {3: 2, 1: 2}, 1, marks=pytest.mark.slow),
+        pytest.param("gemma3-mean-dense", 3, {3: 3, 1: 3}, 1, marks=pytest.mark.slow),
+        pytest.param("t5-mean-dense", 2, {3: 2, 1: 2}, 1, marks=pytest.mark.slow),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
+def test_layers_with_a_gate_are_whole(
+    tmp_path: Path, name: str, layers: int, parts: Mapping[int, int], gate: int
+) -> None:
+    """The gate is a product of its own, 1, or one half of what was one product, 2."""
+    made = onnx.load(finished(name, tmp_path), load_external_data=False)
+    lift_constants(made.graph)
+    int16.rewrite(made)
+    found = {"Int16FeedForward": "gate", "Int16Linear": "parts"}
+    values = {
+        operator: Counter(
+            attribute(node, word) for node in made.graph.node if node.op_type == operator
+        )
+        for operator, word in found.items()
+    }
+    assert values == {"Int16FeedForward": {gate: layers}, "Int16Linear": parts}
