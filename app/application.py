@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app import preflight
+from app.access.api_keys import all_keys
 from app.api.http.byte_budget import Bodies, BodyLimits
 from app.api.http.metric_series import declare_series
 from app.api.http.middleware import Browsers, wrap
@@ -36,6 +37,7 @@ def build(settings: Settings, folder: Path) -> Service:
     """
     for sentence in preflight.warnings(settings):
         logger.warning("%s", sentence)
+    keys = all_keys(settings.api_key, settings.api_key_file)
     tracer = _tracer(settings)
     metrics = Metrics()
     model = ServedModel.open(folder, settings, metrics)
@@ -45,7 +47,7 @@ def build(settings: Settings, folder: Path) -> Service:
         metrics=metrics,
         lifecycle=Lifecycle(),
         bodies=Bodies(BodyLimits.of(settings)),
-        api_key=settings.api_key,
+        keys=keys,
         tracer=tracer,
     )
 
@@ -68,7 +70,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.router.default = not_found
-    browsers = Browsers(settings.cors_allow_origin, send_key=service.api_key is not None)
+    browsers = Browsers(settings.cors_allow_origin, send_key=service.keys is not None)
     return wrap(app, service.lifecycle, service.metrics, browsers)
 
 

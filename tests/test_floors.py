@@ -26,6 +26,7 @@ FLOORS = (
     "app.inference.providers",
     "app.proof app.settings",
     "app.option_values",
+    "app.access",
     "app.command_line app.model.lookup",
     "app.model",
     "app.wire.http1 app.wire.http2",

@@ -3,7 +3,6 @@
 `docs.operations` describes each of them.
 """
 
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,6 +12,7 @@ import orjson
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from app.access.api_keys import ApiKeys
 from app.api.docs import swagger
 from app.api.docs.limits import Limits
 from app.api.docs.openapi import describe
@@ -26,6 +26,7 @@ from app.api.http.endpoints import (
     UnbatchedPost,
 )
 from app.api.http.info import info
+from app.api.http.metric_series import REQUESTS_BY_KEY
 from app.api.http.paths import without_spare_slashes
 from app.api.http.service import Service
 from app.api.http.transport import header, respond
@@ -37,6 +38,7 @@ from app.api.verbs.tei_score import Predict, Rerank
 from app.api.verbs.verb import Verb
 from app.model.names import Task
 from app.settings import Settings
+from app.telemetry.metrics import Metrics, labels
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,28 +99,35 @@ class Resource:
 class Guarded:
     """Admits requests that carry `Authorization: Bearer <key>`, compared byte for byte.
 
-    OPTIONS needs no key: a path's methods are no secret, and browsers ask without a key.
+    Inner applications find the key's name in the scope as `api_key_name`, if it has one. OPTIONS
+    needs no key: a path's methods are no secret, and browsers ask without a key.
     """
 
-    def __init__(self, resource: Resource, key: str) -> None:
+    def __init__(self, resource: Resource, keys: ApiKeys, metrics: Metrics) -> None:
         self._resource = resource
-        self._expected = f"Bearer {key}".encode()
+        self._keys = keys
+        self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = header(scope, b"authorization") or b""
-        is_guarded = scope["method"] != "OPTIONS" and self._resource.needs_key(scope["method"])
-        if is_guarded and not hmac.compare_digest(given, self._expected):
-            await respond(send, 401, b"", None, [])
-        else:
-            await self._resource(scope, receive, send)
+        if scope["method"] != "OPTIONS" and self._resource.needs_key(scope["method"]):
+            key = self._keys.find(header(scope, b"authorization") or b"")
+            if key is None:
+                await respond(send, 401, b"", None, [])
+                return
+            if key.name is not None:
+                scope["api_key_name"] = key.name
+                self._metrics.count(REQUESTS_BY_KEY, labels(api_key=key.name))
+        await self._resource(scope, receive, send)
 
 
 def routes(service: Service, options: RouteOptions) -> list[Route]:
     """Return every path of the service."""
-    key = service.api_key
+    keys, resources = service.keys, _resources(service, options)
+    if keys is None:
+        return [Route(path, resource) for path, resource in resources.items()]
     return [
-        Route(path, Guarded(resource, key) if key is not None else resource)
-        for path, resource in _resources(service, options).items()
+        Route(path, Guarded(resource, keys, service.metrics))
+        for path, resource in resources.items()
     ]
 
 
@@ -140,7 +149,7 @@ def _resources(service: Service, options: RouteOptions) -> dict[str, Resource]:
     instances = partial(vertex.answer, (verbs["/rerank"], single), service.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, model.health.check)
-    description = describe(operations(verbs), Limits.of(model), has_key=service.api_key is not None)
+    description = describe(operations(verbs), Limits.of(model), has_key=service.keys is not None)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": ConstantJson(orjson.dumps(description))}),

@@ -15,6 +15,7 @@ from app.errors import ServiceError
 from app.telemetry import logs
 from app.telemetry.metrics import Metrics, labels
 
+REQUESTS_BY_KEY = "te_api_key_request_count"  # one series for each named key
 _STARTED = time.time()
 
 
@@ -24,6 +25,8 @@ def declare_series(service: Service) -> None:
     permits, warm_up = served.engine.admission.permits, served.worker.warm_up
     _declare_process(metrics)
     _declare_failures(metrics)
+    for name in service.keys.names if service.keys is not None else ():
+        metrics.count(REQUESTS_BY_KEY, labels(api_key=name), 0)
     model = labels(
         model=served.name,
         fingerprint=served.loaded.fingerprint,

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from app.access.api_keys import ApiKeys
 from app.api.http.asked_names import AskedNames
 from app.api.http.byte_budget import Bodies
 from app.inference.served_model import ServedModel
@@ -18,7 +19,7 @@ class Service:
     metrics: Metrics
     lifecycle: Lifecycle
     bodies: Bodies
-    api_key: str | None
+    keys: ApiKeys | None  # None: everybody may use it
     tracer: Tracer | None
     asked_names: AskedNames = field(default_factory=AskedNames)
 

@@ -58,6 +58,8 @@ class RequestSpan:
     def _origin(self) -> dict[str, str]:
         parent = self._scope["trace_parent"]
         fields = {"request_id": self._scope["request_id"]}
+        if (key := self._scope.get("api_key_name")) is not None:
+            fields["api_key"] = key
         return fields if parent is None else {**fields, "trace_id": parent.trace_id}
 
     def _trace(self, fields: dict[str, str], error: str | None = None) -> None:
