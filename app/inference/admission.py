@@ -42,6 +42,7 @@ class InputOptions:
     truncate: bool | None = None  # None: as the service is configured
     direction: Side | None = None  # None: the model's own side
     prompt_name: str | None = None
+    unprompted: bool = False  # without the default prompt
     promised: int = 0  # inputs that its dialect accepts in one request, if more than configured
 
 
@@ -140,7 +141,9 @@ class Admission:
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         with CountedAsTokenization():
             with PromptLookup(inputs):
-                prompt, route = self.prompt(options.prompt_name), self.route(options)
+                name = options.prompt_name
+                prompt = None if options.unprompted else self.prompt(name)
+                route = self.route(options)
             direction = options.direction or self._options.truncation_side
             encode_options = EncodeOptions(prompt, truncate, direction, route)
             if sum(map(cost, inputs)) <= SHORT_COST:

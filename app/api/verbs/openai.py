@@ -18,11 +18,13 @@ from numpy.typing import NDArray
 
 from app.api.shapes.fields import Field, Shape, Variant, anything, boolean, string, unsigned
 from app.api.shapes.inputs import embed_input
+from app.api.shapes.model_name import prompt_of, side_of
 from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list_of, record
 from app.api.verbs.input_fields import input_options
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
 from app.errors import ServiceError
+from app.inference.admission import InputOptions
 from app.inference.engine import Vectors
 from app.inference.served_model import ServedModel
 
@@ -69,7 +71,8 @@ class Embeddings:
     """POST `/v1/embeddings` and its alias.
 
     The only model answers, whatever `model` says. `input_type` names a prompt, or a side of a model
-    with separate encoders for queries and documents, if there is one of that name.
+    with separate encoders for queries and documents, if there is one of that name; else `model` may
+    end in a side.
     """
 
     name = "openai_embed"
@@ -92,12 +95,9 @@ class Embeddings:
         return Request(inputs, is_batch, options, output, values["model"])
 
     async def run(self, model: ServedModel, request: Request[Output]) -> Vectors:
-        options, input_type = request.options, request.extra.input_type
-        if options.prompt_name is None and input_type in list(model.prompt_names):
-            options = replace(options, prompt_name=input_type)
         return await model.engine.embed(
             request.inputs,
-            options,
+            _on_its_side(model, request),
             normalize=request.extra.normalize,
             dimensions=request.extra.dimensions,
         )
@@ -128,6 +128,23 @@ def models(model: ServedModel) -> bytes:
     created = int(datetime.fromisoformat(model.manifest.created).timestamp())
     listed = {"id": model.name, "object": "model", "created": created, "owned_by": "local"}
     return orjson.dumps({"object": "list", "data": [listed]})
+
+
+def _on_its_side(model: ServedModel, request: Request[Output]) -> InputOptions:
+    """Return the options of the inputs with the prompt that one of the fields asks for.
+
+    Without a prompt of that side there is none, as in sentence-transformers' `encode_query`.
+    """
+    options, known = request.options, list(model.prompt_names)
+    if options.prompt_name is not None:
+        return options
+    if request.extra.input_type in known:
+        return replace(options, prompt_name=request.extra.input_type)
+    side = side_of(request.model, model.names)
+    if side is None:
+        return options
+    prompt = prompt_of(side, known)
+    return replace(options, prompt_name=prompt, unprompted=prompt is None)
 
 
 def _record(embedding: Any, index: int) -> dict[str, Any]:

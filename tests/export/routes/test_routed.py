@@ -86,6 +86,8 @@ def test_dense_routes_are_served_as_sentence_transformers_has_them(
             ("/v1/embeddings", "input_type", "search_document", documents),
             ("/v1/embeddings", "prompt_name", "query", queries),
             ("/v1/embeddings", "input_type", "unheard of", documents),
+            ("/v1/embeddings", "model", "any-query", queries),
+            ("/v1/embeddings", "model", "any-passage", documents),
         ):
             texts = {"inputs" if path == "/embed" else "input": TEXTS}
             answer = ask(path, **texts, **{field: side}).json
