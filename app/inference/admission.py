@@ -105,7 +105,7 @@ class Admission:
         Raises: BatchTooLarge; Overloaded when the block is entered.
         """
         self._check_batch_size(size, promised)
-        return self.permits.taken(size)
+        return self.permits.taken(size, bulk=promised > 0)
 
     @property
     def has_routes(self) -> bool:
@@ -132,7 +132,8 @@ class Admission:
 
     def has_room(self, size: int, promised: int = 0) -> bool:
         """Check whether a request of `size` inputs would be admitted now."""
-        return size <= self._most(promised) and self.permits.share(size) > 0
+        is_fit = size <= self._most(promised)
+        return is_fit and self.permits.share(size, bulk=promised > 0) > 0
 
     async def encode(
         self, inputs: Sequence[EncodingInput], options: InputOptions

@@ -45,7 +45,7 @@ ROWS: Sequence[Row] = (
     Row(
         "/v1/embeddings",
         "embedding",
-        "permits: one an input, half of all for more than are free; 2,048 inputs; tokenizing in turns",
+        "permits: one an input, a quarter of all at most; 2,048 inputs; tokenizing in turns",
     ),
     Row("/predict", "classifier", _COMPUTED),
     Row("/rerank", "reranker", _COMPUTED),
