@@ -61,7 +61,7 @@ DOORS = {
     "tokenizers": {
         "app.inference.tokenizing.pairs", "app.inference.tokenizing.token_places", "app.inference.tokenizing.tokenization",
         "app.inference.tokenizing.tokenizer_set", "export.from_onnx.reference", "export.reference.own_reading",
-        "export.from_torch.settled_tokenizer",
+        "export.from_torch.settled_tokenizer", "export.routes.model2vec",
     },
     "orjson": {
         "app.inference.tokenizing.pairs",
