@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from app import preflight
+from app.access.api_keys import all_keys
 from app.api.http.byte_budget import Bodies, BodyLimits
 from app.api.http.metric_series import declare_series
 from app.api.http.middleware import Browsers, wrap
@@ -42,6 +43,7 @@ def build_each(prepared: Sequence[tuple[Settings, Path]]) -> Service:
     settings = prepared[0][0]
     for sentence in preflight.warnings(settings):
         logger.warning("%s", sentence)
+    keys = all_keys(settings.api_key, settings.api_key_file)
     tracer = _tracer(settings)
     metrics = Metrics()
     models = ServedModels.open(prepared, metrics)
@@ -51,7 +53,7 @@ def build_each(prepared: Sequence[tuple[Settings, Path]]) -> Service:
         metrics=metrics,
         lifecycle=Lifecycle(),
         bodies=Bodies(BodyLimits.of(settings)),
-        api_key=settings.api_key,
+        keys=keys,
         tracer=tracer,
     )
 
@@ -74,7 +76,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.router.default = not_found
-    browsers = Browsers(settings.cors_allow_origin, send_key=service.api_key is not None)
+    browsers = Browsers(settings.cors_allow_origin, send_key=service.keys is not None)
     return wrap(app, service.lifecycle, service.metrics, browsers)
 
 

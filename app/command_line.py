@@ -40,8 +40,11 @@ def required(parse: Callable[[str], T], text: str, **extra: Any) -> T:
     return found
 
 
-def repeated(parse: Callable[[str], T], text: str, **extra: Any) -> tuple[T, ...]:
-    """Declare an option that may be given several times, and has all of the values."""
+def repeated(parse: Callable[[str], T], text: str, **extra: Any) -> tuple[Any, ...]:
+    """Declare an option that may be given several times, and has all of the values.
+
+    `together` makes its values of all those that were parsed; it raises UsageError.
+    """
     none: tuple[T, ...] = ()
     metadata = {"parse": parse, "help": text, "flag": None, "repeated": True, **extra}
     return field(default=none, metadata=metadata)
@@ -58,7 +61,8 @@ def shown(options: Any) -> str:
 
     def value(declared: "Field[Any]") -> str:
         given = getattr(options, declared.name)
-        return "***" if declared.metadata.get("secret") and given is not None else repr(given)
+        hidden = declared.metadata.get("secret") and given not in (None, ())
+        return "***" if hidden else repr(given)
 
     return ", ".join(f"{one.name}={value(one)}" for one in fields(options))
 
@@ -177,7 +181,8 @@ def _of_the_environment(declared: "Field[Any]", text: Any) -> Any:
 
 def _parse(declared: "Field[Any]", text: Any) -> Any:
     if isinstance(text, list):
-        return tuple(_parse(declared, one) for one in text)
+        together: Callable[[Sequence[Any]], Any] = declared.metadata.get("together", tuple)
+        return together([_parse(declared, one) for one in text])
     try:
         return declared.metadata["parse"](text)
     except ValueError as error:

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
+from app.access.api_keys import sendable
 from app.command_line import UsageError
 from app.model.names import GPU_PROVIDERS, ProviderChoice, is_coarse
 
@@ -130,8 +131,8 @@ def path(text: str) -> str:
 
 
 def key(text: str) -> str:
-    """Read a key that fits in a header, where spaces around it would be lost."""
-    if not text.isascii() or not text.isprintable() or text != text.strip() or not text:
+    """Read a key that fits in a header."""
+    if not sendable(text):
         raise UsageError(
             "--api-key (environment: API_KEY) is no key that a header can carry: it is empty, "
             "begins or ends in blanks or a new line, or is not ASCII"

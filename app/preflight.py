@@ -7,6 +7,7 @@ import os
 from dataclasses import fields
 from pathlib import Path
 
+from app.access.api_keys import all_keys, looks_named
 from app.command_line import flag_name
 from app.errors import StartupError
 from app.inference.providers.plan import ProviderRequest
@@ -15,7 +16,7 @@ from app.settings import DEFAULT_PORT, Settings
 
 
 def check(settings: Settings) -> None:
-    """Check every folder that is named, and the provider, precision and devices asked for.
+    """Check every folder that is named, the keys, and the provider and devices asked for.
 
     Raises: StartupError naming the option.
     """
@@ -26,6 +27,7 @@ def check(settings: Settings) -> None:
     ):
         if folder is not None:
             _require_folder(option, folder)
+    all_keys(settings.api_key, settings.api_key_file)
     if settings.provider != "auto" or settings.dtype in {"bfloat16", "float16", "int16"}:
         # What is asked for by name is refused for any kind of model.
         plans(ProviderRequest.of(settings), "embedding")
@@ -40,6 +42,11 @@ def warnings(settings: Settings) -> list[str]:
     ]
     if settings.hf_api_token is not None:
         found.insert(0, "--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)")
+    if looks_named(settings.api_key):
+        found.append(
+            "--api-key is given once, so all of its text is the key, the part before = as well: "
+            "a single NAME=KEY belongs into --api-key-file"
+        )
     if settings.aip_http_port is not None and settings.port not in {
         DEFAULT_PORT,
         settings.aip_http_port,

@@ -12,6 +12,7 @@ from typing import Self, get_args
 
 from app import command_line
 from app import option_values as values
+from app.access.api_keys import ApiKey, from_flags
 from app.command_line import UsageError, ignored, option, repeated, required
 from app.model.lookup import served_names, spellings
 from app.model.names import DtypeChoice, PoolingChoice, ProviderChoice
@@ -139,12 +140,15 @@ class Settings:
         30.0,
         "how long a client may take to send a request, or to go on reading an answer",
     )
-    api_key: str | None = option(
+    api_key: tuple[ApiKey, ...] = repeated(
         values.key,
-        None,
-        "the key that clients send as `Authorization: Bearer <key>`",
+        "the key that clients send as `Authorization: Bearer <key>`; repeated, each is NAME=KEY",
+        together=from_flags,
         secret=True,
         empty="unset it, or set a key",
+    )
+    api_key_file: Path | None = option(
+        values.folder, None, "a file of named keys, one NAME=KEY a line"
     )
     cors_allow_origin: tuple[str, ...] = repeated(
         values.origin,

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import settings
 from starlette.types import ASGIApp
 
+from app.access.api_keys import from_flags
 from app.api.http.service import Service
 from app.application import build, create_app
 from app.settings import Settings
@@ -60,6 +61,8 @@ def make_service(tiny_model: Path) -> Iterator[Callable[..., tuple[Service, ASGI
     closing = ExitStack()
 
     def make(**changes: Any) -> tuple[Service, ASGIApp]:
+        if isinstance(key := changes.get("api_key"), str):
+            changes["api_key"] = from_flags([key])
         settings = Settings(**{"model_id": str(tiny_model), **changes})
         service = build(settings, Path(settings.model_id))
         closing.callback(lambda: asyncio.run(service.model.close()))

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from app.access.api_keys import ApiKey
 from app.command_line import UsageError, environment_name, flag_name
 from app.settings import Settings
 
@@ -35,7 +36,8 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "hostname": ("127.0.0.1", "127.0.0.1"),
     "port": ("80", 80),
     "payload_limit": ("100", 100),
-    "api_key": ("secret", "secret"),
+    "api_key": ("secret", (ApiKey(None, "secret"),)),
+    "api_key_file": ("keys", Path("keys")),
     "cors_allow_origin": ("https://a.example", ("https://a.example",)),
     "json_output": ("true", True),
     "log_level": ("debug", "debug"),
@@ -101,7 +103,6 @@ def test_an_empty_variable_is_not_set() -> None:
         ["--pooling=cls", "--pooling=cls"],
         ["--json-output", "--json-output"],
         ["--auto-truncate", "false", "--auto-truncate"],
-        ["--api-key", "s3cret", "--api-key", "s3cret"],
         ["--default-prompt", "", "--default-prompt", ""],
         ["--hf-api-token", "s3cret", "--hf-api-token", "s3cret"],
     ],

@@ -23,6 +23,7 @@ ELSEWHERE = {
     "app.api.verbs.verb": "api/verbs/test_rendering.py",
     "app.inference.admission": "inference/test_engine.py",
     "app.inference.providers.provider": "inference/providers/test_choose.py",
+    "app.api.resources": "api/test_routes.py",
     "app.api.docs.answers": "api/docs/test_openapi.py",
     "app.api.docs.operations": "api/docs/test_openapi.py",
     "app.api.http.service": "api/http/test_endpoints.py",

@@ -26,6 +26,7 @@ FLOORS = (
     "app.inference.providers",
     "app.proof app.settings",
     "app.option_values",
+    "app.access",
     "app.command_line app.model.lookup",
     "app.model",
     "app.wire.http1 app.wire.http2",
@@ -62,7 +63,7 @@ DOORS = {
         "app.inference.tokenizing.pairs", "app.inference.tokenizing.token_places",
         "app.inference.tokenizing.documents", "app.inference.tokenizing.encodings",
         "app.inference.tokenizing.tokenizer_set", "export.from_onnx.reference", "export.reference.own_reading",
-        "export.from_torch.settled_tokenizer",
+        "export.from_torch.settled_tokenizer", "export.routes.model2vec",
     },
     "orjson": {
         "app.inference.tokenizing.pairs",
@@ -70,7 +71,7 @@ DOORS = {
         "app.telemetry.logs",
     },
     "starlette": {
-        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.middleware", "app.api.model_list", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
+        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.middleware", "app.api.model_list", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
         "app.wire.http1.exchange", "app.server.serving",
     },

@@ -18,7 +18,8 @@ def test_defaults_are_tei_s_but_for_the_port() -> None:
     assert settings.max_client_batch_size == 32
     assert settings.payload_limit == 2_000_000
     assert settings.auto_truncate is True
-    assert settings.api_key is None
+    assert settings.api_key == ()
+    assert settings.api_key_file is None
 
 
 @pytest.mark.parametrize("key", ["hunter2\n", " hunter2", "hunter2\t", "hunter2é", "hunter\0"])
@@ -145,7 +146,7 @@ def test_the_token_of_the_hub_has_two_names(
     arguments: list[str], environment: dict[str, str]
 ) -> None:
     settings = Settings.read([*MODEL, *arguments], environment)
-    assert settings.hub_token == SENT
+    assert SENT in (settings.hf_token, settings.hf_api_token)
     assert SENT not in command_line.shown(settings)
     old = ["--hf-api-token (HF_API_TOKEN) is deprecated: use --hf-token (HF_TOKEN)"]
     assert preflight.warnings(settings) == (old if settings.hf_api_token else [])

@@ -3,15 +3,14 @@
 `docs.operations` describes each of them.
 """
 
-import hmac
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Self
 
 import orjson
 from starlette.routing import Route
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from app.api import model_list
 from app.api.docs import swagger
@@ -29,7 +28,8 @@ from app.api.http.endpoints import (
 from app.api.http.info import info
 from app.api.http.paths import without_spare_slashes
 from app.api.http.service import Service
-from app.api.http.transport import header, respond
+from app.api.http.transport import respond
+from app.api.resources import Guarded, Resource
 from app.api.verbs import openai, tei_tokenize, vertex
 from app.api.verbs.cohere.embed import CohereEmbed
 from app.api.verbs.cohere.rerank import RerankDocuments
@@ -63,68 +63,11 @@ class RouteOptions:
         )
 
 
-@dataclass(frozen=True)
-class Resource:
-    """One path: its methods, and those among them that need the API key."""
-
-    public: Mapping[str, ASGIApp] = field(default_factory=dict)
-    protected: Mapping[str, ASGIApp] = field(default_factory=dict)
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        endpoint = self.endpoint(scope["method"])
-        if endpoint is None:
-            methods = [*self.protected, *self.public]
-            allow = ",".join("GET,HEAD" if method == "GET" else method for method in methods)
-            await respond(send, 405, b"", None, [(b"allow", allow.encode())])
-        else:
-            await endpoint(scope, receive, send)
-
-    def with_methods_of(self, other: "Resource") -> "Resource":
-        """Return the same path with the methods of another, which take precedence."""
-        taken = {*other.public, *other.protected}
-
-        def kept(methods: Mapping[str, ASGIApp]) -> dict[str, ASGIApp]:
-            return {name: methods[name] for name in methods if name not in taken}
-
-        return Resource(
-            kept(self.public) | dict(other.public), kept(self.protected) | dict(other.protected)
-        )
-
-    def endpoint(self, method: str) -> ASGIApp | None:
-        """Return the handler of a method; HEAD is a GET whose body the server leaves out."""
-        name = "GET" if method == "HEAD" else method
-        return self.protected.get(name) or self.public.get(name)
-
-    def needs_key(self, method: str) -> bool:
-        """Check whether a method is protected; every method is on a path without public ones."""
-        return method in self.protected or not self.public
-
-
-class Guarded:
-    """Admits requests that carry `Authorization: Bearer <key>`, compared byte for byte.
-
-    OPTIONS needs no key: a path's methods are no secret, and browsers ask without a key.
-    """
-
-    def __init__(self, resource: Resource, key: str) -> None:
-        self._resource = resource
-        self._expected = f"Bearer {key}".encode()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        given = header(scope, b"authorization") or b""
-        is_guarded = scope["method"] != "OPTIONS" and self._resource.needs_key(scope["method"])
-        if is_guarded and not hmac.compare_digest(given, self._expected):
-            await respond(send, 401, b"", None, [])
-        else:
-            await self._resource(scope, receive, send)
-
-
 def routes(service: Service, options: RouteOptions) -> list[Route]:
     """Return every path of the service, and those of each model below `/tei/` and its name.
 
     Raises: StartupError for a model whose paths are those of another.
     """
-    key = service.api_key
     resources = _resources(service, options)
     own = RouteOptions(options.root_is_similarity)
     for model in service.models.each:
@@ -137,8 +80,14 @@ def routes(service: Service, options: RouteOptions) -> list[Route]:
                 "another --served-model-name (SERVED_MODEL_NAME)"
             )
         resources |= {base: below["/"], **named}
+    keys, metrics = service.keys, service.metrics
     return [
-        Route(path, model_list.counted(path, resource if key is None else Guarded(resource, key)))
+        Route(
+            path,
+            model_list.counted(
+                path, resource if keys is None else Guarded(resource, keys, metrics)
+            ),
+        )
         for path, resource in resources.items()
     ]
 
@@ -162,8 +111,8 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, service.models.check)
     described = [one for one in operations(verbs) if not base or one.path not in _OF_THE_PROCESS]
-    limits = Limits.of(service.models.each)
-    description = describe(described, limits, has_key=bool(service.api_key), base=base)
+    limits, has_key = Limits.of(service.models.each), service.keys is not None
+    description = describe(described, limits, has_key=has_key, base=base)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
         "/api-doc/openapi.json": Resource(public={"GET": ConstantJson(orjson.dumps(description))}),

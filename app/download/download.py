@@ -71,5 +71,6 @@ def _can_be_written(folder: Path) -> bool:
 
 def _environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
     """Return the child's environment, with the token, which others could read on a command line."""
-    token = {"HF_TOKEN": settings.hub_token} if settings.hub_token else {}
+    given = settings.hf_token or settings.hf_api_token
+    token = {"HF_TOKEN": given} if given else {}
     return {**_PLAIN, **environment, **_PROGRESS, **token, "HF_HUB_ENABLE_HF_TRANSFER": "0"}

@@ -43,6 +43,7 @@ class InputOptions:
     truncate: bool | None = None  # None: as the service is configured
     direction: Side | None = None  # None: the model's own side
     prompt_name: str | None = None
+    unprompted: bool = False  # without the default prompt
     promised: int = 0  # inputs that its dialect accepts in one request, if more than configured
     averages_windows: bool = False  # of what is too long, in place of truncating it
 
@@ -106,7 +107,7 @@ class Admission:
         Raises: BatchTooLarge; Overloaded when the block is entered.
         """
         self._check_batch_size(size, promised)
-        return self.permits.taken(size)
+        return self.permits.taken(size, bulk=promised > 0)
 
     def most(self, promised: int) -> int:
         """Return how many inputs one request may have, of a dialect that accepts `promised`."""
@@ -137,7 +138,8 @@ class Admission:
 
     def has_room(self, size: int, promised: int = 0) -> bool:
         """Check whether a request of `size` inputs would be admitted now."""
-        return size <= self.most(promised) and self.permits.share(size) > 0
+        is_fit = size <= self.most(promised)
+        return is_fit and self.permits.share(size, bulk=promised > 0) > 0
 
     async def encode(
         self, inputs: Sequence[EncodingInput], options: InputOptions
@@ -200,7 +202,8 @@ class Admission:
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> EncodeOptions:
         with PromptLookup(inputs):
-            prompt, route = self.prompt(options.prompt_name), self.route(options)
+            prompt = None if options.unprompted else self.prompt(options.prompt_name)
+            route = self.route(options)
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         direction = options.direction or self._options.truncation_side
         return EncodeOptions(prompt, truncate, direction, route)

@@ -13,6 +13,9 @@ class Permits:
     computed that many at a time. So no request is too large for ever, others find room beside it,
     and since no request waits for a permit while holding some, there is no deadlock.
 
+    Bulk is a request of a dialect whose clients send hundreds of inputs at once, by default and
+    side by side. It gets a quarter at most, and leaves a quarter to others.
+
     Several models have one total among them, of which half of an equal part is kept for each: so
     one that is flooded never takes all. A request that finds no half may have what is kept.
     """
@@ -41,34 +44,40 @@ class Permits:
         """How many are kept for each of several models."""
         return self.total // (2 * len(self._among)) if len(self._among) > 1 else 0
 
-    def share(self, count: int) -> int:
+    def share(self, count: int, *, bulk: bool = False) -> int:
         """Return how many permits a request of `count` inputs would get now; 0 if refused."""
         free = self.free
+        quarter = max(1, self.total // 4)
+        if bulk and count > quarter:
+            if not self.taken_by_all or free >= 2 * quarter:
+                return min(quarter, free)
+            return self._kept if not self.held and self._kept <= free else 0
         if count <= free:
             return count
         parts = (max(1, self.total // 2), self._kept)
         return next((part for part in parts if part < count and part <= free), 0)
 
-    def taken(self, count: int) -> "Taken":
+    def taken(self, count: int, *, bulk: bool = False) -> "Taken":
         """Return a block that holds the permits of a request of `count` inputs.
 
         Entering it tells how many they are, or raises Overloaded when too few are free.
         """
-        return Taken(self, count)
+        return Taken(self, count, bulk=bulk)
 
 
 class Taken:
     """A block that holds permits; a class because every request enters one."""
 
-    __slots__ = ("_count", "_granted", "_permits", "_share")
+    __slots__ = ("_bulk", "_count", "_granted", "_permits", "_share")
 
-    def __init__(self, permits: Permits, count: int) -> None:
+    def __init__(self, permits: Permits, count: int, *, bulk: bool) -> None:
         self._permits = permits
         self._count = count
+        self._bulk = bulk
         self._granted = self._share = 0
 
     def __enter__(self) -> int:
-        self._share = self._permits.share(self._count)
+        self._share = self._permits.share(self._count, bulk=self._bulk)
         if self._count and not self._share:
             raise Overloaded
         self._permits.held += self._share

@@ -89,6 +89,11 @@ class ServedModel:
         return self.settings.model_id, self.manifest.source.id
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """Every name that requests may use."""
+        return self.name, *self.other_names
+
+    @property
     def manifest(self) -> Manifest:
         """The manifest of its folder."""
         return self.loaded.manifest

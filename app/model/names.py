@@ -39,7 +39,9 @@ Similarity = Literal["cosine", "dot", "euclidean", "manhattan", "MaxSim"]
 # What a graph's answers are compared with: the library that users of the original call, PyTorch by
 # this project's own reading of the files, or an ONNX graph as it was found. If that was quantized
 # already, the cost of quantizing is unknown.
-Reference = Literal["sentence-transformers", "transformers", "pytorch", "onnx-fp32", "onnx-int8"]
+Reference = Literal[
+    "sentence-transformers", "transformers", "pytorch", "model2vec", "onnx-fp32", "onnx-int8"
+]
 Activation = Literal["sigmoid", "softmax", "none"]  # what turns logits into scores
 TokenVectors = Literal["sparse", "multi_vector"]  # `/info`'s names for what single tokens yield
 # What the numbers of a vector are sent as, by the names of Voyage's and Cohere's APIs.

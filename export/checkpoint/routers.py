@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from export.config import model2vec
 from export.config.documents import Document, read_json
 from export.errors import ExportError
 
@@ -42,6 +43,9 @@ class Module:
         return self.kind.rpartition(".")[2]
 
 
+MODEL2VEC = Module("model2vec.StaticModel", "")
+
+
 @dataclass(frozen=True, slots=True)
 class Way:
     """The modules of a route, including those behind the router."""
@@ -53,7 +57,12 @@ class Way:
     @property
     def is_static(self) -> bool:
         """Whether it begins with a token table in place of an encoder."""
-        return self.modules[0].name in STATIC
+        return self.modules[0].name in STATIC or self.is_model2vec
+
+    @property
+    def is_model2vec(self) -> bool:
+        """Whether it is a static model in Model2Vec's own layout."""
+        return self.modules[0] == MODEL2VEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +83,8 @@ def read(folder: Path) -> Router | None:
 
     Raises: ExportError naming the file and what in it cannot be understood.
     """
+    if model2vec.is_there(folder):
+        return Router((Way("model2vec", (), (MODEL2VEC,)),), "model2vec")
     path = folder / "modules.json"
     entries = read_json(path)
     match entries:

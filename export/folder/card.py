@@ -23,6 +23,7 @@ _REFERENCES: Mapping[Reference, str] = MappingProxyType(
         "sentence-transformers": "sentence-transformers, loading the checkpoint",
         "transformers": "the pipeline of transformers, loading the checkpoint",
         "pytorch": "the original in PyTorch, by this program's reading of its files",
+        "model2vec": "Model2Vec's average of its vectors, by this program's reading of its files",
         "onnx-fp32": "the ONNX graph as it was found",
         "onnx-int8": "the quantized ONNX graph as it was found, not its original in float32",
     }

@@ -62,7 +62,7 @@ class Builder:
         """Add a constant of one unsigned byte, ()."""
         return self._constant(np.array(value, np.uint8))
 
-    def tensor(self, name: str, value: NDArray[np.float32] | NDArray[np.int8]) -> str:
+    def tensor(self, name: str, value: NDArray[np.generic]) -> str:
         """Add weights under a name of their own."""
         name = f"{self.prefix}/{name}"
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)

@@ -13,7 +13,7 @@ from export.config.layers import Normalize
 from export.errors import ExportError
 from export.from_torch import settled_tokenizer
 from export.reference import original
-from export.routes import static_models
+from export.routes import model2vec, static_models
 from export.routes.static_models import StaticModel
 
 
@@ -42,7 +42,7 @@ def read(router: Router, folder: Path, scratch: Path) -> list[Side]:
 def _read(way: Way, folder: Path) -> Side:
     made = folder.with_suffix(".tokenizer.json")
     if way.is_static:
-        static = static_models.read(way, folder)
+        static = (model2vec if way.is_model2vec else static_models).read(way, folder)
         if static.is_sparse:  # the library loads it with transformers
             settled_tokenizer.settle(static.checkpoint, made)
         tokenizer = made if made.is_file() else static.checkpoint.tokenizer

@@ -31,7 +31,7 @@ from export.from_torch import originals
 from export.graph import assemble, heads
 from export.precision import cpu, trial
 from export.progress import Steps
-from export.routes import reference, route_files
+from export.routes import model2vec, reference, route_files
 from export.routes.route_files import Side
 from export.source.locate import Located
 from export.weights import tensors, weight_files
@@ -51,10 +51,7 @@ def make(router: Router, located: Located, steps: Steps, folder: Path) -> Made:
         found = primary.checkpoint
         asked = _asked(router, every)
         steps.begin(f"running the original model over {len(asked)} probe texts")
-        places = [one for side in every if (one := side.checkpoint.places) is not None]
-        probes = reference.compute(
-            located.folder, found.task, asked, places=min(places, default=None)
-        )
+        probes = _probes(located.folder, every, asked)
         _require_width(probes, found)
         probes.write(folder / PROBES_FILE)
         steps.begin(f"converting {' and '.join(side.way.name for side in every)} to ONNX")
@@ -67,11 +64,21 @@ def make(router: Router, located: Located, steps: Steps, folder: Path) -> Made:
         found,
         graphs=graphs,
         fingerprint=digest,
-        reference="sentence-transformers",
+        reference="model2vec" if router.primary.is_model2vec else "sentence-transformers",
         tools={name: importlib.metadata.version(name) for name in _TOOLS},
         routes=routes,
         default_route=router.default,
     )
+
+
+def _probes(folder: Path, sides: Sequence[Side], asked: Sequence[tuple[str, str]]) -> Probes:
+    """Return the answers of the model's own library to the probes."""
+    static = sides[0].static
+    if static is not None and sides[0].way.is_model2vec:
+        return model2vec.compute(static, [text for _, text in asked])
+    places = [one for side in sides if (one := side.checkpoint.places) is not None]
+    task = sides[0].checkpoint.task  # the same for each
+    return reference.compute(folder, task, asked, places=min(places, default=None))
 
 
 def _asked(router: Router, sides: Sequence[Side]) -> list[tuple[str, str]]:

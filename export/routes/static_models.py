@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from app.model.manifest import TOKENIZER_FILE
@@ -40,16 +41,42 @@ class StaticModel:
     checkpoint: Checkpoint
     table: np.ndarray[tuple[int, ...], np.dtype[np.float32]]  # (V, D) of vectors, (V,) of weights
     is_sparse: bool
+    # Of models in Model2Vec's layout:
+    mapping: NDArray[np.int64] | None = None  # (V,), the row of each token
+    weights: NDArray[np.float32] | None = None  # (V,), what scales it
+    unknown: int | None = None  # the id of a token that the average leaves out; its vector is 0
 
     def write_bare(self, folder: Path) -> Path:
         """Write the table of vectors as a bare graph, from ids to `last_hidden_state`."""
-        rows = numpy_helper.from_array(self.table, "table")
-        nodes = [helper.make_node("Gather", ["table", "input_ids"], [ENCODER_OUTPUT])]
+        builder, inputs = Builder(_OPSET, "static"), ["input_ids"]
+        table = builder.tensor("table", self.table)
+        rows = inputs[0]
+        if self.mapping is not None:
+            rows = builder.node("Gather", builder.tensor("mapping", self.mapping), rows)
+        value = builder.node("Gather", table, rows)
+        if self.weights is not None:
+            scale = builder.node("Gather", builder.tensor("weights", self.weights), inputs[0])
+            value = builder.node("Mul", value, _column(builder, scale, 2))
+        if self.unknown is not None and not self.checkpoint.normalize:
+            inputs.append("attention_mask")
+            value = builder.node("Mul", value, self._ratio(builder, self.unknown))
+        builder.node("Identity", value, output=ENCODER_OUTPUT)
         folder.mkdir()
         path = folder / "model.onnx"
-        shape = (BATCH, SEQUENCE, self.table.shape[1])
-        onnx.save(_model(nodes, ["input_ids"], (ENCODER_OUTPUT, shape), [rows]), path)
+        output = ENCODER_OUTPUT, (BATCH, SEQUENCE, self.table.shape[1])
+        model = _model(builder.nodes, inputs, output, list(builder.constants.values()))
+        onnx.save(model, path)
         return path
+
+    def _ratio(self, builder: Builder, unknown: int) -> str:
+        """Add what makes a mean over all tokens one over the known ones, (B, 1, 1)."""
+        real = builder.floats("attention_mask")
+        is_unknown = builder.node("Equal", "input_ids", builder.integers(unknown))
+        known = builder.node("Mul", real, builder.floats(builder.node("Not", is_unknown)))
+        every = builder.reduced("ReduceSum", real, 1, keepdims=1)
+        counted = builder.reduced("ReduceSum", known, 1, keepdims=1)
+        counted = builder.node("Max", counted, builder.number(1))
+        return _column(builder, builder.node("Div", every, counted), 2)
 
     def write_sparse(self, folder: Path) -> GraphNames:
         """Write the table of weights as a finished graph, and return its inputs and outputs."""
@@ -171,6 +198,10 @@ def _length(place: Path, *, sparse: bool) -> int:
     if cutting and cutting.get("direction") != "Right":
         raise ExportError(f"{place / TOKENIZER_FILE} cuts texts on the left: not supported")
     return int(cutting.get("max_length") or UNLIMITED)
+
+
+def _column(builder: Builder, value: str, axis: int) -> str:
+    return builder.node("Unsqueeze", value, builder.integers(axis))
 
 
 def _filled(value: float) -> onnx.TensorProto:

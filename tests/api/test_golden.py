@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
+from app.access.api_keys import from_flags
 from app.api.http.service import Service
 from app.application import build, create_app
 from app.model.names import Task
@@ -56,7 +57,8 @@ class Applications:
         key = json.dumps([kind, settings])
         if key not in self._made:
             folder = self._folders[kind]
-            whole = Settings(model_id=str(folder), **settings)
+            keys = from_flags([settings["api_key"]]) if "api_key" in settings else ()
+            whole = Settings(model_id=str(folder), **{**settings, "api_key": keys})
             service = build(whole, folder)
             self._made[key] = service, create_app(service, whole)
         return self._made[key]

@@ -197,6 +197,30 @@ def test_openai_s_route_takes_as_many_inputs_as_openai_does(
     assert post(app, "/embed", {"inputs": ["a"] * 33}).status == 422
 
 
+def test_beside_bulk_a_lone_query_always_finds_room(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many clients send their batches side by side, and whatever TEI's routes take."""
+    service, app = make_service(max_concurrent_requests=16, max_client_batch_size=100, threads=1)
+    permits, held = service.model.engine.admission.permits, Held(monkeypatch)
+
+    async def bulk(inputs: int) -> Reply:
+        content = json.dumps({"input": ["the cat"] * inputs}).encode()
+        return await send_request(app, make_scope("POST", EMBEDDINGS, JSON), [content])
+
+    async def scenario() -> None:
+        asking = [asyncio.create_task(bulk(inputs)) for inputs in (16, 5, 2048)]
+        await held.begun()
+        await until(lambda: permits.free == 4)
+        assert (await bulk(5)).status == 429
+        assert (await ask(app, 4, milliseconds=1)).status == 504  # it was let in
+        held.go_on(MANY)
+        assert [(await one).status for one in asking] == [200, 200, 200]
+
+    asyncio.run(scenario())
+    assert permits.free == 16
+
+
 def test_a_higher_limit_holds_on_openai_s_route_too(make_service: MakeService) -> None:
     _, app = make_service(max_client_batch_size=2100)
     assert post(app, EMBEDDINGS, {"input": distinct.texts(2100)}).status == 200

@@ -44,6 +44,19 @@ def test_documents_over_openai(url: str, chunk_size: int, reference: list[list[f
     assert_same(over_openai(url, chunk_size).embed_documents(TEXTS), reference)
 
 
+def test_many_documents_over_openai_in_batches_of_its_own(
+    url: str, reference: list[list[float]]
+) -> None:
+    embeddings = OpenAIEmbeddings(
+        model="any",
+        base_url=f"{url}/v1",
+        api_key="none",
+        check_embedding_ctx_length=False,
+        max_retries=0,
+    )
+    assert_same(embeddings.embed_documents(TEXTS * 100), reference * 100)
+
+
 def test_a_query_over_openai(url: str, reference: list[list[float]]) -> None:
     assert_same([over_openai(url).embed_query(TEXTS[0])], reference[:1])
 

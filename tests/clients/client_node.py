@@ -1,4 +1,4 @@
-"""Node's openai, in three major versions, and @huggingface/inference."""
+"""Node's openai, in three major versions, the AI SDK, and @huggingface/inference."""
 
 import json
 import subprocess
@@ -60,6 +60,12 @@ def test_openai_with_a_key(package: str, keyed_url: str, key: str) -> None:
     request = {"model": "any", "input": TEXTS}
     assert len(node("openai.mjs", package, keyed_url, request, key)["vectors"]) == len(TEXTS)
     assert node("openai.mjs", package, keyed_url, request, "wrong")["status"] == 401
+
+
+def test_the_ai_sdk_in_its_own_batches(url: str, reference: list[list[float]]) -> None:
+    answer = node("ai.mjs", "", url, {"values": TEXTS * 25})
+    assert_same(answer["vectors"], reference * 25)
+    assert answer["usage"]["tokens"] > 25 * len(TEXTS)
 
 
 @pytest.mark.parametrize("path", ["", "/", "/embed"])

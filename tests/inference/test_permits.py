@@ -29,6 +29,28 @@ def test_a_request_gets_one_for_each_input_or_half_of_all(
         assert permits.share(asked) == share
 
 
+@pytest.mark.parametrize(
+    ("total", "held", "asked", "share"),
+    [
+        (16, 0, 4, 4),
+        (16, 12, 4, 4),  # a quarter is no more than anybody gets
+        (16, 0, 5, 4),
+        (16, 0, 100, 4),
+        (16, 8, 100, 4),  # the third of them, which leaves a quarter
+        (16, 9, 5, 0),
+        (3, 0, 2, 1),
+        (3, 1, 2, 1),
+        (3, 2, 2, 0),
+        (1, 0, 2, 1),  # none is too large for an idle service
+        (1, 1, 2, 0),
+    ],
+)
+def test_bulk_gets_a_quarter_and_leaves_one(total: int, held: int, asked: int, share: int) -> None:
+    permits = Permits(total)
+    with permits.taken(held):
+        assert permits.share(asked, bulk=True) == share
+
+
 def test_what_is_refused_takes_none_and_what_fails_gives_back() -> None:
     permits = Permits(4)
     with permits.taken(4), pytest.raises(Overloaded), permits.taken(1):
@@ -59,18 +81,23 @@ def test_nothing_needs_no_permit() -> None:
         assert share == 0
 
 
-@given(total=st.integers(1, 40), taken=st.integers(0, 40), count=st.integers(1, 100))
+@given(
+    total=st.integers(1, 40),
+    taken=st.integers(0, 40),
+    count=st.integers(1, 100),
+    bulk=st.booleans(),
+)
 def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
-    total: int, taken: int, count: int
+    total: int, taken: int, count: int, *, bulk: bool
 ) -> None:
     permits = Permits(total)
     permits.held += min(taken, total)
-    share = permits.share(count)
+    share = permits.share(count, bulk=bulk)
     assert 0 <= share <= min(count, permits.free)
     assert share == count or share <= max(1, total // 2)
     if share:
-        assert all(permits.share(fewer) for fewer in range(1, count))
-    assert Permits(total).share(count) > 0  # none is too large for an idle service
+        assert all(permits.share(fewer, bulk=bulk) for fewer in range(1, count))
+    assert Permits(total).share(count, bulk=bulk) > 0  # none is too large for an idle service
 
 
 def test_what_needs_no_permit_any_more_gives_it_back_and_takes_it_again() -> None:

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.api.http.endpoints import BatchedPost, UnbatchedPost
-from app.api.routes import Resource, RouteOptions, routes
+from app.api.resources import Resource
+from app.api.routes import RouteOptions, routes
 from app.api.shapes.fields import Shape
 from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
 from app.api.verbs.vertex import VERTEX
@@ -45,7 +46,7 @@ ROWS: Sequence[Row] = (
     Row(
         "/v1/embeddings",
         "embedding",
-        "permits: one an input, half of all for more than are free; 2,048 inputs; tokenizing in turns",
+        "permits: one an input, a quarter of all at most; 2,048 inputs; tokenizing in turns",
     ),
     Row(
         "/v2/embed",

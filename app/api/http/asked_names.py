@@ -2,6 +2,7 @@
 
 import logging
 
+from app.api.shapes.model_name import split_side
 from app.errors import LONGEST_NAME
 from app.inference.served_model import ServedModel
 
@@ -23,7 +24,7 @@ class AskedNames:
 
     def heed(self, asked: str | None, model: ServedModel) -> None:
         """Warn about the name of a model that is not served, unless that was done before."""
-        if not asked or asked == model.name or asked in model.other_names:
+        if not asked or asked in model.names or split_side(asked)[0] in model.names:
             return
         shown = asked if len(asked) <= LONGEST_NAME else f"{asked[:LONGEST_NAME]}…"
         if shown in self._warned:

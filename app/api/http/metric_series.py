@@ -17,6 +17,7 @@ from app.inference.served_model import ServedModel
 from app.telemetry import logs
 from app.telemetry.metrics import Metrics, labels
 
+REQUESTS_BY_KEY = "te_api_key_request_count"  # one series for each named key
 _STARTED = time.time()
 
 
@@ -27,6 +28,8 @@ def declare_series(service: Service) -> None:
     _declare_process(metrics)
     for one in dict.fromkeys([metrics, *(one.metrics for one in service.models.each)]):
         _declare_failures(one)
+    for name in service.keys.names if service.keys is not None else ():
+        metrics.count(REQUESTS_BY_KEY, labels(api_key=name), 0)
     metrics.read("te_log_lines_dropped_total", "counter", logs.dropped)
     for served in service.models.each:
         metrics.read("te_model_info", "gauge", lambda: 1, _described(served))

@@ -3,8 +3,10 @@
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from app.access.api_keys import ApiKeys
 from app.api.http.asked_names import AskedNames
 from app.api.http.byte_budget import Bodies
+from app.api.shapes.model_name import split_side
 from app.errors import ModelNotFound
 from app.inference.served_model import ServedModel
 from app.inference.several.served_models import ServedModels
@@ -21,7 +23,7 @@ class Service:
     metrics: Metrics
     lifecycle: Lifecycle
     bodies: Bodies
-    api_key: str | None
+    keys: ApiKeys | None  # None: everybody may use it
     tracer: Tracer | None
     asked_names: AskedNames = field(default_factory=AskedNames)
 
@@ -38,7 +40,7 @@ class Service:
         if not name or not self.models.are_several:
             self.asked_names.heed(name, self.model)
             return self.model
-        found = self.models.named(name)
+        found = self.models.named(name) or self.models.named(split_side(name)[0])
         if found is None:
             raise ModelNotFound(name, self.models.names)
         return found

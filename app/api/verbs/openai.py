@@ -15,6 +15,7 @@ import orjson
 
 from app.api.shapes.fields import Field, Shape, Variant, anything, boolean, string, unsigned
 from app.api.shapes.inputs import embed_input
+from app.api.shapes.model_name import prompt_of, side_of
 from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, USAGE, Named, list_of, record
 from app.api.verbs.input_fields import input_options
 from app.api.verbs.kinds.fields import OUTPUT_TYPES, SPARSE_VECTOR
@@ -27,6 +28,7 @@ from app.api.verbs.output.representation import in_base64
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
 from app.errors import ModelNotFound, ServiceError
+from app.inference.admission import InputOptions
 from app.inference.engine import VectorsOfKinds
 from app.inference.kinds.served_kinds import KindVectors
 from app.inference.served_model import ServedModel
@@ -88,7 +90,7 @@ class Embeddings:
 
     `model` names one of several; the only one answers whatever it says. `input_type` names a
     prompt, or a side of a model with separate encoders for queries and documents, if there is one
-    of that name.
+    of that name; else `model` may end in a side.
     """
 
     name = "openai_embed"
@@ -113,9 +115,7 @@ class Embeddings:
     async def run(
         self, model: ServedModel, request: Request[Output]
     ) -> TypedVectors | VectorsOfKinds:
-        options, input_type = request.options, request.extra.input_type
-        if options.prompt_name is None and input_type in list(model.prompt_names):
-            options = replace(options, prompt_name=input_type)
+        options = _on_its_side(model, request)
         return await request.extra.asked.computed(model, request.inputs, options)
 
     def render(
@@ -152,6 +152,23 @@ def render_error(error: ServiceError) -> bytes:
     if isinstance(error, ModelNotFound):  # in OpenAI's own words
         nested = {"type": "invalid_request_error", "param": "model", "code": "model_not_found"}
     return orjson.dumps({**flat, "error": {"message": flat["message"], **nested}})
+
+
+def _on_its_side(model: ServedModel, request: Request[Output]) -> InputOptions:
+    """Return the options of the inputs with the prompt that one of the fields asks for.
+
+    Without a prompt of that side there is none, as in sentence-transformers' `encode_query`.
+    """
+    options, known = request.options, list(model.prompt_names)
+    if options.prompt_name is not None:
+        return options
+    if request.extra.input_type in known:
+        return replace(options, prompt_name=request.extra.input_type)
+    side = side_of(request.model, model.names)
+    if side is None:
+        return options
+    prompt = prompt_of(side, known)
+    return replace(options, prompt_name=prompt, unprompted=prompt is None)
 
 
 def _record(embedding: Any, index: int, found: Included) -> dict[str, Any]:

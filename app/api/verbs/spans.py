@@ -61,6 +61,8 @@ class RequestSpan:
         fields = {"request_id": self._scope["request_id"]}
         if self.model:
             fields["model"] = self.model
+        if (key := self._scope.get("api_key_name")) is not None:
+            fields["api_key"] = key
         return fields if parent is None else {**fields, "trace_id": parent.trace_id}
 
     def _trace(self, fields: dict[str, str], error: str | None = None) -> None:

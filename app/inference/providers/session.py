@@ -20,6 +20,11 @@ from app.model.manifest import Manifest
 from app.model.names import OWN_GRAPHS, Dtype, Provider, Task
 from app.model.parts import Graph
 
+_BY_THE_CPU = (
+    "a static model, or one that embeds queries and documents in different ways, is computed by "
+    "the CPU alone"
+)
+
 
 class Session:
     """A loaded graph. `run` may be called from several threads at a time."""
@@ -177,6 +182,8 @@ def _no_graph(manifest: Manifest, plan: Plan) -> str:
             f"--dtype {dtype}: the model's one graph is quantized to 8 bits, and the CPU computes "
             "it; use --dtype int8 or auto, and --provider cpu or auto"
         )
+    if manifest.routes and (dtype in OWN_GRAPHS or dtype == "int16"):
+        return f"--dtype {dtype}: {_BY_THE_CPU}, in float32; use --dtype float32"
     if dtype in OWN_GRAPHS:
         return (
             f"--dtype {dtype}: the exported model holds no {dtype} graph; run: make export "
@@ -188,8 +195,5 @@ def _no_graph(manifest: Manifest, plan: Plan) -> str:
             "operators of int16 are built, or use --dtype float32"
         )
     if manifest.routes:
-        return (
-            f"--provider {plan.provider}: a static model, or one that embeds queries and documents "
-            "in different ways, is computed by the CPU alone; use --provider cpu"
-        )
+        return f"--provider {plan.provider}: {_BY_THE_CPU}; use --provider cpu"
     return f"the exported model holds no graph for provider {plan.provider}: export it again"

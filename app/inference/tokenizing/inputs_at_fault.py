@@ -44,6 +44,14 @@ class FaultOf(OnServiceError):
         error.inputs = self._inputs
 
 
+def tried(call: Callable[[], T]) -> T | ServiceError:
+    """Return the result of a call, or the ServiceError that it raised."""
+    try:
+        return call()
+    except ServiceError as error:
+        return error
+
+
 def raise_first(faults: list[ServiceError]) -> None:
     """Raise the first of the faults, if any, with the number of inputs of them all.
 

@@ -18,7 +18,7 @@ from app.inference.tokenizing.documents import Document, document, require_windo
 from app.inference.tokenizing.encoding_input import EncodingInput, cost
 from app.inference.tokenizing.encodings import Encoded
 from app.inference.tokenizing.input_text import DEFAULT_OPTIONS, EncodeOptions, InputText, Text
-from app.inference.tokenizing.inputs_at_fault import each, raise_first
+from app.inference.tokenizing.inputs_at_fault import each, raise_first, tried
 from app.inference.tokenizing.slice_scheduler import SliceScheduler, sliced
 from app.inference.tokenizing.token_places import Token, located
 from app.inference.tokenizing.tokenizer_set import TokenizerSet, guarded
@@ -209,7 +209,7 @@ class Tokenization:
         gathered: list[T] = []
         faults: list[ServiceError] = []
         longest = self._texts.longest(options)
-        async for found in self.in_slices(inputs, lambda some: _tried(lambda: call(some)), longest):
+        async for found in self.in_slices(inputs, lambda some: tried(lambda: call(some)), longest):
             if isinstance(found, ServiceError):
                 faults.append(found)
             else:
@@ -245,10 +245,3 @@ class Tokenization:
         return TokenizedInput(
             np.array(ids, np.int64), types if types.any() else None, prompt_length, is_cut
         )
-
-
-def _tried(call: Callable[[], T]) -> T | ServiceError:
-    try:
-        return call()
-    except ServiceError as error:
-        return error

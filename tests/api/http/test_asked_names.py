@@ -61,7 +61,8 @@ def test_the_names_of_the_model_are_not_foreign(
     for settings in ({}, {"served_model_name": "ours"}):
         _, app = make_service(model_id=str(tmp_path), **settings)
         warnings(caplog)
-        for name in (None, "", *settings.values(), str(tmp_path), "org/original"):
+        ends = ("org/original-query", f"{tmp_path}-passage")
+        for name in (None, "", *settings.values(), str(tmp_path), "org/original", *ends):
             assert post(app, "/v1/embeddings", {"input": "a", "model": name}).status == 200
         assert warnings(caplog) == []
         post(app, "/v1/embeddings", {"input": "a", "model": "Org/original"})

@@ -2,6 +2,8 @@
 
 import base64
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -38,6 +40,42 @@ def test_openai_s_route_takes_the_options_of_embed(make_kind: MakeKind) -> None:
 
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
+
+
+def test_a_name_may_end_in_the_side_of_the_texts(
+    tmp_path: Path, make_service: MakeService, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = replace(tiny.build(tmp_path), prompts={"query": "query: ", "document": "cat: "})
+    tiny.seal(tmp_path, manifest)
+
+    def vector(app: ASGIApp, model: str | None, **extra: Any) -> Any:
+        body = {"input": "the cat", "model": model, **extra}
+        reply = post(app, "/v1/embeddings", body).json
+        assert reply["model"] == "org/my-passage"
+        return pytest.approx(reply["data"][0]["embedding"], abs=1e-6)
+
+    def expected(prompt: str) -> Any:
+        return tiny.unit(tiny.reference(tiny.ids_of(f"{prompt}the cat"))).tolist()
+
+    settings = {"model_id": str(tmp_path), "served_model_name": "org/my-passage"}
+    _, app = make_service(default_prompt="a ", **settings)
+    caplog.clear()
+    assert vector(app, "org/my-passage-query") == expected("query: ")
+    assert vector(app, "org/my-passage-passage") == expected("cat: ")
+    assert vector(app, "org/my-passage") == expected("a ")
+    assert vector(app, None) == expected("a ")
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == []
+    assert vector(app, "any-query") == expected("query: ")
+    # What a field of its own says goes before it, unless it says nothing.
+    assert vector(app, "any-query", prompt_name="document") == expected("cat: ")
+    assert vector(app, "any-query", input_type="document") == expected("cat: ")
+    assert vector(app, "any-query", input_type="unknown") == expected("query: ")
+    assert vector(app, "any-query", prompt_name=None, input_type=None) == expected("query: ")
+
+    tiny.seal(tmp_path, replace(manifest, prompts={"query": "query: "}))
+    _, app = make_service(default_prompt_name="query", **settings)
+    assert vector(app, "any-passage") == expected("")
+    assert vector(app, "any") == expected("query: ")
 
 
 def expected(text: str, dimensions: int | None = None) -> Any:

@@ -88,6 +88,8 @@ def test_dense_routes_are_served_as_sentence_transformers_has_them(
             ("/v1/embeddings", "input_type", "search_document", documents),
             ("/v1/embeddings", "prompt_name", "query", queries),
             ("/v1/embeddings", "input_type", "unheard of", documents),
+            ("/v1/embeddings", "model", "any-query", queries),
+            ("/v1/embeddings", "model", "any-passage", documents),
         ):
             texts = {"inputs" if path == "/embed" else "input": TEXTS}
             answer = ask(path, **texts, **{field: side}).json
@@ -221,39 +223,6 @@ def test_info_says_how_to_choose(models: Models) -> None:
     }
     assert info(service.model)["default_route"] == "document"
     assert "prompt names `query`" in (folder / "README.md").read_text()
-
-
-def without_default(folder: Path, copy: Path) -> Path:
-    """A copy of a model, of which every request has to choose a route."""
-    shutil.copytree(folder, copy)
-    seal(copy, replace(Manifest.read(copy), default_route=None))
-    probes = Probes.read(copy / PROBES_FILE)
-    named = [place for place, name in enumerate(probes.names) if name]
-    probes.at(named).write(copy / PROBES_FILE)
-    seal(copy, Manifest.read(copy))
-    return copy
-
-
-def test_without_a_default_route_a_request_has_to_choose(models: Models, tmp_path: Path) -> None:
-    _, folder = models("sparse-static")
-    with served(without_default(folder, tmp_path / "copy")) as ask:
-        reply = ask("/embed_sparse", inputs="ok")
-        assert reply.status == 422
-        assert 'set `prompt_name` to one of ["query", "document"]' in reply.json["error"]
-        assert ask("/embed_sparse", inputs="ok", prompt_name="query").status == 200
-
-
-def test_cohere_s_input_types_choose_the_side(models: Models, tmp_path: Path) -> None:
-    _, folder = models("dense-static")
-    with served(without_default(folder, tmp_path / "copy")) as ask:
-        for input_type, side in (("search_query", "query"), ("search_document", "document")):
-            found = ask("/v2/embed", texts=TEXTS, input_type=input_type).json
-            expected = ask("/embed", inputs=TEXTS, prompt_name=side).json
-            assert found["embeddings"]["float"] == expected
-        for unclear in ("clustering", None):
-            refusal = ask("/v2/embed", texts=TEXTS, input_type=unclear)
-            assert refusal.status == 422
-            assert "set `input_type` to `search_query` or `search_doc" in refusal.json["message"]
 
 
 @pytest.mark.parametrize("fault", ["sides", "special tokens", "length"])

@@ -42,6 +42,7 @@ PACED_SECONDS, BESIDE_SECONDS = 5, 5  # of a round; a percentile needs many quer
 # Texts a second to reckon with at least: a machine that was busy a minute ago may be idle now.
 _QUERIES_A_SECOND, _PASSAGES_A_SECOND = 2500, 125
 _TIMES = 3  # as fast as that, or as ever before, it may be until texts run out
+_TRIES, _MOST_TEXTS = 3, 100_000  # of one measurement
 _BULK_TEXTS = 128  # of a round
 
 
@@ -58,18 +59,21 @@ class Supply:
     ) -> Rate:
         """Measure with more texts than can be asked in that time; what was asked is spent.
 
-        Raises: RuntimeError where there were too few of them.
+        Where there were too few, as for a model without layers, it is measured again with more.
+
+        Raises: RuntimeError where there were too few each time.
         """
         least = _QUERIES_A_SECOND if texts is self.queries else _PASSAGES_A_SECOND
-        a_second = max(least, self._fastest.get(what, 0))
-        ahead = texts.ahead(256 + int(_TIMES * seconds * a_second))
-        rate = measure(ahead)
-        spent = rate.texts + CHUNK  # some were under way, or asked before earlier ones
-        if spent > len(ahead):
-            raise RuntimeError(f"{what}: {len(ahead)} texts were too few, or asked twice")
-        texts.take(spent)
-        self._fastest[what] = max(rate.wall, self._fastest.get(what, 0))
-        return rate
+        for _ in range(_TRIES):
+            a_second = max(least, self._fastest.get(what, 0))
+            ahead = texts.ahead(min(_MOST_TEXTS, 256 + int(_TIMES * seconds * a_second)))
+            rate = measure(ahead)
+            spent = rate.texts + CHUNK  # some were under way, or asked before earlier ones
+            texts.take(min(spent, len(ahead)))
+            self._fastest[what] = max(rate.wall, self._fastest.get(what, 0))
+            if spent <= len(ahead):
+                return rate
+        raise RuntimeError(f"{what}: {len(ahead)} texts were too few, or asked twice")
 
 
 def of_server(

@@ -56,6 +56,18 @@ def test_what_was_spent_does_not_come_again_and_the_rest_does() -> None:
     assert len(set(seen)) == 200
 
 
+def test_where_texts_run_out_it_is_measured_again_with_more() -> None:
+    texts, seen = supply(), list[int]()
+
+    def measure(given: Sequence[str]) -> Rate:
+        seen.append(len(given))
+        asked = min(len(given), 9_000)
+        return Rate(asked, 1, 1)
+
+    assert texts.spend("a load", texts.queries, 1.0, measure).texts == 9_000
+    assert seen[0] < 9_000 < seen[-1]
+
+
 def test_texts_that_run_out_are_no_figure() -> None:
     texts = supply()
     answered = count(1_000_000)
