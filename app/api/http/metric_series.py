@@ -15,6 +15,7 @@ from app.errors import ServiceError
 from app.inference.batching.warm_up import WarmUp
 from app.inference.served_model import ServedModel
 from app.telemetry import logs
+from app.telemetry.load import Load
 from app.telemetry.metrics import Metrics, labels
 
 REQUESTS_BY_KEY = "te_api_key_request_count"  # one series for each named key
@@ -39,6 +40,7 @@ def declare_series(service: Service) -> None:
     metrics.read("te_body_bytes_limit", "gauge", lambda: bodies.total)
     for served in service.models.each:
         _declare_shapes(served.metrics, served.worker.warm_up)
+        _declare_load(served.metrics, served.worker.load)
 
 
 def _described(served: ServedModel) -> str:
@@ -55,6 +57,12 @@ def _described(served: ServedModel) -> str:
 def _declare_shapes(metrics: Metrics, warm_up: WarmUp) -> None:
     metrics.read("te_shapes_learned", "gauge", lambda: warm_up.learned)
     metrics.read("te_shapes_wanted", "gauge", lambda: warm_up.wanted)
+
+
+def _declare_load(metrics: Metrics, load: Load) -> None:
+    metrics.read("te_tokens_in_flight", "gauge", load.tokens_in_flight)
+    metrics.read("te_work_waiting_seconds", "gauge", load.waiting_seconds)
+    metrics.read("te_queue_seconds_p99", "gauge", load.queue_p99)
 
 
 def _declare_failures(metrics: Metrics) -> None:

@@ -33,6 +33,10 @@ class Waiting:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def tokens(self) -> int:
+        """Return the tokens of all rows; from any thread."""
+        return sum(self._lengths)
+
     def add(self, job: Job) -> None:
         """Queue all rows of a job."""
         job.last_batch = self._batches

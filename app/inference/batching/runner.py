@@ -54,6 +54,11 @@ class Run:
         return cls(rows, tuple(outputs), failures, length)
 
     @property
+    def tokens(self) -> int:
+        """The tokens of its rows, without padding."""
+        return sum(len(job.inputs[index]) for job, index in self.rows)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """How many rows it has, and the padded length of each."""
         if self.batch is None:
@@ -78,6 +83,11 @@ class Finished:
     error: BaseException | None
     started: float
     seconds: float
+
+    @property
+    def waits(self) -> list[float]:
+        """The seconds that each row had waited for the run."""
+        return [self.started - job.submitted for job, _ in self.run.rows]
 
 
 @dataclass(slots=True, eq=False)

@@ -79,6 +79,10 @@ class RunnerPool:
         """How many runs there may be at a time."""
         return len(self._idle) + len(self._running)
 
+    def tokens(self) -> int:
+        """Return the tokens of all rows that are being computed; from any thread."""
+        return sum(run.tokens for run in tuple(self._running.values()))
+
     def may_launch(self) -> bool:
         """Check whether another run can be launched; beside other models, wait for the turn."""
         return bool(self._idle) and self._turn.may_run()

@@ -43,6 +43,7 @@ from app.inference.batching.turns import Turns
 from app.inference.batching.warm_up import WarmUp
 from app.model.batch import BatchLimits
 from app.model.parts import Padding
+from app.telemetry.load import Load
 from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
@@ -70,6 +71,7 @@ class BatchWorker:
         turn = (turns or Turns()).join(lambda: self._inbox.put("turn"))
         self._runners = RunnerPool(sessions, padding, options, self._inbox.put, turn)
         self._faults = FaultSearch(self._pending, padding, metrics)
+        self.load = Load(self._pending.waiting.tokens, self._runners.tokens)
         self._refusal: str | None = None
         self._lock = threading.Lock()  # between submit and the end of the worker
         self.healthy = True  # whether the last run succeeded; the model was proved before
@@ -208,6 +210,7 @@ class BatchWorker:
                 self.last_success = time.monotonic()
             finished.run.failures.in_a_row = 0
             self.warm_up.ran(finished.run.shape)
+            self.load.ran(finished.run.tokens, finished.seconds, finished.waits)
             self._pending.store(finished)
         else:
             self.healthy = self.healthy and finished.run.is_spare
@@ -241,10 +244,7 @@ class BatchWorker:
         """Fail all remaining jobs, also those still in the inbox, and end the runners."""
         self.healthy = False
         self._refuse(reason)
-        late = []
-        while not self._inbox.empty():
-            message = self._inbox.get()
-            if isinstance(message, Job):
-                late.append(message)
+        left = [self._inbox.get() for _ in range(self._inbox.qsize())]
+        late = [message for message in left if isinstance(message, Job)]
         self._pending.end(late, BackendFailed(f"Backend error: {reason}"))
         self._runners.end()

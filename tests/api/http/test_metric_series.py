@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from starlette.types import ASGIApp
@@ -74,3 +74,24 @@ def test_what_may_fail_begins_at_zero(app: ASGIApp) -> None:
 
 def test_where_any_shape_may_run_none_is_to_be_learned(app: ASGIApp) -> None:
     assert series(app, "te_shapes_learned") == series(app, "te_shapes_wanted") == 0
+
+
+def test_work_is_shown_while_there_is_any(make_service: MakeService) -> None:
+    service, app = make_service(max_client_batch_size=64)
+    assert series(app, "te_tokens_in_flight") == series(app, "te_work_waiting_seconds") == 0
+    load = service.model.worker.load
+    seen: list[tuple[int, float]] = []
+    ran = load.ran
+
+    def look(tokens: int, seconds: float, waits: Sequence[float]) -> None:
+        ran(tokens, seconds, waits)
+        seen.append((load.tokens_in_flight(), load.waiting_seconds()))
+
+    load.ran = look  # type: ignore[method-assign]
+    reply = post(app, "/embed", {"inputs": ["hello world"] * 64})
+    assert reply.status == 200
+    tokens = int(reply.headers["x-compute-tokens"])
+    assert seen
+    assert all(0 <= in_flight <= tokens and waiting >= 0 for in_flight, waiting in seen)
+    assert series(app, "te_tokens_in_flight") == series(app, "te_work_waiting_seconds") == 0
+    assert series(app, "te_queue_seconds_p99") > 0
