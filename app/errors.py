@@ -37,6 +37,7 @@ What becomes of each where it is caught:
     HeadTooLarge     of a request's head     a status without the application
     Refused          of a request's head     the same
     Broken           of a request's body     BrokenBody
+    JobError         of a bulk job           one line for the operator; the process exits with 1
     WorkerLost       of a session            every request fails, and the process is to be replaced
 
 Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).
@@ -129,8 +130,7 @@ class ModelMismatch(BackendFailed):
 class Overloaded(ServiceError):
     """Too few permits, or bytes for bodies and answers, are free; nothing was queued.
 
-    Raised by `inference.permits` and `api.http.byte_budget`. A connection without a place is
-    refused with the same status by `wire.http1.connection`, before any request is read.
+    Raised by `inference.permits` and `api.http.byte_budget`; `wire.http1.connection` refuses too.
     """
 
     error_type = "Overloaded"

@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Packages and modules, the top first; imports go down. What shares a line does not import each other.
 FLOORS = (
     "app.__main__ app.healthcheck app.prove",
-    "app.program",
+    "app.bulk app.program",
     "app.application app.download app.server",
     "app.preflight",
     "app.api",
@@ -66,6 +66,7 @@ DOORS = {
         "export.from_torch.settled_tokenizer", "export.routes.model2vec",
     },
     "orjson": {
+        "app.bulk.reading.json_lines",
         "app.inference.tokenizing.pairs",
         "app.api.body.reader", "app.api.model_list", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.rendering",
         "app.telemetry.logs",
@@ -103,6 +104,8 @@ DOORS = {
         "export.rewriting.column_halves", "export.rewriting.scores", "export.rewriting.masks",
         "export.rewriting.settled_shapes",
     },
+    "pyarrow": {"app.bulk.reading.parquet_file", "app.bulk.reading.streams", "app.bulk.writing.shards"},
+    "tqdm": {"app.bulk.progress"},
     "huggingface_hub": {"export.source.hub"},
 }  # fmt: skip
 

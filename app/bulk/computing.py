@@ -1,0 +1,81 @@
+"""Computing: the vectors of a chunk; rows at fault are found and rejected one by one."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.bulk.chunks import Chunk
+from app.bulk.rows import JobError, Rejected, Row
+from app.errors import ServiceError
+from app.inference.admission import InputOptions
+from app.inference.served_model import ServedModel
+
+
+@dataclass(frozen=True, slots=True)
+class VectorOptions:
+    """Which vectors are asked of the model."""
+
+    dimensions: int | None
+    normalize: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Embedded:
+    """A chunk with its vectors."""
+
+    rows: list[Row]
+    vectors: NDArray[np.float32]  # (N, D), one for each row
+    rejected: list[Rejected]  # in the order of the inputs
+    next_row: int
+    tokens: int
+
+
+async def embedded(model: ServedModel, chunk: Chunk, options: VectorOptions) -> Embedded:
+    """Compute the vectors of a chunk's rows, and reject those that the model cannot take.
+
+    Raises: JobError if the model fails whatever it is given.
+    """
+    parts: list[tuple[Row, NDArray[np.float32]]] = []
+    rejected = list(chunk.rejected)
+    tokens = 0
+    waiting = [chunk.rows] if chunk.rows else []
+    while waiting:
+        rows = waiting.pop()
+        try:
+            computed = await _vectors(model, rows, options)
+        except ServiceError as error:
+            if len(rows) > 1:  # the first half comes next, so rows stay in their order
+                middle = len(rows) // 2
+                waiting += [rows[middle:], rows[:middle]]
+                continue
+            await _require_sound(model, error)
+            [row] = rows
+            rejected.append(Rejected(row.number, row.place, row.id, str(error)))
+        else:
+            parts += zip(rows, computed.value, strict=True)
+            tokens += sum(computed.token_counts)
+    rejected.sort(key=lambda one: one.number)
+    rows = [row for row, _ in parts]
+    vectors = np.stack([vector for _, vector in parts]) if parts else np.empty((0, 0), np.float32)
+    return Embedded(rows, vectors, rejected, chunk.next_row, tokens)
+
+
+async def _vectors(model: ServedModel, rows: list[Row], options: VectorOptions) -> Any:
+    return await model.engine.embed(
+        [row.text for row in rows],
+        InputOptions(),
+        normalize=options.normalize,
+        dimensions=options.dimensions,
+    )
+
+
+async def _require_sound(model: ServedModel, failure: ServiceError) -> None:
+    """Raise JobError if the model cannot compute a plain text either."""
+    if failure.status < 500 and failure.error_type not in {"Backend", "Overloaded"}:
+        return
+    try:
+        await model.engine.probe()
+    except ServiceError as error:
+        raise JobError(f"the model computes nothing any more: {error}") from None

@@ -1,0 +1,205 @@
+"""Job: inputs are read, computed and written at the same time, in order, in bounded memory."""
+
+import asyncio
+import logging
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app import __version__
+from app.bulk.chunks import ROWS, Chunk, chunked
+from app.bulk.computing import Embedded, VectorOptions, embedded
+from app.bulk.options import BulkOptions
+from app.bulk.progress import Progress
+from app.bulk.reading.inputs import Inputs
+from app.bulk.rows import JobError
+from app.bulk.writing import folder as output
+from app.bulk.writing.shards import ShardOptions, Shards
+from app.errors import StartupError
+from app.inference.served_model import ServedModel
+from app.model.manifest import Manifest
+from app.model.quantization import quantized
+from app.settings import Settings
+from app.telemetry.metrics import Metrics
+
+logger = logging.getLogger(__name__)
+
+# Chunks in the model at a time: the more rows wait, the less padding their batches have, and one
+# that is written keeps none of the others waiting.
+WINDOW = 8
+CLOSE_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a job has done, with earlier runs of it."""
+
+    rows: int
+    rejected: int
+    tokens: int  # of this run
+    seconds: float
+
+
+def run(options: BulkOptions, settings: Settings, inputs: Inputs, model_folder: Path) -> Summary:
+    """Embed all inputs into the output folder, which has been claimed.
+
+    Raises: StartupError, JobError or OSError with the cause.
+    """
+    roomy = replace(settings, max_concurrent_requests=2 * WINDOW * ROWS, max_client_batch_size=ROWS)
+    metrics = Metrics()
+    model = ServedModel.open(model_folder, roomy, metrics)
+    metrics.bound_input_length(model.loaded.max_input_length)
+    folder = output.opened(options.output, _described(options, model), resume=options.resume)
+    if folder.next_row:
+        logger.info("going on after %d rows in %d parts", folder.next_row, len(folder.parts))
+    shards = Shards(
+        folder,
+        ShardOptions(
+            format=options.format,
+            rows=options.shard_rows,
+            metadata=_metadata(options, model),
+            transform=_transform(options, model.manifest),
+        ),
+    )
+    vectors = VectorOptions(options.dimensions, options.normalize)
+    with closing(Progress(inputs.size, lambda: inputs.bytes_read)) as progress:
+        pipeline = _Pipeline(model, vectors, shards, progress)
+        tokens = asyncio.run(pipeline.run(chunked(inputs.rows(folder.next_row))))
+    return Summary(shards.rows, shards.rejected, tokens, progress.seconds)
+
+
+class _Pipeline:
+    """Reading, computing and writing, each of which waits for the slowest."""
+
+    def __init__(
+        self, model: ServedModel, options: VectorOptions, shards: Shards, progress: Progress
+    ) -> None:
+        self._model = model
+        self._options = options
+        self._shards = shards
+        self._progress = progress
+        self._waiting: deque[asyncio.Task[Embedded]] = deque()
+        self._tokens = 0
+
+    async def run(self, chunks: Iterator[Chunk]) -> int:
+        """Compute and write all chunks; return the number of their tokens."""
+        task = asyncio.current_task()
+        assert task is not None
+        stopped: list[int] = []
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, partial(_stop, task, stopped, number))
+        try:
+            await self._all(chunks)
+        except asyncio.CancelledError:
+            if not stopped:
+                raise
+            await self._written(self._shards.complete)
+            name = signal.Signals(stopped[0]).name
+            raise JobError(f"{name} ended the job: --resume goes on", 128 + stopped[0]) from None
+        finally:
+            for one in self._waiting:
+                one.cancel()
+            await asyncio.gather(*self._waiting, return_exceptions=True)
+            await self._model.close(CLOSE_SECONDS)
+        return self._tokens
+
+    async def _all(self, chunks: Iterator[Chunk]) -> None:
+        ended: JobError | None = None
+        while True:
+            try:
+                chunk = await asyncio.to_thread(next, chunks, None)
+            except JobError as error:
+                chunk, ended = None, error
+            if chunk is None:
+                break
+            self._waiting.append(asyncio.create_task(embedded(self._model, chunk, self._options)))
+            if len(self._waiting) >= WINDOW:
+                await self._write_first()
+        await self._rest()
+        if ended is not None:
+            raise ended
+
+    async def _rest(self) -> None:
+        while self._waiting:
+            await self._write_first()
+        await self._written(self._shards.complete)
+
+    async def _write_first(self) -> None:
+        done = await self._waiting[0]
+        self._waiting.popleft()
+        await self._written(partial(self._shards.add, done))
+        self._tokens += done.tokens
+        self._progress.advance(len(done.rows) + len(done.rejected), done.tokens)
+
+    async def _written(self, write: Callable[[], None]) -> None:
+        """Write on a thread, to the end even if a signal comes meanwhile. Raises: JobError."""
+        writing = asyncio.ensure_future(asyncio.to_thread(write))
+        try:
+            await asyncio.shield(writing)
+        except asyncio.CancelledError:
+            await writing
+            raise
+        except OSError as error:
+            raise JobError(f"the output cannot be written: {error}: --resume goes on") from None
+
+
+def _stop(task: "asyncio.Task[Any]", stopped: list[int], number: int) -> None:
+    if not stopped:
+        stopped.append(number)
+        task.cancel()
+
+
+def _transform(
+    options: BulkOptions, manifest: Manifest
+) -> Callable[[NDArray[np.float32]], NDArray[np.generic]]:
+    """Return the function from vectors to those of the output's type.
+
+    Raises: StartupError if the model cannot have it.
+    """
+    if options.dtype in {"int8", "uint8"}:
+        if not options.normalize:
+            raise StartupError(
+                f"--output-dtype {options.dtype} is for unit vectors: normalize them"
+            )
+        if manifest.ranges is None:
+            raise StartupError(
+                f"--output-dtype {options.dtype} needs to know how large components become, which "
+                "this export does not say: export the model again"
+            )
+    return lambda vectors: quantized(vectors, options.dtype, manifest.ranges)
+
+
+def _described(options: BulkOptions, model: ServedModel) -> Mapping[str, Any]:
+    """Return what makes the job's vectors what they are; a resumed job must have the same."""
+    return {
+        "inputs": [str(path.resolve()) for path in options.inputs],
+        "text_column": options.columns.text,
+        "id_column": options.columns.id,
+        "format": options.format,
+        "shard_rows": options.shard_rows,
+        **_metadata(options, model),
+    }
+
+
+def _metadata(options: BulkOptions, model: ServedModel) -> dict[str, str]:
+    prompt = model.engine.admission.prompt(None)
+    return {
+        "model": model.manifest.source.id,
+        "revision": model.manifest.source.revision or "",
+        "fingerprint": model.loaded.fingerprint,
+        "compute_dtype": model.loaded.session.compute_dtype,
+        "prompt": prompt or "",
+        "dtype": options.dtype,
+        "dimensions": str(options.dimensions or model.manifest.dimensions),
+        "normalized": str(options.normalize).lower(),
+        "made_by": f"embedding-service {__version__}",
+    }

@@ -1,0 +1,1 @@
+"""Reading: files of texts, one row at a time, whatever their size."""

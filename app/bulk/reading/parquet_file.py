@@ -1,0 +1,68 @@
+"""Parquet: columns of which two are read, a group of rows at a time."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from app.bulk.rows import Columns, JobError, Rejected, Row, row_of
+
+_ROWS = 1024  # read at once
+
+
+class ParquetFile:
+    """A file whose text is in a column of strings; the id may be of any type."""
+
+    def __init__(self, path: Path, columns: Columns) -> None:
+        self.path = path
+        self._columns = columns
+        self._size = path.stat().st_size if path.exists() else 0
+        self._share = 0.0  # of its rows that have been read
+
+    @property
+    def bytes_read(self) -> int:
+        """How many bytes of the file have been read so far, estimated by its rows."""
+        return round(self._size * self._share)
+
+    def require_columns(self) -> None:
+        """Raise JobError if the file cannot be opened, or lacks a column."""
+        with self._opened() as file:
+            self._names(file)
+
+    def records(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield the two values of each row, by name."""
+        with self._opened() as file:
+            names, number = self._names(file), 0
+            try:
+                for batch in file.iter_batches(_ROWS, columns=names):
+                    for record in batch.to_pylist():
+                        number += 1
+                        yield f"{self.path.name}, row {number}", record
+                    self._share = number / max(1, file.metadata.num_rows)
+            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+                reason = " ".join(str(error).split())
+                raise JobError(f"{self.path} cannot be read to its end: {reason}") from None
+
+    def row(self, record: dict[str, Any], number: int, place: str) -> Row | Rejected:
+        """Make a row of its values."""
+        return row_of(record, self._columns, number, place)
+
+    def _opened(self) -> pq.ParquetFile:
+        try:
+            return pq.ParquetFile(self.path)
+        except (OSError, pa.ArrowException) as error:
+            reason = " ".join(str(error).split())
+            raise JobError(f"{self.path} cannot be read: {reason}") from None
+
+    def _names(self, file: pq.ParquetFile) -> list[str]:
+        """Return the columns to read. Raises: JobError."""
+        there = file.schema_arrow.names
+        asked = [self._columns.text, *([self._columns.id] if self._columns.id else [])]
+        for name in asked:
+            if name not in there:
+                found = ", ".join(there) or "none"
+                raise JobError(f"{self.path} has no column `{name}`: its columns are {found}")
+        implied = ["id"] if self._columns.id is None and "id" in there else []
+        return list(dict.fromkeys([*asked, *implied]))

@@ -1,0 +1,65 @@
+"""Streams: files of bytes, plain or compressed, in lines of bounded length."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import pyarrow as pa
+
+from app.bulk.rows import JobError
+
+_COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
+PIECE = 1 << 16  # bytes
+
+
+class Stream:
+    """The lines of one file, decompressed by the file's suffix."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bytes_read = 0  # of the file, so far
+
+    def lines(self, most: int) -> Iterator[bytes | None]:
+        """Yield each line without its end; None for one of more than `most` bytes.
+
+        Raises: JobError.
+        """
+        rest, is_over = b"", False
+        for piece in self._pieces():
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                yield None if is_over or len(line) > most else line.removesuffix(b"\r")
+                is_over = False
+            if len(rest) > most:  # drop what is read of it
+                rest, is_over = b"", True
+        if is_over:
+            yield None
+        elif rest:
+            yield rest.removesuffix(b"\r")
+
+    def _pieces(self) -> Iterator[bytes]:
+        try:
+            compression = _COMPRESSIONS.get(self.path.suffix.lower())
+            with self.path.open("rb") as raw, _opened(raw, compression) as stream:
+                while piece := stream.read(PIECE):
+                    self.bytes_read = raw.tell()
+                    yield piece
+        except (OSError, pa.ArrowException) as error:
+            raise JobError(f"{self.path} cannot be read to its end: {_words(error)}") from None
+
+
+def _opened(raw: BinaryIO, compression: str | None) -> Any:
+    return raw if compression is None else pa.CompressedInputStream(raw, compression)
+
+
+def _words(error: Exception) -> str:
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())
+
+
+def uncompressed_suffix(path: Path) -> str:
+    """Return the suffix that says what a file holds, without that of its compression."""
+    *_, last = ("", *path.suffixes)
+    if last.lower() in _COMPRESSIONS:
+        *_, last = ("", *path.with_suffix("").suffixes)
+    return last.lower()
