@@ -49,8 +49,8 @@ typedef struct {
 } Tile;
 
 // Sum up the products of a tile. The compiler has to know its rows: only sums of unrolled loops can
-// be in registers. The loop over the pairs is not unrolled. Nothing is gained by that, and a compiler
-// that has more to keep than registers stores sums instead.
+// be in registers. The loop over the pairs is not unrolled: nothing is gained, and a compiler that
+// has more to keep than registers stores sums instead.
 static inline __attribute__((always_inline)) void sum(Tile tile, const int rows, Vector *out)
 {
     Vector sums[MOST_ROWS][2] = {0};
@@ -126,8 +126,8 @@ static void multiply(const Matrix *matrix, long p, const Rounded *from, float *o
     }
 }
 
-// ---- Rows: plain C, which compilers turn into vectors. No step depends on their width: there is no
-// sum over a row, and a multiplication and an addition are one step only where fmaf says so.
+// ---- Rows: plain C, which compilers turn into vectors. No step depends on their width: no sum
+// runs over a row, and a multiplication and an addition are one step only where fmaf says so.
 
 typedef union {
     float value;
@@ -155,8 +155,9 @@ static float quantize(const float *restrict row, long count, int limit, int16_t 
 
 enum { ABOVE = 7 };
 
-// Return x · above(x²) / below(x²), polynomials, where x is within ±limit, and what is there beyond.
-static inline float rational(float x, float limit, const float *above, const float *below, int terms)
+// Return x · above(x²) / below(x²), two polynomials; beyond ±limit, what it is there.
+static inline float rational(
+    float x, float limit, const float *above, const float *below, int terms)
 {
     x = x > limit ? limit : x;
     x = x < -limit ? -limit : x;

@@ -3,9 +3,9 @@
 //     (x, W1, b1, … Wn, bn) -> x W1 + b1, … x Wn + bn, for one to three constant W and b; or with
 //     `feed_forward`: act(x W1 + b1) W2 + b2, or gated: (act(x W1 + b1) · (x W2 + b2)) W3 + b3.
 //
-// Attributes besides: `activation`, a number of kernel.h; `halves`, 1 if W1 is the left half of what
-// is given for it, and W2 the right one of the same, likewise b; and what may be tuned for a model:
-// `limit`, to which rows are rounded, and `block`, so many times 32 entries of a row share a scale.
+// Attributes besides: `activation`, a number of kernel.h; `halves`, 1 if W1 is the left half of
+// what is given for it, and W2 the right one of the same, likewise b; and what may be tuned for a
+// model: `limit`, to which rows are rounded, and `block`, so many times 32 entries of a row share a scale.
 #include <cpuid.h>
 #include <math.h>
 #include <stdlib.h>
@@ -25,7 +25,7 @@ enum {
 };
 
 static const OrtApi *api; // set when operators are registered, always to the same table
-EXPORTED int operators_kernel; // of layers that are made from now on; 0 is the best, others for tests
+EXPORTED int operators_kernel; // of layers made from now on: 0 is the best, others are for tests
 
 // The matrices of a node. All give an output, or the last alone.
 typedef struct {
@@ -72,9 +72,9 @@ EXPORTED const char *operators_fault(void)
 
 // ---- Making a layer.
 
-// Pack a column of a block, and return its scale: NaN if a weight is not finite. The column gets the
-// largest factor with which no sum can leave 32 bits, whatever a row holds: limit · Σ|weight| < 2^31,
-// where rounding adds at most 1/2 to each weight.
+// Pack a column of a block, and return its scale: NaN if a weight is not finite. It gets the
+// largest factor with which no sum can leave 32 bits, whatever a row holds: limit · Σ|weight| < 2^31, where
+// rounding adds at most 1/2 to each weight.
 static float pack_column(
     const float *weights, long stride, long depth, int limit, int16_t *out, long columns)
 {
@@ -178,7 +178,8 @@ static OrtStatus *read_layer(const OrtKernelInfo *info, Layer *layer)
         TRY(read_constant(info, 1 + 2 * i, 2, &weights));
         TRY(read_constant(info, 2 + 2 * i, 1, &bias));
         const long depth = weights.shape[0], stride = weights.shape[1];
-        const long width = halves && i < 2 ? stride / 2 : stride, start = halves && i == 1 ? width : 0;
+        const long width = halves && i < 2 ? stride / 2 : stride;
+        const long start = halves && i == 1 ? width : 0;
         if (!depth || !width || stride % width || bias.shape[0] != stride)
             return invalid("weights are empty, or do not fit their bias or into halves");
         TRY(pack(
