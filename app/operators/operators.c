@@ -5,7 +5,7 @@
 //
 // Attributes besides: `activation`, a number of kernel.h; `halves`, 1 if W1 is the left half of
 // what is given for it, and W2 the right one of the same, likewise b; and what may be tuned for a
-// model: `limit`, to which rows are rounded, and `block`, so many times 32 entries of a row share a scale.
+// model: `limit`, to which rows are rounded, and `block`, so many times 32 entries share a scale.
 #include <cpuid.h>
 #include <math.h>
 #include <stdlib.h>
@@ -73,8 +73,8 @@ EXPORTED const char *operators_fault(void)
 // ---- Making a layer.
 
 // Pack a column of a block, and return its scale: NaN if a weight is not finite. It gets the
-// largest factor with which no sum can leave 32 bits, whatever a row holds: limit · Σ|weight| < 2^31, where
-// rounding adds at most 1/2 to each weight.
+// largest factor with which no sum can leave 32 bits, whatever a row holds:
+// limit · Σ|weight| < 2^31, where rounding adds at most 1/2 to each weight.
 static float pack_column(
     const float *weights, long stride, long depth, int limit, int16_t *out, long columns)
 {
