@@ -22,6 +22,7 @@ enum {
     MOST_MATRICES = 3,
     LARGEST_LIMIT = 16383, // so that at least 17 bits of a sum are left for the weights
     GROUP_ROWS = 96, // computed at a time: what they need stays in a second-level cache of 512 kB
+    SHARE_ROWS = 24, // for which reading the weights again from that cache costs little
 };
 
 static const OrtApi *api; // set when operators are registered, always to the same table
@@ -223,37 +224,45 @@ static OrtStatus *create(
 typedef struct {
     const Layer *layer;
     long start; // in the outputs
+    long shares; // of its rows, for which the middle is computed apart
     Rounded input, middle;
     float *outputs[MOST_MATRICES];
 } Group;
 
-// Round rows to what block `j` of a matrix multiplies.
+// Round rows to what block `j` of a matrix multiplies, and write them from row `at` of `out` on.
 static void round_block(
-    const Layer *layer, const Matrix *matrix, long j, const float *rows, long stride, Rounded *out)
+    const Layer *layer, const Matrix *matrix, long j, const float *rows, long count, long stride,
+    Rounded *out, long at)
 {
-    for (long r = 0, at = j * out->rows; r < out->rows; r++, at++)
+    for (long r = 0; r < count; r++, at++)
         out->scales[at] = layer->kernel->quantize(
             rows + r * stride, depth_of(matrix, j), layer->limit, out->values + at * MOST_DEPTH);
 }
 
-// Compute a block of a feed-forward layer's wide middle, which is float32 only here, in the cache.
-static void compute_middle(void *argument, size_t block)
+// Compute a block of a feed-forward layer's wide middle, for a share of the rows. The middle is
+// float32 only here, in the cache.
+static void compute_middle(void *argument, size_t task)
 {
     Group *group = argument;
     const Layer *layer = group->layer;
     const Matrix *down = &layer->matrices[layer->first_output];
-    const long columns = layer->kernel->columns, depth = depth_of(down, (long)block);
+    const long block = (long)task / group->shares, share = (long)task % group->shares;
+    const long rows = group->input.rows, from = rows * share / group->shares;
+    const Rounded input = {rows * (share + 1) / group->shares - from,
+        group->input.values + from * MOST_DEPTH, group->input.scales + from};
+    const long columns = layer->kernel->columns, depth = depth_of(down, block);
     float middle[MOST_MATRICES - 1][GROUP_ROWS * MOST_DEPTH];
     for (int i = 0; i < layer->first_output; i++)
         for (long c = 0; c < depth; c += columns)
             layer->kernel->multiply(
-                &layer->matrices[i], ((long)block * down->block + c) / columns, &group->input,
-                middle[i] + c, MOST_DEPTH);
-    for (long at = 0; at < group->input.rows * MOST_DEPTH; at += MOST_DEPTH)
+                &layer->matrices[i], (block * down->block + c) / columns, &input, middle[i] + c,
+                MOST_DEPTH);
+    for (long at = 0; at < input.rows * MOST_DEPTH; at += MOST_DEPTH)
         layer->kernel->activate(
             middle[0] + at, layer->first_output > 1 ? middle[1] + at : NULL, depth,
             layer->activation);
-    round_block(layer, down, (long)block, middle[0], MOST_DEPTH, &group->middle);
+    round_block(layer, down, block, middle[0], input.rows, MOST_DEPTH, &group->middle,
+        block * rows + from);
 }
 
 // Compute a panel of one of the outputs.
@@ -274,11 +283,15 @@ static OrtStatus *compute_group(const OrtKernelContext *context, const float *in
 {
     const Layer *layer = group->layer;
     const Matrix *first = layer->matrices;
+    const long rows = group->input.rows;
     for (long j = 0; j < first->blocks; j++)
-        round_block(layer, first, j, input + j * first->block, first->depth, &group->input);
+        round_block(layer, first, j, input + j * first->block, rows, first->depth, &group->input,
+            j * rows);
+    // Narrow layers have too few blocks for many threads. In wide ones a share is not in one piece.
+    group->shares = first->blocks == 1 ? parts(rows, SHARE_ROWS) : 1;
     if (layer->feed_forward)
-        TRY(api->KernelContext_ParallelFor(
-            context, compute_middle, first[layer->first_output].blocks, 0, group));
+        TRY(api->KernelContext_ParallelFor(context, compute_middle,
+            first[layer->first_output].blocks * group->shares, 0, group));
     return api->KernelContext_ParallelFor(context, compute_panel, layer->panels, 0, group);
 }
 
