@@ -24,25 +24,27 @@ class Permits:
         """Take the total, and the permits of the models that have the same one, to join them."""
         self.total = total
         self.held = 0  # by requests to this model
-        self._among = [] if among is None else among
-        self._among.append(self)
+        self._among = among  # no list of itself alone: it would be garbage with each request's part
+        if among is not None:
+            among.append(self)
 
     @property
     def taken_by_all(self) -> int:
         """How many are held by requests to any model."""
-        return sum(one.held for one in self._among)
+        return self.held if self._among is None else sum(one.held for one in self._among)
 
     @property
     def free(self) -> int:
         """How many this model's requests may have now."""
-        others = (one for one in self._among if one is not self)
+        others = (one for one in self._among or () if one is not self)
         kept = sum(max(0, self._kept - one.held) for one in others)
         return self.total - self.taken_by_all - kept
 
     @property
     def _kept(self) -> int:
         """How many are kept for each of several models."""
-        return self.total // (2 * len(self._among)) if len(self._among) > 1 else 0
+        models = 1 if self._among is None else len(self._among)
+        return self.total // (2 * models) if models > 1 else 0
 
     def share(self, count: int, *, bulk: bool = False) -> int:
         """Return how many permits a request of `count` inputs would get now; 0 if refused."""

@@ -150,6 +150,9 @@ class Manifest:
         _check_paths(manifest, path)
         if not is_as_signed(document):  # those of old folders were not signed
             raise ManifestError(f"{path} is not as it was exported: export the model again")
+        # A byte that was changed is named as such rather than for what it would mean.
+        if manifest.ranges and (fault := manifest.ranges.fault(manifest.dimensions)) is not None:
+            raise ManifestError(f"{path}: ranges.{fault}")
         return manifest
 
     def graph_for(self, provider: Provider, dtype: Dtype, *, packed: bool = False) -> Graph | None:
@@ -218,8 +221,6 @@ def _check_numbers(manifest: Manifest) -> None:
     for name, (number, least, most) in bounds.items():
         if not least <= number <= most:
             raise Misfit(f"{name}: {number} is not between {least} and {most}")
-    if manifest.ranges and (fault := manifest.ranges.fault(manifest.dimensions)) is not None:
-        raise Misfit(f"ranges.{fault}")
 
 
 def _check_routes(manifest: Manifest) -> None:

@@ -10,7 +10,8 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from app.operators.library import FOLDER, LIBRARY, digest_file
@@ -19,8 +20,15 @@ from app.operators.library import FOLDER, LIBRARY, digest_file
 # which nobody reads, loops over roundings and comparisons become vectors.
 FLAGS = (
     "-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-    "-fvisibility=hidden", "-fPIC", "-shared", "-Wall", "-Wextra",
+    "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra", "-Wno-unused-parameter",
 )  # fmt: skip
+# The processors that kernel.c is compiled for.
+PROCESSORS: Mapping[str, Sequence[str]] = {
+    "plain": (),
+    "avx2": ("-mavx2", "-mfma"),
+    "avx_vnni": ("-mavx2", "-mfma", "-mavxvnni"),
+    "avx512_vnni": ("-mfma", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
+}
 
 
 def obstacle() -> str | None:
@@ -43,16 +51,28 @@ def build(library: Path = LIBRARY, *flags: str) -> None:
 
     Raises: subprocess.CalledProcessError if the compiler fails; it has said why.
     """
-    sources = sorted(map(str, FOLDER.glob("*.c")))
     library.parent.mkdir(parents=True, exist_ok=True)
     partial = library.with_name(f".{library.name}.{os.getpid()}")
-    command = [*compiler(), *FLAGS, *flags, "-o", str(partial), *sources, "-lm"]
-    try:
-        subprocess.run(command, check=True)  # noqa: S603  # our own command, and CC
-        digest_file(library).write_text(hashlib.sha256(partial.read_bytes()).hexdigest())
-        partial.rename(library)
-    finally:
-        partial.unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        objects = [_compile("operators.c", Path(folder) / "operators.o", *flags)]
+        for kernel, processor in PROCESSORS.items():
+            made = Path(folder) / f"{kernel}.o"
+            objects.append(_compile("kernel.c", made, f"-DKERNEL={kernel}", *processor, *flags))
+        try:
+            _run("-shared", *flags, "-o", str(partial), *objects, "-lm")
+            digest_file(library).write_text(hashlib.sha256(partial.read_bytes()).hexdigest())
+            partial.rename(library)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _compile(source: str, made: Path, *flags: str) -> str:
+    _run(*FLAGS, *flags, "-c", str(FOLDER / source), "-o", str(made))
+    return str(made)
+
+
+def _run(*arguments: str) -> None:
+    subprocess.run([*compiler(), *arguments], check=True)  # noqa: S603  # our own, and CC
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -12,10 +12,11 @@ FOLDER = Path(__file__).resolve().parent
 LIBRARY = FOLDER / "operators.so"
 DOMAIN = "app.operators"  # of the operators, in a graph
 
-# Of a session's configuration; operators.c reads both. All kernels give the same answers.
-_THREADS = "app.operators.threads"
-KERNEL = "app.operators.kernel"
-KERNELS = ("avx512_vnni", "avx_vnni", "avx2")  # by their speed
+KERNELS = ("avx512_vnni", "avx_vnni", "avx2")  # by their speed; all give the same answers
+PLAIN = "plain"  # in C alone, slower than float32: what tests compare the others with
+
+# By their numbers in operators.c.
+_NUMBERED = ("", PLAIN, *reversed(KERNELS))
 
 
 def digest_file(library: Path) -> Path:
@@ -47,13 +48,15 @@ def fault(library: Path | None = None) -> str | None:
     return None if found is None else found.decode()
 
 
-def register(
-    options: "onnxruntime.SessionOptions", threads: int, library: Path | None = None
-) -> None:
-    """Make a session of so many threads able to open graphs with the operators.
+def register(options: "onnxruntime.SessionOptions", library: Path | None = None) -> None:
+    """Make a session able to open graphs with the operators.
 
-    The number decides how products are split, never what they are. Raises: an error of ONNX
-    Runtime's if there is a `fault`.
+    Raises: an error of ONNX Runtime's if there is a `fault`.
     """
-    options.add_session_config_entry(_THREADS, str(threads))
     options.register_custom_ops_library(str(library or LIBRARY))
+
+
+def choose(kernel: str, library: Path | None = None) -> None:
+    """Have sessions that this process opens from now on use a kernel, "" being the best."""
+    operators = ctypes.CDLL(str(library or LIBRARY))
+    ctypes.c_int.in_dll(operators, "operators_kernel").value = _NUMBERED.index(kernel)

@@ -14,14 +14,13 @@ typedef struct OrtKernelInfo OrtKernelInfo;
 typedef struct OrtKernelContext OrtKernelContext;
 typedef struct OrtValue OrtValue;
 typedef struct OrtShape OrtShape; // OrtTensorTypeAndShapeInfo
-typedef struct OrtAllocator OrtAllocator;
 typedef struct OrtCustomOp OrtCustomOp;
 
 enum { API_VERSION = 18 }; // of ONNX Runtime 1.18
 enum { ORT_FAIL = 1, ORT_INVALID_ARGUMENT = 2 };
 enum { ORT_FLOAT = 1 }; // ONNXTensorElementDataType
-enum { ORT_REQUIRED = 0, ORT_VARIADIC = 2 }; // OrtCustomOpInputOutputCharacteristic
 enum { ORT_DEFAULT_MEMORY = 0 }; // OrtMemType
+enum { ORT_VARIADIC = 2 }; // OrtCustomOpInputOutputCharacteristic
 
 typedef struct {
     OrtStatus *(*CreateStatus)(int code, const char *message); // 0
@@ -36,61 +35,46 @@ typedef struct {
     OrtStatus *(*GetDimensions)(const OrtShape *shape, int64_t *out, size_t count);
     const void *gap63[2];
     OrtStatus *(*GetTensorTypeAndShape)(const OrtValue *value, OrtShape **out); // 65
-    const void *gap66[9];
-    OrtStatus *(*AllocatorAlloc)(OrtAllocator *allocator, size_t bytes, void **out); // 75
-    OrtStatus *(*AllocatorFree)(OrtAllocator *allocator, void *memory);
-    const void *gap77[9];
-    OrtStatus *(*KernelInfoGetAttribute_int64)(const OrtKernelInfo *info, const char *name, int64_t *out); // 86
-    const void *gap87[1];
-    OrtStatus *(*KernelContext_GetInputCount)(const OrtKernelContext *context, size_t *out); // 88
-    const void *gap89[1];
-    OrtStatus *(*KernelContext_GetInput)(const OrtKernelContext *context, size_t index, const OrtValue **out); // 90
+    const void *gap66[20];
+    OrtStatus *(*KernelInfoGetAttribute_int64)( // 86
+        const OrtKernelInfo *info, const char *name, int64_t *out);
+    const void *gap87[3];
+    OrtStatus *(*KernelContext_GetInput)( // 90
+        const OrtKernelContext *context, size_t index, const OrtValue **out);
     OrtStatus *(*KernelContext_GetOutput)(
         OrtKernelContext *context, size_t index, const int64_t *shape, size_t rank, OrtValue **out);
     const void *gap92[1];
     void (*ReleaseStatus)(OrtStatus *status); // 93
     const void *gap94[5];
     void (*ReleaseTensorTypeAndShapeInfo)(OrtShape *shape); // 99
-    const void *gap100[1];
-    void (*ReleaseCustomOpDomain)(OrtCustomOpDomain *domain); // 101
-    const void *gap102[30];
-    void (*ReleaseAllocator)(OrtAllocator *allocator); // 132
-    const void *gap133[97];
+    const void *gap100[130];
     OrtStatus *(*KernelInfo_GetInputCount)(const OrtKernelInfo *info, size_t *out); // 230
-    const void *gap231[7];
-    OrtStatus *(*GetSessionConfigEntry)(
-        const OrtSessionOptions *options, const char *key, char *out, size_t *bytes); // 238
-    const void *gap239[10];
+    const void *gap231[18];
     OrtStatus *(*KernelInfoGetConstantInput_tensor)(
         const OrtKernelInfo *info, size_t index, int *is_constant, const OrtValue **out); // 249
     const void *gap250[24];
     OrtStatus *(*KernelContext_ParallelFor)( // 274; returns when all tasks have run
         const OrtKernelContext *context, void (*task)(void *job, size_t index), size_t tasks,
         size_t batches, void *job);
-    const void *gap275[3];
-    OrtStatus *(*KernelInfoGetAllocator)(const OrtKernelInfo *info, int memory, OrtAllocator **out); // 278
 } OrtApi;
 
-_Static_assert(offsetof(OrtApi, ReleaseAllocator) == 132 * sizeof(void *), "ReleaseAllocator");
-_Static_assert(offsetof(OrtApi, KernelInfo_GetInputCount) == 230 * sizeof(void *), "GetInputCount");
-_Static_assert(offsetof(OrtApi, KernelInfoGetAllocator) == 278 * sizeof(void *), "GetAllocator");
+_Static_assert(offsetof(OrtApi, KernelContext_ParallelFor) == 274 * sizeof(void *), "gaps");
 
 typedef struct {
     const OrtApi *(*GetApi)(uint32_t version); // null if the library is older
-    const char *(*GetVersionString)(void);
 } OrtApiBase;
 
 // An operator, as version 17 declares it.
 struct OrtCustomOp {
     uint32_t version;
-    void *(*CreateKernel)(const OrtCustomOp *, const OrtApi *, const OrtKernelInfo *);
+    const void *gap1;
     const char *(*GetName)(const OrtCustomOp *);
     const char *(*GetExecutionProviderType)(const OrtCustomOp *);
     int (*GetInputType)(const OrtCustomOp *, size_t index);
     size_t (*GetInputTypeCount)(const OrtCustomOp *);
     int (*GetOutputType)(const OrtCustomOp *, size_t index);
     size_t (*GetOutputTypeCount)(const OrtCustomOp *);
-    void (*KernelCompute)(void *kernel, OrtKernelContext *);
+    const void *gap8;
     void (*KernelDestroy)(void *kernel);
     int (*GetInputCharacteristic)(const OrtCustomOp *, size_t index);
     int (*GetOutputCharacteristic)(const OrtCustomOp *, size_t index);
@@ -99,9 +83,10 @@ struct OrtCustomOp {
     int (*GetVariadicInputHomogeneity)(const OrtCustomOp *);
     int (*GetVariadicOutputMinArity)(const OrtCustomOp *);
     int (*GetVariadicOutputHomogeneity)(const OrtCustomOp *);
-    OrtStatus *(*CreateKernelV2)(const OrtCustomOp *, const OrtApi *, const OrtKernelInfo *, void **out);
+    OrtStatus *(*CreateKernelV2)(
+        const OrtCustomOp *, const OrtApi *, const OrtKernelInfo *, void **out);
     OrtStatus *(*KernelComputeV2)(void *kernel, OrtKernelContext *);
-    OrtStatus *(*InferOutputShape)(const OrtCustomOp *, void *context);
+    const void *gap19;
     int (*GetStartVersion)(const OrtCustomOp *);
     int (*GetEndVersion)(const OrtCustomOp *);
 };

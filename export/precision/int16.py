@@ -7,6 +7,7 @@ arithmetic. The weights stay the float32 ones of the exact graph, whose file thi
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import onnx
 from onnx import helper
@@ -23,9 +24,10 @@ logger = logging.getLogger(__name__)
 
 FILE = "model.int16.onnx"
 
-_MOST_PARTS = 3  # of one input: kernels take queries, keys and values at once
+OPERATOR = "Int16Products"
+
+_MOST_PARTS = 3  # of one input: queries, keys and values at once
 _NUMBERS: dict[Activation | None, int] = {None: 0, "gelu": 1, "gelu_tanh": 2, "silu": 3}
-_ONE_GATE, _HALVES = 1, 2
 
 
 def make(source: trial.Model, graph: Graph) -> Graph | None:
@@ -54,9 +56,9 @@ def _write(source: trial.Model, graph: Graph) -> str | None:
 
 
 def rewrite(model: onnx.ModelProto) -> int:
-    """Replace products with weights by the operators, in place; constants must be lifted.
+    """Replace products with weights by the operator, in place; constants must be lifted.
 
-    Returns how many nodes of the operators there are now.
+    Returns how many nodes of the operator there are now.
     """
     graph = model.graph
     layers = Layers(graph)
@@ -64,13 +66,15 @@ def rewrite(model: onnx.ModelProto) -> int:
     dropped: set[str] = set()
     wholes = layers.feed_forwards()
     for whole in wholes:
-        made[whole.down.output] = _feed_forward(whole)
+        made[whole.down.output] = _feed_forward(layers, whole)
         dropped.update(node.output[0] for node in whole.nodes)
-    rest = [one for one in layers.linears.values() if one.nodes[0].output[0] not in dropped]
+    rest = [
+        one.product() for one in layers.linears.values() if one.nodes[0].output[0] not in dropped
+    ]
     for group in of_one_input(rest, _MOST_PARTS):
         # Several products take the place of the first, whose input and biases are known by then.
         place = group[0].nodes[0].output[0] if len(group) > 1 else group[0].output
-        made[place] = _linear(group)
+        made[place] = _products(layers, group)
         dropped.update(node.output[0] for one in group for node in one.nodes)
     nodes = []
     for node in graph.node:
@@ -87,36 +91,35 @@ def rewrite(model: onnx.ModelProto) -> int:
     return len(made)
 
 
-def _linear(group: Sequence[Linear]) -> onnx.NodeProto:
-    first = group[0]
-    inputs = [first.input, *(one.weights for one in group), *(one.bias for one in group)]
-    inputs.append(first.residual)
-    return helper.make_node(
-        "Int16Linear",
-        [name for name in inputs if name],
-        [one.output for one in group],
-        name=f"int16/{first.output}",
-        domain=library.DOMAIN,
-        parts=len(group),
-        bias=int(bool(first.bias)),
-        residual=int(bool(first.residual)),
-        activation=_NUMBERS[first.activation],
+def _products(layers: Layers, group: Sequence[Linear]) -> onnx.NodeProto:
+    return _node(layers, group, [one.output for one in group])
+
+
+def _feed_forward(layers: Layers, whole: FeedForward) -> onnx.NodeProto:
+    # Halves are the same weights twice.
+    gate = whole.up if whole.halved else whole.gate
+    linears = [one for one in (whole.up, gate, whole.down) if one is not None]
+    return _node(
+        layers,
+        linears,
+        [whole.down.output],
+        feed_forward=1,
+        halves=int(whole.halved),
+        activation=_NUMBERS[whole.up.activation],
     )
 
 
-def _feed_forward(whole: FeedForward) -> onnx.NodeProto:
-    parts = [one for one in (whole.up, whole.gate, whole.down) if one is not None]
-    inputs = [whole.up.input, *(one.weights for one in parts), *(one.bias for one in parts)]
-    inputs.append(whole.down.residual)
-    gate = _HALVES if whole.halved else _ONE_GATE if whole.gate else 0
+def _node(
+    layers: Layers, linears: Sequence[Linear], outputs: Sequence[str], **attributes: Any
+) -> onnx.NodeProto:
+    inputs = [linears[0].input]
+    for one in linears:
+        inputs += [one.weights, one.bias or layers.zeros(one)]
     return helper.make_node(
-        "Int16FeedForward",
-        [name for name in inputs if name],
-        [whole.down.output],
-        name=f"int16/{whole.down.output}",
+        OPERATOR,
+        inputs,
+        outputs,
+        name=f"int16/{outputs[0]}",
         domain=library.DOMAIN,
-        gate=gate,
-        bias=int(bool(whole.down.bias)),
-        residual=int(bool(whole.down.residual)),
-        activation=_NUMBERS[whole.up.activation],
+        **attributes,
     )

@@ -35,7 +35,7 @@ class CpuSession:
             options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
         options.log_severity_level = 3
         if library.fault() is None:
-            library.register(options, 1)
+            library.register(options)
         self._session = onnxruntime.InferenceSession(
             path, options, providers=["CPUExecutionProvider"]
         )

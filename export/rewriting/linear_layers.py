@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import onnx
-from onnx import TensorProto
+from onnx import TensorProto, numpy_helper
 
 from export.graph.reader import Reader, users_of
 from export.rewriting import activations, column_halves
@@ -16,15 +17,19 @@ _LEAST = 16  # entries of a row and of a column for which a product is worth its
 
 @dataclass(frozen=True, slots=True)
 class Linear:
-    """A product of an input with weights, (K, N), and what is added to it or made of it."""
+    """A product of an input with weights, (K, N), its bias, and what is made of it."""
 
     input: str
     weights: str
-    bias: str  # or empty, as is the next
-    residual: str
+    bias: str  # or empty
     activation: Activation | None
     output: str
     nodes: tuple[onnx.NodeProto, ...]
+
+    def product(self) -> "Linear":
+        """Return it without the activation, whose nodes then stay."""
+        nodes = self.nodes[: 2 if self.bias else 1]
+        return replace(self, activation=None, output=nodes[-1].output[0], nodes=nodes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,8 @@ class Layers:
     """The layers of a graph, which has to stay as it is meanwhile; its constants must be lifted."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+        self._zeros: set[str] = set()
         self._reader = Reader(graph)
         self._matrices = {
             item.name: tuple(item.dims)
@@ -54,6 +61,17 @@ class Layers:
         self._users = users_of(graph)
         found = (self._linear(node) for node in graph.node)
         self.linears = {one.output: one for one in found if one is not None}
+
+    def zeros(self, one: Linear) -> str:
+        """Return the name of zeros in the graph, in place of the bias that a product lacks."""
+        width = self._matrices[one.weights][1]
+        name = f"int16/zeros/{width}"
+        if name not in self._zeros:
+            self._zeros.add(name)
+            self._graph.initializer.append(
+                numpy_helper.from_array(np.zeros(width, np.float32), name)
+            )
+        return name
 
     def feed_forwards(self) -> list[FeedForward]:
         """Return the layers of two products with an activation between that nothing else reads."""
@@ -69,7 +87,7 @@ class Layers:
             return None
         if node.input[1].startswith(_HEAD) or self._reader.is_constant(node.input[0]):
             return None
-        one = Linear(node.input[0], node.input[1], "", "", None, node.output[0], (node,))
+        one = Linear(node.input[0], node.input[1], "", None, node.output[0], (node,))
         one = self._with_bias(one)
         activated = activations.find(self._reader, self._users, one.output)
         if activated is not None and one.output not in self._outputs:
@@ -79,7 +97,7 @@ class Layers:
                 output=activated.output,
                 nodes=(*one.nodes, *activated.nodes),
             )
-        return self._with_residual(one)
+        return one
 
     def _with_bias(self, one: Linear) -> Linear:
         add = self._added(one)
@@ -87,13 +105,6 @@ class Layers:
         if add is None or not self._reader.is_constant(bias) or self._reader.rank(bias) != 1:
             return one
         return replace(one, bias=bias, output=add.output[0], nodes=(*one.nodes, add))
-
-    def _with_residual(self, one: Linear) -> Linear:
-        add = self._added(one)
-        residual = _other(add, one.output) if add is not None else ""
-        if add is None or self._reader.is_constant(residual):
-            return one
-        return replace(one, residual=residual, output=add.output[0], nodes=(*one.nodes, add))
 
     def _added(self, one: Linear) -> onnx.NodeProto | None:
         node = self._only_user(one.output)
@@ -125,7 +136,7 @@ class Layers:
             return None
         up, other = self.linears.get(activated), self.linears.get(gate)
         if up is not None and up.activation is not None and other is not None:
-            plain = other.activation is None and not other.residual and other.input == up.input
+            plain = other.activation is None and other.input == up.input
             alike = bool(up.bias) == bool(other.bias)
             return (up, other, (*up.nodes, *other.nodes)) if plain and alike else None
         return self._halved(activated, gate)
@@ -136,7 +147,7 @@ class Layers:
         """Return the one product whose first half is activated, and whose second is the gate."""
         cut = self._reader.producer(gate)
         up = self.linears.get(cut.input[0]) if cut is not None else None
-        if up is None or up.residual or up.activation or up.output in self._outputs:
+        if up is None or up.activation or up.output in self._outputs:
             return None
         width = self._matrices[up.weights][1]
         halves = column_halves.find(self._reader, self._users, up.output, width)
@@ -150,18 +161,14 @@ class Layers:
 
 
 def of_one_input(linears: Sequence[Linear], most: int) -> list[list[Linear]]:
-    """Group products of one input that are nothing but products, up to `most` in a group."""
-    groups: dict[tuple[str, bool], list[list[Linear]]] = {}
-    alone: list[list[Linear]] = []
+    """Group products of one input, up to `most` in a group."""
+    groups: dict[str, list[list[Linear]]] = {}
     for one in linears:
-        if one.activation is not None or one.residual:
-            alone.append([one])
-            continue
-        found = groups.setdefault((one.input, bool(one.bias)), [[]])
+        found = groups.setdefault(one.input, [[]])
         if len(found[-1]) == most:
             found.append([])
         found[-1].append(one)
-    return [*alone, *(group for found in groups.values() for group in found)]
+    return [group for found in groups.values() for group in found]
 
 
 def _other(node: onnx.NodeProto, name: str) -> str:

@@ -41,6 +41,8 @@ def settle(model: onnx.ModelProto, run: Run) -> None:
     reader = Reader(graph)
     moves = [one for one in graph.node if one.output[0] not in free and _moves(reader, one)]
     ends = dict.fromkeys(name for node in moves for name in (node.input[0], node.output[0]))
+    if not (free or ends):
+        return
     feeds = [feed(graph, np.ones(batch, np.int64)) for batch in _BATCHES]
     seen = _Seen(run(asking(model, free, ends), feeds))
     constants = {name: value for name in free if (value := seen.constant(name)) is not None}

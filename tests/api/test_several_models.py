@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from starlette.types import ASGIApp
 
+from app.access.api_keys import from_flags
 from app.api.http.service import Service
 from app.application import build_each, create_app
 from app.errors import StartupError
@@ -208,7 +209,7 @@ def test_one_model_has_its_path_too(folders: dict[str, Path]) -> None:
 
 def test_the_routes_of_each_need_the_key(folders: dict[str, Path]) -> None:
     both = [folders["embedding"], folders["reranker"]]
-    service, app = serve(both, ("dense", "ranks"), api_key="secret")
+    service, app = serve(both, ("dense", "ranks"), api_key=from_flags(["secret"]))
     assert post(app, "/tei/ranks/rerank", RANK).status == 401
     assert request(app, "GET", "/tei/ranks/info").status == 401
     assert request(app, "GET", "/tei/ranks/health").status == 200

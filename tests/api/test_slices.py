@@ -205,7 +205,7 @@ def test_beside_bulk_a_lone_query_always_finds_room(
     permits, held = service.model.engine.admission.permits, Held(monkeypatch)
 
     async def bulk(inputs: int) -> Reply:
-        content = json.dumps({"input": ["the cat"] * inputs}).encode()
+        content = json.dumps({"input": distinct.texts(inputs)}).encode()
         return await send_request(app, make_scope("POST", EMBEDDINGS, JSON), [content])
 
     async def scenario() -> None:

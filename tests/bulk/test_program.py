@@ -13,7 +13,7 @@ import pytest
 
 from tools import process, texts
 
-ROWS = 6000
+ROWS = 15_000
 
 
 @pytest.fixture

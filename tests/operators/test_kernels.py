@@ -20,6 +20,27 @@ def numbers(seed: int, *shape: int) -> Floats:
     return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
 
 
+def test_the_plain_kernel_computes_what_is_written(runner: Operators) -> None:
+    """Bit for bit, after docs/int16.md: rounding, exact sums, and the order of all else."""
+    depth, width, block = 800, 45, 288  # ceil(800 / 384) = 3 blocks, of 267 rounded up to 32
+    x, weights, bias = numbers(1, 5, depth), numbers(2, depth, width), numbers(3, width)
+    wanted = np.zeros((5, width), np.float32)
+    for start in range(0, depth, block):
+        rows, part = x[:, start : start + block], weights[start : start + block].astype(np.float64)
+        reach = np.abs(rows).max(axis=1, keepdims=True)
+        factor = np.float32(8191) / reach
+        rounded = np.rint(rows.astype(np.float64) * factor).astype(np.int64)
+        total = np.add.accumulate(np.abs(part))[-1]
+        most = (2**31 - 1) / 8191 - len(part)
+        columns = np.minimum(most / total, 32767 / np.abs(part).max(axis=0))
+        sums = rounded @ np.rint(part * columns).astype(np.int64)
+        assert np.abs(rounded).max() * np.abs(np.rint(part * columns)).sum(axis=0).max() < 2**31
+        scale = (reach / np.float32(8191)) * (1 / columns).astype(np.float32)
+        wanted = sums.astype(np.float32) * scale + (wanted if start else bias)
+    [found] = runner.products(x, [weights], [bias], kernel=PLAIN)
+    np.testing.assert_array_equal(found, wanted)
+
+
 @pytest.mark.parametrize("kernel", FAST)
 @pytest.mark.parametrize(("depth", "width"), SHAPES)
 def test_products_have_the_bits_of_the_plain_kernel(
@@ -29,17 +50,14 @@ def test_products_have_the_bits_of_the_plain_kernel(
     biases = [numbers(9 + i, width + i) for i in range(3)]
     for rows in ROWS:
         x = numbers(rows, rows, depth)
-        wanted = digest(runner.linear(x, weights, biases, kernel=PLAIN))
+        wanted = digest(runner.products(x, weights, biases, kernel=PLAIN))
         for threads in THREADS:
-            found = runner.linear(x, weights, biases, kernel=kernel, threads=threads)
+            found = runner.products(x, weights, biases, kernel=kernel, threads=threads)
             assert digest(found) == wanted, (rows, threads)
 
 
-LAYERS: Mapping[str, Mapping[str, Any]] = {
-    "gelu": {"activation": 1},
-    "tanh": {"activation": 2, "gate": 1},
-    "silu": {"activation": 3, "gate": 2},
-}
+# The activation, and how many times the middle is computed: once, for a gate, as two halves.
+LAYERS = {"gelu": (1, 1), "tanh": (2, 2), "silu": (3, 0)}
 
 
 @pytest.mark.parametrize("kernel", FAST)
@@ -48,31 +66,38 @@ LAYERS: Mapping[str, Mapping[str, Any]] = {
 def test_feed_forward_layers_have_the_bits_of_the_plain_kernel(
     runner: Operators, kernel: str, layer: str, depth: int, middle: int
 ) -> None:
-    options = LAYERS[layer]
-    ups = [numbers(i, depth, middle) for i in range(2 if options.get("gate") == 1 else 1)]
-    if options.get("gate") == 2:
-        ups = [numbers(1, depth, 2 * middle)]
-    weights = [*ups, numbers(5, middle, depth)]
+    activation, ups = LAYERS[layer]
+    every = [numbers(i, depth, middle) for i in range(ups)]
+    if not ups:
+        every = [numbers(1, depth, 2 * middle)] * 2
+    weights = [*every, numbers(5, middle, depth)]
     biases = [numbers(7, one.shape[1]) for one in weights]
+    options = {"activation": activation, "halves": int(not ups)}
     for rows in ROWS:
-        x, residual = numbers(rows, rows, depth), numbers(3, rows, depth)
-        plain = runner.feed_forward(x, weights, biases, residual=residual, kernel=PLAIN, **options)
+        x = numbers(rows, rows, depth)
+        plain = runner.feed_forward(x, weights, biases, kernel=PLAIN, **options)
         for threads in THREADS:
-            found = runner.feed_forward(
-                x, weights, biases, residual=residual, kernel=kernel, threads=threads, **options
-            )
+            how = {"kernel": kernel, "threads": threads, **options}
+            found = runner.feed_forward(x, weights, biases, **how)
             assert digest([found]) == digest([plain]), (rows, threads)
+
+
+def test_halves_are_what_two_weights_would_be(runner: Operators) -> None:
+    x, both, down = numbers(1, 9, 48), numbers(2, 48, 80), numbers(3, 40, 48)
+    halves = [np.ascontiguousarray(half) for half in np.split(both, 2, axis=1)]
+    found = runner.feed_forward(x, [both, both, down], halves=1, activation=3)
+    assert digest([found]) == digest([runner.feed_forward(x, [*halves, down], activation=3)])
 
 
 @pytest.mark.parametrize("kernel", kernels())
 def test_a_row_has_the_same_bits_alone_and_among_others(runner: Operators, kernel: str) -> None:
     x, weights = numbers(1, 3, 41, 96), [numbers(2, 96, 200), numbers(3, 200, 96)]
     layer = runner.feed_forward(x, weights, activation=1, kernel=kernel, threads=2)
-    [product] = runner.linear(x, weights[:1], kernel=kernel, threads=2)
+    [product] = runner.products(x, weights[:1], kernel=kernel, threads=2)
     for place in ((0, 0), (1, 17), (2, 40)):
         alone = np.ascontiguousarray(x[place][np.newaxis])
         assert digest([runner.feed_forward(alone, weights, activation=1)]) == digest([layer[place]])
-        assert digest(runner.linear(alone, weights[:1])) == digest([product[place]])
+        assert digest(runner.products(alone, weights[:1])) == digest([product[place]])
 
 
 @pytest.mark.parametrize("kernel", kernels())
@@ -84,7 +109,7 @@ def test_sums_at_the_bound_do_not_overflow(runner: Operators, kernel: str) -> No
         weights = np.full((depth, width), 0.37, np.float32)
         weights[:, 1::2] *= -1
         for limit in (1, 8191, 16383):
-            [found] = runner.linear(x, [weights], kernel=kernel, limit=limit)
+            [found] = runner.products(x, [weights], kernel=kernel, limit=limit)
             np.testing.assert_allclose(found, x.astype(np.float64) @ weights, rtol=2e-3)
 
 
@@ -101,7 +126,7 @@ def test_a_row_that_is_not_finite_becomes_nan_and_no_other_does(
         found = runner.feed_forward(spoilt, weights, activation=1, kernel=kernel)
         assert np.isnan(found[4]).all()
         assert digest([np.delete(found, 4, 0)]) == digest([np.delete(clean, 4, 0)])
-        [product] = runner.linear(spoilt, weights[:1], kernel=kernel)
+        [product] = runner.products(spoilt, weights[:1], kernel=kernel)
         assert np.isnan(product[4]).all()
         assert np.isfinite(np.delete(product, 4, 0)).all()
 
@@ -117,13 +142,13 @@ def test_any_values_and_shapes_have_the_bits_of_the_plain_kernel(
         x *= np.float32(10) ** random.integers(-44, 38, (rows, 1)).astype(np.float32)
         weights = numbers(int(random.integers(99)), depth, width)
         weights *= np.float32(10) ** random.integers(-30, 6, width).astype(np.float32)
-        options: dict[str, Any] = {
+        how: dict[str, Any] = {
             "limit": int(random.integers(1, 16384)),
-            "activation": int(random.integers(4)),
+            "block": int(random.integers(1, 13)),
         }
-        plain = runner.linear(x, [weights], kernel=PLAIN, **options)
-        found = runner.linear(x, [weights], kernel=kernel, threads=3, **options)
-        assert digest(found) == digest(plain), (rows, depth, width, options)
+        plain = runner.products(x, [weights], kernel=PLAIN, **how)
+        found = runner.products(x, [weights], kernel=kernel, threads=3, **how)
+        assert digest(found) == digest(plain), (rows, depth, width, how)
 
 
 ACTIVATIONS: Mapping[int, Callable[[float], float]] = {
@@ -137,6 +162,7 @@ ACTIVATIONS: Mapping[int, Callable[[float], float]] = {
 def test_activations_are_close_to_the_functions(runner: Operators, activation: int) -> None:
     """A row of one entry is rounded to 8191 and back, so that nothing else is lost."""
     x = np.linspace(-30, 30, 2001, dtype=np.float32)[:, np.newaxis]
-    [found] = runner.linear(x, [np.ones((1, 1), np.float32)], activation=activation)
+    one = np.ones((1, 1), np.float32)
+    found = runner.feed_forward(x, [one, one], activation=activation)
     wanted = np.array([ACTIVATIONS[activation](float(one)) for one in x[:, 0]])
     assert (np.abs(found[:, 0] - wanted) <= 1e-6 * np.maximum(1, np.abs(x[:, 0]))).all()

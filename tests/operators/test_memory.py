@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.support.operators import Operators, graph
+from tests.support.operators import Operators, graph, interleaved
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 SIDE = 1024
@@ -37,19 +37,19 @@ def growth(runner: Operators, model: bytes, *, fails: str = "") -> int:
 
 def test_a_session_gives_its_weights_back(runner: Operators) -> None:
     weights = np.ones((SIDE, SIDE), np.float32)
-    model = graph("Int16FeedForward", [weights, weights], ["x"], {"activation": 1})
+    model = graph(interleaved([weights, weights]), feed_forward=1, activation=1)
     assert growth(runner, model) < MOST
 
 
 def test_a_node_that_is_refused_half_made_gives_its_weights_back(runner: Operators) -> None:
     weights = np.ones((SIDE, SIDE), np.float32)
     wrong = np.ones((SIDE, SIDE - 1), np.float32)  # found when both are packed
-    model = graph("Int16FeedForward", [wrong, weights], ["x"], {"activation": 1})
-    assert growth(runner, model, fails="another depth than the others") < MOST
+    model = graph(interleaved([wrong, weights]), feed_forward=1, activation=1)
+    assert growth(runner, model, fails="weights do not fit each other") < MOST
 
 
 def test_a_weight_that_is_found_wrong_last_gives_the_others_back(runner: Operators) -> None:
     weights = np.ones((SIDE, SIDE), np.float32)
     weights[-1, -1] = np.nan
-    model = graph("Int16Linear", [weights], ["x"], {})
+    model = graph(interleaved([weights]))
     assert growth(runner, model, fails="not a finite number") < MOST

@@ -36,10 +36,10 @@ for kernel in kernels():
                 x[1], x[2, -1] = 3e38, np.nan
             for threads in (1, 3):
                 how = {"kernel": kernel, "threads": threads}
-                run.linear(x, weights[:2], biases[:2], **how)
-                run.linear(x, weights[:1], limit=16383, block=32, activation=2, **how)
-                run.feed_forward(x, weights[::2], residual=x, activation=1, block=96, **how)
-                run.feed_forward(x, weights, biases, gate=1, activation=3, **how)
+                run.products(x, weights[:2], biases[:2], **how)
+                run.products(x, weights[:1], limit=16383, block=1, **how)
+                run.feed_forward(x, weights[::2], activation=1, block=3, **how)
+                run.feed_forward(x, weights, biases, activation=3, **how)
 print("done")
 """
 

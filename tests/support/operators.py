@@ -16,7 +16,7 @@ from tools.processor.sitecustomize import CPUINFO
 
 Floats = NDArray[np.float32]
 
-PLAIN = "plain"  # the kernel in C, which only tests use
+PLAIN = library.PLAIN
 _FLAGS = {"avx512_vnni": "avx512_vnni", "avx_vnni": "avx_vnni", "avx2": "avx2"}
 
 
@@ -61,45 +61,19 @@ class Operators:
         self.path = path
         self._arena = arena
 
-    def linear(
-        self,
-        x: Floats,
-        weights: Sequence[Floats],
-        biases: Sequence[Floats] = (),
-        *,
-        residual: Floats | None = None,
-        **options: Any,
+    def products(
+        self, x: Floats, weights: Sequence[Floats], biases: Sequence[Floats] = (), **options: Any
     ) -> list[Floats]:
-        """x times each of the weights."""
-        attributes = {"parts": len(weights), "bias": int(bool(biases))} | options
-        return self._run("Int16Linear", x, [*weights, *biases], residual, attributes)
+        """x times each of the weights; or the one output of a feed-forward layer."""
+        kernel, threads = options.pop("kernel", ""), options.pop("threads", 1)
+        model = graph(interleaved(weights, biases), **options)
+        return list(self.session(model, kernel, threads).run(None, {"x": x}))
 
     def feed_forward(
-        self,
-        x: Floats,
-        weights: Sequence[Floats],
-        biases: Sequence[Floats] = (),
-        *,
-        residual: Floats | None = None,
-        **options: Any,
+        self, x: Floats, weights: Sequence[Floats], biases: Sequence[Floats] = (), **options: Any
     ) -> Floats:
         """A feed-forward layer."""
-        attributes = {"bias": int(bool(biases))} | options
-        return self._run("Int16FeedForward", x, [*weights, *biases], residual, attributes)[0]
-
-    def _run(
-        self,
-        operator: str,
-        x: Floats,
-        constants: Sequence[Floats],
-        residual: Floats | None,
-        options: dict[str, Any],
-    ) -> list[Floats]:
-        kernel, threads = options.pop("kernel", ""), options.pop("threads", 1)
-        feeds = {"x": x} | ({} if residual is None else {"residual": residual})
-        attributes = {"residual": int(residual is not None)} | options
-        model = graph(operator, constants, list(feeds), attributes)
-        return list(self.session(model, kernel, threads).run(None, feeds))
+        return self.products(x, weights, biases, feed_forward=1, **options)[0]
 
     def session(
         self, model: bytes, kernel: str = "", threads: int = 1
@@ -109,24 +83,31 @@ class Operators:
         options.intra_op_num_threads = threads
         options.enable_cpu_mem_arena = self._arena
         options.log_severity_level = 4  # what goes wrong on purpose is asserted
-        if kernel:
-            options.add_session_config_entry(library.KERNEL, kernel)
-        library.register(options, threads, self.path)
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        library.register(options, self.path)
+        library.choose(kernel, self.path)
+        try:
+            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        finally:
+            library.choose("", self.path)
 
 
-def graph(
-    operator: str, constants: Sequence[Floats], inputs: Sequence[str], attributes: dict[str, Any]
-) -> bytes:
-    """A model of one node, whose first input is x, and whose last one may be a residual."""
+def interleaved(weights: Sequence[Floats], biases: Sequence[Floats] = ()) -> list[Floats]:
+    """Each of the weights with its bias, zeros where there are none."""
+    biases = biases or [np.zeros(one.shape[-1], np.float32) for one in weights]
+    return [one for pair in zip(weights, biases, strict=True) for one in pair]
+
+
+def graph(constants: Sequence[Floats], inputs: Sequence[str] = ("x",), **attributes: Any) -> bytes:
+    """A model of one node."""
     names = [f"c{i}" for i in range(len(constants))]
-    outputs = [f"y{i}" for i in range(attributes.get("parts", 1))]
+    count = 1 if attributes.get("feed_forward") else max(1, len(constants) // 2)
+    outputs = [f"y{i}" for i in range(count)]
     node = helper.make_node(
-        operator, [inputs[0], *names, *inputs[1:]], outputs, domain=library.DOMAIN, **attributes
+        "Int16Products", [*inputs, *names], outputs, domain=library.DOMAIN, **attributes
     )
     made = helper.make_graph(
         [node],
-        operator,
+        "products",
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in inputs],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
         [numpy_helper.from_array(one, name) for one, name in zip(constants, names, strict=True)],

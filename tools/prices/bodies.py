@@ -18,6 +18,7 @@ from app.api.shapes.fields import (
     string,
     unsigned,
 )
+from app.api.shapes.spans import spans
 from tools.prices.genes import IDS, MOST_BYTES, PIECES, STUFFINGS, Genes
 
 CHUNK = 4_096  # characters that are made; a longer text repeats them
@@ -176,6 +177,7 @@ def _option(read: Any, random: Random) -> Any:
         string: ("query", "x" * 1_000),
         unsigned: (1, 384, 2**64 - 1),
         anything: (True, "query", None),
+        spans: ([[0, 1]], [[0, 9], [4, 30]]),
     }
     if isinstance(read, SeveralOf):
         return list(read.words[:1])

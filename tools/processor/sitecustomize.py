@@ -102,10 +102,10 @@ def _find_other_operators(library: Any, name: str) -> None:
     """Find no operators with plain, and take the kernel that such a processor would."""
     register = library.register
 
-    def register_others(options: Any, threads: int, *named: Path) -> None:
+    def register_others(options: Any, *named: Path) -> None:
         if not named:  # tests of the operators name a library, and choose its kernel
-            options.add_session_config_entry(library.KERNEL, KERNELS[name])
-        register(options, threads, *named)
+            library.choose(KERNELS[name])
+        register(options, *named)
 
     if name == "plain":
         library.LIBRARY = library.FOLDER / "none.so"

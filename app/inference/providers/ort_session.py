@@ -43,7 +43,7 @@ def create(
         arguments["providers"] = [(ort_name, ort_options)]
     try:
         if plan.compute_dtype == "int16":
-            library.register(options, plan.threads)
+            library.register(options)
         with niceness.giving_way():
             return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base

@@ -9,7 +9,7 @@ from starlette.types import ASGIApp
 
 from app.api.http.info import info
 from app.api.http.service import Service
-from tools.asgi import request
+from tools.asgi import post, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 

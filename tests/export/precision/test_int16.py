@@ -41,15 +41,20 @@ def counted(made: onnx.ModelProto) -> dict[str, int]:
 @pytest.mark.parametrize(
     ("nodes", "outputs", "left"),
     [
-        (QKV, ("y0", "y1", "y2", "y3"), {"Int16Linear": 2}),
-        ([*linear("x", "w0", "b0", "h"), ("Add", "x h", "y")], ("y",), {"Int16Linear": 1}),
-        ([("MatMul", "x w0", "h"), *GELU], ("a",), {"Int16Linear": 1}),
+        (QKV, ("y0", "y1", "y2", "y3"), {"Int16Products": 2}),
         (
-            [*linear("x", "up", "up_bias", "h"), *GELU],
-            ("a", "h"),
-            {"Int16Linear": 1} | dict(Counter(op for op, _, _ in GELU)),
+            [*linear("x", "w0", "b0", "h"), ("Add", "x h", "y")],
+            ("y",),
+            {"Int16Products": 1, "Add": 1},
         ),
-        *((nodes, ("y",), {"Int16FeedForward": 1}) for nodes in GATED.values()),
+        *(
+            (nodes, outputs, {"Int16Products": 1} | dict(Counter(op for op, _, _ in GELU)))
+            for nodes, outputs in (
+                ([("MatMul", "x w0", "h"), *GELU], ("a",)),
+                ([*linear("x", "up", "up_bias", "h"), *GELU], ("a", "h")),
+            )
+        ),
+        *((nodes, ("y",), {"Int16Products": 1}) for nodes in GATED.values()),
     ],
 )
 def test_a_rewritten_graph_computes_the_same(
@@ -104,8 +109,7 @@ def test_the_graph_shares_the_weights_and_comes_close(folder: Path, fused: bool)
     made = int16.make(source, graph)
     assert made == replace(graph, file=int16.FILE, dtype="int16", providers=("cpu",))
     found = onnx.load(folder / int16.FILE, load_external_data=False)
-    assert counted(found)["Int16FeedForward"] == 2
-    assert counted(found)["Int16Linear"] == 4
+    assert counted(found)["Int16Products"] == 6
     assert (counted(found).get("If", 0) == 2) == fused
     assert not list(folder.glob("trial*"))
     session = trial.CpuSession(folder / int16.FILE, made.inputs)
@@ -161,11 +165,47 @@ def test_layers_with_a_gate_are_whole(
     made = onnx.load(finished(name, tmp_path), load_external_data=False)
     lift_constants(made.graph)
     int16.rewrite(made)
-    found = {"Int16FeedForward": "gate", "Int16Linear": "parts"}
-    values = {
-        operator: Counter(
-            attribute(node, word) for node in made.graph.node if node.op_type == operator
-        )
-        for operator, word in found.items()
+    products = [node for node in made.graph.node if node.op_type == "Int16Products"]
+    wide = [node for node in products if attribute(node, "feed_forward")]
+    assert Counter(attribute(node, "halves") for node in wide) == {gate - 1: layers}
+    assert all(len(node.input) == 7 for node in wide)  # x, and three weights with their biases
+    others = Counter(len(node.output) for node in products if node not in wide)
+    assert others == parts
+
+
+def plant_outliers(folder: Path, times: float) -> None:
+    """Make channels between two products larger, and what reads them smaller: the same function."""
+    path, channels = folder / "model.onnx", [3, 20]
+    planted = onnx.load(path)
+    constants = {item.name: item for item in planted.graph.initializer}
+    weights = {
+        node.name.removesuffix("/MatMul"): node.input[1]
+        for node in planted.graph.node
+        if node.op_type == "MatMul"
     }
-    assert values == {"Int16FeedForward": {gate: layers}, "Int16Linear": parts}
+    for layer in range(2):
+        place = f"/encoder/layer.{layer}/attention"  # whose bias is zero
+        for name, at, factor in (
+            (weights[f"{place}/self/value"], (slice(None), channels), times),
+            (weights[f"{place}/output/dense"], channels, 1 / times),
+        ):
+            values = onnx.numpy_helper.to_array(constants[name]).copy()
+            values[at] *= factor
+            constants[name].CopyFrom(onnx.numpy_helper.from_array(values, name))
+    (folder / "model.onnx.data").unlink()
+    onnx.save(planted, path, save_as_external_data=True, location="model.onnx.data")
+
+
+@pytest.mark.usefixtures("compiled")
+@pytest.mark.parametrize(("times", "kept"), [(16, True), (2**14, False)])
+def test_a_model_with_outlier_channels_is_not_kept_if_it_loses_too_much(
+    folder: Path, caplog: pytest.LogCaptureFixture, times: float, kept: bool
+) -> None:
+    source = source_of(folder)
+    plant_outliers(folder, times)
+    exact = onnx.load(folder / "model.onnx", load_external_data=False)
+    assert trial.fault(exact, source) is None  # float32 is as good as before
+    with caplog.at_level(logging.INFO):
+        assert (int16.make(source, source.exact) is not None) == kept
+    assert ("int16 is not made: the model loses too much: worst cosine" in caplog.text) != kept
+    assert (folder / int16.FILE).exists() == kept

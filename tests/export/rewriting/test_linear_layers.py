@@ -24,26 +24,30 @@ def test_a_product_is_found_with_its_bias() -> None:
     [plain] = layers([("MatMul", "x w0", "y")]).linears.values()
     assert (plain.input, plain.weights, plain.bias, plain.output) == ("x", "w0", "", "y")
     [biased] = layers(linear("x", "w0", "b0", "y")).linears.values()
-    assert (biased.bias, biased.output, biased.residual) == ("b0", "y", "")
+    assert (biased.bias, biased.output) == ("b0", "y")
 
 
-def test_a_product_is_found_with_what_is_added_or_made_of_it() -> None:
-    [added] = layers([*linear("x", "w0", "b0", "h"), ("Add", "x h", "y")]).linears.values()
-    assert (added.residual, added.output, added.activation) == ("x", "y", None)
+def test_a_product_is_found_with_what_is_made_of_it_and_goes_without() -> None:
     [activated] = layers([*UP, *GELU], ("a",)).linears.values()
-    assert (activated.activation, activated.output, activated.residual) == ("gelu", "a", "")
+    assert (activated.activation, activated.output) == ("gelu", "a")
+    plain = activated.product()
+    assert (plain.activation, plain.output, len(plain.nodes)) == (None, "h", 2)
 
 
 def test_what_is_read_elsewhere_stays_an_output() -> None:
     nodes: list[Node] = [*linear("x", "w0", "b0", "h"), ("Add", "x h", "y"), ("Relu", "h", "z")]
     [one] = layers(nodes, ("y", "z")).linears.values()
-    assert (one.output, one.residual) == ("h", "")
-    [one] = layers(
-        [*linear("x", "w0", "b0", "h"), ("Add", "x h", "y")], ("y", "h")
-    ).linears.values()
     assert one.output == "h"
     [one] = layers([*UP, *GELU], ("a", "h")).linears.values()
     assert (one.output, one.activation) == ("h", None)
+
+
+def test_zeros_are_made_once_for_a_width() -> None:
+    graph = model([("MatMul", "x w0", "y"), ("MatMul", "x w1", "z")], ("y", "z")).graph
+    found = Layers(graph)
+    before = len(graph.initializer)
+    assert len({found.zeros(one) for one in found.linears.values()}) == 1
+    assert len(graph.initializer) == before + 1
 
 
 @pytest.mark.parametrize(
@@ -63,7 +67,7 @@ def test_other_products_are_left_alone(nodes: Sequence[Node]) -> None:
 
 PRODUCT: Sequence[Node] = (("Mul", "t a", "m"), ("MatMul", "m down", "y"))
 GATED: Mapping[str, Sequence[Node]] = {
-    "gelu": [*UP, *GELU, *linear("a", "down", "down_bias", "d"), ("Add", "d x", "y")],
+    "gelu": [*UP, *GELU, *linear("a", "down", "down_bias", "y")],
     "gate": [
         ("MatMul", "x up", "h"),
         *SILU,
@@ -127,12 +131,11 @@ def test_what_is_read_between_or_fits_no_form_is_no_layer(
     assert not layers(nodes, outputs, HALVES).feed_forwards()
 
 
-def one(name: str, source: str = "x", *, bias: str = "b", residual: str = "") -> Linear:
-    return Linear(source, "w", bias, residual, None, name, ())
+def one(name: str, source: str = "x", *, bias: str = "b") -> Linear:
+    return Linear(source, "w", bias, None, name, ())
 
 
-def test_products_of_one_input_go_together_if_they_are_alike() -> None:
-    every = [one("q"), one("k"), one("z", "other"), one("v"), one("u"), one("n", bias="")]
-    every.append(one("r", residual="x"))
+def test_products_of_one_input_go_together() -> None:
+    every = [one("q"), one("k", bias=""), one("z", "other"), one("v"), one("u")]
     groups = [[product.output for product in group] for group in of_one_input(every, 3)]
-    assert groups == [["r"], ["q", "k", "v"], ["u"], ["z"], ["n"]]
+    assert groups == [["q", "k", "v"], ["u"], ["z"]]
