@@ -138,4 +138,5 @@ def test_the_metrics_are_what_the_clients_counted(server: Server) -> None:
     # Of what its client gave up, some ran before the worker knew.
     given_up = counted['te_request_failure{err="deadline"}']
     assert series.get(DROPPED, 0) <= given_up
-    assert 0 <= series["te_batch_next_size_sum"] - counted["te_embed_success"] <= given_up
+    rows = series["te_batch_next_size_sum"] + series.get("te_rows_shared", 0)
+    assert 0 <= rows - counted["te_embed_success"] <= given_up
