@@ -21,8 +21,7 @@ RANK = {"query": "a", "texts": ["b", "c"]}
 SIMILAR = {"inputs": {"source_sentence": "a", "sentences": ["b", "c"]}}
 TOO_MANY = ["a"] * 33
 DURATIONS = ("duration", "tokenization_duration", "queue_duration", "inference_duration")
-# What a scrape shows beside TEI's series: tests/api/http/test_metric_series.py, test_middleware.py and
-# tests/api/verbs/long_texts/test_truncated.py.
+# Beside TEI's series: tests/api/http/test_metric_series.py, test_middleware.py, long_texts/test_truncated.py.
 OURS = (
     "process_",
     "te_http_",
@@ -35,6 +34,9 @@ OURS = (
     "te_rows_",
     "te_cache_",
     "te_truncated_",
+    "te_tokens_in_flight",
+    "te_work_waiting_",
+    "te_queue_seconds_",
 )
 
 
