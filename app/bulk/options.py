@@ -47,7 +47,9 @@ class BulkOptions:
             raise UsageError("an INPUT is required, before all options")
         if given.output is None:
             raise UsageError("--output is required")
-        settings = Settings.read(rest, environment)
+        settings, *others = Settings.read_each(rest, environment)
+        if others:
+            raise UsageError("a job computes with one model: give --model-id (MODEL_ID) once")
         return cls(
             inputs=tuple(Path(one) for one in arguments[:count]),
             output=given.output,

@@ -69,6 +69,7 @@ def test_output_types(dtype: OutputDtype) -> None:
         ([*LEAST, "--shard-rows", "x"], "argument --shard-rows: 'x': "),
         ([*LEAST, "--output-dtype", "int4"], "argument --output-dtype: invalid choice: 'int4'"),
         ([*LEAST, "--outputs", "x"], "unrecognized argument --outputs"),
+        ([*LEAST, "--model-id", "other"], "a job computes with one model"),
         ([*LEAST, "b.jsonl"], "unrecognized argument without an option's name"),
     ],
 )
