@@ -24,26 +24,34 @@ class Permits:
         """Take the total, and the permits of the models that have the same one, to join them."""
         self.total = total
         self.held = 0  # by requests to this model
-        self._among = among  # no list of itself alone: it would be garbage with each request's part
+        self._others: list[Permits] = []
+        for one in among or ():
+            one.join(self)
+            self.join(one)
         if among is not None:
             among.append(self)
+
+    def join(self, other: "Permits") -> None:
+        """Have one total with another model's permits."""
+        self._others.append(other)
 
     @property
     def taken_by_all(self) -> int:
         """How many are held by requests to any model."""
-        return self.held if self._among is None else sum(one.held for one in self._among)
+        return self.held + sum(one.held for one in self._others)
 
     @property
     def free(self) -> int:
         """How many this model's requests may have now."""
-        others = (one for one in self._among or () if one is not self)
-        kept = sum(max(0, self._kept - one.held) for one in others)
+        if not self._others:  # which is asked twice for each request
+            return self.total - self.held
+        kept = sum(max(0, self._kept - one.held) for one in self._others)
         return self.total - self.taken_by_all - kept
 
     @property
     def _kept(self) -> int:
         """How many are kept for each of several models."""
-        models = 1 if self._among is None else len(self._among)
+        models = 1 + len(self._others)
         return self.total // (2 * models) if models > 1 else 0
 
     def share(self, count: int, *, bulk: bool = False) -> int:

@@ -19,6 +19,11 @@ class Flight:
         self._found: Mapping[bytes, Vector] | None = None  # None until it has ended
         self._waiting: list[asyncio.Future[None]] = []
 
+    @property
+    def is_awaited(self) -> bool:
+        """Whether anybody waits for one of its rows."""
+        return bool(self._waiting)
+
     async def row(self, key: bytes) -> Vector | None:
         """Wait until the flight ends; return the row of a key, or None if it was not computed."""
         if self._found is None:

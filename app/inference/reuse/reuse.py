@@ -1,7 +1,6 @@
 """Reuse: a row that is known, or that somebody computes now, is not computed again."""
 
 import asyncio
-import math
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -142,9 +141,10 @@ class Reuse:
         good: dict[bytes, Vector] = {}
         try:
             outcome = await compute(inputs)
-            for key, (row,) in zip(keys, outcome.rows, strict=True):
-                if math.isfinite(row.dot(row)):  # else it is a failure of this request
-                    good[key] = row
+            if self._store.limit or flight.is_awaited:
+                for key, (row,) in zip(keys, outcome.rows, strict=True):
+                    if np.isfinite(row).all():  # else it is a failure of this request
+                        good[key] = row
         finally:
             self._in_flight.end(flight, good)
         for place, (key, row) in enumerate(good.items()):
