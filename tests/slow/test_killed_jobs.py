@@ -14,7 +14,7 @@ import pytest
 
 from tools import process, texts
 
-ROWS = 20_000
+ROWS = 100_000  # more than are computed between so many kills
 KILLS = 20
 
 pytestmark = pytest.mark.slow
