@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from app.bulk.rows import Rejected, Row
+from app.bulk.rows import JobError, Rejected, Row
 
 ROWS = 256
 CHARACTERS = 1_000_000  # of all texts, so that chunks of long texts stay small
@@ -39,12 +39,12 @@ def chunked(rows: Iterable[Row | Rejected]) -> Iterator[Chunk]:
     If the rows end with an error, it is raised when all rows before have been yielded.
     """
     chunk = Chunk()
-    ended: Exception | None = None
+    ended: JobError | None = None
     iterator = iter(rows)
     while True:
         try:
             row = next(iterator, None)
-        except Exception as error:  # noqa: BLE001  # raised again below
+        except JobError as error:
             row, ended = None, error
         if row is None:
             break

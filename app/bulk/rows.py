@@ -1,7 +1,8 @@
 """Rows: one text of an input, or why it cannot be one."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 MOST_CHARACTERS = 16_000_000  # of one text; a longer one is rejected rather than held in memory
@@ -66,6 +67,20 @@ def row_of(record: Any, columns: Columns, number: int, place: str) -> Row | Reje
     if not _is_unicode(text):
         return Rejected(number, place, known, f"its `{columns.text}` is not valid UTF-8")
     return Row(number, place, id_, text)
+
+
+def require_columns(path: Path, there: Sequence[str], columns: Columns) -> None:
+    """Raise JobError if a file lacks a column that was asked for."""
+    for name in (columns.text, columns.id):
+        if name is not None and name not in there:
+            found = ", ".join(there) or "none"
+            raise JobError(f"{path} has no column `{name}`: its columns are {found}")
+
+
+def words(error: Exception) -> str:
+    """Return what an error says, on one line."""
+    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    return " ".join(text.split())
 
 
 def too_long(size: int | None = None) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from app.bulk.reading.streams import Stream
-from app.bulk.rows import MOST_LINE_BYTES, Columns, JobError, Rejected, Row, row_of, too_long
+from app.bulk.rows import MOST_LINE_BYTES, Columns, Rejected, Row, require_columns, row_of, too_long
 
 _TOO_LONG = "\ud800"  # stands for a line that was not kept: decoding yields no such half
 _MARK = "\ufeff"
@@ -28,10 +28,7 @@ class CsvFile:
     def require_columns(self) -> None:
         """Raise JobError if the file cannot be opened, or its first line lacks a column."""
         self._names = next(self._reader(Stream(self.path)), [])
-        for name in (self._columns.text, *([self._columns.id] if self._columns.id else [])):
-            if name not in self._names:
-                found = ", ".join(self._names) or "none"
-                raise JobError(f"{self.path} has no column `{name}`: its columns are {found}")
+        require_columns(self.path, self._names, self._columns)
 
     def records(self) -> Iterator[tuple[str, list[str]]]:
         """Yield the values of each record after the first; empty lines are none."""

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.bulk.rows import Columns, JobError, Rejected, Row, row_of
+from app.bulk.rows import Columns, JobError, Rejected, Row, require_columns, row_of, words
 
 _ROWS = 1024  # read at once
 
@@ -42,8 +42,7 @@ class ParquetFile:
                         yield f"{self.path.name}, row {number}", record
                     self._share = number / max(1, file.metadata.num_rows)
             except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
-                reason = " ".join(str(error).split())
-                raise JobError(f"{self.path} cannot be read to its end: {reason}") from None
+                raise JobError(f"{self.path} cannot be read to its end: {words(error)}") from None
 
     def row(self, record: dict[str, Any], number: int, place: str) -> Row | Rejected:
         """Make a row of its values."""
@@ -53,16 +52,11 @@ class ParquetFile:
         try:
             return pq.ParquetFile(self.path)
         except (OSError, pa.ArrowException) as error:
-            reason = " ".join(str(error).split())
-            raise JobError(f"{self.path} cannot be read: {reason}") from None
+            raise JobError(f"{self.path} cannot be read: {words(error)}") from None
 
     def _names(self, file: pq.ParquetFile) -> list[str]:
         """Return the columns to read. Raises: JobError."""
-        there = file.schema_arrow.names
-        asked = [self._columns.text, *([self._columns.id] if self._columns.id else [])]
-        for name in asked:
-            if name not in there:
-                found = ", ".join(there) or "none"
-                raise JobError(f"{self.path} has no column `{name}`: its columns are {found}")
-        implied = ["id"] if self._columns.id is None and "id" in there else []
-        return list(dict.fromkeys([*asked, *implied]))
+        there, columns = file.schema_arrow.names, self._columns
+        require_columns(self.path, there, columns)
+        id_name = columns.id or ("id" if "id" in there else None)
+        return list(dict.fromkeys(name for name in (columns.text, id_name) if name is not None))

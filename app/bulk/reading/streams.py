@@ -6,7 +6,7 @@ from typing import Any, BinaryIO
 
 import pyarrow as pa
 
-from app.bulk.rows import JobError
+from app.bulk.rows import JobError, words
 
 _COMPRESSIONS = {".gz": "gzip", ".zst": "zstd"}
 PIECE = 1 << 16  # bytes
@@ -45,16 +45,11 @@ class Stream:
                     self.bytes_read = raw.tell()
                     yield piece
         except (OSError, pa.ArrowException) as error:
-            raise JobError(f"{self.path} cannot be read to its end: {_words(error)}") from None
+            raise JobError(f"{self.path} cannot be read to its end: {words(error)}") from None
 
 
 def _opened(raw: BinaryIO, compression: str | None) -> Any:
     return raw if compression is None else pa.CompressedInputStream(raw, compression)
-
-
-def _words(error: Exception) -> str:
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    return " ".join(text.split())
 
 
 def uncompressed_suffix(path: Path) -> str:

@@ -12,17 +12,13 @@ Vector = NDArray[np.float32]
 class Flight:
     """Rows that are computed together, and those who wait for any of them."""
 
-    __slots__ = ("_found", "_waiting", "keys")
+    __slots__ = ("_found", "_waiting", "is_wanted", "keys")
 
     def __init__(self, keys: Collection[bytes]) -> None:
         self.keys = keys
+        self.is_wanted = False  # by another request, which may come to wait for it only later
         self._found: Mapping[bytes, Vector] | None = None  # None until it has ended
         self._waiting: list[asyncio.Future[None]] = []
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether anybody waits for one of its rows."""
-        return bool(self._waiting)
 
     async def row(self, key: bytes) -> Vector | None:
         """Wait until the flight ends; return the row of a key, or None if it was not computed."""
@@ -58,7 +54,10 @@ class InFlight:
             return {}
         most = len(missing)
         found = {key: self._flights[key] for key in missing if key in self._flights}
-        return {key: flight for key, flight in found.items() if len(flight.keys) <= most}
+        wanted = {key: flight for key, flight in found.items() if len(flight.keys) <= most}
+        for flight in wanted.values():
+            flight.is_wanted = True
+        return wanted
 
     def start(self, keys: Collection[bytes]) -> Flight:
         """Begin a flight; of several for one key the one with the fewest rows is waited for."""

@@ -141,7 +141,7 @@ class Reuse:
         good: dict[bytes, Vector] = {}
         try:
             outcome = await compute(inputs)
-            if self._store.limit or flight.is_awaited:
+            if self._store.limit or flight.is_wanted:
                 for key, (row,) in zip(keys, outcome.rows, strict=True):
                     if np.isfinite(row).all():  # else it is a failure of this request
                         good[key] = row

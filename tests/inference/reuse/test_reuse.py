@@ -1,7 +1,7 @@
 """Who computes what: each row once, for everyone, and nobody waits in vain."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -77,7 +77,12 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-Scenario = Callable[[Bench], Awaitable[None]]
+async def asking(bench: Bench) -> "asyncio.Task[Outcome]":
+    """Ask for a row, which is being computed from then on."""
+    bench.model.waits = True
+    asked = asyncio.create_task(bench.ask(1))
+    await turns()
+    return asked
 
 
 def test_equal_inputs_of_a_request_are_computed_once(bench: Bench) -> None:
@@ -105,9 +110,7 @@ def test_a_later_request_gets_the_very_bytes(bench: Bench) -> None:
 
 def test_requests_at_a_time_share_a_row_and_hold_permits_for_their_own(bench: Bench) -> None:
     async def scenario() -> None:
-        bench.model.waits = True
-        first = asyncio.create_task(bench.ask(1))
-        await turns()
+        first = await asking(bench)
         second = asyncio.create_task(bench.ask(1, 2, 2))
         third = asyncio.create_task(bench.ask(1))
         await turns()
@@ -121,6 +124,23 @@ def test_requests_at_a_time_share_a_row_and_hold_permits_for_their_own(bench: Be
     asyncio.run(scenario())
     assert bench.permits.free == 100
     assert bench.counted("te_rows_shared") == 3
+
+
+@pytest.mark.parametrize("limit", [0, 1_000_000])
+def test_a_row_is_there_for_who_comes_to_it_after_its_own(limit: int) -> None:
+    bench = make_bench(limit)
+
+    async def scenario() -> None:
+        first = await asking(bench)
+        second = asyncio.create_task(bench.ask(1, 2))
+        await turns()
+        bench.model.gates[0].set_result(None)  # before the second has begun to wait for it
+        assert values(await first) == [[1, 0]]
+        bench.model.gates[1].set_result(None)
+        assert values(await second) == [[1, 0], [2, 1]]
+
+    asyncio.run(scenario())
+    assert bench.model.runs == [[1], [2]]
 
 
 def test_a_query_does_not_wait_for_a_bulk_request(bench: Bench) -> None:
@@ -144,9 +164,7 @@ def test_who_waits_for_one_that_leaves_or_fails_computes_for_itself(
     bench: Bench, failure: BackendFailed | None
 ) -> None:
     async def scenario() -> None:
-        bench.model.waits = True
-        first = asyncio.create_task(bench.ask(1))
-        await turns()
+        first = await asking(bench)
         waiting = [asyncio.create_task(bench.ask(1)) for _ in range(2)]
         await turns()
         assert bench.permits.free == 99
@@ -173,11 +191,7 @@ def test_who_waits_for_one_that_leaves_or_fails_computes_for_itself(
 
 def test_who_fails_after_waiting_has_an_error_of_its_own(bench: Bench) -> None:
     async def scenario() -> None:
-        bench.model.waits = True
-        first = asyncio.create_task(bench.ask(1))
-        await turns()
-        second = asyncio.create_task(bench.ask(1))
-        await turns()
+        first, second = await asking(bench), await asking(bench)
         errors = [BackendFailed(f"Backend error: {place}") for place in range(2)]
         bench.model.gates[0].set_exception(errors[0])
         await turns()
@@ -193,11 +207,7 @@ def test_who_fails_after_waiting_has_an_error_of_its_own(bench: Bench) -> None:
 
 def test_who_leaves_while_waiting_changes_nothing(bench: Bench) -> None:
     async def scenario() -> None:
-        bench.model.waits = True
-        first = asyncio.create_task(bench.ask(1))
-        await turns()
-        second = asyncio.create_task(bench.ask(1))
-        await turns()
+        first, second = await asking(bench), await asking(bench)
         second.cancel()
         await turns()
         bench.model.gates[0].set_result(None)
