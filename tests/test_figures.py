@@ -28,6 +28,7 @@ ELSEWHERE = {
     "app.api.docs.answers": "api/docs/test_openapi.py",
     "app.api.docs.operations": "api/docs/test_openapi.py",
     "app.api.http.service": "api/http/test_endpoints.py",
+    "app.inference.kinds.dtypes": "api/verbs/output/test_dtype.py",
     "app.inference.computing": "api/test_slices.py",
     "app.inference.several.shared": "inference/several/test_served_models.py",
     "export.from_onnx.graph": "export/graph/test_reader.py",

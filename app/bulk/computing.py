@@ -1,16 +1,18 @@
 """Computing: the vectors of a chunk; rows at fault are found and rejected one by one."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.bulk.chunks import Chunk
 from app.bulk.rows import JobError, Rejected, Row
-from app.errors import ServiceError
+from app.errors import ServiceError, StartupError
 from app.inference.admission import InputOptions
+from app.inference.engine import PROBE_TEXT
+from app.inference.kinds.dtypes import require_dtypes
 from app.inference.served_model import ServedModel
+from app.model.names import OutputDtype
+from app.model.quantization import Quantized, quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +21,7 @@ class VectorOptions:
 
     dimensions: int | None
     normalize: bool
+    dtype: OutputDtype = "float"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,7 +29,7 @@ class Embedded:
     """A chunk with its vectors."""
 
     rows: list[Row]
-    vectors: NDArray[np.float32]  # (N, D), one for each row
+    vectors: Quantized  # (N, W), one for each row
     rejected: list[Rejected]  # in the order of the inputs
     next_row: int
     tokens: int
@@ -37,14 +40,14 @@ async def embedded(model: ServedModel, chunk: Chunk, options: VectorOptions) -> 
 
     Raises: JobError if the model fails whatever it is given.
     """
-    parts: list[tuple[Row, NDArray[np.float32]]] = []
+    parts: list[tuple[Row, Quantized]] = []
     rejected = list(chunk.rejected)
     tokens = 0
     waiting = [chunk.rows] if chunk.rows else []
     while waiting:
         rows = waiting.pop()
         try:
-            computed = await _vectors(model, rows, options)
+            vectors, counts = await _vectors(model, rows, options)
         except ServiceError as error:
             if len(rows) > 1:  # the first half comes next, so rows stay in their order
                 middle = len(rows) // 2
@@ -54,21 +57,38 @@ async def embedded(model: ServedModel, chunk: Chunk, options: VectorOptions) -> 
             [row] = rows
             rejected.append(Rejected(row.number, row.place, row.id, str(error)))
         else:
-            parts += zip(rows, computed.value, strict=True)
-            tokens += sum(computed.token_counts)
+            parts += zip(rows, vectors, strict=True)
+            tokens += sum(counts)
     rejected.sort(key=lambda one: one.number)
     rows = [row for row, _ in parts]
-    vectors = np.stack([vector for _, vector in parts]) if parts else np.empty((0, 0), np.float32)
-    return Embedded(rows, vectors, rejected, chunk.next_row, tokens)
+    found = np.stack([vector for _, vector in parts]) if parts else np.empty((0, 0), np.float32)
+    return Embedded(rows, found, rejected, chunk.next_row, tokens)
 
 
-async def _vectors(model: ServedModel, rows: list[Row], options: VectorOptions) -> Any:
-    return await model.engine.embed(
+async def require_vectors(model: ServedModel, options: VectorOptions) -> None:
+    """Compute one text, so that a job whose every row would be rejected does not begin.
+
+    Raises: StartupError with what the model or the options lack.
+    """
+    try:
+        require_dtypes(model, [options.dtype], normalize=options.normalize)
+        await _vectors(model, [Row(0, "", "", PROBE_TEXT)], options)
+    except ServiceError as error:
+        raise StartupError(f"the model cannot give these vectors: {error}") from None
+
+
+async def _vectors(
+    model: ServedModel, rows: list[Row], options: VectorOptions
+) -> tuple[Quantized, tuple[int, ...]]:
+    """Return the vectors of rows, and how many tokens each has."""
+    computed = await model.engine.embed(
         [row.text for row in rows],
         InputOptions(),
         normalize=options.normalize,
         dimensions=options.dimensions,
     )
+    vectors = quantized(computed.value, options.dtype, model.manifest.ranges)
+    return vectors, computed.token_counts
 
 
 async def _require_sound(model: ServedModel, failure: ServiceError) -> None:

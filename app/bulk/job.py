@@ -11,22 +11,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from app import __version__
 from app.bulk.chunks import ROWS, Chunk, chunked
-from app.bulk.computing import Embedded, VectorOptions, embedded
+from app.bulk.computing import Embedded, VectorOptions, embedded, require_vectors
 from app.bulk.options import BulkOptions
 from app.bulk.progress import Progress
 from app.bulk.reading.inputs import Inputs
 from app.bulk.rows import JobError
 from app.bulk.writing import folder as output
 from app.bulk.writing.shards import ShardOptions, Shards
-from app.errors import StartupError
 from app.inference.served_model import ServedModel
-from app.model.manifest import Manifest
-from app.model.quantization import quantized
 from app.settings import Settings
 from app.telemetry.metrics import Metrics
 
@@ -57,23 +51,25 @@ def run(options: BulkOptions, settings: Settings, inputs: Inputs, model_folder: 
     metrics = Metrics()
     model = ServedModel.open(model_folder, roomy, metrics)
     metrics.bound_input_length(model.loaded.max_input_length)
-    folder = output.opened(options.output, _described(options, model), resume=options.resume)
-    if folder.next_row:
-        logger.info("going on after %d rows in %d parts", folder.next_row, len(folder.parts))
-    shards = Shards(
-        folder,
-        ShardOptions(
-            format=options.format,
-            rows=options.shard_rows,
-            metadata=_metadata(options, model),
-            transform=_transform(options, model.manifest),
-        ),
-    )
-    vectors = VectorOptions(options.dimensions, options.normalize)
-    with closing(Progress(inputs.size, lambda: inputs.bytes_read)) as progress:
-        pipeline = _Pipeline(model, vectors, shards, progress)
-        tokens = asyncio.run(pipeline.run(chunked(inputs.rows(folder.next_row))))
-    return Summary(shards.rows, shards.rejected, tokens, progress.seconds)
+    return asyncio.run(_embed_all(options, inputs, model))
+
+
+async def _embed_all(options: BulkOptions, inputs: Inputs, model: ServedModel) -> Summary:
+    try:
+        vectors = VectorOptions(options.dimensions, options.normalize, options.dtype)
+        await require_vectors(model, vectors)
+        folder = output.opened(options.output, _described(options, model), resume=options.resume)
+        if folder.next_row:
+            logger.info("going on after %d rows in %d parts", folder.next_row, len(folder.parts))
+        shards = Shards(
+            folder, ShardOptions(options.format, options.shard_rows, _metadata(options, model))
+        )
+        with closing(Progress(inputs.size, lambda: inputs.bytes_read)) as progress:
+            pipeline = _Pipeline(model, vectors, shards, progress)
+            tokens = await pipeline.run(chunked(inputs.rows(folder.next_row)))
+        return Summary(shards.rows, shards.rejected, tokens, progress.seconds)
+    finally:
+        await model.close(CLOSE_SECONDS)
 
 
 class _Pipeline:
@@ -109,7 +105,6 @@ class _Pipeline:
             for one in self._waiting:
                 one.cancel()
             await asyncio.gather(*self._waiting, return_exceptions=True)
-            await self._model.close(CLOSE_SECONDS)
         return self._tokens
 
     async def _all(self, chunks: Iterator[Chunk]) -> None:
@@ -156,26 +151,6 @@ def _stop(task: "asyncio.Task[Any]", stopped: list[int], number: int) -> None:
     if not stopped:
         stopped.append(number)
         task.cancel()
-
-
-def _transform(
-    options: BulkOptions, manifest: Manifest
-) -> Callable[[NDArray[np.float32]], NDArray[np.generic]]:
-    """Return the function from vectors to those of the output's type.
-
-    Raises: StartupError if the model cannot have it.
-    """
-    if options.dtype in {"int8", "uint8"}:
-        if not options.normalize:
-            raise StartupError(
-                f"--output-dtype {options.dtype} is for unit vectors: normalize them"
-            )
-        if manifest.ranges is None:
-            raise StartupError(
-                f"--output-dtype {options.dtype} needs to know how large components become, which "
-                "this export does not say: export the model again"
-            )
-    return lambda vectors: quantized(vectors, options.dtype, manifest.ranges)
 
 
 def _described(options: BulkOptions, model: ServedModel) -> Mapping[str, Any]:

@@ -37,6 +37,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> int:
         return _fail(str(error), error.code)
     except (StartupError, OSError) as error:
         return _fail(str(error), 1)
+    except Exception:  # a scheduler must see any failure in the code and the last line
+        logger.critical("exiting with code 1: the job ended; --resume goes on", exc_info=True)
+        return 1
     logger.info(
         "%d rows in %s, %d rejected; %.0f tokens a second in this run",
         done.rows,

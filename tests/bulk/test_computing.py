@@ -1,8 +1,9 @@
 """Vectors of chunks with rows at fault, and of a model that fails at everything."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -77,3 +78,22 @@ def test_a_model_that_is_lost_rejects_nothing(model_of: Callable[[], ServedModel
     model.worker.close(1.0)
     with pytest.raises(JobError, match=r"the model computes nothing any more: .*shutting down"):
         of(model, chunk("a", "b"))
+
+
+def test_a_vector_that_its_type_cannot_hold_is_rejected(
+    model_of: Callable[[], ServedModel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = model_of()
+    real = model.engine.embed
+    plain = VectorOptions(None, normalize=False, dtype="float16")
+
+    async def embed(inputs: Sequence[Any], *others: Any, **options: Any) -> Any:
+        found = await real(inputs, *others, **options)
+        found.value[[text == "c" for text in inputs]] *= 1e6
+        return found
+
+    monkeypatch.setattr(type(model.engine), "embed", lambda _, *args, **more: embed(*args, **more))
+    found = of(model, chunk("a", "b", "c", "d"), plain)
+    assert [row.text for row in found.rows] == ["a", "b", "d"]
+    assert found.vectors.dtype == np.float16
+    assert "too large for float16" in found.rejected[0].reason

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.bulk import program
-from tools import texts
+from tools import texts, tiny
 
 Run = Callable[..., tuple[int, str]]
 
@@ -84,12 +84,38 @@ def test_output_types(run: Run, tmp_path: Path, dtype: str, numpy_dtype: str, wi
     assert (found.dtype, found.shape) == (np.dtype(numpy_dtype), (2, width))
 
 
-def test_types_that_the_model_cannot_have(run: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (
+            ["--output-dtype", "int8", "--normalize", "false"],
+            "`normalize` cannot be false for `int8`",
+        ),
+        (["--output-dtype", "int8", "--pooling", "cls"], "not available with --pooling cls"),
+        (["--dimensions", "17"], "`dimensions` should be smaller than the maximum"),
+    ],
+)
+def test_vectors_that_the_model_cannot_give_are_no_job(
+    run: Run, tmp_path: Path, options: list[str], reason: str
+) -> None:
+    """Where every row would be rejected, none is."""
     path = jsonl(tmp_path / "a.jsonl", [{"text": "a"}])
-    assert run(path, "--output-dtype", "int8", "--normalize", "false") == (
-        1,
-        "Error: --output-dtype int8 is for unit vectors: normalize them\n",
-    )
+    code, said = run(path, *options)
+    assert code == 1
+    assert said.startswith("Error: the model cannot give these vectors: ")
+    assert reason in said
+    assert said.count("\n") == 1
+    assert run(path) == (0, "")  # the folder was not taken up
+
+
+def test_a_model_of_another_kind_is_no_job(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    tiny.build(tmp_path / "ranks", "reranker")
+    path = jsonl(tmp_path / "a.jsonl", [{"text": "a"}])
+    given = [str(path), "--output", str(tmp_path / "out"), "--model-id", str(tmp_path / "ranks")]
+    assert program.main(given, {}) == 1
+    assert "the model cannot give these vectors: " in capfd.readouterr().err
 
 
 def test_a_file_that_breaks_off_is_resumed_when_it_is_whole(run: Run, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from app.bulk import job, program
 from tools import process, texts
 
 ROWS = 15_000
@@ -108,3 +109,14 @@ def test_one_clear_line(
     told = ended(change(command))
     assert told.returncode == code
     assert told.stderr.startswith(said)
+
+
+def test_a_failure_that_nobody_foresaw_has_a_code_and_a_last_line(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("unforeseen")
+
+    monkeypatch.setattr(job, "run", fail)
+    assert program.main(command[3:], {}) == 1
+    assert caplog.messages[-1] == "exiting with code 1: the job ended; --resume goes on"

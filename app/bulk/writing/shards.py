@@ -1,7 +1,7 @@
 """Shards: Parquet or NumPy files of vectors, written as they come."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import BinaryIO, Literal, Protocol
@@ -9,11 +9,11 @@ from typing import BinaryIO, Literal, Protocol
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from numpy.typing import NDArray
 
 from app.bulk.computing import Embedded
 from app.bulk.rows import Rejected  # noqa: TC001  # its fields are read
 from app.bulk.writing.folder import Folder, Part
+from app.model.quantization import Quantized
 
 Format = Literal["parquet", "npy"]
 _GROUP_ROWS = 8_192  # of a Parquet file's row group, which is held in memory
@@ -22,7 +22,7 @@ _GROUP_ROWS = 8_192  # of a Parquet file's row group, which is held in memory
 class VectorFile(Protocol):
     """A file of ids and vectors that is being written."""
 
-    def add(self, ids: list[str], vectors: NDArray[np.generic]) -> None:
+    def add(self, ids: list[str], vectors: Quantized) -> None:
         """Write some vectors, (N, D)."""
 
     def close(self) -> None:
@@ -36,7 +36,6 @@ class ShardOptions:
     format: Format
     rows: int  # of inputs in a shard, to the next chunk
     metadata: Mapping[str, str]  # of each file, if its format has a place for it
-    transform: Callable[[NDArray[np.float32]], NDArray[np.generic]]  # to the output's type
 
 
 class Shards:
@@ -56,10 +55,9 @@ class Shards:
     def add(self, embedded: Embedded) -> None:
         """Write a chunk; a shard that is full is completed. Raises: OSError."""
         if embedded.rows:
-            vectors = self._options.transform(embedded.vectors)
             if self._file is None:
-                self._file = self._opened(vectors)
-            self._file.add([row.id for row in embedded.rows], vectors)
+                self._file = self._opened(embedded.vectors)
+            self._file.add([row.id for row in embedded.rows], embedded.vectors)
         self._rows += len(embedded.rows)
         self._rejected += embedded.rejected
         self._next_row = embedded.next_row
@@ -89,7 +87,7 @@ class Shards:
     def _suffixes(self) -> tuple[str, ...]:
         return (".parquet",) if self._options.format == "parquet" else (".npy", ".ids.jsonl")
 
-    def _opened(self, like: NDArray[np.generic]) -> VectorFile:
+    def _opened(self, like: Quantized) -> VectorFile:
         paths = [self._folder.unfinished(self._number, one) for one in self._suffixes()]
         if self._options.format == "parquet":
             return _Parquet(paths[0], like, self._options.metadata)
@@ -99,7 +97,7 @@ class Shards:
 class _Parquet:
     """A column of ids, and one of vectors as lists of fixed size."""
 
-    def __init__(self, path: Path, like: NDArray[np.generic], metadata: Mapping[str, str]) -> None:
+    def __init__(self, path: Path, like: Quantized, metadata: Mapping[str, str]) -> None:
         self._width = like.shape[1]
         vector = pa.list_(pa.field("element", pa.from_numpy_dtype(like.dtype)), self._width)
         self._schema = pa.schema(
@@ -107,9 +105,9 @@ class _Parquet:
             metadata=dict(metadata),
         )
         self._writer = pq.ParquetWriter(path, self._schema, use_dictionary=False)
-        self._held: list[tuple[list[str], NDArray[np.generic]]] = []
+        self._held: list[tuple[list[str], Quantized]] = []
 
-    def add(self, ids: list[str], vectors: NDArray[np.generic]) -> None:
+    def add(self, ids: list[str], vectors: Quantized) -> None:
         self._held.append((ids, vectors))
         if sum(len(ids) for ids, _ in self._held) >= _GROUP_ROWS:
             self._write()
@@ -135,14 +133,14 @@ class _Parquet:
 class _Npy:
     """An array in NumPy's format, and beside it a JSON string with the id of each row."""
 
-    def __init__(self, path: Path, ids_path: Path, like: NDArray[np.generic]) -> None:
+    def __init__(self, path: Path, ids_path: Path, like: Quantized) -> None:
         self._like = like
         self._file: BinaryIO = path.open("wb+")
         self._ids: BinaryIO = ids_path.open("wb")
         self._rows = 0
         self._write_header()
 
-    def add(self, ids: list[str], vectors: NDArray[np.generic]) -> None:
+    def add(self, ids: list[str], vectors: Quantized) -> None:
         self._file.write(np.ascontiguousarray(vectors).tobytes())
         self._ids.write("".join(f"{json.dumps(one)}\n" for one in ids).encode())
         self._rows += len(ids)

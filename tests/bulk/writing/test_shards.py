@@ -15,14 +15,12 @@ from app.bulk.writing.shards import Format, ShardOptions, Shards
 CHOOSE = np.random.default_rng(5)
 
 
-def embedded(first: int, rows: int, rejected: int = 0, width: int = 3) -> Embedded:
+def embedded(first: int, rows: int, rejected: int = 0, dtype: str = "float32") -> Embedded:
     """Some rows with random vectors, and some rejected ones after them."""
     last = first + rows
     return Embedded(
         [Row(number, f"f:{number}", f"id-{number}", "text") for number in range(first, last)],
-        CHOOSE.normal(size=(rows, width)).astype(np.float32)
-        if rows
-        else np.empty((0, 0), np.float32),
+        CHOOSE.normal(size=(rows, 3)).astype(dtype) if rows else np.empty((0, 0), np.float32),
         [
             Rejected(number, f"f:{number}", None, "ä\ud800")
             for number in range(last, last + rejected)
@@ -32,8 +30,8 @@ def embedded(first: int, rows: int, rejected: int = 0, width: int = 3) -> Embedd
     )
 
 
-def options(form: Format = "parquet", rows: int = 10, dtype: str = "float32") -> ShardOptions:
-    return ShardOptions(form, rows, {"fingerprint": "f"}, lambda vectors: vectors.astype(dtype))
+def options(form: Format = "parquet", rows: int = 10) -> ShardOptions:
+    return ShardOptions(form, rows, {"fingerprint": "f"})
 
 
 def ids(first: int, last: int) -> list[str]:
@@ -42,16 +40,16 @@ def ids(first: int, last: int) -> list[str]:
 
 @pytest.mark.parametrize("dtype", ["float32", "float16", "int8", "uint8"])
 def test_a_shard_in_parquet(tmp_path: Path, dtype: str) -> None:
-    chunks = [embedded(0, 6), embedded(6, 4)]
+    chunks = [embedded(0, 6, dtype=dtype), embedded(6, 4, dtype=dtype)]
     with claimed(tmp_path):
-        shards = Shards(opened(tmp_path, {}, resume=False), options(dtype=dtype))
+        shards = Shards(opened(tmp_path, {}, resume=False), options())
         for chunk in chunks:
             shards.add(chunk)
     table = pq.read_table(tmp_path)
     assert table.column("id").to_pylist() == ids(0, 10)
     vectors = table.column("vector").combine_chunks()
     assert vectors.type.list_size == 3
-    expected = np.concatenate([one.vectors for one in chunks]).astype(dtype)
+    expected = np.concatenate([one.vectors for one in chunks])
     found = vectors.flatten().to_numpy()
     assert found.dtype == dtype
     assert np.array_equal(found.reshape(-1, 3), expected)

@@ -14,13 +14,14 @@ from numpy.typing import NDArray
 
 from app.api.shapes.fields import ArrayOf, Field, Misfit, Shape, Struct, Variant, string, unsigned
 from app.api.shapes.openapi_types import COUNT, NUMBER, TEXT, Named, list_of, record
-from app.api.verbs.output.dtype import in_dtype, numbers, require_dtypes
+from app.api.verbs.output.dtype import in_dtype, numbers
 from app.api.verbs.output.representation import in_base64
 from app.api.verbs.rendering import groups, joined, numpy_json
 from app.api.verbs.verb import Counted, Request
 from app.errors import EmptyInput, InvalidInput, ServiceError
 from app.inference.admission import InputOptions
 from app.inference.computing import Computed
+from app.inference.kinds.dtypes import require_dtypes
 from app.inference.served_model import ServedModel
 from app.model.names import OutputDtype
 

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from app.api.verbs.long_texts.asked import Asked
-from app.api.verbs.output.dtype import TypedVectors, in_dtype, quantized_in_turns, require_dtypes
+from app.api.verbs.output.dtype import TypedVectors, in_dtype, quantized_in_turns
 from app.errors import InvalidInput
 from app.inference.admission import InputOptions
 from app.inference.engine import VectorsOfKinds
+from app.inference.kinds.dtypes import require_dtypes
 from app.inference.kinds.served_kinds import AskedKinds
 from app.inference.served_model import ServedModel
 from app.inference.tokenizing.encoding_input import EncodingInput

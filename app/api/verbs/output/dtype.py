@@ -4,7 +4,6 @@ Vectors are cut to their `dimensions`, normalized, and then quantized.
 """
 
 import asyncio
-from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, get_args
 
@@ -14,7 +13,6 @@ from numpy.typing import NDArray
 from app.api.shapes.fields import Field, Variant
 from app.api.verbs.output.half_decimals import half_decimals
 from app.api.verbs.rendering import groups
-from app.errors import InvalidInput, ModelMismatch
 from app.inference.computing import Computed
 from app.inference.engine import Vectors
 from app.inference.served_model import ServedModel
@@ -32,32 +30,6 @@ OUTPUT_DTYPE = Field(
     added=True,
 )
 TypedVectors = Computed[NDArray[Any]]  # (N, W), of any type
-
-# They need the ranges of the model's components, which are those of normalized vectors.
-RANGED: frozenset[OutputDtype] = frozenset({"int8", "uint8"})
-
-
-def require_dtypes(model: ServedModel, dtypes: Iterable[OutputDtype], *, normalize: bool) -> None:
-    """Refuse types that a model's vectors cannot be given in, before any is computed.
-
-    Of a model that has no dense vectors nothing is said: the engine has a better reason.
-
-    Raises: InvalidInput; ModelMismatch.
-    """
-    ranged = [dtype for dtype in dtypes if dtype in RANGED]
-    if ranged and not normalize:
-        raise InvalidInput(
-            f"Input validation error: `normalize` cannot be false for `{ranged[0]}` vectors, whose "
-            "ranges are those of normalized ones"
-        )
-    if ranged and model.engine.task == "embedding":
-        asked, own = model.settings.pooling, model.manifest.pooling
-        if asked not in {None, own}:
-            raise ModelMismatch(
-                f"Backend error: `{ranged[0]}` vectors are not available with --pooling {asked}: "
-                f"their ranges are those of {own} pooling"
-            )
-        quantized(np.empty((0, 1), np.float32), ranged[0], model.manifest.ranges)
 
 
 async def in_dtype(model: ServedModel, computed: Vectors, dtype: OutputDtype) -> TypedVectors:
