@@ -42,6 +42,13 @@ def test_it_embeds_with_the_model_inside(container: Container) -> None:
     assert sum(number * number for number in vector) == pytest.approx(1, abs=1e-5)
 
 
+def test_its_python_refuses_what_is_no_text(container: Container) -> None:
+    """Whichever Python 3.11 it is: patterns of early ones lose their place."""
+    reply = client.post(container.port, "/embed", {"inputs": "\ud800"})
+    assert reply.status == 400
+    assert "unexpected end of hex escape" in reply.text
+
+
 def test_the_health_check_of_the_image_succeeds(container: Container) -> None:
     podman("healthcheck", "run", container.name)
 

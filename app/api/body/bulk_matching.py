@@ -11,7 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 from app.api.body import numerals
-from app.api.body.quotations import PASSED, READ
+from app.api.body.quotations import PASSED, POSSESSIVE, READ
 from app.api.shapes.faults import Fault
 
 LEVELS = 2
@@ -21,7 +21,7 @@ WINDOW = 32 * 1024
 _DOUBTFUL = re.compile(r"-0|[0-9]{16}|[0-9][eE]")
 _SPACE = rb"[ \t\n\r]*+"
 _NUMBER = rb"-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?"
-_MANY = rb"{1,1000}+"
+_MANY = rb"{1,1000}" + POSSESSIVE
 
 
 def _value(string: bytes, levels: int) -> bytes:
@@ -30,9 +30,15 @@ def _value(string: bytes, levels: int) -> bytes:
     if levels == 0:
         return rb"(?:%b)" % scalar
     inner = _value(string, levels - 1)
-    array = rb"\[%b(?:%b%b(?:,%b(?=[^\]])|(?=\])))*+\]" % (_SPACE, inner, _SPACE, _SPACE)
+    array = rb"\[%b(?:%b%b(?:,%b(?=[^\]])|(?=\])))*%b\]" % (
+        _SPACE,
+        inner,
+        _SPACE,
+        _SPACE,
+        POSSESSIVE,
+    )
     member = rb'%b"%b:%b%b%b' % (string, _SPACE, _SPACE, inner, _SPACE)
-    made = rb'\{%b(?:%b(?:,%b(?=")|(?=\})))*+\}' % (_SPACE, member, _SPACE)
+    made = rb'\{%b(?:%b(?:,%b(?=")|(?=\})))*%b\}' % (_SPACE, member, _SPACE, POSSESSIVE)
     return rb"(?:%b|%b|%b)" % (scalar, array, made)
 
 
@@ -54,7 +60,8 @@ PASSED_ELEMENTS, PASSED_MEMBERS = _elements(PASSED), _members(PASSED, PASSED + b
 def unknown_members(names: Collection[str]) -> re.Pattern[bytes]:
     """Return a pattern for members to pass over: those with plain keys other than these names."""
     known = b"|".join(re.escape(name.encode()) for name in names)
-    return _members(PASSED, rb'"(?!(?:%b)")(?:[ !#-\[\]-~]++|\\["\\/bfnrt])*+"' % known, levels=1)
+    key = rb'"(?!(?:%b)")(?:[ !#-\[\]-~]++|\\["\\/bfnrt])*%b"' % (known, POSSESSIVE)
+    return _members(PASSED, key, levels=1)
 
 
 def elements(body: bytes, at: int) -> tuple[list[Any] | None, int]:
