@@ -21,7 +21,7 @@ from app.api.routes import RouteOptions, not_found, routes
 from app.errors import StartupError
 from app.inference.several.served_models import ServedModels
 from app.lifecycle import Lifecycle
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 from app.telemetry.tracing import Tracer
 

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from app.options.settings import Settings
 from app.server.listening import resolved
-from app.settings import Settings
 
 TIMEOUT_SECONDS = 4.0
 # The address to ask if the service listens on every address.

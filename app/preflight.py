@@ -8,11 +8,12 @@ from dataclasses import fields
 from pathlib import Path
 
 from app.access.api_keys import all_keys, looks_named
-from app.command_line import flag_name
 from app.errors import StartupError
 from app.inference.providers.plan import ProviderRequest
 from app.inference.providers.session import plans
-from app.settings import DEFAULT_PORT, Settings
+from app.options.command_line import flag_name
+from app.options.settings import DEFAULT_PORT, Settings
+from app.telemetry import memory
 
 
 def check(settings: Settings) -> None:
@@ -70,6 +71,32 @@ def require_writable(folder: Path) -> None:
         raise StartupError(
             f"{nearest} takes no files: see that --cache-dir {folder} can be written"
         )
+
+
+def shortage(folder: Path) -> str | None:
+    """Return a sentence if a model's weights alone are more than this process may hold, or None.
+
+    The system ends such a process without a word.
+    """
+    weights = max((one.stat().st_size for one in folder.iterdir()), default=0)
+    limit = memory.limit_bytes()
+    if limit is None or weights < limit:
+        return None
+    return (
+        f"the weights in {folder} are {_megabytes(weights)}, and this process may hold "
+        f"{_megabytes(limit)} of memory: the system may end it; give it {_megabytes(2 * weights)}"
+    )
+
+
+def out_of_memory() -> str:
+    """Return the error message for a start that found no memory left."""
+    limit = memory.limit_bytes()
+    have = "" if limit is None else f": this process may hold {_megabytes(limit)}"
+    return f"not enough memory{have}; give it more, or serve a smaller model"
+
+
+def _megabytes(count: int) -> str:
+    return f"{count // 1_000_000:,} MB"
 
 
 def _require_folder(option: str, folder: Path) -> None:

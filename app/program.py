@@ -8,20 +8,22 @@ restarted.
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
 
-from app import command_line, preflight
+from app import dry_run, preflight
 from app.application import build_each, create_app
-from app.command_line import UsageError
 from app.download.preparation import all_prepared
 from app.errors import StartupError
+from app.options import command_line
+from app.options.command_line import UsageError
+from app.options.settings import Settings
 from app.server import signals
 from app.server.allocator import limit_arenas
-from app.server.listening import taken
+from app.server.listening import Port, taken
 from app.server.run import run
 from app.server.watchdog import FAILED
-from app.settings import Settings
 from app.telemetry import logs, standard_files
 from app.telemetry.last_words import SECONDS, leave
 
@@ -38,30 +40,24 @@ def main() -> int:
         _say(f"error: {error}\nFor more information, try '--help'.")
         return 2
     settings = each[0]
-    standard_files.never_wait()
-    logs.configure(
-        settings.log_level, json_output=settings.json_output, spans=not settings.disable_spans
-    )
-    for one in each:
-        logger.info("%s", command_line.shown(one))
-    if not settings.hostname:
-        logger.info("HOSTNAME is this machine's own name: listening on %s", settings.bind_host)
+    _log(each)
     try:
         with taken(settings.bind_host, settings.listen_port) as port:
             preflight.check(settings)
-            with all_prepared(each, os.environ) as models:
-                logs.start()  # starts a thread, which must not run while a child is started
-                service = build_each(models)
-            code = run(create_app(service, settings), settings, service.lifecycle, port)
-        if service.tracer is not None:
-            service.tracer.close()
+            if not settings.dry_run:
+                return _serve(each, port)
+            for line in dry_run.report(each, os.environ):
+                _write(standard_files.OUTPUT, line)
+            return 0
     except StartupError as error:
         _say(f"Error: {logs.one_line(str(error))}")
+        return 1
+    except MemoryError:
+        _say(f"Error: {preflight.out_of_memory()}")
         return 1
     except Exception:  # a supervisor must see any failure in the code and the last line
         logger.critical("exiting with code %d: the server ended", FAILED, exc_info=True)
         return FAILED
-    return code
 
 
 def run_to_end() -> NoReturn:
@@ -69,10 +65,45 @@ def run_to_end() -> NoReturn:
     leave(main())
 
 
+def _log(each: Sequence[Settings]) -> None:
+    """Begin the log with what was asked for; a dry run logs warnings alone, beside its answer."""
+    settings = each[0]
+    standard_files.never_wait()
+    logs.configure(
+        "warn" if settings.dry_run else settings.log_level,
+        json_output=settings.json_output,
+        spans=not settings.disable_spans,
+    )
+    for one in each:
+        logger.info("%s", command_line.shown(one))
+    if not settings.hostname:
+        logger.info("HOSTNAME is this machine's own name: listening on %s", settings.bind_host)
+
+
+def _serve(each: Sequence[Settings], port: Port) -> int:
+    """Prepare and open the models, and serve them until a signal or a failure.
+
+    Raises: StartupError.
+    """
+    settings = each[0]
+    with all_prepared(each, os.environ) as models:
+        for sentence in filter(None, (preflight.shortage(folder) for _, folder in models)):
+            logger.warning("%s", sentence)
+        logs.start()  # starts a thread, which must not run while a child is started
+        service = build_each(models)
+    code = run(create_app(service, settings), settings, service.lifecycle, port)
+    if service.tracer is not None:
+        service.tracer.close()
+    return code
+
+
 def _say(text: str) -> None:
     """Write why a start failed to standard error, as TEI does, whatever happens to the log."""
-    content = f"{text}\n".encode("utf-8", "backslashreplace")
-    standard_files.write(standard_files.ERRORS, content, SECONDS)
+    _write(standard_files.ERRORS, text)
+
+
+def _write(number: int, text: str) -> None:
+    standard_files.write(number, f"{text}\n".encode("utf-8", "backslashreplace"), SECONDS)
 
 
 def _leave(number: int, _: FrameType | None) -> None:

@@ -30,6 +30,7 @@ from app.model.names import TOKEN_EMBEDDINGS, Dtype
 from app.model.parts import Certificate
 from app.model.routing import Routing
 from app.proof import replay
+from app.proof.counting import CountedRuns
 from app.proof.probes import Probes, ProbesError, ProbeText, type_ids
 from app.proof.stored import read_probes
 
@@ -71,7 +72,7 @@ def prove_every(folder: Path) -> list[Certificate]:
     certificates = []
     every = [(plan, part) for plan in _every(manifest) for part in _parts(plan, manifest)]
     for number, (plan, part) in enumerate(every, 1):
-        _tell(f"[{number}/{len(every)}] {plan.name}: running {len(probes)} probes")
+        _tell(f"{plan.name}: running {len(probes)} probes ({number} of {len(every)})")
         try:
             certificates.append(_measure(folder, part, probes, plan))
         except (StartupError, ServiceError) as error:
@@ -157,7 +158,8 @@ def _measure(folder: Path, manifest: Manifest, probes: Probes, plan: Plan) -> Ce
     longest = max(map(len, probes.inputs))
     limits = limits_of(manifest, plan, manifest.max_input_length, MAX_BATCH_TOKENS)
     session = Session.load(folder, manifest, plan, limits)
-    agreement = replay.replay_model(session, manifest, probes, limits)
+    counted = CountedRuns(session, replay.runs(probes), _tell)
+    agreement = replay.replay_model(counted, manifest, probes, limits)
     return Certificate(
         graph=session.graph.file,
         provider=session.provider,

@@ -7,7 +7,11 @@ tell it which lines are warnings, and which one says why a step failed.
 import logging
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Self
+
+from app.proof.counting import Counting
 
 logger = logging.getLogger("export")
 
@@ -41,6 +45,21 @@ class Steps:
         """Count the next step, and log what it does."""
         self.done += 1
         logger.info("[%d/%d] %s", self.done, self.count, sentence)
+
+
+@contextmanager
+def counted(total: int, unit: str) -> Iterator[Callable[[int], object]]:
+    """Yield a function that counts what is done of a step.
+
+    It moves a bar on a terminal, and prints a line now and then elsewhere.
+    """
+    if not sys.stdout.isatty():
+        yield Counting(total, unit, logger.info).advance
+        return
+    from tqdm import tqdm
+
+    with tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stdout) as bar:
+        yield bar.update
 
 
 def print_lines() -> None:

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from app.access.api_keys import from_flags
 from app.api.http.service import Service
 from app.application import build, create_app
-from app.settings import Settings
+from app.options.settings import Settings
 from tests.support import operators
 from tools import process, processor, tiny
 from tools.process import Server

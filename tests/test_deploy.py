@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from app.settings import Settings
+from app.options.settings import Settings
 from tools.process import ROOT
 
 DEPLOY = ROOT / "deploy"

@@ -9,7 +9,8 @@ import pytest
 from app import application, preflight
 from app.errors import StartupError
 from app.model.names import Task
-from app.settings import Settings
+from app.options.settings import Settings
+from app.telemetry import memory
 from tools import tiny
 
 
@@ -79,3 +80,20 @@ def test_what_the_model_cannot_do_is_said_before_its_files_are_read(
     with pytest.raises(StartupError) as caught:
         application.build(settings, tmp_path / "tests--tiny")
     assert message in str(caught.value)
+
+
+def test_weights_that_are_more_than_the_memory_are_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.build(tmp_path)
+    assert preflight.shortage(tmp_path) is None
+    with (tmp_path / "model.onnx.data").open("r+b") as weights:
+        weights.truncate(3_000_000)
+    monkeypatch.setattr(memory, "limit_bytes", lambda: 2_000_000)
+    assert preflight.shortage(tmp_path) == (
+        f"the weights in {tmp_path} are 3 MB, and this process may hold 2 MB of memory: "
+        "the system may end it; give it 6 MB"
+    )
+    assert preflight.out_of_memory() == (
+        "not enough memory: this process may hold 2 MB; give it more, or serve a smaller model"
+    )

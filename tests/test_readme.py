@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.command_line import environment_name, flag_name
-from app.settings import Settings
+from app.options.command_line import environment_name, flag_name
+from app.options.settings import Settings
 from tools.process import ROOT
 
 READMES = ["README.md", "README.zh-CN.md"]

@@ -8,7 +8,7 @@ import shlex
 
 import pytest
 
-from app.settings import Settings
+from app.options.settings import Settings
 
 COMMAND_LINES = [
     "--model-id Qwen/Qwen3-Embedding-0.6B",

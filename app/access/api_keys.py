@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.command_line import UsageError
 from app.errors import StartupError
+from app.options.command_line import UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _FORM = "NAME=KEY, with a NAME of 1 to 64 letters, digits, - and _, and a KEY in printable ASCII"

@@ -40,7 +40,7 @@ from app.api.verbs.verb import Verb
 from app.errors import StartupError
 from app.model.lookup.served_names import path_of
 from app.model.names import Task
-from app.settings import Settings
+from app.options.settings import Settings
 
 _OF_THE_PROCESS = frozenset({"/livez", "/metrics", "/readyz"})
 

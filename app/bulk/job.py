@@ -21,7 +21,7 @@ from app.bulk.rows import JobError
 from app.bulk.writing import folder as output
 from app.bulk.writing.shards import ShardOptions, Shards
 from app.inference.served_model import ServedModel
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)

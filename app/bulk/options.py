@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
 
-from app import option_values as values
 from app.bulk.rows import Columns
 from app.bulk.writing.shards import Format
-from app.command_line import UsageError
 from app.model.names import OutputDtype
-from app.settings import Settings
+from app.options import values
+from app.options.command_line import UsageError
+from app.options.settings import Settings
 
 Boolean = Literal["true", "false"]
 SHARD_ROWS = 100_000

@@ -10,9 +10,9 @@ from app.bulk.options import BulkOptions
 from app.bulk.reading.inputs import Inputs
 from app.bulk.rows import JobError
 from app.bulk.writing.folder import claimed
-from app.command_line import UsageError
 from app.download.preparation import prepared
 from app.errors import StartupError
+from app.options.command_line import UsageError
 from app.telemetry import logs
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from app.download import export_process
 from app.model.lookup import hub_cache
-from app.settings import Settings
+from app.options.settings import Settings
 
 logger = logging.getLogger(__name__)
 

@@ -7,20 +7,19 @@ import hashlib
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from app import __version__
-from app.download import export_process
+from app.download import export_process, finding
 from app.download.download import download, is_offline, is_possible
 from app.download.workspace import Workspace
 from app.errors import StartupError
 from app.inference.prompts import require_prompt
 from app.model import untrusted
-from app.model.lookup import hub_cache, model_ids, repository, spellings
+from app.model.lookup import hub_cache, repository
 from app.model.names import OWN_GRAPHS
+from app.options.settings import Settings
 from app.preflight import require_writable
-from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -57,7 +56,7 @@ def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[tup
     """
     with ExitStack() as stack:
         try:
-            meant = _meant(settings, environment)
+            meant = finding.meant(settings, environment)
             folder = _folder(meant, environment, Workspace(settings.cache_dir, stack))
         except OSError as error:
             place = f" ({error.filename})" if error.filename else ""
@@ -67,34 +66,12 @@ def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[tup
         yield meant, folder
 
 
-def _meant(settings: Settings, environment: Mapping[str, str]) -> Settings:
-    """Return the settings with the model's resolved name and revision."""
-    places = model_ids.Places(settings.models_dir, _places(settings, environment))
-    try:
-        meant = model_ids.understand(settings.model_id, settings.revision, places)
-    except model_ids.UnknownName as error:
-        raise StartupError(f"--model-id: {error}") from None
-    if (meant.model, meant.revision) == (settings.model_id, settings.revision):
-        return settings
-    revision = f" at {meant.revision}" if meant.revision else ""
-    logger.info("by %s %s%s is meant", settings.model_id, meant.model, revision)
-    return replace(settings, model_id=meant.model, revision=meant.revision)
-
-
 def _folder(settings: Settings, environment: Mapping[str, str], workspace: Workspace) -> Path:
-    exported = repository.find(settings.model_id, settings.revision, settings.models_dir)
-    if exported is not None:
-        if settings.onnx_file is None:
-            return exported
-        if exported == Path(settings.model_id):
-            raise StartupError(
-                f"--onnx-file {settings.onnx_file}: {exported} is an exported model, which has its "
-                "own graphs: leave the option out"
-            )
+    if (exported := finding.exported(settings)) is not None:
+        return exported
     source, graph = _find(settings, environment, workspace)
     _require_prompt(settings, source)
-    models_dir = workspace.folder() / key(settings, source, graph)
-    place = models_dir / repository.folder_name(settings.model_id, settings.revision)
+    place = _in(workspace.folder(), settings, source, graph)
     if repository.is_complete(place):
         logger.info("%s was prepared before: %s", source, place)
     else:
@@ -107,26 +84,25 @@ def _find(
     settings: Settings, environment: Mapping[str, str], workspace: Workspace
 ) -> tuple[Path, Path]:
     """Return the folder to prepare from and the graph in it, downloaded if no cache has it."""
-    places = _places(settings, environment)
-    folders = hub_cache.candidates(settings.model_id, settings.revision, places)
-    found = _with_graph(folders, settings)
-    if found and hub_cache.is_whole(found[0]):
-        return found
-    offline = is_offline(environment)
+    places = finding.caches(settings, environment)
+    known = finding.snapshots(settings, places)
+    if known.is_whole:
+        assert known.found is not None
+        return known.found
+    found, offline = known.found, is_offline(environment)
     if is_possible(settings.model_id) and not offline:
         if settings.cache_dir is not None:
             require_writable(settings.cache_dir)
         try:
             cache = download(settings, environment, lambda: workspace.folder() / "hub")
         except StartupError as error:
-            if not folders:
-                raise StartupError(f"{error}{_near(settings, places)}") from None
+            if not known.folders:
+                raise StartupError(f"{error}{finding.near(settings, places)}") from None
             logger.warning("%s", error)
         else:
-            fetched = hub_cache.candidates(settings.model_id, settings.revision, [cache])
-            found = _with_graph(fetched, settings)
+            found = finding.snapshots(settings, (cache,)).found
     if found is None:
-        raise StartupError(_not_there(settings, folders, places, offline=offline))
+        raise StartupError(finding.not_there(settings, known.folders, places, offline=offline))
     return found
 
 
@@ -145,41 +121,18 @@ def _require_prompt(settings: Settings, source: Path) -> None:
         require_prompt(prompts, name)
 
 
-def _places(settings: Settings, environment: Mapping[str, str]) -> tuple[Path, ...]:
-    """Return the Hub caches; last the one that downloads fall back to."""
-    spare = (settings.cache_dir / "hub",) if settings.cache_dir else ()
-    return (*hub_cache.roots(settings.huggingface_hub_cache, environment), *spare)
+def kept(settings: Settings, source: Path, graph: Path) -> Path | None:
+    """Return the folder that an earlier start has prepared in --cache-dir, or None."""
+    if settings.cache_dir is None:
+        return None
+    place = _in(settings.cache_dir.resolve(), settings, source, graph)
+    return place if repository.is_complete(place) else None
 
 
-def _with_graph(folders: list[Path], settings: Settings) -> tuple[Path, Path] | None:
-    for folder in folders:
-        graph = hub_cache.graph_file(folder, settings.onnx_file)
-        if graph is not None:
-            return folder, graph
-    return None
-
-
-def _not_there(
-    settings: Settings, folders: list[Path], places: tuple[Path, ...], *, offline: bool
-) -> str:
-    command = spellings.export_command(
-        settings.model_id, settings.revision, settings.pooling, settings.dtype
-    )
-    remedy = f"run: {command}"
-    if folders:
-        names = (path.relative_to(folders[0]).as_posix() for path in folders[0].rglob("*"))
-        return f"{folders[0]} {hub_cache.without_graph(names, remedy, settings.onnx_file)}"
-    place = settings.models_dir / repository.folder_name(settings.model_id, settings.revision)
-    looked = f", and no Hub cache holds it (looked in {', '.join(map(str, places))})"
-    kept = "; HF_HUB_OFFLINE keeps it from being downloaded: unset it, or" if offline else ";"
-    return (
-        f"{settings.model_id} is not exported: neither it nor {place} holds a manifest.json"
-        f"{looked if places else ''}{kept} {remedy}{_near(settings, places)}"
-    )
-
-
-def _near(settings: Settings, places: tuple[Path, ...]) -> str:
-    return model_ids.near(settings.model_id, model_ids.Places(settings.models_dir, places))
+def _in(root: Path, settings: Settings, source: Path, graph: Path) -> Path:
+    """Return the folder below `root` that a snapshot is prepared to."""
+    name = repository.folder_name(settings.model_id, settings.revision)
+    return root / key(settings, source, graph) / name
 
 
 def key(settings: Settings, source: Path, graph: Path) -> str:

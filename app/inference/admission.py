@@ -27,7 +27,7 @@ from app.model.manifest import Manifest
 from app.model.names import Side
 from app.model.parts import Route
 from app.model.routing import Routing
-from app.settings import Settings
+from app.options.settings import Settings
 
 T = TypeVar("T")
 

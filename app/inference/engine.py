@@ -41,7 +41,7 @@ from app.model.names import (
 )
 from app.model.parts import Lexical, MultiVector
 from app.model.vectors import Scores, SparseVector, require_finite, scores
-from app.settings import Settings
+from app.options.settings import Settings
 
 T = TypeVar("T")
 

@@ -15,10 +15,11 @@ from app.inference.tokenizing.tokenization import Tokenization
 from app.model.batch import BatchLimits
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
 from app.model.parts import Route
+from app.options.settings import Settings
+from app.proof.counting import CountedRuns
 from app.proof.probes import Probes, ProbesError
-from app.proof.replay import replay_model
+from app.proof.replay import replay_model, runs
 from app.proof.stored import read_probes
-from app.settings import Settings
 
 logger = logging.getLogger(__name__)
 
@@ -237,7 +238,8 @@ def _start(
     try:
         memory_peak.reach(session, manifest, limits, max_length)
         chosen = exported.probes.take(CERTIFIED_PROBES if certificate else UNCERTIFIED_PROBES)
-        agreement = replay_model(session, manifest, chosen, limits)
+        counted = CountedRuns(session, runs(chosen), logger.info)
+        agreement = replay_model(counted, manifest, chosen, limits)
     except BackendFailed as error:
         raise StartupError(f"Model backend is not healthy: {error}") from None
     except ProbesError as error:

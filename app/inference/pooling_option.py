@@ -7,7 +7,7 @@ from app.errors import StartupError
 from app.model.lookup.spellings import export_command
 from app.model.manifest import FILE_NAME, Manifest
 from app.model.names import POOLED_OUTPUTS, SENTENCE_EMBEDDING, TASK_OUTPUTS, PoolingChoice
-from app.settings import Settings
+from app.options.settings import Settings
 
 logger = logging.getLogger(__name__)
 

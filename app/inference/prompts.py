@@ -4,7 +4,7 @@ from app.errors import InvalidInput, StartupError
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.manifest import Manifest
 from app.model.routing import Routing
-from app.settings import Settings
+from app.options.settings import Settings
 
 
 def find_prompt(prompts: dict[str, str], name: str) -> str:

@@ -27,7 +27,7 @@ from app.inference.reuse.reuse import Reuse
 from app.inference.several.shared import Shared
 from app.inference.token_listing import Listing
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 
 

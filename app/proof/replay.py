@@ -80,6 +80,11 @@ def replay(
     return agreement
 
 
+def runs(probes: Probes) -> int:
+    """Return how many inputs a replay runs: every probe, and some of them alone as well."""
+    return len(probes) + min(ALONE, len(probes))
+
+
 def replay_model(
     session: Runs, manifest: Manifest, probes: Probes, limits: BatchLimits
 ) -> Agreement:

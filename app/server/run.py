@@ -22,11 +22,11 @@ from starlette.types import ASGIApp
 
 from app.inference.health import HOPELESS
 from app.lifecycle import Lifecycle
+from app.options.settings import Settings
 from app.server import signals
 from app.server.listening import BACKLOG, Port
 from app.server.serving import serve
 from app.server.watchdog import FAILED, heartbeat
-from app.settings import Settings
 from app.telemetry.last_words import leave
 from app.wire.connections import Connections, ServerConfig, quiet
 

@@ -28,7 +28,7 @@ LEVELS = {
     "trace": logging.DEBUG,
 }
 FLUSH_SECONDS = 1.0
-MESSAGE_CHARACTERS = 4096  # the line with all settings takes a quarter of it
+MESSAGE_CHARACTERS = 4096
 TRACE_CHARACTERS = 32768
 _SHOWN_AS = {logging.WARNING: "WARN", logging.CRITICAL: "ERROR"}
 _INDISCREET = ("hpack",)  # at lower levels it logs the headers of HTTP/2, keys included

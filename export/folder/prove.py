@@ -37,7 +37,7 @@ def certify(folder: Path, manifest: Manifest, reference: Reference) -> tuple[Cer
     Raises: ExportError if serving fails, or does not reproduce the reference.
     """
     manifest.write(folder)
-    measured = replay(folder, logger.debug)
+    measured = replay(folder, logger.info)
     for line in measured.left_out:
         logger.warning("%s", line)
     certificates = tuple(replace(one, reference=reference) for one in measured.certificates)

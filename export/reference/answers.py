@@ -14,6 +14,9 @@ from app.model.batch import TokenizedInput
 from app.proof.probes import Probes, ProbeText
 from export.checkpoint.read import Checkpoint
 from export.errors import ExportError, first_line
+from export.progress import counted
+
+_AT_A_TIME = 8  # texts between two counts of what is done
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,10 +74,17 @@ def _side_by_side(ask: Ask, texts: Sequence[ProbeText], prompts: Sequence[str]) 
     groups = list(_groups(prompts, threads))
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(threads) as pool:
-            found = list(
-                pool.map(lambda places: ask([texts[i] for i in places], prompts[places[0]]), groups)
-            )
+        with counted(len(texts), "texts") as count, ThreadPoolExecutor(threads) as pool:
+
+            def answer(places: Sequence[int]) -> list[Answer]:
+                found: list[Answer] = []
+                for first in range(0, len(places), _AT_A_TIME):
+                    some = places[first : first + _AT_A_TIME]
+                    found += ask([texts[i] for i in some], prompts[places[0]])
+                    count(len(some))
+                return found
+
+            found = list(pool.map(answer, groups))
     finally:
         torch.set_num_threads(threads)
     by_place = dict(zip(chain(*groups), chain(*found), strict=True))

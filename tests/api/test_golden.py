@@ -14,7 +14,7 @@ from app.access.api_keys import from_flags
 from app.api.http.service import Service
 from app.application import build, create_app
 from app.model.names import Task
-from app.settings import Settings
+from app.options.settings import Settings
 from tools.golden import EXCHANGES, FILES, Exchange, exchanges, repeated
 
 Made = tuple[Service, ASGIApp]

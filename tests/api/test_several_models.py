@@ -15,7 +15,7 @@ from app.access.api_keys import from_flags
 from app.api.http.service import Service
 from app.application import build_each, create_app
 from app.errors import StartupError
-from app.settings import Settings
+from app.options.settings import Settings
 from tests.support.description import expanded
 from tools import tiny
 from tools.asgi import post, request

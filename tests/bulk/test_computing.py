@@ -12,7 +12,7 @@ from app.bulk.chunks import Chunk
 from app.bulk.computing import Embedded, VectorOptions, embedded
 from app.bulk.rows import JobError, Rejected, Row
 from app.inference.served_model import ServedModel
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 
 PLAIN = VectorOptions(dimensions=None, normalize=True)

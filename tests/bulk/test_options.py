@@ -7,8 +7,8 @@ import pytest
 
 from app.bulk.options import BulkOptions
 from app.bulk.rows import Columns
-from app.command_line import UsageError
 from app.model.names import OutputDtype
+from app.options.command_line import UsageError
 
 LEAST = ["a.jsonl", "--output", "out", "--model-id", "m"]
 

@@ -17,7 +17,7 @@ from app.download import preparation
 from app.errors import StartupError
 from app.model.lookup.hub_cache import graph_file
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 from tests.support.preparing import (
     BY_NAME,
     EXACT,
@@ -243,7 +243,7 @@ def test_a_model_is_found_by_its_name_alone_and_by_its_page(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tiny.build(tmp_path / "models/tests--small")
-    caplog.set_level(logging.INFO, "app.download.preparation")
+    caplog.set_level(logging.INFO, "app.download.finding")
     for name in ("small", "https://huggingface.co/tests/small", "tests/small:latest"):
         with preparation.prepared(settings_for(tmp_path, model_id=name), OFFLINE) as (meant, _):
             assert (meant.model_id, meant.model_name) == (MODEL, MODEL)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from app.settings import Settings
+from app.options.settings import Settings
 from export.cli import Request, already_exported, parse, understood
 from export.errors import ExportError
 

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 from tokenizers import Tokenizer
 
 from app.application import build, create_app
-from app.settings import Settings
+from app.options.settings import Settings
 from tools.asgi import post
 
 # The exporter uses what torch means to replace.

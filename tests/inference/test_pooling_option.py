@@ -8,7 +8,7 @@ import pytest
 from app.errors import StartupError
 from app.inference.pooling_option import output_for, require_pooling
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 from tools import tiny
 
 

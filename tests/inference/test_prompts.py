@@ -11,7 +11,7 @@ from app.errors import InvalidInput, StartupError
 from app.inference.prompts import default_prompt, find_prompt, prompt_names, require_prompt
 from app.inference.served_model import ServedModel
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 from tools import tiny
 

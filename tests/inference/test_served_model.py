@@ -13,7 +13,7 @@ from app.errors import BackendFailed, StartupError
 from app.inference.admission import InputOptions
 from app.inference.served_model import ServedModel
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 from tools import tiny
 from tools.process import eventually

@@ -9,7 +9,7 @@ import pytest
 from app.errors import BatchTooLarge, EmptyInput, InvalidInput
 from app.inference.served_model import ServedModel
 from app.inference.tokenizing.token_places import Token
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 
 

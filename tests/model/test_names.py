@@ -7,7 +7,7 @@ import pytest
 
 from app.model import names
 from app.model.lookup import spellings
-from app.settings import Settings
+from app.options.settings import Settings
 from tests.test_floors import APP, EXPORT
 
 

@@ -7,7 +7,7 @@ import pytest
 from app.download import preparation
 from app.errors import StartupError
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 from tests.support.hub import COMMIT
 
 MODEL = "org/small"

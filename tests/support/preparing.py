@@ -7,7 +7,7 @@ import pytest
 
 from app.download import preparation
 from app.errors import StartupError
-from app.settings import Settings
+from app.options.settings import Settings
 from tools import tiny
 from tools.process import Server
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from app.application import build, create_app
-from app.settings import Settings
+from app.options.settings import Settings
 from tools.asgi import post
 from tools.client import Reply
 

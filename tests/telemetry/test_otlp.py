@@ -96,7 +96,7 @@ def test_without_a_collector_requests_are_answered_and_the_end_comes(
 
 def test_opentelemetry_is_imported_only_for_a_collector(tiny_model: Path) -> None:
     program = (
-        "import sys; from pathlib import Path; from app.application import build; from app.settings import Settings; "
+        "import sys; from pathlib import Path; from app.application import build; from app.options.settings import Settings; "
         "build(Settings(model_id=sys.argv[1]), Path(sys.argv[1])); "
         "print([name for name in sys.modules if name.startswith(('opentelemetry', 'grpc'))])"
     )

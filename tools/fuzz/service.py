@@ -11,7 +11,7 @@ from starlette.types import ASGIApp
 from app.api.http.service import Service
 from app.application import build, create_app
 from app.model.names import Task
-from app.settings import Settings
+from app.options.settings import Settings
 from tools import tiny
 from tools.asgi import make_scope, send_request
 from tools.client import JSON, Reply

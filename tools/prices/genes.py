@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, replace
 from random import Random
 from typing import Any
 
-from app.settings import Settings
+from app.options.settings import Settings
 
 MOST_BYTES = Settings(model_id="any").payload_limit
 MOST_INPUTS = 100_000

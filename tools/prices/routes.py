@@ -14,7 +14,7 @@ from app.api.verbs.vertex import VERTEX
 from app.application import build
 from app.model.lookup import repository
 from app.model.names import Task
-from app.settings import Settings
+from app.options.settings import Settings
 from tools.prices.bodies import Dialect
 
 # The shapes of routes that no verb stands behind.

@@ -16,7 +16,7 @@ from app.errors import (
     PayloadTooLarge,
     UnsupportedMediaType,
 )
-from app.settings import Settings
+from app.options.settings import Settings
 
 SMALL_BYTES = 64 * 1024  # of an answer: a connection's buffers hold as much anyway
 

@@ -6,7 +6,7 @@ from app import __version__
 from app.inference.kinds.served_kinds import outputs_of
 from app.inference.served_model import ServedModel
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 
 
 def info(model: ServedModel) -> dict[str, object]:

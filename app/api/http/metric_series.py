@@ -3,7 +3,6 @@
 Those of the process have the names and units of Prometheus's own client libraries.
 """
 
-import os
 import resource
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from app.api.http.service import Service
 from app.errors import ServiceError
 from app.inference.batching.warm_up import WarmUp
 from app.inference.served_model import ServedModel
-from app.telemetry import logs
+from app.telemetry import logs, memory
 from app.telemetry.load import Load
 from app.telemetry.metrics import Metrics, labels
 
@@ -82,15 +81,10 @@ def _metric_labels(error: type[ServiceError]) -> Iterator[str]:
 def _declare_process(metrics: Metrics) -> None:
     metrics.read("process_start_time_seconds", "gauge", lambda: _STARTED)
     metrics.read("process_cpu_seconds_total", "counter", time.process_time)
-    if Path("/proc/self/statm").exists():  # Linux
-        metrics.read("process_resident_memory_bytes", "gauge", _resident_bytes)
+    if memory.is_known():  # Linux
+        metrics.read("process_resident_memory_bytes", "gauge", memory.resident_bytes)
         metrics.read("process_open_fds", "gauge", _open_files)
         metrics.read("process_max_fds", "gauge", _most_files)
-
-
-def _resident_bytes() -> int:
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _open_files() -> int:

@@ -10,7 +10,7 @@ from app.inference.batching.runner import EndableRuns, Finished, Run, Runner
 from app.inference.batching.turns import Turn
 from app.inference.providers.plan import Plan
 from app.model.parts import Padding
-from app.settings import Settings
+from app.options.settings import Settings
 
 logger = logging.getLogger(__name__)
 

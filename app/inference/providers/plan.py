@@ -10,7 +10,7 @@ from app.model.batch import RUN_COST, BatchLimits, ladder
 from app.model.manifest import Manifest
 from app.model.names import Dtype, DtypeChoice, Provider, ProviderChoice
 from app.model.parts import Graph
-from app.settings import Settings
+from app.options.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from app.errors import StartupError
 from app.inference.served_model import ServedModel
 from app.inference.several.shared import Shared
 from app.model.lookup.served_names import by_name, first_twice
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry import logs
 from app.telemetry.metrics import Metrics
 

@@ -9,7 +9,7 @@ from app.inference.providers import machine
 from app.inference.reuse.reuse import open_store
 from app.inference.reuse.row_store import RowStore
 from app.inference.tokenizing.slice_scheduler import SliceScheduler
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 
 MOST_TOKENIZATION_WORKERS = 64  # unless more are asked for

@@ -93,6 +93,8 @@ def _opened(path: Path, side: Side | None = None, length: int = 0) -> Tokenizer:
     """Open the tokenizer without padding, truncating on a side if one is named."""
     try:
         tokenizer = Tokenizer.from_buffer(untrusted.read(path, untrusted.MOST_TOKENIZER))
+    except MemoryError:
+        raise
     except Exception as error:  # noqa: BLE001  # the library raises bare Exception
         reason = " ".join(str(error).split())
         raise StartupError(f"{path} cannot be loaded: {reason}") from None

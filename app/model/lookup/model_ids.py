@@ -22,6 +22,7 @@ _OTHER_PAGES = frozenset({"datasets", "spaces", "collections", "docs", "papers",
 _OF_A_REVISION = frozenset({"tree", "blob", "resolve", "commit", "raw"})
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CACHED = "models--"
+MOST_SUGGESTIONS = 5
 
 
 class UnknownName(ValueError):
@@ -85,6 +86,12 @@ def near(model: str, places: Places) -> str:
         if found and (meant := by_id.get(found[0]) or known[found[0]]) != model:
             return f"; did you mean {meant}?"
     return ""
+
+
+def suggestions(models_dir: Path) -> str:
+    """Suggest the models of a folder to someone who has named none, or what else to name."""
+    found = " or ".join(list(_here(Places(models_dir)))[:MOST_SUGGESTIONS])
+    return found or "the folder of a model, or its id on the Hub, such as BAAI/bge-small-en-v1.5"
 
 
 def _folder(text: str) -> str | None:

@@ -26,8 +26,6 @@ def paired(ids: Sequence[str], names: Sequence[str]) -> list[tuple[str, str | No
 
     Raises: ValueError naming the option.
     """
-    if not any(ids):
-        raise ValueError("--model-id is required (environment: MODEL_ID)")
     if names and len(names) != len(ids):
         raise ValueError(
             f"--served-model-name (SERVED_MODEL_NAME) is given {len(names)} times and --model-id "

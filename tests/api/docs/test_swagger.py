@@ -93,7 +93,7 @@ def test_the_icon_is_an_image_of_the_size_in_its_name(app: ASGIApp, size: int) -
     "name",
     [
         "..",
-        "../app/settings.py",
+        "../app/options/settings.py",
         "../../../../etc/passwd",
         "/etc/passwd",
         ".",

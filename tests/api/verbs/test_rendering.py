@@ -20,7 +20,7 @@ from app.api.verbs.rendering import numpy_json
 from app.api.verbs.tei_embed import Embed, EmbedAll
 from app.inference.computing import Computed, Timings
 from app.inference.served_model import ServedModel
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 from tools.asgi import post
 

@@ -16,7 +16,7 @@ from sentence_transformers import CrossEncoder
 from app.application import build, create_app
 from app.model.manifest import Manifest
 from app.model.names import Task
-from app.settings import Settings
+from app.options.settings import Settings
 from export import pipeline
 from export.checkpoint import read
 from export.checkpoint import read as checkpoints

@@ -14,7 +14,7 @@ from tokenizers import Tokenizer
 
 from app.application import build, create_app
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 from export import pipeline
 from export.checkpoint import read
 from export.cli import Request

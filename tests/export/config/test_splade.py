@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 
 from app.application import build, create_app
-from app.settings import Settings
+from app.options.settings import Settings
 from export import pipeline
 from export.checkpoint import read
 from export.cli import Request

@@ -24,9 +24,9 @@ from app.errors import StartupError
 from app.inference.providers.plan import ProviderRequest
 from app.model.manifest import PROBES_FILE, Manifest
 from app.model.quantization import ranges_of
+from app.options.settings import Settings
 from app.proof.output_types import with_length
 from app.proof.probes import Probes
-from app.settings import Settings
 from export import pipeline
 from export.cli import Request
 from tests.support import hub

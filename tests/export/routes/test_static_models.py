@@ -6,7 +6,7 @@ import pytest
 from app.application import build
 from app.errors import StartupError
 from app.model.manifest import Manifest
-from app.settings import Settings
+from app.options.settings import Settings
 from tests.support.routers import TEXTS, Models, library_s, served
 
 

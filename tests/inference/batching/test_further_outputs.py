@@ -13,7 +13,7 @@ from app.api.http.service import Service
 from app.inference.admission import InputOptions
 from app.inference.providers.session import Session
 from app.inference.served_model import ServedModel
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
 from tests.support import vector_graphs
 from tools import tiny

@@ -14,7 +14,7 @@ from app.errors import BackendFailed, Overloaded, StartupError
 from app.inference.admission import InputOptions
 from app.inference.several.served_models import ServedModels
 from app.model.batch import TokenizedInput
-from app.settings import Settings
+from app.options.settings import Settings
 from app.telemetry import logs
 from app.telemetry.metrics import Metrics
 from tests.support.steering import loop_in_thread, submit_inputs

@@ -25,8 +25,6 @@ def test_ids_are_paired_with_names_in_their_order() -> None:
 @pytest.mark.parametrize(
     ("ids", "names", "fault"),
     [
-        ([], [], "--model-id is required"),
-        ([""], [], "--model-id is required"),
         (["a", "b"], ["x"], "is given 1 times and --model-id (MODEL_ID) 2 times"),
         (["a"], ["x", "y"], "is given 2 times and --model-id (MODEL_ID) 1 times"),
         (["a", ""], [], "--model-id (MODEL_ID): one of 'a', '' is empty"),

@@ -21,7 +21,7 @@ from app.inference.providers.nvidia.tensorrt import ORT_NAME
 from app.inference.providers.plan import Machine, Plan, ProviderRequest
 from app.model.batch import blank
 from app.model.names import SENTENCE_EMBEDDING
-from app.settings import Settings
+from app.options.settings import Settings
 from tests.support.loading import load_folder, try_plans
 from tools import tiny
 

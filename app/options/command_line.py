@@ -57,14 +57,13 @@ def ignored(reason: str, **extra: Any) -> str | None:
 
 
 def shown(options: Any) -> str:
-    """Return all options of an instance on one line for the log, without secrets."""
+    """Return the options of an instance that were changed, for the log, without secrets."""
 
     def value(declared: "Field[Any]") -> str:
-        given = getattr(options, declared.name)
-        hidden = declared.metadata.get("secret") and given not in (None, ())
-        return "***" if hidden else repr(given)
+        return "***" if declared.metadata.get("secret") else repr(getattr(options, declared.name))
 
-    return ", ".join(f"{one.name}={value(one)}" for one in fields(options))
+    changed = (one for one in fields(options) if getattr(options, one.name) != one.default)
+    return ", ".join(f"{one.name}={value(one)}" for one in changed)
 
 
 def flag_name(declared: "Field[Any]") -> str:
@@ -150,15 +149,23 @@ def _parser(options: Sequence["Field[Any]"]) -> argparse.ArgumentParser:
         if "section" in extra:
             group = parser.add_argument_group(extra["section"])
         names = [flag_name(declared), *([extra["flag"]] if extra["flag"] else [])]
-        shown = str(declared.default).lower() if extra.get("bare") else declared.default
+        is_switch = isinstance(declared.default, bool)
+        shown = str(declared.default).lower() if is_switch else declared.default
         default = "" if declared.default in {MISSING, None, ()} else f"; default {shown}"
         kind: dict[str, Any] = {"nargs": "?", "const": "true"} if extra.get("bare") else {}
         kind["action"] = "append" if extra.get("repeated") or extra.get("each") else _Once
         text = f"{extra['help']} [{environment_name(declared)}{default}]"
         if extra.get("hidden"):
             text = argparse.SUPPRESS
-        group.add_argument(*names, help=text, metavar="VALUE", **kind)
+        group.add_argument(*names, help=text, metavar=_value_name(declared), **kind)
     return parser
+
+
+def _value_name(declared: "Field[Any]") -> str:
+    """Return what stands for an option's value in --help: `--models-dir DIR`."""
+    if isinstance(declared.default, bool):
+        return "true|false"
+    return declared.name.rpartition("_")[2].upper()
 
 
 def _from_environment(declared: "Field[Any]", environment: Mapping[str, str]) -> Any:

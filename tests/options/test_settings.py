@@ -1,10 +1,12 @@
-from dataclasses import fields
+from pathlib import Path
 
 import pytest
 
-from app import command_line, preflight
-from app.command_line import UsageError
-from app.settings import Settings
+from app import preflight
+from app.options import command_line
+from app.options.command_line import UsageError
+from app.options.settings import Settings
+from tools import tiny
 
 MODEL = ["--model-id", "m"]
 SENT = "hf_abc"
@@ -20,6 +22,15 @@ def test_defaults_are_tei_s_but_for_the_port() -> None:
     assert settings.auto_truncate is True
     assert settings.api_key == ()
     assert settings.api_key_file is None
+
+
+def test_who_names_no_model_learns_of_those_that_are_here(tmp_path: Path) -> None:
+    for name in ("b--two", "a--one"):
+        tiny.build(tmp_path / name)
+    with pytest.raises(UsageError, match=r"MODEL_ID\): give a/one or b/two$"):
+        Settings.read([], {"MODELS_DIR": str(tmp_path)})
+    with pytest.raises(UsageError, match=r": give the folder of a model, or its id on the Hub, "):
+        Settings.read([], {"MODELS_DIR": str(tmp_path / "none")})
 
 
 @pytest.mark.parametrize("key", ["hunter2\n", " hunter2", "hunter2\t", "hunter2é", "hunter\0"])
@@ -108,13 +119,6 @@ def test_what_counts_of_two_options_is_said() -> None:
         "have: there is room for both together",
     ]
     assert preflight.warnings(Settings.read(MODEL, {"PORT": "8080", "AIP_HTTP_PORT": "8080"})) == []
-
-
-def test_the_log_line_has_every_option_and_no_secret() -> None:
-    line = command_line.shown(Settings.read([*MODEL, "--api-key", "hunter2"], {}))
-    assert "hunter2" not in line
-    assert "api_key=***" in line
-    assert all(f"{declared.name}=" in line for declared in fields(Settings))
 
 
 def test_credentials_in_an_address_are_refused_and_not_repeated() -> None:

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from app.access.api_keys import ApiKey
-from app.command_line import UsageError, environment_name, flag_name
-from app.settings import Settings
+from app.options.command_line import UsageError, environment_name, flag_name, shown
+from app.options.settings import Settings
 
 MODEL = ["--model-id", "m"]
 EXAMPLES: dict[str, tuple[str, Any]] = {
     "embed_all": ("false", False),
+    "dry_run": ("true", True),
     "model_id": ("org/name", "org/name"),
     "revision": ("main", "main"),
     "served_model_name": ("name", "name"),
@@ -187,3 +188,16 @@ def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) 
         visible = not declared.metadata.get("hidden")
         assert (flag_name(declared) in shown) == visible
         assert (environment_name(declared) in shown) == visible
+
+
+def test_the_log_shows_what_was_changed_and_no_secret() -> None:
+    arguments = [*MODEL, "--port", "80", "--hf-token", "s3cret", "--embed-all", "true"]
+    assert shown(Settings.read(arguments, {})) == "model_id='m', hf_token=***, port=80"
+
+
+def test_help_says_what_a_value_is(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        Settings.read(["--help"], {})
+    text = capsys.readouterr().out
+    for shape in ("--models-dir DIR ", "--embed-all true|false\n", "--json-output [true|false]\n"):
+        assert f"  {shape}" in text

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from app.command_line import UsageError
-from app.option_values import contradiction
-from app.settings import Settings
+from app.options.command_line import UsageError
+from app.options.settings import Settings
+from app.options.values import contradiction
 
 MODEL = ["--model-id", "m"]
 

@@ -13,8 +13,8 @@ from typing import Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from app.access.api_keys import sendable
-from app.command_line import UsageError
 from app.model.names import GPU_PROVIDERS, ProviderChoice, is_coarse
+from app.options.command_line import UsageError
 
 MOST = 2**53 - 1  # the largest integer that all readers of JSON keep exact
 MOST_THREADS = 1024

@@ -8,96 +8,22 @@ Names and defaults follow TEI 1.9.3 (docs/source/en/cli_arguments.md) if TEI has
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Self, get_args
+from typing import Self
 
-from app import command_line
-from app import option_values as values
 from app.access.api_keys import ApiKey, from_flags
-from app.command_line import UsageError, ignored, option, repeated, required
-from app.model.lookup import served_names, spellings
-from app.model.names import DtypeChoice, PoolingChoice, ProviderChoice
+from app.model.lookup import model_ids, served_names
+from app.options import command_line, values
+from app.options.command_line import UsageError, ignored, option, repeated
+from app.options.model_options import MODELS_DIR, ModelOptions
 
 DEFAULT_HOST = "0.0.0.0"  # noqa: S104  # a container's port is published by its operator
 DEFAULT_PORT = 8000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Settings:
+class Settings(ModelOptions):
     """The service's options, read once at start; several models share all but id and name."""
 
-    model_id: str = required(
-        str,
-        "the folder of a model, or its id in the models folder, a Hub cache or the Hub; repeated "
-        "(MODEL_ID: with commas) for several",
-        each=True,
-    )
-    revision: str | None = option(str, None, "the branch, tag or commit of the model")
-    models_dir: Path = option(values.folder, Path("models"), "the folder of exported models")
-    huggingface_hub_cache: Path | None = option(
-        values.folder, None, "the Hub cache to search and to download to; $HF_HOME/hub unless set"
-    )
-    cache_dir: Path | None = option(
-        values.folder, None, "a folder that keeps prepared models and TensorRT engines"
-    )
-    hf_token: str | None = option(
-        str, None, "the token for the Hub; what $HF_HOME/token holds unless set", secret=True
-    )
-    hf_api_token: str | None = option(str, None, "--hf-token's old name", secret=True, hidden=True)
-    served_model_name: str | None = option(
-        str,
-        None,
-        "the name in OpenAI answers and /info; the model id unless set; one for each model",
-        each=True,
-    )
-    provider: ProviderChoice = option(
-        values.one_of(*get_args(ProviderChoice)),
-        "auto",
-        "what runs the model: auto, cpu, openvino, cuda or tensorrt",
-        section="computation",
-    )
-    dtype: DtypeChoice = option(
-        values.one_of(*get_args(DtypeChoice)),
-        "auto",
-        "float32, float16, bfloat16, int16, int8; auto lowers the precision if the proof allows",
-    )
-    device_id: tuple[int, ...] | None = option(
-        values.devices, None, "the number of the GPU, or of several as in 0,1"
-    )
-    gpu_memory_limit: int | None = option(
-        values.positive, None, "bytes of each GPU for weights and batches, with --provider cuda"
-    )
-    pooling: PoolingChoice | None = option(
-        spellings.pooling,
-        None,
-        "cls, mean or last-token instead of the model's own, unproved; splade for SPLADE alone",
-    )
-    onnx_file: str | None = option(
-        values.onnx_file,
-        None,
-        "the ONNX graph to serve instead of the float32 one, such as model_quantized.onnx",
-    )
-    embed_all: bool = option(values.boolean, True, "answer /embed_all; false saves OpenVINO memory")
-    threads: int = option(
-        values.threads, 0, "threads that compute; 0 means every core of the container"
-    )
-    tokenization_workers: int = option(
-        values.threads,
-        0,
-        "threads that tokenize; 0 means one less than the cores, at least 1, at most 64",
-    )
-    max_concurrent_requests: int = option(
-        values.positive, 512, "inputs in progress over all requests; more are answered with 429"
-    )
-    run_timeout_seconds: float = option(
-        values.run_seconds,
-        120.0,
-        "the timeout of one run of the model, and of tokenizing a request",
-    )
-    max_batch_tokens: int = option(values.positive, 16384, "tokens of one batch, padding included")
-    max_batch_requests: int | None = option(values.positive, None, "inputs of one batch")
-    max_client_batch_size: int = option(
-        values.positive, 32, "inputs of one request; OpenAI's routes take at least 2,048"
-    )
     auto_truncate: bool = option(
         values.boolean,
         True,
@@ -214,6 +140,9 @@ class Settings:
         """
         given = command_line.read(fields(cls), arguments, environment)
         ids, names = given.pop("model_id", ()), given.pop("served_model_name", ())
+        if not any(ids):
+            known = model_ids.suggestions(given.get("models_dir", MODELS_DIR))
+            raise UsageError(f"--model-id is required (environment: MODEL_ID): give {known}")
         try:
             models = served_names.paired(ids, names)
         except ValueError as error:

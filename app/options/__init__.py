@@ -1,0 +1,1 @@
+"""Options of the service: read from flags and the environment, and checked."""
