@@ -34,7 +34,7 @@ CLOSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a job has done, with earlier runs of it."""
+    """The work that a job has done, earlier runs included."""
 
     rows: int
     rejected: int

@@ -41,7 +41,7 @@ class Asked:
 
     @property
     def is_shared(self) -> bool:
-        """Whether there is one row for each input; tokens' vectors are too many to keep."""
+        """True if there is one row for each input; vectors of tokens are too many to keep."""
         return len(self.outputs) == 1 and self.outputs[0] not in PER_TOKEN_OUTPUTS
 
 

@@ -27,13 +27,13 @@ class Line:
 
     @property
     def is_http2(self) -> bool:
-        """Whether client and server have agreed on HTTP/2 by TLS."""
+        """True if client and server have agreed on HTTP/2 by TLS."""
         tls = self.transport.get_extra_info("ssl_object")
         return tls is not None and tls.selected_alpn_protocol() == "h2"
 
     @property
     def has_unread(self) -> bool:
-        """Whether bytes have come that the event loop has not read."""
+        """True if bytes have arrived that the event loop has not read."""
         return has_unread(self.transport)
 
     async def write(self, data: bytes) -> None:
