@@ -136,7 +136,7 @@ class _Pipeline:
         self._progress.advance(len(done.rows) + len(done.rejected), done.tokens)
 
     async def _written(self, write: Callable[[], None]) -> None:
-        """Write on a thread, to the end even if a signal comes meanwhile. Raises: JobError."""
+        """Write on a thread, to the end even if a signal comes during it. Raises: JobError."""
         writing = asyncio.ensure_future(asyncio.to_thread(write))
         try:
             await asyncio.shield(writing)

@@ -130,7 +130,7 @@ class RunnerPool:
         return True
 
     def seconds_left(self) -> float | None:
-        """Return the seconds until a run is overdue, or waiting for the turn; None for ever."""
+        """Return the seconds until a run is overdue, or waiting for the turn; or None."""
         deadline = min((run.deadline for run in self.running), default=None)
         turn_in = self._turn.seconds_left()
         if deadline is None:

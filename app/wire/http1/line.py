@@ -100,7 +100,7 @@ class Line:
         self.linger_on()
 
     def linger_on(self) -> None:
-        """Give a client that still sends a little more time, but not for ever."""
+        """Give a client that still sends a little more time, but not forever."""
         self._alarm.set(min(self._loop.time() + LINGER_SECONDS, self._last_call))
 
     def close(self) -> bool:
