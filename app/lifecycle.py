@@ -15,7 +15,7 @@ class Lifecycle:
 
     @property
     def draining(self) -> bool:
-        """Whether the port closes soon, or has closed."""
+        """True if the port closes soon, or has closed."""
         return self.ending.is_set()
 
     def end(self) -> None:

@@ -20,7 +20,7 @@ _FORM = "NAME=KEY, with a NAME of 1 to 64 letters, digits, - and _, and a KEY in
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """A key, and the name of whoever has it; a plain one has none."""
+    """A key, and the name of its holder; a plain one has none."""
 
     name: str | None
     text: str = field(repr=False)

@@ -20,7 +20,7 @@ class Chunk:
 
     @property
     def is_full(self) -> bool:
-        """Whether it takes no further row."""
+        """True if it takes no further row."""
         return len(self.rows) + len(self.rejected) >= ROWS or self.characters >= CHARACTERS
 
     def add(self, row: Row | Rejected) -> None:

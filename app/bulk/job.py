@@ -34,7 +34,7 @@ CLOSE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a job has done, with earlier runs of it."""
+    """The work that a job has done, earlier runs included."""
 
     rows: int
     rejected: int
@@ -136,7 +136,7 @@ class _Pipeline:
         self._progress.advance(len(done.rows) + len(done.rejected), done.tokens)
 
     async def _written(self, write: Callable[[], None]) -> None:
-        """Write on a thread, to the end even if a signal comes meanwhile. Raises: JobError."""
+        """Write on a thread, to the end even if a signal comes during it. Raises: JobError."""
         writing = asyncio.ensure_future(asyncio.to_thread(write))
         try:
             await asyncio.shield(writing)

@@ -44,7 +44,7 @@ class Progress:
 
     @property
     def seconds(self) -> float:
-        """How long the job has taken so far."""
+        """The seconds that the job has taken so far."""
         return time.monotonic() - self._started
 
     def _rates(self) -> str:

@@ -38,7 +38,7 @@ SHORT_COST = 400
 
 @dataclass(frozen=True, slots=True)
 class InputOptions:
-    """How the inputs of a request are to be read."""
+    """Options for reading the inputs of a request."""
 
     truncate: bool | None = None  # None: as the service is configured
     direction: Side | None = None  # None: the model's own side
@@ -115,7 +115,7 @@ class Admission:
 
     @property
     def has_routes(self) -> bool:
-        """Whether the model has several routes, so that an input takes one of them."""
+        """True if the model has several routes, of which each input takes one."""
         return bool(self._options.routing.routes)
 
     def route(self, options: InputOptions) -> Route | None:

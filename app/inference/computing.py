@@ -69,7 +69,7 @@ class Computed(Generic[T]):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Rows:
-    """What was computed of N inputs: a column for each of a graph's outputs, in the order asked."""
+    """The results for N inputs: a column for each output of a graph, in the order asked."""
 
     inputs: list[TokenizedInput]
     columns: tuple[list[NDArray[np.float32]], ...]  # an array for each input
@@ -172,7 +172,7 @@ class Computing:
     async def run(
         self, inputs: Sequence[TokenizedInput], outputs: tuple[str, ...], route: str = ""
     ) -> Job:
-        """Let the worker compute outputs of these inputs on a route; return the finished job."""
+        """Have the worker compute outputs of these inputs on a route; return the finished job."""
         for output in outputs:
             await self._ready(output)
         loop = asyncio.get_running_loop()

@@ -33,7 +33,7 @@ _NO_INT16 = "the exported model holds no int16 graph, which a new export makes i
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """How a model is to be run."""
+    """Options for running a model."""
 
     wanted: ProviderRequest
     max_batch_tokens: int

@@ -6,11 +6,11 @@ from app.errors import Overloaded
 
 
 class Permits:
-    """How many inputs may be in the service at a time. Nothing waits for a permit.
+    """The inputs that may be in the service at a time. Nothing waits for a permit.
 
     A request gets one permit for each of its inputs. If it has more inputs than permits are free,
     it gets half of all permits, if that many are free, and keeps them to its end: its inputs are
-    computed that many at a time. So no request is too large for ever, others find room beside it,
+    computed that many at a time. So no request is always too large, others find room beside it,
     and since no request waits for a permit while holding some, there is no deadlock.
 
     Bulk is a request of a dialect whose clients send hundreds of inputs at once, by default and
@@ -37,12 +37,12 @@ class Permits:
 
     @property
     def taken_by_all(self) -> int:
-        """How many are held by requests to any model."""
+        """The number held by requests to any model."""
         return self.held + sum(one.held for one in self._others)
 
     @property
     def free(self) -> int:
-        """How many this model's requests may have now."""
+        """The number that this model's requests may have now."""
         if not self._others:  # which is asked twice for each request
             return self.total - self.held
         kept = sum(max(0, self._kept - one.held) for one in self._others)
@@ -50,7 +50,7 @@ class Permits:
 
     @property
     def _kept(self) -> int:
-        """How many are kept for each of several models."""
+        """The number kept for each of several models."""
         models = 1 + len(self._others)
         return self.total // (2 * models) if models > 1 else 0
 
@@ -97,7 +97,7 @@ class Taken:
     def more(self, count: int) -> int:
         """Hold permits for `count` more inputs as well; return for how many in all.
 
-        They are as many as a request of so many would get, or none: this one goes on with those
+        They are as many as a request of that size would get, or none: this one goes on with those
         that it holds.
         """
         share = self._permits.share(count)

@@ -115,7 +115,7 @@ class Manifest:
 
     @property
     def leaves_out_prompts(self) -> bool:
-        """Whether the tokens of a prompt are attended to, but not pooled."""
+        """True if the tokens of a prompt are attended to, but not pooled."""
         return any(POOLING_MASK in graph.inputs for graph in self.graphs)
 
     @classmethod

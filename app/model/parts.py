@@ -21,7 +21,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Padding:
-    """How a batch is padded: ids for the padding tokens, and on which side."""
+    """The padding of a batch: ids of the padding tokens, and the side they go to."""
 
     id: int
     type_id: int
@@ -60,7 +60,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Certificate:
-    """How closely one graph on one machine reproduced the reference over the probes."""
+    """The closeness of one graph on one machine to the reference, over the probes."""
 
     graph: str
     provider: Provider
@@ -89,7 +89,7 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True)
 class OutputCost:
-    """What an output type costs a model's unit vectors, beside float32."""
+    """The cost of an output type to a model's unit vectors, beside float32."""
 
     dtype: OutputDtype  # int8 and binary stand for uint8 and ubinary too
     texts: int  # that were compared with each other
@@ -115,7 +115,7 @@ class MultiVector:
 
 @dataclass(frozen=True, slots=True)
 class Ranges:
-    """How large components of the model's unit vectors may be, by how many of them are kept.
+    """The largest components of the model's unit vectors, by the number of dimensions kept.
 
     It is one number for all components, so that products of quantized vectors are still in
     proportion to cosines. Components of a vector that was cut grow as it gets its length back.

@@ -17,7 +17,7 @@ from pathlib import Path
 from app.operators.library import FOLDER, LIBRARY, digest_file
 
 # No contraction: it would round once where another kernel rounds twice. Without errno and traps,
-# which nobody reads, loops over roundings and comparisons become vectors.
+# which nothing reads, loops over roundings and comparisons become vectors.
 FLAGS = (
     "-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
     "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra", "-Wno-unused-parameter",

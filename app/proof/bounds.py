@@ -59,7 +59,7 @@ EXACT_ERROR = 1e-6
 
 
 class Measured(Protocol):
-    """How closely answers match the reference: an Agreement, or a Certificate made from one."""
+    """A measure of closeness to the reference: an Agreement, or a Certificate made from one."""
 
     @property
     def worst_cosine(self) -> float: ...
@@ -89,7 +89,7 @@ class Measured(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """How closely computed answers match the reference, over all probes."""
+    """The closeness of computed answers to the reference, over all probes."""
 
     worst_cosine: float
     mean_cosine: float

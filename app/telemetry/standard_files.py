@@ -1,6 +1,6 @@
 """Standard files: always open, and never waited for.
 
-If the reader of our output stalls, its pipe is full, and a write would block for ever, in any part
+If the reader of our output stalls, its pipe is full, and a write would block forever, in any part
 of the process, native code and the watchdog included.
 """
 
@@ -40,7 +40,7 @@ def may_wait(number: int) -> bool:
 
 
 def may_wait_for_ever(number: int) -> bool:
-    """Check whether a write may block for ever, as it never does on a disk."""
+    """Check whether a write may block forever, as it never does on a disk."""
     return may_wait(number) and not stat.S_ISREG(os.fstat(number).st_mode)
 
 

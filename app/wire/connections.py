@@ -79,7 +79,7 @@ class Connections:
         self._refused -= 1
 
     async def end(self, seconds: float) -> None:
-        """Let each connection end as soon as it is idle; cut those still open after `seconds`.
+        """End each connection as soon as it is idle; cut those still open after `seconds`.
 
         Call once the port is closed.
         """

@@ -91,12 +91,12 @@ class Checkpoint:
 
     @property
     def leaves_out_prompts(self) -> bool:
-        """Whether the tokens of a prompt are attended to, and not pooled."""
+        """True if the tokens of a prompt are attended to, and not pooled."""
         return self.head is not None and not self.head.include_prompt
 
     @property
     def pooling_source(self) -> str | None:
-        """What says how an embedding model is pooled: an option, a file, or a publication."""
+        """The source of the pooling of an embedding model: an option, a file, or a publication."""
         return self.decision.source if self.decision and self.head else None
 
     @property

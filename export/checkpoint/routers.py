@@ -56,12 +56,12 @@ class Way:
 
     @property
     def is_static(self) -> bool:
-        """Whether it begins with a token table in place of an encoder."""
+        """True if it begins with a token table in place of an encoder."""
         return self.modules[0].name in STATIC or self.is_model2vec
 
     @property
     def is_model2vec(self) -> bool:
-        """Whether it is a static model in Model2Vec's own layout."""
+        """True if it is a static model in Model2Vec's own layout."""
         return self.modules[0] == MODEL2VEC
 
 

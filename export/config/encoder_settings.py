@@ -48,7 +48,7 @@ _CUTS = (None, True, "longest_first")  # the same for one text
 
 @dataclass(frozen=True, slots=True)
 class EncoderSettings:
-    """How texts become tokens, apart from the tokenizer's own settings."""
+    """Settings of tokenization apart from the tokenizer's own."""
 
     max_length: int | None  # tokens, special ones included; None leaves it to the tokenizer
     lower_case: bool

@@ -46,7 +46,7 @@ class Dense:
 
     @property
     def facts(self) -> list[Any]:
-        """What defines the function besides its weights, for the fingerprint."""
+        """The definition of the function besides its weights, for the fingerprint."""
         return ["Dense", self.activation, *(["residual"] if self.residual else [])]
 
 
@@ -64,7 +64,7 @@ class LayerNorm:
 
     @property
     def facts(self) -> list[Any]:
-        """What defines the function besides its weights, for the fingerprint."""
+        """The definition of the function besides its weights, for the fingerprint."""
         return ["LayerNorm"]
 
 
@@ -79,7 +79,7 @@ class Normalize:
 
     @property
     def facts(self) -> list[Any]:
-        """What defines the function, for the fingerprint."""
+        """The definition of the function, for the fingerprint."""
         return ["Normalize"]
 
 
@@ -99,7 +99,7 @@ class Linear:
 
     @property
     def facts(self) -> list[Any]:
-        """What defines the function besides its weights, for the fingerprint."""
+        """The definition of the function besides its weights, for the fingerprint."""
         return ["Linear", self.activation]
 
 
@@ -109,7 +109,7 @@ Weights = Mapping[Layer, Tensors]  # in float32
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """What an embedding model computes from its token embeddings."""
+    """The computation of an embedding model after its token embeddings."""
 
     poolings: tuple[PoolingMode, ...]  # more than one: concatenated in this order
     layers: tuple[Layer, ...] = ()  # behind the pooling
@@ -124,7 +124,7 @@ class Head:
 
     @property
     def is_plain(self) -> bool:
-        """Whether a vector is one pooling and nothing else, so that another may replace it."""
+        """True if a vector is one pooling and nothing else, so that another may replace it."""
         return len(self.poolings) == 1 and not self.layers and self.cut is None
 
 

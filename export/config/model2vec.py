@@ -24,7 +24,7 @@ _LARGEST_HEADER = 1_000_000  # bytes; it names three tensors
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What the files of a model say of it, but for its numbers."""
+    """The description of a model in its files, without its numbers."""
 
     normalize: bool
     max_length: int | None  # tokens of a text, the unknown ones included

@@ -60,7 +60,7 @@ class SentenceModules:
 
     @property
     def says_how_to_pool(self) -> bool:
-        """Whether the checkpoint itself says how the answer is made from token vectors."""
+        """True if the checkpoint itself says how the answer is made from token vectors."""
         return bool(self.poolings or self.token_layers or self.splade)
 
 

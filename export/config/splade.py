@@ -27,12 +27,12 @@ class Splade:
 
     @property
     def logarithms(self) -> int:
-        """How many times ln(1 + x) is applied to a positive logit."""
+        """The number of times that ln(1 + x) is applied to a positive logit."""
         return 2 if self.activation == "log1p_relu" else 1
 
     @property
     def facts(self) -> list[str]:
-        """What defines it, for the fingerprint; nothing for the usual one."""
+        """The definition for the fingerprint; nothing for the usual one."""
         found = [self.strategy, self.activation, *(["Normalize"] if self.normalize else [])]
         return [] if self == USUAL else found
 

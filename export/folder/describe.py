@@ -18,7 +18,7 @@ _TOOLS = ("onnx", "onnxruntime", "tokenizers")  # used for every folder
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What was made from a checkpoint: graphs, tokenizer and probes, written to a folder."""
+    """The files made from a checkpoint: graphs, tokenizer and probes, in a folder."""
 
     id: str
     revision: str | None

@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What the serving code measured on this machine, and what it could not."""
+    """The measurements of the serving code on this machine, and what it left out."""
 
     certificates: tuple[Certificate, ...]  # the first is the CPU's, in float32
     left_out: tuple[str, ...]  # providers that are here but do not work, and why

@@ -33,7 +33,7 @@ _OF_CHAT, _OF_COLUMN = "chat.json", "column.npz"
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Chat:
-    """How a reranker reads a pair, and how a causal one scores it."""
+    """The way a reranker reads a pair, and a causal one scores it."""
 
     pair_text: PairText | None = None  # None: by the tokenizer's own rule for pairs
     answers: LogitScore | None = None

@@ -44,7 +44,7 @@ class FeedForward:
 
 
 class Layers:
-    """The layers of a graph, which has to stay as it is meanwhile; its constants must be lifted."""
+    """The layers of a graph, which must not change during it; its constants must be lifted."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph

@@ -24,7 +24,7 @@ _AXES = 4
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """How many real tokens before it, and behind it, a token sees; None for all."""
+    """The real tokens that a token sees before and behind it; None for all."""
 
     before: int | None = None
     behind: int | None = None
@@ -117,7 +117,7 @@ def _sight(value: Array, real: NDArray[np.bool_]) -> Sight | None:
     seen = distances[shown[0]]
     first, last = int(seen.min(initial=0)), int(seen.max(initial=0))
     within = (distances >= first) & (distances <= last)
-    # What the queries of padding see is nobody's business.
+    # What the queries of padding attend to does not matter.
     if not np.array_equal(shown[real], (within & real[:, None, :])[real]):
         return None
     farthest = length - 1

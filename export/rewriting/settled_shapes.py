@@ -89,7 +89,7 @@ def feed(graph: onnx.GraphProto, mask: NDArray[np.int64]) -> Feed:
 
 
 class _Seen:
-    """What tensors were in each batch, and how long the axes of others."""
+    """The tensors of each batch, and the lengths of the axes of others."""
 
     def __init__(self, batches: list[dict[str, Array]]) -> None:
         self._batches = batches

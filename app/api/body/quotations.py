@@ -9,7 +9,7 @@ from app.api.shapes.faults import Fault
 
 # Behind the quantifier of a group: what has matched is never given up. Before Python 3.11.5 a group
 # that fails halfway loses its place with that (python/cpython#106052); the same matches without it,
-# since no text can be read in two ways, with more to remember meanwhile.
+# since no text can be read in two ways, with more to remember on the way.
 POSSESSIVE = b"+" if sys.version_info >= (3, 11, 5) else b""
 _HEX = rb"[0-9a-fA-F]"
 _PAIR = rb"[dD][89abAB]%b{2}\\u[dD][c-fC-F]%b{2}" % (_HEX, _HEX)

@@ -123,7 +123,7 @@ class Share:
     def reserve(self, size: int) -> None:
         """Hold `size` more for what is made of the body, or half of all bytes not its own, if less.
 
-        So no request is too large for ever: alone it always finds that much. A quarter of all bytes
+        So no request is always too large: alone it always finds that much. A quarter of all bytes
         stays for others, so that bodies find room beside any number of answers that are read
         slowly. Up to SMALL_BYTES are never refused, since the body was not.
 

@@ -112,7 +112,7 @@ class DrainBody:
     """Reads the rest of an HTTP/2 body if the application answered without it.
 
     Hypercorn 0.18 queues ten chunks of a request for the application; if it answers without reading
-    them, all requests of the connection wait for ever. HTTP/1.x is our own, and reads on.
+    them, all requests of the connection wait forever. HTTP/1.x is our own, and reads on.
     """
 
     def __init__(self, app: ASGIApp) -> None:

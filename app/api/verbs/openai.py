@@ -77,7 +77,7 @@ EMBEDDINGS = Shape(
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """How the vectors are to be returned."""
+    """The form in which vectors are returned."""
 
     encoding: Literal["float", "base64"]
     asked: AskedVectors

@@ -39,7 +39,7 @@ class Inputs:
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes of all files have been read so far."""
+        """The bytes of all files read so far."""
         return sum(source.bytes_read for source in self._sources)
 
     def rows(self, first: int) -> Iterator[Row | Rejected]:

@@ -19,7 +19,7 @@ class JsonLines:
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes of the file have been read so far."""
+        """The bytes of the file read so far."""
         return self._stream.bytes_read
 
     def require_columns(self) -> None:

@@ -23,7 +23,7 @@ class ParquetFile:
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes of the file have been read so far, estimated by its rows."""
+        """The bytes of the file read so far, estimated by its rows."""
         return round(self._size * self._share)
 
     def require_columns(self) -> None:

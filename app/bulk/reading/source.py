@@ -14,7 +14,7 @@ class Source(Protocol):
 
     @property
     def bytes_read(self) -> int:
-        """How many bytes of the file have been read so far."""
+        """The bytes of the file read so far."""
 
     def require_columns(self) -> None:
         """Raise JobError if the file cannot be opened, or lacks a column."""

@@ -31,7 +31,7 @@ class VectorFile(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ShardOptions:
-    """How shards are written."""
+    """Options for writing shards."""
 
     format: Format
     rows: int  # of inputs in a shard, to the next chunk

@@ -23,7 +23,7 @@ class FurtherOutputs:
         self._sessions = sessions
         self._add = add
         self._adding: asyncio.Task[None] | None = None
-        self._failure: str | None = None  # for good: whoever asks next must not wait as well
+        self._failure: str | None = None  # permanent: later requests must not wait as well
 
     async def ready(self, output: str) -> None:
         """Return once every session computes an output; who asks first waits until it is opened.

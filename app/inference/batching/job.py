@@ -50,13 +50,13 @@ class Job:
 
     @property
     def is_single_input(self) -> bool:
-        """Whether it has a single input, as a query has."""
+        """True if it has a single input, as a query has."""
         return len(self.inputs) == 1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Outcome:
-    """What was computed of some inputs; seconds are sums over them."""
+    """The results for some inputs; seconds are sums over them."""
 
     rows: Sequence[Row]
     queue_seconds: float

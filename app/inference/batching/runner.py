@@ -60,7 +60,7 @@ class Run:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """How many rows it has, and the padded length of each."""
+        """The number of rows, and their padded length."""
         if self.batch is None:
             return len(self.rows), self.length
         rows, length = self.batch.input_ids.shape
@@ -68,7 +68,7 @@ class Run:
 
     @property
     def is_single_input(self) -> bool:
-        """Whether it holds only rows of single-input jobs."""
+        """True if it holds only rows of single-input jobs."""
         return all(job.is_single_input for job, _ in self.rows)
 
 

@@ -22,7 +22,7 @@ QUIET_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """How batches are computed."""
+    """Options for computing batches."""
 
     threads: int = 1  # runs at a time in each session
     single_input_threads: int = 0  # more of them, for single-input jobs
@@ -76,7 +76,7 @@ class RunnerPool:
 
     @property
     def count(self) -> int:
-        """How many runs there may be at a time."""
+        """The number of runs that there may be at a time."""
         return len(self._idle) + len(self._running)
 
     def tokens(self) -> int:
@@ -88,7 +88,7 @@ class RunnerPool:
         return bool(self._idle) and self._turn.may_run()
 
     def settle(self, *, wants: bool) -> None:
-        """Let others have the turn if nothing is running; call when all that may run was launched.
+        """Give up the turn if nothing is running; call once everything that may run was launched.
 
         `wants` says whether there is more to launch.
         """
@@ -104,7 +104,7 @@ class RunnerPool:
 
     @property
     def takes_single_input_only(self) -> bool:
-        """Whether what is idle is kept for single-input jobs."""
+        """True if idle runners are kept for single-input jobs."""
         return sum(not run.is_single_input for run in self.running) >= self._most
 
     def runs_longer_than(self, tokens: int) -> bool:
@@ -130,7 +130,7 @@ class RunnerPool:
         return True
 
     def seconds_left(self) -> float | None:
-        """Return the seconds until a run is overdue, or waiting for the turn; None for ever."""
+        """Return the seconds until a run is overdue, or waiting for the turn; or None."""
         deadline = min((run.deadline for run in self.running), default=None)
         turn_in = self._turn.seconds_left()
         if deadline is None:

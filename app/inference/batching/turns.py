@@ -21,7 +21,7 @@ PATIENCE_SECONDS = 0.5
 
 
 class Turns:
-    """What the turns of all models have in common."""
+    """The state that the turns of all models share."""
 
     def __init__(
         self,
@@ -84,7 +84,7 @@ class Turn:
 
     @property
     def is_free(self) -> bool:
-        """Whether no other model has the turn, so that it may be used for spare work."""
+        """True if no other model has the turn, so that it may be used for spare work."""
         with self._turns.lock:
             return self._turns.holder in {None, self}
 

@@ -25,7 +25,7 @@ START_SECONDS = 1.0  # how much longer a start may take
 
 
 class WarmUp:
-    """How often each shape has still to run; the worker's, once its thread has started.
+    """The runs that each shape still needs; the worker's, once its thread has started.
 
     A stream takes one run at a time, and idle streams take turns: a shape that has run as often as
     there are streams is learned. Warm-up is over when `learned` equals `wanted`.
@@ -48,7 +48,7 @@ class WarmUp:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing is left to learn."""
+        """True if nothing is left to learn."""
         return not self._missing
 
     def next(self) -> Run | None:

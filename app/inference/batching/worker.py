@@ -12,7 +12,7 @@ learn run only in quiet times, one at a time, and never on the last runner: no j
 Threads share nothing but queues: only the worker touches jobs and rows, and it hands results to
 the event loop of each job with one call per batch. Beside other models, runs are launched in turns.
 
-No job waits for ever:
+No job waits forever:
 - a batch whose run fails is halved until each input at fault is alone, and only its job fails;
   if a session fails without any input at fault, the whole batch fails soon;
 - a batch that does not fit into memory is halved too, and no later one is as large;
@@ -84,7 +84,7 @@ class BatchWorker:
 
     @property
     def options(self) -> RunOptions:
-        """How batches are computed; others count from the next run on."""
+        """Options for computing batches; new ones take effect with the next run."""
         return self._runners.options
 
     @options.setter
@@ -178,7 +178,7 @@ class BatchWorker:
 
     @property
     def _wants(self) -> bool:
-        """Whether rows wait to be computed."""
+        """True if rows wait to be computed."""
         return bool(self._faults or self._pending.waiting)
 
     def _next(self) -> Run | None:

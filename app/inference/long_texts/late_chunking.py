@@ -26,7 +26,7 @@ _PREFIX = "Backend error: late chunking is not available"
 
 @dataclass(frozen=True, slots=True)
 class LateChunking:
-    """Whether a model can do it, and how wide its vectors are."""
+    """The model's support for late chunking, and the width of its vectors."""
 
     refusal: str | None = None  # why it cannot
     dimensions: int = 0

@@ -57,7 +57,7 @@ class Chunked:
 
     @property
     def inputs(self) -> int:
-        """How many inputs of the request the text is."""
+        """The number of inputs that the text becomes."""
         return 1 if self.field == "spans" else len(self.spans)
 
     def require_places(self) -> None:

@@ -97,7 +97,7 @@ class Session:
         return own or (self._whole is not None and self._whole.yields(output))
 
     def add(self, whole: "Session") -> None:
-        """Let another session of the same model compute the outputs that this one's graph lacks."""
+        """Leave outputs that this graph lacks to another session of the same model."""
         self._whole = whole
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> Results:

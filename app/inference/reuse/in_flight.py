@@ -1,4 +1,4 @@
-"""In flight: rows that a request computes now, for whoever else needs them."""
+"""In flight: rows that a request computes now, for other requests that need them."""
 
 import asyncio
 from collections.abc import Collection, Mapping

@@ -41,7 +41,7 @@ class Asked:
 
     @property
     def is_shared(self) -> bool:
-        """Whether there is one row for each input; tokens' vectors are too many to keep."""
+        """True if there is one row for each input; vectors of tokens are too many to keep."""
         return len(self.outputs) == 1 and self.outputs[0] not in PER_TOKEN_OUTPUTS
 
 
@@ -60,14 +60,14 @@ class Reuse:
     """
 
     def __init__(self, store: RowStore, metrics: Metrics) -> None:
-        """Take the store of the process, whoever else uses it."""
+        """Take the store that the models of the process share."""
         self._store = store
         self._metrics = metrics
         self._keys = RowKeys()
         self._in_flight = InFlight()
 
     async def outcome(self, asked: Asked, compute: Compute, held: Held) -> Outcome:
-        """Return what is asked for; `compute` only what nobody has computed or is computing.
+        """Return what is asked for; `compute` only what is neither kept nor being computed.
 
         Permits are held for what this request computes. Raises: as `compute` does.
         """
@@ -136,7 +136,7 @@ class Reuse:
     async def _computed(
         self, keys: Sequence[bytes], inputs: Sequence[TokenizedInput], compute: Compute
     ) -> Outcome:
-        """Compute inputs, for whoever waits for their rows as well, and keep these."""
+        """Compute inputs, also for requests that wait for their rows, and keep these."""
         flight = self._in_flight.start(keys)
         good: dict[bytes, Vector] = {}
         try:

@@ -63,7 +63,7 @@ class ServedModels:
 
     @property
     def are_several(self) -> bool:
-        """Whether there is more than one."""
+        """True if there is more than one."""
         return len(self.each) > 1
 
     @property

@@ -28,7 +28,7 @@ class Document:
 
     @property
     def nbytes(self) -> int:
-        """How many bytes its arrays take."""
+        """The bytes of its arrays."""
         types = 0 if self.token_type_ids is None else self.token_type_ids.nbytes
         return self.input_ids.nbytes + types + self.places.nbytes
 

@@ -25,7 +25,7 @@ CHARACTERS_PER_TOKEN = 250
 
 @dataclass(frozen=True, slots=True)
 class EncodeOptions:
-    """How to turn inputs into ids: the prompt to prepend, and whether and where to truncate."""
+    """Options for turning inputs into ids: the prompt to prepend, and the truncation."""
 
     prompt: str | None = None
     truncate: bool = True
@@ -35,7 +35,7 @@ class EncodeOptions:
 
     @property
     def special_tokens(self) -> bool:
-        """Whether the tokenizer adds its special tokens around a text."""
+        """True if the tokenizer adds its special tokens around a text."""
         return self.route is None or self.route.special_tokens
 
 

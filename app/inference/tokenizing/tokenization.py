@@ -196,7 +196,7 @@ class Tokenization:
 
     @property
     def reads_pairs_only(self) -> bool:
-        """Whether every input must be a query and a document."""
+        """True if every input must be a query and a document."""
         return self._pair_text is not None
 
     async def _gathered(

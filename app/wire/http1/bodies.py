@@ -28,7 +28,7 @@ class Body(Protocol):
 
     @property
     def left(self) -> int | None:
-        """How many bytes are still to come, if that is known; 0 when it is complete."""
+        """The bytes still to come, if that is known; 0 when it is complete."""
 
     def feed(self, data: bytes) -> tuple[bytes, bytes]:
         """Return the content in `data`, and the bytes after the body.

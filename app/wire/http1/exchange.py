@@ -18,7 +18,7 @@ class Wire(Protocol):
     """The connection of an exchange."""
 
     def want_body(self) -> None:
-        """Let more of the body come, as all that came has been read."""
+        """Ask for more of the body: everything that arrived has been read."""
 
     def may_keep(self) -> bool:
         """Return whether another request may follow this answer; called once, before its head."""
@@ -77,10 +77,10 @@ class Exchange:
         self._changed.set()
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
-        """Let the application answer, and end the answer whatever happens."""
+        """Have the application answer, and end the answer in any case."""
         try:
             await app(scope, self._receive, self._send)
-        except Exception:  # whatever it is, the client must get an end
+        except Exception:  # the client must get an end in any case
             logger.exception("a request ended with an error")
         if self._is_over:
             return

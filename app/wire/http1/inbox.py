@@ -56,7 +56,7 @@ class Inbox:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a part of a head has come; the beginning of an empty line does not count."""
+        """True if part of a head has arrived; the beginning of an empty line does not count."""
         return self._content not in {b"", b"\r"}
 
     def _skip(self) -> None:

@@ -27,13 +27,13 @@ class Line:
 
     @property
     def is_http2(self) -> bool:
-        """Whether client and server have agreed on HTTP/2 by TLS."""
+        """True if client and server have agreed on HTTP/2 by TLS."""
         tls = self.transport.get_extra_info("ssl_object")
         return tls is not None and tls.selected_alpn_protocol() == "h2"
 
     @property
     def has_unread(self) -> bool:
-        """Whether bytes have come that the event loop has not read."""
+        """True if bytes have arrived that the event loop has not read."""
         return has_unread(self.transport)
 
     async def write(self, data: bytes) -> None:
@@ -100,7 +100,7 @@ class Line:
         self.linger_on()
 
     def linger_on(self) -> None:
-        """Give a client that still sends a little more time, but not for ever."""
+        """Give a client that still sends a little more time, but not forever."""
         self._alarm.set(min(self._loop.time() + LINGER_SECONDS, self._last_call))
 
     def close(self) -> bool:

@@ -20,12 +20,12 @@ class Upload:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all of it has come."""
+        """True if all of it has arrived."""
         return self._body is None or self._body.left == 0
 
     @property
     def may_go_on(self) -> bool:
-        """Whether to read it to its end, so that another request may follow."""
+        """True if it is to be read to its end, so that another request may follow."""
         if self.is_broken:
             return False
         if self.is_whole or self._body is None:

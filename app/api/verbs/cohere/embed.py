@@ -25,7 +25,7 @@ from app.inference.kinds.dtypes import require_dtypes
 from app.inference.served_model import ServedModel
 from app.model.names import OutputDtype
 
-MOST_TEXTS = 96  # of one request, as in Cohere's reference; its clients send so many at a time
+MOST_TEXTS = 96  # of one request, as in Cohere's reference; its clients send that many at a time
 
 # The names of prompts, and of sides of a model, that mean an input type; the first there is counts.
 PROMPTS: Mapping[str, Sequence[str]] = MappingProxyType(
@@ -101,7 +101,7 @@ META = Named(
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request asks for beside its texts."""
+    """The fields of a request beside its texts."""
 
     types: Sequence[str]  # of embeddings, each once
     input_type: str | None

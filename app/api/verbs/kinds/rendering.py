@@ -12,12 +12,12 @@ from app.inference.kinds.served_kinds import KindVectors
 from app.model.vectors import SparseVector
 
 ENTRIES_AT_ONCE = 1_000  # Python objects in memory at a time
-PART_BYTES = 64 * 1024  # small pieces are joined to parts of so many bytes
+PART_BYTES = 64 * 1024  # small pieces are joined to parts of this many bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What a dialect puts around the vectors of an input, and how it writes a dense one."""
+    """The frame that a dialect puts around an input's vectors, and its form of a dense one."""
 
     dense: str = "dense"  # the name of the member
     opening: bytes = b"{"

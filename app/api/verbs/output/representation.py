@@ -19,7 +19,7 @@ OCTETS = b"application/octet-stream"
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What is sent of an answer: its parts, their media type, and headers of their own."""
+    """An answer as it is sent: its parts, their media type, and headers of its own."""
 
     parts: Iterable[bytes]
     media_type: bytes = JSON
