@@ -1,5 +1,6 @@
 """API page: every route in Markdown, made of the OpenAPI document that the service serves."""
 
+import asyncio
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -66,8 +67,11 @@ def document() -> Any:
         folder = Path(made) / "model"
         tiny.build(folder, "embedding", whole=True)
         settings = Settings(model_id=str(folder))
-        app = create_app(build(settings, folder), settings)
-        return request(app, "GET", "/api-doc/openapi.json", headers={}).json
+        service = build(settings, folder)
+        app = create_app(service, settings)
+        described = request(app, "GET", "/api-doc/openapi.json", headers={}).json
+        asyncio.run(service.model.close())
+    return described
 
 
 def api_lines(openapi: Any) -> list[str]:
