@@ -14,7 +14,7 @@ from tools.asgi import request
 # What a field is for, wherever it stands; `dimensions` and prompts depend on the model.
 MEANINGS: Mapping[str, str] = {
     "add_special_tokens": "put the model's special tokens around each text",
-    "dimensions": "keep the first so many components, before normalizing",
+    "dimensions": "the number of components to keep, before normalizing",
     "documents": "texts to rank, or objects with a `text`",
     "embedding_types": "the types of number to answer in",
     "encoding_format": "numbers, or their bytes in base64",
@@ -28,7 +28,7 @@ MEANINGS: Mapping[str, str] = {
     "max_tokens": "accepted if it is not below the model's longest input",
     "model": "the name or id of a served model; the first one unless given",
     "normalize": "bring vectors to length 1",
-    "output_dimension": "keep the first so many components, before normalizing",
+    "output_dimension": "the number of components to keep, before normalizing",
     "output_dtype": "the type of number ([output types](output-types.md))",
     "output_types": "several kinds of vectors from one pass of the model",
     "overflow": "what becomes of a text that is too long ([long texts](long-texts.md))",
@@ -42,7 +42,7 @@ MEANINGS: Mapping[str, str] = {
     "skip_special_tokens": "leave special tokens out",
     "spans": "a vector for each chunk of the text ([long texts](long-texts.md))",
     "texts": "the texts",
-    "top_n": "return only the best so many",
+    "top_n": "the number of results to return",
     "truncate": "cut what is too long instead of refusing it; `--auto-truncate` unless given",
     "truncation_direction": "the side that is cut",
     "user": "accepted, changes nothing",
