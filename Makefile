@@ -60,7 +60,7 @@ seen := $(if $(filter plain avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_ope
 endif
 
 .PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices fix lock image clean
+    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices pages docs fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -163,6 +163,13 @@ fuzz: .venv/fuzz.stamp ## Make up bodies for SECONDS, then again for the whole s
 prices: .venv/development.stamp default-model ## Look for the dearest request, SECONDS for each route, and write docs/reliability.md
 	$(bin)/python -m tools.prices --seconds '$(SECONDS)'
 
+pages: .venv/development.stamp ## Write the pages of docs/ that are made of code: settings, routes, the index of decisions
+	$(bin)/python -m tools.pages
+
+docs: .venv-docs/python-$(version) ## Build the documentation into site/, and fail on a dead link
+	$(PYTHON) -m tools.site .site-pages
+	.venv-docs/bin/zensical build --clean --strict
+
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
@@ -177,7 +184,7 @@ image: ## Build the CPU image as IMAGE, with MODEL_ID in it
 	    -t '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean: ## Remove the environment and every exported model
-	rm -rf .venv .venv-clients $(newer) .test-models .bench-models tests/clients/node_modules models/* models/.[!g]*
+	rm -rf .venv .venv-clients .venv-docs $(newer) .site-pages site .test-models .bench-models tests/clients/node_modules models/* models/.[!g]*
 
 .venv/python-$(version):
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -211,6 +218,12 @@ $(newer)/export.stamp: requirements/transformers5.lock
 	$(PYTHON) -m venv $(newer)
 	$(newer_pip) --require-hashes --no-deps -r $<
 	$(newer_pip) torch==2.13.0 $(if $(TORCH_INDEX_URL),--index-url '$(TORCH_INDEX_URL)')
+	touch $@
+
+.venv-docs/python-$(version): requirements/docs.lock
+	rm -rf .venv-docs
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python $(install) --require-hashes --no-deps -r $<
 	touch $@
 
 .venv-clients/python-$(version): requirements/clients.lock

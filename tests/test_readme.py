@@ -1,67 +1,85 @@
-"""What the READMEs say of options, routes and targets is what the code declares."""
+"""The READMEs: short, equal line by line, and every command is one that a test runs."""
 
 import re
-from dataclasses import MISSING, fields
-from typing import Any
 
 import pytest
 
-from app.options.command_line import environment_name, flag_name
-from app.options.settings import Settings
+from tests.support.readme import commands
 from tools.process import ROOT
 
 READMES = ["README.md", "README.zh-CN.md"]
+MOST_LINES = 120
+
+_SLOW = "slow/test_readme_commands.py"
+# Each command of the READMEs, and the test that runs it, or the same through podman; `make test` is
+# what runs the tests.
+RUN_BY = {
+    "make run": (_SLOW, "test_the_quickstart"),
+    "curl": (_SLOW, "test_the_quickstart"),
+    "make run MODEL_ID=": (_SLOW, "test_another_model"),
+    "make export MODEL_ID=": (_SLOW, "test_another_model"),
+    "make serve MODEL_ID=": (_SLOW, "test_another_model"),
+    "docker build -t embedding-service:cpu .": ("container/conftest.py", "image"),
+    "docker build -t embedding-service:gpu --target gpu .": (
+        "container/test_readme_commands.py",
+        "test_the_gpu_image",
+    ),
+    "docker build -t embedding-service:bge --build-arg MODEL_ID=": (
+        "container/test_readme_commands.py",
+        "test_another_model_inside",
+    ),
+    "docker run -p 8000:8000 embedding-service:cpu": (
+        "container/test_readme_commands.py",
+        "test_the_cpu_image",
+    ),
+    "docker run --gpus all -p 8000:8000 embedding-service:gpu": (
+        "container/test_readme_commands.py",
+        "test_the_gpu_image",
+    ),
+    "docker run -p 8080:8080 -v ~/.cache/huggingface:/data embedding-service:cpu --model-id": (
+        "container/test_readme_commands.py",
+        "test_a_mounted_cache",
+    ),
+}
 
 
-def settings_rows() -> list[tuple[str, str, str]]:
-    """Flag, variable and default of every option that is shown, as the table writes them."""
-    rows = []
-    for declared in fields(Settings):
-        if declared.metadata.get("hidden"):
-            continue
-        flags = ", ".join(filter(None, [flag_name(declared), declared.metadata["flag"]]))
-        rows.append((f"`{flags}`", f"`{environment_name(declared)}`", _default(declared.default)))
-    return rows
-
-
-def _default(value: Any) -> str:
-    if value is MISSING:
-        return "required"
-    if value is None or value == ():
-        return ""
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
-
-
-@pytest.mark.parametrize("name", READMES)
-def test_the_settings_table_is_the_settings(name: str) -> None:
-    text = (ROOT / name).read_text()
-    rows = [
-        tuple(cell.strip() for cell in line.strip("|").split("|"))[:3]
-        for line in text.splitlines()
-        if line.startswith("| `--")
-    ]
-    assert rows == settings_rows()
-
-
-def test_the_english_table_has_the_help_texts() -> None:
-    text = (ROOT / "README.md").read_text()
-    for declared in fields(Settings):
-        if declared.metadata.get("hidden"):
-            continue
-        assert f"| {declared.metadata['help']} |" in text
-
-
-@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md"])
-def test_every_make_target_named_exists(name: str) -> None:
-    targets = set(re.findall(r"^([a-z0-9-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
-    named = set(re.findall(r"(?:^|`)make ([a-z0-9-]+)", (ROOT / name).read_text(), re.MULTILINE))
-    assert named <= targets
+def lines(name: str) -> list[str]:
+    return (ROOT / name).read_text().splitlines()
 
 
 @pytest.mark.parametrize("name", READMES)
-def test_every_link_leads_somewhere(name: str) -> None:
-    for target in re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text()):
-        assert target.startswith("https://") or (ROOT / target).exists()
+def test_it_is_short(name: str) -> None:
+    assert len(lines(name)) <= MOST_LINES
+
+
+def test_every_line_has_its_twin() -> None:
+    """Translations have the same headings, rows and links in the same places, and the same code."""
+    english, chinese = (lines(name) for name in READMES)
+    assert len(english) == len(chinese)
+    for ours, theirs in zip(english[4:], chinese[4:], strict=True):  # each names the other above
+        assert skeleton(ours) == skeleton(theirs), theirs
+
+
+def skeleton(line: str) -> object:
+    """What a line keeps in translation."""
+    mark = re.match(r"#+ |- |```|\|", line)
+    code = sorted(re.findall(r"`[^`]+`", line))
+    links = sorted(re.findall(r"\]\(([^)]+)\)|<(http[^>]+)>", line))
+    return (mark and mark[0], bool(line), line.count("|"), code, links)
+
+
+def test_their_commands_are_the_same() -> None:
+    assert commands(READMES[0]) == commands(READMES[1])
+
+
+def test_every_command_is_run_by_a_test() -> None:
+    for command in commands():
+        found = [one for one in RUN_BY if command.startswith(one)]
+        assert found, command
+        file, function = RUN_BY[max(found, key=len)]
+        assert f"\ndef {function}(" in (ROOT / "tests" / file).read_text()
+    unused = [one for one in RUN_BY if not any(line.startswith(one) for line in commands())]
+    assert not unused
 
 
 def test_every_test_that_shows_a_promise_exists() -> None:

@@ -16,7 +16,7 @@ from tests.support import keys
 from tests.support.keys import ROWS, Honoured, Refused, Row
 from tools.process import ROOT
 
-DOCUMENT = ROOT / "docs" / "models.md"
+DOCUMENT = ROOT / "docs" / "checkpoint-files.md"
 VERDICTS = {Honoured: "honoured", Refused: "refused", keys.Nothing: "changes nothing"}
 
 
