@@ -15,6 +15,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 TIMEOUT_HEADERS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+# Up to so many bytes of an answer are rendered in a moment, and not worth a turn for others.
+MOMENT_BYTES = 16 * 1024
 # Up to this size an answer is sent whole, with its length.
 WHOLE_BYTES = 512 * 1024
 
@@ -64,13 +66,14 @@ async def respond(
 
 
 async def in_turn(parts: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the same parts, with a turn for other tasks between two."""
-    is_first = True
+    """Yield the same parts, with a turn for other tasks after every MOMENT_BYTES."""
+    since = 0
     for part in parts:
-        if not is_first:
+        if since > MOMENT_BYTES:
             await asyncio.sleep(0)
+            since = 0
         yield part
-        is_first = False
+        since += len(part)
 
 
 async def beginning(parts: AsyncIterator[bytes]) -> bytes:
