@@ -67,18 +67,17 @@ class BatchedPost:
         answer_error = render_error
         try:
             async with _in_time(self._service, scope):
-                content = await _content(self._service, scope, receive, share)
-                verb = self.choose(content)
-                span.name, answer_error = verb.name, verb.render_error
-                reading = reader.in_turns(content, verb.shape, verb.build)
-                if len(content) > reader.LARGE_BYTES:  # others may be read before it
-                    reading = unless_gone(receive, reading)
-                request = await reading
                 with FailureCounted(self._service.metrics):
+                    content = await self._service.bodies.read_json(scope, receive, share)
+                    verb = self.choose(content)
+                    span.name, answer_error = verb.name, verb.render_error
+                    reading = reader.in_turns(content, verb.shape, verb.build)
+                    if len(content) > reader.LARGE_BYTES:  # others may be read before it
+                        reading = unless_gone(receive, reading)
+                    request = await reading
                     share.reserve(max(0, memory_of(request.inputs) - len(content)))
-                asked = share.held
-                del content
-                with FailureCounted(self._service.metrics):
+                    asked = share.held
+                    del content
                     model = self._service.model_for(request.model)
                 run = counted(model, model.metrics, verb, request, span, share.reserve)
                 size, promised = len(request.inputs), request.options.promised
@@ -118,7 +117,8 @@ class UnbatchedPost:
         async with contextlib.AsyncExitStack() as opened:
             try:
                 async with _in_time(self._service, scope):
-                    content = await _content(self._service, scope, receive, share)
+                    with FailureCounted(self._service.metrics):
+                        content = await self._service.bodies.read_json(scope, receive, share)
                     model = self._service.model
                     span.model = model.label
                     answer = self._answer(model, content, span, share)
@@ -197,12 +197,6 @@ async def _within(service: Service, seconds: float) -> AsyncIterator[None]:
     except DeadlineExceeded as error:
         service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
         raise
-
-
-async def _content(service: Service, scope: Scope, receive: Receive, share: Share) -> bytes:
-    """Read the body of a request, and count the failures on the way."""
-    with FailureCounted(service.metrics):
-        return await service.bodies.read_json(scope, receive, share)
 
 
 async def _respond_error(

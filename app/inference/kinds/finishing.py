@@ -20,7 +20,8 @@ async def dense_vectors(
 ) -> NDArray[np.float32]:
     """Return the vectors of the answer, (N, d), giving other tasks a turn between large groups."""
     if len(rows) <= FINISHED_AT_ONCE:
-        return finish(np.stack(rows), normalize=normalize, dimensions=dimensions)
+        stacked = rows[0][None] if len(rows) == 1 else np.stack(rows)
+        return finish(stacked, normalize=normalize, dimensions=dimensions)
     width = min(len(rows[0]), dimensions or len(rows[0]))
     vectors = np.empty((len(rows), width), np.float32)
     for start in range(0, len(rows), FINISHED_AT_ONCE):
