@@ -53,7 +53,8 @@ def finish(
     if least >= USUAL_SQUARES[0] and most <= USUAL_SQUARES[1]:
         if not normalize:
             return vectors
-        return vectors * (1 / np.sqrt(squares)).astype(np.float32)[:, None]
+        factors: NDArray[np.float32] = (1 / np.sqrt(squares)).astype(np.float32)
+        return vectors * factors[:, None]
     usable = np.isfinite(squares)
     if normalize:
         usable &= squares > 0

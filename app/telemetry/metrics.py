@@ -41,10 +41,6 @@ class Histogram:
         self.counts = [0] * (len(bounds) + 1)  # the last one is +Inf
         self.total = 0.0
 
-    def observe(self, value: float, times: int = 1) -> None:
-        self.counts[bisect_left(self.bounds, value)] += times
-        self.total += value * times
-
 
 class Reading:
     """A number that is kept elsewhere, and read at each scrape."""
@@ -116,7 +112,8 @@ class Metrics:
             found = self._series(name, "", "histogram", made)
             assert isinstance(found, Histogram)
             histogram = self._histograms[name] = found
-        histogram.observe(value, times)
+        histogram.counts[bisect_left(histogram.bounds, value)] += times
+        histogram.total += value * times
 
     def read(self, name: str, kind: Kind, read: Callable[[], float], label: str = "") -> None:
         """Register a series whose value is what `read` returns, on the thread that renders."""

@@ -80,10 +80,7 @@ class BatchedPost:
                     del content
                     model = self._service.model_for(request.model)
                 run = counted(model, model.metrics, verb, request, span, share.reserve)
-                size, promised = len(request.inputs), request.options.promised
-                if model.engine.admission.has_room(size, promised):  # else it fails without waiting
-                    run = unless_gone(receive, run, unwatched_seconds=SOON_SECONDS)
-                computed = await run
+                computed = await unless_gone(receive, run, unwatched_seconds=SOON_SECONDS)
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error, span)
         else:
@@ -96,8 +93,7 @@ class BatchedPost:
                 del answer, request, computed, run, reading
                 first = await beginning(parts)
                 share.keep(len(first) + (0 if is_whole(first) else share.held - asked))
-                with contextlib.suppress(ClientGone):
-                    await respond_in_parts(receive, send, first, parts, media_type, headers)
+                await respond_in_parts(receive, send, first, parts, media_type, headers)
 
 
 class UnbatchedPost:
@@ -130,9 +126,8 @@ class UnbatchedPost:
                 if is_whole(first):
                     del content
                     share.keep(len(first))
-                with contextlib.suppress(ClientGone):
-                    headers = _model_headers(model)
-                    await respond_in_parts(receive, send, first, parts, JSON, headers)
+                headers = _model_headers(model)
+                await respond_in_parts(receive, send, first, parts, JSON, headers)
                 span.answered()
 
 

@@ -217,4 +217,4 @@ def may_have_body(scope: Scope, first: First) -> bool:
     """Check whether a body may follow the head; HTTP/2 needs no header for that."""
     if b"transfer-encoding" in first or first.get(b"content-length", b"0") != b"0":
         return True
-    return scope["http_version"] == "2" and scope["method"] == "POST"
+    return bool(scope["http_version"] == "2" and scope["method"] == "POST")

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from starlette.types import Receive, Scope, Send
 
 from app.api.http.client_gone import unless_gone
-from app.errors import BadTimeout, DeadlineExceeded
+from app.errors import BadTimeout, ClientGone, DeadlineExceeded
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -102,16 +102,17 @@ async def respond_in_parts(
 ) -> None:
     """Send an answer of which `first` is the beginning, and the rest as it comes.
 
-    Raises: ClientGone, after which `rest` is not read any further.
+    If the client leaves, `rest` is not read any further.
     """
     if is_whole(first):
         await respond(send, 200, first, media_type, headers)
         return
     start = [(b"content-type", media_type), *headers]
     await send({"type": "http.response.start", "status": 200, "headers": start})
-    await unless_gone(receive, _send_parts(send, first, rest))
-    # Unwatched: when an answer has ended, receive() reports a disconnect.
-    await send({"type": "http.response.body", "body": b""})
+    with contextlib.suppress(ClientGone):
+        await unless_gone(receive, _send_parts(send, first, rest))
+        # Unwatched: when an answer has ended, receive() reports a disconnect.
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _send_parts(send: Send, first: bytes, rest: AsyncIterator[bytes]) -> None:

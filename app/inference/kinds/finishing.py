@@ -75,9 +75,9 @@ def require_positive(dimensions: int | None) -> None:
         raise InvalidInput("Input validation error: `dimensions` should be positive")
 
 
-def require_width(dimensions: int | None, width: int) -> None:
+def require_width(dimensions: int, width: int) -> None:
     """Raise InvalidInput if dense vectors are to have more dimensions than the model's."""
-    if dimensions is not None and dimensions > width:
+    if dimensions > width:
         raise InvalidInput(
             "Input validation error: `dimensions` should be smaller than the maximum embedding "
             "dimension."
