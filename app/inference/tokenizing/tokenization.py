@@ -242,10 +242,5 @@ class Tokenization:
             )
         if self._pair_text is not None:
             ids = self._pair_text.ended(ids, length)
-        types = encoding.type_ids
-        return TokenizedInput(
-            np.array(ids, np.int64),
-            np.array(types, np.int64) if any(types) else None,
-            prompt_length,
-            is_cut,
-        )
+        types = np.array(encoding.type_ids, np.int64) if any(encoding.type_ids) else None
+        return TokenizedInput(np.array(ids, np.int64), types, prompt_length, is_cut)
