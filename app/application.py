@@ -6,9 +6,7 @@ import logging
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import Response
+from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from app import preflight
@@ -17,7 +15,7 @@ from app.api.http.byte_budget import Bodies, BodyLimits
 from app.api.http.metric_series import declare_series
 from app.api.http.middleware import Browsers, wrap
 from app.api.http.service import Service
-from app.api.routes import RouteOptions, not_found, routes
+from app.api.routes import ByPath, RouteOptions, not_found, routes
 from app.errors import StartupError
 from app.inference.several.served_models import ServedModels
 from app.lifecycle import Lifecycle
@@ -63,21 +61,20 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     declare_series(service)
 
     @contextlib.asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    async def lifespan(_: ASGIApp) -> AsyncIterator[None]:
         watch = asyncio.create_task(_watch(service))
         yield
         watch.cancel()
         await service.models.close(CLOSE_SECONDS)
 
-    app = Starlette(
-        routes=routes(service, RouteOptions.of(settings)),
+    router = Router(
+        routes(service, RouteOptions.of(settings)),
+        redirect_slashes=False,
+        default=not_found,
         lifespan=lifespan,
-        exception_handlers={Exception: _internal_error},
     )
-    app.router.redirect_slashes = False
-    app.router.default = not_found
     browsers = Browsers(settings.cors_allow_origin, send_key=service.keys is not None)
-    return wrap(app, service.lifecycle, service.metrics, browsers)
+    return wrap(ByPath(router), service.lifecycle, service.metrics, browsers)
 
 
 async def _watch(service: Service) -> None:
@@ -88,12 +85,6 @@ async def _watch(service: Service) -> None:
         logger.exception("the watch over the model's health ended")
         reason = f"the watch over the model's health ended: {error!r}"
     service.lifecycle.fail(reason)
-
-
-async def _internal_error(_: Request, __: Exception) -> Response:
-    """Answer an error of ours without details; the server logs it."""
-    content = b'{"error":"internal error","error_type":"Backend"}'
-    return Response(content, 500, media_type="application/json")
 
 
 def _tracer(settings: Settings) -> Tracer | None:

@@ -72,9 +72,9 @@ DOORS = {
         "app.telemetry.logs",
     },
     "starlette": {
-        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.middleware", "app.api.model_list", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
+        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.endpoints", "app.api.http.middleware", "app.api.model_list", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
-        "app.wire.http1.exchange", "app.server.serving",
+        "app.wire.http1.exchange", "app.wire.http2.unread", "app.server.serving",
     },
     "httptools": {"app.wire.http1.bodies", "app.wire.http1.heads"},
     "hypercorn": {

@@ -1,6 +1,6 @@
 """Resources: the methods of one path, and the key that some of them need."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -18,14 +18,13 @@ class Resource:
     public: Mapping[str, ASGIApp] = field(default_factory=dict)
     protected: Mapping[str, ASGIApp] = field(default_factory=dict)
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         endpoint = self.endpoint(scope["method"])
-        if endpoint is None:
-            methods = [*self.protected, *self.public]
-            allow = ",".join("GET,HEAD" if method == "GET" else method for method in methods)
-            await respond(send, 405, b"", None, [(b"allow", allow.encode())])
-        else:
-            await endpoint(scope, receive, send)
+        if endpoint is not None:
+            return endpoint(scope, receive, send)
+        methods = [*self.protected, *self.public]
+        allow = ",".join("GET,HEAD" if method == "GET" else method for method in methods)
+        return respond(send, 405, b"", None, [(b"allow", allow.encode())])
 
     def with_methods_of(self, other: "Resource") -> "Resource":
         """Return the same path with the methods of another, which take precedence."""

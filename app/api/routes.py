@@ -9,7 +9,7 @@ from functools import partial
 from typing import Self
 
 import orjson
-from starlette.routing import Route
+from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from app.api import model_list
@@ -90,6 +90,25 @@ def routes(service: Service, options: RouteOptions) -> list[Route]:
         )
         for path, resource in resources.items()
     ]
+
+
+class ByPath:
+    """Finds a path by its name; the router tries those with a parameter, one after the other."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+        self._found = {
+            route.path: route.app
+            for route in router.routes
+            if isinstance(route, Route) and "{" not in route.path
+        }
+
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
+        found = self._found.get(scope["path"]) if scope["type"] == "http" else None
+        if found is None:
+            return self._router(scope, receive, send)
+        scope["endpoint"] = found  # as the router says that it knows a path
+        return found(scope, receive, send)
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:

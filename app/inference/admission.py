@@ -93,6 +93,8 @@ class Admission:
         self._options = options
         self._tokenization = tokenization
         self.permits = permits or Permits(options.max_concurrent_requests)
+        # Whether the model has several routes, so that an input takes one of them.
+        self.has_routes = bool(options.routing.routes)
 
     def within(self, granted: int) -> Self:
         """Return the same bounds for parts of a request that already holds `granted` permits."""
@@ -113,16 +115,13 @@ class Admission:
         """Return how many inputs one request may have, of a dialect that accepts `promised`."""
         return max(self._options.max_client_batch_size, promised)
 
-    @property
-    def has_routes(self) -> bool:
-        """True if the model has several routes, of which each input takes one."""
-        return bool(self._options.routing.routes)
-
     def route(self, options: InputOptions) -> Route | None:
         """Return the route of a request's inputs, or None if the model has only one.
 
         Raises: InvalidInput if the request has to name one.
         """
+        if not self.has_routes:
+            return None
         name = options.prompt_name
         if name is None:
             name = self._options.default_prompt_name
@@ -135,11 +134,6 @@ class Admission:
         """
         with CountedAsTokenization():
             return self._options.routing.route(name)
-
-    def has_room(self, size: int, promised: int = 0) -> bool:
-        """Check whether a request of `size` inputs would be admitted now."""
-        is_fit = size <= self.most(promised)
-        return is_fit and self.permits.share(size, bulk=promised > 0) > 0
 
     async def encode(
         self, inputs: Sequence[EncodingInput], options: InputOptions

@@ -22,6 +22,8 @@ from app.model.names import LEXICAL_WEIGHTS, PER_TOKEN_OUTPUTS
 
 T = TypeVar("T")
 
+NUMBER_BYTES = np.dtype(np.float32).itemsize
+
 
 def _ignored(*_: object) -> None:
     """Ignore the report."""
@@ -135,7 +137,7 @@ class Computing:
             # Tokenize all before computing the first, since any of them may be at fault.
             tokenized = await self._admission.encode(inputs, options)
             seconds = time.perf_counter() - started
-            self._progress.measured(sum(self._bytes_of(one, tokenized) for one in outputs))
+            self._progress.measured(self._bytes_of(outputs, tokenized))
             outcome = await self._outcome(tokenized, options, outputs, held, at_a_time)
         return Rows(tokenized, columns(outcome), timings([outcome], len(tokenized), seconds))
 
@@ -163,11 +165,13 @@ class Computing:
         ]
         return Outcome.of(jobs)
 
-    def _bytes_of(self, output: str, inputs: Sequence[TokenizedInput]) -> int:
-        """Estimate the bytes that an output takes for these inputs."""
-        vectors = sum(map(len, inputs)) if output in PER_TOKEN_OUTPUTS else len(inputs)
-        width = 1 if output == LEXICAL_WEIGHTS else self._dimensions
-        return vectors * width * np.dtype(np.float32).itemsize
+    def _bytes_of(self, outputs: Sequence[str], inputs: Sequence[TokenizedInput]) -> int:
+        """Estimate the bytes that outputs take for these inputs."""
+        numbers = 0
+        for output in outputs:
+            vectors = sum(map(len, inputs)) if output in PER_TOKEN_OUTPUTS else len(inputs)
+            numbers += vectors * (1 if output == LEXICAL_WEIGHTS else self._dimensions)
+        return numbers * NUMBER_BYTES
 
     async def run(
         self, inputs: Sequence[TokenizedInput], outputs: tuple[str, ...], route: str = ""
@@ -198,11 +202,11 @@ def columns(outcome: Outcome) -> tuple[list[NDArray[np.float32]], ...]:
 
 def timings(outcomes: Sequence[Outcome], inputs: int, tokenization: float) -> Timings:
     """Return the timings of a request of that many inputs."""
-    return Timings(
-        tokenization=tokenization,
-        queue=sum(one.queue_seconds for one in outcomes) / inputs,
-        inference=sum(one.inference_seconds for one in outcomes) / inputs,
-    )
+    queue = inference = 0.0
+    for one in outcomes:
+        queue += one.queue_seconds
+        inference += one.inference_seconds
+    return Timings(tokenization, queue / inputs, inference / inputs)
 
 
 def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:

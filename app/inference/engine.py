@@ -140,24 +140,25 @@ class Engine:
         dimensions: int | None = None,
     ) -> Vectors:
         """Return one vector for each input; from a SPLADE model, as wide as its vocabulary."""
+        task = self._options.task
 
         def check() -> None:
-            if self.task == "splade" and normalize:
+            if task == "splade" and normalize:
                 raise ModelMismatch("Backend error: `normalize` is not available for SPLADE models")
             require_positive(dimensions)
-            if self.task == "multi_vector":
+            if task == "multi_vector":
                 raise ModelMismatch(f"{NOT_AN_EMBEDDER}: {ONLY_TOKENS}")
-            if self.task not in {"embedding", "splade"}:
+            if task not in {"embedding", "splade"}:
                 raise ModelMismatch(NOT_AN_EMBEDDER)
-            if self.task == "splade" and options.averages_windows:
+            if task == "splade" and options.averages_windows:
                 raise ModelMismatch("Backend error: windows of SPLADE models have no mean")
 
-        output = SPARSE_EMBEDDING if self.task == "splade" else self._options.output
-        computing = self._computing
-        compute = computing.windows if options.averages_windows else computing.rows
+        output = SPARSE_EMBEDDING if task == "splade" else self._options.output
+        compute = self._computing.windows if options.averages_windows else self._computing.rows
         rows = await compute(inputs, options, (output,), check)
-        with FaultOf(len(inputs)):
-            require_width(dimensions, self._options.dimensions)
+        if dimensions is not None:
+            with FaultOf(len(inputs)):
+                require_width(dimensions, self._options.dimensions)
         vectors = await dense_vectors(rows.values, normalize=normalize, dimensions=dimensions)
         return rows.answer(rows.joined(vectors, normalize=normalize))
 
@@ -222,8 +223,7 @@ class Engine:
         self, inputs: Sequence[EncodingInput], options: InputOptions, asked: AskedKinds
     ) -> VectorsOfKinds:
         """Return vectors of several kinds for each input, of one pass of the model."""
-        kinds = self._options.kinds
-        return await kinds.vectors(self._computing, inputs, options, asked)
+        return await self._options.kinds.vectors(self._computing, inputs, options, asked)
 
     async def predict(
         self, inputs: Sequence[EncodingInput], options: InputOptions, activation: Activation

@@ -14,6 +14,7 @@ from app.errors import BackendFailed, NotFinite
 from app.model.names import Activation
 
 FLOAT32 = np.finfo(np.float32)
+USUAL_SQUARES = 1e-70, 1e70  # of a length that float32 can hold, and its inverse
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +49,12 @@ def finish(
     if dimensions is not None:
         vectors = np.ascontiguousarray(vectors[:, :dimensions])
     squares = np.einsum("nd,nd->n", vectors, vectors, dtype=np.float64)
+    least, most = squares.min(initial=1), squares.max(initial=1)
+    if least >= USUAL_SQUARES[0] and most <= USUAL_SQUARES[1]:
+        if not normalize:
+            return vectors
+        factors: NDArray[np.float32] = (1 / np.sqrt(squares)).astype(np.float32)
+        return vectors * factors[:, None]
     usable = np.isfinite(squares)
     if normalize:
         usable &= squares > 0

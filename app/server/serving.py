@@ -16,6 +16,7 @@ from starlette.types import ASGIApp
 from app.wire.connections import Connections, ServerConfig, Shared
 from app.wire.http1.connection import Http1
 from app.wire.http2.connection import Http2Connection
+from app.wire.http2.unread import DrainUnread
 
 ACCEPTED_AT_ONCE = 8  # connections at each turn of the loop
 
@@ -32,7 +33,7 @@ async def serve(
     lifespan ends after the last connection.
     """
     state: dict[str, Any] = {}
-    wrapped = wrap_app(app, config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
+    wrapped = wrap_app(DrainUnread(app), config.wsgi_max_body_size, "asgi")  # type: ignore[arg-type]  # one protocol, typed apart by Hypercorn and Starlette
     async with _lifespan(Lifespan(wrapped, config, asyncio.get_running_loop(), state)):
         shared = Shared(app, config, connections, state)
         context = WorkerContext(None)

@@ -32,9 +32,6 @@ class Counter:
     def __init__(self) -> None:
         self.value = 0
 
-    def add(self, amount: int = 1) -> None:
-        self.value += amount
-
 
 class Histogram:
     """Counts of values by bucket."""
@@ -43,10 +40,6 @@ class Histogram:
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)  # the last one is +Inf
         self.total = 0.0
-
-    def observe(self, value: float, times: int = 1) -> None:
-        self.counts[bisect_left(self.bounds, value)] += times
-        self.total += value * times
 
 
 class Reading:
@@ -84,6 +77,9 @@ class Metrics:
         """Take the series to add to, and the label of those that are added here."""
         self._registry = registry or Registry()
         self._own = own
+        # As found before, by name and label, or name:
+        self._counters: dict[tuple[str, str], Counter] = {}
+        self._histograms: dict[str, Histogram] = {}
 
     def labelled(self, **values: str) -> Self:
         """Return the same metrics for counting under these labels."""
@@ -96,21 +92,28 @@ class Metrics:
 
     def count(self, name: str, label: str = "", amount: int = 1) -> None:
         """Add to a counter; `label` is text as `labels` returns it."""
-        series = self._find(name, label, "counter")
-        assert isinstance(series, Counter)
-        series.add(amount)
+        counter = self._counters.get((name, label))
+        if counter is None:
+            counter = self._counters[name, label] = self._counter(name, label, "counter")
+        counter.value += amount
 
     def set(self, name: str, value: int) -> None:
         """Set a gauge."""
-        series = self._find(name, "", "gauge")
-        assert isinstance(series, Counter)
-        series.value = value
+        gauge = self._counters.get((name, ""))
+        if gauge is None:
+            gauge = self._counters[name, ""] = self._counter(name, "", "gauge")
+        gauge.value = value
 
     def observe(self, name: str, value: float, times: int = 1) -> None:
         """Record a value in a histogram, `times` over."""
-        series = self._find(name, "", "histogram")
-        assert isinstance(series, Histogram)
-        series.observe(value, times)
+        histogram = self._histograms.get(name)
+        if histogram is None:
+            made = Histogram(self._registry.sizes.get(name, self._registry.durations))
+            found = self._series(name, "", "histogram", made)
+            assert isinstance(found, Histogram)
+            histogram = self._histograms[name] = found
+        histogram.counts[bisect_left(histogram.bounds, value)] += times
+        histogram.total += value * times
 
     def read(self, name: str, kind: Kind, read: Callable[[], float], label: str = "") -> None:
         """Register a series whose value is what `read` returns, on the thread that renders."""
@@ -121,20 +124,18 @@ class Metrics:
         """Return all series in Prometheus' text format."""
         return "".join(f"{line}\n" for line in self._lines())
 
-    def _find(self, name: str, label: str, kind: Kind) -> Series:
-        label = self._labels(label)
-        try:
-            return self._registry.series[name][label]
-        except KeyError:
-            created = Histogram(self._bounds(name)) if kind == "histogram" else Counter()
-            self._registry.types[name] = kind
-            return self._registry.series.setdefault(name, {}).setdefault(label, created)
+    def _counter(self, name: str, label: str, kind: Kind) -> Counter:
+        found = self._series(name, label, kind, Counter())
+        assert isinstance(found, Counter)
+        return found
+
+    def _series(self, name: str, label: str, kind: Kind, made: Series) -> Series:
+        """Return the series of a name and a label; the one that was made if there is none yet."""
+        self._registry.types[name] = kind
+        return self._registry.series.setdefault(name, {}).setdefault(self._labels(label), made)
 
     def _labels(self, label: str) -> str:
         return f"{self._own},{label}" if self._own and label else self._own or label
-
-    def _bounds(self, name: str) -> Sequence[float]:
-        return self._registry.sizes.get(name, self._registry.durations)
 
     def _lines(self) -> Iterator[str]:
         for name, labelled in list(self._registry.series.items()):

@@ -22,9 +22,9 @@ class AskedNames:
     def __init__(self) -> None:
         self._warned: set[str] = set()
 
-    def heed(self, asked: str | None, model: ServedModel) -> None:
+    def heed(self, asked: str, model: ServedModel) -> None:
         """Warn about the name of a model that is not served, unless that was done before."""
-        if not asked or asked in model.names or split_side(asked)[0] in model.names:
+        if asked in model.names or split_side(asked)[0] in model.names:
             return
         shown = asked if len(asked) <= LONGEST_NAME else f"{asked[:LONGEST_NAME]}…"
         if shown in self._warned:

@@ -1,53 +1,23 @@
-"""Correlation: ties a request to its caller's records by an id and perhaps a trace."""
+"""Correlation: the id that ties a request to its caller's records."""
 
 import itertools
 import re
 import secrets
-from collections.abc import Iterator
-
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-from app.telemetry.tracing import read_trace_parent
 
 REQUEST_ID = b"x-request-id"
 TRACE_PARENT = b"traceparent"
 _SANE = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._~:/+=@-]{0,127}")
 
 
-class Correlation:
-    """Gives each request its id, which its answer and its log line carry.
+class RequestIds:
+    """Gives each request its id, which its answer and its log line carry."""
 
-    The id is the caller's own if that is short and plain, else a new one. Inner applications find
-    it in the scope as `request_id`, and the caller's span as `trace_parent`.
-    """
+    def __init__(self) -> None:
+        self._process = secrets.token_hex(8).encode()  # no other process makes the same ids
+        self._count = itertools.count(1)
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._ids = _new_ids()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        given = parent = None
-        for name, value in scope["headers"]:
-            if name == REQUEST_ID:
-                given = given or value
-            elif name == TRACE_PARENT:
-                parent = parent or value
-        request_id = given if given and _SANE.fullmatch(given) else next(self._ids)
-        scope["request_id"] = request_id.decode()
-        scope["trace_parent"] = read_trace_parent(parent) if parent else None
-
-        async def send_with_id(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (REQUEST_ID, request_id)]
-            await send(message)
-
-        await self._app(scope, receive, send_with_id)
-
-
-def _new_ids() -> Iterator[bytes]:
-    """Return ids that no other process makes: 8 random bytes of its own, and a count."""
-    process = secrets.token_hex(8).encode()
-    return (b"%b%016x" % (process, number) for number in itertools.count(1))
+    def of(self, given: bytes | None) -> bytes:
+        """Return the caller's own id if that is short and plain, else a new one."""
+        if given and _SANE.fullmatch(given):
+            return given
+        return b"%b%016x" % (self._process, next(self._count))

@@ -1,27 +1,37 @@
-"""Pure ASGI middleware around the whole application; the last one in `wrap` is the outermost."""
+"""Middleware: what every request passes on its way in, and its answer on its way out.
+
+One application around all others: each layer of its own would be entered again at every step of
+every request.
+"""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import chain
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.api.http.correlation import Correlation
+from app.api.http.correlation import REQUEST_ID, TRACE_PARENT, RequestIds
 from app.api.http.paths import path_of
-from app.api.http.transport import RawHeaders, header, respond
+from app.api.http.transport import JSON, RawHeaders, respond
 from app.lifecycle import Lifecycle
 from app.telemetry.metrics import Metrics, labels
+from app.telemetry.tracing import read_trace_parent
 
 MAX_HEADERS = 100
 MAX_HEADER_BYTES = 64 * 1024
 
 CLOSE = (b"connection", b"close")
-_FRAMINGS = frozenset({b"content-length", b"transfer-encoding"})  # both would be ambiguous
-_NO_BODY = (b"content-length", b"0")
+_INTERNAL_ERROR = b'{"error":"internal error","error_type":"Backend"}'
 _VARY = (
     b"vary",
     b"origin, access-control-request-method, access-control-request-headers",
 )
+
+UNKNOWN_PATHS = "other"  # all count as one
+
+First = Mapping[bytes, bytes]  # the first header of each name
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,211 +43,178 @@ class Browsers:
 
 
 def wrap(app: ASGIApp, lifecycle: Lifecycle, metrics: Metrics, browsers: Browsers) -> ASGIApp:
-    """Put every middleware around the application."""
-    app = ExactPath(app)
-    app = Cors(app, browsers)
-    app = HeaderLimits(app)
-    app = DrainBody(app)
-    app = InFlight(app, lifecycle)
-    app = Responses(app, metrics)
-    return Correlation(app)
+    """Put the middleware around the application."""
+    return Middleware(app, lifecycle, metrics, Cors(browsers))
 
 
-class Responses:
-    """Counts answers by path and status; all unknown paths count as one."""
+class Middleware:
+    """Identifies, bounds and counts requests, and lets them pass to the application.
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
-        self._app = app
-        self._metrics = metrics
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def count_and_send(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                path = scope["path"] if "endpoint" in scope else "other"
-                status = str(message["status"])
-                self._metrics.count("te_http_response_count", labels(path=path, status=status))
-            await send(message)
-
-        await self._app(scope, receive, count_and_send)
-
-
-class InFlight:
-    """Counts requests in flight; while draining, tells each client to close its connection.
-
-    A request that is cut off at the end of a shutdown stays in the count, as lost.
+    A path counts as it was written: `/%65mbed` is not `/embed`, as in TEI, nor for a proxy. While
+    draining, each client is told to close its connection; a request that is cut off at the end of a
+    shutdown stays in the count of those in flight, as lost. An error of ours is answered without
+    details, and raised for the server to log.
     """
 
-    def __init__(self, app: ASGIApp, lifecycle: Lifecycle) -> None:
+    def __init__(self, app: ASGIApp, lifecycle: Lifecycle, metrics: Metrics, cors: "Cors") -> None:
         self._app = app
         self._lifecycle = lifecycle
+        self._metrics = metrics
+        self._cors = cors
+        self._ids = RequestIds()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-
-        is_whole = not _may_have_body(scope)
-        is_answered = False  # afterwards the rest of its body is still read, but not counted
-
-        async def count_and_receive() -> Message:
-            nonlocal is_whole
-            message = await receive()
-            if not (is_whole or is_answered) and message["type"] == "http.request":
-                is_whole = not message.get("more_body", False)
-                if is_whole:
-                    self._lifecycle.in_flight += 1
-            return message
-
-        async def send_closing(message: Message) -> None:
-            if message["type"] == "http.response.start" and self._lifecycle.draining:
-                message["headers"] = _closing(message["headers"])
-            await send(message)
-
-        self._lifecycle.accepted += 1
-        if is_whole:
-            self._lifecycle.in_flight += 1
+        first = dict(reversed(scope["headers"]))
+        parent = first.get(TRACE_PARENT)
+        scope["path"] = path_of(scope["raw_path"].decode("latin-1"))
+        scope["request_id"] = self._ids.of(first.get(REQUEST_ID)).decode()
+        scope["trace_parent"] = read_trace_parent(parent) if parent else None
+        passage = _Passage(self._lifecycle, self._metrics, scope, receive, send)
+        status = refusal(scope, first)
+        passage.headers = self._cors.headers(first) if status is None else [CLOSE]
         is_lost = False
+        passage.begin(is_whole=not may_have_body(scope, first))
         try:
-            await self._app(scope, count_and_receive, send_closing)
+            if status is not None:
+                await respond(passage.send, status, b"", None, [])
+            elif scope["method"] == "OPTIONS":
+                await self._preflight(scope, passage)
+            else:
+                await self._app(scope, passage.receive, passage.send)
         except asyncio.CancelledError:
             is_lost = self._lifecycle.draining
             raise
+        except Exception:
+            if not passage.has_answer:
+                await respond(passage.send, 500, _INTERNAL_ERROR, JSON, [])
+            raise
         finally:
-            is_answered = True
-            if is_whole and not is_lost:
-                self._lifecycle.in_flight -= 1
+            passage.end(is_lost=is_lost)
+
+    async def _preflight(self, scope: Scope, passage: "_Passage") -> None:
+        """Answer OPTIONS, on any path, known or not."""
+        found: RawHeaders = []
+
+        async def look(message: Message) -> None:  # for what the path allows
+            found.extend(one for one in message.get("headers", ()) if one[0] == b"allow")
+
+        await self._app(dict(scope), passage.receive, look)
+        passage.headers += self._cors.preflight
+        await respond(passage.send, 200, b"", None, found)
 
 
-class DrainBody:
-    """Reads the rest of an HTTP/2 body if the application answered without it.
+class _Passage:
+    """One request on its way in, and its answer on its way out."""
 
-    Hypercorn 0.18 queues ten chunks of a request for the application; if it answers without reading
-    them, all requests of the connection wait forever. HTTP/1.x is our own, and reads on.
-    """
+    __slots__ = (
+        "_is_over",
+        "_is_whole",
+        "_lifecycle",
+        "_metrics",
+        "_receive",
+        "_scope",
+        "_send",
+        "has_answer",
+        "headers",
+    )
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._drains: set[asyncio.Task[None]] = set()
+    def __init__(
+        self,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+    ) -> None:
+        self._lifecycle = lifecycle
+        self._metrics = metrics
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+        self._is_whole = False  # all of its body has come, so that it is in flight
+        self._is_over = False  # the rest of its body may still be read, but is not counted
+        self.headers: RawHeaders = []  # that its answer gets, whatever it is
+        self.has_answer = False  # of which the beginning was sent
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["http_version"] != "2":
-            await self._app(scope, receive, send)
-            return
-        is_read = False
+    def begin(self, *, is_whole: bool) -> None:
+        """Count the request, and if it is whole, as one in flight."""
+        self._lifecycle.accepted += 1
+        self._is_whole = is_whole
+        if is_whole:
+            self._lifecycle.in_flight += 1
 
-        async def watch_receive() -> Message:
-            nonlocal is_read
-            message = await receive()
-            is_read = is_read or not message.get("more_body", False)
-            return message
+    def end(self, *, is_lost: bool) -> None:
+        """Count it as in flight no more, unless it was cut off."""
+        self._is_over = True
+        if self._is_whole and not is_lost:
+            self._lifecycle.in_flight -= 1
 
-        async def drain_unread(message: Message) -> None:
-            if message["type"] == "http.response.start" and not is_read and _may_have_body(scope):
-                drain = asyncio.create_task(_drain(receive))
-                self._drains.add(drain)
-                drain.add_done_callback(self._drains.discard)
-            await send(message)
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if not (self._is_whole or self._is_over) and message["type"] == "http.request":
+            self._is_whole = not message.get("more_body", False)
+            if self._is_whole:
+                self._lifecycle.in_flight += 1
+        return message
 
-        await self._app(scope, watch_receive, drain_unread)
-
-
-class HeaderLimits:
-    """Refuses heads that are too large (431) or that could smuggle a request (400)."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            headers = scope["headers"]
-            size, framings = 0, set()
-            for name, value in headers:
-                size += len(name) + len(value)
-                if name in _FRAMINGS:
-                    framings.add(name)
-            if len(headers) > MAX_HEADERS or size > MAX_HEADER_BYTES:
-                await respond(send, 431, b"", None, [CLOSE])
-                return
-            if len(framings) > 1:
-                await respond(send, 400, b"", None, [CLOSE])
-                return
-        await self._app(scope, receive, send)
-
-
-class ExactPath:
-    """Takes a path as it was written: `/%65mbed` is not `/embed`, as in TEI, nor for a proxy."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            scope["path"] = path_of(scope["raw_path"].decode("latin-1"))
-        await self._app(scope, receive, send)
+    def send(self, message: Message) -> Awaitable[None]:
+        if message["type"] == "http.response.start":
+            self.has_answer = True
+            headers = message["headers"] = [*message["headers"], *self.headers]
+            if self._lifecycle.draining and CLOSE not in headers:
+                headers.append(CLOSE)
+            headers.append((REQUEST_ID, self._scope["request_id"].encode()))
+            path = self._scope["path"] if "endpoint" in self._scope else UNKNOWN_PATHS
+            self._metrics.count("te_http_response_count", _counted_as(path, message["status"]))
+        return self._send(message)
 
 
 class Cors:
-    """CORS as TEI has it: on every response, and for OPTIONS on any path, known or not.
+    """The headers of CORS, as TEI has them on every response.
 
     If a key is needed, pages may send it; TEI omits that.
     """
 
-    def __init__(self, app: ASGIApp, browsers: Browsers) -> None:
-        self._app = app
+    def __init__(self, browsers: Browsers) -> None:
         self._origins = frozenset(origin.encode() for origin in browsers.origins)
         self._any = not self._origins or b"*" in self._origins
         headers = b"content-type,authorization" if browsers.send_key else b"content-type"
-        self._preflight: RawHeaders = [
+        self.preflight: RawHeaders = [
             (b"access-control-allow-methods", b"GET,POST"),
             (b"access-control-allow-headers", headers),
         ]
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http":
-            await self._app(scope, receive, send)
-            return
-        common = self._headers(scope)
-        if scope["method"] == "OPTIONS":
-            allowed = await self._allowed(scope, receive)
-            await respond(send, 200, b"", None, [*allowed, *common, *self._preflight])
-            return
-
-        async def send_with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *common]
-            await send(message)
-
-        await self._app(scope, receive, send_with_headers)
-
-    async def _allowed(self, scope: Scope, receive: Receive) -> RawHeaders:
-        """Return the Allow header of a path that refuses OPTIONS; none if there is no such path."""
-        found: RawHeaders = []
-
-        async def look(message: Message) -> None:
-            found.extend(one for one in message.get("headers", ()) if one[0] == b"allow")
-
-        await self._app(dict(scope), receive, look)
-        return found
-
-    def _headers(self, scope: Scope) -> RawHeaders:
+    def headers(self, first: First) -> RawHeaders:
+        """Return the headers of the answer to a request with these."""
         if self._any:
             return [_VARY, (b"access-control-allow-origin", b"*")]
-        origin = header(scope, b"origin")
+        origin = first.get(b"origin")
         if origin is None or origin not in self._origins:
             return [_VARY]
         return [_VARY, (b"access-control-allow-origin", origin)]
 
 
-def _closing(headers: RawHeaders) -> RawHeaders:
-    return headers if CLOSE in headers else [*headers, CLOSE]
+@lru_cache(maxsize=1024)
+def _counted_as(path: str, status: int) -> str:
+    """Return the labels that an answer is counted under."""
+    return labels(path=path, status=str(status))
 
 
-def _may_have_body(scope: Scope) -> bool:
-    if scope["http_version"] == "2" and scope["method"] == "POST":
-        return True  # HTTP/2 needs no header for that
-    return any(name in _FRAMINGS and (name, value) != _NO_BODY for name, value in scope["headers"])
+def refusal(scope: Scope, first: First) -> int | None:
+    """Return the status that refuses a head which is too large, or could smuggle a request."""
+    headers = scope["headers"]
+    if len(headers) > MAX_HEADERS or sum(map(len, chain.from_iterable(headers))) > MAX_HEADER_BYTES:
+        return 431
+    if b"content-length" in first and b"transfer-encoding" in first:  # it would be ambiguous
+        return 400
+    return None
 
 
-async def _drain(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+def may_have_body(scope: Scope, first: First) -> bool:
+    """Check whether a body may follow the head; HTTP/2 needs no header for that."""
+    if b"transfer-encoding" in first or first.get(b"content-length", b"0") != b"0":
+        return True
+    return bool(scope["http_version"] == "2" and scope["method"] == "POST")

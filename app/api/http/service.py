@@ -37,7 +37,9 @@ class Service:
 
         Raises: ModelNotFound if none of several has that name.
         """
-        if not name or not self.models.are_several:
+        if not name:
+            return self.model
+        if not self.models.are_several:
             self.asked_names.heed(name, self.model)
             return self.model
         found = self.models.named(name) or self.models.named(split_side(name)[0])

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, AsyncIterator, Iterable
 from starlette.types import Receive, Scope, Send
 
 from app.api.http.client_gone import unless_gone
-from app.errors import BadTimeout, DeadlineExceeded
+from app.errors import BadTimeout, ClientGone, DeadlineExceeded
 
 RawHeaders = list[tuple[bytes, bytes]]
 
@@ -15,6 +15,8 @@ RawHeaders = list[tuple[bytes, bytes]]
 TIMEOUT_HEADERS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
+# Up to so many bytes of an answer are rendered in a moment, and not worth a turn for others.
+MOMENT_BYTES = 16 * 1024
 # Up to this size an answer is sent whole, with its length.
 WHOLE_BYTES = 512 * 1024
 
@@ -64,13 +66,14 @@ async def respond(
 
 
 async def in_turn(parts: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
-    """Yield the same parts, with a turn for other tasks between two."""
-    is_first = True
+    """Yield the same parts, with a turn for other tasks after every MOMENT_BYTES."""
+    since = 0
     for part in parts:
-        if not is_first:
+        if since > MOMENT_BYTES:
             await asyncio.sleep(0)
+            since = 0
         yield part
-        is_first = False
+        since += len(part)
 
 
 async def beginning(parts: AsyncIterator[bytes]) -> bytes:
@@ -99,16 +102,17 @@ async def respond_in_parts(
 ) -> None:
     """Send an answer of which `first` is the beginning, and the rest as it comes.
 
-    Raises: ClientGone, after which `rest` is not read any further.
+    If the client leaves, `rest` is not read any further.
     """
     if is_whole(first):
         await respond(send, 200, first, media_type, headers)
         return
     start = [(b"content-type", media_type), *headers]
     await send({"type": "http.response.start", "status": 200, "headers": start})
-    await unless_gone(receive, _send_parts(send, first, rest))
-    # Unwatched: when an answer has ended, receive() reports a disconnect.
-    await send({"type": "http.response.body", "body": b""})
+    with contextlib.suppress(ClientGone):
+        await unless_gone(receive, _send_parts(send, first, rest))
+        # Unwatched: when an answer has ended, receive() reports a disconnect.
+        await send({"type": "http.response.body", "body": b""})
 
 
 async def _send_parts(send: Send, first: bytes, rest: AsyncIterator[bytes]) -> None:

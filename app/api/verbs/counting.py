@@ -4,16 +4,23 @@ Follows TEI 1.9.3 router/src/http/server.rs and core/src/infer.rs.
 """
 
 import contextlib
-from collections.abc import AsyncGenerator, Callable
-from typing import Any
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from typing import Any, get_args
 
 from app.api.verbs.spans import RequestSpan
-from app.api.verbs.verb import Request, Reserve, Room, Verb
+from app.api.verbs.verb import Counted, Request, Reserve, Room, Verb
 from app.errors import ServiceError
 from app.inference.computing import Computed, Progress
 from app.inference.served_model import ServedModel
 from app.inference.tokenizing.inputs_at_fault import OnServiceError
 from app.telemetry.metrics import Metrics
+
+_PARTS = ("duration", "tokenization_duration", "queue_duration", "inference_duration")
+# The histograms of each duration: of requests, and of inputs.
+_DURATIONS: Mapping[Counted, Sequence[tuple[str, str]]] = {
+    kind: [(f"te_request_{part}", f"te_{kind}_{part}") for part in _PARTS]
+    for kind in get_args(Counted)
+}
 
 
 async def counted(
@@ -74,19 +81,15 @@ class FailureCounted(OnServiceError):
         self._metrics.count("te_request_failure", label, amount=error.inputs)
 
 
-def _record(metrics: Metrics, counted_as: str, computed: Computed[Any], seconds: float) -> None:
+def _record(metrics: Metrics, counted_as: Counted, computed: Computed[Any], seconds: float) -> None:
     """Record the durations of the request and of each input, which share the request's means."""
     inputs = len(computed.token_counts)
-    durations = {
-        "duration": seconds,
-        "tokenization_duration": computed.timings.tokenization,
-        "queue_duration": computed.timings.queue,
-        "inference_duration": computed.timings.inference,
-    }
+    timings = computed.timings
+    durations = (seconds, timings.tokenization, timings.queue, timings.inference)
     metrics.count(f"te_{counted_as}_success", amount=inputs)
     metrics.count("te_truncated_inputs", amount=len(computed.truncated))
-    for name, value in durations.items():
-        metrics.observe(f"te_request_{name}", value)
-        metrics.observe(f"te_{counted_as}_{name}", value, inputs)
+    for (of_request, of_input), value in zip(_DURATIONS[counted_as], durations, strict=True):
+        metrics.observe(of_request, value)
+        metrics.observe(of_input, value, inputs)
     for count in computed.token_counts:
         metrics.observe("te_request_input_length", count)

@@ -101,7 +101,7 @@ class Embed:
     ) -> Iterable[bytes]:
         if isinstance(computed.value, KindVectors):
             return objects(computed.value, len(request.inputs), Frame())
-        return joined(numpy_json(numbers(group)) for group in groups(computed.value))
+        return joined(map(numpy_json, map(numbers, groups(computed.value))))
 
 
 class EmbedAll:

@@ -22,6 +22,7 @@ class FurtherOutputs:
         """Take the sessions, and what adds one to each that computes an output; it takes long."""
         self._sessions = sessions
         self._add = add
+        self._ready: set[str] = set()  # outputs that every session computes
         self._adding: asyncio.Task[None] | None = None
         self._failure: str | None = None  # permanent: later requests must not wait as well
 
@@ -30,7 +31,10 @@ class FurtherOutputs:
 
         Raises: BackendFailed if it cannot be opened.
         """
+        if output in self._ready:
+            return
         if all(session.yields(output) for session in self._sessions):
+            self._ready.add(output)
             return
         if self._adding is None:
             self._adding = asyncio.create_task(self._open(output))

@@ -65,12 +65,14 @@ class Outcome:
     @classmethod
     def of(cls, jobs: Sequence[Job]) -> Self:
         """Return the outcome of finished jobs of one request, each submitted after another."""
-        waited = sum((job.submitted - jobs[0].submitted) * len(job.inputs) for job in jobs)
-        return cls(
-            [row for job in jobs for row in job.rows if row is not None],
-            waited + sum(job.queue_seconds for job in jobs),
-            sum(job.inference_seconds for job in jobs),
-        )
+        rows: list[Row] = []
+        queue_seconds = inference_seconds = 0.0
+        for job in jobs:
+            rows += [row for row in job.rows if row is not None]
+            waited = (job.submitted - jobs[0].submitted) * len(job.inputs)
+            queue_seconds += waited + job.queue_seconds
+            inference_seconds += job.inference_seconds
+        return cls(rows, queue_seconds, inference_seconds)
 
 
 def deliver(outcomes: Sequence[tuple[Job, ServiceError | None]]) -> None:

@@ -20,7 +20,8 @@ async def dense_vectors(
 ) -> NDArray[np.float32]:
     """Return the vectors of the answer, (N, d), giving other tasks a turn between large groups."""
     if len(rows) <= FINISHED_AT_ONCE:
-        return finish(np.stack(rows), normalize=normalize, dimensions=dimensions)
+        stacked = rows[0][None] if len(rows) == 1 else np.stack(rows)
+        return finish(stacked, normalize=normalize, dimensions=dimensions)
     width = min(len(rows[0]), dimensions or len(rows[0]))
     vectors = np.empty((len(rows), width), np.float32)
     for start in range(0, len(rows), FINISHED_AT_ONCE):
@@ -74,9 +75,9 @@ def require_positive(dimensions: int | None) -> None:
         raise InvalidInput("Input validation error: `dimensions` should be positive")
 
 
-def require_width(dimensions: int | None, width: int) -> None:
+def require_width(dimensions: int, width: int) -> None:
     """Raise InvalidInput if dense vectors are to have more dimensions than the model's."""
-    if dimensions is not None and dimensions > width:
+    if dimensions > width:
         raise InvalidInput(
             "Input validation error: `dimensions` should be smaller than the maximum embedding "
             "dimension."

@@ -84,8 +84,9 @@ class ServedKinds:
 
         outputs = tuple(self.outputs[kind] for kind in asked.kinds if kind in self.outputs)
         rows = await computing.rows(inputs, options, outputs, check)
-        with FaultOf(len(inputs)):
-            require_width(asked.dimensions, self.dimensions)
+        if asked.dimensions is not None:
+            with FaultOf(len(inputs)):
+                require_width(asked.dimensions, self.dimensions)
         columns = dict(zip(asked.kinds, rows.columns, strict=True))
         dense = sparse = multi_vector = None
         if "dense" in columns:

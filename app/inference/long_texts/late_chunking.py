@@ -53,8 +53,9 @@ class LateChunking:
                 raise ModelMismatch(f"{_PREFIX}: {self.refusal}")
 
         rows = await long_texts.chunks(asked, options, check)
-        with FaultOf(asked.inputs):
-            require_width(dimensions, self.dimensions)
+        if dimensions is not None:
+            with FaultOf(asked.inputs):
+                require_width(dimensions, self.dimensions)
         vectors = await dense_vectors(rows.values, normalize=normalize, dimensions=dimensions)
         return rows.answer(vectors)
 

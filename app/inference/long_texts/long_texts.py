@@ -110,7 +110,7 @@ class LongTexts(Computing):
                 for window in plan
             ]
             tokens = sum(one.nbytes for one in documents)
-            self._progress.measured(tokens + sum(self._bytes_of(one, tokenized) for one in outputs))
+            self._progress.measured(tokens + self._bytes_of(outputs, tokenized))
             granted = held.more(len(tokenized) - len(inputs))
             outcome = await self._outcome(tokenized, options, outputs, held, granted)
         weights = [[window.stop - window.start for window in plan] for plan in plans]
@@ -163,7 +163,7 @@ class LongTexts(Computing):
         """Compute windows in groups, and add the vectors of their tokens; return what is left."""
         inputs = [document.window(window.start, window.stop) for window in plan]
         asked = Asked(inputs, (TOKEN_EMBEDDINGS,), "")
-        each = self._bytes_of(TOKEN_EMBEDDINGS, inputs[:1])
+        each = self._bytes_of((TOKEN_EMBEDDINGS,), inputs[:1])
         size = max(1, min(at_a_time, len(plan), GROUP_BYTES // each))
         answered = sums.count * self._dimensions * SUM_BYTES
         self._progress.measured(document.nbytes + size * each + answered)

@@ -19,6 +19,8 @@ def is_pair(item: EncodingInput) -> TypeGuard[tuple[str, str]]:
 
 def characters(item: EncodingInput) -> int:
     """Count the Unicode scalars of a text or of both texts of a pair, or the ids of a list."""
+    if isinstance(item, str):
+        return len(item)
     return len(item[0]) + len(item[1]) if is_pair(item) else len(item)
 
 
@@ -47,5 +49,7 @@ def kept_end(text: str, size: int, side: Side) -> str:
 
 def cost(item: EncodingInput) -> int:
     """Estimate the cost of an input in characters of text."""
+    if isinstance(item, str):
+        return 1 + len(item)
     size = characters(item)
-    return 1 + (size if isinstance(item, str) or is_pair(item) else size * _CHARACTERS_PER_ID)
+    return 1 + (size if is_pair(item) else size * _CHARACTERS_PER_ID)

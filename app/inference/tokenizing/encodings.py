@@ -31,27 +31,33 @@ def encode(
             call = partial(pairs.encode, tokenizers.whole, text, length, options.direction)
             encoding, is_cut = guarded(partial(call, special_tokens=one.add_special_tokens))
             apart[place] = Encoded(encoding, is_cut or one.is_cut)
-    rest = [one for place, one in enumerate(texts) if place not in apart]
     cutting = tokenizers.cutting(options.direction, length)
-    encoded = iter(
-        [
-            Encoded(encoding, one.is_cut or _has_more(encoding, length))
-            for one, encoding in zip(rest, encode_batch(cutting, rest), strict=True)
-        ]
-    )
-    return [apart[place] if place in apart else next(encoded) for place in range(len(texts))]
+    if not apart:
+        return _cut(cutting, texts, length)
+    rest = iter(_cut(cutting, [texts[i] for i in range(len(texts)) if i not in apart], length))
+    return [apart[i] if i in apart else next(rest) for i in range(len(texts))]
 
 
 def encode_batch(tokenizer: Tokenizer, texts: Sequence[Text]) -> list[Encoding]:
     """Encode in one call for each way of adding special tokens, which is nearly always one."""
     encodings: dict[int, Encoding] = {}
-    for special in (True, False):
+    for special in {text.add_special_tokens for text in texts}:
         places = [i for i, text in enumerate(texts) if text.add_special_tokens is special]
-        if places:
-            batch = [texts[i].text for i in places]
-            encode = partial(tokenizer.encode_batch_fast, batch, add_special_tokens=special)
-            encodings.update(zip(places, guarded(encode), strict=True))
+        batch = [texts[i].text for i in places]
+        encode = partial(tokenizer.encode_batch_fast, batch, add_special_tokens=special)
+        found: list[Encoding] = guarded(encode)
+        if len(found) == len(texts):
+            return found
+        encodings.update(zip(places, found, strict=True))
     return [encodings[i] for i in range(len(texts))]
+
+
+def _cut(tokenizer: Tokenizer, texts: Sequence[Text], length: int) -> list[Encoded]:
+    """Return the encoding of each text by a tokenizer that truncates to `length` tokens."""
+    return [
+        Encoded(encoding, one.is_cut or _has_more(encoding, length))
+        for one, encoding in zip(texts, encode_batch(tokenizer, texts), strict=True)
+    ]
 
 
 def _has_more(encoding: Encoding, length: int) -> bool:

@@ -105,10 +105,10 @@ class InputText:
     def _bounded(self, item: EncodingInput, options: EncodeOptions) -> EncodingInput:
         """Cut an input that is too long to matter, since tokenizers encode before they truncate."""
         limit = self.longest(options)
-        require_content(item)
         size = characters(item)
-        if size <= limit:
+        if 0 < size <= limit:
             return item
+        require_content(item)
         if not options.truncate:
             raise InvalidInput(
                 f"Input validation error: `inputs` must have less than {limit} characters. "

@@ -140,7 +140,8 @@ class Tokenization:
                 tokenized.append(self._check(one, prompt_length, length))
             except ServiceError as error:
                 faults[place] = error
-        raise_first([faults.pop(place) for place in sorted(faults)])
+        if faults:
+            raise_first([faults.pop(place) for place in sorted(faults)])
         return tokenized
 
     def document_now(self, item: EncodingInput, options: EncodeOptions) -> Document:
@@ -241,7 +242,5 @@ class Tokenization:
             )
         if self._pair_text is not None:
             ids = self._pair_text.ended(ids, length)
-        types = np.array(encoding.type_ids, np.int64)
-        return TokenizedInput(
-            np.array(ids, np.int64), types if types.any() else None, prompt_length, is_cut
-        )
+        types = np.array(encoding.type_ids, np.int64) if any(encoding.type_ids) else None
+        return TokenizedInput(np.array(ids, np.int64), types, prompt_length, is_cut)

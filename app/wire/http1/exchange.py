@@ -47,7 +47,7 @@ class Exchange:
         self._fault: BrokenBody | None = None
         self._is_gone = False  # the client sends nothing more
         self._is_over = False  # the answer has been sent, or cannot be
-        self._changed = asyncio.Event()
+        self._changed: asyncio.Event | None = None  # once something was waited for
         self._start: Message | None = None
         self._in_chunks = self._keeps = self._has_head = False
 
@@ -57,24 +57,24 @@ class Exchange:
             self._parts.append(content)
             self.held += len(content)
         self._is_whole = is_whole
-        self._changed.set()
+        self._wake()
 
     def fail(self, status: int) -> None:
         """Note that the body cannot be read any further."""
         self._fault = BrokenBody(status)
-        self._changed.set()
+        self._wake()
 
     def leave(self) -> None:
         """Note that the client has ended its side; it may still read the answer."""
         self._is_gone = True
-        self._changed.set()
+        self._wake()
 
     def end(self) -> None:
         """Note that the answer has been sent, or cannot be, and free the unread body."""
         self._is_over = self._is_gone = True
         self._parts.clear()
         self.held = 0
-        self._changed.set()
+        self._wake()
 
     async def run(self, app: ASGIApp, scope: Scope) -> None:
         """Have the application answer, and end the answer in any case."""
@@ -108,8 +108,15 @@ class Exchange:
                 return {"type": "http.disconnect"}
             if not self._is_whole:
                 self._wire.want_body()
+            if self._changed is None:
+                self._changed = asyncio.Event()
             self._changed.clear()
             await self._changed.wait()
+
+    def _wake(self) -> None:
+        """Let whoever waits look again."""
+        if self._changed is not None:
+            self._changed.set()
 
     async def _send(self, message: Message) -> None:
         kind = message["type"]

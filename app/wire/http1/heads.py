@@ -7,6 +7,7 @@ no Host.
 """
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import httptools
@@ -71,7 +72,7 @@ def read(content: bytes) -> Head:
     hosts = len(special.get(b"host", ()))
     if hosts > 1 or (is_new and not hosts):
         raise Refused(400)
-    options = _options(special.get(b"connection"))
+    options = _options(special.get(b"connection", ()))
     keeps_alive = b"keep-alive" in options and b"transfer-encoding" not in special
     return Head(
         method=method,
@@ -80,7 +81,7 @@ def read(content: bytes) -> Head:
         headers=headers,
         length=_length(special),
         keeps=b"close" not in options and (is_new or keeps_alive),
-        expects=is_new and any(v.lower() == b"100-continue" for v in special.get(b"expect", ())),
+        expects=is_new and b"100-continue" in map(bytes.lower, special.get(b"expect", ())),
     )
 
 
@@ -95,10 +96,8 @@ def _is_utf8(content: bytes) -> bool:
 _SPECIAL = frozenset({b"host", b"connection", b"content-length", b"transfer-encoding", b"expect"})
 
 
-def _options(values: list[bytes] | None) -> set[bytes]:
+def _options(values: Sequence[bytes]) -> set[bytes]:
     """Return the options of the Connection header, in lower case."""
-    if values is None:
-        return set()
     return {one.strip().lower() for one in b",".join(values).split(b",")}
 
 

@@ -1,7 +1,6 @@
 """A large answer leaves in parts, the same bytes as in one, and others have their turns."""
 
 import asyncio
-import contextlib
 import json
 import threading
 from base64 import b64decode
@@ -18,7 +17,6 @@ from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES, beginning, in_turn, respond_in_parts
 from app.api.shapes.fields import Shape
 from app.api.verbs.rendering import GROUP_NUMBERS, groups, joined, numpy_json
-from app.errors import ClientGone
 from tests.api.conftest import MakeKind
 from tools.asgi import make_scope, post, request, send_request
 from tools.client import JSON
@@ -40,10 +38,9 @@ async def sent_for(parts: Iterator[bytes], leaves_after: int | None = None) -> l
         if len(sent) == leaves_after:
             gone.set()
 
-    with contextlib.suppress(ClientGone):
-        rest = in_turn(parts)
-        first, more = await beginning(rest), [(b"x-more", b"1")]
-        await respond_in_parts(receive, send, first, rest, b"text/x-any", more)
+    rest = in_turn(parts)
+    first, more = await beginning(rest), [(b"x-more", b"1")]
+    await respond_in_parts(receive, send, first, rest, b"text/x-any", more)
     return sent
 
 

@@ -64,7 +64,8 @@ def test_what_is_not_finite_is_refused() -> None:
 
 
 def test_dimensions_are_at_least_one_and_at_most_the_width() -> None:
-    for dimensions in (None, 1, 8):
+    require_positive(None)
+    for dimensions in (1, 8):
         require_positive(dimensions)
         require_width(dimensions, 8)
     with pytest.raises(InvalidInput, match="should be positive"):

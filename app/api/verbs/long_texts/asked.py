@@ -67,13 +67,10 @@ class Asked:
         dimensions: int | None,
     ) -> Vectors:
         """Return the dense vectors of the inputs, or of the chunks of a text."""
-        texts = [one for one in inputs if isinstance(one, str)]
-        if self.spans is not None:
-            chunked = Chunked(texts[0], self.spans, "spans")
-        elif self.joins_inputs:
-            chunked = joined(texts)
-        else:
+        if self.spans is None and not self.joins_inputs:
             return await engine.embed(inputs, options, normalize=normalize, dimensions=dimensions)
+        texts = [one for one in inputs if isinstance(one, str)]
+        chunked = joined(texts) if self.spans is None else Chunked(texts[0], self.spans, "spans")
         return await engine.embed_chunks(
             chunked, options, normalize=normalize, dimensions=dimensions
         )

@@ -41,8 +41,9 @@ class AskedVectors:
     ) -> TypedVectors | VectorsOfKinds:
         """Compute them; raises ServiceError."""
         self.long_text.require_sense()
-        self._require_dense()
-        require_dtypes(model, [self.dtype], normalize=self.kinds.normalize)
+        if self.dtype != "float":
+            self._require_dense()
+            require_dtypes(model, [self.dtype], normalize=self.kinds.normalize)
         if self.is_plain:
             vectors = await self.long_text.vectors(
                 model.engine,
@@ -51,7 +52,7 @@ class AskedVectors:
                 normalize=self.kinds.normalize,
                 dimensions=self.kinds.dimensions,
             )
-            return await in_dtype(model, vectors, self.dtype)
+            return vectors if self.dtype == "float" else await in_dtype(model, vectors, self.dtype)
         several = await model.engine.embed_kinds(inputs, options, self.kinds)
         if self.dtype == "float" or several.value.dense is None:
             return several
@@ -59,7 +60,7 @@ class AskedVectors:
         return replace(several, value=replace(several.value, dense=dense))
 
     def _require_dense(self) -> None:
-        if self.dtype != "float" and "dense" not in self.kinds.kinds:
+        if "dense" not in self.kinds.kinds:
             raise InvalidInput(
                 f"Input validation error: `output_dtype` cannot be `{self.dtype}`: it is for dense "
                 "vectors, which `output_types` does not name"
