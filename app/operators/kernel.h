@@ -178,7 +178,7 @@ static inline float polynomial(const float *coefficients, float x)
 
 // Each activation is x / (1 + 2^(x · slope(x²))), where slope is a polynomial: fitted for GELU, and
 // exact for the others. Beyond ±limit the second factor stays what it is there, nearly 0 or 1. The
-// errors are below 1e-6, far below those of the products before and behind.
+// errors are below 4e-7 of x or 1, far below those of the products before and behind.
 static const struct { float limit, slope[6]; } activations[] = {
     [GELU] = {
         5.4f, {1.88166e-7f, -8.825069e-6f, 1.439902e-4f, 1.357423e-4f, -.104880187f, -2.30219494f}},
