@@ -22,12 +22,13 @@ FLAGS = (
     "-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
     "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra", "-Wno-unused-parameter",
 )  # fmt: skip
-# The processors that kernel.c is compiled for.
-PROCESSORS: Mapping[str, Sequence[str]] = {
-    "plain": (),
-    "avx2": ("-mavx2", "-mfma"),
-    "avx_vnni": ("-mavx2", "-mfma", "-mavxvnni"),
-    "avx512_vnni": ("-mfma", "-mavx512bw", "-mavx512vl", "-mavx512vnni"),
+# The kernels: how many lanes of 32 bits a vector has, how many rows of sums the registers hold, and
+# for which instructions the operator is compiled.
+KERNELS: Mapping[str, tuple[int, int, Sequence[str]]] = {
+    "plain": (4, 6, ()),
+    "avx2": (8, 6, ("-mavx2", "-mfma")),
+    "avx_vnni": (8, 6, ("-mavx2", "-mfma", "-mavxvnni")),
+    "avx512_vnni": (16, 12, ("-mfma", "-mavx512bw", "-mavx512vl", "-mavx512vnni")),
 }
 
 
@@ -54,10 +55,11 @@ def build(library: Path = LIBRARY, *flags: str) -> None:
     library.parent.mkdir(parents=True, exist_ok=True)
     partial = library.with_name(f".{library.name}.{os.getpid()}")
     with tempfile.TemporaryDirectory() as folder:
-        objects = [_compile("operators.c", Path(folder) / "operators.o", *flags)]
-        for kernel, processor in PROCESSORS.items():
+        objects = [_compile("register.c", Path(folder) / "register.o", *flags)]
+        for kernel, (lanes, rows, instructions) in KERNELS.items():
+            defined = (f"-DKERNEL={kernel}", f"-DLANES={lanes}", f"-DMOST_ROWS={rows}")
             made = Path(folder) / f"{kernel}.o"
-            objects.append(_compile("kernel.c", made, f"-DKERNEL={kernel}", *processor, *flags))
+            objects.append(_compile("operators.c", made, *defined, *instructions, *flags))
         try:
             _run("-shared", *flags, "-o", str(partial), *objects, "-lm")
             digest_file(library).write_text(hashlib.sha256(partial.read_bytes()).hexdigest())

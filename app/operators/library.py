@@ -2,6 +2,7 @@
 
 import ctypes
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,11 +13,25 @@ FOLDER = Path(__file__).resolve().parent
 LIBRARY = FOLDER / "operators.so"
 DOMAIN = "app.operators"  # of the operators, in a graph
 
-KERNELS = ("avx512_vnni", "avx_vnni", "avx2")  # by their speed; all give the same answers
+# The kernels by their speed, with what a processor needs for them; all give the same answers.
+KERNELS: Mapping[str, frozenset[str]] = {
+    "avx512_vnni": frozenset({"fma", "avx512bw", "avx512vl", "avx512_vnni"}),
+    "avx_vnni": frozenset({"fma", "avx2", "avx_vnni"}),
+    "avx2": frozenset({"fma", "avx2"}),
+}
 PLAIN = "plain"  # in C alone, slower than float32: what tests compare the others with
 
-# By their numbers in operators.c.
-_NUMBERED = ("", PLAIN, *reversed(KERNELS))
+_CPUINFO = Path("/proc/cpuinfo")
+
+
+def best(cpuinfo: Path = _CPUINFO) -> str | None:
+    """Return the fastest kernel that a processor has, or None if it has none."""
+    try:
+        lines = cpuinfo.read_text().splitlines()
+    except OSError:
+        return None
+    flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    return next((name for name, needed in KERNELS.items() if needed <= {*flags}), None)
 
 
 def digest_file(library: Path) -> Path:
@@ -40,23 +55,25 @@ def fault(library: Path | None = None) -> str | None:
     if hashlib.sha256(content).hexdigest() != digest:
         return f"{library} is not as it was built: run python -m app.operators.build"
     try:
-        find = ctypes.CDLL(str(library)).operators_fault
-    except (OSError, AttributeError) as error:
+        _chosen(library)
+    except (OSError, ValueError) as error:
         return f"the operators cannot be loaded: {error}"
-    find.restype = ctypes.c_char_p
-    found: bytes | None = find()
-    return None if found is None else found.decode()
+    return None if best() is not None else "the processor has no AVX2"
 
 
-def register(options: "onnxruntime.SessionOptions", library: Path | None = None) -> None:
-    """Make a session able to open graphs with the operators.
+def register(
+    options: "onnxruntime.SessionOptions", library: Path | None = None, kernel: str | None = None
+) -> None:
+    """Make a session able to open graphs with the operators, by the fastest kernel or one by name.
 
     Raises: an error of ONNX Runtime's if there is a `fault`.
     """
+    operators, chosen = _chosen(library or LIBRARY)
+    chosen.value = ctypes.addressof(ctypes.c_char.in_dll(operators, kernel or best() or PLAIN))
     options.register_custom_ops_library(str(library or LIBRARY))
 
 
-def choose(kernel: str, library: Path | None = None) -> None:
-    """Have sessions that this process opens from now on use a kernel, "" being the best."""
-    operators = ctypes.CDLL(str(library or LIBRARY))
-    ctypes.c_int.in_dll(operators, "operators_kernel").value = _NUMBERED.index(kernel)
+def _chosen(library: Path) -> tuple[ctypes.CDLL, ctypes.c_void_p]:
+    """Return a library, and its pointer to the operator that is registered next."""
+    operators = ctypes.CDLL(str(library))
+    return operators, ctypes.c_void_p.in_dll(operators, "operators_kernel")

@@ -1,7 +1,7 @@
 // The part of ONNX Runtime's C interface that custom operators need, declared here so that nothing
 // but a compiler is needed to build them. OrtApi is a table of functions that only ever grows, and
 // is asked for by the version that a library was written for: onnxruntime_c_api.h, "Rules on how
-// to add a new Ort API version". The gaps are members that are not used.
+// to add a new Ort API version". The gaps are members that are not used; numbers are places.
 #pragma once
 
 #include <stddef.h>
@@ -19,7 +19,6 @@ typedef struct OrtCustomOp OrtCustomOp;
 enum { API_VERSION = 18 }; // of ONNX Runtime 1.18
 enum { ORT_FAIL = 1, ORT_INVALID_ARGUMENT = 2 };
 enum { ORT_FLOAT = 1 }; // ONNXTensorElementDataType
-enum { ORT_DEFAULT_MEMORY = 0 }; // OrtMemType
 enum { ORT_VARIADIC = 2 }; // OrtCustomOpInputOutputCharacteristic
 
 typedef struct {
@@ -50,43 +49,43 @@ typedef struct {
     const void *gap100[130];
     OrtStatus *(*KernelInfo_GetInputCount)(const OrtKernelInfo *info, size_t *out); // 230
     const void *gap231[18];
-    OrtStatus *(*KernelInfoGetConstantInput_tensor)(
-        const OrtKernelInfo *info, size_t index, int *is_constant, const OrtValue **out); // 249
+    OrtStatus *(*KernelInfoGetConstantInput_tensor)( // 249
+        const OrtKernelInfo *info, size_t index, int *is_constant, const OrtValue **out);
     const void *gap250[24];
     OrtStatus *(*KernelContext_ParallelFor)( // 274; returns when all tasks have run
         const OrtKernelContext *context, void (*task)(void *job, size_t index), size_t tasks,
         size_t batches, void *job);
 } OrtApi;
-
 _Static_assert(offsetof(OrtApi, KernelContext_ParallelFor) == 274 * sizeof(void *), "gaps");
 
-typedef struct {
-    const OrtApi *(*GetApi)(uint32_t version); // null if the library is older
-} OrtApiBase;
+typedef struct { const OrtApi *(*GetApi)(uint32_t version); } OrtApiBase; // null if it is older
 
-// An operator, as version 17 declares it.
-struct OrtCustomOp {
+typedef const char *Name(const OrtCustomOp *op);
+typedef size_t Count(const OrtCustomOp *op);
+typedef int Number(const OrtCustomOp *op);
+typedef int NumberOf(const OrtCustomOp *op, size_t index); // of an input or an output
+
+struct OrtCustomOp { // an operator, as version 17 declares it
     uint32_t version;
     const void *gap1;
-    const char *(*GetName)(const OrtCustomOp *);
-    const char *(*GetExecutionProviderType)(const OrtCustomOp *);
-    int (*GetInputType)(const OrtCustomOp *, size_t index);
-    size_t (*GetInputTypeCount)(const OrtCustomOp *);
-    int (*GetOutputType)(const OrtCustomOp *, size_t index);
-    size_t (*GetOutputTypeCount)(const OrtCustomOp *);
+    Name *GetName, *GetExecutionProviderType;
+    NumberOf *GetInputType;
+    Count *GetInputTypeCount;
+    NumberOf *GetOutputType;
+    Count *GetOutputTypeCount;
     const void *gap8;
     void (*KernelDestroy)(void *kernel);
-    int (*GetInputCharacteristic)(const OrtCustomOp *, size_t index);
-    int (*GetOutputCharacteristic)(const OrtCustomOp *, size_t index);
-    int (*GetInputMemoryType)(const OrtCustomOp *, size_t index);
-    int (*GetVariadicInputMinArity)(const OrtCustomOp *);
-    int (*GetVariadicInputHomogeneity)(const OrtCustomOp *);
-    int (*GetVariadicOutputMinArity)(const OrtCustomOp *);
-    int (*GetVariadicOutputHomogeneity)(const OrtCustomOp *);
+    NumberOf *GetInputCharacteristic, *GetOutputCharacteristic, *GetInputMemoryType;
+    Number *GetVariadicInputMinArity, *GetVariadicInputHomogeneity;
+    Number *GetVariadicOutputMinArity, *GetVariadicOutputHomogeneity;
     OrtStatus *(*CreateKernelV2)(
-        const OrtCustomOp *, const OrtApi *, const OrtKernelInfo *, void **out);
-    OrtStatus *(*KernelComputeV2)(void *kernel, OrtKernelContext *);
+        const OrtCustomOp *op, const OrtApi *api, const OrtKernelInfo *info, void **out);
+    OrtStatus *(*KernelComputeV2)(void *kernel, OrtKernelContext *context);
     const void *gap19;
-    int (*GetStartVersion)(const OrtCustomOp *);
-    int (*GetEndVersion)(const OrtCustomOp *);
+    Number *GetStartVersion, *GetEndVersion;
 };
+
+extern const OrtApi *api; // set when operators are registered, always to the same table
+
+#define EXPORTED __attribute__((visibility("default")))
+#define TRY(call) do { OrtStatus *status_ = (call); if (status_) return status_; } while (0)

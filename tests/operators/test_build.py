@@ -44,6 +44,13 @@ def test_an_error_of_the_compiler_is_an_error(runner: Operators, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+def test_whoever_knows_the_field_reads_the_sources_at_one_go() -> None:
+    sources = [path.read_text("utf-8") for path in library.FOLDER.glob("*.[ch]")]
+    lines = [line for source in sources for line in source.splitlines()]
+    assert len(lines) <= 600
+    assert max(map(len, lines)) <= 100
+
+
 def test_it_needs_no_other_libraries(runner: Operators) -> None:
     content = runner.path.read_bytes()
     needed = set(re.findall(rb"lib[a-z+]+\.so\.\d+", content))
@@ -77,7 +84,7 @@ def test_the_loops_over_products_keep_their_sums_in_registers(runner: Operators)
 
 @pytest.mark.parametrize(
     ("function", "instruction"),
-    [("activate", "vdivps"), ("activate", "vfmadd.*ps"), ("quantize", "vfmadd.*ps")],
+    [("compute_middle", "vdivps"), ("compute_middle", "vfmadd.*ps"), ("compute", "vfmadd.*ps")],
 )
 def test_rows_are_rounded_and_activated_as_vectors(
     runner: Operators, function: str, instruction: str

@@ -23,6 +23,28 @@ def copied(runner: Operators, folder: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize(
+    ("flags", "kernel"),
+    [
+        ("fma avx2 avx512f avx512bw avx512vl avx512_vnni avx_vnni", "avx512_vnni"),
+        ("fma avx2 avx512f avx512bw avx512vl", "avx2"),
+        ("avx2 fma avx_vnni", "avx_vnni"),
+        ("avx2", None),
+        ("", None),
+    ],
+)
+def test_the_fastest_kernel_of_a_processor_is_taken(
+    tmp_path: Path, flags: str, kernel: str | None
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\nbugs\t\t:\n")
+    assert library.best(cpuinfo) == kernel
+
+
+def test_without_word_of_the_processor_there_is_no_kernel(tmp_path: Path) -> None:
+    assert library.best(tmp_path / "cpuinfo") is None
+
+
 def test_without_a_library_the_remedy_is_named(tmp_path: Path) -> None:
     found = library.fault(tmp_path / "operators.so")
     assert found == "the operators are not built: run python -m app.operators.build"
@@ -89,22 +111,21 @@ BIAS, NAN = np.zeros(40, np.float32), np.float32(np.nan)
 @pytest.mark.parametrize(
     ("constants", "attributes", "line"),
     [
-        ([W, BIAS], {"limit": 0}, "out of its range"),
-        ([W, BIAS], {"limit": 16384}, "out of its range"),
-        ([W, BIAS], {"limit": 1 << 40}, "out of its range"),
-        ([W, BIAS], {"block": 0}, "out of its range"),
-        ([W, BIAS], {"block": 13}, "out of its range"),
         ([W, BIAS], {"activation": 4}, "out of its range"),
+        ([W, BIAS], {"activation": -1}, "out of its range"),
+        ([W, BIAS], {"activation": 1 << 40}, "out of its range"),
+        ([W, BIAS], {"feed_forward": 2}, "out of its range"),
+        ([W, BIAS], {"halves": 2}, "out of its range"),
         ([], {}, "number of inputs does not fit"),
         ([W], {}, "number of inputs does not fit"),
         ([W, BIAS] * 4, {}, "number of inputs does not fit"),
         ([W, BIAS], {"feed_forward": 1}, "number of inputs does not fit"),
         ([W, BIAS] * 2, {"feed_forward": 1, "halves": 1}, "number of inputs does not fit"),
-        ([W, BIAS, ONES[:9], BIAS[:24]], {}, "weights do not fit each other"),
+        ([W, BIAS, ONES[:9], BIAS[:24]], {}, "do not fit each other"),
         ([np.ones((0, 40), np.float32), BIAS], {}, "weights are empty"),
         ([W[0], BIAS], {}, "weights have two axes"),
         ([W, W], {}, "weights have two axes"),
-        ([W, BIAS[:7]], {}, "do not fit their bias"),
+        ([W, BIAS[:7]], {}, "their bias"),
         ([W * NAN, BIAS], {}, "a weight is not a finite number"),
         ([W * np.float32(np.inf), BIAS], {}, "a weight is not a finite number"),
         (
@@ -112,8 +133,8 @@ BIAS, NAN = np.zeros(40, np.float32), np.float32(np.nan)
             {"feed_forward": 1, "halves": 1},
             "into halves",
         ),
-        ([ONES, BIAS[:24], W, BIAS], {"feed_forward": 1}, "weights do not fit each other"),
-        ([W, BIAS] * 3, {"feed_forward": 1, "halves": 1}, "weights do not fit each other"),
+        ([ONES, BIAS[:24], W, BIAS], {"feed_forward": 1}, "do not fit each other"),
+        ([W, BIAS] * 3, {"feed_forward": 1, "halves": 1}, "do not fit each other"),
         ([W, BIAS, ONES, BIAS[:24], W, BIAS], {"feed_forward": 1}, "do not fit each other"),
     ],
 )

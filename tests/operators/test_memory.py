@@ -45,7 +45,7 @@ def test_a_node_that_is_refused_half_made_gives_its_weights_back(runner: Operato
     weights = np.ones((SIDE, SIDE), np.float32)
     wrong = np.ones((SIDE, SIDE - 1), np.float32)  # found when both are packed
     model = graph(interleaved([wrong, weights]), feed_forward=1, activation=1)
-    assert growth(runner, model, fails="weights do not fit each other") < MOST
+    assert growth(runner, model, fails="do not fit each other") < MOST
 
 
 def test_a_weight_that_is_found_wrong_last_gives_the_others_back(runner: Operators) -> None:

@@ -37,8 +37,7 @@ for kernel in kernels():
             for threads in (1, 3):
                 how = {"kernel": kernel, "threads": threads}
                 run.products(x, weights[:2], biases[:2], **how)
-                run.products(x, weights[:1], limit=16383, block=1, **how)
-                run.feed_forward(x, weights[::2], activation=1, block=3, **how)
+                run.feed_forward(x, weights[::2], activation=1, **how)
                 run.feed_forward(x, weights, biases, activation=3, **how)
 print("done")
 """

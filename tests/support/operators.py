@@ -17,7 +17,6 @@ from tools.processor.sitecustomize import CPUINFO
 Floats = NDArray[np.float32]
 
 PLAIN = library.PLAIN
-_FLAGS = {"avx512_vnni": "avx512_vnni", "avx_vnni": "avx_vnni", "avx2": "avx2"}
 
 
 def obstacle() -> str | None:
@@ -32,7 +31,7 @@ def kernels() -> list[str]:
     if obstacle() is not None:
         return []
     here = machine.describe(CPUINFO).split()
-    return [PLAIN, *(name for name in library.KERNELS if _FLAGS[name] in here)]
+    return [PLAIN, *(name for name in library.KERNELS if name in here)]
 
 
 def not_shown() -> list[str]:
@@ -83,12 +82,8 @@ class Operators:
         options.intra_op_num_threads = threads
         options.enable_cpu_mem_arena = self._arena
         options.log_severity_level = 4  # what goes wrong on purpose is asserted
-        library.register(options, self.path)
-        library.choose(kernel, self.path)
-        try:
-            return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        finally:
-            library.choose("", self.path)
+        library.register(options, self.path, kernel or None)
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def interleaved(weights: Sequence[Floats], biases: Sequence[Floats] = ()) -> list[Floats]:

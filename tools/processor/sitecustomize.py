@@ -100,17 +100,10 @@ def _find_another(openvino: Any, name: str) -> None:
 
 def _find_other_operators(library: Any, name: str) -> None:
     """Find no operators with plain, and take the kernel that such a processor would."""
-    register = library.register
-
-    def register_others(options: Any, *named: Path) -> None:
-        if not named:  # tests of the operators name a library, and choose its kernel
-            library.choose(KERNELS[name])
-        register(options, *named)
-
     if name == "plain":
         library.LIBRARY = library.FOLDER / "none.so"
     elif name in KERNELS:
-        library.register = register_others
+        library.best = lambda: KERNELS[name]
 
 
 def _round_where_nothing_computes_in_bfloat16(session: Any) -> None:
