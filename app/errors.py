@@ -21,6 +21,7 @@
     ├── BrokenBody              400   it breaks off, or is wrongly chunked
     ├── BadTimeout              400   not a number of milliseconds
     ├── MalformedBody           400   not JSON
+    ├── MalformedTensor         400   binary data that is not what its JSON says
     └── MistypedBody            422   JSON of another shape
     ClientGone                        no one is left to answer
     StartupError                      one line for the operator; the process exits with 1
@@ -170,12 +171,9 @@ class UnreadableRequest(Exception):
 
 
 class UnsupportedMediaType(UnreadableRequest):
-    """The body is not declared to be JSON."""
+    """The body is not declared to be JSON, or it is compressed where that cannot be read."""
 
     status = 415
-
-    def __init__(self) -> None:
-        super().__init__("Expected request with `Content-Type: application/json`")
 
 
 class PayloadTooLarge(UnreadableRequest):
@@ -224,6 +222,12 @@ class MalformedBody(UnreadableRequest):
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"Failed to parse the request body as JSON: {detail}")
+
+
+class MalformedTensor(UnreadableRequest):
+    """The binary data behind the JSON of a body is not what the JSON says."""
+
+    status = 400
 
 
 class MistypedBody(UnreadableRequest):

@@ -68,11 +68,11 @@ DOORS = {
     "orjson": {
         "app.bulk.reading.json_lines",
         "app.inference.tokenizing.pairs",
-        "app.api.body.reader", "app.api.model_list", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.rendering",
+        "app.api.body.reader", "app.api.model_list", "app.api.open_inference", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.rendering",
         "app.telemetry.logs",
     },
     "starlette": {
-        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.endpoints", "app.api.http.middleware", "app.api.model_list", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
+        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.endpoints", "app.api.http.forms.form", "app.api.http.forms.infer_form", "app.api.http.middleware", "app.api.model_list", "app.api.open_inference", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
         "app.wire.http1.exchange", "app.wire.http2.unread", "app.server.serving",
     },

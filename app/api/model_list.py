@@ -4,12 +4,11 @@ TEI has neither.
 """
 
 from datetime import datetime
-from urllib.parse import unquote
 
 import orjson
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.http.service import Service
+from app.api.http.service import Service, model_in_path
 from app.api.http.transport import JSON, respond
 from app.api.verbs import openai
 from app.errors import ModelNotFound
@@ -20,12 +19,12 @@ class CountedAs:
     """Requests that are counted under one path, whatever a parameter in it says."""
 
     def __init__(self, app: ASGIApp, path: str) -> None:
-        self._app = app
+        self.app = app
         self._path = path
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["path"] = self._path
-        await self._app(scope, receive, send)
+        await self.app(scope, receive, send)
 
 
 def counted(path: str, app: ASGIApp) -> ASGIApp:
@@ -50,11 +49,9 @@ class OneModel:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del receive
-        name = unquote(scope["path_params"]["id"])
-        # A folder's first slash is lost among those of the path.
-        model = self._models.named(name) or self._models.named(f"/{name}")
-        if model is None:
-            error = ModelNotFound(name, self._models.names)
+        try:
+            model = model_in_path(self._models, scope["path_params"]["id"])
+        except ModelNotFound as error:
             await respond(send, error.status, openai.render_error(error), JSON, [])
         else:
             await respond(send, 200, orjson.dumps(_entry(model)), JSON, [])

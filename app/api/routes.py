@@ -12,9 +12,10 @@ import orjson
 from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
-from app.api import model_list
+from app.api import model_list, open_inference
 from app.api.docs import swagger
 from app.api.docs.limits import Limits
+from app.api.docs.open_inference import OPERATIONS
 from app.api.docs.openapi import describe
 from app.api.docs.operations import operations
 from app.api.http.endpoints import (
@@ -25,6 +26,7 @@ from app.api.http.endpoints import (
     MetricsText,
     UnbatchedPost,
 )
+from app.api.http.forms.form import JsonForm
 from app.api.http.info import info
 from app.api.http.paths import without_spare_slashes
 from app.api.http.service import Service
@@ -80,6 +82,8 @@ def routes(service: Service, options: RouteOptions) -> list[Route]:
                 "another --served-model-name (SERVED_MODEL_NAME)"
             )
         resources |= {base: below["/"], **named}
+    for path, resource in _for_kserve(service, resources).items():
+        resources[path] = resource.with_methods_of(resources.get(path, Resource()))
     keys, metrics = service.keys, service.metrics
     return [
         Route(
@@ -90,6 +94,12 @@ def routes(service: Service, options: RouteOptions) -> list[Route]:
         )
         for path, resource in resources.items()
     ]
+
+
+def _for_kserve(service: Service, own: Mapping[str, Resource]) -> dict[str, Resource]:
+    """Return the paths of the protocols that KServe's runtimes speak: Open Inference, OpenAI's."""
+    prefixed = {f"/openai{path}": own[path] for path in own if path.startswith("/v1/")}
+    return {**prefixed, **open_inference.resources(service)}
 
 
 class ByPath:
@@ -129,7 +139,9 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
     instances = partial(vertex.answer, (verbs["/rerank"], single), model.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, service.models.check)
-    described = [one for one in operations(verbs) if not base or one.path not in _OF_THE_PROCESS]
+    described = [*operations(verbs), *OPERATIONS]
+    if base:
+        described = [one for one in operations(verbs) if one.path not in _OF_THE_PROCESS]
     limits, has_key = Limits.of(service.models.each), service.keys is not None
     description = describe(described, limits, has_key=has_key, base=base)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
@@ -212,7 +224,7 @@ def _post(service: Service, verb: Verb) -> Resource:
 
 
 def _choosing(service: Service, choose: Callable[[bytes], Verb]) -> Resource:
-    return Resource(protected={"POST": BatchedPost(service, choose)})
+    return Resource(protected={"POST": BatchedPost(service, JsonForm(choose))})
 
 
 def _has_documents(content: bytes) -> bool:

@@ -108,8 +108,17 @@ class Admission:
 
         Raises: BatchTooLarge; Overloaded when the block is entered.
         """
-        self._check_batch_size(size, promised)
+        self.require_size(size, promised)
         return self.permits.taken(size, bulk=promised > 0)
+
+    def require_size(self, size: int, promised: int = 0) -> None:
+        """Raise BatchTooLarge if one request may not have so many inputs."""
+        limit = self.most(promised)
+        if size > limit:
+            raise BatchTooLarge(
+                f"batch size {size} > maximum allowed batch size {limit}; "
+                "--max-client-batch-size raises it"
+            )
 
     def most(self, promised: int) -> int:
         """Return how many inputs one request may have, of a dialect that accepts `promised`."""
@@ -201,11 +210,3 @@ class Admission:
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         direction = options.direction or self._options.truncation_side
         return EncodeOptions(prompt, truncate, direction, route)
-
-    def _check_batch_size(self, size: int, promised: int = 0) -> None:
-        limit = self.most(promised)
-        if size > limit:
-            raise BatchTooLarge(
-                f"batch size {size} > maximum allowed batch size {limit}; "
-                "--max-client-batch-size raises it"
-            )

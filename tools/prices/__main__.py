@@ -112,7 +112,8 @@ def _found(arguments: argparse.Namespace, models: dict[Task, str]) -> Iterator[F
         if row.path in (arguments.path or [row.path]):
             dialect = routes.dialect(row.path, endpoints[row.task])
             start = partial(Meter, models[row.task], 2 * arguments.seconds)
-            found = dearest(row.path, dialect, start, arguments.seconds, arguments.seed)
+            path = row.path.replace("{name:path}", models[row.task])
+            found = dearest(path, dialect, start, arguments.seconds, arguments.seed)
             yield Found(row, dialect, found)
 
 

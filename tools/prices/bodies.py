@@ -121,7 +121,16 @@ def _members(genes: Genes, shape: Shape) -> Members:
         members = [(others, f"[{','.join(items)}]")]
     if shape.name == "SimilarityRequest":
         members = [("inputs", _object(members))]
+    if shape.name == "InferRequest":
+        members = [("inputs", f"[{_tensor(items)}]")]
     return members + _options(genes.options, shape)
+
+
+def _tensor(items: Sequence[str]) -> str:
+    """The texts of a request of the Open Inference Protocol."""
+    shape = ("shape", f"[{len(items)}]")
+    data = ("data", f"[{','.join(items)}]")
+    return _object([("name", '"text"'), shape, ("datatype", '"BYTES"'), data])
 
 
 def _items(genes: Genes) -> Sequence[str]:
@@ -185,6 +194,8 @@ def _option(read: Any, random: Random) -> Any:
         return random.choice(list(read.values))
     if isinstance(read, ArrayOf) and isinstance(read.read, Variant):
         return list(read.read.values)
+    if isinstance(read, ArrayOf):
+        return [_option(read.read, random)]
     if isinstance(read, Struct):
         return {name: _option(one.read, random) for name, one in read.shape.fields.items()}
     return random.choice(values[read])

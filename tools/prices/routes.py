@@ -6,9 +6,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.api.http.endpoints import BatchedPost, UnbatchedPost
+from app.api.http.forms.form import JsonForm
+from app.api.model_list import CountedAs
 from app.api.resources import Resource
 from app.api.routes import RouteOptions, routes
 from app.api.shapes.fields import Shape
+from app.api.verbs.open_inference.fields import INFER
 from app.api.verbs.tei_tokenize import DECODE, TOKENIZE
 from app.api.verbs.vertex import VERTEX
 from app.application import build
@@ -17,8 +20,14 @@ from app.model.names import Task
 from app.options.settings import Settings
 from tools.prices.bodies import Dialect
 
-# The shapes of routes that no verb stands behind.
-SHAPES: Mapping[str, Shape] = {"/decode": DECODE, "/tokenize": TOKENIZE, "/vertex": VERTEX}
+# The shapes of routes that no verb stands behind, or one that a request makes.
+INFER_PATH = "/v2/models/{name:path}/infer"
+SHAPES: Mapping[str, Shape] = {
+    "/decode": DECODE,
+    "/tokenize": TOKENIZE,
+    "/vertex": VERTEX,
+    INFER_PATH: INFER,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +62,7 @@ ROWS: Sequence[Row] = (
         "embedding",
         "permits: one a text; 96 texts; tokenizing in turns",
     ),
+    Row(INFER_PATH, "embedding", _COMPUTED),
     Row("/predict", "classifier", _COMPUTED),
     Row("/rerank", "reranker", _COMPUTED),
     Row("/v1/rerank", "reranker", _COMPUTED),
@@ -86,6 +96,8 @@ ALIASES: Mapping[str, str] = {
     "/invocations": "/embed",
     "/embeddings": "/v1/embeddings",
     "/v2/rerank": "/v1/rerank",
+    "/openai/v1/embeddings": "/v1/embeddings",
+    "/openai/v1/rerank": "/v1/rerank",
 }
 
 
@@ -100,9 +112,10 @@ def posts(model_id: str) -> dict[str, Any]:
     service = build(settings, folder)
     found: dict[str, Any] = {}
     for one in routes(service, RouteOptions()):
-        if one.path.startswith("/tei/") or not isinstance(one.endpoint, Resource):
+        resource = one.endpoint.app if isinstance(one.endpoint, CountedAs) else one.endpoint
+        if one.path.startswith("/tei/") or not isinstance(resource, Resource):
             continue
-        if (endpoint := one.endpoint.endpoint("POST")) is not None:
+        if (endpoint := resource.endpoint("POST")) is not None:
             found[one.path] = endpoint
     asyncio.run(service.model.close())
     return found
@@ -116,8 +129,7 @@ def dialect(path: str, endpoints: Mapping[str, Any]) -> Dialect:
 
 def _shape(path: str, endpoints: Mapping[str, Any]) -> Shape:
     endpoint = endpoints[path]
-    if isinstance(endpoint, UnbatchedPost):
-        return SHAPES[path]
-    assert isinstance(endpoint, BatchedPost)
-    shape: Shape = endpoint.choose(b"{}").shape
-    return shape
+    if isinstance(endpoint, BatchedPost) and isinstance(endpoint.form, JsonForm):
+        return endpoint.form.choose(b"{}").shape
+    assert isinstance(endpoint, UnbatchedPost | BatchedPost)
+    return SHAPES[path]

@@ -1,6 +1,7 @@
 """Request bodies: bytes to typed fields. Fast when all is well, exact when something is not."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -24,15 +25,18 @@ _MINUS_ZERO = re.compile(rb"-0(?=[\s,\]}])(?<=[\s,\[:]-0)")
 _ESCAPED_LETTER = re.compile(rb"\\u00[4-7]")
 
 
-async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T]) -> T:
+async def in_turns(
+    body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T], beside: int = 0
+) -> T:
     """Return what `make` makes of a body's typed fields; large bodies are read on a thread.
 
-    Raises: MalformedBody or MistypedBody with TEI's text, and what `make` raises.
+    `make` reads so many bytes `beside` the body. Raises: MalformedBody or MistypedBody with TEI's
+    text, and what `make` raises.
     """
-    size = len(body)
+    size = len(body) + beside
     if size <= LARGE_BYTES:
         values = _read_fast(body, shape)
-        if values is not None or size <= DOUBTFUL_BYTES:
+        if values is not None or len(body) <= DOUBTFUL_BYTES:
             return make(streaming.read(body, shape) if values is None else values)
     else:
         fast = partial(_made, body, shape, make, _read_unless_crowded)
@@ -40,9 +44,8 @@ async def in_turns(body: bytes, shape: Shape, make: Callable[[dict[str, Any]], T
         if made is not None:
             return made[0]
     exact = partial(_made, body, shape, make, streaming.read)
-    exactly = await _threads().run(
-        exact, left=EXACT * size, is_small=size <= SOON_READ_BYTES // EXACT
-    )
+    size = EXACT * len(body) + beside
+    exactly = await _threads().run(exact, left=size, is_small=size <= SOON_READ_BYTES)
     assert exactly is not None
     return exactly[0]
 
@@ -93,7 +96,7 @@ def _read_fast(body: bytes, shape: Shape) -> dict[str, Any] | None:
     """Return the typed fields, or None if only the exact reading can tell."""
     try:
         found = orjson.loads(body)
-        if type(found) is dict and not _needs_care(body, shape):
+        if type(found) is dict and not _needs_care(body, found, shape):
             values = shape.read(found)
             return None if _too_deep(body, found, shape) else values
     except (orjson.JSONDecodeError, Misfit):
@@ -101,13 +104,23 @@ def _read_fast(body: bytes, shape: Shape) -> dict[str, Any] | None:
     return None
 
 
-def _needs_care(body: bytes, shape: Shape) -> bool:
+def _needs_care(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
     """Check whether orjson may hide a fault: a field given twice, or a number written as `-0`."""
     return (
-        max(map(body.count, shape.quoted_names), default=0) > 1
+        _may_stand_twice(body, found, shape)
         or _ESCAPED_LETTER.search(body) is not None  # which may be part of a field's name
         or _MINUS_ZERO.search(body) is not None
     )
+
+
+def _may_stand_twice(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
+    """Check whether a name stands more often in a body than there are fields of that name."""
+    if max(map(body.count, shape.quoted_names), default=0) <= 1:
+        return False
+    if not shape.inner:
+        return True
+    fields = Counter(shape.names_in(found))
+    return any(body.count(b'"%b"' % name.encode()) > fields[name] for name in shape.names)
 
 
 def _too_deep(body: bytes, found: dict[str, Any], shape: Shape) -> bool:

@@ -8,7 +8,7 @@ from app import __version__
 from app.api.docs.limits import Limits
 from app.api.docs.schemas import object_schema
 from app.api.shapes.fields import Shape
-from app.api.shapes.openapi_types import TEXT, Named, Schema
+from app.api.shapes.openapi_types import COUNT, TEXT, Named, Schema
 
 Content = Mapping[str, Any]  # by media type
 
@@ -39,8 +39,11 @@ class Operation:
     summary: str
     shapes: Sequence[Shape] = ()  # that its body may have
     examples: Mapping[str, Any] = field(default_factory=dict)  # of its body, by what they show
+    other_bodies: Content = field(default_factory=dict)  # that it takes beside JSON
+    headers: Mapping[str, str] = field(default_factory=dict)  # numbers that it reads, and of what
     answer: Content = field(default_factory=dict)  # empty for an empty body
     error: Content = field(default_factory=dict)  # when the body is refused
+    unreadable: Content = field(default_factory=in_text)  # when it cannot be read
     unhealthy: Content = field(default_factory=dict)  # of 503
     parameter: str = ""  # the name of one in its path
     needs_key: bool = True
@@ -89,10 +92,8 @@ def _operation(operation: Operation, limits: Limits, *, has_key: bool) -> dict[s
         "operationId": operation.id,
         "responses": _responses(operation, has_key),
     }
-    if operation.parameter:
-        described["parameters"] = [
-            {"name": operation.parameter, "in": "path", "required": True, "schema": TEXT}
-        ]
+    if parameters := _parameters(operation):
+        described["parameters"] = parameters
     if operation.shapes:
         described["requestBody"] = {
             "description": f"At most {limits.body_bytes} bytes.",
@@ -104,11 +105,22 @@ def _operation(operation: Operation, limits: Limits, *, has_key: bool) -> dict[s
     return described
 
 
+def _parameters(operation: Operation) -> list[Any]:
+    found: list[Any] = [
+        {"name": name, "in": "header", "description": what, "schema": COUNT}
+        for name, what in operation.headers.items()
+    ]
+    if operation.parameter:
+        path = {"name": operation.parameter, "in": "path", "required": True, "schema": TEXT}
+        found.insert(0, path)
+    return found
+
+
 def _body(operation: Operation, limits: Limits) -> Content:
     named = [object_schema(shape, limits) for shape in operation.shapes]
     examples = {name: {"value": value} for name, value in operation.examples.items()}
     schema: Schema = named[0] if len(named) == 1 else {"anyOf": named}
-    return {"application/json": {"schema": schema, "examples": examples}}
+    return {"application/json": {"schema": schema, "examples": examples}, **operation.other_bodies}
 
 
 def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
@@ -120,12 +132,13 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
     if operation.unhealthy:
         found["503"] = _response("the model does not answer", operation.unhealthy)
     if operation.shapes:
-        either = {**operation.error, **in_text()}
+        unreadable = operation.unreadable
+        either = {**operation.error, **unreadable}
         found |= {
             "400": _response("no JSON, or nothing in it", either),
-            "408": _response("the body came too slowly", in_text()),
-            "413": _response("the body is too large; --payload-limit says how large", in_text()),
-            "415": _response("the body is not declared as JSON", in_text()),
+            "408": _response("the body came too slowly", unreadable),
+            "413": _response("the body is too large; --payload-limit says how large", unreadable),
+            "415": _response("the body is not declared as JSON", unreadable),
             "422": _response("a value that cannot be taken", either),
             "429": _response("too much at a time; try again", operation.error),
             "504": _response("the client's deadline has passed", operation.error),

@@ -30,6 +30,7 @@ from app.api.shapes.openapi_types import COUNT, TEXT, Named, Schema, list_of
 from app.api.shapes.spans import MOST_SPANS, spans
 from app.api.verbs.cohere.embed import no_images
 from app.api.verbs.cohere.rerank import DOCUMENT_TEXT, document
+from app.api.verbs.open_inference.fields import TENSORS, elements
 
 ID: Schema = {"type": "integer", "minimum": 0, "maximum": MAX_U32}
 # Arrays of inputs, and how many more inputs their request has beside each.
@@ -51,7 +52,7 @@ def object_schema(shape: Shape, limits: Limits) -> Named:
 
 def _field(field: Field, limits: Limits, of: str) -> Schema:
     schema = _schema(field.read, limits, of)
-    if field.name in _INPUTS and isinstance(field.read, ArrayOf):
+    if field.name in _INPUTS and isinstance(field.read, ArrayOf) and field is not TENSORS:
         schema = {**schema, "minItems": 1, "maxItems": limits.inputs - _INPUTS[field.name]}
     elif field.name in {"dimensions", "output_dimension"}:
         schema = {**schema, "minimum": 1, "maximum": limits.dimensions}
@@ -104,6 +105,7 @@ def _first_spellings(variant: Variant) -> list[str]:
 
 _IDS: Schema = {**list_of(ID), "minItems": 1}
 _TEXT_OR_PAIR: Schema = {**list_of(TEXT), "minItems": 1, "maxItems": 2}
+_ROW: Schema = {**list_of(TEXT), "minItems": 1, "maxItems": 1}
 _FUNCTIONS: Mapping[Reader, Schema] = {
     anything: {},
     boolean: {"type": "boolean"},
@@ -116,6 +118,7 @@ _FUNCTIONS: Mapping[Reader, Schema] = {
         "maxItems": MOST_SPANS,
         "description": "Starts and ends in `inputs`, in Unicode code points: a vector for each.",
     },
+    elements: Named("TensorData", {"anyOf": [list_of(TEXT), list_of(_ROW)]}),
     document: Named("Document", {"anyOf": [TEXT, DOCUMENT_TEXT]}),
 }
 _INPUT_TYPE = Named("InputType", {"anyOf": [TEXT, _IDS]})

@@ -63,7 +63,14 @@ class Bodies:
         declared or have come; BodyTimeout; ClientGone.
         """
         if not _is_json(header(scope, b"content-type")):
-            raise UnsupportedMediaType
+            raise UnsupportedMediaType("Expected request with `Content-Type: application/json`")
+        return await self.read(scope, receive, share)
+
+    async def read(self, scope: Scope, receive: Receive, share: "Share") -> bytes:
+        """Read the whole body of a request, whatever it is declared to be.
+
+        Raises: what `read_json` does, but UnsupportedMediaType.
+        """
         declared = header(scope, b"content-length")
         if declared is not None and declared.isdigit():
             if int(declared) > self._limits.bytes_each:

@@ -11,6 +11,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.body import reader
 from app.api.http.byte_budget import Share
 from app.api.http.client_gone import SOON_SECONDS, unless_gone
+from app.api.http.forms.form import Form, as_text
 from app.api.http.service import Service
 from app.api.http.transport import (
     JSON,
@@ -18,7 +19,6 @@ from app.api.http.transport import (
     RawHeaders,
     beginning,
     deadline,
-    header,
     in_turn,
     is_whole,
     respond,
@@ -28,10 +28,9 @@ from app.api.http.transport import (
 from app.api.shapes.inputs import memory_of
 from app.api.verbs.counting import FailureCounted, counted
 from app.api.verbs.long_texts.truncated import truncation_headers
-from app.api.verbs.output.representation import represented
 from app.api.verbs.rendering import render_error
 from app.api.verbs.spans import RequestSpan
-from app.api.verbs.verb import Request, Room, Verb
+from app.api.verbs.verb import Request, Room
 from app.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -54,9 +53,9 @@ Answer = Callable[[ServedModel, bytes, RequestSpan, Room], AsyncGenerator[bytes,
 class BatchedPost:
     """POST of one verb, or of the verb that a body asks for."""
 
-    def __init__(self, service: Service, choose: Callable[[bytes], Verb]) -> None:
+    def __init__(self, service: Service, form: Form) -> None:
         self._service = service
-        self.choose = choose
+        self.form = form
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         with self._service.bodies.holding() as share:
@@ -64,29 +63,30 @@ class BatchedPost:
 
     async def _respond(self, scope: Scope, receive: Receive, send: Send, share: Share) -> None:
         span = RequestSpan(scope, self._service.tracer)
-        answer_error = render_error
+        answer_error = self.form.render_error
         try:
             async with _in_time(self._service, scope):
                 with FailureCounted(self._service.metrics):
-                    content = await self._service.bodies.read_json(scope, receive, share)
-                    verb = self.choose(content)
+                    content = await self.form.read(self._service.bodies, scope, receive, share)
+                    size = len(content)
+                    verb, content, beside = self.form.posted(scope, content)
                     span.name, answer_error = verb.name, verb.render_error
-                    reading = reader.in_turns(content, verb.shape, verb.build)
-                    if len(content) > reader.LARGE_BYTES:  # others may be read before it
+                    reading = reader.in_turns(content, verb.shape, verb.build, beside)
+                    if size > reader.LARGE_BYTES:  # others may be read before it
                         reading = unless_gone(receive, reading)
                     request = await reading
-                    share.reserve(max(0, memory_of(request.inputs) - len(content)))
-                    asked = share.held
+                    share.reserve(max(0, memory_of(request.inputs) - size))
                     del content
                     model = self._service.model_for(request.model)
+                asked = share.held
                 run = counted(model, model.metrics, verb, request, span, share.reserve)
                 computed = await unless_gone(receive, run, unwatched_seconds=SOON_SECONDS)
         except (UnreadableRequest, ServiceError, ClientGone) as error:
-            await _respond_error(send, error, answer_error, span)
+            await _respond_error(send, error, answer_error, span, self.form.unreadable)
         else:
             headers = _model_headers(model) + _timing_headers(request, computed, span.started)
             headers += truncation_headers(computed.truncated)
-            answer = represented(header(scope, b"accept"), verb, model, request, computed)
+            answer = self.form.represented(scope, verb, model, request, computed)
             media_type, headers = answer.media_type, [*headers, *answer.headers]
             async with contextlib.aclosing(in_turn(answer.parts)) as parts:
                 # Free the memory: a client may read slowly.
@@ -199,11 +199,12 @@ async def _respond_error(
     error: UnreadableRequest | ServiceError | ClientGone,
     render: Callable[[ServiceError], bytes],
     span: RequestSpan,
+    unreadable: Callable[[UnreadableRequest], tuple[bytes, bytes]] = as_text,
 ) -> None:
     if isinstance(error, ClientGone):
         logger.debug("the client went away before its answer")
     elif isinstance(error, UnreadableRequest):
-        await respond(send, error.status, str(error).encode(), TEXT, [])
+        await respond(send, error.status, *unreadable(error), [])
     else:
         span.failed(error)
         headers: RawHeaders = [(b"retry-after", b"1")] if error.status == 429 else []

@@ -2,7 +2,7 @@
 
 # Paths of OpenAI's and Cohere's dialects, whose clients join them to a base URL that may end in a
 # slash.
-_JOINED = ("/v1/", "/v2/")
+_JOINED = ("/v1/", "/v2/", "/openai/v1/")
 
 
 def path_of(target: str) -> str:
@@ -21,7 +21,7 @@ def path_of(target: str) -> str:
 
 
 def without_spare_slashes(path: str) -> str:
-    """Return the path, and remove superfluous slashes anywhere in `/v1/…` and `/v2/…`.
+    """Return the path, and remove superfluous slashes anywhere below the prefixes in `_JOINED`.
 
     Other paths are TEI's, and count as they are written: `/embed/` and `//embed` are not `/embed`.
     """

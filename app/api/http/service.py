@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from typing import Self
+from urllib.parse import unquote
 
 from app.access.api_keys import ApiKeys
 from app.api.http.asked_names import AskedNames
@@ -58,3 +59,16 @@ class Service:
             return self
         alone = ServedModels.of([model])
         return replace(self, models=alone, metrics=model.metrics, asked_names=AskedNames())
+
+
+def model_in_path(models: ServedModels, part: str) -> ServedModel:
+    """Return the model that a part of a path names.
+
+    Raises: ModelNotFound.
+    """
+    name = unquote(part)
+    # A folder's first slash is lost among those of the path.
+    model = models.named(name) or models.named(f"/{name}")
+    if model is None:
+        raise ModelNotFound(name, models.names)
+    return model

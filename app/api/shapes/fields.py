@@ -5,7 +5,7 @@ declares its parts, so that the API's description can be made of the same declar
 messages are those of the deserializers in TEI 1.9.3 (router/src/http/types.rs, serde_json 1.0.140).
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -63,9 +63,12 @@ class Shape:
         self.promised = promised
         self.fields: Mapping[str, Field] = {field.name: field for field in fields}
         self.places: Sequence[Field] = [field for field in fields if not field.added]
-        inner = (shape_of(field.read) for field in fields)
+        shapes = {field.name: shape_of(field.read) for field in fields}
+        self.inner: Mapping[str, Shape] = {
+            name: shape for name, shape in shapes.items() if shape is not None
+        }
         self.names: frozenset[str] = frozenset(self.fields).union(
-            *(one.names for one in inner if one is not None)
+            *(shape.names for shape in self.inner.values())
         )
         self.quoted_names = [b'"%b"' % name.encode() for name in self.names]
         self.open_names = [field.name for field in fields if holds_anything(field.read)]
@@ -84,6 +87,16 @@ class Shape:
             else:
                 values[name] = field.default
         return values
+
+    def names_in(self, found: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the name of each field of an object, and of those in its inner objects."""
+        for name, value in found.items():
+            if name in self.fields:
+                yield name
+            if name in self.inner:
+                for one in value if type(value) is list else [value]:
+                    if type(one) is dict:
+                        yield from self.inner[name].names_in(one)
 
     def too_short(self, count: int) -> Misfit:
         """Return the fault of an array of `count` elements that ends before a required field."""

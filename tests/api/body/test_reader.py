@@ -290,3 +290,11 @@ def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
     """It would make a hundred thousand objects in one call, and nobody else would run meanwhile."""
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("orjson was given it"))
     assert reader.read(content, shape) == shape.read(json.loads(content))
+
+
+def test_bytes_beside_a_body_may_be_too_many_for_the_event_loop() -> None:
+    async def made_on() -> int:
+        body = b'{"inputs":"a"}'
+        return await reader.in_turns(body, EMBED, lambda _: threading.get_ident(), 200_000)
+
+    assert asyncio.run(made_on()) != threading.get_ident()

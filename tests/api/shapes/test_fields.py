@@ -82,6 +82,13 @@ def test_a_shape_knows_every_name_in_it() -> None:
     assert sorted(OUTER.quoted_names) == [b'"flag"', b'"inner"', b'"name"']
 
 
+def test_the_fields_of_an_object_and_of_those_in_it_are_told_by_name() -> None:
+    several = Shape("Several", Field("all", ArrayOf(Struct(OUTER))), Field("name", string))
+    inner = {"name": "a", "other": {"name": "b"}}
+    found = {"all": [{"inner": inner}, {"inner": 1, "flag": True}, "name"], "name": "c", "flag": 1}
+    assert sorted(several.names_in(found)) == ["all", "flag", "inner", "inner", "name", "name"]
+
+
 def test_only_what_is_not_looked_into_may_have_any_depth() -> None:
     assert holds_anything(anything)
     assert holds_anything(ArrayOf(ArrayOf(anything)))

@@ -1,0 +1,1 @@
+"""Forms: how the requests of a path are written, and its answers."""

@@ -1,0 +1,73 @@
+"""Requests of the Open Inference Protocol: their two parts, their model, and what they are not."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.types import ASGIApp
+
+from app.api.http.forms.infer_form import InferForm, model_of
+from app.api.http.service import Service
+from app.errors import MalformedTensor, ModelNotFound
+from tools.asgi import make_scope, request
+
+MakeService = Callable[..., tuple[Service, ASGIApp]]
+
+
+def scope_of(name: str, **headers: str) -> Any:
+    """A request for the model that is written so in its path."""
+    made = make_scope("POST", f"/v2/models/{name}/infer", headers)
+    return {**made, "path_params": {"name": name}}
+
+
+def test_a_body_is_json_and_what_is_behind_it(make_service: MakeService) -> None:
+    service, _ = make_service(served_model_name="m")
+    form = InferForm(service.models)
+    posted = form.posted(scope_of("m", **{"inference-header-content-length": "2"}), b"{}abc")
+    assert (posted.json, posted.beside, posted.verb.name) == (b"{}", 3, "infer")
+    posted = form.posted(scope_of("m"), b"{}")
+    assert (posted.json, posted.beside, posted.verb.counted_as) == (b"{}", 0, "embed")
+    with pytest.raises(MalformedTensor, match="says 6 bytes, and the body has 5"):
+        form.posted(scope_of("m", **{"inference-header-content-length": "6"}), b"{}abc")
+    with pytest.raises(ModelNotFound):
+        form.posted(scope_of("n"), b"{}")
+
+
+@pytest.mark.parametrize("name", ["a b", "a%20b", "a b/versions/1", "a%20b/versions/1"])
+def test_a_path_names_a_model_and_perhaps_its_version(make_service: MakeService, name: str) -> None:
+    service, _ = make_service(served_model_name="a b")
+    assert model_of(service.models, scope_of(name)) is service.model
+
+
+def test_a_name_goes_before_a_version(make_service: MakeService) -> None:
+    service, _ = make_service(served_model_name="a/versions/1")
+    for name in ("a/versions/1", "a/versions/1/versions/1"):
+        assert model_of(service.models, scope_of(name)) is service.model
+    with pytest.raises(ModelNotFound):
+        model_of(service.models, scope_of("a"))
+
+
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "gzip, identity", "x" * 500])
+def test_compressed_bodies_are_refused(app: ASGIApp, tiny_model: Path, coding: str) -> None:
+    path = f"/v2/models/{tiny_model}/infer"
+    reply = request(app, "POST", path, b"x", {"content-encoding": coding})
+    assert reply.status == 415
+    assert reply.json == {
+        "error": f"`Content-Encoding: {coding[:100]}` is not understood; send none"
+    }
+    assert request(app, "POST", path, b"x", {"content-encoding": "identity"}).status == 400
+
+
+def test_whatever_cannot_be_read_is_answered_in_json(make_service: MakeService) -> None:
+    _, app = make_service(served_model_name="m", payload_limit=100)
+    path = "/v2/models/m/infer"
+    for reply, status in (
+        (request(app, "POST", path, b"x" * 101), 413),
+        (request(app, "POST", path, b"", {"content-length": "101"}), 413),
+        (request(app, "POST", path, b"x" * 99), 400),
+        (request(app, "POST", path, b"", {"x-request-timeout-ms": "soon"}), 400),
+        (request(app, "POST", path, b"[]"), 422),
+    ):
+        assert (reply.status, reply.headers["content-type"]) == (status, "application/json")
+        assert list(reply.json) == ["error"]
