@@ -16,7 +16,7 @@ from app.settings import DEFAULT_PORT, Settings
 
 
 def check(settings: Settings) -> None:
-    """Check every folder that is named, the keys, and the provider and devices asked for.
+    """Check the folders and the extra that are named, the keys, and the provider and devices.
 
     Raises: StartupError naming the option.
     """
@@ -28,6 +28,8 @@ def check(settings: Settings) -> None:
         if folder is not None:
             _require_folder(option, folder)
     all_keys(settings.api_key, settings.api_key_file)
+    if settings.grpc_port is not None:
+        _require_grpc()
     if settings.provider != "auto" or settings.dtype in {"bfloat16", "float16", "int16"}:
         # What is asked for by name is refused for any kind of model.
         plans(ProviderRequest.of(settings), "embedding")
@@ -70,6 +72,15 @@ def require_writable(folder: Path) -> None:
         raise StartupError(
             f"{nearest} takes no files: see that --cache-dir {folder} can be written"
         )
+
+
+def _require_grpc() -> None:
+    try:
+        import app.rpc.server  # noqa: F401  # imports all of the extra
+    except ImportError as error:
+        raise StartupError(
+            f"--grpc-port needs the extra grpc, pip install 'embedding-service[grpc]': {error}"
+        ) from None
 
 
 def _require_folder(option: str, folder: Path) -> None:

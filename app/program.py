@@ -5,14 +5,16 @@ that says why; with 0 after a signal; and with 3 when it cannot do its work any 
 restarted.
 """
 
+import contextlib
 import logging
 import os
 import sys
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import NoReturn
 
 from app import command_line, preflight
-from app.application import build_each, create_app
+from app.application import build_each, create_app, grpc_api
 from app.command_line import UsageError
 from app.download.preparation import all_prepared
 from app.errors import StartupError
@@ -47,12 +49,16 @@ def main() -> int:
     if not settings.hostname:
         logger.info("HOSTNAME is this machine's own name: listening on %s", settings.bind_host)
     try:
-        with taken(settings.bind_host, settings.listen_port) as port:
+        with (
+            taken(settings.bind_host, settings.listen_port) as port,
+            _grpc_addresses(settings) as addresses,
+        ):
             preflight.check(settings)
             with all_prepared(each, os.environ) as models:
                 logs.start()  # starts a thread, which must not run while a child is started
                 service = build_each(models)
-            code = run(create_app(service, settings), settings, service.lifecycle, port)
+            beside = grpc_api(service, settings, addresses)
+            code = run(create_app(service, settings, beside), settings, service.lifecycle, port)
         if service.tracer is not None:
             service.tracer.close()
     except StartupError as error:
@@ -67,6 +73,16 @@ def main() -> int:
 def run_to_end() -> NoReturn:
     """Run the service, and exit with its code."""
     leave(main())
+
+
+@contextlib.contextmanager
+def _grpc_addresses(settings: Settings) -> Iterator[Callable[[], list[str]] | None]:
+    """Yield what frees the port of the gRPC API, kept inside the block; None if there is none."""
+    if settings.grpc_port is None:
+        yield None
+        return
+    with taken(settings.bind_host, settings.grpc_port, "--grpc-port (GRPC_PORT)") as port:
+        yield port.freed
 
 
 def _say(text: str) -> None:

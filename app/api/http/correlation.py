@@ -23,21 +23,13 @@ class Correlation:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
-        self._ids = _new_ids()
+        self._ids = new_ids()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        given = parent = None
-        for name, value in scope["headers"]:
-            if name == REQUEST_ID:
-                given = given or value
-            elif name == TRACE_PARENT:
-                parent = parent or value
-        request_id = given if given and _SANE.fullmatch(given) else next(self._ids)
-        scope["request_id"] = request_id.decode()
-        scope["trace_parent"] = read_trace_parent(parent) if parent else None
+        request_id = correlate(scope, self._ids)
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -47,7 +39,21 @@ class Correlation:
         await self._app(scope, receive, send_with_id)
 
 
-def _new_ids() -> Iterator[bytes]:
+def correlate(scope: Scope, ids: Iterator[bytes]) -> bytes:
+    """Add a request's id and its caller's span to its scope; return the id."""
+    given = parent = None
+    for name, value in scope["headers"]:
+        if name == REQUEST_ID:
+            given = given or value
+        elif name == TRACE_PARENT:
+            parent = parent or value
+    request_id: bytes = given if given and _SANE.fullmatch(given) else next(ids)
+    scope["request_id"] = request_id.decode()
+    scope["trace_parent"] = read_trace_parent(parent) if parent else None
+    return request_id
+
+
+def new_ids() -> Iterator[bytes]:
     """Return ids that no other process makes: 8 random bytes of its own, and a count."""
     process = secrets.token_hex(8).encode()
     return (b"%b%016x" % (process, number) for number in itertools.count(1))
