@@ -60,7 +60,7 @@ seen := $(if $(filter plain avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_ope
 endif
 
 .PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices pages docs fix lock image clean
+    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices pages proto docs fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -169,6 +169,9 @@ pages: .venv/development.stamp ## Write the pages of docs/ that are made of code
 docs: .venv-docs/python-$(version) ## Build the documentation into site/, and fail on a dead link
 	$(PYTHON) -m tools.site .site-pages
 	.venv-docs/bin/zensical build --clean --strict
+
+proto: .venv/slow.stamp ## Compile the definition of the gRPC API
+	$(bin)/python -m grpc_tools.protoc --proto_path app/rpc --descriptor_set_out app/rpc/tei.protoset app/rpc/tei.proto
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .

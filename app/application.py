@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 from starlette.routing import Router
@@ -25,6 +25,9 @@ from app.telemetry.tracing import Tracer
 
 logger = logging.getLogger(__name__)
 
+Beside = contextlib.AbstractAsyncContextManager[None]
+
+_NOTHING = contextlib.nullcontext()
 CLOSE_SECONDS = 1.0  # for threads to end, once every caller has an answer or is gone
 
 
@@ -56,15 +59,19 @@ def build_each(prepared: Sequence[tuple[Settings, Path]]) -> Service:
     )
 
 
-def create_app(service: Service, settings: Settings) -> ASGIApp:
-    """Return the ASGI application; its lifespan ends when the models have answered all requests."""
+def create_app(service: Service, settings: Settings, beside: Beside = _NOTHING) -> ASGIApp:
+    """Return the ASGI application; its lifespan ends when the models have answered all requests.
+
+    `beside` is open meanwhile: another API to the same models.
+    """
     declare_series(service)
 
     @contextlib.asynccontextmanager
     async def lifespan(_: ASGIApp) -> AsyncIterator[None]:
-        watch = asyncio.create_task(_watch(service))
-        yield
-        watch.cancel()
+        async with beside:
+            watch = asyncio.create_task(_watch(service))
+            yield
+            watch.cancel()
         await service.models.close(CLOSE_SECONDS)
 
     router = Router(
@@ -75,6 +82,17 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
     )
     browsers = Browsers(settings.cors_allow_origin, send_key=service.keys is not None)
     return wrap(ByPath(router), service.lifecycle, service.metrics, browsers)
+
+
+def grpc_api(
+    service: Service, settings: Settings, addresses: Callable[[], Sequence[str]] | None
+) -> Beside:
+    """Return the gRPC API at these addresses, if there are any."""
+    if addresses is None:
+        return _NOTHING
+    from app.rpc.server import opened  # needs an extra
+
+    return opened(service, settings, addresses)
 
 
 async def _watch(service: Service) -> None:

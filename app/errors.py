@@ -39,6 +39,7 @@ What becomes of each where it is caught:
     Refused          of a request's head     the same
     Broken           of a request's body     BrokenBody
     JobError         of a bulk job           one line for the operator; the process exits with 1
+    CallRefused      of a gRPC call          a status in place of an answer
     WorkerLost       of a session            every request fails, and the process is to be replaced
 
 Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).

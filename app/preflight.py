@@ -17,7 +17,7 @@ from app.telemetry import memory
 
 
 def check(settings: Settings) -> None:
-    """Check every folder that is named, the keys, and the provider and devices asked for.
+    """Check the folders and the extra that are named, the keys, and the provider and devices.
 
     Raises: StartupError naming the option.
     """
@@ -29,6 +29,8 @@ def check(settings: Settings) -> None:
         if folder is not None:
             _require_folder(option, folder)
     all_keys(settings.api_key, settings.api_key_file)
+    if settings.grpc_port is not None:
+        _require_grpc()
     if settings.provider != "auto" or settings.dtype in {"bfloat16", "float16", "int16"}:
         # What is asked for by name is refused for any kind of model.
         plans(ProviderRequest.of(settings), "embedding")
@@ -97,6 +99,15 @@ def out_of_memory() -> str:
 
 def _megabytes(count: int) -> str:
     return f"{count // 1_000_000:,} MB"
+
+
+def _require_grpc() -> None:
+    try:
+        import app.rpc.server  # noqa: F401  # imports all of the extra
+    except ImportError as error:
+        raise StartupError(
+            f"--grpc-port needs the extra grpc, pip install 'embedding-service[grpc]': {error}"
+        ) from None
 
 
 def _require_folder(option: str, folder: Path) -> None:

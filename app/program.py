@@ -5,15 +5,16 @@ that says why; with 0 after a signal; and with 3 when it cannot do its work any 
 restarted.
 """
 
+import contextlib
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 from typing import NoReturn
 
 from app import dry_run, preflight
-from app.application import build_each, create_app
+from app.application import build_each, create_app, grpc_api
 from app.download.preparation import all_prepared
 from app.errors import StartupError
 from app.options import command_line
@@ -29,6 +30,8 @@ from app.telemetry.last_words import SECONDS, leave
 
 logger = logging.getLogger("app")
 
+Addresses = Callable[[], list[str]] | None  # where the gRPC API is to listen; frees the port
+
 
 def main() -> int:
     """Run the service; return the exit code."""
@@ -42,10 +45,13 @@ def main() -> int:
     settings = each[0]
     _log(each)
     try:
-        with taken(settings.bind_host, settings.listen_port) as port:
+        with (
+            taken(settings.bind_host, settings.listen_port) as port,
+            _grpc_addresses(settings) as addresses,
+        ):
             preflight.check(settings)
             if not settings.dry_run:
-                return _serve(each, port)
+                return _serve(each, port, addresses)
             for line in dry_run.report(each, os.environ):
                 _write(standard_files.OUTPUT, line)
             return 0
@@ -80,7 +86,7 @@ def _log(each: Sequence[Settings]) -> None:
         logger.info("HOSTNAME is this machine's own name: listening on %s", settings.bind_host)
 
 
-def _serve(each: Sequence[Settings], port: Port) -> int:
+def _serve(each: Sequence[Settings], port: Port, addresses: Addresses) -> int:
     """Prepare and open the models, and serve them until a signal or a failure.
 
     Raises: StartupError.
@@ -91,10 +97,21 @@ def _serve(each: Sequence[Settings], port: Port) -> int:
             logger.warning("%s", sentence)
         logs.start()  # starts a thread, which must not run while a child is started
         service = build_each(models)
-    code = run(create_app(service, settings), settings, service.lifecycle, port)
+    beside = grpc_api(service, settings, addresses)
+    code = run(create_app(service, settings, beside), settings, service.lifecycle, port)
     if service.tracer is not None:
         service.tracer.close()
     return code
+
+
+@contextlib.contextmanager
+def _grpc_addresses(settings: Settings) -> Iterator[Addresses]:
+    """Yield what frees the port of the gRPC API, kept inside the block; None if there is none."""
+    if settings.grpc_port is None:
+        yield None
+        return
+    with taken(settings.bind_host, settings.grpc_port, "--grpc-port (GRPC_PORT)") as port:
+        yield port.freed
 
 
 def _say(text: str) -> None:

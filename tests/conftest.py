@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import settings
@@ -14,6 +14,7 @@ from starlette.types import ASGIApp
 from app.access.api_keys import from_flags
 from app.api.http.service import Service
 from app.application import build, create_app
+from app.model.names import Task
 from app.options.settings import Settings
 from tests.support import operators
 from tools import process, processor, tiny
@@ -53,6 +54,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("models") / "tests--tiny"
     tiny.build(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """One exported model of each kind; not to be written to."""
+    root = tmp_path_factory.mktemp("kinds")
+    for task in get_args(Task):
+        tiny.build(root / task, task)
+    tiny.build(root / "whole", whole=True)  # dense, sparse and token vectors at once
+    return {path.name: path for path in root.iterdir()}
 
 
 @pytest.fixture

@@ -20,6 +20,7 @@ LEAST_SHARE = 0.9  # of modules that have tests of their name
 ELSEWHERE = {
     "app.api.shapes.openapi_types": "api/docs/test_schemas.py",
     "app.bulk.reading.source": "bulk/reading/test_inputs.py",
+    "app.api.verbs.answer_headers": "api/http/test_endpoints.py",
     "app.api.verbs.input_fields": "api/verbs/test_tei_embed.py",
     "app.api.verbs.verb": "api/verbs/test_rendering.py",
     "app.inference.admission": "inference/test_engine.py",

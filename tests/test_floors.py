@@ -15,6 +15,7 @@ FLOORS = (
     "app.bulk app.program",
     "app.application app.download app.server",
     "app.preflight",
+    "app.rpc",
     "app.api",
     "app.api.docs",
     "app.api.http",
@@ -77,6 +78,12 @@ DOORS = {
         "app.wire.http1.exchange", "app.wire.http2.unread", "app.server.serving",
     },
     "httptools": {"app.wire.http1.bodies", "app.wire.http1.heads"},
+    "grpc": {
+        "app.rpc.answering", "app.rpc.caller", "app.rpc.messages", "app.rpc.server", "app.rpc.statuses", "app.rpc.streams",
+    },
+    "google": {"app.rpc.messages"},
+    "grpc_health": {"app.rpc.health", "app.rpc.server"},
+    "grpc_reflection": {"app.rpc.server"},
     "hypercorn": {
         "app.wire.connections", "app.wire.http2.protocol", "app.wire.http2.connection", "app.server.serving",
     },

@@ -1,6 +1,7 @@
 """What is refused in the first second, and never after a load."""
 
 import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,15 @@ def test_a_folder_that_takes_no_files_is_named(
     monkeypatch.setattr(os, "access", lambda *_: False)  # as for anyone who is not root
     with pytest.raises(StartupError, match=f"see that --cache-dir {tmp_path}/new can be written"):
         preflight.require_writable(tmp_path / "new")
+
+
+def test_the_grpc_api_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    preflight.check(Settings(model_id="m", grpc_port=1))
+    monkeypatch.setitem(sys.modules, "app.rpc.server", None)  # what cannot be imported
+    message = fault(grpc_port=1)
+    assert message.startswith(
+        "--grpc-port needs the extra grpc, pip install 'embedding-service[grpc]': "
+    )
 
 
 def test_a_precision_that_cannot_be_had_is_said_first() -> None:

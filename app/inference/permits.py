@@ -1,12 +1,16 @@
 """Permits: how many inputs may be in the service at a time, and in each of its models."""
 
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncIterator
 from types import TracebackType
 
 from app.errors import Overloaded
 
 
 class Permits:
-    """The inputs that may be in the service at a time. Nothing waits for a permit.
+    """The inputs that may be in the service at a time. Only streams wait for a permit.
 
     A request gets one permit for each of its inputs. If it has more inputs than permits are free,
     it gets half of all permits, if that many are free, and keeps them to its end: its inputs are
@@ -24,6 +28,8 @@ class Permits:
         """Take the total, and the permits of the models that have the same one, to join them."""
         self.total = total
         self.held = 0  # by requests to this model
+        self._patient = 0  # of these, by requests that would wait
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._others: list[Permits] = []
         for one in among or ():
             one.join(self)
@@ -74,6 +80,63 @@ class Permits:
         """
         return Taken(self, count, bulk=bulk)
 
+    @contextlib.asynccontextmanager
+    async def waited(self, count: int) -> AsyncIterator[int]:
+        """Hold permits of a request of `count` inputs in the block, once there is any.
+
+        Yields how many: as many as are free then, so that no request waits while it holds some.
+        """
+        if self._waiting or not self._spare:
+            await self._turn()
+        else:
+            self._lend(1)
+        share = 1 + max(0, min(count - 1, self._spare))
+        self._lend(share - 1)
+        try:
+            yield share
+        finally:
+            self._patient -= share
+            self.give_back(share)
+
+    def give_back(self, count: int) -> None:
+        """Hold so many less, and hand them to those who wait."""
+        self.held -= count
+        self.hand_on()
+        for one in self._others:
+            one.hand_on()
+
+    def hand_on(self) -> None:
+        """Give a permit to each of those who wait, as long as there are any."""
+        while self._waiting and self._spare:
+            turn = self._waiting.popleft()
+            if not turn.done():  # cancelled, and not yet removed
+                self._lend(1)
+                turn.set_result(None)
+
+    async def _turn(self) -> None:
+        """Return with one permit, which was handed on."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.cancelled():
+                with contextlib.suppress(ValueError):
+                    self._waiting.remove(turn)
+            else:  # cancelled with the permit in hand
+                self._patient -= 1
+                self.give_back(1)
+            raise
+
+    @property
+    def _spare(self) -> int:
+        """How many those who wait may have now."""
+        return max(0, min(self.free, max(1, self.total * 3 // 4) - self._patient))
+
+    def _lend(self, count: int) -> None:
+        self.held += count
+        self._patient += count
+
 
 class Taken:
     """A block that holds permits; a class because every request enters one."""
@@ -113,10 +176,10 @@ class Taken:
         request no longer than if it had held them all the time.
         """
         share = min(count, self._granted)
-        self._permits.held += share - self._share
+        self._permits.give_back(self._share - share)
         self._share = share
 
     def __exit__(
         self, _: type[BaseException] | None, __: BaseException | None, ___: TracebackType | None
     ) -> None:
-        self._permits.held -= self._share
+        self._permits.give_back(self._share)

@@ -109,7 +109,8 @@ class ServedModel:
 
     def within(self, granted: int) -> Self:
         """Return the same model for parts of a request that already holds `granted` permits."""
-        return replace(self, engine=self.engine.within(granted))
+        engine, listing = self.engine.within(granted), self.listing.within(granted)
+        return replace(self, engine=engine, listing=listing)
 
     async def close(self, seconds: float | None = None) -> None:
         """Answer what was admitted, then end the threads; return after `seconds` at the latest."""

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, Self
 
 from app.inference.admission import Admission
 from app.inference.tokenizing.encoding_input import require_ids
@@ -21,6 +21,10 @@ class Listing:
     def __init__(self, admission: Admission, tokenization: Tokenization) -> None:
         self._admission = admission
         self._tokenization = tokenization
+
+    def within(self, granted: int) -> Self:
+        """Return the same listing for a request that already holds `granted` permits."""
+        return type(self)(self._admission.within(granted), self._tokenization)
 
     async def tokenize(
         self,

@@ -45,6 +45,7 @@ class Settings(ModelOptions):
         section="connections",
     )
     port: int = option(values.port, DEFAULT_PORT, "the port to listen on", flag="-p")
+    grpc_port: int | None = option(values.port, None, "the port of TEI's gRPC API; none unless set")
     payload_limit: int = option(values.positive, 2_000_000, "bytes of a request body")
     max_concurrent_bytes: int = option(
         values.positive,

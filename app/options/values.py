@@ -42,6 +42,10 @@ class Options(Protocol):
     @property
     def provider(self) -> ProviderChoice: ...
     @property
+    def grpc_port(self) -> int | None: ...
+    @property
+    def listen_port(self) -> int: ...
+    @property
     def hf_token(self) -> str | None: ...
     @property
     def hf_api_token(self) -> str | None: ...
@@ -208,6 +212,8 @@ def contradiction(options: Options) -> str | None:
         return f"--device-id needs {needed}, not {options.provider}"
     if options.gpu_memory_limit is not None and options.provider != "cuda":
         return f"--gpu-memory-limit needs --provider cuda, not {options.provider}"
+    if options.grpc_port and options.grpc_port == options.listen_port:
+        return f"--grpc-port cannot be {options.grpc_port}, the port of HTTP: name another"
     if options.hf_token is not None and options.hf_api_token is not None:
         return "--hf-token cannot be used with --hf-api-token, its old name: leave that out"
     return None

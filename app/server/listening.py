@@ -12,6 +12,7 @@ from typing import Any
 
 from app.errors import StartupError
 
+HTTP_PORT = "--port (PORT)"
 BACKLOG = 2048  # connections that the kernel holds until they are accepted
 _ABSENT = {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}
 _IN_USE = {errno.EADDRINUSE, errno.EACCES}
@@ -20,9 +21,10 @@ _IN_USE = {errno.EADDRINUSE, errno.EACCES}
 class Port:
     """A port of one address, or of every address of a name."""
 
-    def __init__(self, host: str, sockets: Sequence[socket.socket]) -> None:
+    def __init__(self, host: str, sockets: Sequence[socket.socket], option: str) -> None:
         self._host = host
         self._sockets = sockets
+        self._option = option
         self.number: int = sockets[0].getsockname()[1]
 
     def __str__(self) -> str:
@@ -41,13 +43,20 @@ class Port:
                 one.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 one.listen(BACKLOG)
         except OSError as error:
-            raise _refused(str(self), error) from None
+            raise _refused(str(self), error, self._option) from None
         return [one.detach() for one in self._sockets]
+
+    def freed(self) -> list[str]:
+        """Return the addresses, which are free for a server that opens them itself."""
+        addresses = [_shown(*one.getsockname()[:2]) for one in self._sockets]
+        for one in self._sockets:
+            one.close()
+        return addresses
 
 
 @contextmanager
-def taken(host: str, port: int) -> Iterator[Port]:
-    """Yield the port, kept from others inside the block; 0 is any that is free.
+def taken(host: str, port: int, option: str = HTTP_PORT) -> Iterator[Port]:
+    """Yield the port that an option names, kept from others inside the block; 0 is any free one.
 
     Raises: StartupError naming the option if the name has no address or the port is not available.
     """
@@ -64,13 +73,13 @@ def taken(host: str, port: int) -> Iterator[Port]:
             except OSError as error:
                 fault = error
                 if error.errno not in _ABSENT:  # one of several addresses of a name may be absent
-                    raise _refused(_shown(host, port), error) from None
+                    raise _refused(_shown(host, port), error, option) from None
             else:
                 sockets.append(one)
         if not sockets:
             assert fault is not None
-            raise _refused(_shown(host, port), fault)
-        yield Port(host, sockets)
+            raise _refused(_shown(host, port), fault, option)
+        yield Port(host, sockets, option)
 
 
 def resolved(host: str) -> list[str]:
@@ -111,7 +120,8 @@ def _shown(host: str, port: int) -> str:
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
-def _refused(address: str, error: OSError) -> StartupError:
-    option = "--port (PORT)" if error.errno in _IN_USE else "--hostname (HOSTNAME)"
+def _refused(address: str, error: OSError, option: str) -> StartupError:
+    if error.errno not in _IN_USE:
+        option = "--hostname (HOSTNAME)"
     reason = error.strerror or error
     return StartupError(f"cannot listen on {address}: {reason}; name another by {option}")

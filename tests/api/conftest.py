@@ -2,26 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
-from app.model.names import Task
-from tools import tiny
 
 MakeKind = Callable[..., ASGIApp]
-
-
-@pytest.fixture(scope="session")
-def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """One exported model of each kind; not to be written to."""
-    root = tmp_path_factory.mktemp("kinds")
-    for task in get_args(Task):
-        tiny.build(root / task, task)
-    tiny.build(root / "whole", whole=True)  # dense, sparse and token vectors at once
-    return {path.name: path for path in root.iterdir()}
 
 
 @pytest.fixture

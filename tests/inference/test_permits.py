@@ -1,5 +1,7 @@
 """Permits: who gets how many, and who is refused."""
 
+import asyncio
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -177,3 +179,109 @@ def test_models_together_never_have_more_than_all(
         assert all(one.free >= 0 for one in models)
     for one in models:
         assert one.held or one.share(1) or total < 4
+
+
+class Waiter:
+    """A request that waits for permits, and holds them until it is told to end."""
+
+    def __init__(self, permits: Permits, count: int = 1) -> None:
+        self.share = 0
+        self._ended = asyncio.Event()
+        self.task = asyncio.create_task(self._hold(permits, count))
+
+    async def _hold(self, permits: Permits, count: int) -> None:
+        async with permits.waited(count) as self.share:
+            await self._ended.wait()
+
+    async def end(self) -> None:
+        self._ended.set()
+        await self.task
+        await turns()
+
+
+async def turns() -> None:
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+
+def test_those_who_wait_come_in_their_order_and_before_those_who_do_not() -> None:
+    async def scenario() -> None:
+        permits = Permits(4)
+        with permits.taken(4):
+            first, second = Waiter(permits), Waiter(permits, 2)
+            await turns()
+            assert (first.share, second.share) == (0, 0)
+        await turns()
+        assert (first.share, second.share, permits.held) == (1, 2, 3)
+        await first.end()
+        await second.end()
+        assert permits.free == 4
+
+    asyncio.run(scenario())
+
+
+def test_those_who_wait_hold_three_quarters_at_most() -> None:
+    async def scenario() -> None:
+        permits = Permits(8)
+        each = [Waiter(permits) for _ in range(9)]
+        await turns()
+        assert [one.share for one in each] == [1] * 6 + [0] * 3
+        with permits.taken(2) as share:
+            assert share == 2
+        assert permits.free == 2
+        await each[0].end()
+        assert each[6].share == 1
+        for one in each[1:]:
+            await one.end()
+        assert permits.free == 8
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(("free", "asked", "share"), [(8, 5, 5), (8, 9, 6), (3, 5, 3), (1, 5, 1)])
+def test_one_that_waits_takes_what_is_free(free: int, asked: int, share: int) -> None:
+    async def scenario() -> None:
+        permits = Permits(8)
+        with permits.taken(8 - free):
+            one = Waiter(permits, asked)
+            await turns()
+            assert one.share == share
+            await one.end()
+        assert permits.free == 8
+
+    asyncio.run(scenario())
+
+
+def test_one_that_is_cancelled_leaves_nothing_behind() -> None:
+    async def scenario() -> None:
+        permits = Permits(1)
+        with permits.taken(1):
+            waiting, next_one, last = Waiter(permits), Waiter(permits), Waiter(permits)
+            await turns()
+            waiting.task.cancel()
+            await turns()
+        # The permit is in this one's hand when it is cancelled, before it has its turn.
+        next_one.task.cancel()
+        await turns()
+        assert last.share == 1
+        await last.end()
+        assert permits.free == 1
+
+    asyncio.run(scenario())
+
+
+def test_of_several_models_one_that_waits_gets_what_another_gives_back() -> None:
+    async def scenario() -> None:
+        among: list[Permits] = []
+        one, other = Permits(4, among), Permits(4, among)
+        with one.taken(3):
+            waiter, second = Waiter(other), Waiter(other)
+            await turns()
+            assert (waiter.share, second.share) == (1, 0)
+        await turns()
+        assert second.share == 1
+        await waiter.end()
+        await second.end()
+        assert one.taken_by_all == 0
+
+    asyncio.run(scenario())

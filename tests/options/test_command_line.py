@@ -36,6 +36,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "default_prompt": ("query: ", "query: "),
     "hostname": ("127.0.0.1", "127.0.0.1"),
     "port": ("80", 80),
+    "grpc_port": ("50051", 50051),
     "payload_limit": ("100", 100),
     "api_key": ("secret", (ApiKey(None, "secret"),)),
     "api_key_file": ("keys", Path("keys")),

@@ -88,6 +88,8 @@ def test_an_origin_with_a_number_that_is_none_is_refused(origin: str) -> None:
         ({"default_prompt": "", "default_prompt_name": "b"}, "--default-prompt cannot be used"),
         ({"device_id": (0,)}, "--device-id needs --provider cuda or tensorrt, not auto"),
         ({"gpu_memory_limit": 9, "provider": "tensorrt"}, "--gpu-memory-limit needs --provider"),
+        ({"grpc_port": 8000}, "--grpc-port cannot be 8000, the port of HTTP: name another"),
+        ({"grpc_port": 80, "aip_http_port": 80}, "--grpc-port cannot be 80, the port of HTTP"),
         ({"hf_token": "a", "hf_api_token": "b"}, "--hf-token cannot be used"),
     ],
 )
@@ -105,6 +107,8 @@ def test_the_first_pair_is_named_with_the_remedy(given: dict[str, object], wrong
         {"device_id": (0,), "gpu_memory_limit": 9, "provider": "cuda"},
         {"device_id": (0,), "provider": "tensorrt"},
         {"hf_api_token": "b"},
+        {"grpc_port": 8001},
+        {"grpc_port": 0, "port": 0},
     ],
 )
 def test_what_goes_together_is_taken(given: dict[str, object]) -> None:

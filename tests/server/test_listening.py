@@ -88,3 +88,19 @@ def test_an_address_of_another_machine_names_the_option() -> None:
     with pytest.raises(StartupError) as caught, taken("203.0.113.1", free_port()):
         raise AssertionError("it is an address of this machine")
     assert "Cannot assign requested address; name another by --hostname" in str(caught.value)
+
+
+def test_another_server_may_open_it_itself() -> None:
+    with taken("127.0.0.1", 0, "--other") as port:
+        assert port.freed() == [f"127.0.0.1:{port.number}"]
+        with socket.create_server(("127.0.0.1", port.number)):
+            assert connects("127.0.0.1", port.number)
+
+
+def test_the_option_that_names_it_is_said() -> None:
+    with (
+        taken("127.0.0.1", 0) as port,
+        pytest.raises(StartupError, match=r"; name another by --other$"),
+        taken("127.0.0.1", port.number, "--other"),
+    ):
+        raise AssertionError("it is taken twice")

@@ -2,9 +2,7 @@
 
 import contextlib
 import logging
-import time
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from typing import Any
 
 from starlette.types import Receive, Scope, Send
 
@@ -26,11 +24,12 @@ from app.api.http.transport import (
     seconds_allowed,
 )
 from app.api.shapes.inputs import memory_of
+from app.api.verbs.answer_headers import model_headers, timing_headers
 from app.api.verbs.counting import FailureCounted, counted
 from app.api.verbs.long_texts.truncated import truncation_headers
 from app.api.verbs.rendering import render_error
 from app.api.verbs.spans import RequestSpan
-from app.api.verbs.verb import Request, Room
+from app.api.verbs.verb import Room
 from app.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -38,9 +37,7 @@ from app.errors import (
     Unhealthy,
     UnreadableRequest,
 )
-from app.inference.computing import Computed
 from app.inference.served_model import ServedModel
-from app.inference.tokenizing.encoding_input import characters
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +81,7 @@ class BatchedPost:
         except (UnreadableRequest, ServiceError, ClientGone) as error:
             await _respond_error(send, error, answer_error, span, self.form.unreadable)
         else:
-            headers = _model_headers(model) + _timing_headers(request, computed, span.started)
+            headers = model_headers(model) + timing_headers(request, computed, span.started)
             headers += truncation_headers(computed.truncated)
             answer = self.form.represented(scope, verb, model, request, computed)
             media_type, headers = answer.media_type, [*headers, *answer.headers]
@@ -126,7 +123,7 @@ class UnbatchedPost:
                 if is_whole(first):
                     del content
                     share.keep(len(first))
-                headers = _model_headers(model)
+                headers = model_headers(model)
                 await respond_in_parts(receive, send, first, parts, JSON, headers)
                 span.answered()
 
@@ -209,27 +206,3 @@ async def _respond_error(
         span.failed(error)
         headers: RawHeaders = [(b"retry-after", b"1")] if error.status == 429 else []
         await respond(send, error.status, render(error), JSON, headers)
-
-
-def _model_headers(model: ServedModel) -> RawHeaders:
-    """Return the headers of every computed answer: its vector space, and its precision."""
-    return [
-        (b"x-model-fingerprint", model.loaded.fingerprint.encode()),
-        (b"x-compute-dtype", model.loaded.session.compute_dtype.encode()),
-    ]
-
-
-def _timing_headers(request: Request[Any], computed: Computed[Any], started: float) -> RawHeaders:
-    """Return TEI's headers, in its units: whole milliseconds, rounded down."""
-    timings = computed.timings
-    total = b"%d" % ((time.perf_counter() - started) * 1000)
-    return [
-        (b"x-compute-type", b"gpu+optimized"),  # a constant in TEI, also on a CPU
-        (b"x-compute-time", total),
-        (b"x-compute-characters", b"%d" % sum(map(characters, request.inputs))),
-        (b"x-compute-tokens", b"%d" % sum(computed.token_counts)),
-        (b"x-total-time", total),
-        (b"x-tokenization-time", b"%d" % (timings.tokenization * 1000)),
-        (b"x-queue-time", b"%d" % (timings.queue * 1000)),
-        (b"x-inference-time", b"%d" % (timings.inference * 1000)),
-    ]

@@ -21,6 +21,7 @@ _DURATIONS: Mapping[Counted, Sequence[tuple[str, str]]] = {
     kind: [(f"te_request_{part}", f"te_{kind}_{part}") for part in _PARTS]
     for kind in get_args(Counted)
 }
+SINGLE, BATCH = 'method="single"', 'method="batch"'
 
 
 async def counted(
@@ -38,7 +39,7 @@ async def counted(
     of its inputs do.
     """
     span.model = model.label
-    method = f'method="{"batch" if request.is_batch else "single"}"'
+    method = BATCH if request.is_batch else SINGLE
     progress = Progress(
         asked=lambda: metrics.count("te_request_count", method),
         accepted=lambda inputs: metrics.count(f"te_{verb.counted_as}_count", amount=inputs),
@@ -46,11 +47,18 @@ async def counted(
     )
     with FailureCounted(metrics):
         computed = await verb.run(model.telling(progress), request)
+    succeeded(metrics, verb.counted_as, method, computed, span)
+    return computed
+
+
+def succeeded(
+    metrics: Metrics, counted_as: str, method: str, computed: Computed[Any], span: RequestSpan
+) -> None:
+    """Record a computed answer, and end its span."""
     metrics.count("te_request_success", method)
     seconds = span.seconds()
-    _record(metrics, verb.counted_as, computed, seconds)
+    _record(metrics, counted_as, computed, seconds)
     span.computed(computed.timings, seconds)
-    return computed
 
 
 async def failures_counted(

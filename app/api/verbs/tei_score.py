@@ -74,10 +74,10 @@ class Predict:
     ) -> Iterable[bytes]:
         labels = model.manifest.labels
         if not request.is_batch:
-            return [numpy_json(_labelled(labels, computed.value, 0))]
+            return [numpy_json(labelled(labels, computed.value, 0))]
         rows, at_once = len(request.inputs), max(1, SCORES_AT_ONCE // len(labels))
         return joined(
-            numpy_json([_labelled(labels, computed.value, row) for row in group])
+            numpy_json([labelled(labels, computed.value, row) for row in group])
             for group in (range(rows)[start : start + at_once] for start in range(0, rows, at_once))
         )
 
@@ -115,14 +115,20 @@ class Rerank:
     def render(
         self, _: ServedModel, request: Request[RankOptions], computed: Predictions
     ) -> Iterable[bytes]:
-        printed = computed.value.printed[:, 0]
-        ranks: list[dict[str, Any]] = []
-        for index in ranking(computed.value.logits[:, 0]):
-            text = {"text": request.inputs[index][1]} if request.extra.return_text else {}
-            ranks.append({"index": index, **text, "score": printed[index]})
-        yield numpy_json(ranks)
+        yield numpy_json(ranked(request, computed.value))
 
 
-def _labelled(labels: Sequence[str], scores: Scores, row: int) -> list[dict[str, Any]]:
+def ranked(request: Request[RankOptions], scores: Scores) -> list[dict[str, Any]]:
+    """Return the texts of a request, best first, as TEI's dialects have them."""
+    printed = scores.printed[:, 0]
+    ranks: list[dict[str, Any]] = []
+    for index in ranking(scores.logits[:, 0]):
+        text = {"text": request.inputs[index][1]} if request.extra.return_text else {}
+        ranks.append({"index": index, **text, "score": printed[index]})
+    return ranks
+
+
+def labelled(labels: Sequence[str], scores: Scores, row: int) -> list[dict[str, Any]]:
+    """Return the labels of an input, best first, as TEI's dialects have them."""
     printed = scores.printed[row]
     return [{"score": printed[i], "label": labels[i]} for i in ranking(scores.logits[row])]

@@ -1,5 +1,5 @@
 """Fixtures: models of every kind, as the API's tests have them."""
 
-from tests.api.conftest import folders, make_kind
+from tests.api.conftest import make_kind
 
-__all__ = ["folders", "make_kind"]
+__all__ = ["make_kind"]

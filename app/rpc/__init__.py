@@ -1,0 +1,1 @@
+"""TEI's gRPC API: the same requests as over HTTP, to the same models."""

@@ -1,0 +1,179 @@
+"""Answering: the handlers of all calls: who may call, what is answered, and what became of it."""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self
+
+import grpc.aio
+from grpc import StatusCode
+
+from app.api.http.byte_budget import Share
+from app.api.http.service import Service
+from app.api.verbs.answer_headers import Headers
+from app.api.verbs.counting import FailureCounted
+from app.errors import ServiceError
+from app.options.settings import Settings
+from app.rpc.caller import Caller, Callers
+from app.rpc.calls.call import Answer, Call, Message
+from app.rpc.calls.rerank import RankedStream
+from app.rpc.messages import SERVICES
+from app.rpc.services import CALLS
+from app.rpc.statuses import CallRefused, code_of
+from app.rpc.streams import Incoming, Room, Turn, in_order
+from app.telemetry.metrics import labels
+
+logger = logging.getLogger(__name__)
+
+# Of one stream, which so takes a quarter of the permits that there are by default.
+MESSAGES_IN_WORK = 128
+
+Body = Callable[[Incoming, Any, Caller], Awaitable[bytes | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """The limits of calls and their messages."""
+
+    message_bytes: int
+    message_seconds: float  # until the message of a call that has one is there
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """Return the limits of these settings."""
+        return cls(settings.payload_limit, settings.client_timeout_seconds)
+
+
+class Answering:
+    """Answers every call of TEI's services, to the first model of a service."""
+
+    def __init__(self, service: Service, limits: CallLimits) -> None:
+        self._service = service.of_first
+        self._process = service
+        self._limits = limits
+        self._callers = Callers(service)
+        self._open: set[Incoming] = set()
+        self.cut_at: float | None = None  # on the loop's clock: from then on calls are cut off
+
+    def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
+        """Yield the handler of each service.
+
+        A call reads its messages itself, and as bytes, so that it is known whose they are, how many
+        bytes are held, and how long one takes to come.
+        """
+        for service in SERVICES.values():
+            methods = {method.name: self._handler(method) for method in service.methods}
+            yield grpc.method_handlers_generic_handler(service.full_name, methods)
+
+    def stop_reading(self) -> None:
+        """Let each stream end once the messages that it has read are answered."""
+        for incoming in self._open:
+            incoming.stop()
+
+    def _handler(self, method: Any) -> grpc.RpcMethodHandler:
+        call = CALLS[method.name.removesuffix("Stream")]
+        path = f"/{method.containing_service.full_name}/{method.name}"
+        body: Body = partial(self._one, call)
+        make = grpc.stream_unary_rpc_method_handler
+        if method.server_streaming:
+            body, make = partial(self._each, call), grpc.stream_stream_rpc_method_handler
+        elif method.client_streaming:
+            body = self._ranked
+        return make(partial(self._guarded, path, body))
+
+    async def _guarded(self, path: str, body: Body, _: object, context: Any) -> bytes | None:
+        """Answer a call, whatever goes wrong, and count what came of it.
+
+        A client whose deadline passes cancels, and often a moment before it passes here.
+        """
+        incoming = Incoming(context)
+        self._open.add(incoming)
+        status, reason, answer = StatusCode.CANCELLED, "", None
+        try:
+            caller = self._callers.admitted(context.invocation_metadata())
+            answer = await body(incoming, context, caller)
+            status = StatusCode.OK
+        except (ServiceError, CallRefused) as error:
+            status, reason = code_of(error), str(error)
+        except Exception:
+            logger.exception("%s failed", path)
+            status, reason = StatusCode.INTERNAL, "internal error"
+        finally:
+            self._open.discard(incoming)
+            counted = labels(path=path, status=status.name)
+            self._process.metrics.count("te_grpc_response_count", counted)
+        if status is not StatusCode.OK:
+            await context.abort(status, reason)
+        return answer
+
+    async def _one(self, call: Call, incoming: Incoming, context: Any, caller: Caller) -> bytes:
+        content = await incoming.only(self._limits.message_seconds)
+        with self._service.bodies.holding() as share, self._in_flight():
+            answer = await call(self._message(caller, content, share, waits=False))
+            return await _sent(answer, caller, context)
+
+    async def _each(self, call: Call, incoming: Incoming, context: Any, caller: Caller) -> None:
+        await context.send_initial_metadata(_metadata(caller.headers))
+
+        async def work(content: bytes, turn: Turn) -> None:
+            with self._service.bodies.holding() as share, self._in_flight():
+                answer = await call(self._message(caller, content, share, waits=True))
+                share.keep(len(answer.content))
+                await turn()
+                await context.write(answer.content)
+
+        await self._read(incoming, work)
+
+    async def _ranked(self, incoming: Incoming, context: Any, caller: Caller) -> bytes:
+        with self._service.bodies.holding() as whole, self._in_flight():
+            ranked = RankedStream(self._service, caller, whole)
+
+            async def work(content: bytes, turn: Turn) -> None:
+                with self._service.bodies.holding() as share:
+                    await ranked.add(self._message(caller, content, share, waits=True), turn)
+
+            answer = await ranked.answered(partial(self._read, incoming, work))
+            return await _sent(answer, caller, context)
+
+    async def _read(
+        self, incoming: Incoming, work: Callable[[bytes, Turn], Awaitable[None]]
+    ) -> None:
+        room = Room(MESSAGES_IN_WORK, self._limits.message_bytes)
+        await in_order(incoming, work, room)
+        if incoming.is_stopped:
+            raise CallRefused(StatusCode.UNAVAILABLE, "the service is shutting down")
+
+    def _message(self, caller: Caller, content: bytes, share: Share, *, waits: bool) -> Message:
+        with FailureCounted(self._service.metrics):
+            share.take(len(content))
+        return Message(self._service, caller, content, share, waits)
+
+    @contextlib.contextmanager
+    def _in_flight(self) -> Iterator[None]:
+        """Count a request in flight; one that is cut off at the end stays in the count, as lost."""
+        lifecycle = self._service.lifecycle
+        lifecycle.accepted += 1
+        lifecycle.in_flight += 1
+        is_lost = False
+        try:
+            yield
+        except asyncio.CancelledError:
+            now = asyncio.get_running_loop().time()
+            is_lost = self.cut_at is not None and now >= self.cut_at
+            raise
+        finally:
+            if not is_lost:
+                lifecycle.in_flight -= 1
+
+
+async def _sent(answer: Answer, caller: Caller, context: Any) -> bytes:
+    """Send what is before the answer of a call that has one; return that."""
+    await context.send_initial_metadata(_metadata([*answer.headers, *caller.headers]))
+    return answer.content
+
+
+def _metadata(headers: Headers) -> tuple[tuple[str, str], ...]:
+    return tuple((name.decode(), value.decode("latin-1")) for name, value in headers)

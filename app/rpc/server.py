@@ -1,0 +1,105 @@
+"""Server: the port of the gRPC API, from its opening to the last answer.
+
+It shares the event loop with HTTP, and ends with it: on a signal health says NOT_SERVING, the port
+stays open for `--drain-seconds`, and what is in flight may take `--shutdown-seconds`.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+from collections.abc import AsyncIterator, Callable, Sequence
+
+import grpc.aio
+from grpc_health.v1 import health_pb2
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from app.api.http.service import Service
+from app.options.settings import Settings
+from app.rpc.answering import Answering, CallLimits
+from app.rpc.health import Reports
+from app.rpc.messages import POOL, SERVICES
+from app.wire.connections import quiet
+
+logger = logging.getLogger("app.server")  # operators filter by this name
+
+IDLE_SECONDS = 310  # until a connection without a call is closed, as with HTTP
+PING_SECONDS = 60  # until a client that is silent is asked whether it is there
+PING_WAIT_SECONDS = 20
+ONLY_IDENTITY = 1  # of the set of compressions: a small message must not become a large one
+
+Addresses = Callable[[], Sequence[str]]  # frees the port, and returns its addresses
+
+
+@contextlib.asynccontextmanager
+async def opened(service: Service, settings: Settings, addresses: Addresses) -> AsyncIterator[None]:
+    """Serve in the block. Leaving it returns when the last call has ended.
+
+    Raises: RuntimeError if the port is taken meanwhile.
+    """
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it writes of each connection that ends
+    server = grpc.aio.server(
+        options=_options(settings), maximum_concurrent_rpcs=settings.max_connections
+    )
+    answering = Answering(service, CallLimits.of(settings))
+    server.add_generic_rpc_handlers(tuple(answering.handlers()))
+    reports = Reports(service.of_first, server)
+    _reflect(server)
+    for address in addresses():
+        server.add_insecure_port(address)
+        logger.info("Starting gRPC server: %s", address)
+    await reports.refresh()
+    await server.start()
+    following = asyncio.create_task(reports.keep())
+    ending = asyncio.create_task(_end(server, answering, reports, service, settings))
+    try:
+        yield
+    finally:
+        following.cancel()
+        if not service.lifecycle.draining:
+            ending.cancel()
+            await server.stop(None)
+        else:
+            await ending
+
+
+async def _end(
+    server: grpc.aio.Server,
+    answering: Answering,
+    reports: Reports,
+    service: Service,
+    settings: Settings,
+) -> None:
+    """Wait for the end of the service, and end as it does."""
+    lifecycle = service.lifecycle
+    await lifecycle.ending.wait()
+    await reports.end()
+    patience = 0.0
+    if lifecycle.failure is None:
+        await asyncio.sleep(settings.drain_seconds)
+        await quiet(lambda: lifecycle.accepted)
+        patience = settings.shutdown_seconds
+    answering.stop_reading()
+    answering.cut_at = asyncio.get_running_loop().time() + patience
+    await server.stop(patience)
+
+
+def _reflect(server: grpc.aio.Server) -> None:
+    """Tell clients that ask what is served."""
+    for file in (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
+        POOL.AddSerializedFile(file.serialized_pb)
+    files = (*SERVICES.values(), *health_pb2.DESCRIPTOR.services_by_name.values())
+    names = [one.full_name for one in files]
+    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server, POOL)
+
+
+def _options(settings: Settings) -> list[tuple[str, int]]:
+    return [
+        ("grpc.max_receive_message_length", settings.payload_limit),
+        ("grpc.max_allowed_incoming_connections", settings.max_connections),
+        ("grpc.so_reuseport", 0),  # two services must not share a port without knowing
+        ("grpc.compression_enabled_algorithms_bitset", ONLY_IDENTITY),
+        ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1000),
+        ("grpc.keepalive_time_ms", PING_SECONDS * 1000),
+        ("grpc.keepalive_timeout_ms", PING_WAIT_SECONDS * 1000),
+    ]

@@ -1,0 +1,47 @@
+"""Services: every call of the definition is answered, and no other."""
+
+from typing import Any
+
+import grpc.aio
+import pytest
+
+from app.rpc.messages import SERVICES, named
+from app.rpc.services import CALLS
+from tests.rpc.conftest import Play
+from tests.support.rpc import METHODS, Client
+
+
+def test_every_call_has_what_answers_it() -> None:
+    names = {name.removesuffix("Stream") for name in METHODS}
+    assert set(CALLS) == names
+    assert len(METHODS) == sum(len(service.methods) for service in SERVICES.values()) == 17
+
+
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_message_without_a_field_is_answered_or_refused(play: Play, name: str) -> None:
+    async def scenario(client: Client) -> str:
+        message = named(METHODS[name].input_type.name)()
+        try:
+            if METHODS[name].server_streaming:
+                return str(await client.stream(name, [{}]))
+            if METHODS[name].client_streaming:
+                return str(await client.collected(name, [{}]))
+            return str(await client.call(name)(message))
+        except grpc.aio.AioRpcError as error:
+            return str(error.code().name)
+
+    expected = {"Info": 'version: "0.1.0"', "Rerank": "INVALID", "RerankStream": "FAILED"}
+    default = "FAILED" if name in {"Predict", "PredictStream"} else ""
+    found = play(scenario)
+    assert found.startswith(expected.get(name, default or found))
+    assert "INTERNAL" not in found
+
+
+@pytest.mark.parametrize("path", ["/tei.v1.Embed/Other", "/tei.v2.Embed/Embed", "/Embed"])
+def test_there_is_no_other_call(play: Play, path: str) -> None:
+    async def scenario(client: Client) -> Any:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await client.channel.unary_unary(path)(b"")
+        return caught.value.code().name
+
+    assert play(scenario) == "UNIMPLEMENTED"
