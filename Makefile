@@ -60,7 +60,7 @@ seen := $(if $(filter plain avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_ope
 endif
 
 .PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices fix lock image clean
+    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices screenshots fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -162,6 +162,9 @@ fuzz: .venv/fuzz.stamp ## Make up bodies for SECONDS, then again for the whole s
 
 prices: .venv/development.stamp default-model ## Look for the dearest request, SECONDS for each route, and write docs/reliability.md
 	$(bin)/python -m tools.prices --seconds '$(SECONDS)'
+
+screenshots: .venv/development.stamp default-model ## Take the pictures of the playground in docs/, with chromium
+	$(bin)/python -m tools.playground
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .

@@ -16,7 +16,7 @@ FLOORS = (
     "app.application app.download app.server",
     "app.preflight",
     "app.api",
-    "app.api.docs",
+    "app.api.docs app.api.playground",
     "app.api.http",
     "app.api.verbs",
     "app.api.body",
@@ -72,7 +72,7 @@ DOORS = {
         "app.telemetry.logs",
     },
     "starlette": {
-        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.middleware", "app.api.model_list", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
+        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.middleware", "app.api.model_list", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger", "app.api.playground.pages",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
         "app.wire.http1.exchange", "app.server.serving",
     },
