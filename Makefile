@@ -60,7 +60,7 @@ seen := $(if $(filter plain avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_ope
 endif
 
 .PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices pages proto docs fix lock image clean
+    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices screenshots pages proto docs fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -172,6 +172,9 @@ docs: .venv-docs/python-$(version) ## Build the documentation into site/, and fa
 
 proto: .venv/slow.stamp ## Compile the definition of the gRPC API
 	$(bin)/python -m grpc_tools.protoc --proto_path app/rpc --descriptor_set_out app/rpc/tei.protoset app/rpc/tei.proto
+
+screenshots: .venv/development.stamp default-model ## Take the pictures of the playground in docs/, with chromium
+	$(bin)/python -m tools.playground
 
 fix: .venv/development.stamp ## Format, and mend what the linter can
 	$(bin)/ruff format .

@@ -17,7 +17,7 @@ FLOORS = (
     "app.preflight",
     "app.rpc",
     "app.api",
-    "app.api.docs",
+    "app.api.docs app.api.playground",
     "app.api.http",
     "app.api.verbs",
     "app.api.body",
@@ -73,7 +73,7 @@ DOORS = {
         "app.telemetry.logs",
     },
     "starlette": {
-        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.endpoints", "app.api.http.forms.form", "app.api.http.forms.infer_form", "app.api.http.middleware", "app.api.model_list", "app.api.open_inference", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
+        "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.endpoints", "app.api.http.forms.form", "app.api.http.forms.infer_form", "app.api.http.middleware", "app.api.model_list", "app.api.open_inference", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger", "app.api.playground.pages",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
         "app.wire.http1.exchange", "app.wire.http2.unread", "app.server.serving",
     },

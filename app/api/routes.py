@@ -31,6 +31,7 @@ from app.api.http.info import info
 from app.api.http.paths import without_spare_slashes
 from app.api.http.service import Service
 from app.api.http.transport import respond
+from app.api.playground import pages as playground
 from app.api.resources import Guarded, Resource
 from app.api.verbs import openai, tei_tokenize, vertex
 from app.api.verbs.cohere.embed import CohereEmbed
@@ -54,6 +55,7 @@ class RouteOptions:
     root_is_similarity: bool = False  # POST / is /similarity, for embedding models
     predict_path: str | None = None  # one more path for /vertex
     health_path: str | None = None  # one more path for /health
+    has_playground: bool = False
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -62,6 +64,7 @@ class RouteOptions:
             root_is_similarity=settings.task == "sentence-similarity",
             predict_path=settings.aip_predict_route,
             health_path=settings.aip_health_route,
+            has_playground=settings.playground,
         )
 
 
@@ -168,6 +171,8 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
         "/vertex": envelope,
     }
     resources |= {at: Resource(public={"GET": page}) for at, page in swagger.pages(base).items()}
+    if options.has_playground:
+        resources |= {at: Resource(public={"GET": page}) for at, page in playground.pages().items()}
     for path, more in ((options.predict_path, envelope), (options.health_path, health)):
         if path is not None:
             path = without_spare_slashes(path)

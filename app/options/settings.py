@@ -81,6 +81,7 @@ class Settings(ModelOptions):
         values.origin,
         "an origin that browsers may call from, repeated for several; every one unless set",
     )
+    playground: bool = option(values.boolean, True, "serve /playground/, a page to try texts on")
     json_output: bool = option(
         values.boolean, False, "log one JSON object a line", bare=True, section="logs and traces"
     )

@@ -41,6 +41,7 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "api_key": ("secret", (ApiKey(None, "secret"),)),
     "api_key_file": ("keys", Path("keys")),
     "cors_allow_origin": ("https://a.example", ("https://a.example",)),
+    "playground": ("false", False),
     "json_output": ("true", True),
     "log_level": ("debug", "debug"),
     "huggingface_hub_cache": ("/data", Path("/data")),

@@ -61,6 +61,9 @@ INFO = Named(
         vectors_left_out=list_of(TEXT),
         activation=OPTIONAL_TEXT,
         default_prompt_name=OPTIONAL_TEXT,
+        default_prompt=OPTIONAL_TEXT,
+        prompts={**OBJECT, "additionalProperties": TEXT},
+        truncation_direction=TEXT,
         pooling_source=OPTIONAL_TEXT,
     ),
 )

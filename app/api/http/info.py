@@ -4,6 +4,7 @@ from dataclasses import asdict
 
 from app import __version__
 from app.inference.kinds.served_kinds import outputs_of
+from app.inference.prompts import default_prompt
 from app.inference.served_model import ServedModel
 from app.model.manifest import Manifest
 from app.options.settings import Settings
@@ -37,6 +38,9 @@ def info(model: ServedModel) -> dict[str, object]:
         "vectors_left_out": model.manifest.left_out,
         "activation": model.manifest.scored_by if model.manifest.labels else None,
         "default_prompt_name": _default_prompt_name(settings, model.manifest),
+        "default_prompt": default_prompt(settings, model.manifest),
+        "prompts": model.manifest.prompts,
+        "truncation_direction": model.manifest.truncation_side,
         "pooling_source": "--pooling" if settings.pooling else model.manifest.pooling_source,
         **_routes(model.manifest),
         **_output_types(settings, model.manifest),

@@ -76,9 +76,10 @@ class Page:
             look()
         }})""")
 
-    def screenshot(self, path: Path) -> None:
-        """Write what is seen as a PNG."""
-        path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
+    def image(self, *, whole: bool = False) -> bytes:
+        """Return what is seen, or the whole page, as a PNG."""
+        found = self.call("Page.captureScreenshot", captureBeyondViewport=whole)
+        return base64.b64decode(found["data"])
 
     def _next_message(self) -> Any:
         while b"\0" not in self._rest:

@@ -1,0 +1,1 @@
+"""Playground: a page on which a person tries the service with texts of their own."""
