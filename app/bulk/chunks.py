@@ -7,6 +7,9 @@ from app.bulk.rows import JobError, Rejected, Row
 
 ROWS = 256
 CHARACTERS = 1_000_000  # of all texts, so that chunks of long texts stay small
+# In the model at a time: the more rows wait, the less padding their batches have, and a chunk that
+# is written keeps none of the others waiting.
+WINDOW = 8
 
 
 @dataclass(slots=True)

@@ -1,10 +1,11 @@
 """Computing: the vectors of a chunk; rows at fault are found and rejected one by one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
-from app.bulk.chunks import Chunk
+from app.bulk.chunks import ROWS, WINDOW, Chunk
 from app.bulk.rows import JobError, Rejected, Row
 from app.errors import ServiceError, StartupError
 from app.inference.admission import InputOptions
@@ -13,14 +14,16 @@ from app.inference.kinds.dtypes import require_dtypes
 from app.inference.served_model import ServedModel
 from app.model.names import OutputDtype
 from app.model.quantization import Quantized, quantized
+from app.options.settings import Settings
+from app.telemetry.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class VectorOptions:
     """Which vectors are asked of the model."""
 
-    dimensions: int | None
-    normalize: bool
+    dimensions: int | None = None  # the first ones; None for all
+    normalize: bool = True
     dtype: OutputDtype = "float"
 
 
@@ -33,6 +36,18 @@ class Embedded:
     rejected: list[Rejected]  # in the order of the inputs
     next_row: int
     tokens: int
+
+
+def opened(folder: Path, settings: Settings) -> ServedModel:
+    """Open an exported model that takes a window of chunks at a time.
+
+    Raises: StartupError with the cause.
+    """
+    roomy = replace(settings, max_concurrent_requests=2 * WINDOW * ROWS, max_client_batch_size=ROWS)
+    metrics = Metrics()
+    model = ServedModel.open(folder, roomy, metrics)
+    metrics.bound_input_length(model.loaded.max_input_length)
+    return model
 
 
 async def embedded(model: ServedModel, chunk: Chunk, options: VectorOptions) -> Embedded:
@@ -65,16 +80,17 @@ async def embedded(model: ServedModel, chunk: Chunk, options: VectorOptions) -> 
     return Embedded(rows, found, rejected, chunk.next_row, tokens)
 
 
-async def require_vectors(model: ServedModel, options: VectorOptions) -> None:
-    """Compute one text, so that a job whose every row would be rejected does not begin.
+async def require_vectors(model: ServedModel, options: VectorOptions) -> Quantized:
+    """Compute one text, (1, W), so that a job whose every row would be rejected does not begin.
 
     Raises: StartupError with what the model or the options lack.
     """
     try:
         require_dtypes(model, [options.dtype], normalize=options.normalize)
-        await _vectors(model, [Row(0, "", "", PROBE_TEXT)], options)
+        vectors, _ = await _vectors(model, [Row(0, "", "", PROBE_TEXT)], options)
     except ServiceError as error:
         raise StartupError(f"the model cannot give these vectors: {error}") from None
+    return vectors
 
 
 async def _vectors(

@@ -6,14 +6,14 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from app import __version__
-from app.bulk.chunks import ROWS, Chunk, chunked
-from app.bulk.computing import Embedded, VectorOptions, embedded, require_vectors
+from app.bulk.chunks import WINDOW, Chunk, chunked
+from app.bulk.computing import Embedded, VectorOptions, embedded, opened, require_vectors
 from app.bulk.options import BulkOptions
 from app.bulk.progress import Progress
 from app.bulk.reading.inputs import Inputs
@@ -22,13 +22,9 @@ from app.bulk.writing import folder as output
 from app.bulk.writing.shards import ShardOptions, Shards
 from app.inference.served_model import ServedModel
 from app.options.settings import Settings
-from app.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
-# Chunks in the model at a time: the more rows wait, the less padding their batches have, and one
-# that is written keeps none of the others waiting.
-WINDOW = 8
 CLOSE_SECONDS = 1.0
 
 
@@ -47,11 +43,7 @@ def run(options: BulkOptions, settings: Settings, inputs: Inputs, model_folder: 
 
     Raises: StartupError, JobError or OSError with the cause.
     """
-    roomy = replace(settings, max_concurrent_requests=2 * WINDOW * ROWS, max_client_batch_size=ROWS)
-    metrics = Metrics()
-    model = ServedModel.open(model_folder, roomy, metrics)
-    metrics.bound_input_length(model.loaded.max_input_length)
-    return asyncio.run(_embed_all(options, inputs, model))
+    return asyncio.run(_embed_all(options, inputs, opened(model_folder, settings)))
 
 
 async def _embed_all(options: BulkOptions, inputs: Inputs, model: ServedModel) -> Summary:
