@@ -24,6 +24,7 @@ class Permits:
         """Take the total, and the permits of the models that have the same one, to join them."""
         self.total = total
         self.held = 0  # by requests to this model
+        self.entered = 0  # requests to this model that have got permits
         self._others: list[Permits] = []
         for one in among or ():
             one.join(self)
@@ -39,6 +40,11 @@ class Permits:
     def taken_by_all(self) -> int:
         """How many are held by requests to any model."""
         return self.held + sum(one.held for one in self._others)
+
+    @property
+    def entered_by_all(self) -> int:
+        """How many requests to any model have got permits since the start."""
+        return self.entered + sum(one.entered for one in self._others)
 
     @property
     def free(self) -> int:
@@ -91,6 +97,7 @@ class Taken:
         if self._count and not self._share:
             raise Overloaded
         self._permits.held += self._share
+        self._permits.entered += 1
         self._granted = self._share
         return self._share
 
