@@ -21,7 +21,7 @@ FLOORS = (
     "app.api.verbs",
     "app.api.body",
     "app.api.shapes",
-    "app.inference",
+    "app.inference app.batches",
     "app.inference.batching app.inference.tokenizing",
     "app.inference.providers",
     "app.proof app.settings",
@@ -66,16 +66,19 @@ DOORS = {
         "export.from_torch.settled_tokenizer", "export.routes.model2vec",
     },
     "orjson": {
+        "app.api.batches.endpoint", "app.api.batches.items", "app.batches.input_lines", "app.batches.results",
         "app.bulk.reading.json_lines",
         "app.inference.tokenizing.pairs",
         "app.api.body.reader", "app.api.model_list", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.rendering",
         "app.telemetry.logs",
     },
     "starlette": {
+        "app.api.batches.endpoint", "app.api.batches.files", "app.api.batches.uploads",
         "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.middleware", "app.api.model_list", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
         "app.wire.http1.exchange", "app.server.serving",
     },
+    "python_multipart": {"app.api.batches.uploads"},
     "httptools": {"app.wire.http1.bodies", "app.wire.http1.heads"},
     "hypercorn": {
         "app.wire.connections", "app.wire.http2.protocol", "app.wire.http2.connection", "app.server.serving",

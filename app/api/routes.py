@@ -13,7 +13,9 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from app.api import model_list
+from app.api.batches.routes import batch_routes
 from app.api.docs import swagger
+from app.api.docs.batch_operations import BATCH_OPERATIONS
 from app.api.docs.limits import Limits
 from app.api.docs.openapi import describe
 from app.api.docs.operations import operations
@@ -68,7 +70,7 @@ def routes(service: Service, options: RouteOptions) -> list[Route]:
 
     Raises: StartupError for a model whose paths are those of another.
     """
-    resources = _resources(service, options)
+    resources = _resources(service, options) | batch_routes(service)
     own = RouteOptions(options.root_is_similarity)
     for model in service.models.each:
         base = f"/tei/{path_of(model.name)}"
@@ -111,6 +113,8 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, service.models.check)
     described = [one for one in operations(verbs) if not base or one.path not in _OF_THE_PROCESS]
+    if service.desk is not None and not base:
+        described += BATCH_OPERATIONS
     limits, has_key = Limits.of(service.models.each), service.keys is not None
     description = describe(described, limits, has_key=has_key, base=base)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {

@@ -42,7 +42,10 @@ class Operation:
     answer: Content = field(default_factory=dict)  # empty for an empty body
     error: Content = field(default_factory=dict)  # when the body is refused
     unhealthy: Content = field(default_factory=dict)  # of 503
+    body: Content = field(default_factory=dict)  # of a body that has no shape
     parameter: str = ""  # the name of one in its path
+    query: Mapping[str, Schema] = field(default_factory=dict)  # parameters that may be given
+    keeps: bool = False  # it is about what is kept on the disk
     needs_key: bool = True
     runs_model: bool = False  # so the model may be unsuited or overloaded
 
@@ -89,19 +92,28 @@ def _operation(operation: Operation, limits: Limits, *, has_key: bool) -> dict[s
         "operationId": operation.id,
         "responses": _responses(operation, has_key),
     }
-    if operation.parameter:
-        described["parameters"] = [
-            {"name": operation.parameter, "in": "path", "required": True, "schema": TEXT}
-        ]
+    if operation.parameter or operation.query:
+        described["parameters"] = _parameters(operation)
     if operation.shapes:
         described["requestBody"] = {
             "description": f"At most {limits.body_bytes} bytes.",
             "required": True,
             "content": _body(operation, limits),
         }
+    if operation.body:
+        described["requestBody"] = {"required": True, "content": operation.body}
     if has_key:
         described["security"] = [{"key": []}]
     return described
+
+
+def _parameters(operation: Operation) -> list[Schema]:
+    in_path = [{"name": operation.parameter, "in": "path", "required": True, "schema": TEXT}]
+    in_query = [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in operation.query.items()
+    ]
+    return [*(in_path if operation.parameter else ()), *in_query]
 
 
 def _body(operation: Operation, limits: Limits) -> Content:
@@ -116,7 +128,8 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
     if has_key:
         found["401"] = _response("no key, or another")
     if operation.parameter:
-        found["404"] = _response("there is no such model", operation.error)
+        what = "such thing of this key" if operation.keeps else "such model"
+        found["404"] = _response(f"there is no {what}", operation.error)
     if operation.unhealthy:
         found["503"] = _response("the model does not answer", operation.unhealthy)
     if operation.shapes:
@@ -129,6 +142,16 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
             "422": _response("a value that cannot be taken", either),
             "429": _response("too much at a time; try again", operation.error),
             "504": _response("the client's deadline has passed", operation.error),
+        }
+    if operation.keeps:
+        found["400"] = _response("a value that cannot be taken", operation.error)
+        found["507"] = _response("the disk is full, or fails", operation.error)
+    if operation.body:
+        found |= {
+            "408": _response("the body came too slowly", operation.error),
+            "413": _response("the body is too large", operation.error),
+            "415": _response("the body is of another type", operation.error),
+            "429": _response("too much at a time; try again", operation.error),
         }
     if operation.runs_model:
         found |= {
