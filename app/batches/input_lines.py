@@ -65,13 +65,17 @@ def checked(path: Path, rules: Rules) -> Checked:
     return Checked(check.total, check.model, tuple(check.faults))
 
 
-def group(path: Path, start: int) -> list[Line]:
-    """Return lines of a checked file from a byte on; none at its end. Raises: OSError."""
+def group(path: Path, start: int, *, is_computed: bool = True) -> list[Line]:
+    """Return lines of a checked file from a byte on, to be computed or not; none at its end.
+
+    Raises: OSError.
+    """
+    most = GROUP_LINES if is_computed else MOST_LINES
     found: list[Line] = []
     inputs = size = 0
     with path.open("rb") as file:
         file.seek(start)
-        while len(found) < GROUP_LINES and inputs < GROUP_INPUTS and size < GROUP_BYTES:
+        while len(found) < most and inputs < GROUP_INPUTS and size < GROUP_BYTES:
             line = file.readline()
             if not line:
                 break
@@ -80,7 +84,8 @@ def group(path: Path, start: int) -> list[Line]:
                 request = orjson.loads(line)
                 body = request["body"]
                 asked = body.get("input")
-                inputs += len(asked) if type(asked) is list else 1
+                if is_computed:
+                    inputs += len(asked) if type(asked) is list else 1
                 found.append(Line(request["custom_id"], orjson.dumps(body), file.tell()))
     return found
 

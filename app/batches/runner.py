@@ -161,7 +161,7 @@ class Runner:
             await self._do(self._progress.validated, batch, found.total, found.model, self._now())
 
     async def _compute(self, batch: Batch) -> None:
-        lines = await self._next_lines(batch)
+        lines = await self._next_lines(batch, is_computed=True)
         if not lines:
             await self._do(self._progress.computed, batch, self._now())
             return
@@ -189,15 +189,15 @@ class Runner:
 
     async def _give_up(self, batch: Batch, why: Refusal, status: Status) -> None:
         """Write that the next lines are not computed any more, or end after the last one."""
-        lines = await self._next_lines(batch) if batch.total else []
+        lines = await self._next_lines(batch, is_computed=False) if batch.total else []
         if lines:
-            await self._keep(batch, lines, Results.refused(lines, why))
+            await self._keep(batch, lines, await asyncio.to_thread(Results.refused, lines, why))
         else:
             await self._end(batch, status)
 
-    async def _next_lines(self, batch: Batch) -> list[Line]:
+    async def _next_lines(self, batch: Batch, *, is_computed: bool) -> list[Line]:
         path = self._desk.folder.place(batch.input_file_id)
-        return await asyncio.to_thread(group, path, batch.next_byte)
+        return await asyncio.to_thread(group, path, batch.next_byte, is_computed=is_computed)
 
     async def _keep(self, batch: Batch, lines: Sequence[Line], found: Results) -> None:
         try:

@@ -177,3 +177,16 @@ def test_models_together_never_have_more_than_all(
         assert all(one.free >= 0 for one in models)
     for one in models:
         assert one.held or one.share(1) or total < 4
+
+
+def test_requests_that_got_permits_are_counted_for_all_models() -> None:
+    among: list[Permits] = []
+    first, second = (Permits(4, among) for _ in range(2))
+    for permits in (first, second, second):
+        with permits.taken(1):
+            pass
+    assert (first.entered_by_all, second.entered_by_all, first.entered) == (3, 3, 1)
+    alone = Permits(1)
+    with alone.taken(1), pytest.raises(Overloaded), alone.taken(1):
+        pass
+    assert alone.entered_by_all == 1
