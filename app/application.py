@@ -11,11 +11,13 @@ from starlette.types import ASGIApp
 
 from app import preflight
 from app.access.api_keys import all_keys
+from app.api.batches.computed import batches_computed
 from app.api.http.byte_budget import Bodies, BodyLimits
 from app.api.http.metric_series import declare_series
 from app.api.http.middleware import Browsers, wrap
 from app.api.http.service import Service
 from app.api.routes import ByPath, RouteOptions, not_found, routes
+from app.batches.desk import Desk
 from app.errors import StartupError
 from app.inference.several.served_models import ServedModels
 from app.lifecycle import Lifecycle
@@ -47,7 +49,12 @@ def build_each(prepared: Sequence[tuple[Settings, Path]]) -> Service:
     keys = all_keys(settings.api_key, settings.api_key_file)
     tracer = _tracer(settings)
     metrics = Metrics()
-    models = ServedModels.open(prepared, metrics)
+    desk = None if settings.batch_dir is None else Desk(settings.batch_dir)
+    with contextlib.ExitStack() as unless_open:
+        if desk is not None:
+            unless_open.callback(desk.close)
+        models = ServedModels.open(prepared, metrics)
+        unless_open.pop_all()
     metrics.bound_input_length(max(one.loaded.max_input_length for one in models.each))
     return Service(
         models=models,
@@ -56,6 +63,7 @@ def build_each(prepared: Sequence[tuple[Settings, Path]]) -> Service:
         bodies=Bodies(BodyLimits.of(settings)),
         keys=keys,
         tracer=tracer,
+        desk=desk,
     )
 
 
@@ -68,10 +76,10 @@ def create_app(service: Service, settings: Settings, beside: Beside = _NOTHING) 
 
     @contextlib.asynccontextmanager
     async def lifespan(_: ASGIApp) -> AsyncIterator[None]:
-        async with beside:
-            watch = asyncio.create_task(_watch(service))
+        watch = asyncio.create_task(_watch(service))
+        async with beside, batches_computed(service):
             yield
-            watch.cancel()
+        watch.cancel()
         await service.models.close(CLOSE_SECONDS)
 
     router = Router(

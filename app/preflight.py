@@ -25,6 +25,7 @@ def check(settings: Settings) -> None:
         ("--models-dir (MODELS_DIR)", settings.models_dir),
         ("--huggingface-hub-cache (HUGGINGFACE_HUB_CACHE)", settings.huggingface_hub_cache),
         ("--cache-dir (CACHE_DIR)", settings.cache_dir),
+        ("--batch-dir (BATCH_DIR)", settings.batch_dir),
     ):
         if folder is not None:
             _require_folder(option, folder)

@@ -22,7 +22,7 @@ FLOORS = (
     "app.api.verbs",
     "app.api.body",
     "app.api.shapes",
-    "app.inference",
+    "app.inference app.batches",
     "app.inference.batching app.inference.tokenizing",
     "app.inference.providers",
     "app.proof app.options.settings",
@@ -67,16 +67,19 @@ DOORS = {
         "export.from_torch.settled_tokenizer", "export.routes.model2vec",
     },
     "orjson": {
+        "app.api.batches.endpoint", "app.api.batches.items", "app.batches.input_lines", "app.batches.results",
         "app.bulk.reading.json_lines",
         "app.inference.tokenizing.pairs",
         "app.api.body.reader", "app.api.model_list", "app.api.open_inference", "app.api.verbs.openai", "app.api.routes", "app.api.verbs.tei_tokenize", "app.api.verbs.rendering",
         "app.telemetry.logs",
     },
     "starlette": {
+        "app.api.batches.endpoint", "app.api.batches.files", "app.api.batches.uploads",
         "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.endpoints", "app.api.http.forms.form", "app.api.http.forms.infer_form", "app.api.http.middleware", "app.api.model_list", "app.api.open_inference", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger", "app.api.playground.pages",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
         "app.wire.http1.exchange", "app.wire.http2.unread", "app.server.serving",
     },
+    "python_multipart": {"app.api.batches.uploads"},
     "httptools": {"app.wire.http1.bodies", "app.wire.http1.heads"},
     "grpc": {
         "app.rpc.answering", "app.rpc.caller", "app.rpc.messages", "app.rpc.server", "app.rpc.statuses", "app.rpc.streams",

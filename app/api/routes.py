@@ -13,7 +13,9 @@ from starlette.routing import Route, Router
 from starlette.types import Receive, Scope, Send
 
 from app.api import model_list, open_inference
+from app.api.batches.routes import batch_routes
 from app.api.docs import swagger
+from app.api.docs.batch_operations import BATCH_OPERATIONS
 from app.api.docs.limits import Limits
 from app.api.docs.open_inference import OPERATIONS
 from app.api.docs.openapi import describe
@@ -73,7 +75,7 @@ def routes(service: Service, options: RouteOptions) -> list[Route]:
 
     Raises: StartupError for a model whose paths are those of another.
     """
-    resources = _resources(service, options)
+    resources = _resources(service, options) | batch_routes(service)
     own = RouteOptions(options.root_is_similarity)
     for model in service.models.each:
         base = f"/tei/{path_of(model.name)}"
@@ -142,9 +144,13 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
     instances = partial(vertex.answer, (verbs["/rerank"], single), model.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, service.models.check)
-    described = [*operations(verbs), *OPERATIONS]
+    described = operations(verbs)
     if base:
-        described = [one for one in operations(verbs) if one.path not in _OF_THE_PROCESS]
+        described = [one for one in described if one.path not in _OF_THE_PROCESS]
+    else:
+        described += OPERATIONS
+        if service.desk is not None:
+            described += BATCH_OPERATIONS
     limits, has_key = Limits.of(service.models.each), service.keys is not None
     description = describe(described, limits, has_key=has_key, base=base)
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {

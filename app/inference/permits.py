@@ -30,6 +30,7 @@ class Permits:
         self.held = 0  # by requests to this model
         self._patient = 0  # of these, by requests that would wait
         self._waiting: deque[asyncio.Future[None]] = deque()
+        self.entered = 0  # requests to this model that have got permits
         self._others: list[Permits] = []
         for one in among or ():
             one.join(self)
@@ -45,6 +46,11 @@ class Permits:
     def taken_by_all(self) -> int:
         """The number held by requests to any model."""
         return self.held + sum(one.held for one in self._others)
+
+    @property
+    def entered_by_all(self) -> int:
+        """The number of requests to any model that got permits since the start."""
+        return self.entered + sum(one.entered for one in self._others)
 
     @property
     def free(self) -> int:
@@ -92,6 +98,7 @@ class Permits:
             self._lend(1)
         share = 1 + max(0, min(count - 1, self._spare))
         self._lend(share - 1)
+        self.entered += 1
         try:
             yield share
         finally:
@@ -99,7 +106,7 @@ class Permits:
             self.give_back(share)
 
     def give_back(self, count: int) -> None:
-        """Hold so many less, and hand them to those who wait."""
+        """Hold `count` fewer, and hand them to those who wait."""
         self.held -= count
         self.hand_on()
         for one in self._others:
@@ -130,7 +137,7 @@ class Permits:
 
     @property
     def _spare(self) -> int:
-        """How many those who wait may have now."""
+        """The number that those who wait may have now."""
         return max(0, min(self.free, max(1, self.total * 3 // 4) - self._patient))
 
     def _lend(self, count: int) -> None:
@@ -154,6 +161,7 @@ class Taken:
         if self._count and not self._share:
             raise Overloaded
         self._permits.held += self._share
+        self._permits.entered += 1
         self._granted = self._share
         return self._share
 

@@ -20,15 +20,20 @@ from app.inference.batching.worker import BatchWorker
 from app.inference.computing import Progress
 from app.inference.engine import Engine, EngineOptions
 from app.inference.health import Health
+from app.inference.lanes.lane import Lane
 from app.inference.loading import LoadedModel, LoadOptions, add_beside, load, read_manifest
 from app.inference.permits import Permits
 from app.inference.prompts import prompt_names, require_room
 from app.inference.reuse.reuse import Reuse
+from app.inference.reuse.row_store import RowStore
 from app.inference.several.shared import Shared
 from app.inference.token_listing import Listing
 from app.model.manifest import Manifest
 from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
+
+LANE_RUNS = 4  # of the largest size, that wait for each runner: enough to make batches of
+UNLIMITED = 1 << 40  # permits
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +43,7 @@ class ServedModel:
     settings: Settings  # it was opened with
     loaded: LoadedModel
     engine: Engine
+    spare: Engine  # the same for work that gives way to requests, and takes no permits of theirs
     listing: Listing
     worker: BatchWorker
     health: Health
@@ -72,11 +78,17 @@ class ServedModel:
         admission = Admission(admitted, loaded.tokenization, permits)
         further = FurtherOutputs(loaded.sessions, partial(add_beside, folder, loaded))
         reuse = Reuse(shared.store, metrics)
-        engine = Engine(options, admission, Gathering(worker), reuse, further.ready)
+        jobs = Gathering(worker)
+        engine = Engine(options, admission, jobs, reuse, further.ready)
+        ahead = LANE_RUNS * worker.options.threads * len(loaded.sessions) * loaded.limits.max_tokens
+        lane = Lane(jobs, permits, ahead)
+        spare = Engine(
+            options, admission.within(UNLIMITED), lane, Reuse(RowStore(0), metrics), further.ready
+        )
         listing = Listing(admission, loaded.tokenization)
         turns, limit = loaded.tokenization.scheduler, settings.run_timeout_seconds
         health = Health(worker, turns, engine.probe, limit)
-        return cls(settings, loaded, engine, listing, worker, health, metrics, label)
+        return cls(settings, loaded, engine, spare, listing, worker, health, metrics, label)
 
     @property
     def name(self) -> str:
@@ -111,6 +123,10 @@ class ServedModel:
         """Return the same model for parts of a request that already holds `granted` permits."""
         engine, listing = self.engine.within(granted), self.listing.within(granted)
         return replace(self, engine=engine, listing=listing)
+
+    def giving_way(self) -> Self:
+        """Return the same model for work that gives way to requests."""
+        return replace(self, engine=self.spare)
 
     async def close(self, seconds: float | None = None) -> None:
         """Answer what was admitted, then end the threads; return after `seconds` at the latest."""

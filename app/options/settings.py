@@ -57,6 +57,10 @@ class Settings(ModelOptions):
         0,
         "bytes of vectors and scores that are kept, so as not to compute them again; 0 for none",
     )
+    batch_dir: Path | None = option(
+        values.folder, None, "the folder of /v1/files and /v1/batches, which are 404 without it"
+    )
+    batch_file_limit: int = option(values.positive, 1 << 29, "bytes of a file for /v1/batches")
     max_connections: int = option(
         values.positive,
         4096,
@@ -150,13 +154,9 @@ class Settings(ModelOptions):
         except ValueError as error:
             raise UsageError(str(error)) from None
         settings = cls(model_id=ids[0], **given)
-        settings._refuse_contradictions()
-        return [replace(settings, model_id=one, served_model_name=name) for one, name in models]
-
-    def _refuse_contradictions(self) -> None:
-        """Refuse pairs of options of which one has no effect."""
-        if (wrong := values.contradiction(self)) is not None:
+        if (wrong := values.contradiction(settings)) is not None:
             raise UsageError(wrong)
+        return [replace(settings, model_id=one, served_model_name=name) for one, name in models]
 
     @property
     def bind_host(self) -> str:

@@ -27,7 +27,7 @@ class Load:
 
     def ran(self, tokens: int, seconds: float, waits: Sequence[float]) -> None:
         """Note a run of so many tokens, and how long each of its inputs had waited for it."""
-        if not waits:  # it taught the provider a shape
+        if not tokens:  # it taught the provider a shape
             return
         speed = tokens / max(seconds, 1e-9)
         share = _SHARE_OF_NEWEST if self._speed else 1.0

@@ -285,3 +285,16 @@ def test_of_several_models_one_that_waits_gets_what_another_gives_back() -> None
         assert one.taken_by_all == 0
 
     asyncio.run(scenario())
+
+
+def test_requests_that_got_permits_are_counted_for_all_models() -> None:
+    among: list[Permits] = []
+    first, second = (Permits(4, among) for _ in range(2))
+    for permits in (first, second, second):
+        with permits.taken(1):
+            pass
+    assert (first.entered_by_all, second.entered_by_all, first.entered) == (3, 3, 1)
+    alone = Permits(1)
+    with alone.taken(1), pytest.raises(Overloaded), alone.taken(1):
+        pass
+    assert alone.entered_by_all == 1

@@ -26,6 +26,8 @@ EXAMPLES: dict[str, tuple[str, Any]] = {
     "run_timeout_seconds": ("2.5", 2.5),
     "max_concurrent_bytes": ("1000", 1000),
     "cache_bytes": ("1000", 1000),
+    "batch_dir": ("batches", Path("batches")),
+    "batch_file_limit": ("1000", 1000),
     "max_connections": ("7", 7),
     "client_timeout_seconds": ("1.5", 1.5),
     "max_batch_tokens": ("1024", 1024),

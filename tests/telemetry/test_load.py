@@ -58,3 +58,9 @@ def test_memory_is_bounded() -> None:
     load.ran(1, 1.0, [9.0])
     load.ran(1, 1.0, [1.0] * MOST_WAITS)
     assert load.queue_p99() == 1.0
+
+
+def test_what_gives_way_tells_the_speed_and_no_wait() -> None:
+    load = Load(lambda: 100, lambda: 0)
+    load.ran(100, 1.0, [])
+    assert (load.waiting_seconds(), load.queue_p99()) == (1.0, 0)

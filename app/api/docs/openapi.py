@@ -45,7 +45,10 @@ class Operation:
     error: Content = field(default_factory=dict)  # when the body is refused
     unreadable: Content = field(default_factory=in_text)  # when it cannot be read
     unhealthy: Content = field(default_factory=dict)  # of 503
+    body: Content = field(default_factory=dict)  # of a body that has no shape
     parameter: str = ""  # the name of one in its path
+    query: Mapping[str, Schema] = field(default_factory=dict)  # parameters that may be given
+    keeps: bool = False  # it is about what is kept on the disk
     needs_key: bool = True
     runs_model: bool = False  # so the model may be unsuited or overloaded
 
@@ -100,20 +103,24 @@ def _operation(operation: Operation, limits: Limits, *, has_key: bool) -> dict[s
             "required": True,
             "content": _body(operation, limits),
         }
+    if operation.body:
+        described["requestBody"] = {"required": True, "content": operation.body}
     if has_key:
         described["security"] = [{"key": []}]
     return described
 
 
-def _parameters(operation: Operation) -> list[Any]:
-    found: list[Any] = [
+def _parameters(operation: Operation) -> list[Schema]:
+    path = {"name": operation.parameter, "in": "path", "required": True, "schema": TEXT}
+    in_query = [
+        {"name": name, "in": "query", "required": False, "schema": schema}
+        for name, schema in operation.query.items()
+    ]
+    in_headers = [
         {"name": name, "in": "header", "description": what, "schema": COUNT}
         for name, what in operation.headers.items()
     ]
-    if operation.parameter:
-        path = {"name": operation.parameter, "in": "path", "required": True, "schema": TEXT}
-        found.insert(0, path)
-    return found
+    return [*([path] if operation.parameter else ()), *in_query, *in_headers]
 
 
 def _body(operation: Operation, limits: Limits) -> Content:
@@ -128,7 +135,8 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
     if has_key:
         found["401"] = _response("no key, or another")
     if operation.parameter:
-        found["404"] = _response("there is no such model", operation.error)
+        what = "such thing of this key" if operation.keeps else "such model"
+        found["404"] = _response(f"there is no {what}", operation.error)
     if operation.unhealthy:
         found["503"] = _response("the model does not answer", operation.unhealthy)
     if operation.shapes:
@@ -142,6 +150,16 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
             "422": _response("a value that cannot be taken", either),
             "429": _response("too much at a time; try again", operation.error),
             "504": _response("the client's deadline has passed", operation.error),
+        }
+    if operation.keeps:
+        found["400"] = _response("a value that cannot be taken", operation.error)
+        found["507"] = _response("the disk is full, or fails", operation.error)
+    if operation.body:
+        found |= {
+            "408": _response("the body came too slowly", operation.error),
+            "413": _response("the body is too large", operation.error),
+            "415": _response("the body is of another type", operation.error),
+            "429": _response("too much at a time; try again", operation.error),
         }
     if operation.runs_model:
         found |= {

@@ -8,6 +8,7 @@ from app.access.api_keys import ApiKeys
 from app.api.http.asked_names import AskedNames
 from app.api.http.byte_budget import Bodies
 from app.api.shapes.model_name import split_side
+from app.batches.desk import Desk
 from app.errors import ModelNotFound
 from app.inference.served_model import ServedModel
 from app.inference.several.served_models import ServedModels
@@ -26,6 +27,7 @@ class Service:
     bodies: Bodies
     keys: ApiKeys | None  # None: everybody may use it
     tracer: Tracer | None
+    desk: Desk | None = None  # of files and batches, if there are any
     asked_names: AskedNames = field(default_factory=AskedNames)
 
     @property

@@ -46,12 +46,13 @@ class Job:
     arrival: int = 0  # position in the order of submission
     queued: int = 0  # rows not yet in a batch
     missing: int = 0  # rows not yet computed
+    gives_way: bool = False  # to the rows of all jobs that do not, and is in no batch with them
     last_batch: int = 0  # number of the batch that last took a row, or that preceded its arrival
 
     @property
     def is_single_input(self) -> bool:
         """True if it has a single input, as a query has."""
-        return len(self.inputs) == 1
+        return len(self.inputs) == 1 and not self.gives_way
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -98,16 +98,23 @@ class Waiting:
         return [at for at in range(end) if self._jobs[self._rows[at].arrival].is_single_input]
 
     def _beside(self, job: Job, places: Sequence[int]) -> Sequence[int]:
-        """Return those places whose rows take the same route through the model as the job."""
-        if all(one.route == job.route for one in self._jobs.values()):
+        """Return those places whose rows may be computed with those of the job.
+
+        They take the same route through the model, and give way if the job does.
+        """
+        wanted = job.route, job.gives_way
+        if all((one.route, one.gives_way) == wanted for one in self._jobs.values()):
             return places
-        return [at for at in places if self._jobs[self._rows[at].arrival].route == job.route]
+        jobs = [self._jobs[self._rows[at].arrival] for at in places]
+        pairs = zip(places, jobs, strict=True)
+        return [at for at, one in pairs if (one.route, one.gives_way) == wanted]
 
     def _first(self, places: Sequence[int], *, single_input: bool) -> Job:
         """Return the job that must have a row in the next batch.
 
         It is the one with the fewest rows left, so that a query does not wait behind a bulk
-        request; but now and then the one not served for longest, so that none starves.
+        request; but now and then the one not served for longest, so that none starves. One that
+        gives way does so whatever else may go.
         """
         everyone = self._jobs.values()
         jobs: Collection[Job] = everyone
@@ -116,13 +123,13 @@ class Waiting:
         if not single_input:
             self._since_oldest += 1
         if single_input or self._since_oldest < OLDEST_EVERY:
-            return min(jobs, key=lambda job: (job.queued, job.arrival))
+            return min(jobs, key=lambda job: (job.gives_way, job.queued, job.arrival))
         oldest = min(jobs, key=_served)
         if oldest is min(everyone, key=_served):
             self._since_oldest = 0
         return oldest
 
 
-def _served(job: Job) -> tuple[int, int]:
-    """Return a sort key: the job served longest ago comes first."""
-    return job.last_batch, job.arrival
+def _served(job: Job) -> tuple[bool, int, int]:
+    """Return a sort key: the job served longest ago comes first, behind it those that give way."""
+    return job.gives_way, job.last_batch, job.arrival

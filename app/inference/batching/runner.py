@@ -86,8 +86,8 @@ class Finished:
 
     @property
     def waits(self) -> list[float]:
-        """The seconds that each row had waited for the run."""
-        return [self.started - job.submitted for job, _ in self.run.rows]
+        """The seconds that each row had waited for the run, unless it gives way to others."""
+        return [self.started - job.submitted for job, _ in self.run.rows if not job.gives_way]
 
 
 @dataclass(slots=True, eq=False)

@@ -171,3 +171,31 @@ def test_queries_that_never_end_do_not_starve_a_bulk_request(
             break
         queue.add([length])
         queue.take()  # which fails where the bulk request waits for longer than it may
+
+
+@settings(max_examples=100)
+@given(
+    jobs=st.lists(
+        st.tuples(st.booleans(), st.lists(st.integers(1, 80), min_size=1, max_size=6)),
+        min_size=1,
+        max_size=12,
+    ),
+    single_input=st.booleans(),
+)
+def test_what_gives_way_goes_when_nothing_else_may_and_alone(
+    loop: asyncio.AbstractEventLoop, jobs: list[tuple[bool, list[int]]], single_input: bool
+) -> None:
+    waiting = Waiting(BatchLimits(max_tokens=512))
+    left = {}
+    for arrival, (gives_way, lengths) in enumerate(jobs):
+        inputs = [TokenizedInput(np.zeros(length, np.int64)) for length in lengths]
+        job = Job(inputs, ("out",), loop, nobody, arrival=arrival, gives_way=gives_way)
+        waiting.add(job)
+        left[job] = len(lengths)
+    while rows := waiting.take(single_input=single_input):
+        [gives_way] = {job.gives_way for job, _ in rows}
+        assert not gives_way or all(job.gives_way for job, count in left.items() if count)
+        assert not (gives_way and single_input)  # not on what is kept for queries
+        for job, _ in rows:
+            left[job] -= 1
+    assert single_input or not any(left.values())

@@ -1,0 +1,1 @@
+"""Batches: OpenAI's routes for files and batches."""

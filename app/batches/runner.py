@@ -1,0 +1,233 @@
+"""Runner: takes every batch from its state to the next, a group of lines at a time.
+
+    validating ─▶ in_progress ─▶ finalizing ─▶ completed
+        │             ├─▶ (its window is over) ──▶ expired
+        ▼             ▼
+      failed      cancelling ─▶ cancelled
+
+Batches take turns. All that is known of one is in the store: a step reads it, acts, and says so in
+one transaction, after what it has written. So whatever ends the process, the next one repeats at
+most one step, and nothing of that is there twice.
+"""
+
+import asyncio
+import logging
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from app.batches.desk import Desk
+from app.batches.input_lines import Line, Rules, checked, group
+from app.batches.objects import Batch, Fault, Status
+from app.batches.progress import Progress
+from app.batches.results import CANCELLED, EXPIRED, Answer, Refusal, Results
+from app.lifecycle import Lifecycle
+from app.telemetry.metrics import Metrics, labels
+
+logger = logging.getLogger(__name__)
+
+SWEEP_SECONDS = 60.0  # between two looks for files whose time is over
+RETRY_SECONDS = 5.0  # after a disk that takes nothing, or a model that does not answer
+ENDINGS: tuple[Status, ...] = ("completed", "failed", "expired", "cancelled")
+
+
+class NotNow(Exception):
+    """The model cannot compute anything at the moment."""
+
+
+Compute = Callable[[Sequence[Line]], Awaitable[list[Answer]]]  # raises NotNow
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the runner computes with."""
+
+    compute: Compute
+    line_bytes: int  # at most, of a request
+    knows: Callable[[str], bool]  # whether a model of that name is served
+
+
+class Runner:
+    """Computes the batches of a desk; lives on one event loop."""
+
+    def __init__(
+        self,
+        desk: Desk,
+        work: Work,
+        lifecycle: Lifecycle,
+        metrics: Metrics,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._desk = desk
+        self._store = desk.folder.store
+        self._progress = Progress(desk.folder)
+        self._work = work
+        self._lifecycle = lifecycle
+        self._metrics = metrics
+        self._clock = clock
+        self._is_ending = False
+        self._turns: list[str] = []  # ids; the batch that has had its step longest ago is first
+        self._open = self._waiting = 0  # batches, and lines of them
+        for status in ENDINGS:
+            metrics.count("te_batches_ended", labels(status=status), 0)
+        for result in ("completed", "failed"):
+            metrics.count("te_batches_requests", labels(result=result), 0)
+        metrics.read("te_batches_open", "gauge", lambda: self._open)
+        metrics.read("te_batches_requests_waiting", "gauge", lambda: self._waiting)
+
+    def end(self) -> None:
+        """Stop after the group in progress."""
+        self._is_ending = True
+        self._desk.changed.set()
+
+    async def run(self) -> None:
+        """Compute batches until the service ends."""
+        swept = -SWEEP_SECONDS
+        while not (self._is_ending or self._lifecycle.draining):
+            self._desk.changed.clear()
+            pause = await self._step_of_next()
+            if time.monotonic() - swept >= SWEEP_SECONDS:
+                swept = time.monotonic()
+                await self._guarded(None, self._do(self._progress.sweep, self._now()))
+            if pause and not self._is_ending:
+                await self._changed_within(pause)
+
+    async def _step_of_next(self) -> float:
+        """Take one step of the batch whose turn it is; return for how long there is nothing."""
+        batches: list[Batch] = []
+
+        async def look() -> None:
+            batches.extend(await self._desk.do(self._store.open_batches))
+
+        if not await self._guarded(None, look()):
+            return RETRY_SECONDS
+        self._open = len(batches)
+        self._waiting = sum(one.total - one.completed - one.failed for one in batches)
+        if not batches:
+            return SWEEP_SECONDS
+        open_ = {one.id: one for one in batches}
+        self._turns = [one for one in self._turns if one in open_]
+        self._turns += [one for one in open_ if one not in self._turns]
+        first = self._turns.pop(0)
+        self._turns.append(first)
+        went_on = await self._guarded(first, self._step(open_[first]))
+        return 0.0 if went_on else RETRY_SECONDS / len(batches)
+
+    async def _guarded(self, batch_id: str | None, work: Awaitable[None]) -> bool:
+        """Return whether work succeeded; if the disk or the model failed, it is tried again."""
+        about = "batches" if batch_id is None else batch_id
+        try:
+            await work
+        except (OSError, sqlite3.Error) as error:
+            reason = f"the batch folder cannot be used: {error}"
+        except NotNow as error:
+            reason = f"the model does not answer: {error}"
+        except Exception as error:  # a fault of ours ends this batch, and no other
+            logger.exception("%s: a step failed", about)
+            if batch_id is None:
+                return False
+            fault = Fault("server_error", f"The batch could not be computed: {error!r}.")
+            return await self._guarded(None, self._fail(batch_id, [fault]))
+        else:
+            self._desk.troubles.pop(about, None)
+            return True
+        if self._desk.troubles.get(about) != reason:
+            logger.error("%s: %s; it will be tried again", about, reason)
+        self._desk.troubles[about] = reason
+        return False
+
+    async def _step(self, batch: Batch) -> None:
+        if batch.status == "validating":
+            await self._validate(batch)
+        elif batch.status == "finalizing":
+            await self._end(batch, "completed")
+        elif batch.status == "cancelling":
+            await self._give_up(batch, CANCELLED, "cancelled")
+        elif self._clock() >= batch.expires_at:
+            await self._give_up(batch, EXPIRED, "expired")
+        else:
+            await self._compute(batch)
+
+    async def _validate(self, batch: Batch) -> None:
+        rules = Rules(batch.endpoint, self._work.line_bytes, self._work.knows)
+        path = self._desk.folder.place(batch.input_file_id)
+        found = await asyncio.to_thread(checked, path, rules)
+        if found.faults:
+            await self._fail(batch.id, found.faults)
+        else:
+            logger.info("%s: %d requests", batch.id, found.total)
+            await self._do(self._progress.validated, batch, found.total, found.model, self._now())
+
+    async def _compute(self, batch: Batch) -> None:
+        lines = await self._next_lines(batch, is_computed=True)
+        if not lines:
+            await self._do(self._progress.computed, batch, self._now())
+            return
+        answers = await self._unless_cancelled(batch, lines)
+        if answers is not None:
+            await self._keep(batch, lines, await asyncio.to_thread(Results.of, lines, answers))
+
+    async def _unless_cancelled(self, batch: Batch, lines: Sequence[Line]) -> list[Answer] | None:
+        """Return the answers to lines, or None if the batch is cancelled in the meantime."""
+        work = asyncio.ensure_future(self._work.compute(lines))
+        changed = asyncio.create_task(self._desk.changed.wait())
+        try:
+            while not work.done():
+                await asyncio.wait({work, changed}, return_when=asyncio.FIRST_COMPLETED)
+                if changed.done() and not work.done():
+                    self._desk.changed.clear()
+                    changed = asyncio.create_task(self._desk.changed.wait())
+                    now = await self._desk.do(partial(self._store.batch, batch.id))
+                    if now is None or now.status != "in_progress":
+                        return None
+            return work.result()
+        finally:
+            work.cancel()
+            changed.cancel()
+
+    async def _give_up(self, batch: Batch, why: Refusal, status: Status) -> None:
+        """Write that the next lines are not computed any more, or end after the last one."""
+        lines = await self._next_lines(batch, is_computed=False) if batch.total else []
+        if lines:
+            await self._keep(batch, lines, await asyncio.to_thread(Results.refused, lines, why))
+        else:
+            await self._end(batch, status)
+
+    async def _next_lines(self, batch: Batch, *, is_computed: bool) -> list[Line]:
+        path = self._desk.folder.place(batch.input_file_id)
+        return await asyncio.to_thread(group, path, batch.next_byte, is_computed=is_computed)
+
+    async def _keep(self, batch: Batch, lines: Sequence[Line], found: Results) -> None:
+        try:
+            await self._do(self._progress.keep, batch, lines, found)
+        except EOFError:
+            fault = Fault("server_error", "Results that were written are not there any more.")
+            await self._fail(batch.id, [fault])
+            return
+        for result, count in (("completed", found.completed), ("failed", found.failed)):
+            self._metrics.count("te_batches_requests", labels(result=result), count)
+
+    async def _fail(self, batch_id: str, faults: Sequence[Fault]) -> None:
+        await self._do(self._progress.fail, batch_id, faults, self._now())
+        logger.warning("%s failed: %s", batch_id, faults[0].message)
+        self._metrics.count("te_batches_ended", labels(status="failed"))
+
+    async def _end(self, batch: Batch, status: Status) -> None:
+        await self._do(self._progress.end, batch, status, self._now())
+        counts = (batch.id, status, batch.completed, batch.failed, batch.total)
+        logger.info("%s %s: %d answered and %d failed of %d requests", *counts)
+        self._metrics.count("te_batches_ended", labels(status=status))
+
+    async def _do(self, act: Callable[..., None], *values: object) -> None:
+        await self._desk.do(partial(act, *values))
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+    async def _changed_within(self, seconds: float) -> None:
+        """Return when a batch is made or cancelled, or after that time."""
+        waiting = asyncio.create_task(self._desk.changed.wait())
+        await asyncio.wait({waiting}, timeout=seconds)
+        waiting.cancel()

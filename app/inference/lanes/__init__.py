@@ -1,0 +1,1 @@
+"""Lanes: work that nobody waits for, beside the requests of clients."""

@@ -1,0 +1,85 @@
+"""Desk: what clients may do, each with what is its own."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from app.batches.desk import WINDOW_SECONDS, NewBatch
+from app.batches.objects import BatchError
+from app.batches.store import Page
+from tests.support.batches import ENDPOINT, begun, ended, jsonl, opened, request, running, uploaded
+
+
+def test_a_key_has_nothing_to_do_with_what_is_of_another(tmp_path: Path) -> None:
+    async def ask() -> None:
+        batch = await begun(desk, jsonl([request(0)]), "ann")
+        file_id = batch.input_file_id
+        for work in (
+            desk.file(file_id, "bob"),
+            desk.remove_file(file_id, "bob"),
+            desk.batch(batch.id, "bob"),
+            desk.cancel(batch.id, "bob"),
+            desk.add_batch(NewBatch("bob", ENDPOINT, file_id, None, None)),
+        ):
+            with pytest.raises(BatchError) as caught:
+                await work
+            assert caught.value.status == 404
+        assert await desk.files("bob", Page(9), None) == []
+        assert await desk.batches("bob", Page(9)) == []
+        for pages in (
+            desk.files("bob", Page(9, file_id), None),
+            desk.batches("bob", Page(9, batch.id)),
+        ):
+            with pytest.raises(BatchError, match="to begin after"):
+                await pages
+        assert [one.id for one in await desk.batches("ann", Page(9))] == [batch.id]
+
+    with opened(tmp_path) as desk:
+        asyncio.run(ask())
+
+
+def test_a_batch_has_a_day(tmp_path: Path) -> None:
+    with opened(tmp_path) as desk:
+        batch = asyncio.run(begun(desk, b"", metadata={"a": "b"}))
+    assert batch.expires_at - batch.created_at == WINDOW_SECONDS == 86_400
+    assert batch.shown()["metadata"] == {"a": "b"}
+    assert batch.shown()["status"] == "validating"
+
+
+def test_a_file_is_kept_as_long_as_a_batch_reads_it(tmp_path: Path) -> None:
+    async def ask() -> None:
+        batch = await begun(desk, jsonl([request(0)]))
+        with pytest.raises(BatchError, match=f"is the input of {batch.id}"):
+            await desk.remove_file(batch.input_file_id, "")
+        async with running(desk):
+            done = await ended(desk, batch)
+        await desk.remove_file(batch.input_file_id, "")
+        assert not desk.folder.place(batch.input_file_id).exists()
+        assert done.output_id is not None
+        with pytest.raises(BatchError, match="Not a file with purpose 'batch'"):
+            await desk.add_batch(NewBatch("", ENDPOINT, done.output_id, None, None))
+
+    with opened(tmp_path) as desk:
+        asyncio.run(ask())
+
+
+def test_a_batch_is_cancelled_once(tmp_path: Path) -> None:
+    async def ask() -> None:
+        batch = await begun(desk, jsonl([request(0)]))
+        first = await desk.cancel(batch.id, "")
+        assert await desk.cancel(batch.id, "") == first
+        async with running(desk):
+            await ended(desk, batch)
+        with pytest.raises(BatchError, match="Cannot cancel a batch with status 'cancelled'"):
+            await desk.cancel(batch.id, "")
+
+    with opened(tmp_path) as desk:
+        asyncio.run(ask())
+
+
+def test_an_upload_has_a_time(tmp_path: Path) -> None:
+    with opened(tmp_path) as desk:
+        file_id = asyncio.run(uploaded(desk, b"12345"))
+        file = asyncio.run(desk.file(file_id, ""))
+    assert (file.bytes, file.purpose, file.expires_at) == (5, "batch", None)

@@ -1,0 +1,289 @@
+"""Runner: from one state to the next, whatever happens in between."""
+
+import asyncio
+import errno
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.batches import progress, runner
+from app.batches import results as stored
+from app.batches.desk import WINDOW_SECONDS
+from app.batches.input_lines import GROUP_LINES, Line
+from app.batches.results import Answer
+from app.batches.runner import NotNow
+from tests.support.batches import begun, echo, ended, jsonl, opened, request, results, running
+
+
+def requests(count: int) -> bytes:
+    return jsonl([request(number) for number in range(count)])
+
+
+def ids(lines: Sequence[Any]) -> list[str]:
+    return [one["custom_id"] for one in lines]
+
+
+def test_every_request_has_a_result(tmp_path: Path) -> None:
+    content = jsonl(
+        [request(number, body={"fail": 1} if number % 3 == 0 else {}) for number in range(300)]
+    )
+
+    async def compute() -> None:
+        batch = await begun(desk, content, output_seconds=4000)
+        async with running(desk):
+            done = (await ended(desk, batch)).shown()
+        assert done["status"] == "completed"
+        assert done["request_counts"] == {"total": 300, "completed": 200, "failed": 100}
+        assert done["usage"]["total_tokens"] == 600
+        for name in ("created_at", "in_progress_at", "finalizing_at", "completed_at"):
+            assert done[name] is not None
+        good, bad = (results(desk, done[f"{name}_file_id"]) for name in ("output", "error"))
+        assert ids(good) == [f"r{number}" for number in range(300) if number % 3]
+        assert ids(bad) == [f"r{number}" for number in range(0, 300, 3)]
+        file = await desk.file(done["output_file_id"], "")
+        assert file.purpose == "batch_output"
+        assert file.bytes == desk.folder.place(file.id).stat().st_size
+        assert file.expires_at == file.created_at + 4000
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_a_file_with_faults_ends_as_failed(tmp_path: Path) -> None:
+    async def compute() -> None:
+        batch = await begun(desk, b"{\n" + requests(1))
+        async with running(desk):
+            done = (await ended(desk, batch)).shown()
+        assert (done["status"], done["output_file_id"]) == ("failed", None)
+        [fault] = done["errors"]["data"]
+        assert (fault["code"], fault["line"]) == ("invalid_json_line", 1)
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_batches_take_turns(tmp_path: Path) -> None:
+    seen: list[str] = []
+
+    async def noting(lines: Sequence[Line]) -> list[Answer]:
+        seen.append(lines[0].custom_id[0])
+        return await echo(lines)
+
+    def named(letter: str, count: int) -> bytes:
+        return jsonl([request(0, custom_id=f"{letter}{number}") for number in range(count)])
+
+    async def compute() -> None:
+        first = await begun(desk, named("a", 4 * GROUP_LINES))
+        second = await begun(desk, named("b", 1))
+        async with running(desk, noting):
+            await ended(desk, second)
+            assert (await desk.batch(first.id, "")).status == "in_progress"
+            await ended(desk, first)
+        assert seen == ["a", "b", "a", "a", "a"]
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_cancelling_keeps_what_is_there_and_tells_of_the_rest(tmp_path: Path) -> None:
+    started = asyncio.Event()
+
+    async def halting(lines: Sequence[Line]) -> list[Answer]:
+        if lines[0].custom_id != "r0":
+            started.set()
+            await asyncio.Event().wait()
+        return await echo(lines)
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(3 * GROUP_LINES))
+        async with running(desk, halting):
+            await started.wait()
+            assert (await desk.cancel(batch.id, "")).status == "cancelling"
+            done = (await ended(desk, batch)).shown()
+        assert done["status"] == "cancelled"
+        assert done["request_counts"]["completed"] == GROUP_LINES
+        good, bad = (results(desk, done[f"{name}_file_id"]) for name in ("output", "error"))
+        assert ids(good + bad) == [f"r{number}" for number in range(3 * GROUP_LINES)]
+        assert {one["error"]["code"] for one in bad} == {"batch_cancelled"}
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_a_batch_that_is_cancelled_before_it_is_read_has_no_results(tmp_path: Path) -> None:
+    async def compute() -> None:
+        batch = await begun(desk, requests(3))
+        await desk.cancel(batch.id, "")
+        async with running(desk):
+            done = (await ended(desk, batch)).shown()
+        assert done["status"] == "cancelled"
+        assert done["output_file_id"] is done["error_file_id"] is None
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_what_is_left_when_the_window_is_over_expires(tmp_path: Path) -> None:
+    late: list[float] = []
+
+    async def slow(lines: Sequence[Line]) -> list[Answer]:
+        late.append(WINDOW_SECONDS + 1)
+        return await echo(lines)
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(2 * GROUP_LINES))
+        async with running(desk, slow, clock=lambda: batch.created_at + sum(late)):
+            done = (await ended(desk, batch)).shown()
+        assert (done["status"], done["expired_at"]) == ("expired", batch.expires_at + 1)
+        assert done["request_counts"] == {"total": 256, "completed": 128, "failed": 0}
+        bad = results(desk, done["error_file_id"])
+        assert ids(bad) == [f"r{number}" for number in range(GROUP_LINES, 2 * GROUP_LINES)]
+        assert {one["error"]["code"] for one in bad} == {"batch_expired"}
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_a_runner_that_is_gone_is_followed_by_another(tmp_path: Path) -> None:
+    """Whatever it had computed but not written is computed again, and there once."""
+
+    async def compute(most: int) -> str | None:
+        groups = 0
+        over = asyncio.Event()
+
+        async def ending(lines: Sequence[Line]) -> list[Answer]:
+            nonlocal groups
+            groups += 1
+            if groups > most:
+                over.set()
+                await asyncio.Event().wait()
+            return await echo(lines)
+
+        [batch] = desk.folder.store.open_batches() or [await begun(desk, requests(700))]
+        async with running(desk, ending):
+            done = asyncio.create_task(ended(desk, batch))
+            await asyncio.wait(
+                {done, asyncio.create_task(over.wait())}, return_when="FIRST_COMPLETED"
+            )
+            return done.result().output_id if done.done() else None
+
+    found, opens = None, 0
+    while found is None:
+        with opened(tmp_path) as desk:
+            found = asyncio.run(compute(opens % 3))
+            if found is not None:
+                assert ids(results(desk, found)) == [f"r{number}" for number in range(700)]
+        opens += 1
+    assert opens > 3
+
+
+def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "RETRY_SECONDS", 0.001)
+    full, append = [True] * 3, stored.append
+
+    def failing(path: Path, committed: int, content: bytes) -> int:
+        written = append(path, committed, content)
+        if full:
+            full.pop()
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return written
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(5))
+        async with running(desk):
+            while batch.id not in desk.troubles:
+                await desk.batch(batch.id, "")
+            assert "No space left on device" in desk.troubles[batch.id]
+            done = (await ended(desk, batch)).shown()
+        assert done["request_counts"] == {"total": 5, "completed": 5, "failed": 0}
+        assert ids(results(desk, done["output_file_id"])) == [f"r{number}" for number in range(5)]
+        assert desk.troubles == {}
+
+    monkeypatch.setattr(stored, "append", failing)
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_a_model_that_does_not_answer_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(runner, "RETRY_SECONDS", 0.001)
+    sick = [True] * 3
+
+    async def recovering(lines: Sequence[Line]) -> list[Answer]:
+        if sick:
+            sick.pop()
+            raise NotNow("gone")
+        return await echo(lines)
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(5))
+        async with running(desk, recovering):
+            done = await ended(desk, batch)
+        assert (done.status, done.completed) == ("completed", 5)
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_results_that_somebody_took_away_fail_the_batch(tmp_path: Path) -> None:
+    async def emptying(lines: Sequence[Line]) -> list[Answer]:
+        if lines[0].custom_id != "r0":
+            [batch] = desk.folder.store.open_batches()
+            assert batch.output_id is not None
+            desk.folder.place(batch.output_id).write_bytes(b"")
+        return await echo(lines)
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(2 * GROUP_LINES))
+        async with running(desk, emptying):
+            done = await ended(desk, batch)
+        assert done.status == "failed"
+        assert "not there any more" in json.loads(done.errors or "")[0]["message"]
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_a_fault_of_ours_ends_one_batch_alone(tmp_path: Path) -> None:
+    async def faulty(lines: Sequence[Line]) -> list[Answer]:
+        if lines[0].custom_id == "r7":
+            raise ZeroDivisionError
+        return await echo(lines)
+
+    async def compute() -> None:
+        bad = await begun(desk, jsonl([request(7)]))
+        good = await begun(desk, requests(1))
+        async with running(desk, faulty):
+            assert (await ended(desk, bad)).status == "failed"
+            assert (await ended(desk, good)).status == "completed"
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_files_whose_time_is_over_are_removed_but_for_those_in_use(tmp_path: Path) -> None:
+    async def compute() -> None:
+        batch = await begun(desk, requests(1))
+        store = desk.folder.store
+        progress.Progress(desk.folder).sweep(0)
+        with_time = store.file(batch.input_file_id, "")
+        assert with_time is not None
+        store.remove_file(with_time.id)
+        store.add_file(type(with_time)(**{**_fields(with_time), "expires_at": 1}))
+        async with running(desk):
+            await ended(desk, batch)
+            while store.file(batch.input_file_id, "") is not None:
+                progress.Progress(desk.folder).sweep(2)
+                await asyncio.sleep(0)
+        assert not desk.folder.place(batch.input_file_id).exists()
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def _fields(one: Any) -> dict[str, Any]:
+    return {name: getattr(one, name) for name in one.__slots__}
