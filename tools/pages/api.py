@@ -14,27 +14,36 @@ from tools.asgi import request
 # What a field is for, wherever it stands; `dimensions` and prompts depend on the model.
 MEANINGS: Mapping[str, str] = {
     "add_special_tokens": "put the model's special tokens around each text",
+    "completion_window": "how long the batch may take: `24h`",
     "dimensions": "the number of components to keep, before normalizing",
     "documents": "texts to rank, or objects with a `text`",
     "embedding_types": "the types of number to answer in",
     "encoding_format": "numbers, or their bytes in base64",
+    "endpoint": "the route that answers each line: `/v1/embeddings`",
+    "file": "JSON Lines, one request each",
+    "id": "returned with the answer",
     "ids": "token ids",
     "images": "not supported: must be empty",
     "include": "more keys in each entry of `data`",
     "input": "what to compute",
+    "input_file_id": "the file with the requests",
     "input_type": "chooses the model's prompt or route of that meaning",
     "inputs": "what to compute",
     "late_chunking": "the inputs are consecutive chunks of one text ([long texts](long-texts.md))",
     "max_tokens": "accepted if it is not below the model's longest input",
+    "metadata": "kept with the batch",
     "model": "the name or id of a served model; the first one unless given",
     "normalize": "bring vectors to length 1",
     "output_dimension": "the number of components to keep, before normalizing",
     "output_dtype": "the type of number ([output types](output-types.md))",
     "output_types": "several kinds of vectors from one pass of the model",
+    "output_expires_after": "when the results are deleted",
+    "outputs": "the outputs to return, and their form; all unless given",
     "overflow": "what becomes of a text that is too long ([long texts](long-texts.md))",
     "parameters": "`truncate`, `truncation_direction` and `prompt_name`",
     "priority": "accepted, changes nothing",
     "prompt_name": "the prompt to put before each input",
+    "purpose": "`batch`",
     "query": "the text to rank by",
     "raw_scores": "logits instead of probabilities",
     "return_documents": "return the documents beside their scores",
@@ -51,6 +60,8 @@ MEANINGS: Mapping[str, str] = {
 SAID: Mapping[str, str] = {
     "CohereEmbedInput": "objects with `content`",
     "Document": "strings or objects",
+    "InferRequestedOutput": "objects with `name`",
+    "InferRequestedInput": "tensors: `name`, `shape`, `datatype` and `data`",
     "Input": "string, ids, or array of them",
     "InputIds": "ids, or array of ids",
     "OpenAICompatInput": "string, ids, or array of them",
@@ -62,11 +73,11 @@ SAID: Mapping[str, str] = {
 
 
 def document() -> Any:
-    """Return the OpenAPI document of a service with all its defaults, over a tiny model."""
+    """Return the OpenAPI document of a service with batches, over a tiny model."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made) / "model"
         tiny.build(folder, "embedding", whole=True)
-        settings = Settings(model_id=str(folder))
+        settings = Settings(model_id=str(folder), batch_dir=Path(made) / "batches")
         service = build(settings, folder)
         app = create_app(service, settings)
         described = request(app, "GET", "/api-doc/openapi.json", headers={}).json
@@ -116,9 +127,9 @@ def _fields(operation: Any, schemas: Mapping[str, Any]) -> Iterator[str]:
 def _bodies(operation: Any, schemas: Mapping[str, Any]) -> Iterator[Any]:
     """Yield the declaration of each shape that a request's body may have."""
     if "requestBody" in operation:
-        schema = operation["requestBody"]["content"]["application/json"]["schema"]
-        for one in schema.get("anyOf", [schema]):
-            yield schemas[_name(one)]
+        content, *_ = operation["requestBody"]["content"].values()
+        for one in content["schema"].get("anyOf", [content["schema"]]):
+            yield schemas[_name(one)] if "$ref" in one else one
 
 
 def _default(name: str, schema: Any, fields: Any) -> str:

@@ -52,7 +52,7 @@ async def counted(
 
 
 def succeeded(
-    metrics: Metrics, counted_as: str, method: str, computed: Computed[Any], span: RequestSpan
+    metrics: Metrics, counted_as: Counted, method: str, computed: Computed[Any], span: RequestSpan
 ) -> None:
     """Record a computed answer, and end its span."""
     metrics.count("te_request_success", method)
