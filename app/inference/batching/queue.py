@@ -99,7 +99,7 @@ class Waiting:
 
     def _beside(self, job: Job, places: Sequence[int]) -> Sequence[int]:
         """Return those places whose rows take the same route through the model as the job."""
-        if all(one.route == job.route for one in self._jobs.values()):
+        if len(self._jobs) == 1 or all(one.route == job.route for one in self._jobs.values()):
             return places
         return [at for at in places if self._jobs[self._rows[at].arrival].route == job.route]
 
