@@ -14,6 +14,7 @@ from tools.client import JSON, Reply
 def make_scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:
     """An HTTP/1.1 request as Hypercorn presents it."""
     path, _, query = path.partition("?")
+    raw = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
     return {
         "type": "http",
         "asgi": {"version": "3.0", "spec_version": "2.1"},
@@ -24,7 +25,8 @@ def make_scope(method: str, path: str, headers: Mapping[str, str]) -> Scope:
         "raw_path": path.encode(),
         "query_string": query.encode(),
         "root_path": "",
-        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "headers": raw,
+        "first_headers": dict(raw),  # as our middleware adds them
         "client": ("127.0.0.1", 1),
         "server": ("127.0.0.1", 2),
     }

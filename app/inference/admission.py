@@ -204,9 +204,12 @@ class Admission:
     def _encode_options(
         self, inputs: Sequence[EncodingInput], options: InputOptions
     ) -> EncodeOptions:
-        with PromptLookup(inputs):
-            prompt = None if options.unprompted else self.prompt(options.prompt_name)
-            route = self.route(options)
+        prompt, route = self._options.default_prompt, None
+        if options.prompt_name is not None or self.has_routes:
+            with PromptLookup(inputs):
+                prompt, route = self.prompt(options.prompt_name), self.route(options)
+        if options.unprompted:
+            prompt = None
         truncate = self._options.auto_truncate if options.truncate is None else options.truncate
         direction = options.direction or self._options.truncation_side
         return EncodeOptions(prompt, truncate, direction, route)

@@ -159,6 +159,8 @@ class Computing:
         self, asked: Asked, at_a_time: int, inputs: Sequence[TokenizedInput]
     ) -> Outcome:
         """Compute what is asked of some of the inputs, so many at a time."""
+        if len(inputs) <= at_a_time:
+            return Outcome.of([await self.run(inputs, asked.outputs, asked.route)])
         jobs = [
             await self.run(inputs[start : start + at_a_time], asked.outputs, asked.route)
             for start in range(0, len(inputs), at_a_time)

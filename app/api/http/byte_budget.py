@@ -125,7 +125,8 @@ class Share:
         """
         if size > self._bodies.free:
             raise Overloaded
-        self._hold(size)
+        self._bodies.free -= size
+        self.held += size
 
     def reserve(self, size: int) -> None:
         """Hold `size` more for what is made of the body, or half of all bytes not its own, if less.
@@ -153,16 +154,14 @@ class Share:
 
     def keep(self, size: int) -> None:
         """Hold exactly `size` bytes from now on."""
-        self._hold(size - self.held)
+        self._bodies.free += self.held - size
+        self.held = size
 
     def _reserve(self, size: int) -> None:
         if size > max(SMALL_BYTES, self._bodies.free - self._bodies.total // 4):
             raise Overloaded
-        self._hold(size)
-
-    def _hold(self, more: int) -> None:
-        self._bodies.free -= more
-        self.held += more
+        self._bodies.free -= size
+        self.held += size
 
 
 def _is_json(content_type: bytes | None) -> bool:

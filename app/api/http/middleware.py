@@ -67,7 +67,7 @@ class Middleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        first = dict(reversed(scope["headers"]))
+        first = scope["first_headers"] = dict(reversed(scope["headers"]))
         parent = first.get(TRACE_PARENT)
         scope["path"] = path_of(scope["raw_path"].decode("latin-1"))
         scope["request_id"] = self._ids.of(first.get(REQUEST_ID)).decode()

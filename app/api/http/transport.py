@@ -23,11 +23,8 @@ WHOLE_BYTES = 512 * 1024
 
 def header(scope: Scope, name: bytes) -> bytes | None:
     """Return the first header of that (lower-case) name, or None."""
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return None
+    found: bytes | None = scope["first_headers"].get(name)
+    return found
 
 
 def seconds_allowed(scope: Scope) -> float | None:

@@ -102,6 +102,8 @@ class Waiting:
 
         They take the same route through the model, and give way if the job does.
         """
+        if len(self._jobs) == 1:
+            return places
         wanted = job.route, job.gives_way
         if all((one.route, one.gives_way) == wanted for one in self._jobs.values()):
             return places

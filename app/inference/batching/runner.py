@@ -72,7 +72,7 @@ class Run:
         return all(job.is_single_input for job, _ in self.rows)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Finished:
     """The outcome of a run."""
 

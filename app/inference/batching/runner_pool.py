@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from app.inference.batching.runner import EndableRuns, Finished, Run, Runner
-from app.inference.batching.turns import Turn
+from app.inference.batching.turns import Alone, Turn
 from app.inference.providers.plan import Plan
 from app.model.parts import Padding
 from app.options.settings import Settings
@@ -52,7 +52,7 @@ class RunnerPool:
         padding: Padding,
         options: RunOptions,
         report: Callable[[Finished], None],
-        turn: Turn,
+        turn: Turn | Alone,
     ) -> None:
         self._turn = turn
         self._padding = padding

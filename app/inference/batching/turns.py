@@ -56,8 +56,28 @@ class Turns:
         return now
 
 
+class Alone:
+    """The turn of the only model, which it always has."""
+
+    is_free = True
+
+    def may_run(self) -> bool:
+        """Return True: no other model computes."""
+        return True
+
+    def settle(self, *, runs: int, wants: bool) -> None:
+        """Do nothing: there is no one to pass the turn on to."""
+
+    def seconds_left(self) -> float | None:
+        """Return None: the turn is never waited for."""
+        return None
+
+    def leave(self) -> None:
+        """Do nothing."""
+
+
 class Turn:
-    """The turn of one model, for its worker."""
+    """The turn of one of several models, for its worker."""
 
     def __init__(self, turns: Turns, wake: Callable[[], None]) -> None:
         self._turns = turns

@@ -39,7 +39,7 @@ from app.inference.batching.job import Job
 from app.inference.batching.pending_jobs import Pending
 from app.inference.batching.runner import EndableRuns, FailureCount, Finished, Run
 from app.inference.batching.runner_pool import RunnerPool, RunOptions, WorkerLost
-from app.inference.batching.turns import Turns
+from app.inference.batching.turns import Alone, Turns
 from app.inference.batching.warm_up import WarmUp
 from app.model.batch import BatchLimits
 from app.model.parts import Padding
@@ -68,7 +68,7 @@ class BatchWorker:
         self._metrics = metrics
         self._pending = Pending(limits, metrics)
         self._inbox: SimpleQueue[_Message] = SimpleQueue()
-        turn = (turns or Turns()).join(lambda: self._inbox.put("turn"))
+        turn = turns.join(lambda: self._inbox.put("turn")) if turns else Alone()
         self._runners = RunnerPool(sessions, padding, options, self._inbox.put, turn)
         self._faults = FaultSearch(self._pending, padding, metrics)
         self.load = Load(self._pending.waiting.tokens, self._runners.tokens)

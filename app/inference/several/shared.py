@@ -21,7 +21,7 @@ class Shared:
 
     permits: list[Permits]
     tokenizing: SliceScheduler
-    turns: Turns
+    turns: Turns | None  # None for a model that is alone
     store: RowStore
     are_several: bool = False  # models, so that each is named where it is counted or logged
 
@@ -32,7 +32,7 @@ class Shared:
         return cls(
             [],
             SliceScheduler(settings.tokenization_workers or workers, "tokenize"),
-            Turns(),
+            Turns() if are_several else None,
             open_store(settings.cache_bytes, metrics),
             are_several,
         )

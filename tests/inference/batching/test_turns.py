@@ -8,7 +8,7 @@ import pytest
 
 from app.errors import BackendFailed
 from app.inference.batching.runner_pool import RunOptions
-from app.inference.batching.turns import Turn, Turns
+from app.inference.batching.turns import Alone, Turn, Turns
 from app.inference.batching.worker import BatchWorker
 from app.model.batch import BatchLimits
 from app.telemetry.metrics import Metrics
@@ -177,6 +177,15 @@ def test_one_that_leaves_holds_up_nobody(table: Table, *, wants: bool) -> None:
     one.leave()
     assert table.woken == ["two"]
     assert two.may_run()
+
+
+def test_the_only_model_always_has_the_turn() -> None:
+    turn = Alone()
+    for wants in (True, False):
+        turn.settle(runs=0, wants=wants)
+        assert turn.may_run()
+        assert turn.is_free
+        assert turn.seconds_left() is None
 
 
 class Bench:

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,10 +34,12 @@ class Asked:
     joins_inputs: bool = False  # they are the chunks of one text
     fault: str | None = None
 
-    @classmethod
-    def of(cls, values: dict[str, Any], inputs: Sequence[EncodingInput], *, is_batch: bool) -> Self:
+    @staticmethod
+    def of(values: dict[str, Any], inputs: Sequence[EncodingInput], *, is_batch: bool) -> "Asked":
         """Return what a body's fields ask for."""
         found, joins = values.get("spans"), values.get("late_chunking") is True
+        if found is None and not joins and values["overflow"] != "mean":
+            return NOTHING
         field = "late_chunking" if joins else "spans"
         fault = None
         if values["overflow"] == "mean" and values.get("output_types") is not None:
@@ -50,7 +52,7 @@ class Asked:
             fault = "`spans` are places in one text: `inputs` must be a string"
         if joins and (places := [i for i, one in enumerate(inputs) if not isinstance(one, str)]):
             fault = f"`late_chunking` joins texts: `input[{places[0]}]` must be a string"
-        return cls(found, joins, fault)
+        return Asked(found, joins, fault)
 
     def require_sense(self) -> None:
         """Raise InvalidInput for fields that contradict each other."""
@@ -74,6 +76,9 @@ class Asked:
         return await engine.embed_chunks(
             chunked, options, normalize=normalize, dimensions=dimensions
         )
+
+
+NOTHING = Asked()
 
 
 def joined(chunks: Sequence[str]) -> Chunked:
