@@ -15,6 +15,12 @@ enum { LIMIT = 8191 }; // rows are rounded to -LIMIT .. LIMIT
 enum { MOST_DEPTH = 384 }; // of a block: so many entries of a row go into one integer sum
 enum { IDENTITY, GELU, GELU_TANH, SILU }; // activations
 
+#ifdef __clang__
+#define UNROLLED _Pragma("clang loop unroll(full)")
+#else
+#define UNROLLED _Pragma("GCC unroll 12")
+#endif
+
 typedef int32_t Pair __attribute__((may_alias)); // two integers of 16 bits, or a sum of 32
 typedef int32_t Vector __attribute__((vector_size(4 * LANES), may_alias));
 typedef float Floats __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
@@ -68,9 +74,9 @@ typedef struct {
     long pairs, step;
 } Tile;
 
-// Sum up the products of a tile. The compiler has to know its rows: it unrolls loops over them, and
-// then keeps the sums in registers. The loop over the pairs is left: unrolled, it gains nothing,
-// and a compiler that has more to keep than registers stores sums instead.
+// Sum up the products of a tile. The compiler has to know its rows, and to unroll loops over them:
+// then the sums are in registers all the time. The loop over the pairs is left: unrolled, it gains
+// nothing, and a compiler that has more to keep than registers stores sums instead.
 static inline __attribute__((always_inline)) void sum(Tile tile, const int rows, Vector *out)
 {
     Vector sums[MOST_ROWS][2] = {0};
@@ -78,20 +84,21 @@ static inline __attribute__((always_inline)) void sum(Tile tile, const int rows,
         for (int i = 0; i < COLUMNS * (int)sizeof(Pair); i += CACHE_LINE)
             __builtin_prefetch(tile.ahead + i);
         tile.ahead += tile.step;
+        UNROLLED
         for (int r = 0; r < rows; r++) {
             const Vector pairs = (Vector){0} + *(const Pair *)(tile.rows + r * MOST_DEPTH);
             sums[r][0] = dot(sums[r][0], pairs, tile.weights[0]);
             sums[r][1] = dot(sums[r][1], pairs, tile.weights[1]);
         }
     }
+    UNROLLED
     for (int r = 0; r < rows; r++) {
         out[2 * r] = sums[r][0];
         out[2 * r + 1] = sums[r][1];
     }
 }
 
-// Sum up a tile of so many rows: a loop in place of the cases is unrolled too late for registers by
-// clang. Not inlined: what is around it would take registers.
+// Not inlined: what is around would take registers. Clang unrolls a loop over the cases too late.
 static __attribute__((noinline)) void sum_rows(const Tile *tile, long rows, Vector *out)
 {
     switch (rows) {
@@ -167,15 +174,6 @@ static float quantize(const float *restrict row, long count, int16_t *restrict o
     return reach.value / LIMIT;
 }
 
-// Return the polynomial with these coefficients, the highest first.
-static inline float polynomial(const float *coefficients, float x)
-{
-    float sum = coefficients[0];
-    for (int i = 1; i < 6; i++)
-        sum = fmaf(sum, x, coefficients[i]);
-    return sum;
-}
-
 // Each activation is x / (1 + 2^(x · slope(x²))), where slope is a polynomial: fitted for GELU, and
 // exact for the others. Beyond ±limit the second factor stays what it is there, nearly 0 or 1. The
 // errors are below 4e-7 of x or 1, far below those of the products before and behind.
@@ -185,7 +183,7 @@ static const struct { float limit, slope[6]; } activations[] = {
     [GELU_TANH] = {8, {0, 0, 0, 0, -.102943240f, -2.30220820f}},
     [SILU] = {40, {0, 0, 0, 0, 0, -1.44269504f}}};
 
-// 2^x between -1/2 and 1/2.
+// 2^x between -1/2 and 1/2, a polynomial too.
 static const float power[6] = {
     1.32764725e-3f, 9.67554189e-3f, 5.55071309e-2f, .240221202f, .693146944f, 1.00000012f};
 
@@ -195,11 +193,15 @@ static void activate(float *restrict values, const float *restrict gate, long co
     const float *restrict slope = activations[activation].slope;
     const float limit = activations[activation].limit;
     for (long i = 0; activation != IDENTITY && i < count; i++) {
-        float x = values[i] > limit ? limit : values[i];
+        float x = values[i] > limit ? limit : values[i], steepness = slope[0];
         x = x < -limit ? -limit : x;
-        const float exponent = x * polynomial(slope, x * x);
-        const Float whole = {exponent + ROUNDING};
-        Float result = {polynomial(power, exponent - (whole.value - ROUNDING))};
+        for (int k = 1; k < 6; k++)
+            steepness = fmaf(steepness, x * x, slope[k]);
+        const Float whole = {x * steepness + ROUNDING};
+        const float rest = x * steepness - (whole.value - ROUNDING);
+        Float result = {power[0]};
+        for (int k = 1; k < 6; k++)
+            result.value = fmaf(result.value, rest, power[k]);
         result.bits += whole.bits << 23; // added to the exponent that it has
         values[i] /= 1 + result.value;
     }

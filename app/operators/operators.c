@@ -13,8 +13,8 @@
 enum {
     MOST_RANK = 8,
     MOST_MATRICES = 3,
-    GROUP_ROWS = 96, // computed at a time: what they need stays in a second-level cache of 512 kB
-    SHARE_ROWS = 24, // for which reading the weights again from that cache costs little
+    GROUP = 96, // rows computed at a time: what they need stays in a second-level cache of 512 kB
+    SHARE = 24, // of them, for which reading weights again from that cache costs little
 };
 
 // The matrices of a node: first those that make a feed-forward layer's middle, then its outputs.
@@ -183,7 +183,7 @@ static void compute_middle(void *argument, size_t task)
     const long depth = depth_of(down, j), count = rows * (share + 1) / group->shares - from;
     const Rounded input = {
         count, group->input.values + from * MOST_DEPTH, group->input.scales + from};
-    float middle[MOST_MATRICES - 1][GROUP_ROWS][MOST_DEPTH];
+    float middle[MOST_MATRICES - 1][GROUP][MOST_DEPTH];
     for (int i = 0; i < layer->middles; i++)
         for (long c = 0; c < depth; c += COLUMNS)
             multiply(&layer->matrices[i], (j * down->block + c) / COLUMNS, &input,
@@ -209,7 +209,7 @@ static void compute_panel(void *argument, size_t panel)
     float *out = group->outputs[i] + group->start * width + p * COLUMNS;
     if (columns == COLUMNS)
         return multiply(&layer->matrices[i], p, rows, out, width);
-    float whole[GROUP_ROWS * COLUMNS];
+    float whole[GROUP * COLUMNS];
     multiply(&layer->matrices[i], p, rows, whole, COLUMNS);
     for (long r = 0; r < rows->rows; r++)
         memcpy(out + r * width, whole + r * COLUMNS, columns * sizeof(float));
@@ -237,8 +237,7 @@ static OrtStatus *compute(void *kernel, OrtKernelContext *context)
             context, i - layer->middles, input.shape, input.rank, &output));
         TRY(api->GetTensorMutableData(output, (void **)&group.outputs[i]));
     }
-    const long groups = ceil_div(rows, GROUP_ROWS);
-    const long most = GROUP_ROWS * (first->blocks + down->blocks); // blocks of rows at a time
+    const long groups = ceil_div(rows, GROUP), most = GROUP * (first->blocks + down->blocks);
     int16_t *values = malloc(most * (MOST_DEPTH * sizeof *values + sizeof(float)));
     if (!values)
         return api->CreateStatus(ORT_FAIL, "out of memory");
@@ -255,7 +254,7 @@ static OrtStatus *compute(void *kernel, OrtKernelContext *context)
         group.input = (Rounded){count, values, scales};
         group.middle = (Rounded){count, values + all * MOST_DEPTH, scales + all};
         // Narrow layers have too few blocks for many threads; in wide ones shares are in pieces.
-        group.shares = first->blocks == 1 ? ceil_div(count, SHARE_ROWS) : 1;
+        group.shares = first->blocks == 1 ? ceil_div(count, SHARE) : 1;
         if (layer->middles)
             status = api->KernelContext_ParallelFor(
                 context, compute_middle, down->blocks * group.shares, 0, &group);

@@ -18,8 +18,7 @@ typedef struct OrtCustomOp OrtCustomOp;
 
 enum { API_VERSION = 18 }; // of ONNX Runtime 1.18
 enum { ORT_FAIL = 1, ORT_INVALID_ARGUMENT = 2 };
-enum { ORT_FLOAT = 1 }; // ONNXTensorElementDataType
-enum { ORT_VARIADIC = 2 }; // OrtCustomOpInputOutputCharacteristic
+enum { ORT_FLOAT = 1, ORT_VARIADIC = 2 }; // an element's type, and an input's characteristic
 
 typedef struct {
     OrtStatus *(*CreateStatus)(int code, const char *message); // 0

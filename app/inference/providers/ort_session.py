@@ -14,7 +14,7 @@ from app.errors import StartupError
 from app.inference.providers import machine, niceness
 from app.inference.providers.plan import Plan, unusable
 from app.inference.providers.provider import ExecutionProvider
-from app.operators import library
+from app.operators import library, weights
 
 # The operators that take most of a model's time. A GPU rightly leaves a few others, which compute
 # with shapes, to the CPU.
@@ -45,12 +45,15 @@ def create(
         if plan.compute_dtype == "int16":
             library.register(options)
         with niceness.giving_way():
-            return onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
+            session = onnxruntime.InferenceSession(path, options, enable_fallback=0, **arguments)
     except Exception as error:  # noqa: BLE001  # onnxruntime's errors share no narrower base
         reason = " ".join(str(error).split())
         if plan.gpu is not None:
             raise unusable(plan, reason) from None
         raise StartupError(f"{path} cannot be loaded: {reason}") from None
+    if plan.compute_dtype == "int16":
+        weights.give_back(path.parent)
+    return session
 
 
 def require_placement(

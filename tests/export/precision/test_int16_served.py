@@ -21,7 +21,7 @@ from app.inference.admission import InputOptions
 from app.inference.providers.plan import ProviderRequest
 from app.model.digests import file_digest
 from app.model.manifest import SCHEMA, Manifest
-from app.operators import library
+from app.operators import library, weights
 from export.folder import card
 from export.precision import int16
 from tests.support.loading import load_folder
@@ -204,3 +204,16 @@ def test_a_graph_that_was_changed_is_refused_as_every_file_is(folder: Path) -> N
     (folder / int16.FILE).write_bytes(b"no graph")
     with pytest.raises(StartupError, match=r"model\.int16\.onnx is not the file that was exported"):
         load_folder(folder, ON_CPU)
+
+
+def test_what_it_packed_does_not_stay_in_memory_as_float32(folder: Path) -> None:
+    """Rows of embeddings are read again; weights of products are not."""
+    loaded = load_folder(folder, BY_NAME)
+    [data] = folder.glob("*.data")
+    lines = weights.SMAPS.read_text().splitlines()
+    mapped = [i for i, line in enumerate(lines) if line.endswith(f" {data}")]
+    assert loaded is not None
+    assert mapped
+    found = [next(line for line in lines[i:] if line.startswith("Rss:")) for i in mapped]
+    resident = sum(int(line.split()[1]) * 1024 for line in found)
+    assert resident < data.stat().st_size / 2
