@@ -117,7 +117,8 @@ class UnbatchedPost:
         async with contextlib.AsyncExitStack() as opened:
             try:
                 async with _in_time(self._service, scope):
-                    content = await _content(self._service, scope, receive, share)
+                    with FailureCounted(self._service.metrics):
+                        content = await self._service.bodies.read_json(scope, receive, share)
                     model = self._service.model
                     span.model = model.label
                     answer = self._answer(model, content, span, share)
@@ -136,14 +137,20 @@ class UnbatchedPost:
 
 
 class HealthCheck:
-    """200 with an empty body while a check passes, else 503."""
+    """200 while a check passes, with an empty body or this JSON, else 503."""
 
     def __init__(
-        self, service: Service, check: Callable[[], Awaitable[None]], *, while_draining: bool
+        self,
+        service: Service,
+        check: Callable[[], Awaitable[None]],
+        *,
+        while_draining: bool,
+        content: bytes = b"",
     ) -> None:
         self._lifecycle = service.lifecycle
         self._check = check
         self._while_draining = while_draining
+        self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
@@ -154,7 +161,7 @@ class HealthCheck:
         except Unhealthy as error:
             await respond(send, error.status, render_error(error), JSON, [])
         else:
-            await respond(send, 200, b"", None, [])
+            await respond(send, 200, self._content, JSON if self._content else None, [])
 
 
 class ConstantJson:
@@ -196,12 +203,6 @@ async def _within(service: Service, seconds: float) -> AsyncIterator[None]:
     except DeadlineExceeded as error:
         service.metrics.count("te_request_failure", f'err="{error.metric_label}"')
         raise
-
-
-async def _content(service: Service, scope: Scope, receive: Receive, share: Share) -> bytes:
-    """Read the body of a request, and count the failures on the way."""
-    with FailureCounted(service.metrics):
-        return await service.bodies.read_json(scope, receive, share)
 
 
 async def _respond_error(
