@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 
 from app import preflight
 from app.access.api_keys import all_keys
+from app.api.by_path import by_path
 from app.api.http.byte_budget import Bodies, BodyLimits
 from app.api.http.metric_series import declare_series
 from app.api.http.middleware import Browsers, wrap
@@ -70,7 +71,7 @@ def create_app(service: Service, settings: Settings) -> ASGIApp:
         await service.models.close(CLOSE_SECONDS)
 
     app = Starlette(
-        routes=routes(service, RouteOptions.of(settings)),
+        routes=by_path(routes(service, RouteOptions.of(settings))),
         lifespan=lifespan,
         exception_handlers={Exception: _internal_error},
     )

@@ -72,6 +72,7 @@ DOORS = {
         "app.telemetry.logs",
     },
     "starlette": {
+        "app.api.by_path",
         "app.api.http.byte_budget", "app.api.http.client_gone", "app.api.http.correlation", "app.api.http.endpoints", "app.api.http.forms.form", "app.api.http.forms.infer_form", "app.api.http.middleware", "app.api.model_list", "app.api.open_inference", "app.api.resources", "app.api.routes", "app.api.verbs.spans", "app.api.docs.swagger",
         "app.api.http.transport", "app.application", "app.server.run", "app.wire.connections",
         "app.wire.http1.exchange", "app.server.serving",
