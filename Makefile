@@ -106,8 +106,11 @@ test-slow: .venv/slow.stamp default-model $(seen) ## Run the slow tests: generat
 	    -m 'slow and not container' --timeout 1500
 	$(bin)/python -m pytest -m container --timeout 1500
 
-test-clients: default-model .venv-clients/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
-	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini tests/clients
+test-clients: default-model .venv-clients/python-$(version) .venv-kserve/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
+	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini \
+	    --ignore tests/clients/client_kserve.py tests/clients
+	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-kserve/bin/python -m pytest -c tests/clients/pytest.ini \
+	    tests/clients/client_kserve.py
 
 test-models: .venv/development.stamp $(newer)/export.stamp ## Compare models of every architecture, and write docs/models.md
 	$(bin)/python -m pytest -n 2 -m models tests/models
@@ -190,7 +193,7 @@ image: ## Build the CPU image as IMAGE, with MODEL_ID in it
 	    -t '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean: ## Remove the environment and every exported model
-	rm -rf .venv .venv-clients .venv-docs $(newer) .site-pages site .test-models .bench-models tests/clients/node_modules models/* models/.[!g]*
+	rm -rf .venv .venv-clients .venv-docs .venv-kserve $(newer) .site-pages site .test-models .bench-models tests/clients/node_modules models/* models/.[!g]*
 
 .venv/python-$(version):
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -237,6 +240,13 @@ $(newer)/export.stamp: requirements/transformers5.lock
 	rm -rf .venv-clients
 	$(PYTHON) -m venv .venv-clients
 	.venv-clients/bin/python $(install) --require-hashes --no-deps -r $<
+	touch $@
+
+.venv-kserve/python-$(version): requirements/kserve.lock
+	@echo '== installing KServe'"'"'s client: about 400 MB, half a minute or more'
+	rm -rf .venv-kserve
+	$(PYTHON) -m venv .venv-kserve
+	.venv-kserve/bin/python $(install) --require-hashes --no-deps -r $<
 	touch $@
 
 tests/clients/node_modules/.package-lock.json: tests/clients/package-lock.json

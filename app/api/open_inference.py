@@ -1,6 +1,7 @@
 """Open Inference Protocol, version 2: the paths below `/v2` that KServe and Triton have.
 
-TEI has none of them. A model has one version, which a path may name.
+TEI has none of them. A model has one version, which a path may name. Of a health check the status
+counts; the bodies are those that KServe's own client reads, where the protocol has empty ones.
 """
 
 from collections.abc import Mapping
@@ -30,8 +31,12 @@ def resources(service: Service) -> dict[str, Resource]:
     """Return the paths of the protocol; of two that fit, the first is meant."""
     models = service.models
     server = {"name": NAME, "version": __version__, "extensions": EXTENSIONS}
-    live = HealthCheck(service, models.check_alive, while_draining=True)
-    ready = HealthCheck(service, models.check_recent, while_draining=False)
+    live = HealthCheck(
+        service, models.check_alive, while_draining=True, content=orjson.dumps({"live": True})
+    )
+    ready = HealthCheck(
+        service, models.check_recent, while_draining=False, content=orjson.dumps({"ready": True})
+    )
     return {
         "/v2": Resource(protected={"GET": ConstantJson(orjson.dumps(server))}),
         "/v2/health/live": Resource(public={"GET": live}),
@@ -73,7 +78,8 @@ class ModelReady:
             await respond(send, error.status, render_error(error), JSON, [])
         else:
             check = model.health.check_recent
-            probe = HealthCheck(self._service, check, while_draining=False)
+            content = orjson.dumps({"name": model.name, "ready": True})
+            probe = HealthCheck(self._service, check, while_draining=False, content=content)
             await probe(scope, receive, send)
 
 

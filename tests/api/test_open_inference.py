@@ -115,17 +115,23 @@ def test_one_model_answers_to_its_names_alone(make_service: MakeService, tiny_mo
 
 
 @pytest.mark.parametrize(
-    ("path", "draining"),
-    [("/v2/health/live", 200), ("/v2/health/ready", 503), ("/v2/models/m/ready", 503)],
+    ("path", "healthy", "draining"),
+    [
+        ("/v2/health/live", {"live": True}, 200),
+        ("/v2/health/ready", {"ready": True}, 503),
+        ("/v2/models/m/ready", {"name": "m", "ready": True}, 503),
+    ],
 )
-def test_health_is_a_status(make_service: MakeService, path: str, draining: int) -> None:
+def test_health_is_a_status(
+    make_service: MakeService, path: str, healthy: Any, draining: int
+) -> None:
     service, app = make_service(served_model_name="m")
     reply = get(app, path)
-    assert (reply.status, reply.content) == (200, b"")
+    assert (reply.status, reply.json) == (200, healthy)
     service.lifecycle.end()
     reply = get(app, path)
     assert reply.status == draining
-    assert reply.content == b"" or reply.json["error"] == "unhealthy"
+    assert reply.json == healthy or reply.json["error"] == "unhealthy"
 
 
 def test_a_model_that_fails_is_not_ready(make_service: MakeService) -> None:

@@ -62,3 +62,12 @@ def post(url: str, body: Any) -> Any:
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - ours
     with _opener.open(request, timeout=60) as answer:
         return json.load(answer)
+
+
+def post_octets(url: str, body: Any) -> bytes:
+    """The bytes that the server answers where they are asked for."""
+    headers = {"Content-Type": "application/json", "Accept": "application/octet-stream"}
+    request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - ours
+    with _opener.open(request, timeout=60) as answer:
+        content: bytes = answer.read()
+        return content

@@ -1,7 +1,6 @@
 """Request bodies: bytes to typed fields. Fast when all is well, exact when something is not."""
 
 import re
-from collections import Counter
 from collections.abc import Callable, Iterable
 from functools import cache, partial
 from typing import Any, TypeVar
@@ -115,12 +114,17 @@ def _needs_care(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
 
 def _may_stand_twice(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
     """Check whether a name stands more often in a body than there are fields of that name."""
-    if max(map(body.count, shape.quoted_names), default=0) <= 1:
+    several = {
+        name: times for name, quoted in shape.quoted_names if (times := body.count(quoted)) > 1
+    }
+    if not several:
         return False
     if not shape.inner:
         return True
-    fields = Counter(shape.names_in(found))
-    return any(body.count(b'"%b"' % name.encode()) > fields[name] for name in shape.names)
+    for name in shape.names_in(found):
+        if name in several:
+            several[name] -= 1
+    return any(several.values())
 
 
 def _too_deep(body: bytes, found: dict[str, Any], shape: Shape) -> bool:

@@ -9,6 +9,10 @@ from app.api.verbs.open_inference.infer import Infer
 TAG = "Open Inference Protocol"
 ERROR = in_json(Named("OpenInferenceError", record(error=TEXT)))
 SERVER = Named("ServerMetadata", record(name=TEXT, version=TEXT, extensions=list_of(TEXT)))
+_TRUE: Schema = {"type": "boolean"}
+LIVE = Named("ServerLive", record(live=_TRUE))
+READY = Named("ServerReady", record(ready=_TRUE))
+MODEL_READY = Named("ModelReady", record(name=TEXT, ready=_TRUE))
 _LENGTHS: Schema = list_of({"type": "integer", "minimum": -1})
 _TENSORS: Schema = list_of(
     Named("TensorMetadata", record(name=TEXT, datatype=TEXT, shape=_LENGTHS))
@@ -44,6 +48,7 @@ OPERATIONS = (
         id="server_live",
         tag=TAG,
         summary="Whether the process works, as /livez.",
+        answer=in_json(LIVE),
         unhealthy=in_json(answers.ERROR),
         needs_key=False,
     ),
@@ -53,6 +58,7 @@ OPERATIONS = (
         id="server_ready",
         tag=TAG,
         summary="Whether to send requests, as /readyz.",
+        answer=in_json(READY),
         unhealthy=in_json(answers.ERROR),
         needs_key=False,
     ),
@@ -73,6 +79,7 @@ OPERATIONS = (
         tag=TAG,
         summary="Whether to send requests for a model.",
         parameter="model_name",
+        answer=in_json(MODEL_READY),
         error=ERROR,
         unhealthy=in_json(answers.ERROR),
         needs_key=False,

@@ -129,14 +129,20 @@ class UnbatchedPost:
 
 
 class HealthCheck:
-    """200 with an empty body while a check passes, else 503."""
+    """200 while a check passes, with an empty body or this JSON, else 503."""
 
     def __init__(
-        self, service: Service, check: Callable[[], Awaitable[None]], *, while_draining: bool
+        self,
+        service: Service,
+        check: Callable[[], Awaitable[None]],
+        *,
+        while_draining: bool,
+        content: bytes = b"",
     ) -> None:
         self._lifecycle = service.lifecycle
         self._check = check
         self._while_draining = while_draining
+        self._content = content
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
@@ -147,7 +153,7 @@ class HealthCheck:
         except Unhealthy as error:
             await respond(send, error.status, render_error(error), JSON, [])
         else:
-            await respond(send, 200, b"", None, [])
+            await respond(send, 200, self._content, JSON if self._content else None, [])
 
 
 class ConstantJson:

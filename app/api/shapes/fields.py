@@ -54,7 +54,7 @@ class Field:
 class Shape:
     """The fields of a request body, in the order of TEI's struct; others are ignored.
 
-    `names` are those of all fields, nested ones too; `quoted_names` are the same in JSON. The
+    `names` are those of all fields, nested ones too; `quoted_names` are they in JSON too. The
     dialect accepts `promised` inputs in one request, even if fewer are configured.
     """
 
@@ -70,7 +70,7 @@ class Shape:
         self.names: frozenset[str] = frozenset(self.fields).union(
             *(shape.names for shape in self.inner.values())
         )
-        self.quoted_names = [b'"%b"' % name.encode() for name in self.names]
+        self.quoted_names = [(name, b'"%b"' % name.encode()) for name in self.names]
         self.open_names = [field.name for field in fields if holds_anything(field.read)]
 
     def read(self, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,16 @@ def schema_of(document: Any, path: str, method: str, status: str) -> Any:
     return expanded(document, content["application/json"]["schema"])
 
 
-@pytest.mark.parametrize("path", ["/v2", "/v2/models/{model_name}"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v2",
+        "/v2/health/live",
+        "/v2/health/ready",
+        "/v2/models/{model_name}",
+        "/v2/models/{model_name}/ready",
+    ],
+)
 def test_metadata_are_what_is_described(app: ASGIApp, document: Any, path: str) -> None:
     name = request(app, "GET", "/info", headers={}).json["model_id"]
     found = request(app, "GET", path.replace("{model_name}", name), headers={}).json

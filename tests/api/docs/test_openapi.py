@@ -172,8 +172,8 @@ OURS = {
     "CohereEmbeddingType", "CohereEmbeddings", "CohereErrorResponse", "CohereInputType", "CohereMeta", "CohereTruncate",
     "Document", "DocumentText", "EmbedVectors", "Included", "InferInput", "InferInputParameters", "InferOutput",
     "InferOutputParameters", "InferParameters", "InferRequest", "InferRequestedOutput", "InferResponse", "Model",
-    "ModelList", "ModelMetadata", "OpenAICompatInput", "OpenInferenceError", "OutputDtype", "OutputType", "Overflow",
-    "RankedDocument", "RerankDocumentsRequest", "RerankDocumentsResponse", "ServerMetadata", "TensorData",
+    "ModelList", "ModelMetadata", "ModelReady", "OpenAICompatInput", "OpenInferenceError", "OutputDtype", "OutputType", "Overflow",
+    "RankedDocument", "RerankDocumentsRequest", "RerankDocumentsResponse", "ServerLive", "ServerMetadata", "ServerReady", "TensorData",
     "TensorMetadata",
 }  # fmt: skip
 

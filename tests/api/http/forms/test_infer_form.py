@@ -1,18 +1,27 @@
 """Requests of the Open Inference Protocol: their two parts, their model, and what they are not."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from starlette.types import ASGIApp
 
 from app.api.http.forms.infer_form import InferForm, model_of
 from app.api.http.service import Service
 from app.errors import MalformedTensor, ModelNotFound
+from tests.support.tensors import LENGTH, packed
 from tools.asgi import make_scope, request
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
+
+
+@pytest.fixture
+def served(make_service: MakeService) -> tuple[Service, ASGIApp]:
+    return make_service(served_model_name="m")
 
 
 def scope_of(name: str, **headers: str) -> Any:
@@ -71,3 +80,28 @@ def test_whatever_cannot_be_read_is_answered_in_json(make_service: MakeService) 
     ):
         assert (reply.status, reply.headers["content-type"]) == (status, "application/json")
         assert list(reply.json) == ["error"]
+
+
+INPUT = {"name": "text", "shape": [2], "datatype": "BYTES", "parameters": {"binary_data_size": 12}}
+BODY = json.dumps({"inputs": [INPUT]}).encode() + packed(["a", "b c"])
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200)
+@given(
+    st.lists(st.tuples(st.integers(0, len(BODY)), st.integers(0, 8), st.binary(max_size=8))),
+    st.one_of(st.none(), st.integers(-1, len(BODY) + 9), st.text(st.characters(codec="ascii"))),
+)
+def test_any_body_and_any_header_are_answered_and_all_is_given_back(
+    served: tuple[Service, ASGIApp], changes: list[tuple[int, int, bytes]], declared: Any
+) -> None:
+    service, app = served
+    content = BODY
+    for at, left_out, put_in in changes:
+        content = content[:at] + put_in + content[at + left_out :]
+    headers = {} if declared is None else {LENGTH: str(declared)}
+    reply = request(app, "POST", "/v2/models/m/infer", content, headers)
+    assert reply.status in {200, 400, 422}
+    assert reply.status == 200 or list(reply.json) == ["error"]
+    assert service.bodies.free == service.bodies.total
+    permits = service.model.engine.admission.permits
+    assert permits.free == permits.total
