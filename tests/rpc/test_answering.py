@@ -236,6 +236,23 @@ def test_a_call_without_a_message_ends_in_time(make_service: MakeService) -> Non
     )
 
 
+def test_a_client_that_does_not_read_on_holds_nothing(make_service: MakeService) -> None:
+    service, _ = make_service(client_timeout_seconds=0.3)
+    message = named("EncodeRequest")(inputs="the cat " * 360)
+
+    async def scenario(client: Client) -> Any:
+        call = client.call("TokenizeStream")(message for _ in range(3_000))
+        await come(lambda: service.lifecycle.in_flight > 0)
+        await come(lambda: holds_nothing(service))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            assert len([one async for one in call]) > 3_000
+        return fault(caught.value)
+
+    little = [("grpc.http2.lookahead_bytes", 65_536), ("grpc.http2.bdp_probe", 0)]
+    found = rpc.run(scenario, service, options=little)
+    assert found == ("DEADLINE_EXCEEDED", "the answer was read too slowly")
+
+
 def test_calls_are_counted_by_how_they_end(make_service: MakeService) -> None:
     service, _ = make_service(api_key="secret")
 

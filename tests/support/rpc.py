@@ -83,22 +83,25 @@ async def come(condition: Callable[[], bool]) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    service: Service, settings: Settings, metadata: Metadata = ()
+    service: Service,
+    settings: Settings,
+    metadata: Metadata = (),
+    options: Sequence[tuple[str, int]] = (),
 ) -> AsyncIterator[Client]:
-    """A client of the API over a service, which ends with the block."""
+    """A client of the API over a service, which ends with the block; the options are its own."""
     address = f"127.0.0.1:{free_port()}"
     async with (
         opened(service, settings, lambda: [address]),
-        grpc.aio.insecure_channel(address) as channel,
+        grpc.aio.insecure_channel(address, options) as channel,
     ):
         yield Client(channel, metadata)
 
 
-def run(scenario: Any, service: Service, metadata: Metadata = ()) -> Any:
+def run(scenario: Any, service: Service, metadata: Metadata = (), **options: Any) -> Any:
     """What a scenario with a client returns."""
 
     async def whole() -> Any:
-        async with serving(service, service.model.settings, metadata) as client:
+        async with serving(service, service.model.settings, metadata, **options) as client:
             return await asyncio.wait_for(scenario(client), 60)
 
     return asyncio.run(whole())
