@@ -56,6 +56,7 @@ class Answering:
         self._limits = limits
         self._callers = Callers(service)
         self._open: set[Incoming] = set()
+        self._ended = asyncio.Event()  # a call has
         self.cut_at: float | None = None  # on the loop's clock: from then on calls are cut off
 
     def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
@@ -72,6 +73,12 @@ class Answering:
         """Let each stream end once the messages that it has read are answered."""
         for incoming in self._open:
             incoming.stop()
+
+    async def ended(self) -> None:
+        """Return once there are no calls."""
+        while self._open:
+            self._ended.clear()
+            await self._ended.wait()
 
     def _handler(self, method: Any) -> grpc.RpcMethodHandler:
         call = CALLS[method.name.removesuffix("Stream")]
@@ -102,6 +109,7 @@ class Answering:
             status, reason = StatusCode.INTERNAL, "internal error"
         finally:
             self._open.discard(incoming)
+            self._ended.set()
             counted = labels(path=path, status=status.name)
             self._process.metrics.count("te_grpc_response_count", counted)
         if status is not StatusCode.OK:

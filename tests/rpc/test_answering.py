@@ -268,3 +268,21 @@ def test_calls_are_counted_by_how_they_end(make_service: MakeService) -> None:
         'te_grpc_response_count{path="/tei.v1.Embed/Embed",status="OK"} 1',
         'te_grpc_response_count{path="/tei.v1.Predict/Predict",status="FAILED_PRECONDITION"} 1',
     }
+
+
+def test_more_calls_than_may_be_made_are_refused(make_service: MakeService) -> None:
+    service, _ = make_service(max_connections=2)
+
+    async def scenario(client: Client) -> Any:
+        idle = [client.call("EmbedStream")() for _ in range(2)]
+        for call in idle:
+            await call.write(EMBED(inputs="a"))
+            assert (await call.read()).embeddings
+        refused = await client.refused("Embed", inputs="a")
+        idle[0].cancel()
+        await come(lambda: len(counts(service)) == 1)
+        return refused, (await client.ask("Embed", inputs="a")).embeddings
+
+    refused, vector = rpc.run(scenario, service)
+    assert refused[0] == "RESOURCE_EXHAUSTED"
+    assert len(vector) == 16

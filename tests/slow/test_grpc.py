@@ -51,8 +51,10 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def protoc(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "grpc_tools.protoc", "--proto_path", ROOT / "app/rpc"]
-    subprocess.run([*command, *arguments, ROOT / "app/rpc/tei.proto"], check=True, timeout=60)
+    command = [sys.executable, "-m", "grpc_tools.protoc", "--proto_path", f"{ROOT}/app/rpc"]
+    subprocess.run(
+        [*command, *map(str, arguments), f"{ROOT}/app/rpc/tei.proto"], check=True, timeout=60
+    )
 
 
 def test_the_definition_is_compiled(tmp_path: Path) -> None:
