@@ -82,7 +82,7 @@ DOORS = {
     "python_multipart": {"app.api.batches.uploads"},
     "httptools": {"app.wire.http1.bodies", "app.wire.http1.heads"},
     "grpc": {
-        "app.rpc.answering", "app.rpc.caller", "app.rpc.messages", "app.rpc.server", "app.rpc.statuses", "app.rpc.streams",
+        "app.rpc.answering", "app.rpc.caller", "app.rpc.health", "app.rpc.messages", "app.rpc.server", "app.rpc.statuses", "app.rpc.streams",
     },
     "google": {"app.rpc.messages"},
     "grpc_health": {"app.rpc.health", "app.rpc.server"},

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 # Of one stream, which so takes a quarter of the permits that there are by default.
 MESSAGES_IN_WORK = 128
 
-Body = Callable[[Incoming, Any, Caller], Awaitable[bytes | None]]
+Body = Callable[[Incoming, Any, Caller], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class CallLimits:
     """The limits of calls and their messages."""
 
     message_bytes: int
-    message_seconds: float  # until the message of a call that has one is there
+    client_seconds: float  # for a message to come, or for an answer to be read
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -56,13 +56,14 @@ class Answering:
         self._limits = limits
         self._callers = Callers(service)
         self._open: set[Incoming] = set()
+        self._ended = asyncio.Event()  # a call has
         self.cut_at: float | None = None  # on the loop's clock: from then on calls are cut off
 
     def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
         """Yield the handler of each service.
 
-        A call reads its messages itself, and as bytes, so that it is known whose they are, how many
-        bytes are held, and how long one takes to come.
+        A call reads and writes its messages itself, and as bytes, so that it is known whose they
+        are, how many bytes are held, and how long one takes to come or to go.
         """
         for service in SERVICES.values():
             methods = {method.name: self._handler(method) for method in service.methods}
@@ -73,28 +74,33 @@ class Answering:
         for incoming in self._open:
             incoming.stop()
 
+    async def ended(self) -> None:
+        """Return once there are no calls."""
+        while self._open:
+            self._ended.clear()
+            await self._ended.wait()
+
     def _handler(self, method: Any) -> grpc.RpcMethodHandler:
         call = CALLS[method.name.removesuffix("Stream")]
         path = f"/{method.containing_service.full_name}/{method.name}"
         body: Body = partial(self._one, call)
-        make = grpc.stream_unary_rpc_method_handler
         if method.server_streaming:
-            body, make = partial(self._each, call), grpc.stream_stream_rpc_method_handler
+            body = partial(self._each, call)
         elif method.client_streaming:
             body = self._ranked
-        return make(partial(self._guarded, path, body))
+        return grpc.stream_stream_rpc_method_handler(partial(self._guarded, path, body))
 
-    async def _guarded(self, path: str, body: Body, _: object, context: Any) -> bytes | None:
+    async def _guarded(self, path: str, body: Body, _: object, context: Any) -> None:
         """Answer a call, whatever goes wrong, and count what came of it.
 
         A client whose deadline passes cancels, and often a moment before it passes here.
         """
         incoming = Incoming(context)
         self._open.add(incoming)
-        status, reason, answer = StatusCode.CANCELLED, "", None
+        status, reason = StatusCode.CANCELLED, ""
         try:
             caller = self._callers.admitted(context.invocation_metadata())
-            answer = await body(incoming, context, caller)
+            await body(incoming, context, caller)
             status = StatusCode.OK
         except (ServiceError, CallRefused) as error:
             status, reason = code_of(error), str(error)
@@ -103,17 +109,18 @@ class Answering:
             status, reason = StatusCode.INTERNAL, "internal error"
         finally:
             self._open.discard(incoming)
+            self._ended.set()
             counted = labels(path=path, status=status.name)
             self._process.metrics.count("te_grpc_response_count", counted)
         if status is not StatusCode.OK:
             await context.abort(status, reason)
-        return answer
 
-    async def _one(self, call: Call, incoming: Incoming, context: Any, caller: Caller) -> bytes:
-        content = await incoming.only(self._limits.message_seconds)
+    async def _one(self, call: Call, incoming: Incoming, context: Any, caller: Caller) -> None:
+        content = await incoming.only(self._limits.client_seconds)
         with self._service.bodies.holding() as share, self._in_flight():
             answer = await call(self._message(caller, content, share, waits=False))
-            return await _sent(answer, caller, context)
+            share.keep(len(answer.content))
+            await self._send(answer, caller, context)
 
     async def _each(self, call: Call, incoming: Incoming, context: Any, caller: Caller) -> None:
         await context.send_initial_metadata(_metadata(caller.headers))
@@ -123,11 +130,11 @@ class Answering:
                 answer = await call(self._message(caller, content, share, waits=True))
                 share.keep(len(answer.content))
                 await turn()
-                await context.write(answer.content)
+                await self._write(answer, context)
 
         await self._read(incoming, work)
 
-    async def _ranked(self, incoming: Incoming, context: Any, caller: Caller) -> bytes:
+    async def _ranked(self, incoming: Incoming, context: Any, caller: Caller) -> None:
         with self._service.bodies.holding() as whole, self._in_flight():
             ranked = RankedStream(self._service, caller, whole)
 
@@ -136,7 +143,8 @@ class Answering:
                     await ranked.add(self._message(caller, content, share, waits=True), turn)
 
             answer = await ranked.answered(partial(self._read, incoming, work))
-            return await _sent(answer, caller, context)
+            whole.keep(len(answer.content))
+            await self._send(answer, caller, context)
 
     async def _read(
         self, incoming: Incoming, work: Callable[[bytes, Turn], Awaitable[None]]
@@ -145,6 +153,24 @@ class Answering:
         await in_order(incoming, work, room)
         if incoming.is_stopped:
             raise CallRefused(StatusCode.UNAVAILABLE, "the service is shutting down")
+
+    async def _send(self, answer: Answer, caller: Caller, context: Any) -> None:
+        """Send the only answer of a call, and what it says of itself before it."""
+        await context.send_initial_metadata(_metadata([*answer.headers, *caller.headers]))
+        await self._write(answer, context)
+
+    async def _write(self, answer: Answer, context: Any) -> None:
+        """Send an answer.
+
+        Raises: CallRefused if the client does not read on.
+        """
+        try:
+            async with asyncio.timeout(self._limits.client_seconds):
+                await context.write(answer.content)
+        except TimeoutError:
+            raise CallRefused(
+                StatusCode.DEADLINE_EXCEEDED, "the answer was read too slowly"
+            ) from None
 
     def _message(self, caller: Caller, content: bytes, share: Share, *, waits: bool) -> Message:
         with FailureCounted(self._service.metrics):
@@ -167,12 +193,6 @@ class Answering:
         finally:
             if not is_lost:
                 lifecycle.in_flight -= 1
-
-
-async def _sent(answer: Answer, caller: Caller, context: Any) -> bytes:
-    """Send what is before the answer of a call that has one; return that."""
-    await context.send_initial_metadata(_metadata([*answer.headers, *caller.headers]))
-    return answer.content
 
 
 def _metadata(headers: Headers) -> tuple[tuple[str, str], ...]:

@@ -1,10 +1,15 @@
-"""Health: `grpc.health.v1`, by service, as the model's kind and its health have it."""
+"""Health: `grpc.health.v1`, by service, as the model's kind and its health have it.
+
+Not the servicer of grpcio-health-checking: there a client that does not read what it watches keeps
+everyone's health from changing.
+"""
 
 import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc import StatusCode
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from app.api.http.service import Service
 from app.errors import Unhealthy
@@ -12,8 +17,7 @@ from app.inference.health import TICK_SECONDS
 from app.model.names import Task
 from app.rpc.messages import PACKAGE, SERVICES
 
-_SERVING = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+_Status = health_pb2.HealthCheckResponse
 
 _ALWAYS = frozenset({"Info", "Tokenize"})
 _BY_TASK: Mapping[Task, Sequence[str]] = {
@@ -22,27 +26,34 @@ _BY_TASK: Mapping[Task, Sequence[str]] = {
 }
 
 
-class Reports:
+class Reports(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it is untyped
     """Tells clients what serves; the service without a name stands for the model's health."""
 
-    def __init__(self, service: Service, server: Any) -> None:
-        self._models = service.models
+    def __init__(self, service: Service) -> None:
+        self._service = service
         self._computed = _BY_TASK.get(service.model.engine.task, ("Embed",))
-        self._known = health.aio.HealthServicer()
-        health_pb2_grpc.add_HealthServicer_to_server(self._known, server)
+        self._told: Mapping[str, int] = {}
+        self._changed = asyncio.Event()  # another one after each change
+        self._is_over = False
 
-    async def refresh(self) -> None:
-        """Report what holds now."""
-        try:
-            await self._models.check()
-        except Unhealthy:
-            status = _NOT_SERVING
-        else:
-            status = _SERVING
-        await self._known.set("", status)
-        for name in SERVICES:
-            own = status if name in self._computed else _NOT_SERVING
-            await self._known.set(f"{PACKAGE}.{name}", _SERVING if name in _ALWAYS else own)
+    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
+        """Answer with the status of a service."""
+        status = self._told.get(request.service)
+        if status is None:
+            await context.abort(StatusCode.NOT_FOUND)
+        return _Status(status=status)
+
+    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802  # gRPC's name
+        """Send the status of a service, now and after each change."""
+        told = None
+        while not self._is_over:
+            changed = self._changed
+            status = self._told.get(request.service, _Status.SERVICE_UNKNOWN)
+            if status != told:
+                await context.write(_Status(status=status))
+                told = status
+            await changed.wait()
+        await context.abort(StatusCode.UNAVAILABLE, "the service is shutting down")
 
     async def keep(self) -> None:
         """Follow the model's health for ever."""
@@ -50,6 +61,34 @@ class Reports:
             await asyncio.sleep(TICK_SECONDS)
             await self.refresh()
 
-    async def end(self) -> None:
-        """Report from now on that nothing serves, since the service is to stop."""
-        await self._known.enter_graceful_shutdown()
+    async def refresh(self) -> None:
+        """Tell what holds now; at the end, nothing serves."""
+        try:
+            await self._service.models.check()
+        except Unhealthy:
+            serves = {*_ALWAYS}
+        else:
+            serves = {"", *_ALWAYS, *self._computed}
+        if self._service.lifecycle.draining:
+            serves.clear()
+        self._tell(serves)
+
+    def end(self) -> None:
+        """Tell that nothing serves any more."""
+        self._tell(set())
+
+    def close(self) -> None:
+        """Let go of those who watch."""
+        self._is_over = True
+        self._changed.set()
+
+    def _tell(self, serves: set[str]) -> None:
+        names = {name: f"{PACKAGE}.{name}" for name in SERVICES} | {"": ""}
+        told = {
+            full: _Status.SERVING if name in serves else _Status.NOT_SERVING
+            for name, full in names.items()
+        }
+        if told != self._told:
+            self._told = told
+            self._changed.set()
+            self._changed = asyncio.Event()

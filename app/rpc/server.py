@@ -11,7 +11,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import grpc.aio
-from grpc_health.v1 import health_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from app.api.http.service import Service
@@ -26,6 +26,7 @@ logger = logging.getLogger("app.server")  # operators filter by this name
 IDLE_SECONDS = 310  # until a connection without a call is closed, as with HTTP
 PING_SECONDS = 60  # until a client that is silent is asked whether it is there
 PING_WAIT_SECONDS = 20
+LAST_SECONDS = 5.0  # for last bytes, and for what is no call of ours, such as reflection
 ONLY_IDENTITY = 1  # of the set of compressions: a small message must not become a large one
 
 Addresses = Callable[[], Sequence[str]]  # frees the port, and returns its addresses
@@ -43,7 +44,8 @@ async def opened(service: Service, settings: Settings, addresses: Addresses) -> 
     )
     answering = Answering(service, CallLimits.of(settings))
     server.add_generic_rpc_handlers(tuple(answering.handlers()))
-    reports = Reports(service.of_first, server)
+    reports = Reports(service.of_first)
+    health_pb2_grpc.add_HealthServicer_to_server(reports, server)
     _reflect(server)
     for address in addresses():
         server.add_insecure_port(address)
@@ -73,15 +75,21 @@ async def _end(
     """Wait for the end of the service, and end as it does."""
     lifecycle = service.lifecycle
     await lifecycle.ending.wait()
-    await reports.end()
+    reports.end()
     patience = 0.0
     if lifecycle.failure is None:
         await asyncio.sleep(settings.drain_seconds)
         await quiet(lambda: lifecycle.accepted)
         patience = settings.shutdown_seconds
     answering.stop_reading()
+    reports.close()
     answering.cut_at = asyncio.get_running_loop().time() + patience
-    await server.stop(patience)
+    stopping = asyncio.create_task(server.stop(patience))
+    answered = asyncio.create_task(answering.ended())
+    await asyncio.wait({stopping, answered}, return_when=asyncio.FIRST_COMPLETED)
+    answered.cancel()
+    await server.stop(min(patience, LAST_SECONDS))
+    await stopping
 
 
 def _reflect(server: grpc.aio.Server) -> None:

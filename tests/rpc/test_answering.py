@@ -236,6 +236,23 @@ def test_a_call_without_a_message_ends_in_time(make_service: MakeService) -> Non
     )
 
 
+def test_a_client_that_does_not_read_on_holds_nothing(make_service: MakeService) -> None:
+    service, _ = make_service(client_timeout_seconds=0.3)
+    message = named("EncodeRequest")(inputs="the cat " * 360)
+
+    async def scenario(client: Client) -> Any:
+        call = client.call("TokenizeStream")(message for _ in range(3_000))
+        await come(lambda: service.lifecycle.in_flight > 0)
+        await come(lambda: holds_nothing(service))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            assert len([one async for one in call]) > 3_000
+        return fault(caught.value)
+
+    little = [("grpc.http2.lookahead_bytes", 65_536), ("grpc.http2.bdp_probe", 0)]
+    found = rpc.run(scenario, service, options=little)
+    assert found == ("DEADLINE_EXCEEDED", "the answer was read too slowly")
+
+
 def test_calls_are_counted_by_how_they_end(make_service: MakeService) -> None:
     service, _ = make_service(api_key="secret")
 
@@ -251,3 +268,21 @@ def test_calls_are_counted_by_how_they_end(make_service: MakeService) -> None:
         'te_grpc_response_count{path="/tei.v1.Embed/Embed",status="OK"} 1',
         'te_grpc_response_count{path="/tei.v1.Predict/Predict",status="FAILED_PRECONDITION"} 1',
     }
+
+
+def test_more_calls_than_may_be_made_are_refused(make_service: MakeService) -> None:
+    service, _ = make_service(max_connections=2)
+
+    async def scenario(client: Client) -> Any:
+        idle = [client.call("EmbedStream")() for _ in range(2)]
+        for call in idle:
+            await call.write(EMBED(inputs="a"))
+            assert (await call.read()).embeddings
+        refused = await client.refused("Embed", inputs="a")
+        idle[0].cancel()
+        await come(lambda: len(counts(service)) == 1)
+        return refused, (await client.ask("Embed", inputs="a")).embeddings
+
+    refused, vector = rpc.run(scenario, service)
+    assert refused[0] == "RESOURCE_EXHAUSTED"
+    assert len(vector) == 16

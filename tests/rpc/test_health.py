@@ -1,11 +1,14 @@
 """Health: what serves follows the model's kind and health, and nothing does at the end."""
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from h2.connection import H2Connection
+from h2.settings import SettingCodes, Settings
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
@@ -17,6 +20,16 @@ from tests.support import rpc
 from tests.support.rpc import Client
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
+
+
+WATCH = [
+    (":method", "POST"),
+    (":path", "/grpc.health.v1.Health/Watch"),
+    (":scheme", "http"),
+    (":authority", "x"),
+    ("content-type", "application/grpc"),
+    ("te", "trailers"),
+]
 
 
 async def status(client: Client, name: str) -> str:
@@ -100,3 +113,47 @@ def test_an_unknown_service_is_not_found(play: Play) -> None:
         return str(caught.value.code().name)
 
     assert play(scenario) == "NOT_FOUND"
+
+
+def test_one_that_does_not_read_keeps_nobody_from_knowing(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """HTTP/2 lets a client take no byte of an answer."""
+    service, _ = make_service(shutdown_seconds=30)
+    monkeypatch.setattr("app.rpc.health.TICK_SECONDS", 0.01)
+
+    async def scenario(client: Client) -> Any:
+        _, writer = await asyncio.open_connection("127.0.0.1", client.port)
+        protocol = H2Connection()
+        protocol.local_settings = Settings(
+            client=True, initial_values={SettingCodes.INITIAL_WINDOW_SIZE: 0}
+        )
+        protocol.initiate_connection()
+        protocol.send_headers(1, WATCH)
+        protocol.send_data(1, b"\0\0\0\0\0")  # a message without a field
+        writer.write(protocol.data_to_send())
+        await writer.drain()
+        for _ in range(3):
+            assert await serving(client)
+        service.lifecycle.end()
+        while await serving(client):
+            pass
+        writer.close()
+
+    rpc.run(scenario, service)
+
+
+def test_those_who_watch_are_told_of_the_end_and_let_go(make_service: MakeService) -> None:
+    service, _ = make_service(shutdown_seconds=30)
+
+    async def scenario(client: Client) -> Any:
+        stub = health_pb2_grpc.HealthStub(client.channel)
+        told = stub.Watch(health_pb2.HealthCheckRequest())
+        assert (await told.read()).status == 1
+        service.lifecycle.end()
+        assert (await told.read()).status == 2
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await told.read()
+        return rpc.fault(caught.value)
+
+    assert rpc.run(scenario, service) == ("UNAVAILABLE", "the service is shutting down")

@@ -1,13 +1,18 @@
 """Services: every call of the definition is answered, and no other."""
 
+import asyncio
+from pathlib import Path
 from typing import Any
 
 import grpc.aio
 import pytest
 
+from app.application import build_each
+from app.options.settings import Settings
 from app.rpc.messages import SERVICES, named
 from app.rpc.services import CALLS
 from tests.rpc.conftest import Play
+from tests.support import rpc
 from tests.support.rpc import METHODS, Client
 
 
@@ -45,3 +50,21 @@ def test_there_is_no_other_call(play: Play, path: str) -> None:
         return caught.value.code().name
 
     assert play(scenario) == "UNIMPLEMENTED"
+
+
+def test_calls_go_to_the_first_of_several_models(folders: dict[str, Path]) -> None:
+    names = ("classifier", "embedding")
+    prepared = [(Settings(model_id=str(folders[name])), folders[name]) for name in names]
+    service = build_each(prepared)
+
+    async def scenario(client: Client) -> Any:
+        scored = await client.ask("Predict", inputs="a")
+        return scored, await client.refused("Embed", inputs="a"), await client.ask("Info")
+
+    scored, refused, told = rpc.run(scenario, service)
+    asyncio.run(service.models.close())
+    assert scored.predictions
+    assert refused == ("FAILED_PRECONDITION", "Backend error: Model is not an embedding model")
+    assert told.model_id == str(folders["classifier"])
+    model = f'model="{folders["classifier"]}"'
+    assert f'te_request_count{{{model},method="single"}} 2' in service.metrics.render()

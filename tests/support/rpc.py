@@ -22,9 +22,10 @@ METHODS = {method.name: method for service in SERVICES.values() for method in se
 class Client:
     """Calls by their names; those of TEI's services are all different."""
 
-    def __init__(self, channel: Any, metadata: Metadata = ()) -> None:
+    def __init__(self, channel: Any, metadata: Metadata = (), port: int = 0) -> None:
         self.channel = channel
         self.metadata = metadata
+        self.port = port
 
     def call(self, name: str, **options: Any) -> Any:
         """What makes a call of gRPC's own kind; it takes a message, or an iterator of them."""
@@ -83,22 +84,26 @@ async def come(condition: Callable[[], bool]) -> None:
 
 @contextlib.asynccontextmanager
 async def serving(
-    service: Service, settings: Settings, metadata: Metadata = ()
+    service: Service,
+    settings: Settings,
+    metadata: Metadata = (),
+    options: Sequence[tuple[str, int]] = (),
 ) -> AsyncIterator[Client]:
-    """A client of the API over a service, which ends with the block."""
-    address = f"127.0.0.1:{free_port()}"
+    """A client of the API over a service, which ends with the block; the options are its own."""
+    port = free_port()
+    address = f"127.0.0.1:{port}"
     async with (
         opened(service, settings, lambda: [address]),
-        grpc.aio.insecure_channel(address) as channel,
+        grpc.aio.insecure_channel(address, options) as channel,
     ):
-        yield Client(channel, metadata)
+        yield Client(channel, metadata, port)
 
 
-def run(scenario: Any, service: Service, metadata: Metadata = ()) -> Any:
+def run(scenario: Any, service: Service, metadata: Metadata = (), **options: Any) -> Any:
     """What a scenario with a client returns."""
 
     async def whole() -> Any:
-        async with serving(service, service.model.settings, metadata) as client:
+        async with serving(service, service.model.settings, metadata, **options) as client:
             return await asyncio.wait_for(scenario(client), 60)
 
     return asyncio.run(whole())
