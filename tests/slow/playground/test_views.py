@@ -24,7 +24,7 @@ def test_the_map_and_the_heat_map_show_cosines(page: Page, kinds: Server) -> Non
     assert nearest == [TEXTS[i] for i in np.argsort(-exact[0]) if i != 0]
     assert listed(page)[1] == (TEXTS[1], f"{exact[0, 1]:.2f}")
     choose_view(page, "heat")
-    page.evaluate(f"{PANEL}.querySelector('canvas').focus()")
+    page.evaluate(f"{PANEL}.querySelector('canvas.heat').focus()")
     seen = set()
     for key in ("ArrowUp",) * 6 + ("ArrowLeft",) * 6 + ("ArrowRight", "ArrowDown") * 6:
         press(page, key)
@@ -33,7 +33,7 @@ def test_the_map_and_the_heat_map_show_cosines(page: Page, kinds: Server) -> Non
         )
         assert float(value) == pytest.approx(exact[TEXTS.index(one), TEXTS.index(other)], abs=6e-4)
         seen.add((one, other))
-    assert len(seen) > 12
+    assert len(seen) > 10
 
 
 def test_the_text_under_the_pointer_is_shown(page: Page) -> None:

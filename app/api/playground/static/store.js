@@ -12,6 +12,7 @@ export const state = {
   picture: null, // of math/pca.js
   embedded: null, // how many texts were embedded last, and how long it took
   isReranking: false,
+  isSearching: false,
   labels: null, // of a classifier: one {label, score} a text
   textPrompt: "",
   queryPrompt: "",
