@@ -38,7 +38,7 @@ def search(page: Page, query: str) -> None:
     page.evaluate("document.getElementById('query').select()")
     page.call("Input.insertText", text=query)
     page.wait_for(
-        "document.querySelector('#list.is-found') && document.getElementById('timing').value"
+        "document.querySelector('#list.is-found') && document.getElementById('timing').value.includes('ms')"
     )
 
 

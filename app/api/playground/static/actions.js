@@ -119,6 +119,7 @@ export async function searchNow() {
   const { query, model, texts, rows, vectors, queryPrompt } = state;
   const reranker = state.isReranking ? state.models.find((one) => one.task === "reranker") : null;
   if (!query.trim() || !texts.length || (!vectors && model.task !== "reranker")) return;
+  set({ isSearching: true });
   try {
     const of = { model, texts, rows, vectors, queryPrompt };
     const found = await search(of, query.trim(), { reranker, signal });
@@ -127,6 +128,8 @@ export async function searchNow() {
     noteSearch(of, query.trim(), reranker, found);
   } catch (error) {
     fail(error);
+  } finally {
+    if (searching.signal === signal) set({ isSearching: false });
   }
 }
 

@@ -12,6 +12,7 @@ export const state = {
   picture: null, // of math/pca.js
   embedded: null, // how many texts were embedded last, and how long it took
   isReranking: false,
+  isSearching: false,
   labels: null, // of a classifier: one {label, score} a text
   textPrompt: "",
   queryPrompt: "",
@@ -44,7 +45,8 @@ export function shown() {
 export function noteAsked(view, { path, body, then, name, query, texts }) {
   const base = new URL(state.model.base, document.baseURI).href;
   const url = new URL(path, document.baseURI).href;
-  const asked = { base, url, path: url.slice(base.length), body, then, name, query, texts };
+  const most = state.model.batch;
+  const asked = { base, url, path: url.slice(base.length), body, then, name, query, texts, most, total: state.texts.length };
   if (!url.startsWith(base)) Object.assign(asked, { base: new URL("./", url).href, path: url.split("/").pop() });
   set({ asked: { ...state.asked, [view]: asked } });
 }

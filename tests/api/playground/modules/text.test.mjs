@@ -70,7 +70,7 @@ test("labels never lie over each other", () => {
   assert.equal(strong.length, 1);
 });
 
-const ASKED = { base: "http://h:1/", url: "http://h:1/embed", path: "embed", body: { inputs: ["it's"] } };
+const ASKED = { then: "labels", base: "http://h:1/", url: "http://h:1/embed", path: "embed", body: { inputs: ["it's"] } };
 
 test("a shell reads a quoted text as it is", () => {
   assert.equal(quoted("it's"), "'it'\\''s'");

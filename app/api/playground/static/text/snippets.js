@@ -4,7 +4,8 @@ const MOST_TEXTS = 32; // in a snippet
 
 /**
  * `asked` is {base, url, path, query, body, texts, then}: where to, the body for the query if there
- * is one, the body for the texts, these texts, and what the page did with the answer (of `AFTER`).
+ * is one, the body for the texts, these texts, what the page did with the answer (of `AFTER`), and
+ * how many inputs a request may have, and how many texts there are in all.
  */
 export function curl({ url, query, body }, hasKey) {
   const command = (one) => {
@@ -17,15 +18,41 @@ export function curl({ url, query, body }, hasKey) {
 
 /** The same as Python, with what the page computed of the answer. */
 export function python(asked, hasKey) {
-  const needsNumpy = asked.then in AFTER && AFTER[asked.then].includes("np.");
-  const lines = [...(hasKey ? ["import os", ""] : []), "import httpx"];
-  if (needsNumpy) lines.push("import numpy as np");
-  const headers = hasKey ? ', headers={"Authorization": f"Bearer {os.environ[\'API_KEY\']}"}' : "";
-  lines.push("", `client = httpx.Client(base_url=${JSON.stringify(asked.base)}${headers}, timeout=60)`);
-  if (asked.texts) lines.push(`texts = ${literal(asked.texts.slice(0, MOST_TEXTS), "")}`);
-  lines.push("", ...asking(asked));
-  if (asked.then in AFTER) lines.push(AFTER[asked.then]);
+  const { base, path, body, query, texts, then, most = MOST_TEXTS, total = 0 } = asked;
+  const after = AFTER[then].replace("{most}", String(most));
+  const key = hasKey ? ', "Authorization": f"Bearer {os.environ[\'API_KEY\']}"' : "";
+  const lines = [
+    "import json",
+    ...(hasKey ? ["import os"] : []),
+    "from urllib.request import Request, urlopen",
+    ...(after.includes("np.") ? ["", "import numpy as np"] : []),
+    "", "",
+    "def post(path, body):",
+    `    headers = {"Content-Type": "application/json"${key}}`,
+    `    request = Request(${JSON.stringify(base)} + path, json.dumps(body).encode(), headers)`,
+    "    with urlopen(request) as answer:",
+    "        return json.load(answer)",
+    "", "",
+    ...(texts ? [`texts = ${literal(texts.slice(0, MOST_TEXTS), "")}${some(texts, total)}`] : []),
+    ...(query ? [`query = post(${JSON.stringify(path)}, ${literal(query, "")})[0]`] : []),
+    `answer = post(${JSON.stringify(path)}, ${fieldsOf(body, texts)})`,
+    after,
+  ];
   return `${lines.join("\n")}\n`;
+}
+
+/** A remark on texts that are not all there. */
+function some(texts, total) {
+  const shown = Math.min(texts.length, MOST_TEXTS);
+  return total > shown ? `  # the first ${shown} of ${total}` : "";
+}
+
+/** A body in which the texts that have a name already are called by it. */
+function fieldsOf(body, texts) {
+  const fields = Object.entries(body).map(([name, value]) => {
+    return `${JSON.stringify(name)}: ${value === texts ? "texts" : literal(value, "")}`;
+  });
+  return `{${fields.join(", ")}}`;
 }
 
 const NEAREST = `cosines = vectors @ vectors.T
@@ -45,56 +72,40 @@ const MAXSIM = `def maxsim(query, text):
 `;
 
 const AFTER = {
-  neighbours: `vectors = np.array(answer.json(), np.float32)
+  neighbours: `vectors = np.array(answer, np.float32)
 ${NEAREST}`,
-  neighboursSparse: `${SPARSE_DOT}for text, row in zip(texts, answer.json()):
-    nearest = sorted(zip([dot(row, other) for other in answer.json()], texts), reverse=True)
+  neighboursSparse: `${SPARSE_DOT}for text, row in zip(texts, answer):
+    nearest = sorted(zip([dot(row, other) for other in answer], texts), reverse=True)
     print(text, [(other, round(score, 3)) for score, other in nearest if other != text][:3])`,
-  neighboursMulti: `for text, rows in zip(texts, answer.json()):
+  neighboursMulti: `for text, rows in zip(texts, answer):
     print(text, np.array(rows, np.float32).shape)`,
-  searchSparse: `${SPARSE_DOT}for score, text in sorted(zip([dot(query, one) for one in answer.json()], texts), reverse=True):
+  searchSparse: `${SPARSE_DOT}for score, text in sorted(zip([dot(query, one) for one in answer], texts), reverse=True):
     print(f"{score:.3f}  {text}")`,
-  searchMulti: `${MAXSIM}for score, text in sorted(zip([maxsim(query, one) for one in answer.json()], texts), reverse=True):
+  searchMulti: `${MAXSIM}for score, text in sorted(zip([maxsim(query, one) for one in answer], texts), reverse=True):
     print(f"{score:.3f}  {text}")`,
   search: `query = np.array(query, np.float32)
-vectors = np.array(answer.json(), np.float32)
+vectors = np.array(answer, np.float32)
 for score, text in sorted(zip(vectors @ query, texts), reverse=True):
     print(f"{score:.3f}  {text}")`,
-  rank: `for one in answer.json():
+  rank: `for one in answer:
     print(f"{one['score']:.3f}  {texts[one['index']]}")`,
-  tokens: `for token in answer.json()[0]:
+  tokens: `for token in answer[0]:
     print(token["id"], repr(token["text"]), token["start"], token["stop"])`,
-  weights: `ids = [entry["index"] for entry in answer.json()[0]]
-terms = client.post("decode", json={"ids": [[one] for one in ids]}).json()
-for term, entry in sorted(zip(terms, answer.json()[0]), key=lambda pair: -pair[1]["value"]):
+  weights: `entries = sorted(answer[0], key=lambda entry: -entry["value"])[:{most}]
+ids = [[entry["index"]] for entry in entries]
+terms = post("decode", {"ids": ids, "skip_special_tokens": False})
+for term, entry in zip(terms, entries):
     print(f"{entry['value']:.3f}  {term}")`,
-  bits: `bits = np.unpackbits(np.array(answer.json(), np.uint8), axis=1)
+  bits: `bits = np.unpackbits(np.array(answer, np.uint8), axis=1)
 for text, row in zip(texts, bits):
     differing = (bits != row).sum(axis=1)
     nearest = [other for other in np.argsort(differing) if texts[other] != text][:3]
     print(text, [(texts[other], int(differing[other])) for other in nearest])`,
-  maxsim: `query, text = np.array(query, np.float32), np.array(answer.json()[0], np.float32)
+  maxsim: `query, text = np.array(query, np.float32), np.array(answer[0], np.float32)
 best = (query @ text.T).max(axis=1)
 print(best.sum(), best)`,
-  labels: "print(answer.json())",
+  labels: "print(answer)",
 };
-
-function asking(asked) {
-  const lines = [];
-  const { path, body } = asked;
-  if (asked.query) {
-    const alone = literal(asked.query, "");
-    lines.push(`answer = client.post(${JSON.stringify(path)}, json=${alone})`, "answer.raise_for_status()");
-    lines.push("query = answer.json()[0]", "");
-  }
-  const fields = Object.entries(body).map(([name, value]) => {
-    const written = Array.isArray(value) && value === asked.texts ? "texts" : literal(value, "    ");
-    return `    ${JSON.stringify(name)}: ${written},`;
-  });
-  lines.push(`answer = client.post(${JSON.stringify(path)}, json={`, ...fields, "})");
-  lines.push("answer.raise_for_status()");
-  return lines;
-}
 
 /** A value as Python writes it. */
 export function literal(value, indent) {

@@ -9,10 +9,11 @@ export function placeLabels(labels, spots, { width, height, measure }) {
   const placed = [];
   for (const label of labels) {
     const wide = measure(label);
-    const fitting = candidates(label, wide).find((box) => {
+    const candidates = label.soft ? beside(label, wide) : [...beside(label, wide), ...askew(label, wide)];
+    const fitting = candidates.find((box) => {
       const isInside = box.left >= 2 && box.right <= width - 2 && box.top >= 2 && box.bottom <= height - 2;
       return isInside && !taken.some((other) => overlaps(box, other));
-    }) ?? (label.strong ? candidates(label, wide)[0] : null);
+    }) ?? (label.strong ? candidates[0] : null);
     if (!fitting) continue;
     taken.push(fitting);
     placed.push({ ...label, left: fitting.left, middle: (fitting.top + fitting.bottom) / 2 });
@@ -20,15 +21,27 @@ export function placeLabels(labels, spots, { width, height, measure }) {
   return placed;
 }
 
-/** Where a label may stand: beside its point, above or below, and askew. */
-function candidates({ x, y, strong }, wide) {
+/** Where a label may stand: on the right of its point, on the left, above, below. */
+function beside({ x, y, strong }, wide) {
   const gap = strong ? GAP + 6 : GAP;
-  const box = (left, middle) => ({ left, right: left + wide, top: middle - HEIGHT / 2, bottom: middle + HEIGHT / 2 });
   return [
-    box(x + gap, y), box(x - gap - wide, y), box(x - wide / 2, y - gap - 6), box(x - wide / 2, y + gap + 6),
-    box(x - 8, y + gap + 12), box(x - 8, y - gap - 12),
-    box(x + gap, y - HEIGHT), box(x + gap, y + HEIGHT), box(x - gap - wide, y - HEIGHT), box(x - gap - wide, y + HEIGHT),
+    box(x + gap, y, wide), box(x - gap - wide, y, wide), box(x - wide / 2, y - gap - 6, wide),
+    box(x - wide / 2, y + gap + 6, wide),
   ];
+}
+
+/** Where one may stand that matters more than that it is plain whose it is. */
+function askew({ x, y, strong }, wide) {
+  const gap = strong ? GAP + 6 : GAP;
+  return [
+    box(x - 8, y + gap + 12, wide), box(x - 8, y - gap - 12, wide),
+    box(x + gap, y - HEIGHT, wide), box(x + gap, y + HEIGHT, wide),
+    box(x - gap - wide, y - HEIGHT, wide), box(x - gap - wide, y + HEIGHT, wide),
+  ];
+}
+
+function box(left, middle, wide) {
+  return { left, right: left + wide, top: middle - HEIGHT / 2, bottom: middle + HEIGHT / 2 };
 }
 
 function overlaps(a, b) {

@@ -31,7 +31,7 @@ export function beginList() {
   on("texts found labels", show);
   on("vectors selected pointed", showScores);
   on("models model", showSearch);
-  on("found embedded", showTiming);
+  on("found embedded isSearching", showTiming);
   on("texts", showSearch);
   document.addEventListener("language", () => {
     showSearch();
@@ -122,8 +122,9 @@ function showSearch() {
 }
 
 function showTiming() {
-  const { found, embedded, texts } = state;
-  at("timing").textContent = found ? searchTime(found) : embedTime(embedded, texts.length);
+  const { found, embedded, texts, isSearching } = state;
+  if (isSearching) at("timing").textContent = "…";
+  else at("timing").textContent = found ? searchTime(found) : embedTime(embedded, texts.length);
 }
 
 function searchTime({ milliseconds, inference, rerankMilliseconds }) {

@@ -15,7 +15,7 @@ const OVERHANG = 90; // of the last column's name, and the panel's margins
 let panel;
 
 export const maxsim = {
-  parts: "selected texts found query textPrompt queryPrompt",
+  parts: "selected texts found textPrompt queryPrompt",
   suits: (model) => Boolean(model?.kinds.includes("multi_vector")),
   begin: (element) => (panel = element),
   draw: latest(draw),

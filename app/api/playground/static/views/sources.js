@@ -16,7 +16,10 @@ export function beginSources() {
   });
   at("edit").addEventListener("click", () => (at("editor").hidden ? edit() : finish()));
   at("paste").addEventListener("keydown", (event) => {
-    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) finish();
+    if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+      finish();
+      at("list").focus();
+    }
   });
   at("open").addEventListener("click", () => at("file").click());
   at("file").addEventListener("change", () => {
@@ -51,7 +54,6 @@ function finish() {
   const found = lines(at("paste").value);
   toggle(false);
   if (found.length && found.join("\n") !== state.texts.join("\n")) take(found);
-  at("list").focus();
 }
 
 function toggle(isEditing) {

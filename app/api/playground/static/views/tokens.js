@@ -1,12 +1,13 @@
 // The tokens of the selected text, in colours, with ids and places; and what the model never reads.
 
-import { make } from "../dom.js";
+import { make, short } from "../dom.js";
 import { bodyOf, tokensOf, visible } from "../service/tokens.js";
 import { noteAsked, state } from "../store.js";
 import { number, say } from "../words/words.js";
 import { latest } from "./pending.js";
 
 const HUES = 6;
+const MOST_CHARACTERS = 200; // of the text above its tokens
 let panel;
 
 export const tokens = { parts: "selected texts textPrompt", suits: Boolean, begin, draw: latest(draw) };
@@ -31,7 +32,7 @@ function show(text, { tokens: all, kinds, limit, prompt }, truncates) {
   const cut = kinds.filter((kind) => kind === "cut").length;
   const values = { n: number(all.length), limit: number(limit), cut: number(cut) };
   panel.replaceChildren(
-    make("p", { class: "of" }, text.length > 600 ? `${text.slice(0, 600)}…` : text),
+    make("p", { class: "of" }, short(text, MOST_CHARACTERS)),
     make("div", { class: "row" },
       gauge(all.length, limit),
       make("span", { class: cut ? "fault" : "" }, say(cut ? (truncates ? "tooLong" : "tooLongRefused") : "tokenCount", values)),

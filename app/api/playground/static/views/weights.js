@@ -2,7 +2,7 @@
 
 import { make } from "../dom.js";
 import { ask } from "../service/client.js";
-import { question, rows } from "../service/embedding.js";
+import { inBatches, question, rows } from "../service/embedding.js";
 import { tokensOf } from "../service/tokens.js";
 import { noteAsked, state } from "../store.js";
 import { number, say } from "../words/words.js";
@@ -29,13 +29,23 @@ async function draw(signal) {
   ]);
   const entries = sparse.rows[0].sort((a, b) => b.value - a.value);
   const top = entries.slice(0, MOST);
-  const body = { ids: top.map(({ index }) => [index]), skip_special_tokens: false };
-  const terms = top.length ? (await ask(`${model.base}decode`, { body, signal })).data : [];
+  const terms = await termsOf(model, top, signal);
   return () => {
     show(text, entries, terms, read);
     const asked = question(model, "sparse", [text], textPrompt);
     noteAsked("weights", { ...asked, then: "weights", name: "weights" });
   };
+}
+
+/** The text of each term, in as many requests as the service wants. */
+async function termsOf(model, entries, signal) {
+  const terms = new Array(entries.length);
+  await inBatches(entries.map(({ index }) => String(index)), model.batch, async (batch) => {
+    const body = { ids: batch.map((place) => [entries[place].index]), skip_special_tokens: false };
+    const { data } = await ask(`${model.base}decode`, { body, signal });
+    batch.forEach((place, i) => (terms[place] = data[i]));
+  });
+  return terms;
 }
 
 function show(text, entries, terms, { tokens }) {

@@ -1,0 +1,87 @@
+"""The page when the service refuses: a key, too much, too long, too busy, or gone."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.slow.playground.acts import FOCUS, NOTICE
+from tools.browser import Page, chromium
+from tools.playground.steps import choose_view, press, wait_idle
+from tools.process import Server
+
+pytestmark = pytest.mark.slow
+
+
+def test_the_key_is_asked_for_and_stays_in_the_tab(tiny_model: Path, tmp_path: Path) -> None:
+    asking = "document.getElementById('key-dialog').open"
+    with (
+        Server("--model-id", str(tiny_model), "--api-key", "s3cret") as server,
+        chromium(tmp_path) as page,
+    ):
+        server.wait_ready()
+        page.open(f"{server.url}/playground/")
+        page.wait_for(asking)
+        assert page.evaluate(FOCUS) == "key-value"
+        page.call("Input.insertText", text="wrong")
+        press(page, "Enter")
+        page.wait_for("!document.getElementById('key-fault').hidden")
+        page.call("Input.insertText", text="s3cret")
+        press(page, "Enter")
+        wait_idle(page)
+        assert page.evaluate(asking) is False
+        assert page.evaluate("[JSON.stringify(localStorage), document.cookie]") == ["{}", ""]
+        page.evaluate("document.getElementById('as-python').click()")
+        code = page.evaluate("document.getElementById('snippet').textContent")
+        assert "API_KEY" in code
+        assert "s3cret" not in page.evaluate("document.documentElement.outerHTML")
+        assert all("401" in complaint for complaint in page.complaints), page.complaints
+
+
+def notice_after(page: Page, action: str) -> str:
+    page.evaluate(action)
+    page.wait_for(f"!{NOTICE}.hidden")
+    return str(page.evaluate(f"{NOTICE}.firstElementChild.textContent"))
+
+
+PASTE = """(texts => { document.getElementById('edit').click()
+document.getElementById('paste').value = texts; document.getElementById('edit').click() })"""
+
+
+def test_refusals_are_one_line_and_the_page_lives_on(tiny_model: Path, tmp_path: Path) -> None:
+    flags = ["--payload-limit", "2000", "--auto-truncate", "false", "--pooling", "cls"]
+    with Server("--model-id", str(tiny_model), *flags) as server, chromium(tmp_path) as page:
+        server.wait_ready()
+        page.open(f"{server.url}/playground/")
+        page.wait_for(f"!{NOTICE}.hidden")  # the example is too long for this model
+        long = json.dumps("a " * 1500)
+        assert "too large for one request (413)" in notice_after(page, f"{PASTE}({long})")
+        assert "422" in notice_after(page, f"{PASTE}('{'a ' * 20}')")
+        choose_view(page, "tokens")
+        assert "refuses such a text" in page.evaluate(
+            "document.getElementById('panel-tokens').textContent"
+        )
+        page.evaluate(f"{PASTE}('a\\nb c\\nthe cat\\nhello world')")
+        page.wait_for(f"{NOTICE}.hidden")
+        choose_view(page, "types")  # int8 has no ranges with another pooling
+        table = page.evaluate(
+            "document.getElementById('panel-types').querySelector('table').textContent"
+        )
+        assert "float16" in table
+        assert "--pooling" in table
+        server.stop()
+        assert (
+            notice_after(page, f"{PASTE}('x\\ny\\nz')")
+            == "The service does not answer. Is it still running?"
+        )
+
+
+def test_a_busy_service_is_asked_again(tiny_model: Path, tmp_path: Path) -> None:
+    flags = ["--max-concurrent-requests", "4", "--max-client-batch-size", "4"]
+    with Server("--model-id", str(tiny_model), *flags) as server, chromium(tmp_path) as page:
+        server.wait_ready()  # two requests of four at a time are one too many
+        page.open(f"{server.url}/playground/")
+        page.wait_for(f"document.querySelector('.nearest li') || !{NOTICE}.hidden")
+        assert any("429" in complaint for complaint in page.complaints)
+        if not page.evaluate(f"{NOTICE}.hidden"):
+            assert "429" in page.evaluate(f"{NOTICE}.firstElementChild.textContent")
