@@ -22,6 +22,29 @@ def requests(count: int) -> bytes:
     return jsonl([request(number) for number in range(count)])
 
 
+@pytest.fixture(autouse=True)
+def _whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of GROUP_LINES from the start."""
+    monkeypatch.setattr(runner, "FIRST_LINES", GROUP_LINES)
+
+
+@pytest.mark.parametrize(
+    ("lines", "computed", "seconds", "expected"),
+    [
+        (16, 16, 0.1, 32),
+        (100, 100, 0.1, GROUP_LINES),
+        (64, 64, 0.7, 64),
+        (64, 64, 1.5, 32),
+        (64, 2, 3.0, 1),  # of so many inputs that there were few lines
+        (1, 1, 9.0, 1),
+    ],
+)
+def test_a_group_takes_about_a_second(
+    lines: int, computed: int, seconds: float, expected: int
+) -> None:
+    assert runner.lines_after(lines, computed, seconds) == expected
+
+
 def ids(lines: Sequence[Any]) -> list[str]:
     return [one["custom_id"] for one in lines]
 
