@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from app.batches.desk import Desk
+from app.batches.folder import reason
 from app.batches.input_lines import GROUP_LINES, Line, Rules, checked, group
 from app.batches.objects import Batch, Fault, Status
 from app.batches.progress import Progress
@@ -124,9 +125,9 @@ class Runner:
         try:
             await work
         except (OSError, sqlite3.Error) as error:
-            reason = f"the batch folder cannot be used: {error}"
+            why = f"the batch folder cannot be used: {reason(error)}"
         except NotNow as error:
-            reason = f"the model does not answer: {error}"
+            why = f"the model does not answer: {error}"
         except Exception as error:  # a fault of ours ends this batch, and no other
             logger.exception("%s: a step failed", about)
             if batch_id is None:
@@ -136,9 +137,9 @@ class Runner:
         else:
             self._desk.troubles.pop(about, None)
             return True
-        if self._desk.troubles.get(about) != reason:
-            logger.error("%s: %s; it will be tried again", about, reason)
-        self._desk.troubles[about] = reason
+        if self._desk.troubles.get(about) != why:
+            logger.error("%s: %s; it will be tried again", about, why)
+        self._desk.troubles[about] = why
         return False
 
     async def _step(self, batch: Batch) -> None:
