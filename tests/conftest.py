@@ -77,6 +77,8 @@ def make_service(tiny_model: Path) -> Iterator[Callable[..., tuple[Service, ASGI
         settings = Settings(**{"model_id": str(tiny_model), **changes})
         service = build(settings, Path(settings.model_id))
         closing.callback(lambda: asyncio.run(service.model.close()))
+        if service.desk is not None:
+            closing.callback(service.desk.close)
         return service, create_app(service, settings)
 
     with closing:

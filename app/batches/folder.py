@@ -86,5 +86,12 @@ def sync(path: Path) -> None:
         os.close(opened)
 
 
+def reason(error: OSError | sqlite3.Error) -> str:
+    """Return why the folder cannot be used, without the paths of this machine."""
+    if isinstance(error, OSError):
+        return error.strerror or type(error).__name__
+    return str(error)
+
+
 def _fault(path: Path, what: str) -> StartupError:
     return StartupError(f"--batch-dir (BATCH_DIR): {path} {what}")

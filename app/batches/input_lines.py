@@ -16,7 +16,7 @@ from app.batches.objects import Fault
 
 MOST_LINES = 50_000
 MOST_FAULTS = 100  # that are told of one file
-GROUP_LINES = 128  # that are computed together
+GROUP_LINES = 128  # that are computed together, at most
 GROUP_INPUTS = 1024  # of all their requests, or one request of more
 GROUP_BYTES = 4_000_000  # of their lines, or one line of more
 _SKIP_BYTES = 1 << 20
@@ -65,12 +65,13 @@ def checked(path: Path, rules: Rules) -> Checked:
     return Checked(check.total, check.model, tuple(check.faults))
 
 
-def group(path: Path, start: int, *, is_computed: bool = True) -> list[Line]:
-    """Return lines of a checked file from a byte on, to be computed or not; none at its end.
+def group(path: Path, start: int, lines: int | None = GROUP_LINES) -> list[Line]:
+    """Return so many lines of a checked file from a byte on; none at its end.
 
-    Raises: OSError.
+    None asks for lines that are not computed, of whose inputs there may be any number. Raises:
+    OSError.
     """
-    most = GROUP_LINES if is_computed else MOST_LINES
+    most = MOST_LINES if lines is None else lines
     found: list[Line] = []
     inputs = size = 0
     with path.open("rb") as file:
@@ -84,7 +85,7 @@ def group(path: Path, start: int, *, is_computed: bool = True) -> list[Line]:
                 request = orjson.loads(line)
                 body = request["body"]
                 asked = body.get("input")
-                if is_computed:
+                if lines is not None:
                     inputs += len(asked) if type(asked) is list else 1
                 found.append(Line(request["custom_id"], orjson.dumps(body), file.tell()))
     return found

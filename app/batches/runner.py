@@ -19,7 +19,8 @@ from dataclasses import dataclass
 from functools import partial
 
 from app.batches.desk import Desk
-from app.batches.input_lines import Line, Rules, checked, group
+from app.batches.folder import reason
+from app.batches.input_lines import GROUP_LINES, Line, Rules, checked, group
 from app.batches.objects import Batch, Fault, Status
 from app.batches.progress import Progress
 from app.batches.results import CANCELLED, EXPIRED, Answer, Refusal, Results
@@ -30,6 +31,8 @@ logger = logging.getLogger(__name__)
 
 SWEEP_SECONDS = 60.0  # between two looks for files whose time is over
 RETRY_SECONDS = 5.0  # after a disk that takes nothing, or a model that does not answer
+FIRST_LINES = 16  # of a group, until it is known how long one takes
+GROUP_SECONDS = 1.0  # what a group is to take: so much is lost by a crash, and waited for at an end
 ENDINGS: tuple[Status, ...] = ("completed", "failed", "expired", "cancelled")
 
 
@@ -68,6 +71,7 @@ class Runner:
         self._metrics = metrics
         self._clock = clock
         self._is_ending = False
+        self._lines = FIRST_LINES  # of the next group
         self._turns: list[str] = []  # ids; the batch that has had its step longest ago is first
         self._open = self._waiting = 0  # batches, and lines of them
         for status in ENDINGS:
@@ -121,9 +125,9 @@ class Runner:
         try:
             await work
         except (OSError, sqlite3.Error) as error:
-            reason = f"the batch folder cannot be used: {error}"
+            why = f"the batch folder cannot be used: {reason(error)}"
         except NotNow as error:
-            reason = f"the model does not answer: {error}"
+            why = f"the model does not answer: {error}"
         except Exception as error:  # a fault of ours ends this batch, and no other
             logger.exception("%s: a step failed", about)
             if batch_id is None:
@@ -133,9 +137,9 @@ class Runner:
         else:
             self._desk.troubles.pop(about, None)
             return True
-        if self._desk.troubles.get(about) != reason:
-            logger.error("%s: %s; it will be tried again", about, reason)
-        self._desk.troubles[about] = reason
+        if self._desk.troubles.get(about) != why:
+            logger.error("%s: %s; it will be tried again", about, why)
+        self._desk.troubles[about] = why
         return False
 
     async def _step(self, batch: Batch) -> None:
@@ -161,11 +165,13 @@ class Runner:
             await self._do(self._progress.validated, batch, found.total, found.model, self._now())
 
     async def _compute(self, batch: Batch) -> None:
-        lines = await self._next_lines(batch, is_computed=True)
+        lines = await self._next_lines(batch, self._lines)
         if not lines:
             await self._do(self._progress.computed, batch, self._now())
             return
+        began = time.monotonic()
         answers = await self._unless_cancelled(batch, lines)
+        self._lines = lines_after(self._lines, len(lines), time.monotonic() - began)
         if answers is not None:
             await self._keep(batch, lines, await asyncio.to_thread(Results.of, lines, answers))
 
@@ -189,15 +195,15 @@ class Runner:
 
     async def _give_up(self, batch: Batch, why: Refusal, status: Status) -> None:
         """Write that the next lines are not computed any more, or end after the last one."""
-        lines = await self._next_lines(batch, is_computed=False) if batch.total else []
+        lines = await self._next_lines(batch, None) if batch.total else []
         if lines:
             await self._keep(batch, lines, await asyncio.to_thread(Results.refused, lines, why))
         else:
             await self._end(batch, status)
 
-    async def _next_lines(self, batch: Batch, *, is_computed: bool) -> list[Line]:
+    async def _next_lines(self, batch: Batch, lines: int | None) -> list[Line]:
         path = self._desk.folder.place(batch.input_file_id)
-        return await asyncio.to_thread(group, path, batch.next_byte, is_computed=is_computed)
+        return await asyncio.to_thread(group, path, batch.next_byte, lines)
 
     async def _keep(self, batch: Batch, lines: Sequence[Line], found: Results) -> None:
         try:
@@ -231,3 +237,10 @@ class Runner:
         waiting = asyncio.create_task(self._desk.changed.wait())
         await asyncio.wait({waiting}, timeout=seconds)
         waiting.cancel()
+
+
+def lines_after(lines: int, computed: int, seconds: float) -> int:
+    """Return how many lines the next group may have, after one that took so long."""
+    if seconds > GROUP_SECONDS:
+        return max(1, min(lines, computed) // 2)
+    return min(GROUP_LINES, 2 * lines) if seconds < GROUP_SECONDS / 2 else lines

@@ -55,7 +55,8 @@ def fault(library: Path | None = None) -> str | None:
     if hashlib.sha256(content).hexdigest() != digest:
         return f"{library} is not as it was built: run python -m app.operators.build"
     try:
-        _chosen(library)
+        operators, _ = _chosen(library)
+        _kernel(operators)  # is missing in a library of another version
     except (OSError, ValueError) as error:
         return f"the operators cannot be loaded: {error}"
     return None if best() is not None else "the processor has no AVX2"
@@ -69,7 +70,7 @@ def register(
     Raises: an error of ONNX Runtime's if there is a `fault`.
     """
     operators, chosen = _chosen(library or LIBRARY)
-    chosen.value = ctypes.addressof(ctypes.c_char.in_dll(operators, kernel or best() or PLAIN))
+    chosen.value = ctypes.addressof(_kernel(operators, kernel))
     options.register_custom_ops_library(str(library or LIBRARY))
 
 
@@ -77,3 +78,8 @@ def _chosen(library: Path) -> tuple[ctypes.CDLL, ctypes.c_void_p]:
     """Return a library, and its pointer to the operator that is registered next."""
     operators = ctypes.CDLL(str(library))
     return operators, ctypes.c_void_p.in_dll(operators, "operators_kernel")
+
+
+def _kernel(operators: ctypes.CDLL, name: str | None = None) -> ctypes.c_char:
+    """Return the operator of a kernel, of the fastest unless one is named."""
+    return ctypes.c_char.in_dll(operators, name or best() or PLAIN)

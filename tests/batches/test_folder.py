@@ -3,11 +3,12 @@
 import asyncio
 import errno
 import os
+import sqlite3
 from pathlib import Path
 
 import pytest
 
-from app.batches.folder import Folder, sync
+from app.batches.folder import Folder, reason, sync
 from app.errors import StartupError
 from tests.support.batches import begun, opened
 
@@ -76,3 +77,11 @@ def test_a_file_and_a_folder_can_be_synced(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     sync(tmp_path / "file")
     sync(tmp_path)
+
+
+def test_reasons_tell_no_paths() -> None:
+    assert reason(OSError(errno.ENOSPC, "No space left on device", "/data/x")) == (
+        "No space left on device"
+    )
+    assert reason(OSError()) == "OSError"
+    assert reason(sqlite3.OperationalError("disk I/O error")) == "disk I/O error"

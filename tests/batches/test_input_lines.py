@@ -114,7 +114,7 @@ def test_groups_hold_every_line_once(tmp_path: Path) -> None:
 
 def test_lines_that_are_not_computed_are_told_of_many_at_a_time(tmp_path: Path) -> None:
     path = write(tmp_path, jsonl([request(number) for number in range(3 * GROUP_LINES)]))
-    assert len(group(path, 0, is_computed=False)) == 3 * GROUP_LINES
+    assert len(group(path, 0, None)) == 3 * GROUP_LINES
 
 
 def test_a_group_has_few_inputs_and_bytes(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """Runner: from one state to the next, whatever happens in between."""
 
 import asyncio
-import errno
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,16 +8,37 @@ from typing import Any
 import pytest
 
 from app.batches import progress, runner
-from app.batches import results as stored
 from app.batches.desk import WINDOW_SECONDS
 from app.batches.input_lines import GROUP_LINES, Line
 from app.batches.results import Answer
-from app.batches.runner import NotNow
 from tests.support.batches import begun, echo, ended, jsonl, opened, request, results, running
 
 
 def requests(count: int) -> bytes:
     return jsonl([request(number) for number in range(count)])
+
+
+@pytest.fixture(autouse=True)
+def _whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of GROUP_LINES from the start."""
+    monkeypatch.setattr(runner, "FIRST_LINES", GROUP_LINES)
+
+
+@pytest.mark.parametrize(
+    ("lines", "computed", "seconds", "expected"),
+    [
+        (16, 16, 0.1, 32),
+        (100, 100, 0.1, GROUP_LINES),
+        (64, 64, 0.7, 64),
+        (64, 64, 1.5, 32),
+        (64, 2, 3.0, 1),  # of so many inputs that there were few lines
+        (1, 1, 9.0, 1),
+    ],
+)
+def test_a_group_takes_about_a_second(
+    lines: int, computed: int, seconds: float, expected: int
+) -> None:
+    assert runner.lines_after(lines, computed, seconds) == expected
 
 
 def ids(lines: Sequence[Any]) -> list[str]:
@@ -142,124 +161,6 @@ def test_what_is_left_when_the_window_is_over_expires(tmp_path: Path) -> None:
         bad = results(desk, done["error_file_id"])
         assert ids(bad) == [f"r{number}" for number in range(GROUP_LINES, 2 * GROUP_LINES)]
         assert {one["error"]["code"] for one in bad} == {"batch_expired"}
-
-    with opened(tmp_path) as desk:
-        asyncio.run(compute())
-
-
-def test_a_runner_that_is_gone_is_followed_by_another(tmp_path: Path) -> None:
-    """Whatever it had computed but not written is computed again, and there once."""
-
-    async def compute(most: int) -> str | None:
-        groups = 0
-        over = asyncio.Event()
-
-        async def ending(lines: Sequence[Line]) -> list[Answer]:
-            nonlocal groups
-            groups += 1
-            if groups > most:
-                over.set()
-                await asyncio.Event().wait()
-            return await echo(lines)
-
-        [batch] = desk.folder.store.open_batches() or [await begun(desk, requests(700))]
-        async with running(desk, ending):
-            done = asyncio.create_task(ended(desk, batch))
-            await asyncio.wait(
-                {done, asyncio.create_task(over.wait())}, return_when="FIRST_COMPLETED"
-            )
-            return done.result().output_id if done.done() else None
-
-    found, opens = None, 0
-    while found is None:
-        with opened(tmp_path) as desk:
-            found = asyncio.run(compute(opens % 3))
-            if found is not None:
-                assert ids(results(desk, found)) == [f"r{number}" for number in range(700)]
-        opens += 1
-    assert opens > 3
-
-
-def test_a_full_disk_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runner, "RETRY_SECONDS", 0.001)
-    full, append = [True] * 3, stored.append
-
-    def failing(path: Path, committed: int, content: bytes) -> int:
-        written = append(path, committed, content)
-        if full:
-            full.pop()
-            raise OSError(errno.ENOSPC, "No space left on device")
-        return written
-
-    async def compute() -> None:
-        batch = await begun(desk, requests(5))
-        async with running(desk):
-            while batch.id not in desk.troubles:
-                await desk.batch(batch.id, "")
-            assert "No space left on device" in desk.troubles[batch.id]
-            done = (await ended(desk, batch)).shown()
-        assert done["request_counts"] == {"total": 5, "completed": 5, "failed": 0}
-        assert ids(results(desk, done["output_file_id"])) == [f"r{number}" for number in range(5)]
-        assert desk.troubles == {}
-
-    monkeypatch.setattr(stored, "append", failing)
-    with opened(tmp_path) as desk:
-        asyncio.run(compute())
-
-
-def test_a_model_that_does_not_answer_is_asked_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(runner, "RETRY_SECONDS", 0.001)
-    sick = [True] * 3
-
-    async def recovering(lines: Sequence[Line]) -> list[Answer]:
-        if sick:
-            sick.pop()
-            raise NotNow("gone")
-        return await echo(lines)
-
-    async def compute() -> None:
-        batch = await begun(desk, requests(5))
-        async with running(desk, recovering):
-            done = await ended(desk, batch)
-        assert (done.status, done.completed) == ("completed", 5)
-
-    with opened(tmp_path) as desk:
-        asyncio.run(compute())
-
-
-def test_results_that_somebody_took_away_fail_the_batch(tmp_path: Path) -> None:
-    async def emptying(lines: Sequence[Line]) -> list[Answer]:
-        if lines[0].custom_id != "r0":
-            [batch] = desk.folder.store.open_batches()
-            assert batch.output_id is not None
-            desk.folder.place(batch.output_id).write_bytes(b"")
-        return await echo(lines)
-
-    async def compute() -> None:
-        batch = await begun(desk, requests(2 * GROUP_LINES))
-        async with running(desk, emptying):
-            done = await ended(desk, batch)
-        assert done.status == "failed"
-        assert "not there any more" in json.loads(done.errors or "")[0]["message"]
-
-    with opened(tmp_path) as desk:
-        asyncio.run(compute())
-
-
-def test_a_fault_of_ours_ends_one_batch_alone(tmp_path: Path) -> None:
-    async def faulty(lines: Sequence[Line]) -> list[Answer]:
-        if lines[0].custom_id == "r7":
-            raise ZeroDivisionError
-        return await echo(lines)
-
-    async def compute() -> None:
-        bad = await begun(desk, jsonl([request(7)]))
-        good = await begun(desk, requests(1))
-        async with running(desk, faulty):
-            assert (await ended(desk, bad)).status == "failed"
-            assert (await ended(desk, good)).status == "completed"
 
     with opened(tmp_path) as desk:
         asyncio.run(compute())

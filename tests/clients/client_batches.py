@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ def test_openai_from_a_file_to_its_vectors(kept_url: str) -> None:
     requests = [request(number, text) for number, text in enumerate(TEXTS)]
     batch = begin(asking, jsonl(*requests, request(99, "")), metadata={"job": "7"})
     assert (batch.status, batch.metadata) == ("validating", {"job": "7"})
-    batch = polled(lambda: asking.batches.retrieve(batch.id))
+    batch = polled(partial(asking.batches.retrieve, batch.id))
     assert batch.status == "completed"
     assert batch.request_counts is not None
     assert (batch.request_counts.total, batch.request_counts.failed) == (len(TEXTS) + 1, 1)
@@ -101,7 +102,7 @@ def test_openai_lists_pages_and_removes(kept_url: str) -> None:
     asking = client(kept_url, "b")
     batches = [begin(asking, jsonl(request(0, "a"))).id for _ in range(5)]
     for one in batches:
-        polled(lambda one=one: asking.batches.retrieve(one))
+        polled(partial(asking.batches.retrieve, one))
     assert [one.id for one in asking.batches.list(limit=2)] == batches[::-1]  # three pages
     inputs = [one.id for one in asking.files.list(purpose="batch", order="asc", limit=2)]
     assert len(inputs) == 5
@@ -116,10 +117,10 @@ def test_openai_cancels(kept_url: str) -> None:
     asking = client(kept_url)
     content = jsonl(*(request(number, "a text of some length " * 9) for number in range(20_000)))
     batch = begin(asking, content)
-    while not asking.batches.retrieve(batch.id).request_counts.completed:  # type: ignore[union-attr]  # it is there
+    while not asking.batches.retrieve(batch.id).request_counts.completed:
         time.sleep(0.05)
     assert asking.batches.cancel(batch.id).status == "cancelling"
-    batch = polled(lambda: asking.batches.retrieve(batch.id))
+    batch = polled(partial(asking.batches.retrieve, batch.id))
     assert batch.status == "cancelled"
     done, left = lines(asking, batch.output_file_id), lines(asking, batch.error_file_id)
     assert [one["custom_id"] for one in done + left] == [f"r{n}" for n in range(20_000)]
@@ -131,7 +132,7 @@ def test_openai_cancels(kept_url: str) -> None:
 def test_openai_reads_what_is_wrong_with_a_file(kept_url: str) -> None:
     asking = client(kept_url)
     batch = begin(asking, jsonl(request(0, "a"), request(0, "b")) + b"{\n")
-    batch = polled(lambda: asking.batches.retrieve(batch.id))
+    batch = polled(partial(asking.batches.retrieve, batch.id))
     assert (batch.status, batch.output_file_id) == ("failed", None)
     assert batch.errors is not None
     assert batch.errors.data is not None
@@ -173,7 +174,8 @@ def test_openai_asynchronous_with_a_file_of_many_megabytes(kept_url: str, tmp_pa
         async with openai.AsyncOpenAI(base_url=f"{kept_url}/v1", api_key="a") as asking:
             file = await asking.files.create(file=path, purpose="batch")
             assert file.bytes == path.stat().st_size
-            return (await asking.files.content(file.id)).content
+            content: bytes = (await asking.files.content(file.id)).content
+            return content
 
     assert asyncio.run(upload()) == path.read_bytes()
 

@@ -54,6 +54,15 @@ def test_a_built_library_can_be_used(runner: Operators, tmp_path: Path) -> None:
     assert library.fault(copied(runner, tmp_path)) is None
 
 
+def test_a_library_of_another_version_is_not_used(
+    runner: Operators, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(library, "KERNELS", {"of_another_version": frozenset()})
+    found = str(library.fault(copied(runner, tmp_path)))
+    assert found.startswith("the operators cannot be loaded: ")
+    assert found.endswith("undefined symbol: of_another_version")
+
+
 @pytest.mark.parametrize(
     "spoil",
     [

@@ -12,6 +12,7 @@ from starlette.types import Receive, Scope, Send
 from app.api.http.service import Service
 from app.api.http.transport import JSON, RawHeaders, respond
 from app.batches.desk import Desk
+from app.batches.folder import reason
 from app.batches.objects import BatchError
 from app.batches.store import Page
 from app.errors import ClientGone, ServiceError, UnreadableRequest
@@ -121,8 +122,9 @@ async def respond_error(send: Send, error: Exception) -> None:
         if status == 429:
             headers, kind = [(b"retry-after", b"1")], "rate_limit_error"
     else:
+        assert isinstance(error, (OSError, sqlite3.Error))
         status, kind = 507, "server_error"
-        message = f"The batch folder cannot be used: {_reason(error)}"
+        message = f"The batch folder cannot be used: {reason(error)}"
         logger.error("%s", message)
     nested = {"message": message, "type": kind, "param": param, "code": code}
     await respond(send, status, orjson.dumps({"error": nested}), JSON, headers)
@@ -143,8 +145,3 @@ def listed(objects: list[dict[str, Any]], page: Page) -> dict[str, Any]:
 def one_more(page: Page) -> Page:
     """Return a page with one object more, whose presence tells whether there are others."""
     return Page(page.limit + 1, page.after, page.order)
-
-
-def _reason(error: Exception) -> str:
-    """Return what is wrong, without the paths of this machine."""
-    return (error.strerror or "unknown") if isinstance(error, OSError) else str(error)

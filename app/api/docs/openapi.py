@@ -134,7 +134,7 @@ def _responses(operation: Operation, has_key: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"200": _response("the answer", operation.answer)}
     if has_key:
         found["401"] = _response("no key, or another")
-    if operation.parameter:
+    if operation.parameter or operation.keeps:
         what = "such thing of this key" if operation.keeps else "such model"
         found["404"] = _response(f"there is no {what}", operation.error)
     if operation.unhealthy:

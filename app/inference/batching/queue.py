@@ -26,6 +26,7 @@ class Waiting:
         self.limits = limits  # of the next batch
         self._rows: list[_Row] = []
         self._lengths: list[int] = []  # of the rows
+        self._spare = 0  # tokens of the rows that give way
         self._jobs: dict[int, Job] = {}  # by arrival; those with rows here
         self._batches = 0
         self._since_oldest = 0  # batches, since the longest waiting job had one
@@ -34,13 +35,15 @@ class Waiting:
         return len(self._rows)
 
     def tokens(self) -> int:
-        """Return the tokens of all rows; from any thread."""
-        return sum(self._lengths)
+        """Return the tokens of all rows but those that give way; from any thread."""
+        return max(0, sum(self._lengths) - self._spare)
 
     def add(self, job: Job) -> None:
         """Queue all rows of a job."""
         job.last_batch = self._batches
         job.queued = len(job.inputs)
+        if job.gives_way:
+            self._spare += sum(map(len, job.inputs))
         self._jobs[job.arrival] = job
         rows = [_Row(len(tokens), job.arrival, place) for place, tokens in enumerate(job.inputs)]
         if len(rows) == 1:
@@ -53,6 +56,9 @@ class Waiting:
     def remove(self, job: Job) -> None:
         """Remove the rows of a job, if any are left."""
         if self._jobs.pop(job.arrival, None) is not None:
+            if job.gives_way:
+                own = (row.length for row in self._rows if row.arrival == job.arrival)
+                self._spare -= sum(own)
             self._keep([row for row in self._rows if row.arrival != job.arrival])
 
     def abandoned(self) -> Iterator[Job]:
@@ -78,6 +84,8 @@ class Waiting:
         for at in reversed(chosen):
             del self._rows[at], self._lengths[at]
         self._batches += 1
+        if job.gives_way:  # and so do all of them
+            self._spare -= sum(row.length for row in taken)
         rows = [(self._jobs[row.arrival], row.position) for row in taken]
         for job, _ in rows:
             job.last_batch = self._batches

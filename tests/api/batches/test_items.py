@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,11 +11,13 @@ from starlette.types import ASGIApp
 
 from app.api.batches.items import Items
 from app.api.http.service import Service
+from app.application import build_each
 from app.batches.input_lines import Line
 from app.batches.results import Answer
 from app.batches.runner import NotNow
 from app.errors import BackendFailed
 from app.inference.providers.session import Session
+from app.options.settings import Settings
 from tools.asgi import post
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
@@ -86,3 +89,18 @@ def test_a_sick_model_answers_nothing(
 
 def test_the_only_model_answers_to_any_name(make_service: MakeService) -> None:
     assert Items(make_service()[0]).knows("whatever")
+
+
+def test_of_several_models_each_computes_what_names_it(folders: dict[str, Path]) -> None:
+    names = ("one", "two")
+    prepared = [
+        (Settings(model_id=str(folders[kind]), served_model_name=name), folders[kind])
+        for kind, name in zip(("embedding", "whole"), names, strict=True)
+    ]
+    service = build_each(prepared)
+    items = Items(service)
+    found = computed(service, [{"input": "a", "model": name} for name in (*names, "three")])
+    asyncio.run(service.models.close())
+    assert [json.loads(one.body)["model"] for one in found[:2]] == list(names)
+    assert found[2].status == 404
+    assert [items.knows(name) for name in (*names, "one-query", "three")] == [True] * 3 + [False]

@@ -192,10 +192,17 @@ def test_what_gives_way_goes_when_nothing_else_may_and_alone(
         job = Job(inputs, ("out",), loop, nobody, arrival=arrival, gives_way=gives_way)
         waiting.add(job)
         left[job] = len(lengths)
+    tokens = sum(sum(lengths) for gives_way, lengths in jobs if not gives_way)
+    assert waiting.tokens() == tokens
     while rows := waiting.take(single_input=single_input):
         [gives_way] = {job.gives_way for job, _ in rows}
         assert not gives_way or all(job.gives_way for job, count in left.items() if count)
         assert not (gives_way and single_input)  # not on what is kept for queries
-        for job, _ in rows:
+        for job, place in rows:
             left[job] -= 1
+            tokens -= 0 if gives_way else len(job.inputs[place])
+        assert waiting.tokens() == tokens
     assert single_input or not any(left.values())
+    for job in left:
+        waiting.remove(job)
+    assert waiting.tokens() == 0

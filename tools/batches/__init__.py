@@ -1,0 +1,1 @@
+"""Batches: what a batch in the background costs the queries of clients."""
