@@ -23,6 +23,7 @@ ELSEWHERE = {
     "app.api.verbs.answer_headers": "api/http/test_endpoints.py",
     "app.api.verbs.input_fields": "api/verbs/test_tei_embed.py",
     "app.api.verbs.verb": "api/verbs/test_rendering.py",
+    "app.options.model_options": "options/test_settings.py",
     "app.inference.admission": "inference/test_engine.py",
     "app.inference.providers.provider": "inference/providers/test_choose.py",
     "app.api.resources": "api/test_routes.py",

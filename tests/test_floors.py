@@ -13,6 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FLOORS = (
     "app.__main__ app.healthcheck app.prove",
     "app.bulk app.program",
+    "app.dry_run",
     "app.application app.download app.server",
     "app.preflight",
     "app.rpc",
@@ -26,6 +27,7 @@ FLOORS = (
     "app.inference.batching app.inference.tokenizing",
     "app.inference.providers",
     "app.proof app.options.settings",
+    "app.options.model_options",
     "app.options.values",
     "app.access",
     "app.options.command_line app.model.lookup",

@@ -161,7 +161,7 @@ class Store:
         try:
             yield
             self._database.execute("COMMIT")
-        except BaseException:
+        except BaseException:  # whatever ended the block, nothing of it is kept
             if self._database.in_transaction:  # a full disk has ended it already
                 self._database.execute("ROLLBACK")
             raise

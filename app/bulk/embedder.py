@@ -56,7 +56,7 @@ class Embedder:
         self._thread.start()
         try:
             self._like = self._result(require_vectors(model, options))
-        except BaseException:
+        except BaseException:  # its thread must end with it
             self.close()
             raise
 

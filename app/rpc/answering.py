@@ -104,7 +104,7 @@ class Answering:
             status = StatusCode.OK
         except (ServiceError, CallRefused) as error:
             status, reason = code_of(error), str(error)
-        except Exception:
+        except Exception:  # a fault of ours, told without details
             logger.exception("%s failed", path)
             status, reason = StatusCode.INTERNAL, "internal error"
         finally:

@@ -99,7 +99,7 @@ async def in_order(messages: AsyncIterator[bytes], work: Work, room: Room) -> No
 
         try:
             await work(message, turn)
-        except Exception:
+        except Exception:  # whatever failed, it ends the stream in its place
             await turn()
             raise
         await turn()

@@ -1,6 +1,7 @@
 """Routes: every path that takes a body, what is asked of it, and what its price is bound by."""
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -104,7 +105,7 @@ ALIASES: Mapping[str, str] = {
 def posts(model_id: str) -> dict[str, Any]:
     """Every path that takes a body, and what answers there, of the service over a model.
 
-    Those below `/tei/` and the model's name are the same again.
+    Those below `/tei/` and the model's name are the same again. Files and batches are off by default.
     """
     settings = Settings(model_id=model_id)
     folder = repository.find(model_id, settings.revision, settings.models_dir)
@@ -114,6 +115,8 @@ def posts(model_id: str) -> dict[str, Any]:
     for one in routes(service, RouteOptions()):
         resource = one.endpoint.app if isinstance(one.endpoint, CountedAs) else one.endpoint
         if one.path.startswith("/tei/") or not isinstance(resource, Resource):
+            continue
+        if re.fullmatch(r"(/openai)?/v1/(files|batches).*", one.path):
             continue
         if (endpoint := resource.endpoint("POST")) is not None:
             found[one.path] = endpoint

@@ -87,7 +87,7 @@ class Middleware:
         except asyncio.CancelledError:
             is_lost = self._lifecycle.draining
             raise
-        except Exception:
+        except Exception:  # a fault of ours, told without details
             if not passage.has_answer:
                 await respond(passage.send, 500, _INTERNAL_ERROR, JSON, [])
             raise
