@@ -20,8 +20,8 @@ import uvloop
 
 from app.api.http import endpoints
 from app.application import build, create_app
+from app.options.settings import Settings
 from app.server.serving import serve
-from app.settings import Settings
 from app.telemetry import logs
 from app.wire.connections import Connections, ServerConfig
 from tools import tiny
