@@ -149,16 +149,23 @@ def test_what_was_read_is_answered_at_the_end_and_idle_streams_end(tiny_model: P
     assert ended.value.details() == "the service is shutting down"
 
 
+@pytest.mark.parametrize("failure", [None, "the model does not answer"])
 def test_what_takes_too_long_at_the_end_is_cut_off_and_counts_as_lost(
-    make_service: Callable[..., tuple[Service, ASGIApp]], monkeypatch: pytest.MonkeyPatch
+    make_service: Callable[..., tuple[Service, ASGIApp]],
+    monkeypatch: pytest.MonkeyPatch,
+    failure: str | None,
 ) -> None:
-    service, _ = make_service(shutdown_seconds=0.1)
+    """After `--shutdown-seconds`, or at once where the process has to be replaced."""
+    service, _ = make_service(shutdown_seconds=0.1 if failure is None else 100)
     held = Held(monkeypatch)
 
     async def scenario(client: Client) -> str:
         call = client.call("Embed")(EMBED(inputs="a"))
         await held.begun()
-        service.lifecycle.end()
+        if failure is None:
+            service.lifecycle.end()
+        else:
+            service.lifecycle.fail(failure)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await call
         held.go_on(100)
