@@ -170,3 +170,20 @@ def test_two_thousand_texts_are_taken_in_batches(page: Page, tmp_path: Path) -> 
     assert "first 300 texts" in page.evaluate("document.getElementById('panel-heat').textContent")
     choose_view(page, "types")
     assert "first 300 texts" in page.evaluate("document.getElementById('panel-types').textContent")
+
+
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_the_code_is_copied(page: Page, has_clipboard: bool) -> None:
+    page.call("Browser.grantPermissions", permissions=["clipboardReadWrite"])
+    read = "navigator.clipboard.readText()"
+    if not has_clipboard:  # as of a page without TLS on another machine
+        page.evaluate("window.real = navigator.clipboard; 0")
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined }); 0")
+        read = "real.readText()"
+    x, y = page.evaluate(
+        "(({ x, y }) => [x + 9, y + 9])(document.getElementById('copy').getBoundingClientRect())"
+    )
+    for kind in ("mousePressed", "mouseReleased"):
+        page.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+    page.wait_for("document.getElementById('copy').textContent === 'Copied'")
+    assert page.evaluate(read) == page.evaluate("document.getElementById('snippet').textContent")

@@ -114,9 +114,9 @@ def test_tokens_have_ids_and_places_and_are_cut_where_the_model_ends(
     assert [card[3].split()[-1] for card in cards[1:-1]] == [
         f"{one['start']}–{one['stop']}" for one in tokens[1:-1]
     ]
-    kinds = [card[0].split()[1].removeprefix("is-") for card in cards]
+    marked = [card[0].split()[1].removeprefix("is-") for card in cards]
     cut = len(tokens) - tiny.MAX_LENGTH
-    assert kinds == [
+    assert marked == [
         "special",
         "prompt",
         "prompt",
