@@ -79,7 +79,7 @@ class Embedder:
     @property
     def width(self) -> int:
         """How many numbers a vector has, W."""
-        return self._like.shape[1]
+        return int(self._like.shape[1])
 
     def embed(self, texts: Sequence[str]) -> Quantized:
         """Return the vectors of texts, (N, W).

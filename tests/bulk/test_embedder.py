@@ -31,7 +31,7 @@ def embedder(tiny_model: Path) -> Iterator[Embedder]:
 def test_vectors_are_the_servers(embedder: Embedder, server: Server) -> None:
     asked = texts.passages(1000, 30)  # more than a chunk
     found = embedder.embed(asked)
-    assert (found.shape, found.dtype) == ((1000, embedder.width), np.float32)
+    assert (found.shape, str(found.dtype)) == ((1000, embedder.width), "float32")
     answers = [server.post("/embed", {"inputs": asked[at : at + 25]}) for at in range(0, 1000, 25)]
     served = np.concatenate([answer.json for answer in answers])
     assert np.allclose(found, served, atol=1e-5)
@@ -72,7 +72,7 @@ def test_many_threads_at_once(embedder: Embedder) -> None:
 
 def test_other_vectors(tiny_model: Path) -> None:
     with Embedder.open(settings(tiny_model), {}, VectorOptions(4, True, "float16")) as opened:
-        assert (opened.width, opened.embed(["a"]).dtype) == (4, np.float16)
+        assert (opened.width, str(opened.embed(["a"]).dtype)) == (4, "float16")
 
 
 @pytest.mark.parametrize(

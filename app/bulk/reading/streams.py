@@ -24,18 +24,20 @@ class Stream:
 
         Raises: JobError.
         """
-        rest, is_over = b"", False
+        parts: list[bytes] = []  # of a line, which may have a thousand of them: joined once
+        size = 0
         for piece in self._pieces():
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
-                yield None if is_over or len(line) > most else line.removesuffix(b"\r")
-                is_over = False
-            if len(rest) > most:  # drop what is read of it
-                rest, is_over = b"", True
-        if is_over:
-            yield None
-        elif rest:
-            yield rest.removesuffix(b"\r")
+            for place, part in enumerate(piece.split(b"\n")):
+                if place > 0:
+                    yield _line(parts, size, most)
+                    parts, size = [], 0
+                size += len(part)
+                if size <= most:
+                    parts.append(part)
+                else:
+                    parts.clear()
+        if size:
+            yield _line(parts, size, most)
 
     def _pieces(self) -> Iterator[bytes]:
         try:
@@ -46,6 +48,10 @@ class Stream:
                     yield piece
         except (OSError, pa.ArrowException) as error:
             raise JobError(f"{self.path} cannot be read to its end: {words(error)}") from None
+
+
+def _line(parts: list[bytes], size: int, most: int) -> bytes | None:
+    return b"".join(parts).removesuffix(b"\r") if size <= most else None
 
 
 def _opened(raw: BinaryIO, compression: str | None) -> Any:
