@@ -59,7 +59,7 @@ seeing := PROCESSOR=$(PROCESSOR) PYTHONPATH='$(CURDIR)/tools/processor:$(any_ven
 seen := $(if $(filter plain avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
 endif
 
-.PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-clients test-models bench bench-quick \
+.PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-gpu-image test-clients test-models bench bench-quick \
     bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices screenshots pages proto docs fix lock image clean
 
 help: ## Show what there is
@@ -104,7 +104,10 @@ test: $(seen) ## Lint, and run the tests; PROCESSOR=plain, avx2, vnni or bf16 ha
 test-slow: .venv/slow.stamp default-model $(seen) ## Run the slow tests: generated requests, a browser, the container image
 	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	    -m 'slow and not container' --timeout 1500
-	$(bin)/python -m pytest -m container --timeout 1500
+	$(bin)/python -m pytest -m 'container and not gpu_image' --timeout 1500
+
+test-gpu-image: .venv/slow.stamp default-model ## Build the image for GPUs as the README does; downloads gigabytes
+	$(bin)/python -m pytest -m gpu_image --timeout 3600
 
 test-clients: default-model .venv-clients/python-$(version) .venv-kserve/python-$(version) tests/clients/node_modules/.package-lock.json ## Run real clients against the server
 	$(quietly) SERVICE_PYTHON=$(bin)/python .venv-clients/bin/python -m pytest -c tests/clients/pytest.ini \

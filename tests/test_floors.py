@@ -117,7 +117,7 @@ DOORS = {
         "export.rewriting.settled_shapes",
     },
     "pyarrow": {"app.bulk.reading.parquet_file", "app.bulk.reading.streams", "app.bulk.writing.shards"},
-    "tqdm": {"app.bulk.progress"},
+    "tqdm": {"app.bulk.progress", "export.progress"},
     "huggingface_hub": {"export.source.hub"},
 }  # fmt: skip
 

@@ -116,5 +116,5 @@ async def in_order(messages: AsyncIterator[bytes], work: Work, room: Room) -> No
                 group.create_task(one(message, before, after))
                 before = after
                 await room.free()
-    except ExceptionGroup as failed:
+    except ExceptionGroup as failed:  # of which the first is meant
         raise failed.exceptions[0] from None

@@ -91,6 +91,7 @@ def test_another_model_inside(tmp_path: Path) -> None:
         assert client.get(found.port, "/info").json["model_id"] == MODEL_ID
 
 
+@pytest.mark.gpu_image
 def test_the_gpu_image(image: str) -> None:
     """It builds, and says what it lacks on a machine without a GPU, where `--gpus` asks for none."""
     del image  # podman is set up with it
