@@ -50,6 +50,8 @@ exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--
 # An environment of its own for transformers 5: docs/decisions/0015-transformers-5.md.
 newer := .venv-transformers5
 newer_pip = $(newer)/bin/python $(install)
+# Another for Ray, with what serves beside it.
+of_ray := .venv-ray
 
 any_vendor := $(CURDIR)/.venv/any-vendor
 # What the processes of the tests need to see another processor: tools/processor.
@@ -60,7 +62,7 @@ seen := $(if $(filter plain avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_ope
 endif
 
 .PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-gpu-image test-clients test-models bench bench-quick \
-    bench-quality gpu-check gpu-bench overload attacks soak memory fuzz prices screenshots pages proto docs fix lock image clean
+    bench-quality bulk-bench balancing gpu-check gpu-bench overload attacks soak memory fuzz prices screenshots pages proto docs fix lock image clean
 
 help: ## Show what there is
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -101,7 +103,7 @@ test: $(seen) ## Lint, and run the tests; PROCESSOR=plain, avx2, vnni or bf16 ha
 	@$(MAKE) --no-print-directory --jobs 2 lint default-model
 	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 3 --dist loadfile
 
-test-slow: .venv/slow.stamp default-model $(seen) ## Run the slow tests: generated requests, a browser, the container image
+test-slow: .venv/slow.stamp $(of_ray)/ray.stamp default-model $(seen) ## Run the slow tests: generated requests, a browser, the container image
 	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \
 	    -m 'slow and not container' --timeout 1500
 	$(bin)/python -m pytest -m 'container and not gpu_image' --timeout 1500
@@ -130,6 +132,12 @@ bench-quick: .venv/development.stamp ## Measure for a minute, for use after each
 
 bench-quality: .venv/development.stamp default-model ## Compare what is served by default with sentence-transformers, over 2,000 texts
 	$(bin)/python -m tools.bench.quality
+
+bulk-bench: .venv/development.stamp default-model ## Measure a bulk job of 200,000 passages beside the bare session, into docs/bulk.md; an hour at most
+	$(bin)/python -m tools.bulk
+
+balancing: .venv/development.stamp ## Simulate how requests are spread over replicas, into docs/scaling.md
+	$(bin)/python -m tools.balancing
 
 ifeq ($(OPENVINO),any-vendor)
 bench bench-quick bench-quality: export PYTHONPATH = $(any_vendor)
@@ -196,7 +204,7 @@ image: ## Build the CPU image as IMAGE, with MODEL_ID in it
 	    -t '$(IMAGE)' $(IMAGE_ARGS) .
 
 clean: ## Remove the environment and every exported model
-	rm -rf .venv .venv-clients .venv-docs .venv-kserve $(newer) .site-pages site .test-models .bench-models tests/clients/node_modules models/* models/.[!g]*
+	rm -rf .venv .venv-clients .venv-docs .venv-kserve $(newer) $(of_ray) .site-pages site .test-models .bench-models tests/clients/node_modules models/* models/.[!g]*
 
 .venv/python-$(version):
 	@$(PYTHON) -c 'import sys; sys.version_info < (3, 11) and sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.13")'
@@ -236,6 +244,14 @@ $(newer)/export.stamp: requirements/transformers5.lock
 	rm -rf .venv-docs
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python $(install) --require-hashes --no-deps -r $<
+	touch $@
+
+# Compiled, since Ray ends what takes long to start.
+$(of_ray)/ray.stamp: requirements/ray.lock
+	@echo '== installing Ray: about 700 MB, a minute or more'
+	rm -rf $(of_ray)
+	$(PYTHON) -m venv $(of_ray)
+	$(of_ray)/bin/python -m pip install --disable-pip-version-check --require-hashes --no-deps -r $<
 	touch $@
 
 .venv-clients/python-$(version): requirements/clients.lock

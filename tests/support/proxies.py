@@ -7,26 +7,14 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from tools.process import end, free_port, start
+from tools.process import ROOT, end, free_port, start
 
-HAPROXY = """
-defaults
-  mode http
-  timeout connect 2s
-  timeout client 60s
-  timeout server 60s
-frontend clients
-  bind 127.0.0.1:{port}
-  stats enable
-  stats uri /stats
-  default_backend replicas
-backend replicas
-  balance leastconn
-  option httpchk GET /readyz
-  default-server check inter 200ms fall 1 rise 1
-  server one 127.0.0.1:{one}
-  server two 127.0.0.1:{two}
-"""
+# As it is deployed, and with a page of figures.
+HAPROXY = (
+    (ROOT / "deploy" / "haproxy.cfg")
+    .read_text()
+    .replace("frontend clients\n", "frontend clients\n  stats enable\n  stats uri /stats\n")
+)
 NGINX = """
 daemon off;
 {user}
@@ -65,12 +53,17 @@ def proxied(proxy: str, one: int, two: int, folder: Path) -> Iterator[int]:
     program = shutil.which(proxy, path="/usr/sbin:/usr/bin:/sbin:/bin")
     assert program is not None, f"install {proxy}"
     port = free_port()
-    template = HAPROXY if proxy == "haproxy" else NGINX
     settings = folder / "proxy.conf"
-    user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
-    settings.write_text(template.format(port=port, one=one, two=two, folder=folder, user=user))
-    flags = ["-db", "-f", str(settings)] if proxy == "haproxy" else ["-c", str(settings)]
-    process = start([program, *flags])
+    places = {"LISTEN": port, "ONE": one, "TWO": two}
+    if proxy == "haproxy":
+        settings.write_text(HAPROXY)
+        flags = ["-db", "-f", str(settings)]
+    else:
+        user = f"user {pwd.getpwuid(os.getuid()).pw_name};" if os.getuid() == 0 else ""
+        settings.write_text(NGINX.format(port=port, one=one, two=two, folder=folder, user=user))
+        flags = ["-c", str(settings)]
+    addresses = {name: f"127.0.0.1:{number}" for name, number in places.items()}
+    process = start([program, *flags], env={**os.environ, **addresses})
     try:
         yield port
         process.terminate()

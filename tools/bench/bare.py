@@ -69,11 +69,11 @@ class Bare:
         """Whether nothing of a text is cut off."""
         return len(self._encoded([text])[0]) < self._manifest.max_input_length
 
-    def batches(self, texts: Sequence[str]) -> list[Group]:
+    def batches(self, texts: Sequence[str], window: int = CHUNK) -> list[Group]:
         """Texts in groups of like length, out of so many at a time as may wait for a server."""
         found: list[Group] = []
-        for start in range(0, len(texts), CHUNK):
-            chunk = texts[start : start + CHUNK]
+        for start in range(0, len(texts), window):
+            chunk = texts[start : start + window]
             lengths = dict(zip(chunk, map(len, self._encoded(chunk)), strict=True))  # in tokens
             ordered = sorted(chunk, key=lambda text: lengths[text])
             most = replace(self._limits, max_rows=_ROWS)
