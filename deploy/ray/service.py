@@ -50,4 +50,4 @@ class EmbeddingService:
 
 def application(options: dict[str, Any]) -> serve.Application:
     """Return the application for the service's options, as in `model_id=…`."""
-    return EmbeddingService.bind(options)
+    return EmbeddingService.bind(options)  # type: ignore[attr-defined]  # Ray's decorator adds it

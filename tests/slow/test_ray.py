@@ -88,7 +88,7 @@ def cluster(environment: dict[str, str]) -> Iterator[dict[str, str]]:
 def _gives_work(environment: dict[str, str]) -> bool:
     """Whether a program can connect to the cluster, and has a task done."""
     source = "import ray; ray.init(address='auto'); ray.get(ray.remote(lambda: 1).remote())"
-    command = [RAY / "python", "-c", source]
+    command: list[str | Path] = [RAY / "python", "-c", source]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
     return done.returncode == 0
 
