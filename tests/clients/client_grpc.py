@@ -37,7 +37,17 @@ def target() -> Iterator[str]:
         yield address
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(autouse=True)
+def loop() -> Iterator[None]:
+    """An event loop of the thread, which the client asks for; `asyncio.run` has left it none."""
+    found = asyncio.new_event_loop()
+    asyncio.set_event_loop(found)
+    yield
+    asyncio.set_event_loop(None)
+    found.close()
+
+
+@pytest.fixture
 def client(target: str) -> GrpcClient:
     return GrpcClient(target)
 

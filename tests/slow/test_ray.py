@@ -28,7 +28,9 @@ RAY = ROOT / ".venv-ray" / "bin"
 RAY_FOLDER = ROOT / "deploy" / "ray"
 PASSAGES = 20_000
 EMPTY = (7, 12_345)  # rows without a vector
-MODEL = ["--model-id", DEFAULT_MODEL_ID, "--provider", "cpu"]
+# Of which digits do not depend on what else is in a batch.
+MODEL = ["--model-id", DEFAULT_MODEL_ID, "--provider", "cpu", "--dtype", "float32"]
+COMPARED = 4  # every fourth passage is asked of the server as well
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +133,10 @@ def test_a_dataset_through_two_actors_of_which_one_is_killed(
     assert [row for row, one in enumerate(found.column("vector").is_null()) if one.as_py()] == list(
         EMPTY
     )
-    kept = [text for text in passages if text]
+    kept = [text for text in passages if text][::COMPARED]
     vectors = np.stack(found.column("vector").drop_null().to_numpy())
-    assert np.allclose(vectors, _served(server, kept), atol=1e-5)
+    assert len(vectors) == PASSAGES - len(EMPTY)
+    assert np.allclose(vectors[::COMPARED], _served(server, kept), atol=1e-5)
 
 
 def _are_at_work(actors: Path, driver: "subprocess.Popen[str]") -> bool:
@@ -161,7 +164,9 @@ def test_the_service_behind_serve(cluster: dict[str, str], server: Server, tmp_p
     config = yaml.safe_load((RAY_FOLDER / "serve.yaml").read_text())
     config["http_options"] = {"host": "127.0.0.1", "port": port}
     [application] = config["applications"]
-    application["args"] |= {"models_dir": str(ROOT / "models"), "provider": "cpu"}
+    application["args"] |= {
+        "models_dir": str(ROOT / "models"), "provider": "cpu", "dtype": "float32",
+    }  # fmt: skip
     [deployment] = application["deployments"]
     deployment["ray_actor_options"] = {"num_cpus": 1}
     deployment["autoscaling_config"] |= {
@@ -170,8 +175,8 @@ def test_the_service_behind_serve(cluster: dict[str, str], server: Server, tmp_p
     }  # fmt: skip
     path = tmp_path / "serve.yaml"
     path.write_text(yaml.safe_dump(config))
-    log = (tmp_path / "log").open("w")
-    serving = process.start([RAY / "serve", "run", path], env=cluster, stdout=log, stderr=log)
+    with (tmp_path / "log").open("w") as log:
+        serving = process.start([RAY / "serve", "run", path], env=cluster, stdout=log, stderr=log)
 
     def is_ready() -> bool:
         assert serving.poll() is None, (tmp_path / "log").read_text()

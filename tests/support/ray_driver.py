@@ -35,9 +35,16 @@ class Noted(EmbedColumn):
 
 def main(source: str, target: str, folder: str, model: str) -> None:
     ray.init(address="auto", log_to_driver=False)
-    ray.data.read_parquet(source, override_num_blocks=80).map_batches(
+    rows = ray.data.read_parquet(source)
+    # Ray joins small blocks, and one block is one actor's work.
+    rows.repartition(target_num_rows_per_block=256).map_batches(
         Noted,
-        fn_constructor_kwargs={"folder": folder, "model_id": model, "provider": "cpu"},
+        fn_constructor_kwargs={
+            "folder": folder,
+            "model_id": model,
+            "provider": "cpu",
+            "dtype": "float32",
+        },
         batch_format="pyarrow",
         batch_size=256,
         num_cpus=1,
