@@ -57,6 +57,7 @@ class Answering:
         self._callers = Callers(service)
         self._open: set[Incoming] = set()
         self._ended = asyncio.Event()  # a call has
+        self._is_closing = False
         self.cut_at: float | None = None  # on the loop's clock: from then on calls are cut off
 
     def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
@@ -70,7 +71,8 @@ class Answering:
             yield grpc.method_handlers_generic_handler(service.full_name, methods)
 
     def stop_reading(self) -> None:
-        """Let each stream end once the messages that it has read are answered."""
+        """Refuse new calls, and end each stream once the messages that it has read are answered."""
+        self._is_closing = True
         for incoming in self._open:
             incoming.stop()
 
@@ -99,6 +101,8 @@ class Answering:
         self._open.add(incoming)
         status, reason = StatusCode.CANCELLED, ""
         try:
+            if self._is_closing:
+                raise CallRefused(StatusCode.UNAVAILABLE, "the service is shutting down")
             caller = self._callers.admitted(context.invocation_metadata())
             await body(incoming, context, caller)
             status = StatusCode.OK

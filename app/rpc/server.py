@@ -27,6 +27,7 @@ IDLE_SECONDS = 310  # until a connection without a call is closed, as with HTTP
 PING_SECONDS = 60  # until a client that is silent is asked whether it is there
 PING_WAIT_SECONDS = 20
 LAST_SECONDS = 5.0  # for last bytes, and for what is no call of ours, such as reflection
+REFUSING_SECONDS = 0.5  # in which new calls are sent elsewhere, before connections end
 ONLY_IDENTITY = 1  # of the set of compressions: a small message must not become a large one
 
 Addresses = Callable[[], Sequence[str]]  # frees the port, and returns its addresses
@@ -83,6 +84,9 @@ async def _end(
         patience = settings.shutdown_seconds
     answering.stop_reading()
     reports.close()
+    if patience:
+        # What arrives while a server of grpcio stops may be cancelled instead of refused.
+        await asyncio.sleep(REFUSING_SECONDS)
     answering.cut_at = asyncio.get_running_loop().time() + patience
     stopping = asyncio.create_task(server.stop(patience))
     answered = asyncio.create_task(answering.ended())
