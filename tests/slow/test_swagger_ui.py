@@ -27,7 +27,7 @@ def test_swagger_ui_shows_the_routes_and_tries_one(tiny_model: Path, tmp_path: P
             answer = page.evaluate(f"{EMBED}.querySelector('.live-responses-table').innerText")
     finally:
         server.stop()
-    assert routes == 20
+    assert routes == 26
     assert "200" in answer
     assert "x-compute-tokens" in answer
     assert page.complaints == []
