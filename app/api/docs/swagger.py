@@ -11,7 +11,7 @@ from pathlib import Path
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.docs.icon import png
-from app.api.http.transport import RawHeaders, respond
+from app.api.http.transport import page_security, respond
 
 _PACKAGE = "offapi"
 _HTML = b"text/html; charset=utf-8"
@@ -47,16 +47,7 @@ _INITIALIZER = b"""SwaggerUIBundle({
 });
 """
 # Swagger UI's style sheet holds its icons as data; React sets styles through the object model.
-_SECURITY: RawHeaders = [
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-]
+_SECURITY = page_security(images=b"'self' data:")
 _HOUR = (b"cache-control", b"public, max-age=3600")
 
 

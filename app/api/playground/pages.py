@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.http.transport import RawHeaders, header, respond
+from app.api.http.transport import header, page_security, respond
 
 STATIC = Path(__file__).parent / "static"
 _INDEX = "page.html"
@@ -24,16 +24,7 @@ _MEDIA_TYPES = {
     ".js": b"text/javascript; charset=utf-8",
     ".svg": b"image/svg+xml",
 }
-_SECURITY: RawHeaders = [
-    (
-        b"content-security-policy",
-        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
-        b"connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-    ),
-    (b"referrer-policy", b"no-referrer"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"x-frame-options", b"DENY"),
-]
+_SECURITY = page_security()
 
 
 class _File(NamedTuple):
