@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from app import preflight
 from app.application import CLOSE_SECONDS
 from app.download import finding
 from app.download.download import is_offline, is_possible
@@ -26,15 +27,17 @@ def report(each: Sequence[Settings], environment: Mapping[str, str]) -> Iterator
 
     Raises: StartupError when the service could not start, with the remedy.
     """
-    meant = [finding.meant(one, environment) for one in each]
     folders: list[tuple[Settings, Path]] = []
-    for settings in meant:
+    for one in each:
+        with finding.readable():
+            settings = finding.meant(one, environment)
+            folder, sentence = _place(settings, environment)
         yield settings.model_id
-        folder, sentence = _place(settings, environment)
         yield f"  from       {sentence}"
         if folder is not None:
             folders.append((settings, folder))
-    if len(folders) < len(meant):
+            yield from (f"  warning    {short}" for short in preflight.shortages([folder]))
+    if len(folders) < len(each):
         yield "precision and memory: known once every model is there"
         return
     models = ServedModels.open(folders, Metrics())

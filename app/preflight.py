@@ -4,6 +4,7 @@ So an operator learns of them in the first second, and not after a download, a l
 """
 
 import os
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from pathlib import Path
 
@@ -76,19 +77,23 @@ def require_writable(folder: Path) -> None:
         )
 
 
-def shortage(folder: Path) -> str | None:
-    """Return a sentence if a model's weights alone are more than this process may hold, or None.
+def shortages(folders: Sequence[Path]) -> Iterator[str]:
+    """Yield a sentence for each model whose weights alone are more than this process may hold.
 
-    The system ends such a process without a word.
+    The system ends such a process without a word. Raises: StartupError for an unreadable folder.
     """
-    weights = max((one.stat().st_size for one in folder.iterdir()), default=0)
     limit = memory.limit_bytes()
-    if limit is None or weights < limit:
-        return None
-    return (
-        f"the weights in {folder} are {_megabytes(weights)}, and this process may hold "
-        f"{_megabytes(limit)} of memory: the system may end it; give it {_megabytes(2 * weights)}"
-    )
+    for folder in folders:
+        try:
+            weights = max((one.stat().st_size for one in folder.iterdir()), default=0)
+        except OSError as error:
+            raise StartupError(f"{folder} cannot be read: {error.strerror}") from None
+        if limit is not None and weights >= limit:
+            yield (
+                f"the weights in {folder} are {_megabytes(weights)}, and this process may hold "
+                f"{_megabytes(limit)} of memory: the system may end it; "
+                f"give it {_megabytes(2 * weights)}"
+            )
 
 
 def out_of_memory() -> str:

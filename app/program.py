@@ -93,7 +93,7 @@ def _serve(each: Sequence[Settings], port: Port, addresses: Addresses) -> int:
     """
     settings = each[0]
     with all_prepared(each, os.environ) as models:
-        for sentence in filter(None, (preflight.shortage(folder) for _, folder in models)):
+        for sentence in preflight.shortages([folder for _, folder in models]):
             logger.warning("%s", sentence)
         logs.start()  # starts a thread, which must not run while a child is started
         service = build_each(models)

@@ -6,8 +6,10 @@ from pathlib import Path
 import pytest
 
 from app import dry_run
+from app.download import finding
 from app.errors import StartupError
 from app.options.settings import Settings
+from app.telemetry import memory
 from tests.support.preparing import EXACT, MODEL, OFFLINE, prepare, settings_for
 from tests.support.snapshot import contents, write_cache, write_folder
 from tools import tiny
@@ -81,3 +83,24 @@ def test_the_program_prints_it_and_ends(tmp_path: Path) -> None:
     assert output.splitlines()[0] == str(tmp_path)
     assert "  computes   on cpu in float32: float32 was asked for\n" in output
     assert "INFO" not in output
+
+
+def test_a_folder_that_cannot_be_read_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied", "/a/cache")
+
+    monkeypatch.setattr(finding, "snapshots", refuse)  # as for anyone who is not root
+    with pytest.raises(StartupError, match=r"cannot be read: Permission denied \(/a/cache\)$"):
+        told(settings_for(tmp_path))
+
+
+def test_a_lack_of_memory_is_told_before_the_model_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tiny.build(tmp_path)
+    monkeypatch.setattr(memory, "limit_bytes", lambda: 1000)
+    lines = told(settings_for(tmp_path, model_id=str(tmp_path)))
+    assert lines[2].startswith(f"  warning    the weights in {tmp_path} are ")
+    assert lines[3].startswith("  is         embedding")

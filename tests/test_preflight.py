@@ -96,14 +96,14 @@ def test_weights_that_are_more_than_the_memory_are_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.build(tmp_path)
-    assert preflight.shortage(tmp_path) is None
+    assert list(preflight.shortages([tmp_path])) == []
     with (tmp_path / "model.onnx.data").open("r+b") as weights:
         weights.truncate(3_000_000)
     monkeypatch.setattr(memory, "limit_bytes", lambda: 2_000_000)
-    assert preflight.shortage(tmp_path) == (
+    assert list(preflight.shortages([tmp_path])) == [
         f"the weights in {tmp_path} are 3 MB, and this process may hold 2 MB of memory: "
         "the system may end it; give it 6 MB"
-    )
+    ]
     assert preflight.out_of_memory() == (
         "not enough memory: this process may hold 2 MB; give it more, or serve a smaller model"
     )

@@ -1,7 +1,8 @@
 """Finding: where a model is, before anything is downloaded or prepared."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,19 @@ class Snapshots:
     def is_whole(self) -> bool:
         """Whether the graph can be served with what lies beside it."""
         return self.found is not None and hub_cache.is_whole(self.found[0])
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Look for models in the block.
+
+    Raises: StartupError naming the file that the system does not let be read, for an OSError.
+    """
+    try:
+        yield
+    except OSError as error:
+        place = f" ({error.filename})" if error.filename else ""
+        raise StartupError(f"the model cannot be read: {error.strerror or error}{place}") from None
 
 
 def meant(settings: Settings, environment: Mapping[str, str]) -> Settings:

@@ -55,14 +55,9 @@ def prepared(settings: Settings, environment: Mapping[str, str]) -> Iterator[tup
     Raises: StartupError when there is nothing to serve or to prepare, with the remedy.
     """
     with ExitStack() as stack:
-        try:
+        with finding.readable():
             meant = finding.meant(settings, environment)
             folder = _folder(meant, environment, Workspace(settings.cache_dir, stack))
-        except OSError as error:
-            place = f" ({error.filename})" if error.filename else ""
-            raise StartupError(
-                f"the model cannot be read: {error.strerror or error}{place}"
-            ) from None
         yield meant, folder
 
 
