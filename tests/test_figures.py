@@ -6,9 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
-from tests.test_floors import APP, EXPORT, ROOT, TESTS, TOOLS, imports
+from tests.test_floors import APP, EXPORT, ROOT, TESTS, TOOLS, imports, nodes
 from tools.figures import body_lengths
 
 MOST_LINES = 300  # of a file of tests
@@ -45,7 +43,7 @@ ELSEWHERE = {
     "export.routes.reference": "export/routes/test_routed.py",
 }
 MODULES = {
-    module
+    module: path
     for module, path in (APP | EXPORT).items()
     if path.name not in {"__init__.py", "__main__.py"}
 }
@@ -62,29 +60,35 @@ def has_tests(module: str) -> bool:
     return (ROOT / "tests" / place_of(module)).is_file()
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_place_of_a_module_are_found_by_its_name(module: str) -> None:
-    if module in ELSEWHERE:
-        assert not has_tests(module), "it needs no exception"
-        assert (ROOT / "tests" / ELSEWHERE[module]).is_file()
-    else:
-        assert has_tests(module), place_of(module)
+def lines(path: Path) -> int:
+    """How many lines a file has."""
+    return len(path.read_text().splitlines())
+
+
+def test_the_tests_of_a_module_are_found_by_its_name() -> None:
+    missing = {place_of(module) for module in MODULES.keys() - ELSEWHERE if not has_tests(module)}
+    assert not missing
 
 
 def test_few_modules_are_tested_elsewhere() -> None:
-    assert set(ELSEWHERE) <= MODULES
+    assert ELSEWHERE.keys() <= MODULES.keys()
+    assert not [module for module in ELSEWHERE if has_tests(module)]
+    assert not [place for place in ELSEWHERE.values() if not (ROOT / "tests" / place).is_file()]
     assert 1 - len(ELSEWHERE) / len(MODULES) >= LEAST_SHARE
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_modules_are_short(module: str) -> None:
-    assert len((APP | EXPORT)[module].read_text().splitlines()) <= MOST_LINES_OF_A_MODULE
+def test_modules_are_short() -> None:
+    long = {module for module, path in MODULES.items() if lines(path) > MOST_LINES_OF_A_MODULE}
+    assert not long
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_functions_are_short(module: str) -> None:
-    lengths = body_lengths((APP | EXPORT)[module].read_text())
-    assert max(lengths, default=0) <= MOST_LINES_OF_A_FUNCTION
+def test_functions_are_short() -> None:
+    longest = {
+        module: max(body_lengths(path.read_text()), default=0) for module, path in MODULES.items()
+    }
+    assert not {
+        module: length for module, length in longest.items() if length > MOST_LINES_OF_A_FUNCTION
+    }
 
 
 def test_the_eye_can_search_every_folder() -> None:
@@ -92,9 +96,8 @@ def test_the_eye_can_search_every_folder() -> None:
     assert {folder: count for folder, count in held.items() if count > MOST_FILES} == {}
 
 
-@pytest.mark.parametrize("module", TESTS)
-def test_files_of_tests_are_short(module: str) -> None:
-    assert len(TESTS[module].read_text().splitlines()) <= MOST_LINES
+def test_files_of_tests_are_short() -> None:
+    assert not {module for module, path in TESTS.items() if lines(path) > MOST_LINES}
 
 
 PRIVATE = re.compile(r"_[a-zA-Z]\w*")
@@ -102,8 +105,8 @@ PRIVATE = re.compile(r"_[a-zA-Z]\w*")
 
 def looked_into(path: Path) -> Iterator[str]:
     """What a file uses of others' private state, unless its line says why."""
-    lines = path.read_text().splitlines()
-    for node in ast.walk(ast.parse(path.read_text())):
+    text = path.read_text().splitlines()
+    for node in nodes(path):
         match node:
             case ast.Attribute(ast.Name("self" | "cls") | ast.Call(ast.Name("super"))):
                 continue
@@ -113,7 +116,7 @@ def looked_into(path: Path) -> Iterator[str]:
                 pass
             case _:
                 continue
-        if PRIVATE.fullmatch(name) and "# noqa: SLF001" not in lines[node.lineno - 1]:
+        if PRIVATE.fullmatch(name) and "# noqa: SLF001" not in text[node.lineno - 1]:
             yield f"{path.name}:{node.lineno}: {name}"
 
 
@@ -121,9 +124,15 @@ def looked_into(path: Path) -> Iterator[str]:
 SABOTAGE = {"tools.processor.sitecustomize"}
 
 
-@pytest.mark.parametrize("module", sorted((TESTS | TOOLS).keys() - SABOTAGE))
-def test_tests_look_at_nothing_private(module: str) -> None:
-    path = (TESTS | TOOLS)[module]
-    assert not list(looked_into(path))
-    names = {name.rpartition(".")[2] for name in imports(path)} - {"__future__", "__main__"}
-    assert not [name for name in names if PRIVATE.fullmatch(name)]
+def test_tests_look_at_nothing_private() -> None:
+    looking = {
+        module: [*looked_into(path), *filter(PRIVATE.fullmatch, last_names(path))]
+        for module, path in (TESTS | TOOLS).items()
+        if module not in SABOTAGE
+    }
+    assert not {module: found for module, found in looking.items() if found}
+
+
+def last_names(path: Path) -> set[str]:
+    """The last part of each name that a file imports."""
+    return {name.rpartition(".")[2] for name in imports(path)} - {"__future__", "__main__"}

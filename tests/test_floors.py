@@ -2,10 +2,9 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from graphlib import TopologicalSorter
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -130,10 +129,17 @@ def modules(package: str) -> Iterator[tuple[str, Path]]:
         yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
 
 
-def imports(path: Path) -> set[str]:
+@cache
+def nodes(path: Path) -> list[ast.AST]:
+    """Every node of a file."""
+    return list(ast.walk(ast.parse(path.read_text())))
+
+
+@cache
+def imports(path: Path) -> frozenset[str]:
     """Every module that a file imports, inside functions too."""
     found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -141,7 +147,12 @@ def imports(path: Path) -> set[str]:
             assert node.module is not None
             found.add(node.module)
             found |= {f"{node.module}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
+
+
+def libraries(path: Path) -> set[str]:
+    """The top names of all that a file imports."""
+    return {name.split(".")[0] for name in imports(path)}
 
 
 APP = dict(modules("app"))
@@ -163,49 +174,54 @@ def below(path: Path, every: dict[str, Path]) -> set[str]:
     return {name for name in imports(path) & set(every) if every[name].name != "__init__.py"}
 
 
-@pytest.mark.parametrize("module", EVERY)
-def test_imports_only_go_down(module: str) -> None:
+def goes_down(module: str, name: str) -> bool:
+    """Whether one module may import another; a package itself imports none."""
     if EVERY[module].name == "__init__.py":
-        assert not below(EVERY[module], EVERY)
-        return
+        return False
     place, package = floor(module)
-    for name in below(EVERY[module], EVERY):
-        its_place, its_package = floor(name)
-        assert its_place > place or its_package == package, f"{module} imports {name}"
+    its_place, its_package = floor(name)
+    return its_place > place or its_package == package
+
+
+def test_imports_only_go_down() -> None:
+    going_up = {
+        f"{module} imports {name}"
+        for module, path in EVERY.items()
+        for name in below(path, EVERY)
+        if not goes_down(module, name)
+    }
+    assert not going_up
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
     TopologicalSorter({name: below(path, EVERY) for name, path in EVERY.items()}).prepare()
 
 
-@pytest.mark.parametrize("module", APP)
-def test_the_server_never_imports_the_export(module: str) -> None:
-    assert not any(name.split(".")[0] == "export" for name in imports(APP[module]))
+def test_the_server_never_imports_the_export() -> None:
+    assert not [module for module, path in APP.items() if "export" in libraries(path)]
 
 
-@pytest.mark.parametrize("module", EXPORT)
-def test_the_export_shares_only_what_needs_numpy(module: str) -> None:
-    assert all(name.startswith(SHARED_WITH_EXPORT) for name in below(EXPORT[module], APP))
+def test_the_export_shares_only_what_needs_numpy() -> None:
+    shared = {name for path in EXPORT.values() for name in below(path, APP)}
+    assert not [name for name in shared if not name.startswith(SHARED_WITH_EXPORT)]
 
 
-@pytest.mark.parametrize("library", DOORS)
-def test_each_library_has_its_doors(library: str) -> None:
-    users = {
-        module
-        for module, path in EVERY.items()
-        if any(name.split(".")[0] == library for name in imports(path))
-    }
-    assert users == DOORS[library]
+def test_each_library_has_its_doors() -> None:
+    users: dict[str, set[str]] = {library: set() for library in DOORS}
+    for module, path in EVERY.items():
+        for library in libraries(path) & set(DOORS):
+            users[library].add(module)
+    assert users == DOORS
 
 
-@pytest.mark.parametrize("module", EVERY)
-def test_nothing_lives_in_a_drawer(module: str) -> None:
-    assert module.rsplit(".", 1)[-1] not in {"utils", "helpers", "common", "misc"}
+def test_nothing_lives_in_a_drawer() -> None:
+    drawers = {"utils", "helpers", "common", "misc"}
+    assert not [module for module in EVERY if module.rsplit(".", 1)[-1] in drawers]
 
 
 def calls(path: Path) -> Iterator[ast.Call]:
     """Every call in a file."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in nodes(path):
         if isinstance(node, ast.Call):
             yield node
 
@@ -214,16 +230,14 @@ TESTS = dict(modules("tests"))
 TOOLS = dict(modules("tools"))
 
 
-@pytest.mark.parametrize("module", APP | EXPORT | TOOLS)
-def test_nothing_imports_a_test(module: str) -> None:
+def test_nothing_imports_a_test() -> None:
     """Tests use the tools, and what those are made of: how to start a server, a tiny model, texts."""
-    path = (APP | EXPORT | TOOLS)[module]
-    assert not any(name.split(".")[0] == "tests" for name in imports(path))
+    others = APP | EXPORT | TOOLS
+    assert not [module for module, path in others.items() if "tests" in libraries(path)]
 
 
-@pytest.mark.parametrize("module", EVERY)
-def test_neither_program_imports_a_tool(module: str) -> None:
-    assert not any(name.split(".")[0] == "tools" for name in imports(EVERY[module]))
+def test_neither_program_imports_a_tool() -> None:
+    assert not [module for module, path in EVERY.items() if "tools" in libraries(path)]
 
 
 def test_no_tools_import_each_other_in_a_circle() -> None:
