@@ -101,7 +101,7 @@ default-model: .venv/export.stamp
 
 test: $(seen) ## Lint, and run the tests; PROCESSOR=plain, avx2, vnni or bf16 has them see such a processor
 	@$(MAKE) --no-print-directory --jobs 2 lint default-model
-	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 3 --dist loadfile
+	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/slow.stamp $(of_ray)/ray.stamp default-model $(seen) ## Run the slow tests: generated requests, a browser, the container image
 	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder \

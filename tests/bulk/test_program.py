@@ -14,7 +14,7 @@ import pytest
 from app.bulk import job, program
 from tools import process, texts
 
-ROWS = 15_000
+ROWS = 5_000
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def command(tiny_model: Path, tmp_path: Path) -> list[str]:
             file.write(f"{json.dumps({'id': f'd{number}', 'text': text if number % 100 else 5})}\n")
     return [
         *(sys.executable, "-m", "app.bulk", str(path), "--output", str(tmp_path / "out")),
-        *("--model-id", str(tiny_model), "--provider", "cpu", "--shard-rows", "512", "--resume"),
+        *("--model-id", str(tiny_model), "--provider", "cpu", "--shard-rows", "128", "--resume"),
     ]
 
 

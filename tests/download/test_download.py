@@ -57,6 +57,7 @@ def test_only_what_serving_needs_is_fetched(
     assert not (tmp_path / "home").exists()
 
 
+@pytest.mark.slow
 def test_a_graph_is_fetched_by_its_name_and_no_other(
     environment: dict[str, str], hub: Hub, tmp_path: Path
 ) -> None:
@@ -73,6 +74,7 @@ def test_a_graph_is_fetched_by_its_name_and_no_other(
     )
 
 
+@pytest.mark.slow
 def test_weights_of_a_layer_are_fetched_before_the_graph(
     environment: dict[str, str], hub: Hub, tmp_path: Path
 ) -> None:
@@ -111,6 +113,7 @@ def test_a_layer_s_pickle_is_refused_before_anything_is_fetched(
     assert prepare(settings_for(tmp_path), environment).pooling == "mean"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("revision", ["v1", COMMIT])
 def test_a_revision_is_fetched_as_such(
     environment: dict[str, str], tmp_path: Path, revision: str
@@ -143,6 +146,7 @@ def without_pooling(hub: Hub, tmp_path: Path) -> Path:
     return held
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_pooling")
 def test_a_snapshot_that_does_not_say_how_to_pool_is_completed(
     environment: dict[str, str], hub: Hub, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -159,6 +163,7 @@ def test_a_snapshot_that_does_not_say_how_to_pool_is_completed(
     assert len(hub.requests) == asked
 
 
+@pytest.mark.slow
 def test_a_model_without_modules_is_asked_about_once(
     environment: dict[str, str], hub: Hub, tmp_path: Path, without_pooling: Path
 ) -> None:
@@ -194,6 +199,7 @@ def test_a_cache_may_be_named_with_or_without_its_hub(tmp_path: Path) -> None:
     assert download_place(tmp_path, {}) == tmp_path / "hub"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("changes", "variables"),
     [

@@ -52,6 +52,7 @@ def partial(folder: Path) -> list[str]:
     return [path.name for path in folder.glob("*/*") if not path.name.endswith(".lock")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layout", ["", "hub"])
 def test_a_model_of_the_hub_s_cache_is_served(
     folder: Path, tmp_path: Path, without_torch: dict[str, str], layout: str
@@ -158,6 +159,7 @@ def blocked(settings: Settings, folder: Path) -> Iterator[tuple[Server, int]]:
         yield server, int(child)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "SIGINT"])
 def test_a_signal_ends_the_preparation_too(
     folder: Path, tmp_path: Path, sent: signal.Signals

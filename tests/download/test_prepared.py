@@ -31,6 +31,7 @@ def test_a_prepared_folder_is_used_again(
     assert line.endswith(f"was prepared before: {place}")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["1_Pooling/config.json", "tokenizer.json", "onnx/model.onnx_data"]
 )
@@ -44,6 +45,7 @@ def test_other_files_are_prepared_anew(folder: Path, tmp_path: Path, name: str) 
     assert Manifest.read(first).graphs == Manifest.read(second).graphs
 
 
+@pytest.mark.slow
 def test_an_unreadable_manifest_is_prepared_over(folder: Path, tmp_path: Path) -> None:
     settings = settings_for(tmp_path, model_id=str(folder))
     place = prepare(settings)
@@ -52,6 +54,7 @@ def test_an_unreadable_manifest_is_prepared_over(folder: Path, tmp_path: Path) -
     Manifest.read(place).verify_files(place)
 
 
+@pytest.mark.slow
 def test_another_pooling_is_the_prepared_folder_s_own(folder: Path, tmp_path: Path) -> None:
     settings = settings_for(tmp_path, model_id=str(folder))
     other = settings_for(tmp_path, model_id=str(folder), pooling="last_token")
@@ -61,6 +64,7 @@ def test_another_pooling_is_the_prepared_folder_s_own(folder: Path, tmp_path: Pa
     assert manifest.certificates[0].worst_cosine >= 0.99999
 
 
+@pytest.mark.slow
 def test_int8_is_prepared_where_it_is_asked_for(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(StartupError, match="--dtype int8: the model multiplies nothing by weights"):
         prepare(settings_for(tmp_path, model_id=str(folder), dtype="int8"))
@@ -98,6 +102,7 @@ def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
     assert (place.name, Manifest.read(place).source.revision) == ("tests--small@v2", COMMIT)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["model_fp16.onnx", "onnx/model_fp16.onnx"])
 def test_a_graph_is_prepared_by_its_name_past_an_export(
     folder: Path, tmp_path: Path, name: str

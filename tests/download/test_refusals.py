@@ -14,6 +14,7 @@ from tests.support.snapshot import write_cache, write_folder
 from tools.process import Server
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("named", [True, False], ids=["--cache-dir", "temporary"])
 def test_a_cache_that_cannot_be_written_is_replaced_with_a_warning(
     environment: dict[str, str], tmp_path: Path, caplog: pytest.LogCaptureFixture, named: bool
@@ -30,6 +31,7 @@ def test_a_cache_that_cannot_be_written_is_replaced_with_a_warning(
         assert not Path(warning.rpartition(" ")[2]).exists()
 
 
+@pytest.mark.slow
 def test_a_connection_that_breaks_off_is_taken_up_where_it_was(
     environment: dict[str, str], hub: Hub, tmp_path: Path
 ) -> None:

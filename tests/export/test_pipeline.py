@@ -82,6 +82,7 @@ def test_probes_reach_the_maximum_length_and_differ(exported: Path) -> None:
     assert len(np.unique(probes.vectors, axis=0)) > len(probes) / 2
 
 
+@pytest.mark.slow
 def test_xlm_roberta_counts_positions_from_its_padding_id(
     xlm_roberta: Path, tmp_path: Path
 ) -> None:
@@ -149,6 +150,7 @@ def test_steps_of_a_static_model_are_numbered(
     ]
 
 
+@pytest.mark.slow
 def test_weights_may_be_a_pickle(bert: Path, tmp_path: Path) -> None:
     import torch
     from safetensors.torch import load_file

@@ -3,6 +3,8 @@
 import contextlib
 import http.client
 
+import pytest
+
 from tests.support.failing import START, post
 from tools.process import Server, eventually
 
@@ -24,6 +26,7 @@ def test_a_run_that_hangs_is_survived_once(start: START) -> None:
     assert server.process.returncode == 0
 
 
+@pytest.mark.slow
 def test_runs_that_hang_again_end_the_process(start: START) -> None:
     server = start("run-hangs")
     assert post(server, "query")[0] == 424
@@ -72,6 +75,7 @@ def test_a_tokenizer_that_hangs_ends_the_process(start: START) -> None:
     assert "exiting with code 3: a thread of the tokenizer has not come back for" in lines[-1]
 
 
+@pytest.mark.slow
 def test_a_lost_thread_of_the_tokenizer_is_noticed_though_short_requests_succeed(
     start: START,
 ) -> None:

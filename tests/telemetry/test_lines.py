@@ -48,6 +48,7 @@ def test_the_log_has_the_settings_but_no_key(tiny_model: Path) -> None:
     assert places == sorted(places)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("missing", ["1", "0 1 2", "full disk", "reader"])
 def test_a_log_that_nobody_reads_changes_nothing(
     tiny_model: Path, tmp_path: Path, missing: str

@@ -72,6 +72,7 @@ def test_the_service_is_named_as_asked(tiny_model: Path) -> None:
     assert span.resource["service.name"] == "search"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listens", [False, True], ids=["nobody listens", "nobody answers"])
 def test_without_a_collector_requests_are_answered_and_the_end_comes(
     tiny_model: Path, listens: bool

@@ -68,6 +68,7 @@ def test_what_the_processor_lacks_is_not_claimed_of_its_arithmetic() -> None:
     assert told.stdout == f"{machine.sums_bytes_exactly(CPUINFO)}\n"
 
 
+@pytest.mark.slow
 def test_tests_that_would_not_see_it_do_not_run() -> None:
     command = [sys.executable, "-m", "pytest", "--collect-only", "-q", __file__]
     environment = {**os.environ, "PROCESSOR": "bf16", "PYTHONPATH": ""}

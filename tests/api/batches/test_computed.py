@@ -76,7 +76,7 @@ def test_a_batch_from_its_upload_to_its_results(start: Start) -> None:
 
 def test_a_batch_goes_on_after_sigterm(start: Start) -> None:
     server = start()
-    batch_id = begin(server, jsonl([request(number) for number in range(20_000)]))
+    batch_id = begin(server, jsonl([request(number) for number in range(6_000)]))
     eventually(
         lambda: server.get(f"/v1/batches/{batch_id}").json["request_counts"]["completed"] > 0
     )
@@ -84,9 +84,9 @@ def test_a_batch_goes_on_after_sigterm(start: Start) -> None:
     assert server.process.wait(60) == 0
     server = start()
     done = ended(server, batch_id)
-    assert done["request_counts"] == {"total": 20_000, "completed": 20_000, "failed": 0}
+    assert done["request_counts"] == {"total": 6_000, "completed": 6_000, "failed": 0}
     ids = [one["custom_id"] for one in content(server, done["output_file_id"])]
-    assert ids == [f"r{number}" for number in range(20_000)]
+    assert ids == [f"r{number}" for number in range(6_000)]
 
 
 def test_two_servers_do_not_share_a_folder(start: Start, tiny_model: Path, tmp_path: Path) -> None:

@@ -15,7 +15,6 @@ from starlette.types import ASGIApp, Message
 from app.api.body import reader
 from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES, beginning, in_turn, respond_in_parts
-from app.api.shapes.fields import Shape
 from app.api.verbs.rendering import GROUP_NUMBERS, groups, joined, numpy_json
 from tests.api.conftest import MakeKind
 from tools.asgi import make_scope, post, request, send_request
@@ -174,19 +173,19 @@ def test_others_have_their_turns_while_a_large_body_is_read(
 ) -> None:
     app = make_kind("embedding")
     begun, go_on = threading.Event(), threading.Event()
-    real_read = reader.read
+    real_loads = orjson.loads
 
-    def read(content: bytes, shape: Shape) -> dict[str, Any]:
+    def loads(content: bytes) -> Any:
         begun.set()
         assert go_on.wait(10), "nobody else had a turn"
-        return real_read(content, shape)
+        return real_loads(content)
 
-    monkeypatch.setattr(reader, "read", read)
+    monkeypatch.setattr(orjson, "loads", loads)
     large = content % (b"a" * reader.LARGE_BYTES)
 
     async def scenario() -> int:
         answer = asyncio.create_task(send_request(app, make_scope("POST", path, JSON), [large]))
-        await asyncio.to_thread(begun.wait, 10)
+        assert await asyncio.to_thread(begun.wait, 10)
         go_on.set()
         return (await answer).status
 

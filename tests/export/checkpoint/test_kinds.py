@@ -123,6 +123,7 @@ def test_the_weights_count_labels_that_nothing_names(
     assert (found.task, found.labels) == (task, tuple(f"LABEL_{row}" for row in range(rows)))
 
 
+@pytest.mark.slow
 def test_a_cross_encoder_without_labels_scores_as_the_library_does(tmp_path: Path) -> None:
     folder = unnamed(write_headed(tmp_path / "c", "BertForSequenceClassification", num_labels=1))
     exported = from_checkpoint(folder)
@@ -184,6 +185,7 @@ def test_a_reranker(tmp_path: Path, load: Load, export: Export) -> None:
     np.testing.assert_allclose([item["score"] for item in answer], np.sort(scores)[::-1], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_splade_model(tmp_path: Path, load: Load, export: Export) -> None:
     checkpoint = write_headed(tmp_path / "s", "BertForMaskedLM")
     folder = export(checkpoint, "splade", pooling="splade")

@@ -159,6 +159,7 @@ def test_int8_is_exported_of_vectors_for_tokens_too(colbert: Path) -> None:
     assert 0.8 <= second.worst_cosine < exact.worst_cosine
 
 
+@pytest.mark.slow
 def test_layers_may_add_what_comes_in(colbert: Path) -> None:
     write_modules(colbert, PYLATE, PYLATE)
     write_layer(colbert / "1_Dense", 32, 16, use_residual=True)

@@ -65,6 +65,7 @@ def served(folder: Path, width: int) -> NDArray[np.float32]:
     return vectors
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("pooling", "normalize"),
     [

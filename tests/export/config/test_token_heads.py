@@ -46,6 +46,7 @@ def test_a_checkpoint_without_them_has_none(bert: Path) -> None:
     assert read.read(bert).tokens == TokenHeads()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("missing", "lexical", "multi_vector"),
     [

@@ -102,6 +102,7 @@ def test_vectors_at_length_1_stay_so(tmp_path: Path, stated: dict[str, Any] | No
     np.testing.assert_allclose(np.linalg.norm(vectors(place), axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("operators", [BEHIND, ("Erf",), (*BEHIND, "LpNormalization")])
 @pytest.mark.parametrize("only", [False, True], ids=["tokens too", "alone"])
 def test_what_more_is_done_in_the_graph_is_served(

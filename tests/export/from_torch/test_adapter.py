@@ -83,6 +83,7 @@ def folder(bert: Path, tmp_path: Path) -> Path:
     return shutil.copytree(bert, tmp_path / "model")
 
 
+@pytest.mark.slow
 def test_an_adapter_makes_a_model_of_its_own(folder: Path, tmp_path: Path) -> None:
     adapter = write_adapter(folder, "retrieval_query", 1)
     write_adapter(folder, "separation", 2)

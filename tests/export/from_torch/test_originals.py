@@ -153,6 +153,7 @@ def test_other_code_is_another_vector_space(with_code: Path, tmp_path: Path) -> 
     assert fingerprint(("", "")) == first
 
 
+@pytest.mark.slow
 def test_a_class_of_transformers_is_taken_though_the_repository_has_code(
     bert: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +189,7 @@ def test_the_encoder_of_an_encoder_decoder_equals_sentence_transformers(
     np.testing.assert_allclose(probes.vectors / lengths, expected, rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_a_decoder_classifies_by_its_last_token_that_is_no_padding(
     tmp_path: Path, side: str

@@ -114,6 +114,7 @@ def test_tokens_that_settings_put_around_a_text_are_served(
     assert settled(as_llama(folder)) is not None  # the class puts bos before both texts of a pair
 
 
+@pytest.mark.slow
 def test_a_tokenizer_is_made_where_there_is_no_file(folder: Path, tmp_path: Path) -> None:
     # The class has a mask token, which so small a model lacks.
     configure(folder, mask_token="[UNK]", do_lower_case=False)  # noqa: S106  # no password

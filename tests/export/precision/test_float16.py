@@ -37,6 +37,7 @@ def test_two_graphs_are_published_that_share_their_weights(halved: Path, exporte
     assert 0.999 < of_fused.worst_cosine < of_exact.worst_cosine
 
 
+@pytest.mark.slow
 def test_a_snapshot_with_onnx_gets_the_same_graphs(bert: Path, tmp_path: Path) -> None:
     from export.from_onnx import preparation
     from export.from_torch import convert

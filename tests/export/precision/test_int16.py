@@ -146,6 +146,7 @@ def test_a_graph_that_comes_out_wrong_is_not_kept(
     assert (folder / cpu.FILE).exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "layers", "parts", "gate"),
     [

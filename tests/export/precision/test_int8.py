@@ -173,6 +173,7 @@ def test_a_new_check_is_measured_by_the_certificate(
     assert missed[0].endswith("(needed: about as close as certified, worst cosine 0.9999990)")
 
 
+@pytest.mark.slow
 def test_a_snapshot_with_onnx_is_prepared_in_both_precisions(bert: Path, tmp_path: Path) -> None:
     from export.from_onnx import preparation
     from export.from_torch import convert

@@ -124,6 +124,7 @@ def test_what_is_read_wrongly_is_refused(
     assert not list(tmp_path.glob("[!.]*"))
 
 
+@pytest.mark.slow
 def test_the_default_prompt_is_told(served: Path) -> None:
     card = (served / "README.md").read_text()
     assert "| before each text, unless a prompt is named | `find music about: ` |" in card
@@ -157,6 +158,7 @@ def test_a_text_is_cut_where_the_checkpoint_cuts_it(rich: Path, served: Path) ->
     np.testing.assert_allclose(asked, right, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_is_as_long_as_sentence_transformers_saved_it(
     checkpoint: Path, tmp_path: Path
 ) -> None:
@@ -171,6 +173,7 @@ def test_a_model_is_as_long_as_sentence_transformers_saved_it(
     np.testing.assert_allclose(embed(folder, {}), library(saved).encode(list(TEXTS)), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_certificate_says_whose_answers_the_reference_is(
     checkpoint: Path, tmp_path: Path
 ) -> None:

@@ -150,6 +150,7 @@ def test_a_prompt_that_is_not_pooled_is_attended_to(
         np.testing.assert_allclose(unit(found), unit(expected.reshape(-1, 32)), rtol=0, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_requests_with_different_prompts_share_batches(bert: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(bert, tmp_path / "checkpoint")
     config = {"word_embedding_dimension": 32, "pooling_mode": "mean", "include_prompt": False}
