@@ -25,6 +25,7 @@ from app.api.http.endpoints import (
     BatchedPost,
     ConstantJson,
     HealthCheck,
+    JsonOnDemand,
     MetricsText,
     UnbatchedPost,
 )
@@ -144,18 +145,10 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
     instances = partial(vertex.answer, (verbs["/rerank"], single), model.metrics)
     envelope = _ask(service, "vertex_compatibility", instances)
     health = _probe(service, service.models.check)
-    described = operations(verbs)
-    if base:
-        described = [one for one in described if one.path not in _OF_THE_PROCESS]
-    else:
-        described += OPERATIONS
-        if service.desk is not None:
-            described += BATCH_OPERATIONS
-    limits, has_key = Limits.of(service.models.each), service.keys is not None
-    description = describe(described, limits, has_key=has_key, base=base)
+    description = JsonOnDemand(partial(_description, service, verbs, base))
     resources = {path: _post(service, verb) for path, verb in verbs.items()} | {
         "/": Resource(public=health.public, protected=_post(service, root).protected),
-        "/api-doc/openapi.json": Resource(public={"GET": ConstantJson(orjson.dumps(description))}),
+        "/api-doc/openapi.json": Resource(public={"GET": description}),
         "/decode": _ask(
             service, "decode", partial(failures_counted, model.metrics, tei_tokenize.decode)
         ),
@@ -184,6 +177,19 @@ def _resources(service: Service, options: RouteOptions, base: str = "") -> dict[
             path = without_spare_slashes(path)
             resources[path] = resources.get(path, Resource()).with_methods_of(more)
     return resources
+
+
+def _description(service: Service, verbs: Mapping[str, Verb], base: str) -> bytes:
+    """Return the OpenAPI document of the process, or of one model of several below `base`."""
+    described = operations(verbs)
+    if base:
+        described = [one for one in described if one.path not in _OF_THE_PROCESS]
+    else:
+        described += OPERATIONS
+        if service.desk is not None:
+            described += BATCH_OPERATIONS
+    limits, has_key = Limits.of(service.models.each), service.keys is not None
+    return orjson.dumps(describe(described, limits, has_key=has_key, base=base))
 
 
 def _single(task: Task, verbs: Mapping[str, Verb]) -> Verb:

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from functools import cache
 
 from starlette.types import Receive, Scope, Send
 
@@ -165,6 +166,17 @@ class ConstantJson:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         del scope, receive
         await respond(send, 200, self._content, JSON, [])
+
+
+class JsonOnDemand:
+    """A JSON answer that never changes, made when it is first asked for."""
+
+    def __init__(self, make: Callable[[], bytes]) -> None:
+        self._made = cache(make)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        del scope, receive
+        await respond(send, 200, self._made(), JSON, [])
 
 
 class MetricsText:
