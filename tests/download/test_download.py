@@ -126,6 +126,7 @@ def test_a_revision_is_fetched_as_such(
     assert prepare(settings, {**environment, "HF_HUB_OFFLINE": "1"}).source.revision == COMMIT
 
 
+@pytest.mark.slow
 def test_a_snapshot_that_misses_the_graph_is_completed(
     environment: dict[str, str], hub: Hub, tmp_path: Path
 ) -> None:
@@ -226,6 +227,7 @@ def test_the_token_is_sent(
     assert {one.token for one in hub.requests} == {SENT}
 
 
+@pytest.mark.slow
 def test_settings_of_other_downloaders_do_not_get_in_the_way(
     environment: dict[str, str], tmp_path: Path
 ) -> None:

@@ -96,6 +96,7 @@ def test_a_damaged_graph_is_one_line_and_leaves_nothing(folder: Path, tmp_path: 
     assert partial(tmp_path / "prepared") == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("damage", "fault"),
     [

@@ -60,9 +60,8 @@ def test_a_download_that_fails_halfway_is_no_model_and_goes_on_at_the_next_start
     assert [one.range for one in hub.sent(data)] == ["bytes=10485760-"]
 
 
-@pytest.mark.parametrize(
-    "sent", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_download_too(
     environment: dict[str, str], hub: Hub, tmp_path: Path, sent: signal.Signals
 ) -> None:

@@ -174,6 +174,7 @@ def test_failing_converter_is_quoted_in_one_line(
         pipeline.export(Request(str(bert), models_dir=tmp_path))
 
 
+@pytest.mark.slow
 def test_another_export_replaces_the_folder_and_changes_the_fingerprint(
     exported: Path, other_bert: Path, tmp_path: Path
 ) -> None:

@@ -8,13 +8,13 @@ import pytest
 from app.model import names
 from app.model.lookup import spellings
 from app.options.settings import Settings
-from tests.test_floors import APP, EXPORT
+from tests.test_floors import APP, EXPORT, nodes
 
 
 def literals(module: str) -> list[set[Any]]:
     """The words of each `Literal[…]` of a module, as they stand there."""
     found = []
-    for node in ast.walk(ast.parse((APP | EXPORT)[module].read_text())):
+    for node in nodes((APP | EXPORT)[module]):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal"):
             words = node.slice.elts if isinstance(node.slice, ast.Tuple) else [node.slice]
             found.append({one.value for one in words if isinstance(one, ast.Constant)})

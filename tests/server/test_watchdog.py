@@ -7,6 +7,7 @@ import pytest
 from tests.support.failing import START, post
 
 
+@pytest.mark.slow
 def test_an_event_loop_that_stands_still_ends_the_process(start: START) -> None:
     server = start("loop-hangs")
     with pytest.raises(http.client.RemoteDisconnected):

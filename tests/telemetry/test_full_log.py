@@ -132,6 +132,7 @@ def test_a_model_that_cannot_work_ends_the_process(start: Callable[..., Server])
     assert server.process.wait(PATIENCE) == 3
 
 
+@pytest.mark.slow
 def test_the_watchdog_ends_the_process(start: Callable[..., Server]) -> None:
     server = start(fault="loop-hangs")
     with pytest.raises(http.client.RemoteDisconnected):

@@ -80,6 +80,7 @@ def test_clients_that_vanish_at_any_byte_of_a_request_leave_nothing(
     await_as_before(server, before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resets", [False, True], ids=["closes", "resets"])
 def test_clients_that_vanish_at_any_byte_of_an_answer_leave_nothing(
     server: Server, resets: bool

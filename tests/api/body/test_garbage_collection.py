@@ -42,6 +42,7 @@ BODIES: dict[str, tuple[str, Any, int]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BODIES)
 def test_nothing_is_left_for_the_collector(make_service: MakeService, case: str) -> None:
     _, app = make_service()

@@ -148,6 +148,7 @@ def unnamed(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_classifier_of_several_labels_at_once_scores_each_by_itself(tmp_path: Path) -> None:
     import transformers
 

@@ -73,7 +73,8 @@ def layered(folder: Path) -> Path:
     return whole
 
 
-@pytest.mark.parametrize("eos", [2, pytest.param(None, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("eos", [2, None])
 def test_texts_are_embedded_as_by_sentence_transformers(tmp_path: Path, eos: int | None) -> None:
     folder = layered(write(tmp_path / "clip", eos))
     exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))

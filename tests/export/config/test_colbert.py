@@ -174,7 +174,8 @@ def test_layers_may_add_what_comes_in(colbert: Path) -> None:
     np.testing.assert_allclose(rows, expected, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("normalized", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("normalized", [False, True])
 def test_sentence_transformers_normalizes_tokens_where_it_says_so(
     colbert: Path, normalized: bool
 ) -> None:

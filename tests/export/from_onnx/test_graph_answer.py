@@ -95,6 +95,7 @@ def test_the_graph_s_own_answer_says_how_it_pools(tmp_path: Path, name: str) -> 
     assert "pooled_cls" in manifest.graphs[0].outputs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stated", [None, {"pooling_mode": "mean"}], ids=["silent", "stated"])
 def test_vectors_at_length_1_stay_so(tmp_path: Path, stated: dict[str, Any] | None) -> None:
     place = prepared(snapshot(tmp_path / "m", answering(("LpNormalization",)), stated))
@@ -145,6 +146,7 @@ def test_layers_that_the_graph_has_already_need_no_weights(tmp_path: Path) -> No
     assert (manifest.pooling, manifest.dimensions) == ("graph", WIDE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [8, 17, WIDE])
 def test_truncate_dim_cuts_what_the_graph_yields(tmp_path: Path, size: int) -> None:
     folder = snapshot(tmp_path / "m", answering(BEHIND))

@@ -170,9 +170,8 @@ def test_another_model_under_the_name_of_one_of_transformers_is_refused(
         pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
 
 
-@pytest.mark.parametrize(
-    "name", ["t5-mean-dense", pytest.param("t5-whole-mean", marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["t5-mean-dense", "t5-whole-mean"])
 def test_the_encoder_of_an_encoder_decoder_equals_sentence_transformers(
     tmp_path: Path, name: str
 ) -> None:

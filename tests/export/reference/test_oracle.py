@@ -110,6 +110,7 @@ def served(rich: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 QUICK = {"pooling", "no default prompt", "the side that is cut"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lie", [pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in LIES]
 )

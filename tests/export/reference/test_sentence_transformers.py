@@ -126,7 +126,8 @@ def left_padded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.write(model, tmp_path_factory.mktemp("decoder") / "tiny-qwen", "left")
 
 
-@pytest.mark.parametrize("side", [pytest.param("right", marks=pytest.mark.slow), "left"])
+@pytest.mark.slow
+@pytest.mark.parametrize("side", ["right", "left"])
 def test_a_prompt_that_is_not_pooled_is_attended_to(
     bert: Path, left_padded: Path, tmp_path: Path, side: str
 ) -> None:

@@ -68,6 +68,7 @@ def operators(model: onnx.ModelProto) -> Sequence[str]:
     return [node.op_type for node in model.graph.node]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "inputs", "sides"), REWRITTEN)
 def test_answers_are_those_of_the_whole_graph(
     tmp_path: Path, name: str, inputs: tuple[str, ...], sides: Sequence[Side]

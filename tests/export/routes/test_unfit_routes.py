@@ -40,6 +40,7 @@ def unknown_architecture(checkpoint: Path) -> None:
     write_json(path, json.loads(path.read_text()) | {"model_type": "new"})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("change", "message"),
     [

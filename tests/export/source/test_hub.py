@@ -38,6 +38,7 @@ def test_model_of_the_hub_is_exported_with_its_commit(
     assert Manifest.read(tmp_path / "models/org--tiny-bert@main").source.revision == COMMIT
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -23,6 +23,7 @@ TEXTS = Genes(kind="emoji", word=2, count=3, size=5)
 OF_IDS = Genes(form="ids", count=3, size=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shape", [EMBED, SIMILARITY, EMBEDDINGS, PREDICT, RERANK, DOCUMENTS, COHERE]
 )
