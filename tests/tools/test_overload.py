@@ -22,7 +22,6 @@ def stage(*more: Answer) -> Stage:
 
 def test_goodput_is_what_was_answered_once_the_queue_had_its_time_to_fill() -> None:
     found = stage(Answer(3.5, 3.6, 429, "1"))
-    assert found.offered == 2.5
     assert found.goodput == 2.0  # three answers of two texts, from the first second to the fourth
     assert found.goodput_by_cpu == 4.0
     assert found.refused == 0.2

@@ -25,8 +25,8 @@ from tools.process import Server, forget_most_resident, most_resident
 COMMAND = "make attacks"
 PAGE = Path("docs/reliability.md")
 HEAD = (
-    "| attack | clients | seconds | `/livez`, of so many the slowest | a short `/embed` | "
-    "resident, at most |\n|---|---|---|---|---|---|"
+    "| attack | clients | `/livez`: answers, the slowest | a short `/embed` | resident, at most |\n"
+    "|---|---|---|---|---|"
 )
 BREATH = 2.0  # seconds between two attacks
 
@@ -42,7 +42,9 @@ def main() -> int:
     lines: list[str] = []
     faults: list[str] = []
     here = f"{machine.describe()}, {machine.usable_cores()} cores, {date.today():%d %B %Y}"
-    for line in chain([f"{arguments.model_id} on {here}\n\n{HEAD}"], _report(arguments, faults)):
+    lasting = f"{arguments.seconds:g} seconds each, {60 * arguments.minutes:g} all at once"
+    head = f"{arguments.model_id} on {here}; {lasting}\n\n{HEAD}"
+    for line in chain([head], _report(arguments, faults)):
         print(line, flush=True)
         lines.append(line)
     for fault in faults:
@@ -81,7 +83,6 @@ def _row(server: Server, attacks: Sequence[Attack], seconds: float, faults: list
     cells = [
         name,
         str(sum(attack.clients for attack in attacks)),
-        f"{seconds:.0f}",
         *(
             f"{len(seen.seconds)}: {1000 * seen.worst:.0f} ms"
             for seen in (bystander.livez, bystander.embed)

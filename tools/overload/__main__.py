@@ -41,8 +41,8 @@ TIMES = (1, 2, 4)
 SHORTEST_SECONDS = 20.0  # of a load
 QUEUES = 2  # so many full queues are worked off while it lasts, at least; more give steadier rates
 HEAD = (
-    "| load | texts a second | of the peak | of its texts a CPU-second | 429 | median, 99th "
-    "percentile of 200 | of 429 | permits taken, at most | resident, at most |\n"
+    "| load | peak, texts a second | answered | of the peak | … by CPU | 429 | "
+    "a 200: median, 99th percentile | a 429 | resident, at most |\n"
     "|---|---|---|---|---|---|---|---|---|"
 )
 
@@ -76,10 +76,10 @@ class Case:
 
 
 CASES = (
-    Case("32 passages a request", BULK_ROWS, 512),
-    Case("32 passages a request", BULK_ROWS, 128),
-    Case("short queries", 1, 512),
-    Case("short queries", 1, 128),
+    Case("32 passages", BULK_ROWS, 512),
+    Case("32 passages", BULK_ROWS, 128),
+    Case("a query", 1, 512),
+    Case("a query", 1, 128),
 )
 
 
@@ -94,7 +94,7 @@ def main() -> int:
     lines: list[str] = []
     faults: list[str] = []
     here = f"{machine.describe()}, {machine.usable_cores()} cores, {date.today():%d %B %Y}"
-    for line in chain([f"{arguments.model_id} on {here}"], _report(arguments, faults)):
+    for line in chain([f"{arguments.model_id} on {here}\n\n{HEAD}"], _report(arguments, faults)):
         print(line, flush=True)  # what it is for
         lines.append(line)
     for fault, times in Counter(faults).items():
@@ -112,15 +112,12 @@ def _allow_many_files() -> None:
 
 def _report(arguments: argparse.Namespace, faults: list[str]) -> Iterator[str]:
     for case in CASES if arguments.case is None else [CASES[place] for place in arguments.case]:
-        yield f"\n**{case.name}, `--max-concurrent-requests {case.permits}`**\n\n{HEAD}"
         with _serving(arguments.model_id, case.permits) as server:
             for times in TIMES:
                 with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
                     peak, load, wrong = runner.run(_overload(server, case, times, arguments.queues))
-                yield _row(f"peak: {case.clients} clients", peak, peak)
-                yield _row(f"{times} × the peak", load, peak)
+                yield _row(f"{case.name}, {case.permits} permits, {times} ×", load, peak)
                 faults += [f"{case.name}, {times} ×: {one}" for one in wrong]
-        yield f"\n{case.permits} texts at that rate: {case.permits / load.goodput:.1f} s"
 
 
 async def _overload(
@@ -178,9 +175,9 @@ def _row(name: str, stage: Stage, peak: Stage) -> str:
     accepted = f"{stage.latency(0.5):.2f}, {stage.latency(0.99):.2f} s"
     refused = f"{1000 * stage.latency(0.5, 429):.0f}, {1000 * stage.latency(0.99, 429):.0f} ms"
     return (
-        f"| {name} | {stage.goodput:,.0f} of {stage.offered:,.0f} | {shares[0]:.2f} | "
-        f"{shares[1]:.2f} | {stage.refused:.0%} | {accepted} | {refused if stage.refused else ''} | "
-        f"{stage.most['permits']:.0f} | {stage.most['resident'] / 1e6:.0f} MB |"
+        f"| {name} | {peak.goodput:,.0f} | {stage.goodput:,.0f} | {shares[0]:.2f} | "
+        f"{shares[1]:.2f} | {stage.refused:.0%} | {accepted} | "
+        f"{refused if stage.refused else ''} | {stage.most['resident'] / 1e6:.0f} MB |"
     )
 
 

@@ -29,11 +29,6 @@ class Stage:
     most: dict[str, float]  # what the gauges of /metrics read at most
 
     @property
-    def offered(self) -> float:
-        """Texts a second that were asked for."""
-        return self.rows * len(self.answers) / self.seconds
-
-    @property
     def goodput(self) -> float:
         """Texts a second that were answered with their vectors."""
         return self._texts() / (self.seconds * (1 - FILLING))

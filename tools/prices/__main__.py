@@ -5,7 +5,8 @@ what is dear is changed a little and tried again, by processor time and answer a
 (a request's head counts), then by processor time and memory of one request up to the payload
 limit. The seed fixes what is drawn; what comes of it hangs on what was measured. The default model
 embeds; the other kinds are tiny models for inputs as long, whose computing costs next to nothing,
-so that their prices are those of the service and of the tokenizer. The report also goes to `docs/reliability.md`.
+so that their prices are those of the service and of the tokenizer. The bodies are printed only; the
+prices also go to `docs/reliability.md`.
 """
 
 import argparse
@@ -15,7 +16,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import partial
-from itertools import chain
 from pathlib import Path
 
 from app.inference.providers import machine
@@ -88,8 +88,8 @@ def main() -> int:
     here = f"{machine.describe()}, {machine.usable_cores()} cores, {date.today():%d %B %Y}"
     of = f"{arguments.seconds:g} seconds a route, seed {arguments.seed}"
     lines = [f"{DEFAULT_MODEL_ID} and tiny models on {here}; {of}", "", HEAD]
-    lines += chain((one.prices() for one in found), [BODIES_HEAD], (one.bodies() for one in found))
-    print(*lines, sep="\n")
+    lines += (one.prices() for one in found)
+    print(*lines, BODIES_HEAD, *(one.bodies() for one in found), sep="\n")
     if not arguments.path:
         insert(PAGE, lines, COMMAND)
     return 0

@@ -40,56 +40,25 @@ class Row:
     bound: str
 
 
-_COMPUTED = (
-    "permits: one an input, 32 inputs and the model's length in tokens at most; tokenizing in turns"
-)
-_WHOLE = "its answer, which is held whole, by three quarters of `--max-concurrent-bytes`"
+# In the words of docs/reliability.md, which says what they mean.
+_COMPUTED = "permits, 32 inputs"
+_TOKENS = "the first slice's permits, bytes: 80"
+_VERTEX = "permits, three quarters of the bytes"
 ROWS: Sequence[Row] = (
     Row("/embed", "embedding", _COMPUTED),
-    Row(
-        "/embed_all",
-        "embedding",
-        f"{_COMPUTED}; the rows that are still to be sent by `--max-concurrent-bytes`",
-    ),
-    Row("/embed_sparse", "splade", f"{_COMPUTED}; the answer by the vocabulary as well"),
+    Row("/embed_all", "embedding", f"{_COMPUTED}, bytes"),
+    Row("/embed_sparse", "splade", f"{_COMPUTED}, the vocabulary"),
     Row("/similarity", "embedding", _COMPUTED),
-    Row(
-        "/v1/embeddings",
-        "embedding",
-        "permits: one an input, a quarter of all at most; 2,048 inputs; tokenizing in turns",
-    ),
-    Row(
-        "/v2/embed",
-        "embedding",
-        "permits: one a text; 96 texts; tokenizing in turns",
-    ),
+    Row("/v1/embeddings", "embedding", "a quarter of the permits, 2,048 inputs"),
+    Row("/v2/embed", "embedding", "permits, 96 texts"),
     Row(INFER_PATH, "embedding", _COMPUTED),
     Row("/predict", "classifier", _COMPUTED),
     Row("/rerank", "reranker", _COMPUTED),
     Row("/v1/rerank", "reranker", _COMPUTED),
-    Row(
-        "/tokenize",
-        "embedding",
-        "permits up to the first slice, then turns and the client's reading; the answer's memory by "
-        "`--max-concurrent-bytes`, 80 for each character of the longest text",
-    ),
-    Row(
-        "/decode",
-        "embedding",
-        "permits up to the first slice, then turns and the client's reading; the answer's memory by "
-        "`--max-concurrent-bytes`, 80 for each id of the longest list",
-    ),
-    Row(
-        "/vertex",
-        "embedding",
-        "permits: one an input, half of all for more than are free; as many instances as the body holds; "
-        + _WHOLE,
-    ),
-    Row(
-        "/vertex",
-        "reranker",
-        f"permits, as above; {_WHOLE}",
-    ),
+    Row("/tokenize", "embedding", f"{_TOKENS} a character of the longest text"),
+    Row("/decode", "embedding", f"{_TOKENS} an id of the longest list"),
+    Row("/vertex", "embedding", _VERTEX),
+    Row("/vertex", "reranker", _VERTEX),
 )
 # Other names of the same thing.
 ALIASES: Mapping[str, str] = {
