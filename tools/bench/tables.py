@@ -123,16 +123,15 @@ def reused(ours: Sequence[Subject]) -> str:
 
 
 def times(ours: Sequence[Subject], peers: Sequence[Subject]) -> Iterator[str]:
-    """How many times as fast as each other server ours are."""
-    for one in ours:
-        for peer in peers:
-            found = [
-                f"{load}: {told}"
-                for load in (over(CONNECTIONS[-1]), BULK)
-                if (told := _times(one.rate(load), peer.rate(load)))
-            ]
-            if found:
-                yield f"- {one.name} to {peer.name}, {'; '.join(found)}"
+    """Speed of ours as a multiple of that of each other server."""
+    loads = (over(CONNECTIONS[-1]), BULK)
+    rows = [
+        [f"{one.name} to {peer.name}", *(_times(one.rate(load), peer.rate(load)) for load in loads)]
+        for one in ours
+        for peer in peers
+    ]
+    if found := [row for row in rows if any(row[1:])]:
+        yield from table(["times as many texts a second (a CPU-second)", *loads], found)
 
 
 def quality(subject: Subject) -> tuple[str, str]:
@@ -190,9 +189,5 @@ def _times(one: Rate | None, other: Rate | None) -> str:
     """How many times as many texts a second, and a CPU-second."""
     if one is None or other is None:
         return ""
-    found = f"{one.wall / other.wall:.1f} times as many a second"
-    return (
-        found
-        if not one.cpu or not other.cpu
-        else f"{found}, {one.cpu / other.cpu:.1f} a CPU-second"
-    )
+    found = f"{one.wall / other.wall:.1f}"
+    return found if not one.cpu or not other.cpu else f"{found} ({one.cpu / other.cpu:.1f})"
