@@ -2,7 +2,7 @@
 
 From the sources of sentence-transformers 5.7 and 6.2 and transformers 4.57 and 5.23. A row is a file,
 a key, a value that says something else than the plain checkpoint of `write`, and the outcome.
-`docs/checkpoint-files.md` has the same rows.
+`docs/checkpoint-files.md` says the same of each key.
 """
 
 import json
