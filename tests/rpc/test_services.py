@@ -7,6 +7,7 @@ from typing import Any
 import grpc.aio
 import pytest
 
+from app import __version__
 from app.application import build_each
 from app.options.settings import Settings
 from app.rpc.messages import SERVICES, named
@@ -35,7 +36,7 @@ def test_a_message_without_a_field_is_answered_or_refused(play: Play, name: str)
         except grpc.aio.AioRpcError as error:
             return str(error.code().name)
 
-    expected = {"Info": 'version: "0.1.0"', "Rerank": "INVALID", "RerankStream": "FAILED"}
+    expected = {"Info": f'version: "{__version__}"', "Rerank": "INVALID", "RerankStream": "FAILED"}
     default = "FAILED" if name in {"Predict", "PredictStream"} else ""
     found = play(scenario)
     assert found.startswith(expected.get(name, default or found))
