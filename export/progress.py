@@ -8,9 +8,10 @@ import logging
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Self
 
+from app.proof import counting
 from app.proof.counting import Counting
 
 logger = logging.getLogger("export")
@@ -60,6 +61,11 @@ def counted(total: int, unit: str) -> Iterator[Callable[[int], object]]:
 
     with tqdm(total=total, unit=f" {unit}", leave=False, file=sys.stdout) as bar:
         yield bar.update
+
+
+def clocked(step: str) -> AbstractContextManager[None]:
+    """Return a block that prints now and then how long it has taken, if nothing can be counted."""
+    return counting.clocked(step, logger.info)
 
 
 def print_lines() -> None:

@@ -16,7 +16,7 @@ from app.model.batch import BatchLimits
 from app.model.manifest import PROBES_FILE, Manifest, ManifestError
 from app.model.parts import Route
 from app.options.settings import Settings
-from app.proof.counting import CountedRuns
+from app.proof.counting import CountedRuns, clocked
 from app.proof.probes import Probes, ProbesError
 from app.proof.replay import replay_model, runs
 from app.proof.stored import read_probes
@@ -201,7 +201,8 @@ def _start_first(
     for plan in candidates:
         try:
             limits = limits_of(exported.manifest, plan, max_length, max_batch_tokens)
-            started = [_start(exported, one, limits, max_length) for one in plan.per_device()]
+            with clocked(f"starting {plan.name}", logger.info):
+                started = [_start(exported, one, limits, max_length) for one in plan.per_device()]
         except StartupError as error:
             if plan is candidates[-1]:
                 raise

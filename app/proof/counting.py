@@ -1,7 +1,9 @@
 """Counting: how far a step that takes long has come, as a line every few seconds."""
 
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from app.model.batch import Batch, Results, Runs
 
@@ -28,6 +30,24 @@ class Counting:
         self._told = now
         left = (now - self._started) * (self._total - self._done) / self._done
         self._tell(f"{self._done} of {self._total} {self._unit}, about {left:.0f} s left")
+
+
+@contextmanager
+def clocked(step: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Tell every few seconds how long the block has taken; how much is left is unknown."""
+    started, ended = time.monotonic(), threading.Event()
+
+    def tick() -> None:
+        while not ended.wait(LINE_SECONDS):
+            tell(f"{step}: {time.monotonic() - started:.0f} s so far")
+
+    clock = threading.Thread(target=tick, name="clock", daemon=True)
+    clock.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        clock.join()
 
 
 class CountedRuns:

@@ -19,7 +19,7 @@ from export.checkpoint.kinds import CHOICES, chosen
 from export.checkpoint.read import Checkpoint
 from export.config.layers import Weights
 from export.from_torch import other_environment, trace
-from export.progress import Steps
+from export.progress import Steps, clocked
 from export.reference import oracle, original
 from export.reference.chats import Chat
 from export.reference.original import Loading
@@ -119,7 +119,8 @@ def _make_here(wanted: Wanted, folder: Path, steps: Steps) -> Originals:
     told = oracle.ask(loading, checkpoint, texts, weights)
     told.probes.write(folder / PROBES_FILE)
     steps.begin(f"converting {checkpoint.architecture} to ONNX")
-    graph = _convert(checkpoint, folder / _BARE, trust_code=trusted)
+    with clocked("converting"):
+        graph = _convert(checkpoint, folder / _BARE, trust_code=trusted)
     return Originals(graph, _versions(), told.by, weights, told.chat, code)
 
 

@@ -30,7 +30,7 @@ from export.folder.fingerprint import fingerprint
 from export.from_torch import originals
 from export.graph import assemble, heads
 from export.precision import cpu, trial
-from export.progress import Steps
+from export.progress import Steps, clocked
 from export.routes import model2vec, reference, route_files
 from export.routes.route_files import Side
 from export.source.locate import Located
@@ -55,7 +55,8 @@ def make(router: Router, located: Located, steps: Steps, folder: Path) -> Made:
         _require_width(probes, found)
         probes.write(folder / PROBES_FILE)
         steps.begin(f"converting {' and '.join(side.way.name for side in every)} to ONNX")
-        routes, graphs = _write_graphs(every, primary, probes, folder)
+        with clocked("converting"):
+            routes, graphs = _write_graphs(every, primary, probes, folder)
         tokenizer_file.write(found.tokenizer, folder / TOKENIZER_FILE, lower_case=found.lower_case)
         digest = _fingerprint(router, every)
     return Made(
