@@ -1,9 +1,11 @@
 """The simulation of balancers: against queueing theory, its policies one by one, and what the page says."""
 
+from pathlib import Path
 from random import Random
 
 import pytest
 
+from tools.balancing import measured
 from tools.balancing.__main__ import COMMAND, PAGE, report
 from tools.balancing.simulation import (
     Load,
@@ -50,3 +52,15 @@ def test_equal_seeds_are_equal_and_others_are_not() -> None:
 
 def test_percentiles() -> None:
     assert [percentile([3.0, 1.0, 2.0], share) for share in (0.0, 0.5, 1.0)] == [1.0, 2.0, 3.0]
+
+
+def test_what_requests_take_is_measured_of_a_server(
+    tiny_model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "REQUESTS", 20)
+    found = measured.measure(str(tiny_model))
+    assert found["about"].startswith(f"{tiny_model} on ")
+    assert found["about"].endswith(": 20 requests, one in 10 of 32 passages, the others queries")
+    assert len(found["seconds"]) == 20
+    assert 0 < found["seconds"][0] <= found["seconds"][-1] < 1
+    assert found["seconds"] == sorted(found["seconds"])
