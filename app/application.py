@@ -70,7 +70,7 @@ def build_each(prepared: Sequence[tuple[Settings, Path]]) -> Service:
 def create_app(service: Service, settings: Settings, beside: Beside = _NOTHING) -> ASGIApp:
     """Return the ASGI application; its lifespan ends when the models have answered all requests.
 
-    `beside` is open meanwhile: another API to the same models.
+    `beside` is open for as long: another API to the same models.
     """
     declare_series(service)
 

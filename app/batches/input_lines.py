@@ -66,7 +66,7 @@ def checked(path: Path, rules: Rules) -> Checked:
 
 
 def group(path: Path, start: int, lines: int | None = GROUP_LINES) -> list[Line]:
-    """Return so many lines of a checked file from a byte on; none at its end.
+    """Return at most that many lines of a checked file from a byte on; none at its end.
 
     None asks for lines that are not computed, of whose inputs there may be any number. Raises:
     OSError.

@@ -118,7 +118,7 @@ class Batch:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nothing of it will change."""
+        """True if nothing of it will change."""
         return self.status in ENDED
 
     def shown(self) -> dict[str, Any]:

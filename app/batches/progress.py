@@ -21,12 +21,12 @@ class Progress:
         self._store = folder.store
 
     def validated(self, batch: Batch, total: int, model: str | None, now: int) -> None:
-        """Let a batch begin, unless it has been cancelled meanwhile."""
+        """Begin a batch, unless it has been cancelled."""
         self._store.update(batch.id, total=total, model=model, in_progress_at=now)
         self._changed(batch, "in_progress")
 
     def computed(self, batch: Batch, now: int) -> None:
-        """Note that the last line has a result, unless the batch has been cancelled meanwhile."""
+        """Note that the last line has a result, unless the batch has been cancelled."""
         self._changed(batch, "finalizing", finalizing_at=now)
 
     def keep(self, batch: Batch, lines: Sequence[Line], found: Results) -> None:

@@ -22,7 +22,7 @@ class Snapshots:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the graph can be served with what lies beside it."""
+        """True if the graph can be served with what lies beside it."""
         return self.found is not None and hub_cache.is_whole(self.found[0])
 
 

@@ -93,7 +93,7 @@ class Admission:
         self._options = options
         self._tokenization = tokenization
         self.permits = permits or Permits(options.max_concurrent_requests)
-        # Whether the model has several routes, so that an input takes one of them.
+        # True if the model has several routes, so that an input takes one of them.
         self.has_routes = bool(options.routing.routes)
 
     def within(self, granted: int) -> Self:
@@ -112,7 +112,7 @@ class Admission:
         return self.permits.taken(size, bulk=promised > 0)
 
     def require_size(self, size: int, promised: int = 0) -> None:
-        """Raise BatchTooLarge if one request may not have so many inputs."""
+        """Raise BatchTooLarge if one request may not have `size` inputs."""
         limit = self.most(promised)
         if size > limit:
             raise BatchTooLarge(

@@ -149,7 +149,7 @@ class Computing:
         held: Held,
         at_a_time: int,
     ) -> Outcome:
-        """Compute outputs of these inputs on their route, so many at a time, or find them known."""
+        """Compute outputs of these inputs on their route, `at_a_time`, or find them known."""
         route = self._admission.route(options)
         read, name = (outputs, "") if route is None else ((route.output,), route.name)
         asked = Asked(tokenized, read, name)
@@ -158,7 +158,7 @@ class Computing:
     async def _in_jobs(
         self, asked: Asked, at_a_time: int, inputs: Sequence[TokenizedInput]
     ) -> Outcome:
-        """Compute what is asked of some of the inputs, so many at a time."""
+        """Compute what is asked of some of the inputs, `at_a_time`."""
         if len(inputs) <= at_a_time:
             return Outcome.of([await self.run(inputs, asked.outputs, asked.route)])
         jobs = [
@@ -213,7 +213,7 @@ def timings(outcomes: Sequence[Outcome], inputs: int, tokenization: float) -> Ti
 
 def _settle(answer: "asyncio.Future[None]", error: ServiceError | None) -> None:
     if answer.done():
-        return  # cancelled in the meantime
+        return  # cancelled before
     if error is None:
         answer.set_result(None)
     else:

@@ -55,7 +55,7 @@ def packed(number: int, values: NDArray[np.float32]) -> bytes:
 
 
 def before(number: int, size: int) -> bytes:
-    """Return what is before a field of so many bytes: its number, and its length as a varint."""
+    """Return what stands before a field of `size` bytes: its number, and its length as a varint."""
     header = bytearray([number << 3 | 2])
     while size > 0x7F:
         header.append(size & 0x7F | 0x80)

@@ -37,7 +37,7 @@ Addresses = Callable[[], Sequence[str]]  # frees the port, and returns its addre
 async def opened(service: Service, settings: Settings, addresses: Addresses) -> AsyncIterator[None]:
     """Serve in the block. Leaving it returns when the last call has ended.
 
-    Raises: RuntimeError if the port is taken meanwhile.
+    Raises: RuntimeError if another process has taken the port.
     """
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it writes of each connection that ends
     server = grpc.aio.server(

@@ -67,7 +67,7 @@ class Incoming:
 
 
 class Room:
-    """The bounds on what one stream has in work: so many messages, and about so many bytes."""
+    """The bounds on what one stream has in work: messages, and about as many bytes as given."""
 
     def __init__(self, messages: int, size: int) -> None:
         self._messages = messages

@@ -26,7 +26,7 @@ class Load:
         self._waits: deque[tuple[float, float]] = deque(maxlen=MOST_WAITS)  # when, and how long
 
     def ran(self, tokens: int, seconds: float, waits: Sequence[float]) -> None:
-        """Note a run of so many tokens, and how long each of its inputs had waited for it."""
+        """Note a run: its tokens, its seconds, and how long each of its inputs had waited."""
         if not tokens:  # it taught the provider a shape
             return
         speed = tokens / max(seconds, 1e-9)

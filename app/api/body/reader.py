@@ -29,8 +29,8 @@ async def in_turns(
 ) -> T:
     """Return what `make` makes of a body's typed fields; large bodies are read on a thread.
 
-    `make` reads so many bytes `beside` the body. Raises: MalformedBody or MistypedBody with TEI's
-    text, and what `make` raises.
+    `beside` is the number of bytes that `make` reads in addition. Raises: MalformedBody or
+    MistypedBody with TEI's text, and what `make` raises.
     """
     size = len(body) + beside
     if size <= LARGE_BYTES:

@@ -1,1 +1,1 @@
-"""Lanes: work that nobody waits for, beside the requests of clients."""
+"""Lanes: work that no client waits for, beside requests."""

@@ -104,7 +104,7 @@ class Lane:
         self._hand_over()
 
     def _submit(self, tokens: int) -> None:
-        """Hand over rows until so many tokens are being computed."""
+        """Hand over rows until `tokens` are being computed."""
         if not self._out:
             self._portion_since = self._clock()
         while self._waiting and self._out < tokens:

@@ -17,7 +17,7 @@ def require_inputs(spans: NDArray[np.uint64]) -> None:
 
 
 def require_spans(spans: NDArray[np.uint64], characters: int) -> None:
-    """Refuse spans (M, 2) that do not lie in a text of so many characters, as named by a request.
+    """Refuse a request's spans (M, 2) that do not lie in a text of that many characters.
 
     Raises: EmptyInput for none, InvalidInput for the first that is empty or beyond the text.
     """

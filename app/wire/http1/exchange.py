@@ -114,7 +114,7 @@ class Exchange:
             await self._changed.wait()
 
     def _wake(self) -> None:
-        """Let whoever waits look again."""
+        """Let a waiting receive look again."""
         if self._changed is not None:
             self._changed.set()
 
