@@ -61,7 +61,7 @@ seeing := PROCESSOR=$(PROCESSOR) PYTHONPATH='$(CURDIR)/tools/processor:$(any_ven
 seen := $(if $(filter plain avx2,$(PROCESSOR)),,$(any_vendor)/onnxruntime_ep_openvino)
 endif
 
-.PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test test-slow test-gpu-image test-clients test-models bench bench-quick \
+.PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test run-tests test-slow test-gpu-image test-clients test-models bench bench-quick \
     bench-quality bulk-bench balancing gpu-check gpu-bench overload attacks soak memory fuzz prices screenshots pages proto docs fix lock image clean
 
 help: ## Show what there is
@@ -100,7 +100,9 @@ default-model: .venv/export.stamp
 	$(bin)/python -m export sentence-transformers/all-MiniLM-L6-v2 --if-missing
 
 test: $(seen) ## Lint, and run the tests; PROCESSOR=plain, avx2, vnni or bf16 has them see such a processor
-	@$(MAKE) --no-print-directory --jobs 2 lint default-model
+	@$(MAKE) --no-print-directory --jobs 2 lint run-tests
+
+run-tests: default-model
 	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/slow.stamp $(of_ray)/ray.stamp default-model $(seen) ## Run the slow tests: generated requests, a browser, the container image

@@ -1,6 +1,7 @@
 """Fixtures: a tiny exported model, and services and applications over it."""
 
 import asyncio
+import logging
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -55,6 +56,17 @@ def no_process_outlives_its_test() -> Iterator[None]:
     """What a test starts ends with it, also where the test fails."""
     with process.all_ended():
         yield
+
+
+@pytest.fixture(autouse=True)
+def what_is_logged_is_as_before() -> Iterator[None]:
+    """A program that a test runs in this process chooses what it logs for itself alone."""
+    loggers = [logging.getLogger(name) for name in ("", "app", "export")]
+    levels = [one.level for one in loggers]
+    yield
+    for one, level in zip(loggers, levels, strict=True):
+        if one.level != level:
+            one.setLevel(level)
 
 
 @pytest.fixture(scope="session")

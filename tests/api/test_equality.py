@@ -70,6 +70,7 @@ def test_texts_alone_equal_sentence_transformers(
     np.testing.assert_allclose(served, reference, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_batches_in_any_order_at_once_equal_sentence_transformers(
     client: openai.OpenAI, reference: NDArray[np.float32]
 ) -> None:

@@ -84,6 +84,7 @@ def dropped(server: Server) -> int:
     return int(found[1])
 
 
+@pytest.mark.slow
 def test_who_comes_back_reads_what_was_held_and_how_much_is_missing(
     start: Callable[..., Server], log: Log
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_signal_ends_a_server_that_nobody_reads(start: Callable[..., Server]) 
     assert server.process.wait(PATIENCE) == 0
 
 
+@pytest.mark.slow
 def test_a_start_that_fails_ends_with_its_code(log: Log) -> None:
     starts = [
         launch(arguments, {"MODEL_ID": "m"}, output=log.writing)

@@ -17,6 +17,7 @@ from tests.support.halved import FUSED, PACKED
 from tests.support.loading import load_folder, try_plans
 
 
+@pytest.mark.slow
 def test_two_graphs_are_published_that_share_their_weights(halved: Path, exported: Path) -> None:
     manifest, plain = Manifest.read(halved), Manifest.read(exported)
     manifest.verify_files(halved)
@@ -59,6 +60,7 @@ def test_a_snapshot_with_onnx_gets_the_same_graphs(bert: Path, tmp_path: Path) -
     assert manifest.certificates[-1].worst_cosine > 0.999
 
 
+@pytest.mark.slow
 def test_the_folder_s_readme_says_what_it_is_for(halved: Path) -> None:
     text = (halved / card.FILE_NAME).read_text()
     one = Manifest.read(halved).certificates[-1]
@@ -66,6 +68,7 @@ def test_the_folder_s_readme_says_what_it_is_for(halved: Path) -> None:
     assert "`--dtype float16` runs `model.float16.packed.onnx` or `model.float16.onnx` on" in text
 
 
+@pytest.mark.slow
 def test_a_cpu_does_not_serve_it(halved: Path) -> None:
     with pytest.raises(StartupError, match=r"--dtype float16: it is for GPUs, .*--dtype float32"):
         load_folder(halved, ProviderRequest("cpu", "float16"))
@@ -74,6 +77,7 @@ def test_a_cpu_does_not_serve_it(halved: Path) -> None:
 EXACT = replace(FUSED, compute_dtype="float32")
 
 
+@pytest.mark.slow
 def test_float16_that_costs_much_is_not_taken_unasked(
     halved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -87,6 +91,7 @@ def test_float16_that_costs_much_is_not_taken_unasked(
     assert model.reason.startswith("the overlap of nearest neighbours is 0.90000")
 
 
+@pytest.mark.slow
 def test_without_a_graph_nobody_asked_for_nothing_is_said(
     exported: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

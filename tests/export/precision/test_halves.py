@@ -16,6 +16,7 @@ from export.precision.trial import CpuSession
 from tests.support.halved import RIGHT
 
 
+@pytest.mark.slow
 def test_weights_are_halved_and_norms_and_heads_are_not(halved: Path) -> None:
     model = onnx.load(halved / float16.FILE)
     graph = model.graph

@@ -135,6 +135,7 @@ def test_the_default_prompt_is_told(served: Path) -> None:
     assert told(served, default_prompt="")["default_prompt_name"] is None
 
 
+@pytest.mark.slow
 def test_the_default_prompt_goes_before_each_text(rich: Path, served: Path) -> None:
     original = library(rich)
     expected = original.encode(list(TEXTS), batch_size=1)

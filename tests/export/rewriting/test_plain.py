@@ -113,6 +113,7 @@ def test_a_layer_behind_the_pooling_is_left_where_tokens_keep_it_exact(
     assert plain.rewrite(model, run) == "there is a layer behind its pooling"
 
 
+@pytest.mark.slow
 def test_layers_that_see_the_same_share_one_mask(tmp_path: Path) -> None:
     """Of the four layers of this model the first and the last see all, the others 8 tokens away."""
     model = onnx.load(finished("modernbert-cls", tmp_path), load_external_data=False)

@@ -4,6 +4,8 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from app.model.manifest import PROBES_FILE, Manifest
 from app.proof.probes import Probes
 from tests.support.routers import TEXTS, Models, served
@@ -30,6 +32,7 @@ def test_without_a_default_route_a_request_has_to_choose(models: Models, tmp_pat
         assert ask("/embed_sparse", inputs="ok", prompt_name="query").status == 200
 
 
+@pytest.mark.slow
 def test_cohere_s_input_types_choose_the_side(models: Models, tmp_path: Path) -> None:
     _, folder = models("dense-static")
     with served(without_default(folder, tmp_path / "copy")) as ask:
