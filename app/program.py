@@ -45,16 +45,11 @@ def main() -> int:
     settings = each[0]
     _log(each)
     try:
-        with (
-            taken(settings.bind_host, settings.listen_port) as port,
-            _grpc_addresses(settings) as addresses,
-        ):
+        if settings.dry_run:
+            return _tell(each)
+        with _ports(settings) as (port, addresses):
             preflight.check(settings)
-            if not settings.dry_run:
-                return _serve(each, port, addresses)
-            for line in dry_run.report(each, os.environ):
-                _write(standard_files.OUTPUT, line)
-            return 0
+            return _serve(each, port, addresses)
     except StartupError as error:
         _say(f"Error: {logs.one_line(str(error))}")
         return 1
@@ -86,6 +81,22 @@ def _log(each: Sequence[Settings]) -> None:
         logger.info("HOSTNAME is this machine's own name: listening on %s", settings.bind_host)
 
 
+def _tell(each: Sequence[Settings]) -> int:
+    """Print what a start would serve; a port in use is a warning, as the service may be running.
+
+    Raises: StartupError.
+    """
+    try:
+        with _ports(each[0]):
+            pass
+    except StartupError as error:
+        _write(standard_files.OUTPUT, f"warning: {error}")
+    preflight.check(each[0])
+    for line in dry_run.report(each, os.environ):
+        _write(standard_files.OUTPUT, line)
+    return 0
+
+
 def _serve(each: Sequence[Settings], port: Port, addresses: Addresses) -> int:
     """Prepare and open the models, and serve them until a signal or a failure.
 
@@ -105,13 +116,18 @@ def _serve(each: Sequence[Settings], port: Port, addresses: Addresses) -> int:
 
 
 @contextlib.contextmanager
-def _grpc_addresses(settings: Settings) -> Iterator[Addresses]:
-    """Yield what frees the port of the gRPC API, kept inside the block; None if there is none."""
-    if settings.grpc_port is None:
-        yield None
-        return
-    with taken(settings.bind_host, settings.grpc_port, "--grpc-port (GRPC_PORT)") as port:
-        yield port.freed
+def _ports(settings: Settings) -> Iterator[tuple[Port, Addresses]]:
+    """Yield the port of HTTP and what frees that of gRPC, if there is one, kept inside the block.
+
+    Raises: StartupError naming the option of one that is not available.
+    """
+    with taken(settings.bind_host, settings.listen_port) as port:
+        if settings.grpc_port is None:
+            yield port, None
+            return
+        option = "--grpc-port (GRPC_PORT)"
+        with taken(settings.bind_host, settings.grpc_port, option) as of_grpc:
+            yield port, of_grpc.freed
 
 
 def _say(text: str) -> None:

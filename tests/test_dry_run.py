@@ -13,7 +13,7 @@ from app.telemetry import memory
 from tests.support.preparing import EXACT, MODEL, OFFLINE, prepare, settings_for
 from tests.support.snapshot import contents, write_cache, write_folder
 from tools import tiny
-from tools.process import free_port, launch
+from tools.process import Server, free_port, launch
 
 
 def told(*each: Settings, environment: dict[str, str] | None = None) -> list[str]:
@@ -83,6 +83,19 @@ def test_the_program_prints_it_and_ends(tmp_path: Path) -> None:
     assert output.splitlines()[0] == str(tmp_path)
     assert "  computes   on cpu in float32: float32 was asked for\n" in output
     assert "INFO" not in output
+
+
+def test_beside_a_server_that_runs_the_port_is_a_warning(tmp_path: Path) -> None:
+    tiny.build(tmp_path)
+    with Server("--model-id", str(tmp_path)) as running:
+        running.wait_ready()
+        port = running.port
+        process = launch(["--model-id", str(tmp_path), "--dry-run", "--port", str(port)], {})
+        output, _ = process.communicate(timeout=300)
+    first, second, *_ = output.splitlines()
+    assert process.returncode == 0
+    assert first.startswith(f"warning: cannot listen on 0.0.0.0:{port}: Address already in use")
+    assert second == str(tmp_path)
 
 
 def test_a_folder_that_cannot_be_read_is_named(
