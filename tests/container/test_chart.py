@@ -108,6 +108,17 @@ def test_by_default_it_is_the_manifest(helm: Helm, tmp_path: Path) -> None:
     assert ours_container == theirs_container
 
 
+def test_annotations_of_the_values_and_labels_of_the_chart_win(helm: Helm, tmp_path: Path) -> None:
+    values = {
+        "podAnnotations": {"prometheus.io/scrape": "false"},
+        "podLabels": {"app.kubernetes.io/name": "other", "team": "search"},
+    }
+    pod = rendered(helm, values, tmp_path)["Deployment"]["spec"]["template"]["metadata"]
+    assert pod["annotations"] == {"prometheus.io/scrape": "false", "prometheus.io/port": "8000"}
+    assert pod["labels"]["app.kubernetes.io/name"] == "embedding-service"
+    assert pod["labels"]["team"] == "search"
+
+
 @pytest.mark.parametrize("scaler", ["hpa", "keda"])
 def test_everything_at_once(helm: Helm, tmp_path: Path, scaler: str) -> None:
     resources = rendered(helm, {**EVERYTHING, "autoscaling": {scaler: True}}, tmp_path)
@@ -152,6 +163,10 @@ def test_everything_at_once(helm: Helm, tmp_path: Path, scaler: str) -> None:
         ({"service": {"port": 0}}, "/service/port"),
         ({"image": {"pullPolicy": "Sometimes"}}, "/image/pullPolicy"),
         ({"model": {"id": 5}}, "/model/id"),
+        ({"model": {"env": [{"name": "DTYPE", "value": 1}]}}, "/model/env/0/value"),
+        ({"model": {"env": [{"name": "PORT", "value": "80"}]}}, "/model/env/0/name"),
+        ({"podAnnotations": {"a": 1}}, "/podAnnotations/a"),
+        ({"autoscaling": {"hpa": True, "minReplicas": 20}}, "minReplicas is above"),
     ],
 )
 def test_values_that_are_refused(

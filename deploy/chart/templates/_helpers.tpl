@@ -22,5 +22,8 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- if and .Values.autoscaling.hpa .Values.autoscaling.keda -}}
 {{- fail "autoscaling.hpa and autoscaling.keda are both set: choose one" -}}
 {{- end -}}
+{{- if gt (int .Values.autoscaling.minReplicas) (int .Values.autoscaling.maxReplicas) -}}
+{{- fail "autoscaling.minReplicas is above autoscaling.maxReplicas" -}}
+{{- end -}}
 {{- if or .Values.autoscaling.hpa .Values.autoscaling.keda -}}yes{{- end -}}
 {{- end -}}
