@@ -78,7 +78,7 @@ def _count(tensor: Mapping[str, Any]) -> int:
     if datatype != TEXTS:
         raise _fault(f"`{name}` has the datatype {_shown(datatype)}, and must have `{TEXTS}`")
     if not 1 <= len(shape) <= 2 or shape[1:] not in ([], [1]):
-        raise _fault(f"`{name}` has the shape {str(shape)[:100]}, and must have [n] or [n, 1]")
+        raise _fault(f"`{name}` has the shape {str(shape[:34])[:100]}, and must have [n] or [n, 1]")
     count: int = shape[0]
     return count
 
