@@ -20,7 +20,7 @@ export function beginTabs() {
     const panel = make("div", attributes);
     view.begin(panel);
     at("panels").append(panel);
-    on(view.parts, () => state.view === name && view.draw());
+    on(`${view.parts} model`, () => state.view === name && view.suits(state.model) && view.draw());
   }
   at("tabs").addEventListener("keydown", step);
   on("model", showTabs);
