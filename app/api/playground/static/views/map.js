@@ -48,6 +48,7 @@ function draw() {
   canvas.setAttribute("aria-label", say("mapLabel", { n: texts.length }));
   aside.replaceChildren();
   note.textContent = "";
+  spots = []; // those of other texts are nowhere
   if (!picture || picture.points.length !== texts.length) {
     note.textContent = texts.length ? say("working") : "";
     return;
