@@ -43,18 +43,26 @@ export function batches(texts, most) {
   return found;
 }
 
-/** Run `task` for each batch, some at a time, and report how much is done. */
+/** Run `task` for each batch, some at a time, and report how much is done; the first failure ends it. */
 export async function inBatches(texts, most, task, report = () => {}) {
   const waiting = batches(texts, most);
   let done = 0;
+  let hasFailed = false;
   const work = async () => {
     for (let batch = waiting.shift(); batch; batch = waiting.shift()) {
       await task(batch);
+      if (hasFailed) return;
       done += batch.length;
       report(done / texts.length);
     }
   };
-  await Promise.all(Array.from({ length: AT_ONCE }, work));
+  try {
+    await Promise.all(Array.from({ length: AT_ONCE }, work));
+  } catch (error) {
+    hasFailed = true;
+    waiting.length = 0;
+    throw error;
+  }
 }
 
 /** Rows of many texts, kept so that only new texts are asked for. */
