@@ -10,7 +10,6 @@ export function beginKey(taken) {
     keys.set(at("key-value").value.trim());
     at("key-value").value = "";
     at("key-dialog").close();
-    at("key").hidden = false;
     taken();
   });
   at("key").hidden = !keys.get();
@@ -19,6 +18,7 @@ export function beginKey(taken) {
 
 /** Open the dialog; `wasRefused` says that a key was sent and not accepted. */
 export function askForKey(wasRefused) {
+  at("key").hidden = false;
   at("key-fault").hidden = !wasRefused;
   if (!at("key-dialog").open) at("key-dialog").showModal();
   at("key-value").focus();
