@@ -42,10 +42,10 @@ def search(page: Page, query: str) -> None:
     )
 
 
-def choose_view(page: Page, name: str) -> None:
+def choose_view(page: Page, name: str, *, until: str = "") -> None:
     """Go to a view, and return when it is drawn."""
     page.evaluate(f"document.getElementById('tab-{name}').click()")
-    page.wait_for(DRAWN[name])
+    page.wait_for(until or DRAWN[name])
 
 
 def press(page: Page, key: str, *, modifiers: int = 0) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slow.playground.acts import FOCUS, NOTICE
+from tests.slow.playground.acts import FOCUS, NOTICE, PANEL
 from tools.browser import Page, chromium
 from tools.playground.steps import choose_view, press, wait_idle
 from tools.process import Server
@@ -74,6 +74,10 @@ def test_refusals_are_one_line_and_the_page_lives_on(tiny_model: Path, tmp_path:
             notice_after(page, f"{PASTE}('x\\ny\\nz')")
             == "The service does not answer. Is it still running?"
         )
+        choose_view(page, "map", until=f"!{PANEL}.textContent.includes('Embedding')")
+        page.evaluate("document.getElementById('dismiss').click()")  # and the same texts once more
+        again = "document.getElementById('edit').click();" * 2
+        assert notice_after(page, again).startswith("The service does not answer.")
 
 
 def test_a_busy_service_is_asked_again(tiny_model: Path, tmp_path: Path) -> None:

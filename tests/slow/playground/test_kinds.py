@@ -37,6 +37,16 @@ def test_a_sparse_model_shows_the_weights_of_terms(page: Page, kinds: Server) ->
     assert float(listed(page)[0][1]) >= float(listed(page)[-1][1])
 
 
+def test_a_view_is_of_the_model_that_is_chosen(page: Page, kinds: Server) -> None:
+    choose_view(page, "tokens")
+    code = "document.getElementById('snippet').textContent"
+    choose_model(page, "terms", f"{code}.includes('/tei/terms/tokenize')")
+    choose_view(page, "weights")
+    page.requests.clear()
+    choose_model(page, "dense", f"{code}.includes('/tei/dense/embed')")
+    assert f"{kinds.url}/tei/dense/embed_sparse" not in page.requests
+
+
 def test_a_multi_vector_model_shows_which_tokens_meet(page: Page, kinds: Server) -> None:
     choose_model(page, "late", "document.getElementById('tab-maxsim')")
     search(page, "the dog")

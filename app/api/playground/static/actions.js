@@ -65,11 +65,17 @@ export async function embed() {
   const { signal } = embedding;
   const { model, texts, textPrompt } = state;
   if (!texts.length) return;
+  if (!model) {
+    await connect(() => {}); // the service did not answer before, or wanted a key
+    return;
+  }
+  set({ hasFailed: false });
   try {
     if (model.main) await embedAs(model, texts, textPrompt, signal);
     else if (model.task === "classifier") await label(model, texts, signal);
     if (state.query) await searchNow();
   } catch (error) {
+    if (!isAborted(error)) set({ hasFailed: true });
     fail(error);
   } finally {
     if (embedding.signal === signal) showProgress(null);
@@ -118,8 +124,9 @@ export async function searchNow() {
   const { signal } = searching;
   const { query, model, texts, rows, vectors, queryPrompt } = state;
   const reranker = state.isReranking ? state.models.find((one) => one.task === "reranker") : null;
-  if (!query.trim() || !texts.length || (!vectors && model.task !== "reranker")) return;
-  set({ isSearching: true });
+  const canSearch = query.trim() && texts.length && (vectors || model?.task === "reranker");
+  set({ isSearching: Boolean(canSearch) });
+  if (!canSearch) return;
   try {
     const of = { model, texts, rows, vectors, queryPrompt };
     const found = await search(of, query.trim(), { reranker, signal });

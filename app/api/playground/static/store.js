@@ -10,6 +10,7 @@ export const state = {
   rows: [], // of the texts, of the model's main kind, as they came
   vectors: null, // the same as math/vectors.js, or null while there are none
   picture: null, // of math/pca.js
+  hasFailed: false, // whether the service refused the texts
   embedded: null, // how many texts were embedded last, and how long it took
   isReranking: false,
   isSearching: false,

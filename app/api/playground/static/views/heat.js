@@ -13,7 +13,7 @@ let cell = { row: 0, column: 0 };
 let shownOf = { vectors: null, values: null, grouped: [] };
 let layout = null;
 
-export const heat = { parts: "vectors selected", suits: (model) => Boolean(model?.main), begin, draw };
+export const heat = { parts: "vectors selected hasFailed", suits: (model) => Boolean(model?.main), begin, draw };
 
 function begin(panel) {
   const canvas = make("canvas", { tabindex: "0", role: "img", class: "heat" });
@@ -34,12 +34,12 @@ function begin(panel) {
 }
 
 function draw() {
-  const { vectors, texts } = state;
+  const { vectors, texts, hasFailed } = state;
   parts.label.textContent = say("ordered");
   parts.readout.replaceChildren();
   if (!vectors || !texts.length) {
     layout = null;
-    parts.readout.textContent = texts.length ? say("working") : "";
+    parts.readout.textContent = texts.length && !hasFailed ? say("working") : "";
     fitted(parts.canvas, 0, 0);
     return;
   }

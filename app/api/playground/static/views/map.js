@@ -17,7 +17,7 @@ let note;
 let spots = []; // {x, y} of each text, in pixels
 
 export const map = {
-  parts: "picture selected pointed found",
+  parts: "picture selected pointed found hasFailed",
   suits: (model) => Boolean(model?.main),
   begin,
   draw,
@@ -40,7 +40,7 @@ function begin(panel) {
 }
 
 function draw() {
-  const { picture, texts, vectors, model } = state;
+  const { picture, texts, vectors, model, hasFailed } = state;
   const box = canvas.parentElement.getBoundingClientRect();
   const width = Math.max(280, box.width);
   const height = Math.max(300, box.height - note.offsetHeight);
@@ -50,7 +50,7 @@ function draw() {
   note.textContent = "";
   spots = []; // those of other texts are nowhere
   if (!picture || picture.points.length !== texts.length) {
-    note.textContent = texts.length ? say("working") : "";
+    note.textContent = texts.length && !hasFailed ? say("working") : "";
     return;
   }
   const share = percent(picture.shares[0] + picture.shares[1]);

@@ -53,7 +53,8 @@ function edit() {
 function finish() {
   const found = lines(at("paste").value);
   toggle(false);
-  if (found.length && found.join("\n") !== state.texts.join("\n")) take(found);
+  const isNew = found.join("\n") !== state.texts.join("\n");
+  if (found.length && (isNew || state.hasFailed)) take(found);
 }
 
 function toggle(isEditing) {

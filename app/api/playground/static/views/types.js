@@ -18,7 +18,7 @@ let panel;
 let done = { vectors: null, results: null };
 
 export const types = {
-  parts: "vectors selected",
+  parts: "vectors selected hasFailed",
   suits: (model) => Boolean(model?.main === "dense"),
   begin: (element) => (panel = element),
   draw: latest(draw),
@@ -27,9 +27,10 @@ export const types = {
 on("vectors", () => (done = { vectors: null, results: null }));
 
 async function draw(signal) {
-  const { model, texts, vectors, textPrompt } = state;
+  const { model, texts, vectors, textPrompt, hasFailed } = state;
   if (!vectors || texts.length < 3) {
-    return () => panel.replaceChildren(make("p", { class: "note" }, say(vectors ? "typesFew" : "working")));
+    const why = vectors ? say("typesFew") : hasFailed ? "" : say("working");
+    return () => panel.replaceChildren(make("p", { class: "note" }, why));
   }
   const some = texts.slice(0, TYPE_TEXTS);
   const k = Math.min(MOST_NEAREST, some.length - 1, Math.max(1, Math.floor(some.length / 4)));
