@@ -158,5 +158,5 @@ function noteSearch({ model, texts, queryPrompt }, query, reranker, found) {
 export function duration(milliseconds) {
   return milliseconds < 1000
     ? say("timing", { total: number(milliseconds) })
-    : `${number(milliseconds / 1000, 1)} s`;
+    : say("timingSeconds", { total: number(milliseconds / 1000, 1) });
 }

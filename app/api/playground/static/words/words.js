@@ -6,6 +6,7 @@ import zh from "./zh.js";
 const CHOSEN = "playground-language";
 const WORDS = { en, zh };
 let language = "en";
+const formats = new Map(); // by language and options: to make one takes forty times as long as to use it
 
 /** Choose the language: the one chosen before, or the browser's. */
 export function begin() {
@@ -29,14 +30,21 @@ export function say(key, values = {}) {
 
 /** A number as the language writes it. */
 export function number(value, digits = 0) {
-  const options = { minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return value.toLocaleString(language, options);
+  return formatted(value, "decimal", digits);
 }
 
 /** A share of 1 in percent. */
 export function percent(share, digits = 0) {
-  const options = { style: "percent", minimumFractionDigits: digits, maximumFractionDigits: digits };
-  return share.toLocaleString(language, options);
+  return formatted(share, "percent", digits);
+}
+
+function formatted(value, style, digits) {
+  const key = `${language} ${style} ${digits}`;
+  if (!formats.has(key)) {
+    const options = { style, minimumFractionDigits: digits, maximumFractionDigits: digits };
+    formats.set(key, new Intl.NumberFormat(language, options));
+  }
+  return formats.get(key).format(value);
 }
 
 /** The texts of everything that the document itself holds. */
