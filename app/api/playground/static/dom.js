@@ -56,6 +56,6 @@ export function isStill() {
 
 /** A text that is not longer than so many characters. */
 export function short(text, most) {
-  const characters = [...text];
+  const characters = [...text.slice(0, 2 * most + 2)]; // each is one or two of JavaScript's
   return characters.length > most ? `${characters.slice(0, most - 1).join("").trimEnd()}…` : text;
 }

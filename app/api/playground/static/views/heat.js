@@ -1,7 +1,7 @@
 // The heat map: the cosine of each text to each other.
 
 import { colours, fitted, make, shade, short } from "../dom.js";
-import { HEAT_TEXTS } from "../limits.js";
+import { HEAT_TEXTS, SHOWN_CHARACTERS } from "../limits.js";
 import { chained, highest } from "../math/nearest.js";
 import { matrix } from "../math/vectors.js";
 import { set, state } from "../store.js";
@@ -147,7 +147,7 @@ function look(found) {
   const { order, gutter, size } = layout;
   const [a, b] = [order[cell.row], order[cell.column]].map((place) => state.texts[place]);
   parts.readout.replaceChildren(
-    make("b", {}, number(valueOf(cell), 3)), make("span", {}, a), make("span", {}, b),
+    make("b", {}, number(valueOf(cell), 3)), ...[a, b].map((text) => make("span", {}, short(text, SHOWN_CHARACTERS))),
   );
   paint();
   layout.context.strokeStyle = colours().hot;

@@ -1,8 +1,8 @@
 // The list of texts: searched as one types, sorted by what was found, chosen by pointer or keys.
 
 import { duration, searchNow, type } from "../actions.js";
-import { at, isStill, make } from "../dom.js";
-import { LISTED } from "../limits.js";
+import { at, isStill, make, short } from "../dom.js";
+import { LISTED, SHOWN_CHARACTERS } from "../limits.js";
 import { similarities } from "../math/vectors.js";
 import { on, set, shown, state } from "../store.js";
 import { number, percent, say } from "../words/words.js";
@@ -71,7 +71,7 @@ function itemOf(place) {
         pointerenter: () => set({ pointed: place }),
       },
       make("span", { class: "place" }, String(place + 1)),
-      make("span", { class: "words" }, state.texts[place]),
+      make("span", { class: "words" }, short(state.texts[place], SHOWN_CHARACTERS)),
       make("span", { class: "score" }),
       make("span", { class: "meter", "aria-hidden": "true" }, make("i")),
     );

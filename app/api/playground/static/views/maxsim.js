@@ -1,6 +1,7 @@
 // How a query meets the selected text, token by token, of models with a vector for each token.
 
-import { colours, fitted, make, shade } from "../dom.js";
+import { colours, fitted, make, shade, short } from "../dom.js";
+import { SHOWN_CHARACTERS } from "../limits.js";
 import { alignment } from "../math/maxsim.js";
 import { question, rows } from "../service/embedding.js";
 import { tokensOf, visible } from "../service/tokens.js";
@@ -53,7 +54,7 @@ function show(text, query, other) {
   const found = alignment(query.vectors, other.vectors);
   const canvas = make("canvas", { class: "maxsim", role: "img", "aria-label": say("maxsimLabel") });
   panel.replaceChildren(
-    make("p", { class: "of" }, text),
+    make("p", { class: "of" }, short(text, SHOWN_CHARACTERS)),
     make("p", { class: "note" }, say("maxsimTotal", { total: number(found.total, 2) })),
     make("div", { class: "scroller", tabindex: "0", "aria-label": say("maxsimLabel"), role: "group" }, canvas),
     make("ol", { class: "pairs" }, ...query.names.map((name, row) =>

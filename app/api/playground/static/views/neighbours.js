@@ -1,6 +1,7 @@
 // The nearest texts of the one that is shown, as a list with bars.
 
-import { make } from "../dom.js";
+import { make, short } from "../dom.js";
+import { SHOWN_CHARACTERS } from "../limits.js";
 import { highest } from "../math/nearest.js";
 import { similarities } from "../math/vectors.js";
 import { set, shown, state } from "../store.js";
@@ -23,11 +24,11 @@ export function showNeighbours(aside) {
   if (!vectors || texts[place] === undefined) return;
   aside.replaceChildren(
     make("h2", {}, say("nearestTo")),
-    make("p", { class: "of" }, texts[place]),
+    make("p", { class: "of" }, short(texts[place], SHOWN_CHARACTERS)),
     make("ol", { class: "nearest" }, ...nearestOf(place).map((one) =>
       make("li", {},
         make("button", { type: "button", click: () => set({ selected: one.place, pointed: -1 }) },
-          make("span", {}, texts[one.place]),
+          make("span", {}, short(texts[one.place], SHOWN_CHARACTERS)),
           make("b", {}, number(one.score, 2)),
           meter(one.score))))),
   );

@@ -1,6 +1,7 @@
 // The tokens of the selected text, in colours, with ids and places; and what the model never reads.
 
 import { make, short } from "../dom.js";
+import { SHOWN_TOKENS } from "../limits.js";
 import { bodyOf, tokensOf, visible } from "../service/tokens.js";
 import { noteAsked, state } from "../store.js";
 import { number, say } from "../words/words.js";
@@ -37,7 +38,8 @@ function show(text, { tokens: all, kinds, limit, prompt }, truncates) {
       gauge(all.length, limit),
       make("span", { class: cut ? "fault" : "" }, say(cut ? (truncates ? "tooLong" : "tooLongRefused") : "tokenCount", values)),
       make("span", { class: "muted" }, prompt ? say("promptIs", { prompt: JSON.stringify(prompt) }) : say("noPrompt"))),
-    make("ol", { class: "tokens" }, ...all.flatMap((token, place) => card(token, place, kinds))),
+    make("ol", { class: "tokens" }, ...all.slice(0, SHOWN_TOKENS).flatMap((token, place) => card(token, place, kinds))),
+    all.length > SHOWN_TOKENS ? make("p", { class: "note" }, say("tokensFirst", { n: number(SHOWN_TOKENS) })) : "",
   );
 }
 

@@ -1,7 +1,7 @@
 // Types of number side by side: what fewer bytes do to the neighbours of these texts.
 
-import { make } from "../dom.js";
-import { TYPE_TEXTS } from "../limits.js";
+import { make, short } from "../dom.js";
+import { SHOWN_CHARACTERS, TYPE_TEXTS } from "../limits.js";
 import { highest } from "../math/nearest.js";
 import { similarities } from "../math/vectors.js";
 import { isAborted } from "../service/client.js";
@@ -76,7 +76,7 @@ function show() {
         make("thead", {}, make("tr", {}, ...heads.map((head) => make("th", { scope: "col" }, say(head, { k }))))),
         make("tbody", {}, reference(vectors.width), ...Object.entries(TYPES).map(([type, name]) => line(type, name, results[type]))))),
     make("h2", {}, say("neighboursOf")),
-    make("p", { class: "of" }, texts[place]),
+    make("p", { class: "of" }, short(texts[place], SHOWN_CHARACTERS)),
     columns(place),
   );
 }
@@ -90,7 +90,7 @@ function line(type, name, result) {
   if (result.detail) return row(name, [bytes, make("span", { class: "fault" }, result.detail), "", "", ""]);
   const { mean, firstKept, change, worst, worstKept } = result;
   const jump = make("button", { type: "button", class: "quiet", click: () => set({ selected: worst, pointed: -1 }) },
-    `${state.texts[worst].slice(0, 40)} · ${say("worstKept", { share: percent(worstKept) })}`);
+    `${short(state.texts[worst], 40)} · ${say("worstKept", { share: percent(worstKept) })}`);
   const changed = change === null ? say("byBits") : change.toPrecision(2);
   return row(name, [bytes, percent(mean, 1), percent(firstKept, 1), changed, worstKept < 1 ? jump : "–"]);
 }
@@ -102,9 +102,9 @@ function row(name, cells) {
 /** The nearest texts of one text, a column for each type; those that float32 does not have are marked. */
 function columns(place) {
   const { vectors } = state;
-  const { n, results } = done;
+  const { k, n, results } = done;
   const scores = similarities(vectors, vectors.rows[place]).slice(0, n);
-  const exact = highest(scores, Math.min(SHOWN, n - 1), place);
+  const exact = highest(scores, Math.min(SHOWN, k), place);
   const lists = [["float32", exact]];
   for (const [type, name] of Object.entries(TYPES)) {
     if (!results[type].detail) lists.push([name, results[type].lists[place].slice(0, exact.length)]);
@@ -117,5 +117,5 @@ function entry(place, i, exact) {
   const was = exact.indexOf(place);
   const moved = was < 0 ? " is-new" : was !== i ? " is-moved" : "";
   const title = was < 0 ? say("notAmong") : null;
-  return make("li", { class: moved.trim(), title }, state.texts[place]);
+  return make("li", { class: moved.trim(), title }, short(state.texts[place], SHOWN_CHARACTERS));
 }
