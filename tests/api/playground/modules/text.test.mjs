@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 
-import { lines, ParseError, records, texts } from "../../../../app/api/playground/static/text/parse.js";
+import { decoded, lines, ParseError, records, texts } from "../../../../app/api/playground/static/text/parse.js";
 import { curl, literal, python, quoted } from "../../../../app/api/playground/static/text/snippets.js";
 import { bytesOf, kindsOf } from "../../../../app/api/playground/static/text/truncation.js";
 import { placeLabels } from "../../../../app/api/playground/static/views/labels.js";
@@ -19,6 +19,18 @@ test("lines are texts, whatever ends them", () => {
   assert.deepEqual(lines(" a \r\n\r\nb\rc\n"), ["a", "b", "c"]);
   assert.deepEqual(texts("notes.TXT", "\uFEFFone\ntwo, three"), ["one", "two, three"]);
   assert.deepEqual(texts("README", "one"), ["one"]);
+});
+
+test("files are read in UTF-8 or UTF-16, and no other bytes are guessed at", () => {
+  assert.equal(decoded("a.txt", new TextEncoder().encode("\uFEFF猫 😀\n")), "猫 😀\n");
+  for (const isLittle of [true, false]) {
+    const view = new DataView(new ArrayBuffer(6));
+    [0xfeff, 0x732b, 0x0a].forEach((unit, place) => view.setUint16(2 * place, unit, isLittle));
+    assert.equal(decoded("a.txt", view.buffer), "猫\n");
+  }
+  assert.equal(decoded("a.txt", new ArrayBuffer(0)), "");
+  const simplified = new Uint8Array([0xc3, 0xa8, 0xcb, 0xaf, 0xbe, 0xf5]); // GBK
+  assert.throws(() => decoded("a.csv", simplified), fault("notUnicode", { name: "a.csv" }));
 });
 
 test("quoted cells hold commas, quotes and line ends", () => {

@@ -11,6 +11,18 @@ export class ParseError extends Error {
   }
 }
 
+/** What a file's bytes say, in UTF-8 or, where a mark says so, UTF-16. Raises: ParseError. */
+export function decoded(name, bytes) {
+  const [first, second] = new Uint8Array(bytes);
+  const mark = first * 256 + second;
+  const encoding = { [0xfffe]: "utf-16le", [0xfeff]: "utf-16be" }[mark] ?? "utf-8";
+  try {
+    return new TextDecoder(encoding, { fatal: true }).decode(bytes);
+  } catch {
+    throw new ParseError("notUnicode", { name });
+  }
+}
+
 /** The texts of pasted lines: one a line, without empty ones. */
 export function lines(content) {
   return content.split(/\r\n|\n|\r/).map((line) => line.trim()).filter(Boolean);

@@ -5,7 +5,7 @@ import { at, make } from "../dom.js";
 import { FILE_MEGABYTES } from "../limits.js";
 import { on, state } from "../store.js";
 import { EXAMPLES } from "../text/examples.js";
-import { lines, ParseError, texts as textsOf } from "../text/parse.js";
+import { decoded, lines, ParseError, texts as textsOf } from "../text/parse.js";
 import { say } from "../words/words.js";
 
 /** Let texts be chosen, written, opened and dropped. */
@@ -78,7 +78,7 @@ async function open(file) {
     if (file.size > FILE_MEGABYTES * 1e6) {
       throw new ParseError("tooBig", { name: file.name, most: FILE_MEGABYTES });
     }
-    take(textsOf(file.name, await file.text()));
+    take(textsOf(file.name, decoded(file.name, await file.arrayBuffer())));
   } catch (error) {
     fail(error);
   }

@@ -115,6 +115,7 @@ export default {
   tooMany: "Only the first {most} of {n} texts are used.",
   tooBig: "{name} is larger than {most} MB.",
   notText: "{name} is not a text file.",
+  notUnicode: "{name} is not text in UTF-8 or UTF-16.",
   noTexts: "There are no texts in {name}.",
   notJson: "Line {line} is not JSON.",
   noTextInLine: "There is no text in line {line}.",

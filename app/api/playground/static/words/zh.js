@@ -115,6 +115,7 @@ export default {
   tooMany: "共 {n} 条文本，只用前 {most} 条。",
   tooBig: "{name} 超过 {most} MB。",
   notText: "{name} 不是文本文件。",
+  notUnicode: "{name} 不是 UTF-8 或 UTF-16 编码的文本。",
   noTexts: "{name} 中没有文本。",
   notJson: "第 {line} 行不是 JSON。",
   noTextInLine: "第 {line} 行没有文本。",
