@@ -34,20 +34,22 @@ export async function ask(path, { body, octets = false, signal } = {}) {
   if (body !== undefined) options.body = JSON.stringify(body);
   for (let tries = 1; ; tries += 1) {
     const started = performance.now();
-    const answer = await answered(path, options);
+    const answer = await arrived(fetch(path, options));
     if (answer.status === 429 && tries < PATIENCE) {
       await pause(1000 * (Number(answer.headers.get("retry-after")) || 1), signal);
       continue;
     }
-    if (!answer.ok) throw new Refused(answer.status, await detailOf(answer));
-    const data = octets ? await answer.arrayBuffer() : await answer.json();
+    const read = await arrived(octets && answer.ok ? answer.arrayBuffer() : answer.text());
+    if (!answer.ok) throw new Refused(answer.status, detailOf(read.trim()) || answer.statusText);
+    const data = octets ? read : JSON.parse(read);
     return { data, headers: answer.headers, milliseconds: performance.now() - started };
   }
 }
 
-async function answered(path, options) {
+/** What a request or an answer's body brings. Raises: Refused if the connection was lost. */
+async function arrived(promised) {
   try {
-    return await fetch(path, options);
+    return await promised;
   } catch (error) {
     if (isAborted(error)) throw error;
     throw new Refused(0, String(error.message));
@@ -55,13 +57,12 @@ async function answered(path, options) {
 }
 
 /** What the service says of an error, in whichever shape. */
-async function detailOf(answer) {
-  const text = (await answer.text()).trim();
+function detailOf(text) {
   try {
     const { error, message } = JSON.parse(text);
     return String(error?.message ?? error ?? message ?? text);
   } catch {
-    return text.slice(0, 300) || answer.statusText;
+    return text.slice(0, 300);
   }
 }
 
