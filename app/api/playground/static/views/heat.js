@@ -106,7 +106,7 @@ function digits(context, value, [r, g, b], x, y) {
   context.font = `11px ${getComputedStyle(document.body).fontFamily}`;
   context.textAlign = "center";
   context.textBaseline = "middle";
-  context.fillStyle = 0.3 * r + 0.6 * g + 0.1 * b > 140 ? "#14161a" : "#ffffff";
+  context.fillStyle = 0.3 * r + 0.6 * g + 0.1 * b > 110 ? "#000000" : "#ffffff";
   context.fillText(number(value, 2), x, y);
 }
 
