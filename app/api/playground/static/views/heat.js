@@ -100,6 +100,23 @@ function paint() {
     if (gutter) title(context, order[row], row, theme);
   }
   parts.legend.replaceChildren(...legendOf(theme, low, high));
+  layout.painted = copyOf(parts.canvas);
+}
+
+/** What a canvas shows, to be shown again: 300 texts have 90,000 cells, too many for each move of the pointer. */
+function copyOf(canvas) {
+  const copy = make("canvas", { width: canvas.width, height: canvas.height });
+  if (canvas.width && canvas.height) copy.getContext("2d").drawImage(canvas, 0, 0);
+  return copy;
+}
+
+function repaint({ context, painted }) {
+  if (!painted.width || !painted.height) return;
+  context.save();
+  context.setTransform(1, 0, 0, 1, 0, 0);
+  context.globalCompositeOperation = "copy";
+  context.drawImage(painted, 0, 0);
+  context.restore();
 }
 
 function digits(context, value, [r, g, b], x, y) {
@@ -149,7 +166,7 @@ function look(found) {
   parts.readout.replaceChildren(
     make("b", {}, number(valueOf(cell), 3)), ...[a, b].map((text) => make("span", {}, short(text, SHOWN_CHARACTERS))),
   );
-  paint();
+  repaint(layout);
   layout.context.strokeStyle = colours().hot;
   layout.context.lineWidth = 2;
   const side = Math.max(3, size - 1);
