@@ -107,6 +107,8 @@ def _near(option: str, options: Sequence["Field[Any]"]) -> str:
     """Suggest the option that was probably meant, if one is similar."""
     names = [flag_name(one) for one in options if not one.metadata.get("hidden")]
     wanted = option.lower().replace("_", "-")
+    if wanted == "--":
+        return ""
     found = [one for one in names if one.startswith(wanted)] or difflib.get_close_matches(
         wanted, names, n=1, cutoff=0.75
     )

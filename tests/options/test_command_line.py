@@ -183,6 +183,12 @@ def test_an_option_that_is_nearly_right_is_named(given: str, near: str) -> None:
     assert str(caught.value) == f"unrecognized argument {given.partition('=')[0]}{near}"
 
 
+def test_two_dashes_are_like_no_option() -> None:
+    with pytest.raises(UsageError, match=r"^unrecognized argument") as caught:
+        Settings.read([*MODEL, "--", "more"], {})
+    assert "did you mean" not in str(caught.value)
+
+
 def test_help_names_every_flag_and_variable(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exited:
         Settings.read(["--help"], {})
