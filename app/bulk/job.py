@@ -4,14 +4,14 @@ import asyncio
 import logging
 import signal
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from app import __version__
+from app.bulk import identity
 from app.bulk.chunks import WINDOW, Chunk, chunked
 from app.bulk.computing import Embedded, VectorOptions, embedded, opened, require_vectors
 from app.bulk.options import BulkOptions
@@ -50,12 +50,12 @@ async def _embed_all(options: BulkOptions, inputs: Inputs, model: ServedModel) -
     try:
         vectors = VectorOptions(options.dimensions, options.normalize, options.dtype)
         await require_vectors(model, vectors)
-        folder = output.opened(options.output, _described(options, model), resume=options.resume)
+        described = identity.described(options, model)
+        folder = output.opened(options.output, described, identity.OPTIONS, resume=options.resume)
         if folder.next_row:
             logger.info("going on after %d rows in %d parts", folder.next_row, len(folder.parts))
-        shards = Shards(
-            folder, ShardOptions(options.format, options.shard_rows, _metadata(options, model))
-        )
+        metadata = identity.metadata(options, model)
+        shards = Shards(folder, ShardOptions(options.format, options.shard_rows, metadata))
         with closing(Progress(inputs.size, lambda: inputs.bytes_read)) as progress:
             pipeline = _Pipeline(model, vectors, shards, progress)
             tokens = await pipeline.run(chunked(inputs.rows(folder.next_row)))
@@ -143,30 +143,3 @@ def _stop(task: "asyncio.Task[Any]", stopped: list[int], number: int) -> None:
     if not stopped:
         stopped.append(number)
         task.cancel()
-
-
-def _described(options: BulkOptions, model: ServedModel) -> Mapping[str, Any]:
-    """Return what makes the job's vectors what they are; a resumed job must have the same."""
-    return {
-        "inputs": [str(path.resolve()) for path in options.inputs],
-        "text_column": options.columns.text,
-        "id_column": options.columns.id,
-        "format": options.format,
-        "shard_rows": options.shard_rows,
-        **_metadata(options, model),
-    }
-
-
-def _metadata(options: BulkOptions, model: ServedModel) -> dict[str, str]:
-    prompt = model.engine.admission.prompt(None)
-    return {
-        "model": model.manifest.source.id,
-        "revision": model.manifest.source.revision or "",
-        "fingerprint": model.loaded.fingerprint,
-        "compute_dtype": model.loaded.session.compute_dtype,
-        "prompt": prompt or "",
-        "dtype": options.dtype,
-        "dimensions": str(options.dimensions or model.manifest.dimensions),
-        "normalized": str(options.normalize).lower(),
-        "made_by": f"embedding-service {__version__}",
-    }

@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from app.errors import StartupError
@@ -27,6 +28,7 @@ _UNFINISHED = "unfinished"
 _DESCRIPTION = "job.json"
 _LOCK = "lock"
 _PART = re.compile(r"part-(\d{5,})\.")
+_NO_OPTIONS: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +93,20 @@ def claimed(path: Path) -> Iterator[Path]:
         os.close(lock)
 
 
-def opened(path: Path, job: Mapping[str, Any], *, resume: bool) -> Folder:
+def opened(
+    path: Path,
+    job: Mapping[str, Any],
+    options: Mapping[str, str] = _NO_OPTIONS,
+    *,
+    resume: bool,
+) -> Folder:
     """Open a claimed folder for a job, or for the rest of it.
 
-    Raises: StartupError if it holds another job, or cannot be written.
+    Raises: StartupError if it holds another job, naming the option behind the difference, or if it
+    cannot be written.
     """
     try:
-        _require_job(path, job, resume=resume)
+        _require_job(path, job, options, resume=resume)
         parts = _parts(path / _JOB)
         _remove_others(path, len(parts))
     except OSError as error:
@@ -148,7 +157,9 @@ def _require_free(path: Path) -> None:
         raise StartupError(f"--output {path} holds {held[0]}, and no job: name an empty folder")
 
 
-def _require_job(path: Path, job: Mapping[str, Any], *, resume: bool) -> None:
+def _require_job(
+    path: Path, job: Mapping[str, Any], options: Mapping[str, str], *, resume: bool
+) -> None:
     """Write what the job is, or check that the folder holds this very job."""
     described = path / _JOB / _DESCRIPTION
     wanted = json.loads(json.dumps(job))
@@ -165,9 +176,10 @@ def _require_job(path: Path, job: Mapping[str, Any], *, resume: bool) -> None:
         raise StartupError(f"{described} cannot be read: {error}") from None
     for name, value in wanted.items():
         if found.get(name) != value:
+            option = f" ({options[name]})" if name in options else ""
             raise StartupError(
-                f"--output {path} holds another job: its {name} is {found.get(name)!r}, not "
-                f"{value!r}; name another folder"
+                f"--output {path} holds another job: its {name}{option} is {found.get(name)!r}, "
+                f"not {value!r}; name another folder"
             )
 
 
