@@ -7,6 +7,7 @@ from typing import Any
 
 MOST_CHARACTERS = 16_000_000  # of one text; a longer one is rejected rather than held in memory
 MOST_LINE_BYTES = 4 * MOST_CHARACTERS
+NOT_UNICODE = "\udcff"  # stands for a value of bytes that are no UTF-8
 
 
 class JobError(Exception):
@@ -52,8 +53,11 @@ def row_of(record: Any, columns: Columns, number: int, place: str) -> Row | Reje
     """Make a row of a record's columns, or say what is wrong with it."""
     if not isinstance(record, Mapping):
         return Rejected(number, place, None, f"it is no object with a `{columns.text}`")
-    given = record.get(columns.id or "id")
+    id_column = columns.id or "id"
+    given = record.get(id_column)
     id_ = str(number) if given is None else str(given)
+    if not _is_unicode(id_):
+        return Rejected(number, place, None, f"its `{id_column}` is not valid UTF-8")
     known = None if given is None else id_
     if given is None and columns.id is not None:
         return Rejected(number, place, None, f"it has no `{columns.id}`")

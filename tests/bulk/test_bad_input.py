@@ -52,18 +52,21 @@ def test_a_line_of_100_megabytes(tiny_model: Path, tmp_path: Path) -> None:
     assert reasons == ["it has more than 16,000,000 characters"]
 
 
-@pytest.mark.parametrize("name", ["a.jsonl", "a.csv"])
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
 def test_bytes_that_are_no_utf_8(tiny_model: Path, tmp_path: Path, name: str) -> None:
-    lines = {
-        "a.jsonl": b'{"id": "x", "text": "a"}\n{"id": "y", "text": "\xff"}\n{"id": "z", "text": "b"}\n',
-        "a.csv": b"id,text\nx,a\ny,\xff\nz,b\n",
-    }
-    (tmp_path / name).write_bytes(lines[name])
+    rows = [(b"x", b"a"), (b"y", b"\xff"), (b"caf\xe9", b"b"), (b"z", b"c")]
+    if name == "a.parquet":
+        columns = [pa.array(one, pa.binary()).view(pa.string()) for one in zip(*rows, strict=True)]
+        pq.write_table(pa.table(columns, ["id", "text"]), tmp_path / name)
+    else:
+        line = b'{"id": "%s", "text": "%s"}\n' if name == "a.jsonl" else b"%s,%s\n"
+        head = b"" if name == "a.jsonl" else b"id,text\n"
+        (tmp_path / name).write_bytes(head + b"".join(line % row for row in rows))
     done = job(tiny_model, tmp_path / name)
     assert (done.returncode, done.stderr) == (0, "")
-    ids, [reason] = ids_and_rejected(tmp_path / "out")
+    ids, reasons = ids_and_rejected(tmp_path / "out")
     assert ids == ["x", "z"]
-    assert "UTF-8" in reason.upper()
+    assert [("UTF-8" in reason.upper()) for reason in reasons] == [True, True]
 
 
 def test_parquet_without_the_column(tiny_model: Path, tmp_path: Path) -> None:

@@ -24,6 +24,16 @@ TEXT = Columns("text", None)
         ({"text": 5}, TEXT, Rejected(7, "f:1", None, "its `text` is no text")),
         (["a"], TEXT, Rejected(7, "f:1", None, "it is no object with a `text`")),
         ({"text": "\ud800"}, TEXT, Rejected(7, "f:1", None, "its `text` is not valid UTF-8")),
+        (
+            {"text": "a", "id": "\udce9"},
+            TEXT,
+            Rejected(7, "f:1", None, "its `id` is not valid UTF-8"),
+        ),
+        (
+            {"text": "a", "key": "\udce9"},
+            Columns("text", "key"),
+            Rejected(7, "f:1", None, "its `key` is not valid UTF-8"),
+        ),
     ],
 )
 def test_row_of_a_record(record: Any, columns: Columns, expected: Row | Rejected) -> None:

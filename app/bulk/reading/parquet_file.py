@@ -7,7 +7,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from app.bulk.rows import Columns, JobError, Rejected, Row, require_columns, row_of, words
+from app.bulk.rows import (
+    NOT_UNICODE,
+    Columns,
+    JobError,
+    Rejected,
+    Row,
+    require_columns,
+    row_of,
+    words,
+)
 
 _ROWS = 1024  # read at once
 
@@ -37,11 +46,11 @@ class ParquetFile:
             names, number = self._names(file), 0
             try:
                 for batch in file.iter_batches(_ROWS, columns=names):
-                    for record in batch.to_pylist():
+                    for record in _values(batch):
                         number += 1
                         yield f"{self.path.name}, row {number}", record
                     self._share = number / max(1, file.metadata.num_rows)
-            except (OSError, pa.ArrowException, UnicodeDecodeError) as error:
+            except (OSError, pa.ArrowException) as error:
                 raise JobError(f"{self.path} cannot be read to its end: {words(error)}") from None
 
     def row(self, record: dict[str, Any], number: int, place: str) -> Row | Rejected:
@@ -60,3 +69,21 @@ class ParquetFile:
         require_columns(self.path, there, columns)
         id_name = columns.id or ("id" if "id" in there else None)
         return list(dict.fromkeys(name for name in (columns.text, id_name) if name is not None))
+
+
+def _values(batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the values of each row; writers of Parquet do not check that strings are UTF-8."""
+    try:
+        found: list[dict[str, Any]] = batch.to_pylist()
+    except UnicodeDecodeError:
+        columns = [[_value(one) for one in column] for column in batch.columns]
+        rows = zip(*columns, strict=True)
+        found = [dict(zip(batch.schema.names, row, strict=True)) for row in rows]
+    return found
+
+
+def _value(scalar: pa.Scalar) -> Any:
+    try:
+        return scalar.as_py()
+    except UnicodeDecodeError:
+        return NOT_UNICODE

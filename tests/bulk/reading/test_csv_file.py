@@ -38,11 +38,12 @@ def test_columns_by_name(tmp_path: Path) -> None:
 
 def test_records_that_are_no_rows(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
-    path.write_bytes(b"id,text\n1,a,b\n2,\xff\n3,c\n")
+    path.write_bytes(b"id,text\n1,a,b\n2,\xff\n3,c\ncaf\xe9,d\n")
     assert rows(path) == [
         Rejected(0, "a.csv, record 2", None, "it has 3 values for 2 columns"),
         Rejected(1, "a.csv, record 3", "2", "its `text` is not valid UTF-8"),
         Row(2, "a.csv, record 4", "3", "c"),
+        Rejected(3, "a.csv, record 5", None, "its `id` is not valid UTF-8"),
     ]
 
 

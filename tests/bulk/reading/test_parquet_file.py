@@ -46,6 +46,18 @@ def test_a_column_of_numbers_is_no_text(tmp_path: Path) -> None:
     assert rows(path) == [Rejected(0, "a.parquet, row 1", None, "its `text` is no text")]
 
 
+def test_strings_that_are_no_utf_8_are_no_rows(tmp_path: Path) -> None:
+    texts = pa.array([b"a", b"caf\xe9", b"c", b"d", None], pa.binary()).view(pa.string())
+    ids = pa.array([b"v", b"w", b"\xff", b"y", b"z"], pa.binary()).view(pa.string())
+    assert rows(written(tmp_path, text=texts, id=ids)) == [
+        Row(0, "a.parquet, row 1", "v", "a"),
+        Rejected(1, "a.parquet, row 2", "w", "its `text` is not valid UTF-8"),
+        Rejected(2, "a.parquet, row 3", None, "its `id` is not valid UTF-8"),
+        Row(3, "a.parquet, row 4", "y", "d"),
+        Rejected(4, "a.parquet, row 5", "z", "it has no `text`"),
+    ]
+
+
 def test_bytes_read_follow_the_rows(tmp_path: Path) -> None:
     source = ParquetFile(written(tmp_path, text=["a", "b", "c"]), Columns("text", None))
     assert source.bytes_read == 0
