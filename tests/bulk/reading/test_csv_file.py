@@ -64,6 +64,32 @@ def test_a_line_that_is_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ]
 
 
+RETURN = "it has a carriage return outside quotation marks: a line ends with a line feed"
+
+
+def test_a_carriage_return_alone_ends_no_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_bytes(b'id,text\r\n1,a\rb\r\n2,"a\rb"\n3,c\r\n')
+    assert rows(path) == [
+        Rejected(0, "a.csv, record 2", None, RETURN),
+        Row(1, "a.csv, record 3", "2", "a\rb"),
+        Row(2, "a.csv, record 4", "3", "c"),
+    ]
+
+
+def test_a_first_line_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(csv_file, "MOST_LINE_BYTES", 20)
+    path = tmp_path / "a.csv"
+    for content, reason in {
+        b"id,text\r1,a\r": RETURN,
+        b"id,text" + b"x" * 20: "it has more than 16,000,000 characters",
+    }.items():
+        path.write_bytes(content)
+        with pytest.raises(JobError) as raised:
+            rows(path)
+        assert str(raised.value) == f"{path}, record 1: {reason}"
+
+
 @pytest.mark.parametrize(
     ("content", "columns", "missing", "there"),
     [
