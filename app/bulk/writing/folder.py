@@ -164,6 +164,7 @@ def _require_job(
     described = path / _JOB / _DESCRIPTION
     wanted = json.loads(json.dumps(job))
     if not described.exists():
+        _require_no_part(path)
         _write(path, (json.dumps(wanted, indent=1) + "\n").encode(), described)
         return
     if not resume:
@@ -181,6 +182,17 @@ def _require_job(
                 f"--output {path} holds another job: its {name}{option} is {found.get(name)!r}, "
                 f"not {value!r}; name another folder"
             )
+
+
+def _require_no_part(path: Path) -> None:
+    """Refuse parts of a job that nothing describes: another one must not go on after them."""
+    for folder in (path, path / _REJECTED, path / _JOB):
+        for one in sorted(folder.iterdir()) if folder.exists() else ():
+            if _PART.match(one.name):
+                raise StartupError(
+                    f"--output {path} holds {one.relative_to(path)}, and no {_JOB}/{_DESCRIPTION} "
+                    "that says of which job: name another folder"
+                )
 
 
 def _parts(folder: Path) -> tuple[Part, ...]:

@@ -124,3 +124,22 @@ def test_records_that_were_changed_are_not_trusted(tmp_path: Path) -> None:
         assert refusal(tmp_path).startswith(f"{marker} cannot be read: ")
         (tmp_path / "_job" / "job.json").write_text("{")
         assert refusal(tmp_path).startswith(f"{tmp_path / '_job' / 'job.json'} cannot be read: ")
+
+
+@pytest.mark.parametrize(
+    "kept", ["part-00000.npy", "_rejected/part-00000.jsonl", "_job/part-00000.json"]
+)
+@pytest.mark.parametrize("resume", [False, True])
+def test_parts_of_an_unknown_job_are_neither_continued_nor_removed(
+    tmp_path: Path, kept: str, *, resume: bool
+) -> None:
+    with claimed(tmp_path):
+        complete(opened(tmp_path, JOB, resume=False), 0, 0, 10)
+        for lost in [*tmp_path.rglob("part-*"), tmp_path / "_job" / "job.json"]:
+            if lost != tmp_path / kept:
+                lost.unlink()
+        assert refusal(tmp_path, JOB | {"fingerprint": "g"}, resume=resume) == (
+            f"--output {tmp_path} holds {kept}, and no _job/job.json that says of which job: name "
+            "another folder"
+        )
+    assert (tmp_path / kept).exists()
