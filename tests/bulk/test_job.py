@@ -137,6 +137,17 @@ def test_a_file_that_breaks_off_is_resumed_when_it_is_whole(run: Run, tmp_path: 
     assert pq.read_table(tmp_path / "out").column("id").to_pylist() == list(map(str, range(2000)))
 
 
+def test_a_line_that_was_being_written_is_read_when_it_is_whole(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"text": "one"}\n{"id": "x", "text": "tw')
+    assert run(path) == (0, "")
+    with path.open("a") as file:
+        file.write('o"}\n{"id": "y", "text": "three"}\n')
+    assert run(path, "--resume") == (0, "")
+    assert pq.read_table(tmp_path / "out").column("id").to_pylist() == ["0", "x", "y"]
+    assert not (tmp_path / "out" / "_rejected").exists()
+
+
 def test_rejected_rows_end_no_job(run: Run, tmp_path: Path) -> None:
     path = jsonl(tmp_path / "a.jsonl", [{"text": "a"}, {"text": ""}, ["b"], {"id": 7, "text": "c"}])
     assert run(path) == (0, "")

@@ -28,11 +28,13 @@ class Inputs:
 
     @classmethod
     def of(cls, paths: Sequence[Path], columns: Columns) -> "Inputs":
-        """Open files by their suffixes, and look for their columns.
+        """Open files by their suffixes, and look for their columns; the last one may grow.
 
         Raises: JobError naming the file.
         """
-        sources = [_source(path, columns) for path in paths]
+        *others, last = paths
+        sources = [_source(path, columns) for path in others]
+        sources.append(_source(last, columns, may_grow=True))
         for source in sources:
             source.require_columns()
         return cls(sources)
@@ -56,7 +58,7 @@ class Inputs:
             yield source.row(record, number, place)
 
 
-def _source(path: Path, columns: Columns) -> Source:
+def _source(path: Path, columns: Columns, *, may_grow: bool = False) -> Source:
     found = FORMATS.get(uncompressed_suffix(path))
     if found is None:
         known = ", ".join(FORMATS)
@@ -68,4 +70,6 @@ def _source(path: Path, columns: Columns) -> Source:
         raise JobError(f"{path}: Parquet is compressed inside, and read as .parquet")
     if not path.is_file():
         raise JobError(f"{path} is not a file")
+    if found is JsonLines:
+        return JsonLines(path, columns, may_grow=may_grow)
     return found(path, columns)

@@ -18,6 +18,7 @@ class Stream:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.bytes_read = 0  # of the file, so far
+        self.is_cut = False  # whether the line that was yielded last has no end
 
     def lines(self, most: int) -> Iterator[bytes | None]:
         """Yield each line without its end; None for one of more than `most` bytes.
@@ -37,6 +38,7 @@ class Stream:
                 else:
                     parts.clear()
         if size:
+            self.is_cut = True
             yield _line(parts, size, most)
 
     def _pieces(self) -> Iterator[bytes]:

@@ -37,6 +37,14 @@ def test_size_is_that_of_all_files_and_all_of_it_is_read(tmp_path: Path) -> None
     assert inputs.bytes_read == inputs.size
 
 
+def test_only_the_last_file_may_grow(tmp_path: Path) -> None:
+    for name in "ab":
+        (tmp_path / f"{name}.jsonl").write_text('{"text": "a"}\n{"text": "b')
+    inputs = Inputs.of([tmp_path / "a.jsonl", tmp_path / "b.jsonl"], TEXT)
+    found = [(one.place, isinstance(one, Row)) for one in inputs.rows(0)]
+    assert found == [("a.jsonl:1", True), ("a.jsonl:2", False), ("b.jsonl:1", True)]
+
+
 def test_files_that_are_refused_before_any_is_read(tmp_path: Path) -> None:
     good, *_ = paths(tmp_path)
     for name, reason in {
