@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from app.batches import results as stored
-from app.batches import runner
+from app.batches import runner, steps
 from app.batches.input_lines import GROUP_LINES, Line
 from app.batches.results import Answer
-from app.batches.runner import NotNow
+from app.batches.steps import NotNow
 from tests.support.batches import begun, echo, ended, jsonl, opened, request, results, running
 
 
@@ -24,7 +24,7 @@ def requests(count: int) -> bytes:
 @pytest.fixture(autouse=True)
 def _whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     """Groups of GROUP_LINES from the start."""
-    monkeypatch.setattr(runner, "FIRST_LINES", GROUP_LINES)
+    monkeypatch.setattr(steps, "FIRST_LINES", GROUP_LINES)
 
 
 def ids(lines: Sequence[Any]) -> list[str]:

@@ -11,7 +11,8 @@ from app.batches.desk import Desk, NewBatch, NewFile
 from app.batches.input_lines import Line
 from app.batches.objects import Batch
 from app.batches.results import Answer
-from app.batches.runner import Compute, Runner, Work
+from app.batches.runner import Runner
+from app.batches.steps import Compute, Work
 from app.lifecycle import Lifecycle
 from app.telemetry.metrics import Metrics
 

@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator
 
 from app.api.batches.items import Items
 from app.api.http.service import Service
-from app.batches.runner import Runner, Work
+from app.batches.runner import Runner
+from app.batches.steps import Work
 
 STOP_SECONDS = 3.0  # for the group in progress, once the service ends
 

@@ -11,7 +11,7 @@ from app.api.shapes.model_name import split_side
 from app.api.verbs import openai
 from app.batches.input_lines import Line
 from app.batches.results import Answer
-from app.batches.runner import NotNow
+from app.batches.steps import NotNow
 from app.errors import BackendFailed, ModelMismatch, NotFinite, ServiceError, UnreadableRequest
 from app.inference.served_model import ServedModel
 

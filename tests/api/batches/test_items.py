@@ -14,7 +14,7 @@ from app.api.http.service import Service
 from app.application import build_each
 from app.batches.input_lines import Line
 from app.batches.results import Answer
-from app.batches.runner import NotNow
+from app.batches.steps import NotNow
 from app.errors import BackendFailed
 from app.inference.providers.session import Session
 from app.options.settings import Settings

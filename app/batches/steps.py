@@ -1,0 +1,155 @@
+"""Steps: one batch from its state to the next, a group of lines at a time.
+
+All that is known of a batch is in the store: a step reads it, acts, and says so in one transaction,
+after what it has written. So whatever ends the process, the next one repeats at most one step, and
+nothing of that is there twice.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from app.batches.desk import Desk
+from app.batches.input_lines import GROUP_LINES, Line, Rules, checked, group
+from app.batches.objects import Batch, Fault, Status
+from app.batches.progress import Progress
+from app.batches.results import CANCELLED, EXPIRED, Answer, Refusal, Results
+from app.telemetry.metrics import Metrics, labels
+
+logger = logging.getLogger(__name__)
+
+FIRST_LINES = 16  # of a group, until it is known how long one takes
+GROUP_SECONDS = 1.0  # what a group is to take: so much is lost by a crash, and waited for at an end
+
+
+class NotNow(Exception):
+    """The model cannot compute anything at the moment."""
+
+
+Compute = Callable[[Sequence[Line]], Awaitable[list[Answer]]]  # raises NotNow
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the runner computes with."""
+
+    compute: Compute
+    line_bytes: int  # at most, of a request
+    knows: Callable[[str], bool]  # whether a model of that name is served
+
+
+class Steps:
+    """Takes the batches of a desk on; lives on one event loop."""
+
+    def __init__(
+        self, desk: Desk, work: Work, metrics: Metrics, clock: Callable[[], float]
+    ) -> None:
+        self._desk = desk
+        self._store = desk.folder.store
+        self._progress = Progress(desk.folder)
+        self._work = work
+        self._metrics = metrics
+        self._clock = clock
+        self._lines = FIRST_LINES  # of the next group
+
+    async def take(self, batch: Batch) -> None:
+        """Take a batch one step on. Raises: NotNow, OSError, sqlite3.Error."""
+        if batch.status == "validating":
+            await self._validate(batch)
+        elif batch.status == "finalizing":
+            await self._end(batch, "completed")
+        elif batch.status == "cancelling":
+            await self._give_up(batch, CANCELLED, "cancelled")
+        elif self._clock() >= batch.expires_at:
+            await self._give_up(batch, EXPIRED, "expired")
+        else:
+            await self._compute(batch)
+
+    async def _validate(self, batch: Batch) -> None:
+        rules = Rules(batch.endpoint, self._work.line_bytes, self._work.knows)
+        path = self._desk.folder.place(batch.input_file_id)
+        found = await asyncio.to_thread(checked, path, rules)
+        if found.faults:
+            await self.fail(batch.id, found.faults)
+        else:
+            logger.info("%s: %d requests", batch.id, found.total)
+            await self._do(self._progress.validated, batch, found.total, found.model, self._now())
+
+    async def _compute(self, batch: Batch) -> None:
+        lines = await self._next_lines(batch, self._lines)
+        if not lines:
+            await self._do(self._progress.computed, batch, self._now())
+            return
+        began = time.monotonic()
+        answers = await self._unless_cancelled(batch, lines)
+        self._lines = lines_after(self._lines, len(lines), time.monotonic() - began)
+        if answers is not None:
+            await self._keep(batch, lines, await asyncio.to_thread(Results.of, lines, answers))
+
+    async def _unless_cancelled(self, batch: Batch, lines: Sequence[Line]) -> list[Answer] | None:
+        """Return the answers to lines, or None if the batch is cancelled in the meantime."""
+        work = asyncio.ensure_future(self._work.compute(lines))
+        changed = asyncio.create_task(self._desk.changed.wait())
+        try:
+            while not work.done():
+                await asyncio.wait({work, changed}, return_when=asyncio.FIRST_COMPLETED)
+                if changed.done() and not work.done():
+                    self._desk.changed.clear()
+                    changed = asyncio.create_task(self._desk.changed.wait())
+                    now = await self._desk.do(partial(self._store.batch, batch.id))
+                    if now is None or now.status != "in_progress":
+                        return None
+            return work.result()
+        finally:
+            work.cancel()
+            changed.cancel()
+
+    async def _give_up(self, batch: Batch, why: Refusal, status: Status) -> None:
+        """Write that the next lines are not computed any more, or end after the last one."""
+        lines = await self._next_lines(batch, None) if batch.total else []
+        if lines:
+            await self._keep(batch, lines, await asyncio.to_thread(Results.refused, lines, why))
+        else:
+            await self._end(batch, status)
+
+    async def _next_lines(self, batch: Batch, lines: int | None) -> list[Line]:
+        path = self._desk.folder.place(batch.input_file_id)
+        return await asyncio.to_thread(group, path, batch.next_byte, lines)
+
+    async def _keep(self, batch: Batch, lines: Sequence[Line], found: Results) -> None:
+        try:
+            await self._do(self._progress.keep, batch, lines, found)
+        except EOFError:
+            fault = Fault("server_error", "Results that were written are not there any more.")
+            await self.fail(batch.id, [fault])
+            return
+        for result, count in (("completed", found.completed), ("failed", found.failed)):
+            self._metrics.count("te_batches_requests", labels(result=result), count)
+
+    async def fail(self, batch_id: str, faults: Sequence[Fault]) -> None:
+        """End a batch because of faults. Raises: OSError, sqlite3.Error."""
+        await self._do(self._progress.fail, batch_id, faults, self._now())
+        logger.warning("%s failed: %s", batch_id, faults[0].message)
+        self._metrics.count("te_batches_ended", labels(status="failed"))
+
+    async def _end(self, batch: Batch, status: Status) -> None:
+        await self._do(self._progress.end, batch, status, self._now())
+        counts = (batch.id, status, batch.completed, batch.failed, batch.total)
+        logger.info("%s %s: %d answered and %d failed of %d requests", *counts)
+        self._metrics.count("te_batches_ended", labels(status=status))
+
+    async def _do(self, act: Callable[..., None], *values: object) -> None:
+        await self._desk.do(partial(act, *values))
+
+    def _now(self) -> int:
+        return int(self._clock())
+
+
+def lines_after(lines: int, computed: int, seconds: float) -> int:
+    """Return how many lines the next group may have, after one that took so long."""
+    if seconds > GROUP_SECONDS:
+        return max(1, min(lines, computed) // 2)
+    return min(GROUP_LINES, 2 * lines) if seconds < GROUP_SECONDS / 2 else lines

@@ -1,0 +1,104 @@
+"""Steps: how much one computes, and what becomes of lines that are computed no more."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from app.batches import steps
+from app.batches.desk import WINDOW_SECONDS
+from app.batches.input_lines import GROUP_LINES, Line
+from app.batches.results import Answer
+from tests.support.batches import begun, echo, ended, jsonl, opened, request, results, running
+
+
+def requests(count: int) -> bytes:
+    return jsonl([request(number) for number in range(count)])
+
+
+@pytest.fixture(autouse=True)
+def _whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of GROUP_LINES from the start."""
+    monkeypatch.setattr(steps, "FIRST_LINES", GROUP_LINES)
+
+
+def ids(lines: Sequence[Any]) -> list[str]:
+    return [one["custom_id"] for one in lines]
+
+
+@pytest.mark.parametrize(
+    ("lines", "computed", "seconds", "expected"),
+    [
+        (16, 16, 0.1, 32),
+        (100, 100, 0.1, GROUP_LINES),
+        (64, 64, 0.7, 64),
+        (64, 64, 1.5, 32),
+        (64, 2, 3.0, 1),  # of so many inputs that there were few lines
+        (1, 1, 9.0, 1),
+    ],
+)
+def test_a_group_takes_about_a_second(
+    lines: int, computed: int, seconds: float, expected: int
+) -> None:
+    assert steps.lines_after(lines, computed, seconds) == expected
+
+
+def test_cancelling_keeps_what_is_there_and_tells_of_the_rest(tmp_path: Path) -> None:
+    started = asyncio.Event()
+
+    async def halting(lines: Sequence[Line]) -> list[Answer]:
+        if lines[0].custom_id != "r0":
+            started.set()
+            await asyncio.Event().wait()
+        return await echo(lines)
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(3 * GROUP_LINES))
+        async with running(desk, halting):
+            await started.wait()
+            assert (await desk.cancel(batch.id, "")).status == "cancelling"
+            done = (await ended(desk, batch)).shown()
+        assert done["status"] == "cancelled"
+        assert done["request_counts"]["completed"] == GROUP_LINES
+        good, bad = (results(desk, done[f"{name}_file_id"]) for name in ("output", "error"))
+        assert ids(good + bad) == [f"r{number}" for number in range(3 * GROUP_LINES)]
+        assert {one["error"]["code"] for one in bad} == {"batch_cancelled"}
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_a_batch_that_is_cancelled_before_it_is_read_has_no_results(tmp_path: Path) -> None:
+    async def compute() -> None:
+        batch = await begun(desk, requests(3))
+        await desk.cancel(batch.id, "")
+        async with running(desk):
+            done = (await ended(desk, batch)).shown()
+        assert done["status"] == "cancelled"
+        assert done["output_file_id"] is done["error_file_id"] is None
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_what_is_left_when_the_window_is_over_expires(tmp_path: Path) -> None:
+    late: list[float] = []
+
+    async def slow(lines: Sequence[Line]) -> list[Answer]:
+        late.append(WINDOW_SECONDS + 1)
+        return await echo(lines)
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(2 * GROUP_LINES))
+        async with running(desk, slow, clock=lambda: batch.created_at + sum(late)):
+            done = (await ended(desk, batch)).shown()
+        assert (done["status"], done["expired_at"]) == ("expired", batch.expires_at + 1)
+        assert done["request_counts"] == {"total": 256, "completed": 128, "failed": 0}
+        bad = results(desk, done["error_file_id"])
+        assert ids(bad) == [f"r{number}" for number in range(GROUP_LINES, 2 * GROUP_LINES)]
+        assert {one["error"]["code"] for one in bad} == {"batch_expired"}
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
