@@ -80,8 +80,8 @@ def group(path: Path, start: int, lines: int | None = GROUP_LINES) -> list[Line]
             line = file.readline()
             if not line:
                 break
-            size += len(line)
-            if line.strip():
+            if line.strip():  # a group ends with a line of its own, or with the file
+                size += len(line)
                 request = orjson.loads(line)
                 body = request["body"]
                 asked = body.get("input")

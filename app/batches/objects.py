@@ -107,6 +107,7 @@ class Batch:
     total: int = 0  # lines
     completed: int = 0
     failed: int = 0
+    uncomputed: int = 0  # since it was cancelled or expired
     tokens: int = 0
     in_progress_at: int | None = None
     finalizing_at: int | None = None
@@ -120,6 +121,11 @@ class Batch:
     def has_ended(self) -> bool:
         """True if nothing of it will change."""
         return self.status in ENDED
+
+    @property
+    def waiting(self) -> int:
+        """Lines that have no result yet."""
+        return self.total - self.completed - self.failed - self.uncomputed
 
     def shown(self) -> dict[str, Any]:
         """Return OpenAI's batch object."""

@@ -45,6 +45,7 @@ class Progress:
             next_byte=lines[-1].end,
             completed=batch.completed + found.completed,
             failed=batch.failed + found.failed,
+            uncomputed=batch.uncomputed + found.uncomputed,
             tokens=batch.tokens + found.tokens,
         )
 

@@ -48,6 +48,7 @@ class Results:
     errors: bytes = b""
     completed: int = 0
     failed: int = 0
+    uncomputed: int = 0
     tokens: int = 0
 
     @classmethod
@@ -60,13 +61,14 @@ class Results:
         good = [content for answer, content in rendered if answer.status == 200]
         bad = [content for answer, content in rendered if answer.status != 200]
         tokens = sum(answer.tokens for answer in answers)
-        return cls(b"".join(good), b"".join(bad), len(good), len(bad), tokens)
+        return cls(b"".join(good), b"".join(bad), len(good), len(bad), tokens=tokens)
 
     @classmethod
     def refused(cls, lines: Sequence[Line], refusal: Refusal) -> "Results":
         """Return the results of lines that are not computed any more; they count as neither."""
         error = orjson.dumps({"code": refusal.code, "message": refusal.message})
-        return cls(errors=b"".join(_line(one.custom_id, b"null", error) for one in lines))
+        errors = b"".join(_line(one.custom_id, b"null", error) for one in lines)
+        return cls(errors=errors, uncomputed=len(lines))
 
 
 def append(path: Path, committed: int, content: bytes) -> int:

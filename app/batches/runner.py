@@ -85,7 +85,7 @@ class Runner:
         if not await self._guarded(None, look()):
             return RETRY_SECONDS
         self._open = len(batches)
-        self._waiting = sum(one.total - one.completed - one.failed for one in batches)
+        self._waiting = sum(one.waiting for one in batches)
         if not batches:
             return SWEEP_SECONDS
         open_ = {one.id: one for one in batches}

@@ -81,7 +81,8 @@ class Steps:
     async def _compute(self, batch: Batch) -> None:
         lines = await self._next_lines(batch, self._lines)
         if not lines:
-            await self._do(self._progress.computed, batch, self._now())
+            if await self._is_whole(batch):
+                await self._do(self._progress.computed, batch, self._now())
             return
         began = time.monotonic()
         answers = await self._unless_cancelled(batch, lines)
@@ -112,8 +113,15 @@ class Steps:
         lines = await self._next_lines(batch, None) if batch.total else []
         if lines:
             await self._keep(batch, lines, await asyncio.to_thread(Results.refused, lines, why))
-        else:
+        elif await self._is_whole(batch):
             await self._end(batch, status)
+
+    async def _is_whole(self, batch: Batch) -> bool:
+        """Return whether every line has a result at the input's end; if not, fail the batch."""
+        if batch.waiting:
+            message = "The input file is not the one that was checked: some lines have no result."
+            await self.fail(batch.id, [Fault("server_error", message)])
+        return not batch.waiting
 
     async def _next_lines(self, batch: Batch, lines: int | None) -> list[Line]:
         path = self._desk.folder.place(batch.input_file_id)

@@ -7,19 +7,20 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
 from app.batches.objects import ENDED, Batch, StoredFile
 
-VERSION = 1  # of the tables
 # Columns are the fields of the objects, and `number` is the order in which they were made.
-_FILES = """CREATE TABLE files (
+_CREATED = (
+    """CREATE TABLE files (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
     filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
     created_at INTEGER NOT NULL, expires_at INTEGER
-)"""
-_BATCHES = """CREATE TABLE batches (
+)""",
+    """CREATE TABLE batches (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
     endpoint TEXT NOT NULL, input_file_id TEXT NOT NULL, metadata TEXT, output_seconds INTEGER,
     created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, status TEXT NOT NULL, model TEXT,
@@ -28,7 +29,15 @@ _BATCHES = """CREATE TABLE batches (
     completed INTEGER NOT NULL, failed INTEGER NOT NULL, tokens INTEGER NOT NULL,
     in_progress_at INTEGER, finalizing_at INTEGER, completed_at INTEGER, failed_at INTEGER,
     expired_at INTEGER, cancelling_at INTEGER, cancelled_at INTEGER
-)"""
+)""",
+    "CREATE INDEX inputs ON batches (input_file_id)",
+)
+# What leads from one version of the tables to the next, the first from none.
+_STEPS = (
+    _CREATED,
+    ("ALTER TABLE batches ADD COLUMN uncomputed INTEGER NOT NULL DEFAULT 0",),
+)
+VERSION = len(_STEPS)
 _OPEN = f"status NOT IN ({', '.join(repr(one) for one in sorted(ENDED))})"
 Value = str | int | None
 
@@ -149,10 +158,8 @@ class Store:
         if version > VERSION:
             raise sqlite3.DatabaseError("it is of a newer version of this service")
         with self._transaction():  # which fails here if nothing can be written
-            if not version:
-                self._database.execute(_FILES)
-                self._database.execute(_BATCHES)
-                self._database.execute("CREATE INDEX inputs ON batches (input_file_id)")
+            for statement in chain.from_iterable(_STEPS[version:]):
+                self._database.execute(statement)
             self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     @contextmanager

@@ -124,3 +124,9 @@ def test_a_group_has_few_inputs_and_bytes(tmp_path: Path) -> None:
     long = {"model": "m", "input": "x" * 3_000_000}
     path = write(tmp_path, jsonl([request(number, body=long) for number in range(4)]))
     assert len(group(path, 0)) == 2
+
+
+@pytest.mark.parametrize("blank", [b"\n" * 4_000_001, (b" " * 1_999_990 + b"\n") * 3])
+def test_blank_lines_do_not_end_a_group(tmp_path: Path, blank: bytes) -> None:
+    path = write(tmp_path, jsonl([request(0)]) + blank + jsonl([request(1)]))
+    assert [line.custom_id for line in group(path, 0)] == ["r0", "r1"]

@@ -102,3 +102,25 @@ def test_what_is_left_when_the_window_is_over_expires(tmp_path: Path) -> None:
 
     with opened(tmp_path) as desk:
         asyncio.run(compute())
+
+
+@pytest.mark.parametrize("cancelled", [False, True])
+def test_an_input_that_has_lost_lines_fails(tmp_path: Path, cancelled: bool) -> None:
+    async def compute() -> None:
+        batch = await begun(desk, requests(2 * GROUP_LINES))
+        path = desk.folder.place(batch.input_file_id)
+        first = b"".join(path.read_bytes().splitlines(keepends=True)[:GROUP_LINES])
+
+        async def losing(lines: Sequence[Line]) -> list[Answer]:
+            path.write_bytes(first)
+            if cancelled:
+                await desk.cancel(batch.id, "")
+            return await echo(lines)
+
+        async with running(desk, losing):
+            done = await ended(desk, batch)
+        assert done.status == "failed"
+        assert "some lines have no result" in (done.errors or "")
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())

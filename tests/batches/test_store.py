@@ -102,3 +102,41 @@ def test_a_database_that_cannot_be_read_is_refused(tmp_path: Path, damage: str) 
         other.close()
     with pytest.raises(sqlite3.DatabaseError):
         Store(path)
+
+
+FIRST_VERSION = """
+CREATE TABLE files (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
+    created_at INTEGER NOT NULL, expires_at INTEGER
+);
+CREATE TABLE batches (
+    number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
+    endpoint TEXT NOT NULL, input_file_id TEXT NOT NULL, metadata TEXT, output_seconds INTEGER,
+    created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, status TEXT NOT NULL, model TEXT,
+    errors TEXT, output_id TEXT, error_id TEXT, output_bytes INTEGER NOT NULL,
+    error_bytes INTEGER NOT NULL, next_byte INTEGER NOT NULL, total INTEGER NOT NULL,
+    completed INTEGER NOT NULL, failed INTEGER NOT NULL, tokens INTEGER NOT NULL,
+    in_progress_at INTEGER, finalizing_at INTEGER, completed_at INTEGER, failed_at INTEGER,
+    expired_at INTEGER, cancelling_at INTEGER, cancelled_at INTEGER
+);
+CREATE INDEX inputs ON batches (input_file_id);
+INSERT INTO batches (
+    id, owner, endpoint, input_file_id, created_at, expires_at, status, output_id, error_id,
+    output_bytes, error_bytes, next_byte, total, completed, failed, tokens
+) VALUES (
+    'batch_1', 'ann', '/v1/embeddings', 'file-1', 10, 20, 'validating', 'o', 'e',
+    0, 0, 0, 0, 0, 0, 0
+);
+PRAGMA user_version = 1;
+"""
+
+
+def test_tables_of_the_first_version_go_on(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "db") as old:
+        old.executescript(FIRST_VERSION)
+    old.close()
+    for _ in range(2):
+        store = Store(tmp_path / "db")
+        assert store.batch("batch_1") == BATCH
+        store.close()
