@@ -37,8 +37,10 @@ class Folder:
             unless_taken.callback(os.close, self._lock)
             try:
                 fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                self._require_database()
-                self.store = Store(path / _DATABASE)
+                has_files = any((path / _FILES).iterdir())
+                if has_files:
+                    self._require_database()
+                self.store = Store(path / _DATABASE, may_be_new=not has_files)
                 self._remove_what_a_crash_left()
             except BlockingIOError:
                 raise _fault(path, "is in use by another process: give each its own") from None
@@ -62,13 +64,16 @@ class Folder:
         os.close(self._lock)
 
     def _require_database(self) -> None:
-        """Refuse to begin anew where there are files: without their rows they would be removed."""
-        is_new = not (self._path / _DATABASE).exists()
-        if is_new and any((self._path / _FILES).iterdir()):
-            raise _fault(
-                self._path,
-                f"has files but no {_DATABASE}: put it back, or name another folder",
-            )
+        """Refuse to begin anew where there are files: without their rows they would be removed.
+
+        An empty database is what a power cut leaves of one that is copied. SQLite would remove the
+        log beside it.
+        """
+        database = self._path / _DATABASE
+        if database.exists() and database.stat().st_size:
+            return
+        what = f"an empty {_DATABASE}" if database.exists() else f"no {_DATABASE}"
+        raise _fault(self._path, f"has files but {what}: put it back, or name another folder")
 
     def _remove_what_a_crash_left(self) -> None:
         known = self.store.all_file_ids()

@@ -54,15 +54,15 @@ class Page:
 class Store:
     """The tables of a folder's database; methods raise sqlite3.Error."""
 
-    def __init__(self, path: Path) -> None:
-        """Open the database, or make it.
+    def __init__(self, path: Path, *, may_be_new: bool = True) -> None:
+        """Open the database, or make it if that may be.
 
-        Raises: sqlite3.Error if it is damaged, or of a newer version.
+        Raises: sqlite3.Error if it is damaged, empty, or of a newer version.
         """
         self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._database.row_factory = sqlite3.Row
         try:
-            self._prepare()
+            self._prepare(may_be_new=may_be_new)
         except sqlite3.Error:
             self._database.close()
             raise
@@ -148,13 +148,15 @@ class Store:
         assert changed is not None
         return changed
 
-    def _prepare(self) -> None:
+    def _prepare(self, *, may_be_new: bool) -> None:
+        [[version]] = self._database.execute("PRAGMA user_version")
+        if not (version or may_be_new):
+            raise sqlite3.DatabaseError("it has no tables")
         for pragma in ("journal_mode = WAL", "synchronous = FULL", "busy_timeout = 5000"):
             self._database.execute(f"PRAGMA {pragma}")
         [[found]] = self._database.execute("PRAGMA quick_check(1)")
         if found != "ok":
             raise sqlite3.DatabaseError(found)
-        [[version]] = self._database.execute("PRAGMA user_version")
         if version > VERSION:
             raise sqlite3.DatabaseError("it is of a newer version of this service")
         with self._transaction():  # which fails here if nothing can be written

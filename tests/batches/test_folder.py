@@ -47,6 +47,38 @@ def test_a_damaged_database_is_refused_and_no_file_is_touched(tmp_path: Path) ->
     assert (tmp_path / "files" / batch.input_file_id).read_bytes() == b"x"
 
 
+def test_an_empty_database_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+    with opened(tmp_path) as desk:
+        batch = asyncio.run(begun(desk, b"x"))
+    database, log = tmp_path / "batches.sqlite", tmp_path / "batches.sqlite-wal"
+    database.write_bytes(b"")
+    log.write_bytes(b"what was not in the database yet")
+    assert "has files but an empty batches.sqlite" in fault(tmp_path)
+    assert database.read_bytes() == b""
+    assert log.read_bytes() == b"what was not in the database yet"
+    assert (tmp_path / "files" / batch.input_file_id).read_bytes() == b"x"
+
+
+def test_a_database_without_tables_is_refused_beside_files(tmp_path: Path) -> None:
+    Folder(tmp_path).close()
+    database = tmp_path / "batches.sqlite"
+    database.unlink()
+    with sqlite3.connect(database) as other:
+        other.execute("CREATE TABLE a (b)")
+    other.close()
+    content = database.read_bytes()
+    (tmp_path / "files" / "file-1").write_bytes(b"x")
+    assert "batches.sqlite that cannot be used (it has no tables)" in fault(tmp_path)
+    assert database.read_bytes() == content
+    assert (tmp_path / "files" / "file-1").read_bytes() == b"x"
+
+
+def test_an_empty_database_without_files_is_begun(tmp_path: Path) -> None:
+    (tmp_path / "batches.sqlite").touch()
+    Folder(tmp_path).close()
+    Folder(tmp_path).close()
+
+
 def test_a_folder_that_takes_nothing_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
