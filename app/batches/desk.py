@@ -27,6 +27,7 @@ from app.batches.store import Page
 T = TypeVar("T")
 
 WINDOW_SECONDS = 24 * 3600
+MOST_OPEN = 100  # batches of one owner, since each waits for the turns of all others
 _CANCELLABLE = frozenset({"validating", "in_progress", "cancelling"})
 
 
@@ -97,7 +98,7 @@ class Desk:
         await self.do(partial(self._remove_file, id_, owner))
 
     async def add_batch(self, new: NewBatch) -> Batch:
-        """Add a batch, which is computed soon. Raises: BatchError."""
+        """Add a batch, which is computed soon. Raises: BatchError, as for one too many."""
         batch = await self.do(partial(self._add_batch, new))
         self.changed.set()
         return batch
@@ -154,6 +155,9 @@ class Desk:
             known = "No such File object" if file is None else "Not a file with purpose 'batch'"
             status = 404 if file is None else 400
             raise BatchError(status, f"{known}: {new.input_file_id}", param="input_file_id")
+        if self._store.open_of(new.owner) >= MOST_OPEN:
+            message = f"You have {MOST_OPEN} batches that have not ended; wait, or cancel one."
+            raise BatchError(429, message, code="rate_limit_exceeded")
         now = int(time.time())
         batch = Batch(
             id=new_batch_id(),

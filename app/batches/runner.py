@@ -48,7 +48,7 @@ class Runner:
         self._lifecycle = lifecycle
         self._clock = clock
         self._is_ending = False
-        self._turns: list[str] = []  # ids; the batch that has had its step longest ago is first
+        self._last = ""  # the batch that has had its step: the one made next has its turn
         self._open = self._waiting = 0  # batches, and lines of them
         for status in ENDINGS:
             metrics.count("te_batches_ended", labels(status=status), 0)
@@ -77,24 +77,20 @@ class Runner:
 
     async def _step_of_next(self) -> float:
         """Take one step of the batch whose turn it is; return for how long there is nothing."""
-        batches: list[Batch] = []
+        found: Batch | None = None
 
         async def look() -> None:
-            batches.extend(await self._desk.do(self._store.open_batches))
+            nonlocal found
+            found = await self._desk.do(partial(self._store.next_open, self._last))
+            self._open, self._waiting = await self._desk.do(self._store.waiting)
 
         if not await self._guarded(None, look()):
             return RETRY_SECONDS
-        self._open = len(batches)
-        self._waiting = sum(one.waiting for one in batches)
-        if not batches:
+        if found is None:
             return SWEEP_SECONDS
-        open_ = {one.id: one for one in batches}
-        self._turns = [one for one in self._turns if one in open_]
-        self._turns += [one for one in open_ if one not in self._turns]
-        first = self._turns.pop(0)
-        self._turns.append(first)
-        went_on = await self._guarded(first, self._steps.take(open_[first]))
-        return 0.0 if went_on else RETRY_SECONDS / len(batches)
+        self._last = found.id
+        went_on = await self._guarded(found.id, self._steps.take(found))
+        return 0.0 if went_on else RETRY_SECONDS / max(1, self._open)
 
     async def _guarded(self, batch_id: str | None, work: Awaitable[None]) -> bool:
         """Return whether work succeeded; if the disk or the model failed, it is tried again."""

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from app.batches.objects import ENDED, Batch, StoredFile
 
 # Columns are the fields of the objects, and `number` is the order in which they were made.
+_OPEN = f"status NOT IN ({', '.join(repr(one) for one in sorted(ENDED))})"
 _CREATED = (
     """CREATE TABLE files (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
@@ -35,10 +36,12 @@ _CREATED = (
 # What leads from one version of the tables to the next, the first from none.
 _STEPS = (
     _CREATED,
-    ("ALTER TABLE batches ADD COLUMN uncomputed INTEGER NOT NULL DEFAULT 0",),
+    (
+        "ALTER TABLE batches ADD COLUMN uncomputed INTEGER NOT NULL DEFAULT 0",
+        f"CREATE INDEX open ON batches (number) WHERE {_OPEN}",
+    ),
 )
 VERSION = len(_STEPS)
-_OPEN = f"status NOT IN ({', '.join(repr(one) for one in sorted(ENDED))})"
 Value = str | int | None
 
 
@@ -124,9 +127,25 @@ class Store:
         rows = self._page("batches", "owner = ?", [owner], page)
         return None if rows is None else [_batch(one) for one in rows]
 
-    def open_batches(self) -> list[Batch]:
-        """Return the batches that have not ended, the oldest first."""
-        return [_batch(one) for one in self._rows("batches", f"{_OPEN} ORDER BY number", ())]
+    def next_open(self, after: str) -> Batch | None:
+        """Return the open batch made next after the one of that id, else the oldest, or None."""
+        later = "number > (SELECT number FROM batches WHERE id = ?)"
+        first = f"{_OPEN} ORDER BY number LIMIT 1"
+        found = self._rows("batches", f"{later} AND {first}", (after,))
+        return next(map(_batch, found or self._rows("batches", first, ())), None)
+
+    def open_of(self, owner: str) -> int:
+        """Return how many open batches an owner has."""
+        count = f"SELECT count(*) FROM batches WHERE {_OPEN} AND owner = ?"  # noqa: S608  # as above
+        [[found]] = self._database.execute(count, (owner,))
+        return int(found)
+
+    def waiting(self) -> tuple[int, int]:
+        """Return how many batches are open, and how many of their lines have no result yet."""
+        lines = "coalesce(sum(total - completed - failed - uncomputed), 0)"
+        both = f"SELECT count(*), {lines} FROM batches WHERE {_OPEN}"  # noqa: S608  # as above
+        [[batches, waiting]] = self._database.execute(both)
+        return batches, waiting
 
     def update(self, batch_id: str, **changes: Value) -> Batch:
         """Change columns of a batch, and return it."""

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from app.batches import desk as desk_of
 from app.batches.desk import WINDOW_SECONDS, NewBatch
 from app.batches.objects import BatchError
 from app.batches.store import Page
@@ -83,3 +84,22 @@ def test_an_upload_has_a_time(tmp_path: Path) -> None:
         file_id = asyncio.run(uploaded(desk, b"12345"))
         file = asyncio.run(desk.file(file_id, ""))
     assert (file.bytes, file.purpose, file.expires_at) == (5, "batch", None)
+
+
+def test_a_key_has_so_many_open_batches_at_most(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(desk_of, "MOST_OPEN", 2)
+
+    async def ask() -> None:
+        first = await begun(desk, b"", "ann")
+        await begun(desk, b"", "ann")
+        with pytest.raises(BatchError, match="have 2 batches that have not ended") as caught:
+            await begun(desk, b"", "ann")
+        assert (caught.value.status, caught.value.code) == (429, "rate_limit_exceeded")
+        await begun(desk, b"", "bob")
+        desk.folder.store.update(first.id, status="cancelled")
+        await begun(desk, b"", "ann")
+
+    with opened(tmp_path) as desk:
+        asyncio.run(ask())

@@ -46,7 +46,7 @@ def test_a_runner_that_is_gone_is_followed_by_another(tmp_path: Path) -> None:
                 await asyncio.Event().wait()
             return await echo(lines)
 
-        [batch] = desk.folder.store.open_batches() or [await begun(desk, requests(700))]
+        batch = desk.folder.store.next_open("") or await begun(desk, requests(700))
         async with running(desk, ending):
             done = asyncio.create_task(ended(desk, batch))
             await asyncio.wait(
@@ -116,7 +116,8 @@ def test_a_model_that_does_not_answer_is_asked_again(
 def test_results_that_somebody_took_away_fail_the_batch(tmp_path: Path) -> None:
     async def emptying(lines: Sequence[Line]) -> list[Answer]:
         if lines[0].custom_id != "r0":
-            [batch] = desk.folder.store.open_batches()
+            batch = desk.folder.store.next_open("")
+            assert batch is not None
             assert batch.output_id is not None
             desk.folder.place(batch.output_id).write_bytes(b"")
         return await echo(lines)

@@ -79,7 +79,7 @@ def test_what_was_changed_is_there_after_another_start(tmp_path: Path) -> None:
     changed = first.update("batch_1", completed=3, status="in_progress")
     first.close()
     second = Store(tmp_path / "db")
-    assert second.open_batches() == [changed]
+    assert second.next_open("") == changed
     second.close()
 
 
@@ -102,6 +102,27 @@ def test_a_database_that_cannot_be_read_is_refused(tmp_path: Path, damage: str) 
         other.close()
     with pytest.raises(sqlite3.DatabaseError):
         Store(path)
+
+
+def test_open_batches_have_turns_in_a_circle(store: Store) -> None:
+    assert store.next_open("") is None
+    assert store.waiting() == (0, 0)
+    for number in range(4):
+        store.add_batch(replace(BATCH, id=f"batch_{number}", total=10, completed=number))
+    store.add_batch(replace(BATCH, id="other", owner="bob"))
+    store.update("batch_1", status="completed")
+    turns, last = [], ""
+    for _ in range(5):
+        found = store.next_open(last)
+        assert found is not None
+        last = found.id
+        turns.append(last)
+    assert turns == ["batch_0", "batch_2", "batch_3", "other", "batch_0"]
+    following = store.next_open("batch_1")
+    assert following is not None
+    assert following.id == "batch_2"  # though the one before it has ended
+    assert store.waiting() == (4, 10 + 8 + 7)
+    assert (store.open_of("ann"), store.open_of("bob"), store.open_of("eve")) == (3, 1, 0)
 
 
 FIRST_VERSION = """

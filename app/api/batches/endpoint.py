@@ -120,12 +120,14 @@ async def respond_error(send: Send, error: Exception) -> None:
     elif isinstance(error, (ServiceError, UnreadableRequest)):
         status = error.status
         if status == 429:
-            headers, kind = [(b"retry-after", b"1")], "rate_limit_error"
+            headers = [(b"retry-after", b"1")]
     else:
         assert isinstance(error, (OSError, sqlite3.Error))
         status, kind = 507, "server_error"
         message = f"The batch folder cannot be used: {reason(error)}"
         logger.error("%s", message)
+    if status == 429:
+        kind = "rate_limit_error"
     nested = {"message": message, "type": kind, "param": param, "code": code}
     await respond(send, status, orjson.dumps({"error": nested}), JSON, headers)
 

@@ -9,6 +9,7 @@ from openai.types import Batch
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
+from app.batches.desk import MOST_OPEN
 from tests.support.batches import NEW, form
 from tools.asgi import post, request
 from tools.client import JSON
@@ -77,6 +78,17 @@ def test_values_that_cannot_be(
     assert (reply.status, found["param"], found["code"]) == (status, param, code)
     assert found["type"] == "invalid_request_error"
     assert request(keeping, "GET", "/v1/batches").json["data"] == []
+
+
+def test_one_batch_too_many(keeping: ASGIApp) -> None:
+    new = {**NEW, "input_file_id": upload(keeping)}
+    for _ in range(MOST_OPEN):
+        assert post(keeping, "/v1/batches", new).status == 200
+    reply = post(keeping, "/v1/batches", new)
+    found = reply.json["error"]
+    assert (reply.status, found["type"], found["code"]) == (
+        429, "rate_limit_error", "rate_limit_exceeded"
+    )  # fmt: skip
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b""])
