@@ -122,7 +122,7 @@ class _Check:
             return "invalid_json_line", "This line is not parseable as valid JSON.", None
         if type(request) is not dict:
             return "invalid_json_line", "This line is not a JSON object.", None
-        return self._request_fault(request) or self._model_fault(request["body"])
+        return self._request_fault(request) or self._body_fault(request["body"])
 
     def _request_fault(self, request: dict[str, Any]) -> tuple[str, str, str] | None:
         for name, kind, what in _FIELDS:
@@ -140,6 +140,13 @@ class _Check:
             return "duplicate_custom_id", message, "custom_id"
         self._ids.add(request["custom_id"])
         return None
+
+    def _body_fault(self, body: dict[str, Any]) -> tuple[str, str, str] | None:
+        try:
+            orjson.dumps(body)  # as it is for its computation
+        except orjson.JSONEncodeError:
+            return "invalid_request", "'body' is nested too deeply.", "body"
+        return self._model_fault(body)
 
     def _model_fault(self, body: dict[str, Any]) -> tuple[str, str, str] | None:
         model = body.get("model")

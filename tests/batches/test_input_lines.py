@@ -37,6 +37,14 @@ def test_a_file_without_faults(tmp_path: Path) -> None:
         (request(1, url="/v1/chat/completions"), "url_mismatch", "url"),
         (request(1, body="x"), "invalid_request", "body"),
         (
+            b'{"custom_id": "a", "method": "POST", "url": "/v1/embeddings", "body": {"user": '
+            + b"[" * 300
+            + b"]" * 300
+            + b"}}",
+            "invalid_request",
+            "body",
+        ),
+        (
             {"custom_id": "a", "method": "POST", "url": ENDPOINT},
             "missing_required_parameter",
             "body",
