@@ -4,6 +4,7 @@ Everything happens on one thread, which waits for the disk in place of the event
 """
 
 import asyncio
+import contextlib
 import json
 import time
 from collections.abc import Callable, Mapping
@@ -81,8 +82,11 @@ class Desk:
         return self.folder.place(new_file_id())
 
     async def add_file(self, new: NewFile) -> StoredFile:
-        """Add an uploaded file, all of which is on the disk when this returns."""
-        return await self.do(partial(self._add_file, new))
+        """Add an uploaded file, all of which is on the disk when this returns.
+
+        What was uploaded is removed if that fails. Cancelling this stops nothing.
+        """
+        return await asyncio.shield(self.do(partial(self._add_file, new)))
 
     async def file(self, id_: str, owner: str) -> StoredFile:
         """Return a file. Raises: BatchError if the owner has none of that id."""
@@ -131,9 +135,12 @@ class Desk:
             created_at=now,
             expires_at=until,
         )
-        sync(new.path)
-        sync(new.path.parent)
-        self._store.add_file(file)
+        with contextlib.ExitStack() as unless_added:
+            unless_added.callback(new.path.unlink, missing_ok=True)
+            sync(new.path)
+            sync(new.path.parent)
+            self._store.add_file(file)
+            unless_added.pop_all()
         return file
 
     def _file(self, id_: str, owner: str) -> StoredFile:

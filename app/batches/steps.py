@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
 from app.batches.desk import Desk
 from app.batches.input_lines import GROUP_LINES, Line, Rules, checked, group
@@ -18,6 +19,8 @@ from app.batches.objects import Batch, Fault, Status
 from app.batches.progress import Progress
 from app.batches.results import CANCELLED, EXPIRED, Answer, Refusal, Results
 from app.telemetry.metrics import Metrics, labels
+
+T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +30,10 @@ GROUP_SECONDS = 1.0  # what a group is to take: so much is lost by a crash, and 
 
 class NotNow(Exception):
     """The model cannot compute anything at the moment."""
+
+
+class _InputGone(Exception):
+    """The input of a batch is not on the disk any more; no retry would bring it back."""
 
 
 Compute = Callable[[Sequence[Line]], Awaitable[list[Answer]]]  # raises NotNow
@@ -57,6 +64,13 @@ class Steps:
 
     async def take(self, batch: Batch) -> None:
         """Take a batch one step on. Raises: NotNow, OSError, sqlite3.Error."""
+        try:
+            await self._take(batch)
+        except _InputGone:
+            fault = Fault("server_error", "The input file is not there any more.")
+            await self.fail(batch.id, [fault])
+
+    async def _take(self, batch: Batch) -> None:
         if batch.status == "validating":
             await self._validate(batch)
         elif batch.status == "finalizing":
@@ -70,8 +84,7 @@ class Steps:
 
     async def _validate(self, batch: Batch) -> None:
         rules = Rules(batch.endpoint, self._work.line_bytes, self._work.knows)
-        path = self._desk.folder.place(batch.input_file_id)
-        found = await asyncio.to_thread(checked, path, rules)
+        found = await self._read(batch, checked, rules)
         if found.faults:
             await self.fail(batch.id, found.faults)
         else:
@@ -110,7 +123,11 @@ class Steps:
 
     async def _give_up(self, batch: Batch, why: Refusal, status: Status) -> None:
         """Write that the next lines are not computed any more, or end after the last one."""
-        lines = await self._next_lines(batch, None) if batch.total else []
+        try:
+            lines = await self._next_lines(batch, None) if batch.total else []
+        except _InputGone:
+            await self._end(batch, status)
+            return
         if lines:
             await self._keep(batch, lines, await asyncio.to_thread(Results.refused, lines, why))
         elif await self._is_whole(batch):
@@ -124,8 +141,15 @@ class Steps:
         return not batch.waiting
 
     async def _next_lines(self, batch: Batch, lines: int | None) -> list[Line]:
+        return await self._read(batch, group, batch.next_byte, lines)
+
+    async def _read(self, batch: Batch, read: Callable[..., T], *values: object) -> T:
+        """Return what is read of the input. Raises: _InputGone, OSError."""
         path = self._desk.folder.place(batch.input_file_id)
-        return await asyncio.to_thread(group, path, batch.next_byte, lines)
+        try:
+            return await asyncio.to_thread(read, path, *values)
+        except FileNotFoundError:
+            raise _InputGone from None
 
     async def _keep(self, batch: Batch, lines: Sequence[Line], found: Results) -> None:
         try:

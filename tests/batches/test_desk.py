@@ -1,12 +1,15 @@
 """Desk: what clients may do, each with what is its own."""
 
 import asyncio
+import errno
+import threading
 from pathlib import Path
 
 import pytest
 
 from app.batches import desk as desk_of
 from app.batches.desk import WINDOW_SECONDS, NewBatch
+from app.batches.folder import sync
 from app.batches.objects import BatchError
 from app.batches.store import Page
 from tests.support.batches import ENDPOINT, begun, ended, jsonl, opened, request, running, uploaded
@@ -103,3 +106,40 @@ def test_a_key_has_so_many_open_batches_at_most(
 
     with opened(tmp_path) as desk:
         asyncio.run(ask())
+
+
+def test_a_file_is_added_though_its_client_is_gone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins, goes_on = threading.Event(), threading.Event()
+
+    def slowly(path: Path) -> None:
+        begins.set()
+        assert goes_on.wait(60)
+        sync(path)
+
+    monkeypatch.setattr(desk_of, "sync", slowly)
+
+    async def ask() -> None:
+        adding = asyncio.create_task(uploaded(desk, b"12345"))
+        assert await asyncio.to_thread(begins.wait, 60)
+        adding.cancel()
+        await asyncio.wait({adding})
+        goes_on.set()
+        [file] = await desk.files("", Page(9), None)
+        assert desk.folder.place(file.id).read_bytes() == b"12345"
+
+    with opened(tmp_path) as desk:
+        asyncio.run(ask())
+
+
+def test_a_file_that_cannot_be_added_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_: Path) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(desk_of, "sync", full)
+    with opened(tmp_path) as desk, pytest.raises(OSError, match="No space left"):
+        asyncio.run(uploaded(desk, b"12345"))
+    assert list((tmp_path / "files").iterdir()) == []

@@ -124,3 +124,35 @@ def test_an_input_that_has_lost_lines_fails(tmp_path: Path, cancelled: bool) -> 
 
     with opened(tmp_path) as desk:
         asyncio.run(compute())
+
+
+@pytest.mark.parametrize("status", ["failed", "cancelled", "expired"])
+@pytest.mark.parametrize("is_read", [False, True])
+def test_a_batch_whose_input_is_gone_ends(tmp_path: Path, status: str, is_read: bool) -> None:
+    late: list[float] = []
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(2 * GROUP_LINES))
+
+        async def losing(lines: Sequence[Line]) -> list[Answer]:
+            await lose()
+            return await echo(lines)
+
+        async def lose() -> None:
+            desk.folder.place(batch.input_file_id).unlink()
+            if status == "cancelled":
+                await desk.cancel(batch.id, "")
+            elif status == "expired":
+                late.append(WINDOW_SECONDS + 1)
+
+        if not is_read:
+            await lose()
+        async with running(desk, losing, clock=lambda: batch.created_at + sum(late)):
+            done = await ended(desk, batch)
+        assert done.status == (status if is_read or status == "cancelled" else "failed")
+        if done.status == "failed":
+            assert "The input file is not there any more." in (done.errors or "")
+        await desk.remove_file(batch.input_file_id, "")
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())

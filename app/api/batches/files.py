@@ -34,15 +34,14 @@ class Uploading:
         with asked.service.bodies.holding() as share:
             share.take(2 * BUFFER_BYTES)  # it may be written while the next is coming
             upload = await received(asked.scope, asked.receive, path, self._limits)
-        with contextlib.ExitStack() as unless_added:
-            unless_added.callback(path.unlink, missing_ok=True)
+        with contextlib.ExitStack() as unless_fit:
+            unless_fit.callback(path.unlink, missing_ok=True)
             _require_purpose(upload.fields.get("purpose"))
             kept = expiry(_nested(upload.fields, "expires_after"), "expires_after")
             seconds = KEPT_SECONDS if kept is None else kept
-            new = NewFile(path, asked.owner, upload.filename, upload.bytes, seconds)
-            file = await asked.desk.add_file(new)
-            unless_added.pop_all()
-        return file.shown()
+            unless_fit.pop_all()
+        new = NewFile(path, asked.owner, upload.filename, upload.bytes, seconds)
+        return (await asked.desk.add_file(new)).shown()
 
 
 async def listing(asked: Asked) -> dict[str, Any]:

@@ -1,16 +1,25 @@
 """Files: uploaded, listed, read and removed, byte for byte."""
 
+import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from openai.types import FileObject
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message
 
+from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES
+from app.batches import desk as desk_module
+from app.batches.folder import sync
+from app.batches.store import Page
 from tests.support.batches import form
-from tools.asgi import request
+from tools.asgi import make_scope, request
 from tools.client import Reply
+
+MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 
 def upload(app: ASGIApp, content: bytes | None, *, key: str = "", **fields: str) -> Reply:
@@ -50,6 +59,43 @@ def test_a_file_of_any_size_comes_back(keeping: ASGIApp, tmp_path: Path, size: i
     (tmp_path / "kept" / "files" / file["id"]).write_bytes(content)  # past what may be uploaded
     found = request(keeping, "GET", f"/v1/files/{file['id']}/content")
     assert found.content == content
+
+
+def test_a_file_stays_if_its_upload_is_cancelled_while_it_is_added(
+    make_service: MakeService, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, app = make_service(batch_dir=tmp_path / "kept")
+    desk = service.desk
+    assert desk is not None
+    begins, goes_on = threading.Event(), threading.Event()
+
+    def slowly(path: Path) -> None:
+        begins.set()
+        assert goes_on.wait(60)
+        sync(path)
+
+    monkeypatch.setattr(desk_module, "sync", slowly)
+    body, headers = form(b"12345")
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    async def send(message: Message) -> None:
+        raise AssertionError(message)
+
+    async def ask() -> None:
+        async def upload() -> None:
+            await app(make_scope("POST", "/v1/files", headers), receive, send)
+
+        uploading = asyncio.create_task(upload())
+        assert await asyncio.to_thread(begins.wait, 60)
+        uploading.cancel()
+        await asyncio.wait({uploading})
+        goes_on.set()
+        [file] = await desk.files("", Page(9), None)
+        assert desk.folder.place(file.id).read_bytes() == b"12345"
+
+    asyncio.run(ask())
 
 
 def test_files_are_listed_in_pages(keeping: ASGIApp) -> None:
