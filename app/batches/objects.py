@@ -104,6 +104,8 @@ class Batch:
     output_bytes: int = 0
     error_bytes: int = 0
     next_byte: int = 0  # of the input, after the last line that has a result
+    begun_byte: int = 0  # after the last line that was about to be computed with others
+    begun_alone: int = 0  # processes that were about to compute the next line alone
     total: int = 0  # lines
     completed: int = 0
     failed: int = 0

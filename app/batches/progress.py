@@ -3,7 +3,7 @@
 Everything here runs on the thread of the store.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from app.batches import results
 from app.batches.folder import Folder
@@ -29,6 +29,10 @@ class Progress:
         """Note that the last line has a result, unless the batch has been cancelled."""
         self._changed(batch, "finalizing", finalizing_at=now)
 
+    def note(self, batch: Batch, note: Mapping[str, int]) -> None:
+        """Note which lines are about to be computed, or that they are not any more."""
+        self._store.update(batch.id, **note)
+
     def keep(self, batch: Batch, lines: Sequence[Line], found: Results) -> None:
         """Write the results of the next lines, and then that they count.
 
@@ -43,6 +47,8 @@ class Progress:
             output_bytes=output,
             error_bytes=errors,
             next_byte=lines[-1].end,
+            begun_byte=batch.begun_byte,
+            begun_alone=0,
             completed=batch.completed + found.completed,
             failed=batch.failed + found.failed,
             uncomputed=batch.uncomputed + found.uncomputed,

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
+from app.batches import attempts
 from app.batches.desk import Desk
 from app.batches.input_lines import GROUP_LINES, Line, Rules, checked, group
 from app.batches.objects import Batch, Fault, Status
@@ -36,7 +37,8 @@ class _InputGone(Exception):
     """The input of a batch is not on the disk any more; no retry would bring it back."""
 
 
-Compute = Callable[[Sequence[Line]], Awaitable[list[Answer]]]  # raises NotNow
+# Returns answers to the first lines, one at least, as many as there is room for; raises NotNow.
+Compute = Callable[[Sequence[Line]], Awaitable[list[Answer]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +94,30 @@ class Steps:
             await self._do(self._progress.validated, batch, found.total, found.model, self._now())
 
     async def _compute(self, batch: Batch) -> None:
-        lines = await self._next_lines(batch, self._lines)
+        is_doubtful = attempts.is_doubtful(batch)
+        lines = await self._next_lines(batch, 1 if is_doubtful else self._lines)
         if not lines:
             if await self._is_whole(batch):
                 await self._do(self._progress.computed, batch, self._now())
             return
-        began = time.monotonic()
-        answers = await self._unless_cancelled(batch, lines)
-        self._lines = lines_after(self._lines, len(lines), time.monotonic() - began)
-        if answers is not None:
+        if attempts.is_hopeless(batch):
+            logger.error("%s: %s ended the service; it is given up", batch.id, lines[0].custom_id)
+            await self._keep(batch, lines, Results.of(lines, [attempts.ENDED]))
+            return
+        await self._do(self._progress.note, batch, attempts.begun(batch, lines))
+        try:
+            began = time.monotonic()
+            answers = await self._unless_cancelled(batch, lines)
+            if answers is None:
+                return
+            if not is_doubtful:
+                seconds = time.monotonic() - began
+                self._lines = lines_after(self._lines, len(lines), len(answers), seconds)
+            lines = lines[: len(answers)]
             await self._keep(batch, lines, await asyncio.to_thread(Results.of, lines, answers))
+        except BaseException:  # whatever it is, the process goes on, or ends as it should
+            await self._do(self._progress.note, batch, attempts.as_before(batch))
+            raise
 
     async def _unless_cancelled(self, batch: Batch, lines: Sequence[Line]) -> list[Answer] | None:
         """Return the answers to lines, or None if the batch is cancelled in the meantime."""
@@ -180,8 +196,13 @@ class Steps:
         return int(self._clock())
 
 
-def lines_after(lines: int, computed: int, seconds: float) -> int:
-    """Return how many lines the next group may have, after one that took so long."""
+def lines_after(lines: int, computed: int, answered: int, seconds: float) -> int:
+    """Return how many lines the next group may have, after one that took so long.
+
+    Of those that were to be computed, there was room for the answers of some.
+    """
     if seconds > GROUP_SECONDS:
-        return max(1, min(lines, computed) // 2)
+        return max(1, min(lines, answered) // 2)
+    if answered < computed:
+        return answered
     return min(GROUP_LINES, 2 * lines) if seconds < GROUP_SECONDS / 2 else lines

@@ -38,6 +38,8 @@ _STEPS = (
     _CREATED,
     (
         "ALTER TABLE batches ADD COLUMN uncomputed INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE batches ADD COLUMN begun_byte INTEGER NOT NULL DEFAULT 0",
+        "ALTER TABLE batches ADD COLUMN begun_alone INTEGER NOT NULL DEFAULT 0",
         f"CREATE INDEX open ON batches (number) WHERE {_OPEN}",
     ),
 )

@@ -29,20 +29,23 @@ def ids(lines: Sequence[Any]) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("lines", "computed", "seconds", "expected"),
+    ("lines", "computed", "answered", "seconds", "expected"),
     [
-        (16, 16, 0.1, 32),
-        (100, 100, 0.1, GROUP_LINES),
-        (64, 64, 0.7, 64),
-        (64, 64, 1.5, 32),
-        (64, 2, 3.0, 1),  # of so many inputs that there were few lines
-        (1, 1, 9.0, 1),
+        (16, 16, 16, 0.1, 32),
+        (100, 100, 100, 0.1, GROUP_LINES),
+        (64, 64, 64, 0.7, 64),
+        (64, 64, 64, 1.5, 32),
+        (64, 2, 2, 3.0, 1),  # of so many inputs that there were few lines
+        (64, 2, 2, 0.1, GROUP_LINES),
+        (64, 64, 5, 0.1, 5),
+        (64, 64, 5, 1.5, 2),
+        (1, 1, 1, 9.0, 1),
     ],
 )
 def test_a_group_takes_about_a_second(
-    lines: int, computed: int, seconds: float, expected: int
+    lines: int, computed: int, answered: int, seconds: float, expected: int
 ) -> None:
-    assert steps.lines_after(lines, computed, seconds) == expected
+    assert steps.lines_after(lines, computed, answered, seconds) == expected
 
 
 def test_cancelling_keeps_what_is_there_and_tells_of_the_rest(tmp_path: Path) -> None:
@@ -153,6 +156,25 @@ def test_a_batch_whose_input_is_gone_ends(tmp_path: Path, status: str, is_read: 
         if done.status == "failed":
             assert "The input file is not there any more." in (done.errors or "")
         await desk.remove_file(batch.input_file_id, "")
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_lines_without_an_answer_are_computed_next(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    async def compute_some(lines: Sequence[Line]) -> list[Answer]:
+        seen.append(len(lines))
+        return await echo(lines[:3])
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(10))
+        async with running(desk, compute_some):
+            done = await ended(desk, batch)
+        assert (done.status, done.completed) == ("completed", 10)
+        assert ids(results(desk, done.output_id)) == [f"r{number}" for number in range(10)]
+        assert seen[:2] == [10, 3]
 
     with opened(tmp_path) as desk:
         asyncio.run(compute())
