@@ -1,7 +1,9 @@
 """Items: the requests of a batch, computed as POST `/v1/embeddings` would, giving way to those."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import orjson
 
@@ -12,10 +14,21 @@ from app.api.verbs import openai
 from app.batches.input_lines import Line
 from app.batches.results import Answer
 from app.batches.steps import NotNow
-from app.errors import BackendFailed, ModelMismatch, NotFinite, ServiceError, UnreadableRequest
+from app.errors import (
+    BackendFailed,
+    ModelMismatch,
+    NotFinite,
+    Overloaded,
+    ServiceError,
+    UnreadableRequest,
+)
+from app.inference.computing import Progress
 from app.inference.served_model import ServedModel
 
 AT_ONCE = 64  # requests in the model: enough to make batches of
+# Of the numbers that the answers of a group are made of: those of GROUP_INPUTS vectors of 4096.
+# A request alone may have more.
+GROUP_ANSWER_BYTES = 1 << 24
 
 
 class Items:
@@ -31,27 +44,27 @@ class Items:
         return not models.are_several or any(map(models.named, (name, split_side(name)[0])))
 
     async def compute(self, lines: Sequence[Line]) -> list[Answer]:
-        """Return the answer to each request. Raises: NotNow."""
-        answers: dict[int, Answer] = {}
-        left = iter(enumerate(lines))
+        """Return answers to the first requests, as many as there is room for. Raises: NotNow."""
+        group = _Group(lines)
         workers = []
         try:
             for _ in range(min(AT_ONCE, len(lines))):
-                workers.append(asyncio.create_task(self._work(left, answers)))
+                workers.append(asyncio.create_task(self._work(group)))
                 await asyncio.sleep(0)  # others have a turn before the next one is read
             await asyncio.gather(*workers)
         finally:
             for worker in workers:
                 worker.cancel()
             await asyncio.gather(*workers, return_exceptions=True)
-        return [answers[place] for place in range(len(lines))]
+        return [group.answers[place] for place in range(group.end)]
 
-    async def _work(self, left: Iterator[tuple[int, Line]], answers: dict[int, Answer]) -> None:
-        for place, line in left:
-            answers[place] = await self._answer(line.body)
+    async def _work(self, group: "_Group") -> None:
+        for place, line in group.left:
+            with contextlib.suppress(_NoRoom):
+                group.answers[place] = await self._answer(line.body, partial(group.take, place))
             await asyncio.sleep(0)
 
-    async def _answer(self, body: bytes) -> Answer:
+    async def _answer(self, body: bytes, take: Callable[[int], None]) -> Answer:
         verb = self._verb
         try:
             request = await reader.in_turns(body, verb.shape, verb.build)
@@ -61,13 +74,37 @@ class Items:
         except ServiceError as error:
             return Answer(error.status, verb.render_error(error))
         try:
-            computed = await verb.run(model.giving_way(), request)
+            spare = model.giving_way().telling(Progress(measured=take))
+            computed = await verb.run(spare, request)
+        except _NoRoom:
+            raise
         except ServiceError as error:
             if _may_be_the_models(error):
                 await _require_well(model, error)
             return Answer(error.status, verb.render_error(error))
         content = b"".join(verb.render(model, request, computed))
         return Answer(200, content, sum(computed.token_counts))
+
+
+class _NoRoom(Overloaded):
+    """The answer of a request does not fit beside those of the group; it is computed later."""
+
+
+class _Group:
+    """Requests that are computed together, and their answers."""
+
+    def __init__(self, lines: Sequence[Line]) -> None:
+        self.end = len(lines)  # of those for whose answers there is room
+        self.left = (pair for pair in enumerate(lines) if pair[0] < self.end)
+        self.answers: dict[int, Answer] = {}
+        self._taken = 0
+
+    def take(self, place: int, size: int) -> None:
+        """Take room for the numbers of an answer, always for the first one. Raises: _NoRoom."""
+        if place and (place >= self.end or self._taken + size > GROUP_ANSWER_BYTES):
+            self.end = min(self.end, place)
+            raise _NoRoom
+        self._taken += size
 
 
 def _may_be_the_models(error: ServiceError) -> bool:

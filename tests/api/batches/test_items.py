@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.types import ASGIApp
 
+from app.api.batches import items
 from app.api.batches.items import Items
 from app.api.http.service import Service
 from app.application import build_each
@@ -87,6 +88,26 @@ def test_a_sick_model_answers_nothing(
     assert [one.status for one in computed(service, [{"input": "a"}])] == [200]
 
 
+def test_answers_that_are_too_large_together_are_computed_later(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service, _ = make_service()
+    bodies = [{"input": ["a"] * (9 if number % 5 == 0 else 2)} for number in range(30)]
+    bodies[17] = {"input": ""}
+    whole = computed(service, bodies)
+    assert len(whole) == 30
+    vector = len(json.loads(whole[0].body)["data"][0]["embedding"]) * 4
+    monkeypatch.setattr(items, "GROUP_ANSWER_BYTES", 10 * vector)
+    found: list[Answer] = []
+    while len(found) < 30:
+        some = computed(service, bodies[len(found) :])
+        inputs = [len(one["input"]) for one in bodies[len(found) : len(found) + len(some)]]
+        assert len(some) == 1 or sum(inputs) <= 10 + inputs[0]
+        found += some
+    assert [one.status for one in found] == [one.status for one in whole]
+    assert [one.tokens for one in found] == [one.tokens for one in whole]
+
+
 def test_the_only_model_answers_to_any_name(make_service: MakeService) -> None:
     assert Items(make_service()[0]).knows("whatever")
 
@@ -98,9 +119,9 @@ def test_of_several_models_each_computes_what_names_it(folders: dict[str, Path])
         for kind, name in zip(("embedding", "whole"), names, strict=True)
     ]
     service = build_each(prepared)
-    items = Items(service)
+    knows = Items(service).knows
     found = computed(service, [{"input": "a", "model": name} for name in (*names, "three")])
     asyncio.run(service.models.close())
     assert [json.loads(one.body)["model"] for one in found[:2]] == list(names)
     assert found[2].status == 404
-    assert [items.knows(name) for name in (*names, "one-query", "three")] == [True] * 3 + [False]
+    assert [knows(name) for name in (*names, "one-query", "three")] == [True] * 3 + [False]
