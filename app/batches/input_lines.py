@@ -5,6 +5,7 @@ Codes are those that OpenAI and Azure document for batches: `invalid_json_line`,
 `missing_required_parameter`, and `invalid_request` for the rest.
 """
 
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,12 +15,15 @@ import orjson
 
 from app.batches.objects import Fault
 
-MOST_LINES = 50_000
+MOST_LINES = 50_000  # of requests, and as many blank ones
+LONGEST_ID = 512  # characters: all ids of a file are in memory at once
 MOST_FAULTS = 100  # that are told of one file
 GROUP_LINES = 128  # that are computed together, at most
 GROUP_INPUTS = 1024  # of all their requests, or one request of more
 GROUP_BYTES = 4_000_000  # of their lines, or one line of more
 _SKIP_BYTES = 1 << 20
+_TURN_LINES, _TURN_BYTES = 100, 1 << 20  # that are checked in a few milliseconds
+_PAUSE_SECONDS = 0.0005  # after each turn, for other threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,16 +53,29 @@ class Line:
     end: int  # the byte of the file after it
 
 
-def checked(path: Path, rules: Rules) -> Checked:
-    """Check every line of a file, in memory for one line and all ids. Raises: OSError."""
+def checked(path: Path, rules: Rules, is_over: Callable[[], bool] = lambda: False) -> Checked:
+    """Check every line of a file, in memory for one line and all ids. Raises: OSError.
+
+    Others have a turn now and then, after which `is_over` tells whether nothing waits for this.
+    """
     check = _Check(rules)
+    size = 0  # of this turn
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file, rules.line_bytes), 1):
             check.line(number, line)
-            if len(check.faults) >= MOST_FAULTS or check.total > MOST_LINES:
+            if len(check.faults) >= MOST_FAULTS or check.has_too_many:
                 break
-    if check.total > MOST_LINES:
-        message = f"The input file has more than {MOST_LINES} requests; divide it into several."
+            size += len(line or b"")
+            if not number % _TURN_LINES or size >= _TURN_BYTES:
+                size = 0
+                time.sleep(_PAUSE_SECONDS)
+                if is_over():
+                    break
+    if check.has_too_many:
+        message = (
+            f"The input file has more than {MOST_LINES} requests, or more blank lines than that; "
+            "divide it into several."
+        )
         check.faults = [Fault("too_many_tasks", message)]
     elif not check.total and not check.faults:
         check.faults = [Fault("empty_file", "The input file has no request.")]
@@ -98,13 +115,19 @@ class _Check:
         self._rules = rules
         self._ids: set[str] = set()
         self._has_model = False
-        self.total = 0
+        self.total = self._blank = 0
         self.model: str | None = None
         self.faults: list[Fault] = []
+
+    @property
+    def has_too_many(self) -> bool:
+        """Whether the file has more lines than a batch may."""
+        return max(self.total, self._blank) > MOST_LINES
 
     def line(self, number: int, line: bytes | None) -> None:
         """Check one line, which is None if it is too long."""
         if line is not None and not line.strip():
+            self._blank += 1
             return
         self.total += 1
         fault = self._fault(line)
@@ -130,6 +153,9 @@ class _Check:
                 return "missing_required_parameter", f"Missing required parameter: '{name}'.", name
             if type(request[name]) is not kind:
                 return "invalid_request", f"'{name}' must be {what}.", name
+        if len(request["custom_id"]) > LONGEST_ID:
+            message = f"'custom_id' must have at most {LONGEST_ID} characters."
+            return "invalid_request", message, "custom_id"
         if request["method"] != "POST":
             return "invalid_request", "'method' must be 'POST'.", "method"
         if request["url"] != self._rules.endpoint:

@@ -7,6 +7,7 @@ nothing of that is there twice.
 
 import asyncio
 import logging
+import threading
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -86,7 +87,14 @@ class Steps:
 
     async def _validate(self, batch: Batch) -> None:
         rules = Rules(batch.endpoint, self._work.line_bytes, self._work.knows)
-        found = await self._read(batch, checked, rules)
+        over = threading.Event()
+        try:
+            reading = self._read(batch, checked, rules, over.is_set)
+            found = await self._unless_cancelled(batch, reading)
+        finally:
+            over.set()
+        if found is None:
+            return
         if found.faults:
             await self.fail(batch.id, found.faults)
         else:
@@ -107,7 +115,7 @@ class Steps:
         await self._do(self._progress.note, batch, attempts.begun(batch, lines))
         try:
             began = time.monotonic()
-            answers = await self._unless_cancelled(batch, lines)
+            answers = await self._unless_cancelled(batch, self._work.compute(lines))
             if answers is None:
                 return
             if not is_doubtful:
@@ -119,9 +127,9 @@ class Steps:
             await self._do(self._progress.note, batch, attempts.as_before(batch))
             raise
 
-    async def _unless_cancelled(self, batch: Batch, lines: Sequence[Line]) -> list[Answer] | None:
-        """Return the answers to lines, or None if the batch is cancelled in the meantime."""
-        work = asyncio.ensure_future(self._work.compute(lines))
+    async def _unless_cancelled(self, batch: Batch, working: Awaitable[T]) -> T | None:
+        """Return what work returns, or None if the batch is cancelled in the meantime."""
+        work = asyncio.ensure_future(working)
         changed = asyncio.create_task(self._desk.changed.wait())
         try:
             while not work.done():
@@ -130,7 +138,7 @@ class Steps:
                     self._desk.changed.clear()
                     changed = asyncio.create_task(self._desk.changed.wait())
                     now = await self._desk.do(partial(self._store.batch, batch.id))
-                    if now is None or now.status != "in_progress":
+                    if now is None or now.status != batch.status:
                         return None
             return work.result()
         finally:

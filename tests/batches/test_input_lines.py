@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from app.batches import input_lines
-from app.batches.input_lines import GROUP_LINES, MOST_FAULTS, Rules, checked, group
+from app.batches.input_lines import GROUP_LINES, LONGEST_ID, MOST_FAULTS, Rules, checked, group
 from tests.support.batches import ENDPOINT, jsonl, request
 
 RULES = Rules(ENDPOINT, 1000, lambda name: name != "unknown")
@@ -33,6 +33,7 @@ def test_a_file_without_faults(tmp_path: Path) -> None:
         (b'{"custom_id": "a", "body": NaN}', "invalid_json_line", None),
         ({**request(1), "custom_id": None}, "missing_required_parameter", "custom_id"),
         ({**request(1), "custom_id": 5}, "invalid_request", "custom_id"),
+        (request(1, custom_id="x" * 513), "invalid_request", "custom_id"),
         (request(1, method="GET"), "invalid_request", "method"),
         (request(1, url="/v1/chat/completions"), "url_mismatch", "url"),
         (request(1, body="x"), "invalid_request", "body"),
@@ -102,6 +103,35 @@ def test_too_many_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     path = write(tmp_path, jsonl([request(number) for number in range(4)]))
     [fault] = checked(path, RULES).faults
     assert (fault.code, fault.line) == ("too_many_tasks", None)
+
+
+def test_too_many_blank_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(input_lines, "MOST_LINES", 3)
+    lines = jsonl([request(number) for number in range(3)])
+    assert checked(write(tmp_path, lines + b"\n" * 3), RULES).faults == ()
+    [fault] = checked(write(tmp_path, b"\n" * 4 + lines), RULES).faults
+    assert (fault.code, fault.line) == ("too_many_tasks", None)
+
+
+def test_the_longest_id(tmp_path: Path) -> None:
+    content = jsonl([request(0, custom_id="é" * LONGEST_ID)])
+    assert checked(write(tmp_path, content), Rules(ENDPOINT, 10_000, RULES.knows)).faults == ()
+
+
+@pytest.mark.parametrize("text", ["a", "x" * 100_000])
+def test_a_check_that_nothing_waits_for_ends_soon(tmp_path: Path, text: str) -> None:
+    asked = 0
+
+    def is_over() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 3
+
+    rules = Rules(ENDPOINT, 1_000_000, RULES.knows)
+    path = write(tmp_path, jsonl([request(number, text) for number in range(500)]))
+    found = checked(path, rules, is_over)
+    assert 0 < found.total < 500
+    assert asked == 3
 
 
 def test_so_many_faults_are_enough(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Steps: how much one computes, and what becomes of lines that are computed no more."""
 
 import asyncio
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,10 @@ import pytest
 
 from app.batches import steps
 from app.batches.desk import WINDOW_SECONDS
-from app.batches.input_lines import GROUP_LINES, Line
+from app.batches.input_lines import GROUP_LINES, Checked, Line, Rules
 from app.batches.results import Answer
 from tests.support.batches import begun, echo, ended, jsonl, opened, request, results, running
+from tools.process import eventually
 
 
 def requests(count: int) -> bytes:
@@ -175,6 +177,31 @@ def test_lines_without_an_answer_are_computed_next(tmp_path: Path) -> None:
         assert (done.status, done.completed) == ("completed", 10)
         assert ids(results(desk, done.output_id)) == [f"r{number}" for number in range(10)]
         assert seen[:2] == [10, 3]
+
+    with opened(tmp_path) as desk:
+        asyncio.run(compute())
+
+
+def test_a_batch_is_cancelled_while_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begins, ends = threading.Event(), threading.Event()
+
+    def check(_: Path, __: Rules, is_over: Callable[[], bool]) -> Checked:
+        begins.set()
+        eventually(is_over)
+        ends.set()
+        return Checked(1, None, ())
+
+    monkeypatch.setattr(steps, "checked", check)
+
+    async def compute() -> None:
+        batch = await begun(desk, requests(1))
+        async with running(desk):
+            assert await asyncio.to_thread(begins.wait, 60)
+            await desk.cancel(batch.id, "")
+            assert (await ended(desk, batch)).status == "cancelled"
+            assert await asyncio.to_thread(ends.wait, 60)
 
     with opened(tmp_path) as desk:
         asyncio.run(compute())
