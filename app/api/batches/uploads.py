@@ -21,6 +21,8 @@ from app.errors import BodyTimeout, ClientGone
 
 BUFFER_BYTES = 1 << 20
 SLOWEST = 16_384  # bytes a second that a client must send, once its time for a request is over
+SILENCE_SECONDS = 30.0  # between two parts, however much has come before
+OVERHEAD_BYTES = BUFFER_BYTES  # of the form around the file, generously
 _FIELD_BYTES = 1024  # of a field that is no file
 _MOST_FIELDS = 16
 _FORM = "multipart/form-data with a `file` and a `purpose`"
@@ -52,14 +54,16 @@ async def received(scope: Scope, receive: Receive, path: Path, limits: UploadLim
     if kind != b"multipart/form-data" or not options.get(b"boundary"):
         raise BatchError(400, f"The body must be {_FORM}.")
     declared = header(scope, b"content-length")
-    overhead = BUFFER_BYTES  # of the form around the file, generously
     if declared is not None and declared.isdigit():
-        _require_small(int(declared) - overhead, limits.file_bytes)
+        _require_small(int(declared) - OVERHEAD_BYTES, limits.file_bytes)
     with contextlib.ExitStack() as unless_whole:
         unless_whole.callback(path.unlink, missing_ok=True)
         with await asyncio.to_thread(path.open, "wb") as file:
             form = _Form(options[b"boundary"])
+            came = 0
             async for part in _parts(receive, limits.seconds):
+                came += len(part)
+                _require_small(came - OVERHEAD_BYTES, limits.file_bytes)
                 form.feed(part)
                 _require_small(form.size, limits.file_bytes)
                 if len(form.buffer) >= BUFFER_BYTES:
@@ -87,7 +91,8 @@ async def _parts(receive: Receive, seconds: float) -> AsyncIterator[bytes]:
     began, size, more = loop.time(), 0, True
     while more:
         try:
-            async with asyncio.timeout_at(began + seconds + size / SLOWEST):
+            slowest = began + seconds + size / SLOWEST
+            async with asyncio.timeout_at(min(slowest, loop.time() + SILENCE_SECONDS)):
                 message = await receive()
         except TimeoutError:
             raise BodyTimeout from None

@@ -10,7 +10,13 @@ import pytest
 from starlette.types import ASGIApp, Message
 
 from app.api.batches import uploads
-from app.api.batches.uploads import BUFFER_BYTES, Upload, UploadLimits, received
+from app.api.batches.uploads import (
+    BUFFER_BYTES,
+    OVERHEAD_BYTES,
+    Upload,
+    UploadLimits,
+    received,
+)
 from app.batches.objects import BatchError
 from app.errors import BodyTimeout, ClientGone
 from tests.support.batches import form
@@ -101,6 +107,36 @@ def test_a_file_that_is_too_large_ends_at_once(tmp_path: Path) -> None:
     with pytest.raises(BatchError, match="more than 4999 bytes"):
         take(tmp_path / "file", [], declared, small)  # before any of it has come
     assert take(tmp_path / "file", [body], headers, UploadLimits(5000, 60.0)).bytes == 5000
+
+
+def test_what_is_around_a_file_has_an_end(tmp_path: Path) -> None:
+    body, headers = form(b"x" * 100)
+    small = UploadLimits(100, 60.0)
+    whole = [body, b"z" * (OVERHEAD_BYTES + 100 - len(body))]
+    assert take(tmp_path / "file", whole, headers, small).bytes == 100
+    with pytest.raises(BatchError, match="more than 100 bytes") as caught:
+        take(tmp_path / "file", [*whole, b"z"], headers, small)
+    assert caught.value.status == 413
+    assert not (tmp_path / "file").exists()
+
+
+def test_much_that_came_early_pays_for_no_silence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(uploads, "SILENCE_SECONDS", 0.05)
+    body, headers = form(b"x" * BUFFER_BYTES)
+    came = [body[:-20]]
+
+    async def receive() -> Message:
+        if came:
+            return {"type": "http.request", "body": came.pop(), "more_body": True}
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    scope = make_scope("POST", "/", headers)
+    with pytest.raises(BodyTimeout):
+        asyncio.run(received(scope, receive, tmp_path / "file", LIMITS))
+    assert not (tmp_path / "file").exists()
 
 
 def test_a_client_that_is_too_slow_or_gone_leaves_nothing(tmp_path: Path) -> None:
