@@ -13,7 +13,7 @@ from app.batches.input_lines import Line
 from app.batches.objects import Batch
 from app.batches.results import Answer
 
-MOST_ALONE = 2  # since the first may have been killed by chance
+MOST_ALONE = 3  # since one or two may have been killed by chance
 _MESSAGE = f"The service ended {MOST_ALONE} times while this request alone was computed."
 _ERROR = {"message": _MESSAGE, "type": "server_error", "param": None, "code": None}
 ENDED = Answer(500, json.dumps({"error": _ERROR}).encode())

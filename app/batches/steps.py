@@ -70,8 +70,9 @@ class Steps:
         try:
             await self._take(batch)
         except _InputGone:
-            fault = Fault("server_error", "The input file is not there any more.")
-            await self.fail(batch.id, [fault])
+            if await self._is_still(batch):
+                fault = Fault("server_error", "The input file is not there any more.")
+                await self.fail(batch.id, [fault])
 
     async def _take(self, batch: Batch) -> None:
         if batch.status == "validating":
@@ -109,11 +110,11 @@ class Steps:
                 await self._do(self._progress.computed, batch, self._now())
             return
         if attempts.is_hopeless(batch):
-            logger.error("%s: %s ended the service; it is given up", batch.id, lines[0].custom_id)
+            logger.error("%s: %r ended the service; it is given up", batch.id, lines[0].custom_id)
             await self._keep(batch, lines, Results.of(lines, [attempts.ENDED]))
             return
-        await self._do(self._progress.note, batch, attempts.begun(batch, lines))
         try:
+            await self._do(self._progress.note, batch, attempts.begun(batch, lines))
             began = time.monotonic()
             answers = await self._unless_cancelled(batch, self._work.compute(lines))
             if answers is None:
@@ -137,13 +138,17 @@ class Steps:
                 if changed.done() and not work.done():
                     self._desk.changed.clear()
                     changed = asyncio.create_task(self._desk.changed.wait())
-                    now = await self._desk.do(partial(self._store.batch, batch.id))
-                    if now is None or now.status != batch.status:
+                    if not await self._is_still(batch):
                         return None
             return work.result()
         finally:
             work.cancel()
             changed.cancel()
+
+    async def _is_still(self, batch: Batch) -> bool:
+        """Return whether the batch is in the same state, and not cancelled in the meantime."""
+        now = await self._desk.do(partial(self._store.batch, batch.id))
+        return now is not None and now.status == batch.status
 
     async def _give_up(self, batch: Batch, why: Refusal, status: Status) -> None:
         """Write that the next lines are not computed any more, or end after the last one."""

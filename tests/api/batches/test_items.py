@@ -92,7 +92,7 @@ def test_answers_that_are_too_large_together_are_computed_later(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, _ = make_service()
-    bodies = [{"input": ["a"] * (9 if number % 5 == 0 else 2)} for number in range(30)]
+    bodies: list[Any] = [{"input": ["a"] * (9 if number % 5 == 0 else 2)} for number in range(30)]
     bodies[17] = {"input": ""}
     whole = computed(service, bodies)
     assert len(whole) == 30
