@@ -83,11 +83,11 @@ DOORS = {
     "python_multipart": {"app.api.batches.uploads"},
     "httptools": {"app.wire.http1.bodies", "app.wire.http1.heads"},
     "grpc": {
-        "app.rpc.answering", "app.rpc.caller", "app.rpc.health", "app.rpc.messages", "app.rpc.server", "app.rpc.statuses", "app.rpc.streams",
+        "app.rpc.answering", "app.rpc.bounds", "app.rpc.caller", "app.rpc.health", "app.rpc.messages", "app.rpc.public", "app.rpc.server", "app.rpc.statuses", "app.rpc.streams",
     },
     "google": {"app.rpc.messages"},
-    "grpc_health": {"app.rpc.health", "app.rpc.server"},
-    "grpc_reflection": {"app.rpc.server"},
+    "grpc_health": {"app.rpc.health", "app.rpc.public"},
+    "grpc_reflection": {"app.rpc.public"},
     "hypercorn": {
         "app.wire.connections", "app.wire.http2.protocol", "app.wire.http2.connection", "app.server.serving",
     },

@@ -4,9 +4,8 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 import grpc.aio
 from grpc import StatusCode
@@ -16,7 +15,7 @@ from app.api.http.service import Service
 from app.api.verbs.answer_headers import Headers
 from app.api.verbs.counting import FailureCounted
 from app.errors import ServiceError
-from app.options.settings import Settings
+from app.rpc.bounds import Bounds, CallLimits
 from app.rpc.caller import Caller, Callers
 from app.rpc.calls.call import Answer, Call, Message
 from app.rpc.calls.rerank import RankedStream
@@ -34,19 +33,6 @@ MESSAGES_IN_WORK = 128
 Body = Callable[[Incoming, Any, Caller], Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
-class CallLimits:
-    """The limits of calls and their messages."""
-
-    message_bytes: int
-    client_seconds: float  # for a message to come, or for an answer to be read
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """Return the limits of these settings."""
-        return cls(settings.payload_limit, settings.client_timeout_seconds)
-
-
 class Answering:
     """Answers every call of TEI's services, to the first model of a service."""
 
@@ -56,6 +42,7 @@ class Answering:
         self._limits = limits
         self._callers = Callers(service)
         self._open: set[Incoming] = set()
+        self._bounds = Bounds(limits)
         self._ended = asyncio.Event()  # a call has
         self._is_closing = False
         self.cut_at: float | None = None  # on the loop's clock: from then on calls are cut off
@@ -103,8 +90,9 @@ class Answering:
         try:
             if self._is_closing:
                 raise CallRefused(StatusCode.UNAVAILABLE, "the service is shutting down")
-            caller = self._callers.admitted(context.invocation_metadata())
-            await body(incoming, context, caller)
+            with self._bounds.call():
+                caller = self._callers.admitted(context.invocation_metadata())
+                await body(incoming, context, caller)
             status = StatusCode.OK
         except (ServiceError, CallRefused) as error:
             status, reason = code_of(error), str(error)
@@ -120,7 +108,7 @@ class Answering:
             await context.abort(status, reason)
 
     async def _one(self, call: Call, incoming: Incoming, context: Any, caller: Caller) -> None:
-        content = await incoming.only(self._limits.client_seconds)
+        content = await incoming.only(self._limits.client_seconds, self._bounds.reading)
         with self._service.bodies.holding() as share, self._in_flight():
             answer = await call(self._message(caller, content, share, waits=False))
             share.keep(len(answer.content))
@@ -154,7 +142,8 @@ class Answering:
         self, incoming: Incoming, work: Callable[[bytes, Turn], Awaitable[None]]
     ) -> None:
         room = Room(MESSAGES_IN_WORK, self._limits.message_bytes)
-        await in_order(incoming, work, room)
+        with self._bounds.stream():
+            await in_order(incoming, work, room)
         if incoming.is_stopped:
             raise CallRefused(StatusCode.UNAVAILABLE, "the service is shutting down")
 

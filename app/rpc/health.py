@@ -5,17 +5,17 @@ everyone's health from changing.
 """
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from grpc import StatusCode
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 
 from app.api.http.service import Service
 from app.errors import Unhealthy
 from app.inference.health import TICK_SECONDS
 from app.model.names import Task
 from app.rpc.messages import PACKAGE, SERVICES
+from app.rpc.statuses import CallRefused
 
 _Status = health_pb2.HealthCheckResponse
 
@@ -26,7 +26,7 @@ _BY_TASK: Mapping[Task, Sequence[str]] = {
 }
 
 
-class Reports(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it is untyped
+class Reports:
     """Tells clients what serves; the service without a name stands for the model's health."""
 
     def __init__(self, service: Service) -> None:
@@ -36,24 +36,29 @@ class Reports(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it is un
         self._changed = asyncio.Event()  # another one after each change
         self._is_over = False
 
-    async def Check(self, request: Any, context: Any) -> Any:  # noqa: N802  # gRPC's name
-        """Answer with the status of a service."""
-        status = self._told.get(request.service)
-        if status is None:
-            await context.abort(StatusCode.NOT_FOUND)
-        return _Status(status=status)
+    def status(self, name: str) -> bytes:
+        """Return the message that has the status of a service.
 
-    async def Watch(self, request: Any, context: Any) -> None:  # noqa: N802  # gRPC's name
-        """Send the status of a service, now and after each change."""
+        Raises: CallRefused if there is none of that name.
+        """
+        if name not in self._told:
+            raise CallRefused(StatusCode.NOT_FOUND, "no such service")
+        return _message(self._told[name])
+
+    async def watch(self, name: str, write: Callable[[bytes], Awaitable[None]]) -> None:
+        """Write the status of a service, now and after each change.
+
+        Raises: CallRefused when the service ends.
+        """
         told = None
         while not self._is_over:
             changed = self._changed
-            status = self._told.get(request.service, _Status.SERVICE_UNKNOWN)
+            status = self._told.get(name, _Status.SERVICE_UNKNOWN)
             if status != told:
-                await context.write(_Status(status=status))
+                await write(_message(status))
                 told = status
             await changed.wait()
-        await context.abort(StatusCode.UNAVAILABLE, "the service is shutting down")
+        raise CallRefused(StatusCode.UNAVAILABLE, "the service is shutting down")
 
     async def keep(self) -> None:
         """Follow the model's health for ever."""
@@ -92,3 +97,8 @@ class Reports(health_pb2_grpc.HealthServicer):  # type: ignore[misc]  # it is un
             self._told = told
             self._changed.set()
             self._changed = asyncio.Event()
+
+
+def _message(status: int) -> bytes:
+    content: bytes = _Status(status=status).SerializeToString()
+    return content

@@ -11,14 +11,13 @@ import os
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from app.api.http.service import Service
 from app.options.settings import Settings
-from app.rpc.answering import Answering, CallLimits
+from app.rpc.answering import Answering
+from app.rpc.bounds import CallLimits
 from app.rpc.health import Reports
-from app.rpc.messages import POOL, SERVICES
+from app.rpc.public import LASTING, READ_AT_A_TIME, PublicCalls
 from app.wire.connections import quiet
 
 logger = logging.getLogger("app.server")  # operators filter by this name
@@ -28,6 +27,8 @@ PING_SECONDS = 60  # until a client that is silent is asked whether it is there
 PING_WAIT_SECONDS = 20
 LAST_SECONDS = 5.0  # for last bytes, and for what is no call of ours, such as reflection
 REFUSING_SECONDS = 0.5  # in which new calls are sent elsewhere, before connections end
+# Calls beside those that `Bounds` counts: those without a key, and as many that are refused.
+CALLS_BESIDE = 2 * (LASTING + READ_AT_A_TIME)
 ONLY_IDENTITY = 1  # of the set of compressions: a small message must not become a large one
 
 Addresses = Callable[[], Sequence[str]]  # frees the port, and returns its addresses
@@ -41,13 +42,13 @@ async def opened(service: Service, settings: Settings, addresses: Addresses) -> 
     """
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it writes of each connection that ends
     server = grpc.aio.server(
-        options=_options(settings), maximum_concurrent_rpcs=settings.max_connections
+        options=_options(settings),
+        maximum_concurrent_rpcs=settings.max_connections + CALLS_BESIDE,
     )
     answering = Answering(service, CallLimits.of(settings))
-    server.add_generic_rpc_handlers(tuple(answering.handlers()))
     reports = Reports(service.of_first)
-    health_pb2_grpc.add_HealthServicer_to_server(reports, server)
-    _reflect(server)
+    public = PublicCalls(reports, settings.client_timeout_seconds)
+    server.add_generic_rpc_handlers((*answering.handlers(), *public.handlers()))
     for address in addresses():
         server.add_insecure_port(address)
         logger.info("Starting gRPC server: %s", address)
@@ -96,18 +97,10 @@ async def _end(
     await stopping
 
 
-def _reflect(server: grpc.aio.Server) -> None:
-    """Tell clients that ask what is served."""
-    for file in (health_pb2.DESCRIPTOR, reflection_pb2.DESCRIPTOR):
-        POOL.AddSerializedFile(file.serialized_pb)
-    files = (*SERVICES.values(), *health_pb2.DESCRIPTOR.services_by_name.values())
-    names = [one.full_name for one in files]
-    reflection.enable_server_reflection((*names, reflection.SERVICE_NAME), server, POOL)
-
-
 def _options(settings: Settings) -> list[tuple[str, int]]:
     return [
         ("grpc.max_receive_message_length", settings.payload_limit),
+        ("grpc.http2.bdp_probe", 0),  # else a fast client may send megabytes that no call reads
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
         ("grpc.so_reuseport", 0),  # two services must not share a port without knowing
         ("grpc.compression_enabled_algorithms_bitset", ONLY_IDENTITY),

@@ -34,13 +34,13 @@ class Incoming:
         if self._limit is not None:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
-    async def only(self, seconds: float) -> bytes:
-        """Return the message of a call that has one.
+    async def only(self, seconds: float, reading: asyncio.Semaphore) -> bytes:
+        """Return the message of a call that has one, as one of so many that are read at a time.
 
         Raises: CallRefused if it does not come, or not in time.
         """
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(seconds), reading:
                 message = await self._context.read()
         except TimeoutError:
             raise CallRefused(StatusCode.DEADLINE_EXCEEDED, "the message came too slowly") from None

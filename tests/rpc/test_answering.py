@@ -15,18 +15,12 @@ from app.rpc.messages import named
 from tests.rpc.conftest import Play
 from tests.support import distinct, rpc
 from tests.support.held_runs import Held
-from tests.support.rpc import Client, come, fault
+from tests.support.rpc import Client, come, counts, fault
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 OVERLOADED = ("RESOURCE_EXHAUSTED", "Model is overloaded")
 EMBED = named("EmbedRequest")
-
-
-def counts(service: Service) -> set[str]:
-    """How calls ended."""
-    lines = service.metrics.render().splitlines()
-    return {line for line in lines if line.startswith("te_grpc_response_count")}
 
 
 @contextlib.contextmanager
@@ -268,21 +262,3 @@ def test_calls_are_counted_by_how_they_end(make_service: MakeService) -> None:
         'te_grpc_response_count{path="/tei.v1.Embed/Embed",status="OK"} 1',
         'te_grpc_response_count{path="/tei.v1.Predict/Predict",status="FAILED_PRECONDITION"} 1',
     }
-
-
-def test_more_calls_than_may_be_made_are_refused(make_service: MakeService) -> None:
-    service, _ = make_service(max_connections=2)
-
-    async def scenario(client: Client) -> Any:
-        idle = [client.call("EmbedStream")() for _ in range(2)]
-        for call in idle:
-            await call.write(EMBED(inputs="a"))
-            assert (await call.read()).embeddings
-        refused = await client.refused("Embed", inputs="a")
-        idle[0].cancel()
-        await come(lambda: len(counts(service)) == 1)
-        return refused, (await client.ask("Embed", inputs="a")).embeddings
-
-    refused, vector = rpc.run(scenario, service)
-    assert refused[0] == "RESOURCE_EXHAUSTED"
-    assert len(vector) == 16

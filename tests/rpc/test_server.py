@@ -1,5 +1,6 @@
 """The server: its port, its end beside HTTP's, and what clients learn of it."""
 
+import asyncio
 import gzip
 import socket
 from collections.abc import Callable, Iterator
@@ -9,6 +10,8 @@ from typing import Any
 
 import grpc
 import grpc.aio
+import h2.connection
+import h2.events
 import pytest
 from google.protobuf import descriptor_pool, message_factory
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
@@ -18,6 +21,7 @@ from starlette.types import ASGIApp
 
 from app.api.http.service import Service
 from app.rpc.answering import MESSAGES_IN_WORK
+from app.rpc.bounds import LEAST_MESSAGES
 from app.rpc.messages import named
 from tests.support import distinct, rpc
 from tests.support.held_runs import Held
@@ -25,6 +29,14 @@ from tests.support.rpc import METHODS, Client, come, fault
 from tools.process import Server, free_port
 
 EMBED = named("EmbedRequest")
+EMBED_HEAD = [
+    (":method", "POST"),
+    (":path", "/tei.v1.Embed/Embed"),
+    (":scheme", "http"),
+    (":authority", "x"),
+    ("content-type", "application/grpc"),
+    ("te", "trailers"),
+]
 
 
 class Running:
@@ -191,3 +203,39 @@ def test_a_client_that_leaves_at_the_end_is_no_loss(
 
     rpc.run(scenario, service)
     assert service.lifecycle.in_flight == 0
+
+
+async def sent_but_for_the_last_byte(port: int, calls: int, size: int) -> int:
+    """How many bytes of so many calls' messages a client may send until the first has ended."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    wire = h2.connection.H2Connection()
+    wire.initiate_connection()
+    left = {1 + 2 * i: b"\0" + size.to_bytes(4, "big") + b"a" * (size - 1) for i in range(calls)}
+    for stream in left:
+        wire.send_headers(stream, EMBED_HEAD)
+    sent = 0
+    ended = False
+    while not ended:
+        for stream in left:
+            while window := min(
+                wire.local_flow_control_window(stream),
+                wire.max_outbound_frame_size,
+                len(left[stream]),
+            ):
+                wire.send_data(stream, left[stream][:window])
+                left[stream] = left[stream][window:]
+                sent += window
+        writer.write(wire.data_to_send())
+        events = wire.receive_data(await reader.read(65_536))
+        ended = any(isinstance(event, h2.events.StreamEnded) for event in events)
+    writer.close()
+    return sent
+
+
+def test_little_is_held_of_messages_that_do_not_come_whole(
+    make_service: Callable[..., tuple[Service, ASGIApp]],
+) -> None:
+    service, _ = make_service(client_timeout_seconds=2, max_concurrent_bytes=1)
+    calls, size, unread = 2 * LEAST_MESSAGES, 1_000_000, 65_535
+    sent = rpc.run(lambda one: sent_but_for_the_last_byte(one.port, calls, size), service)
+    assert sent <= LEAST_MESSAGES * (size + unread) + (calls - LEAST_MESSAGES) * unread

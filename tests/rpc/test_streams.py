@@ -167,7 +167,20 @@ def test_a_stopped_stream_reads_no_further() -> None:
 def test_a_message_that_does_not_come_ends_its_call(sent: tuple[Any, ...], code: str) -> None:
     async def scenario(_: Worker) -> None:
         with pytest.raises(CallRefused) as caught:
-            await Incoming(Context(*sent)).only(0.01)
+            await Incoming(Context(*sent)).only(0.01, asyncio.Semaphore(1))
         assert caught.value.code.name == code
+
+    play(scenario)
+
+
+def test_so_many_messages_are_read_at_a_time() -> None:
+    async def scenario(_: Worker) -> None:
+        reading = asyncio.Semaphore(1)
+        first = asyncio.create_task(Incoming(Context()).only(60, reading))
+        await asyncio.sleep(0)
+        with pytest.raises(CallRefused):
+            await Incoming(Context(b"a")).only(0.01, reading)
+        first.cancel()
+        assert await Incoming(Context(b"a")).only(60, reading) == b"a"
 
     play(scenario)

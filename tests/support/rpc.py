@@ -76,6 +76,12 @@ def fault(error: grpc.aio.AioRpcError) -> tuple[str, str]:
     return error.code().name, error.details() or ""
 
 
+def counts(service: Service) -> set[str]:
+    """How calls ended."""
+    lines = service.metrics.render().splitlines()
+    return {line for line in lines if line.startswith("te_grpc_response_count")}
+
+
 async def come(condition: Callable[[], bool]) -> None:
     """Return when something has come about; `run` bounds the time."""
     while not condition():  # noqa: ASYNC110  # nobody tells of it
