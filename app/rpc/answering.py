@@ -127,6 +127,7 @@ class Answering:
         await self._read(incoming, work)
 
     async def _ranked(self, incoming: Incoming, context: Any, caller: Caller) -> None:
+        incoming.seconds = self._limits.client_seconds  # it holds what it has, to its end
         with self._service.bodies.holding() as whole, self._in_flight():
             ranked = RankedStream(self._service, caller, whole)
 

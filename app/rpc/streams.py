@@ -27,6 +27,7 @@ class Incoming:
         self._context = context
         self._limit: asyncio.Timeout | None = None  # while it reads
         self.is_stopped = False
+        self.seconds: float | None = None  # that a stream may take between messages
 
     def stop(self) -> None:
         """Read no further, as if the last message had come."""
@@ -43,7 +44,7 @@ class Incoming:
             async with asyncio.timeout(seconds), reading:
                 message = await self._context.read()
         except TimeoutError:
-            raise CallRefused(StatusCode.DEADLINE_EXCEEDED, "the message came too slowly") from None
+            raise _too_slow() from None
         if message is grpc.aio.EOF:
             raise CallRefused(StatusCode.INTERNAL, "Missing request message.")
         return message
@@ -55,15 +56,19 @@ class Incoming:
         if self.is_stopped:
             raise StopAsyncIteration
         try:
-            async with asyncio.timeout(None) as self._limit:
+            async with asyncio.timeout(self.seconds) as self._limit:
                 message = await self._context.read()
         except TimeoutError:
-            raise StopAsyncIteration from None
+            raise StopAsyncIteration if self.is_stopped else _too_slow() from None
         finally:
             self._limit = None
         if message is grpc.aio.EOF:
             raise StopAsyncIteration
         return message
+
+
+def _too_slow() -> CallRefused:
+    return CallRefused(StatusCode.DEADLINE_EXCEEDED, "the message came too slowly")
 
 
 class Room:

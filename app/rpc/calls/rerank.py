@@ -95,7 +95,7 @@ class RankedStream:
         found = fields(parsed(_STREAMED, message.content))
         if self._options is None:
             self._options = {name: found[name] for name in ("raw_scores", "return_text")}
-        self._share.take(TEXT_BYTES + len(message.content))
+        self._share.gather(TEXT_BYTES + len(message.content))
         values = defaults(RERANK.verb) | found | self._options | {"texts": [found["text"]]}
         request = RERANK.verb.build(values)
         async with admitted(self._service.model, 1, waits=True) as model:

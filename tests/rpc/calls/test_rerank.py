@@ -10,6 +10,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
+from app.rpc.messages import named
 from tests.rpc.conftest import Play
 from tests.support import rpc
 from tests.support.rpc import Client, fault
@@ -142,12 +143,26 @@ def test_texts_wait_for_permits_also_more_of_them_than_there_are(play: Play) -> 
     assert sorted(one.index for one in streamed.ranks) == list(range(200))
 
 
-def test_what_a_stream_holds_is_bounded(play: Play) -> None:
+def test_what_a_stream_holds_leaves_a_quarter_to_others(play: Play) -> None:
     async def scenario(client: Client) -> tuple[str, str]:
-        messages = [{"query": QUERY, "text": "a"} for _ in range(100)]
+        messages = [{"query": QUERY, "text": "a"} for _ in range(25)]  # of 712 bytes each
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await client.collected("RerankStream", messages)
         return fault(caught.value)
 
     expected = ("RESOURCE_EXHAUSTED", "Model is overloaded")
     assert play(scenario, "reranker", max_concurrent_bytes=20_000, payload_limit=10_000) == expected
+
+
+def test_a_stream_that_goes_silent_ends(play: Play) -> None:
+    """It holds the texts that it has, and so what others could."""
+
+    async def scenario(client: Client) -> tuple[str, str]:
+        call = client.call("RerankStream")()
+        await call.write(named("RerankStreamRequest")(query=QUERY, text="a"))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        return fault(caught.value)
+
+    expected = ("DEADLINE_EXCEEDED", "the message came too slowly")
+    assert play(scenario, "reranker", client_timeout_seconds=0.3) == expected
