@@ -59,6 +59,7 @@ class Computation:
     response: Any
     written: Callable[[ServedModel, Request[Any], Computed[Any]], bytes]
     built: "Callable[[Verb, Any], Request[Any]] | None" = None
+    check: Callable[[ServedModel, Any], None] | None = None  # of a message that may be refused
     waits: bool = False
 
     async def __call__(self, message: Message) -> Answer:
@@ -66,6 +67,9 @@ class Computation:
         service = message.service
         with message.caller.request(self.verb.name) as span:
             with FailureCounted(service.metrics):
+                if self.check is not None:
+                    span.model = service.model.label
+                    self.check(service.model, asked)
                 request = (self.built or built)(self.verb, asked)
                 message.share.reserve(max(0, memory_of(request.inputs) - len(message.content)))
             waits = self.waits or message.waits

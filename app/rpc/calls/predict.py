@@ -18,10 +18,11 @@ def _pair(verb: Verb, message: Any) -> Request[Any]:
 
     Raises: InvalidInput for any other number of texts.
     """
+    given = len(message.inputs)
+    if given not in {1, 2}:
+        raise InvalidInput(f"`inputs` must have a single or two elements. Given: {given}")
     texts = tuple(message.inputs)
-    if len(texts) not in {1, 2}:
-        raise InvalidInput(f"`inputs` must have a single or two elements. Given: {len(texts)}")
-    one = texts if len(texts) == 2 else texts[0]
+    one = texts if given == 2 else texts[0]
     return verb.build(defaults(verb) | fields(message) | {"inputs": ([one], False)})
 
 

@@ -7,9 +7,8 @@ import numpy as np
 
 from app.api.http.byte_budget import Share
 from app.api.http.service import Service
-from app.api.verbs import tei_score
 from app.api.verbs.counting import BATCH, FailureCounted, succeeded
-from app.api.verbs.tei_score import RankOptions, ranked
+from app.api.verbs.tei_score import RankOptions, Rerank, ranked
 from app.api.verbs.verb import Request
 from app.errors import EmptyInput, ModelMismatch
 from app.inference.admission import InputOptions
@@ -28,15 +27,6 @@ _RESPONSE, _RANK = named("RerankResponse"), named("Rank")
 _STREAMED = named("RerankStreamRequest")
 
 
-class Rerank(tei_score.Rerank):
-    """The verb of HTTP, with what gRPC answers if the model is of another kind."""
-
-    async def run(self, model: ServedModel, request: Request[RankOptions]) -> Predictions:
-        if request.inputs:
-            _require_reranker(model.engine.task)
-        return await super().run(model, request)
-
-
 def _require_reranker(task: Task) -> None:
     if task != "reranker":
         kind = "re-ranker" if task == "classifier" else "classifier"
@@ -49,7 +39,22 @@ def _ranks(_: ServedModel, request: Request[RankOptions], computed: Predictions)
     return content
 
 
-RERANK = Computation(Rerank(), named("RerankRequest"), _RESPONSE, _ranks, waits=True)
+def _checked(model: ServedModel, message: Any) -> None:
+    """Refuse texts before a pair is made of each: they may be a million.
+
+    Raises: ModelMismatch; BatchTooLarge.
+    """
+    if message.texts:
+        _require_reranker(model.engine.task)
+        texts, admission = len(message.texts), model.engine.admission
+        if texts > admission.most(0):
+            model.metrics.count("te_request_count", BATCH)  # as over HTTP
+        admission.require_size(texts)
+
+
+RERANK = Computation(
+    Rerank(), named("RerankRequest"), _RESPONSE, _ranks, check=_checked, waits=True
+)
 
 
 class RankedStream:

@@ -4,7 +4,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterator
 from typing import Any
 
-from app.api.shapes.inputs import memory_of
+from app.api.shapes.inputs import ID_BYTES, memory_of
 from app.api.verbs.answer_headers import model_headers
 from app.api.verbs.counting import FailureCounted
 from app.api.verbs.tei_tokenize import ANSWER_BYTES
@@ -23,35 +23,36 @@ _Ask = Callable[[ServedModel], AsyncGenerator[bytes, None]]
 async def tokenize(message: Message) -> Answer:
     """Answer with the tokens of a text; raises ServiceError or CallRefused."""
     asked = parsed(_ENCODE, message.content)
+    text = asked.inputs
 
     def ask(model: ServedModel) -> AsyncGenerator[bytes, None]:
         return model.listing.tokenize(
-            [asked.inputs],
+            [text],
             _tokens,
             add_special_tokens=asked.add_special_tokens,
             prompt_name=asked.prompt_name if asked.HasField("prompt_name") else None,
         )
 
-    return await _answer(message, "tokenize", asked.inputs, ask)
+    return await _answer(message, "tokenize", memory_of([text]) + ANSWER_BYTES * len(text), ask)
 
 
 async def decode(message: Message) -> Answer:
     """Answer with the text of ids; raises ServiceError or CallRefused."""
     asked = parsed(_DECODE, message.content)
-    ids = list(asked.ids)
 
     def ask(model: ServedModel) -> AsyncGenerator[bytes, None]:
         skip = asked.skip_special_tokens
-        return model.listing.decode([ids], _text, skip_special_tokens=skip)
+        return model.listing.decode([list(asked.ids)], _text, skip_special_tokens=skip)
 
-    return await _answer(message, "decode", ids, ask)
+    return await _answer(message, "decode", (ID_BYTES + ANSWER_BYTES) * len(asked.ids), ask)
 
 
-async def _answer(message: Message, name: str, one: str | list[int], ask: _Ask) -> Answer:
+async def _answer(message: Message, name: str, size: int, ask: _Ask) -> Answer:
+    """Answer with what `ask` finds, which takes about `size` bytes with what it reads."""
     service = message.service
     with message.caller.request(name) as span:
         with FailureCounted(service.metrics):
-            message.share.reserve(memory_of([one]) + ANSWER_BYTES * len(one))
+            message.share.reserve(size)
             async with (
                 admitted(service.model, 1, waits=message.waits) as model,
                 contextlib.aclosing(ask(model)) as answers,

@@ -10,6 +10,7 @@ import pytest
 from starlette.types import ASGIApp
 
 from app.api.http.service import Service
+from app.rpc.calls.rerank import RERANK
 from app.rpc.messages import named
 from tests.rpc.conftest import Play
 from tests.support import rpc
@@ -19,6 +20,13 @@ from tools.asgi import post, request
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 QUERY, TEXTS = "the cat", ["a dog", "hello world", "the cat", "the the the"]
+
+
+def counted(service: Service) -> set[str]:
+    """How many requests there were, and failed."""
+    lines = service.metrics.render().splitlines()
+    wanted = ("te_request_count", "te_request_failure")
+    return {line for line in lines if line.startswith(wanted)}
 
 
 def ranked(answer: Any) -> list[tuple[int, np.float32, str | None]]:
@@ -108,6 +116,30 @@ def test_a_fault_has_its_message(
         assert len(play(lambda client: client.ask("Rerank", query="q", **fields), kind).ranks) == 2
     else:
         assert play(lambda client: client.refused("Rerank", query="q", **fields), kind) == status
+
+
+@pytest.mark.parametrize("kind", ["reranker", "embedding"])
+def test_texts_that_are_refused_are_not_even_paired(
+    make_service: MakeService,
+    folders: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    """Which of a million takes the event loop a second."""
+
+    def paired(*_: object) -> None:
+        raise AssertionError
+
+    service, _ = make_service(model_id=str(folders[kind]))
+    asked: dict[str, Any] = {"query": "q", "texts": ["a"] * 33}
+    with monkeypatch.context() as patched:
+        patched.setattr(type(RERANK.verb), "build", paired)
+        code, _ = rpc.run(lambda client: client.refused("Rerank", **asked), service)
+    assert code in {"INVALID_ARGUMENT", "FAILED_PRECONDITION"}
+    found = counted(service)
+    service, app = make_service(model_id=str(folders[kind]))
+    assert post(app, "/rerank", asked).status in {422, 424}
+    assert found == counted(service)
 
 
 @pytest.mark.parametrize(

@@ -85,3 +85,22 @@ def test_a_failure_is_counted_and_nothing_else(make_service: MakeService) -> Non
     text = service.metrics.render()
     assert 'te_request_failure{err="tokenization"} 1' in text
     assert "te_request_count" not in text
+
+
+def test_ids_that_find_no_room_are_not_even_read(
+    make_service: MakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each takes ten times as many bytes as in its message, and more in the answer."""
+
+    def read(_: object) -> None:
+        raise AssertionError
+
+    service, _ = make_service(max_concurrent_bytes=400_000, payload_limit=100_000)
+    monkeypatch.setattr("app.rpc.calls.tokenize.list", read, raising=False)
+
+    async def scenario(client: Client) -> tuple[str, str]:
+        with service.bodies.holding() as others:
+            others.take(250_000)
+            return await client.refused("Decode", ids=[1] * 2_000)
+
+    assert rpc.run(scenario, service) == ("RESOURCE_EXHAUSTED", "Model is overloaded")
