@@ -18,11 +18,13 @@ from app.errors import ServiceError
 from app.rpc.bounds import Bounds, CallLimits
 from app.rpc.caller import Caller, Callers
 from app.rpc.calls.call import Answer, Call, Message
+from app.rpc.calls.memory import most_memory
 from app.rpc.calls.rerank import RankedStream
 from app.rpc.messages import SERVICES
 from app.rpc.services import CALLS
 from app.rpc.statuses import CallRefused, code_of
 from app.rpc.streams import Incoming, Room, Turn, in_order
+from app.rpc.waiting import Line
 from app.telemetry.metrics import labels
 
 logger = logging.getLogger(__name__)
@@ -74,7 +76,7 @@ class Answering:
         path = f"/{method.containing_service.full_name}/{method.name}"
         body: Body = partial(self._one, call)
         if method.server_streaming:
-            body = partial(self._each, call)
+            body = partial(self._each, method.name.removesuffix("Stream"), call)
         elif method.client_streaming:
             body = self._ranked
         return grpc.stream_stream_rpc_method_handler(partial(self._guarded, path, body))
@@ -110,16 +112,23 @@ class Answering:
     async def _one(self, call: Call, incoming: Incoming, context: Any, caller: Caller) -> None:
         content = await incoming.only(self._limits.client_seconds, self._bounds.reading)
         with self._service.bodies.holding() as share, self._in_flight():
-            answer = await call(self._message(caller, content, share, waits=False))
+            with FailureCounted(self._service.metrics):
+                share.take(len(content))
+            answer = await call(Message(self._service, caller, content, share, waits=False))
             share.keep(len(answer.content))
             await self._send(answer, caller, context)
 
-    async def _each(self, call: Call, incoming: Incoming, context: Any, caller: Caller) -> None:
+    async def _each(
+        self, name: str, call: Call, incoming: Incoming, context: Any, caller: Caller
+    ) -> None:
         await context.send_initial_metadata(_metadata(caller.headers))
+        line = Line(self._limits.client_seconds)
 
         async def work(content: bytes, turn: Turn) -> None:
             with self._service.bodies.holding() as share, self._in_flight():
-                answer = await call(self._message(caller, content, share, waits=True))
+                with FailureCounted(self._service.metrics):
+                    await self._hold(line, name, content, share, turn)
+                answer = await call(Message(self._service, caller, content, share, waits=True))
                 share.keep(len(answer.content))
                 await turn()
                 await self._write(answer, context)
@@ -130,10 +139,13 @@ class Answering:
         incoming.seconds = self._limits.client_seconds  # it holds what it has, to its end
         with self._service.bodies.holding() as whole, self._in_flight():
             ranked = RankedStream(self._service, caller, whole)
+            line = Line(self._limits.client_seconds)
 
             async def work(content: bytes, turn: Turn) -> None:
                 with self._service.bodies.holding() as share:
-                    await ranked.add(self._message(caller, content, share, waits=True), turn)
+                    await self._hold(line, "Rerank", content, share, turn)
+                    message = Message(self._service, caller, content, share, waits=True)
+                    await ranked.add(message, turn)
 
             answer = await ranked.answered(partial(self._read, incoming, work))
             whole.keep(len(answer.content))
@@ -166,10 +178,10 @@ class Answering:
                 StatusCode.DEADLINE_EXCEEDED, "the answer was read too slowly"
             ) from None
 
-    def _message(self, caller: Caller, content: bytes, share: Share, *, waits: bool) -> Message:
-        with FailureCounted(self._service.metrics):
-            share.take(len(content))
-        return Message(self._service, caller, content, share, waits)
+    async def _hold(self, line: Line, name: str, content: bytes, share: Share, turn: Turn) -> None:
+        """Hold the bytes of a stream's message, and what it comes to, once there is room."""
+        most = most_memory(name, self._service.model, len(content))
+        await line.hold(share, len(content), most, turn)
 
     @contextlib.contextmanager
     def _in_flight(self) -> Iterator[None]:

@@ -104,10 +104,11 @@ class Bodies:
 class Share:
     """The bytes that one request holds of those for all, until the end of its block."""
 
-    __slots__ = ("_bodies", "held")
+    __slots__ = ("_bodies", "_promised", "held")
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
+        self._promised = 0  # of those held, for what will be reserved
         self.held = 0
 
     def __enter__(self) -> Self:
@@ -139,6 +140,15 @@ class Share:
         """
         self._reserve(min(size, (self._bodies.total - self.held) // 2))
 
+    def promise(self, size: int) -> None:
+        """Reserve `size`, of which later reservations are, so that these are not refused.
+
+        Raises: Overloaded.
+        """
+        before = self.held
+        self.reserve(size)
+        self._promised = self.held - before
+
     def demand(self, size: int) -> None:
         """Hold as `reserve` does, but all of it, for what is in memory as a whole.
 
@@ -165,8 +175,12 @@ class Share:
         """Hold exactly `size` bytes from now on."""
         self._bodies.free += self.held - size
         self.held = size
+        self._promised = 0
 
     def _reserve(self, size: int) -> None:
+        promised = min(size, self._promised)
+        self._promised -= promised
+        size -= promised
         if size > max(SMALL_BYTES, self._bodies.free - self._bodies.total // 4):
             raise Overloaded
         self._bodies.free -= size

@@ -188,3 +188,14 @@ def test_what_gathers_leaves_a_quarter_however_small_its_parts(bodies: Bodies) -
         with pytest.raises(Overloaded):
             share.gather(SMALL_BYTES)
     assert bodies.free == bodies.total
+
+
+def test_what_was_promised_is_found_whatever_others_hold(bodies: Bodies) -> None:
+    with bodies.holding() as share, bodies.holding() as others:
+        share.promise(10 * SMALL_BYTES)
+        others.take(bodies.free)
+        for _ in range(2):
+            share.reserve(5 * SMALL_BYTES)
+        assert share.held == 10 * SMALL_BYTES
+        with pytest.raises(Overloaded):
+            share.reserve(2 * SMALL_BYTES)

@@ -1,0 +1,37 @@
+"""Memory: what a message and its answer may take, from its size and before it is read."""
+
+from collections.abc import Callable, Mapping
+
+from app.api.shapes.inputs import ID_BYTES
+from app.api.verbs.tei_tokenize import ANSWER_BYTES
+from app.inference.served_model import ServedModel
+
+NUMBER_BYTES = 4
+CHARACTER_BYTES = 4  # at most, of those that take one byte in a message
+TEXT_BYTES = 80  # of a text without any
+SPECIAL_TOKENS = 8  # more than any model adds
+
+
+def _vector(model: ServedModel, _: int) -> int:
+    return NUMBER_BYTES * model.manifest.dimensions
+
+
+def _vectors_of_tokens(model: ServedModel, size: int) -> int:
+    tokens = min(size + SPECIAL_TOKENS, model.loaded.max_input_length)
+    return NUMBER_BYTES * tokens * model.manifest.dimensions
+
+
+# The bytes of an answer, by the name of the call for one message; of others they are few.
+_ANSWERS: Mapping[str, Callable[[ServedModel, int], int]] = {
+    "Embed": _vector,
+    "EmbedSparse": _vector,
+    "EmbedAll": _vectors_of_tokens,
+    "Tokenize": lambda _, size: ANSWER_BYTES * size,
+    "Decode": lambda _, size: (ID_BYTES + ANSWER_BYTES) * size,
+}
+
+
+def most_memory(name: str, model: ServedModel, size: int) -> int:
+    """Return how many bytes a message of `size` may take beside itself, with its answer."""
+    answer = _ANSWERS[name](model, size) if name in _ANSWERS else 0
+    return TEXT_BYTES + CHARACTER_BYTES * size + answer
