@@ -1,6 +1,6 @@
 """Prompts: texts put before inputs, by the names that requests and operators choose."""
 
-from app.errors import InvalidInput, StartupError
+from app.errors import InvalidInput, StartupError, shown
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.manifest import Manifest
 from app.model.routing import Routing
@@ -14,14 +14,14 @@ def find_prompt(prompts: dict[str, str], name: str) -> str:
     """
     if not prompts:
         raise InvalidInput(
-            f"Input validation error: `default-prompt-name` is set to `{name}` but no prompts were "
-            "found in the Sentence Transformers configuration"
+            f"Input validation error: `default-prompt-name` is set to `{shown(name)}` but no "
+            "prompts were found in the Sentence Transformers configuration"
         )
     if name not in prompts:
         available = ", ".join(f'"{known}"' for known in prompts)
         raise InvalidInput(
-            f"Input validation error: `default-prompt-name` is set to `{name}` but it was not "
-            f"found in the Sentence Transformers prompts. Available prompts: [{available}]"
+            f"Input validation error: `default-prompt-name` is set to `{shown(name)}` but it "
+            f"was not found in the Sentence Transformers prompts. Available prompts: [{available}]"
         )
     return prompts[name]
 

@@ -22,7 +22,7 @@ from app.rpc.calls.memory import most_memory
 from app.rpc.calls.rerank import RankedStream
 from app.rpc.messages import SERVICES
 from app.rpc.services import CALLS
-from app.rpc.statuses import CallRefused, code_of
+from app.rpc.statuses import CallRefused, code_of, reason_of
 from app.rpc.streams import Incoming, Room, Turn, in_order
 from app.rpc.waiting import Line
 from app.telemetry.metrics import labels
@@ -97,7 +97,7 @@ class Answering:
                 await body(incoming, context, caller)
             status = StatusCode.OK
         except (ServiceError, CallRefused) as error:
-            status, reason = code_of(error), str(error)
+            status, reason = code_of(error), reason_of(error)
         except Exception:  # a fault of ours, told without details
             logger.exception("%s failed", path)
             status, reason = StatusCode.INTERNAL, "internal error"

@@ -18,6 +18,10 @@ _CODES = {  # by the type that HTTP answers with
 }
 
 
+# Of UTF-8, of which gRPC may send three for one; clients take 8 kB of metadata, with all else.
+MOST_BYTES = 1_500
+
+
 class CallRefused(Exception):
     """A call that ends before it is a request; its message is what the client reads."""
 
@@ -29,3 +33,8 @@ class CallRefused(Exception):
 def code_of(error: ServiceError | CallRefused) -> StatusCode:
     """Return the status of a call that ends with an error."""
     return error.code if isinstance(error, CallRefused) else _CODES[error.error_type]
+
+
+def reason_of(error: ServiceError | CallRefused) -> str:
+    """Return the message of a call that ends with an error, cut if clients would not take it."""
+    return str(error).encode(errors="replace")[:MOST_BYTES].decode(errors="ignore")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.errors import InvalidInput, StartupError
+from app.errors import LONGEST_NAME, InvalidInput, StartupError
 from app.inference.prompts import default_prompt, find_prompt, prompt_names, require_prompt
 from app.inference.served_model import ServedModel
 from app.model.manifest import Manifest
@@ -38,6 +38,9 @@ def test_one_that_there_is_not_is_named_with_those_that_there_are(
         require_prompt(prompts, "nope")
     assert message in str(asked.value)
     assert "`default-prompt-name` is set to `nope`" in str(started.value)
+    with pytest.raises(InvalidInput) as long:
+        find_prompt(prompts, "n" * 1_000_000)
+    assert f"`{'n' * LONGEST_NAME}…`" in str(long.value)
 
 
 @pytest.mark.parametrize(

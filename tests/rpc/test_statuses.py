@@ -7,7 +7,7 @@ from grpc import StatusCode
 
 from app import errors
 from app.errors import ServiceError
-from app.rpc.statuses import CallRefused, code_of
+from app.rpc.statuses import MOST_BYTES, CallRefused, code_of, reason_of
 
 
 def every(error: type[ServiceError]) -> Iterator[type[ServiceError]]:
@@ -41,3 +41,11 @@ def test_every_error_has_a_status(error: type[ServiceError]) -> None:
 
 def test_a_call_is_refused_with_its_own() -> None:
     assert code_of(CallRefused(StatusCode.UNAUTHENTICATED, "")) is StatusCode.UNAUTHENTICATED
+
+
+@pytest.mark.parametrize("character", ["a", "é", "\N{GRINNING FACE}"])
+def test_a_message_that_clients_would_not_take_is_cut(character: str) -> None:
+    assert reason_of(errors.InvalidInput("short " + character)) == "short " + character
+    found = reason_of(errors.InvalidInput(character * 100_000))
+    assert set(found) == {character}
+    assert MOST_BYTES - 4 < len(found.encode()) <= MOST_BYTES

@@ -104,7 +104,8 @@ def test_a_fault_has_the_message_of_http(
     assert play(lambda client: client.refused(name, **fields), kind) == status
 
 
-def test_an_unknown_prompt_is_said(play: Play) -> None:
-    code, message = play(lambda client: client.refused("Embed", inputs="a", prompt_name="none"))
+@pytest.mark.parametrize("name", ["none", "é" * 100_000])
+def test_an_unknown_prompt_is_said(play: Play, name: str) -> None:
+    code, message = play(lambda client: client.refused("Embed", inputs="a", prompt_name=name))
     assert code == "INVALID_ARGUMENT"
-    assert "none" in message
+    assert name[:100] in message
