@@ -7,7 +7,6 @@ stays open for `--drain-seconds`, and what is in flight may take `--shutdown-sec
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Sequence
 
 import grpc.aio
@@ -40,7 +39,6 @@ async def opened(service: Service, settings: Settings, addresses: Addresses) -> 
 
     Raises: RuntimeError if another process has taken the port.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")  # else it writes of each connection that ends
     server = grpc.aio.server(
         options=_options(settings),
         maximum_concurrent_rpcs=settings.max_connections + CALLS_BESIDE,
