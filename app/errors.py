@@ -50,12 +50,7 @@ Types, statuses and texts follow TEI 1.9.3 (router/src/lib.rs, core/src/lib.rs).
 from collections.abc import Sequence
 from typing import ClassVar
 
-LONGEST_NAME = 100  # characters of a name that are shown: it may be a client's text
-
-
-def shown(name: str) -> str:
-    """Return a name as messages have it, cut if it is long."""
-    return name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
+LONGEST_NAME = 100  # characters of a model's name that are shown: it may be a client's text
 
 
 class ServiceError(Exception):
@@ -87,8 +82,9 @@ class ModelNotFound(InvalidInput):
     status = 404
 
     def __init__(self, name: str, names: Sequence[str]) -> None:
+        shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
         known = ", ".join(f"`{one}`" for one in names)
-        super().__init__(f"The model `{shown(name)}` does not exist; there are: {known}")
+        super().__init__(f"The model `{shown}` does not exist; there are: {known}")
 
 
 class EmptyInput(ServiceError):

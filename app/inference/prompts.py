@@ -1,6 +1,6 @@
 """Prompts: texts put before inputs, by the names that requests and operators choose."""
 
-from app.errors import InvalidInput, StartupError, shown
+from app.errors import LONGEST_NAME, InvalidInput, StartupError
 from app.inference.tokenizing.tokenization import Tokenization
 from app.model.manifest import Manifest
 from app.model.routing import Routing
@@ -12,15 +12,16 @@ def find_prompt(prompts: dict[str, str], name: str) -> str:
 
     Raises: InvalidInput in TEI's words, which say `default-prompt-name` wherever the name is from.
     """
+    shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
     if not prompts:
         raise InvalidInput(
-            f"Input validation error: `default-prompt-name` is set to `{shown(name)}` but no "
+            f"Input validation error: `default-prompt-name` is set to `{shown}` but no "
             "prompts were found in the Sentence Transformers configuration"
         )
     if name not in prompts:
         available = ", ".join(f'"{known}"' for known in prompts)
         raise InvalidInput(
-            f"Input validation error: `default-prompt-name` is set to `{shown(name)}` but it "
+            f"Input validation error: `default-prompt-name` is set to `{shown}` but it "
             f"was not found in the Sentence Transformers prompts. Available prompts: [{available}]"
         )
     return prompts[name]

@@ -3,7 +3,7 @@
 import logging
 
 from app.api.shapes.model_name import split_side
-from app.errors import shown
+from app.errors import LONGEST_NAME
 from app.inference.served_model import ServedModel
 
 logger = logging.getLogger(__name__)
@@ -26,15 +26,15 @@ class AskedNames:
         """Warn about the name of a model that is not served, unless that was done before."""
         if asked in model.names or split_side(asked)[0] in model.names:
             return
-        name = shown(asked)
-        if name in self._warned:
+        shown = asked if len(asked) <= LONGEST_NAME else f"{asked[:LONGEST_NAME]}…"
+        if shown in self._warned:
             return
         if len(self._warned) == MOST_REMEMBERED:
             self._warned.clear()
-        self._warned.add(name)
+        self._warned.add(shown)
         logger.warning(
             "The provided `model=%s` has not been found, the `model` parameter should be provided "
             "either empty or with `model=%s` instead.",
-            name,
+            shown,
             model.name,
         )
