@@ -40,6 +40,8 @@ What becomes of each where it is caught:
     Broken           of a request's body     BrokenBody
     BatchError       of files and batches    OpenAI's `error` object, with the status that it has
     NotNow           of a batch's requests   they are computed later
+    NoRoom           of a batch's request    it is computed with the next ones
+    InputGone        of a batch's file       the batch fails
     JobError         of a bulk job           one line for the operator; the process exits with 1
     CallRefused      of a gRPC call          a status in place of an answer
     WorkerLost       of a session            every request fails, and the process is to be replaced

@@ -34,7 +34,7 @@ class NotNow(Exception):
     """The model cannot compute anything at the moment."""
 
 
-class _InputGone(Exception):
+class InputGone(Exception):
     """The input of a batch is not on the disk any more; no retry would bring it back."""
 
 
@@ -69,7 +69,7 @@ class Steps:
         """Take a batch one step on. Raises: NotNow, OSError, sqlite3.Error."""
         try:
             await self._take(batch)
-        except _InputGone:
+        except InputGone:
             if await self._is_still(batch):
                 fault = Fault("server_error", "The input file is not there any more.")
                 await self.fail(batch.id, [fault])
@@ -154,7 +154,7 @@ class Steps:
         """Write that the next lines are not computed any more, or end after the last one."""
         try:
             lines = await self._next_lines(batch, None) if batch.total else []
-        except _InputGone:
+        except InputGone:
             await self._end(batch, status)
             return
         if lines:
@@ -173,12 +173,12 @@ class Steps:
         return await self._read(batch, group, batch.next_byte, lines)
 
     async def _read(self, batch: Batch, read: Callable[..., T], *values: object) -> T:
-        """Return what is read of the input. Raises: _InputGone, OSError."""
+        """Return what is read of the input. Raises: InputGone, OSError."""
         path = self._desk.folder.place(batch.input_file_id)
         try:
             return await asyncio.to_thread(read, path, *values)
         except FileNotFoundError:
-            raise _InputGone from None
+            raise InputGone from None
 
     async def _keep(self, batch: Batch, lines: Sequence[Line], found: Results) -> None:
         try:

@@ -18,7 +18,6 @@ from app.errors import (
     BackendFailed,
     ModelMismatch,
     NotFinite,
-    Overloaded,
     ServiceError,
     UnreadableRequest,
 )
@@ -60,7 +59,7 @@ class Items:
 
     async def _work(self, group: "_Group") -> None:
         for place, line in group.left:
-            with contextlib.suppress(_NoRoom):
+            with contextlib.suppress(NoRoom):
                 group.answers[place] = await self._answer(line.body, partial(group.take, place))
             await asyncio.sleep(0)
 
@@ -76,7 +75,7 @@ class Items:
         try:
             spare = model.giving_way().telling(Progress(measured=take))
             computed = await verb.run(spare, request)
-        except _NoRoom:
+        except NoRoom:
             raise
         except ServiceError as error:
             if _may_be_the_models(error):
@@ -86,7 +85,7 @@ class Items:
         return Answer(200, content, sum(computed.token_counts))
 
 
-class _NoRoom(Overloaded):
+class NoRoom(Exception):
     """The answer of a request does not fit beside those of the group; it is computed later."""
 
 
@@ -100,10 +99,10 @@ class _Group:
         self._taken = 0
 
     def take(self, place: int, size: int) -> None:
-        """Take room for the numbers of an answer, always for the first one. Raises: _NoRoom."""
+        """Take room for the numbers of an answer, always for the first one. Raises: NoRoom."""
         if place and (place >= self.end or self._taken + size > GROUP_ANSWER_BYTES):
             self.end = min(self.end, place)
-            raise _NoRoom
+            raise NoRoom
         self._taken += size
 
 
