@@ -22,7 +22,7 @@ GROUP_LINES = 128  # that are computed together, at most
 GROUP_INPUTS = 1024  # of all their requests, or one request of more
 GROUP_BYTES = 4_000_000  # of their lines, or one line of more
 _SKIP_BYTES = 1 << 20
-_TURN_LINES, _TURN_BYTES = 100, 1 << 20  # that are checked in a few milliseconds
+_TURN_LINES, _TURN_BYTES = 1000, 1 << 20  # that are checked in a few milliseconds
 _PAUSE_SECONDS = 0.0005  # after each turn, for other threads
 
 
