@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import os
+import select
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 from tools.process import end, start
 
+PATIENCE_SECONDS = 120
 LOUD = {"Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled"}
 # Chromium reads commands from descriptor 3 and writes to 4.
 LAUNCH = 'exec "${@:3}" 3<&"$1" 4>&"$2"'
@@ -83,6 +85,8 @@ class Page:
 
     def _next_message(self) -> Any:
         while b"\0" not in self._rest:
+            came, _, _ = select.select([self._answers], [], [], PATIENCE_SECONDS)
+            assert came, f"the browser said nothing for {PATIENCE_SECONDS} s: {self.complaints}"
             part = os.read(self._answers, 1 << 20)
             assert part, "the browser ended"
             self._rest += part
