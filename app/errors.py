@@ -26,8 +26,7 @@
     ClientGone                        no one is left to answer
     StartupError                      one line for the operator; the process exits with 1
 
-Other modules have errors of their own, none of which reaches a client or an operator.
-What becomes of each where it is caught:
+Other modules have errors that no client sees. What becomes of each where it is caught:
 
     UsageError       of the command line     one line for the operator; the process exits with 2
     ManifestError    of a model's folder     StartupError, or what the export raises
@@ -85,8 +84,7 @@ class ModelNotFound(InvalidInput):
 
     def __init__(self, name: str, names: Sequence[str]) -> None:
         shown = name if len(name) <= LONGEST_NAME else f"{name[:LONGEST_NAME]}…"
-        known = ", ".join(f"`{one}`" for one in names)
-        super().__init__(f"The model `{shown}` does not exist; there are: {known}")
+        super().__init__(f"The model `{shown}` does not exist; there are: `{'`, `'.join(names)}`")
 
 
 class EmptyInput(ServiceError):
