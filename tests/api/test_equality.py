@@ -84,6 +84,7 @@ def test_batches_in_any_order_at_once_equal_sentence_transformers(
     np.testing.assert_allclose(served, reference, atol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "threads", [*(pytest.param(few, marks=pytest.mark.slow) for few in (0, 1)), 3]
 )

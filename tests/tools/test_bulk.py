@@ -20,6 +20,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(turns, "BARE_SECONDS", 0.1)
 
 
+@pytest.mark.slow
 def test_a_job_and_the_bare_session_are_told_side_by_side(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -32,6 +32,7 @@ def test_a_client_that_stays_after_its_last_answer_is_left(start: START) -> None
                 assert status_of(other) == b"200"
 
 
+@pytest.mark.slow
 def test_an_answer_that_is_not_taken_is_cut_off(start: START) -> None:
     server = start(
         "--client-timeout-seconds", "1", "--max-client-batch-size", "10000",

@@ -74,6 +74,7 @@ def test_a_batch_from_its_upload_to_its_results(start: Start) -> None:
     eventually(lambda: "te_batches_open 0" in server.get("/metrics").text)
 
 
+@pytest.mark.slow
 def test_a_batch_goes_on_after_sigterm(start: Start) -> None:
     server = start()
     batch_id = begin(server, jsonl([request(number) for number in range(6_000)]))

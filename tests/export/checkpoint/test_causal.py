@@ -126,6 +126,7 @@ def test_qwen3_reranker_as_published(published: Path, tmp_path: Path) -> None:
     check_served(folder, scorer(published))
 
 
+@pytest.mark.slow
 def test_what_sentence_transformers_saves(saved: Path, tmp_path: Path) -> None:
     folder = pipeline.export(Request(str(saved), models_dir=tmp_path))
     manifest = Manifest.read(folder)

@@ -117,6 +117,7 @@ def weights(folder: Path, layer: str, name: str) -> torch.Tensor:
     return load_file(folder / layer / "model.safetensors")[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("prompt", "prefix"), [(None, None), ("query", "[Q] "), ("document", "[D] ")]
 )

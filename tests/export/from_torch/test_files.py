@@ -18,6 +18,7 @@ from export.source.locate import Located
 from export.weights import tensors
 
 
+@pytest.mark.slow
 def test_a_folder_gets_its_files_and_the_layers_are_loaded_once(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,6 +35,7 @@ def copied(exported: Path, folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_it_is_published_with_the_exact_one_and_served_on_the_cpu(exported: Path) -> None:
     manifest = Manifest.read(exported)
     exact, fused, *_ = manifest.graphs

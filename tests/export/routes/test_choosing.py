@@ -23,6 +23,7 @@ def without_default(folder: Path, copy: Path) -> Path:
     return copy
 
 
+@pytest.mark.slow
 def test_without_a_default_route_a_request_has_to_choose(models: Models, tmp_path: Path) -> None:
     _, folder = models("sparse-static")
     with served(without_default(folder, tmp_path / "copy")) as ask:
