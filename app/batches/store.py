@@ -7,7 +7,6 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, fields
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,7 +14,7 @@ from app.batches.objects import ENDED, Batch, StoredFile
 
 # Columns are the fields of the objects, and `number` is the order in which they were made.
 _OPEN = f"status NOT IN ({', '.join(repr(one) for one in sorted(ENDED))})"
-_CREATED = (
+_TABLES = (
     """CREATE TABLE files (
     number INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, owner TEXT NOT NULL,
     filename TEXT NOT NULL, purpose TEXT NOT NULL, bytes INTEGER NOT NULL,
@@ -26,24 +25,16 @@ _CREATED = (
     endpoint TEXT NOT NULL, input_file_id TEXT NOT NULL, metadata TEXT, output_seconds INTEGER,
     created_at INTEGER NOT NULL, expires_at INTEGER NOT NULL, status TEXT NOT NULL, model TEXT,
     errors TEXT, output_id TEXT, error_id TEXT, output_bytes INTEGER NOT NULL,
-    error_bytes INTEGER NOT NULL, next_byte INTEGER NOT NULL, total INTEGER NOT NULL,
-    completed INTEGER NOT NULL, failed INTEGER NOT NULL, tokens INTEGER NOT NULL,
+    error_bytes INTEGER NOT NULL, next_byte INTEGER NOT NULL, begun_byte INTEGER NOT NULL,
+    begun_alone INTEGER NOT NULL, total INTEGER NOT NULL, completed INTEGER NOT NULL,
+    failed INTEGER NOT NULL, uncomputed INTEGER NOT NULL, tokens INTEGER NOT NULL,
     in_progress_at INTEGER, finalizing_at INTEGER, completed_at INTEGER, failed_at INTEGER,
     expired_at INTEGER, cancelling_at INTEGER, cancelled_at INTEGER
 )""",
     "CREATE INDEX inputs ON batches (input_file_id)",
+    f"CREATE INDEX open ON batches (number) WHERE {_OPEN}",
 )
-# What leads from one version of the tables to the next, the first from none.
-_STEPS = (
-    _CREATED,
-    (
-        "ALTER TABLE batches ADD COLUMN uncomputed INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE batches ADD COLUMN begun_byte INTEGER NOT NULL DEFAULT 0",
-        "ALTER TABLE batches ADD COLUMN begun_alone INTEGER NOT NULL DEFAULT 0",
-        f"CREATE INDEX open ON batches (number) WHERE {_OPEN}",
-    ),
-)
-VERSION = len(_STEPS)
+VERSION = 1  # of the tables
 Value = str | int | None
 
 
@@ -181,7 +172,7 @@ class Store:
         if version > VERSION:
             raise sqlite3.DatabaseError("it is of a newer version of this service")
         with self._transaction():  # which fails here if nothing can be written
-            for statement in chain.from_iterable(_STEPS[version:]):
+            for statement in () if version else _TABLES:
                 self._database.execute(statement)
             self._database.execute(f"PRAGMA user_version = {VERSION}")
 

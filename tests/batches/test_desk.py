@@ -2,14 +2,12 @@
 
 import asyncio
 import errno
-import threading
 from pathlib import Path
 
 import pytest
 
 from app.batches import desk as desk_of
 from app.batches.desk import WINDOW_SECONDS, NewBatch
-from app.batches.folder import sync
 from app.batches.objects import BatchError
 from app.batches.store import Page
 from tests.support.batches import ENDPOINT, begun, ended, jsonl, opened, request, running, uploaded
@@ -103,31 +101,6 @@ def test_a_key_has_so_many_open_batches_at_most(
         await begun(desk, b"", "bob")
         desk.folder.store.update(first.id, status="cancelled")
         await begun(desk, b"", "ann")
-
-    with opened(tmp_path) as desk:
-        asyncio.run(ask())
-
-
-def test_a_file_is_added_though_its_client_is_gone(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    begins, goes_on = threading.Event(), threading.Event()
-
-    def slowly(path: Path) -> None:
-        begins.set()
-        assert goes_on.wait(60)
-        sync(path)
-
-    monkeypatch.setattr(desk_of, "sync", slowly)
-
-    async def ask() -> None:
-        adding = asyncio.create_task(uploaded(desk, b"12345"))
-        assert await asyncio.to_thread(begins.wait, 60)
-        adding.cancel()
-        await asyncio.wait({adding})
-        goes_on.set()
-        [file] = await desk.files("", Page(9), None)
-        assert desk.folder.place(file.id).read_bytes() == b"12345"
 
     with opened(tmp_path) as desk:
         asyncio.run(ask())

@@ -5,30 +5,28 @@ import errno
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from app.batches import results as stored
-from app.batches import runner, steps
+from app.batches import runner
 from app.batches.input_lines import GROUP_LINES, Line
 from app.batches.results import Answer
 from app.batches.steps import NotNow
-from tests.support.batches import begun, echo, ended, jsonl, opened, request, results, running
+from tests.support.batches import (
+    begun,
+    echo,
+    ended,
+    ids,
+    jsonl,
+    opened,
+    request,
+    requests,
+    results,
+    running,
+)
 
-
-def requests(count: int) -> bytes:
-    return jsonl([request(number) for number in range(count)])
-
-
-@pytest.fixture(autouse=True)
-def _whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups of GROUP_LINES from the start."""
-    monkeypatch.setattr(steps, "FIRST_LINES", GROUP_LINES)
-
-
-def ids(lines: Sequence[Any]) -> list[str]:
-    return [one["custom_id"] for one in lines]
+pytestmark = pytest.mark.usefixtures("whole_groups")
 
 
 def test_a_runner_that_is_gone_is_followed_by_another(tmp_path: Path) -> None:

@@ -7,24 +7,23 @@ from typing import Any
 
 import pytest
 
-from app.batches import progress, steps
+from app.batches import progress
 from app.batches.input_lines import GROUP_LINES, Line
 from app.batches.results import Answer
-from tests.support.batches import begun, echo, ended, jsonl, opened, request, results, running
+from tests.support.batches import (
+    begun,
+    echo,
+    ended,
+    ids,
+    jsonl,
+    opened,
+    request,
+    requests,
+    results,
+    running,
+)
 
-
-def requests(count: int) -> bytes:
-    return jsonl([request(number) for number in range(count)])
-
-
-@pytest.fixture(autouse=True)
-def _whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups of GROUP_LINES from the start."""
-    monkeypatch.setattr(steps, "FIRST_LINES", GROUP_LINES)
-
-
-def ids(lines: Sequence[Any]) -> list[str]:
-    return [one["custom_id"] for one in lines]
+pytestmark = pytest.mark.usefixtures("whole_groups")
 
 
 def test_every_request_has_a_result(tmp_path: Path) -> None:

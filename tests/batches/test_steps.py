@@ -4,7 +4,6 @@ import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,22 +11,19 @@ from app.batches import steps
 from app.batches.desk import WINDOW_SECONDS
 from app.batches.input_lines import GROUP_LINES, Checked, Line, Rules
 from app.batches.results import Answer
-from tests.support.batches import begun, echo, ended, jsonl, opened, request, results, running
+from tests.support.batches import (
+    begun,
+    echo,
+    ended,
+    ids,
+    opened,
+    requests,
+    results,
+    running,
+)
 from tools.process import eventually
 
-
-def requests(count: int) -> bytes:
-    return jsonl([request(number) for number in range(count)])
-
-
-@pytest.fixture(autouse=True)
-def _whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Groups of GROUP_LINES from the start."""
-    monkeypatch.setattr(steps, "FIRST_LINES", GROUP_LINES)
-
-
-def ids(lines: Sequence[Any]) -> list[str]:
-    return [one["custom_id"] for one in lines]
+pytestmark = pytest.mark.usefixtures("whole_groups")
 
 
 @pytest.mark.parametrize(

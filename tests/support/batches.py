@@ -32,6 +32,16 @@ def jsonl(requests: Sequence[Any]) -> bytes:
     return b"".join(json.dumps(one).encode() + b"\n" for one in requests)
 
 
+def requests(count: int) -> bytes:
+    """Lines of an input."""
+    return jsonl([request(number) for number in range(count)])
+
+
+def ids(lines: Sequence[Any]) -> list[str]:
+    """The ids of lines, as they were given."""
+    return [one["custom_id"] for one in lines]
+
+
 def form(
     content: bytes | None, fields: Mapping[str, str] | None = None, name: str = "in.jsonl"
 ) -> tuple[bytes, dict[str, str]]:

@@ -29,7 +29,7 @@ class OnServiceError:
 
     def raised(self, error: ServiceError) -> None:
         """Note the error, or raise another one in its place."""
-        raise NotImplementedError
+        raise NotImplementedError  # each subclass says which
 
 
 class FaultOf(OnServiceError):

@@ -4,11 +4,11 @@ from collections.abc import Callable, Mapping
 
 from app.api.shapes.inputs import ID_BYTES
 from app.api.verbs.tei_tokenize import ANSWER_BYTES
+from app.inference.computing import NUMBER_BYTES
 from app.inference.served_model import ServedModel
 
-NUMBER_BYTES = 4
 CHARACTER_BYTES = 4  # at most, of those that take one byte in a message
-TEXT_BYTES = 80  # of a text without any
+EMPTY_TEXT_BYTES = 80
 SPECIAL_TOKENS = 8  # more than any model adds
 
 
@@ -34,4 +34,4 @@ _ANSWERS: Mapping[str, Callable[[ServedModel, int], int]] = {
 def most_memory(name: str, model: ServedModel, size: int) -> int:
     """Return how many bytes a message of `size` may take beside itself, with its answer."""
     answer = _ANSWERS[name](model, size) if name in _ANSWERS else 0
-    return TEXT_BYTES + CHARACTER_BYTES * size + answer
+    return EMPTY_TEXT_BYTES + CHARACTER_BYTES * size + answer

@@ -1,0 +1,12 @@
+"""Fixtures: groups that are as large from the start as they may become."""
+
+import pytest
+
+from app.batches import steps
+from app.batches.input_lines import GROUP_LINES
+
+
+@pytest.fixture
+def whole_groups(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Groups of GROUP_LINES from the start."""
+    monkeypatch.setattr(steps, "FIRST_LINES", GROUP_LINES)
