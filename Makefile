@@ -102,7 +102,7 @@ default-model: .venv/export.stamp
 test: $(seen) ## Lint, and run the tests; PROCESSOR=plain, avx2, vnni or bf16 has them see such a processor
 	@$(MAKE) --no-print-directory --jobs 2 lint run-tests
 
-run-tests: default-model
+run-tests: .venv/development.stamp default-model
 	$(seeing) OMP_NUM_THREADS=1 $(bin)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-slow: .venv/slow.stamp $(of_ray)/ray.stamp default-model $(seen) ## Run the slow tests: generated requests, a browser, the container image
