@@ -46,9 +46,12 @@ def test_a_column_of_numbers_is_no_text(tmp_path: Path) -> None:
     assert rows(path) == [Rejected(0, "a.parquet, row 1", None, "its `text` is no text")]
 
 
-def test_strings_that_are_no_utf_8_are_no_rows(tmp_path: Path) -> None:
+@pytest.mark.parametrize("in_dictionary", [False, True])
+def test_strings_that_are_no_utf_8_are_no_rows(tmp_path: Path, in_dictionary: bool) -> None:
     texts = pa.array([b"a", b"caf\xe9", b"c", b"d", None], pa.binary()).view(pa.string())
     ids = pa.array([b"v", b"w", b"\xff", b"y", b"z"], pa.binary()).view(pa.string())
+    if in_dictionary:
+        texts, ids = texts.dictionary_encode(), ids.dictionary_encode()
     assert rows(written(tmp_path, text=texts, id=ids)) == [
         Row(0, "a.parquet, row 1", "v", "a"),
         Rejected(1, "a.parquet, row 2", "w", "its `text` is not valid UTF-8"),
