@@ -34,9 +34,11 @@ async def in_turns(
     """
     size = len(body) + beside
     if size <= LARGE_BYTES:
+        if len(body) <= DOUBTFUL_BYTES:
+            return make(read(body, shape))
         values = _read_fast(body, shape)
-        if values is not None or len(body) <= DOUBTFUL_BYTES:
-            return make(streaming.read(body, shape) if values is None else values)
+        if values is not None:
+            return make(values)
     else:
         fast = partial(_made, body, shape, make, _read_unless_crowded)
         made = await _threads().run(fast, left=size, is_small=size <= SOON_READ_BYTES)
@@ -75,11 +77,11 @@ def _read_unless_crowded(body: bytes, shape: Shape) -> dict[str, Any] | None:
 
 
 def read(body: bytes, shape: Shape) -> dict[str, Any]:
-    """Return the typed fields of a JSON body.
+    """Return the typed fields of a JSON body, at once: it is small.
 
     Raises: MalformedBody or MistypedBody with TEI's text.
     """
-    values = _read_unless_crowded(body, shape)
+    values = _read_fast(body, shape)
     return streaming.read(body, shape) if values is None else values
 
 

@@ -32,6 +32,11 @@ DEFAULTS: dict[str, Any] = {
 }
 
 
+def read_in_turns(content: bytes, shape: Shape) -> dict[str, Any]:
+    """The typed fields of a body of any size."""
+    return asyncio.run(reader.in_turns(content, shape, dict[str, Any]))
+
+
 @pytest.mark.parametrize(
     ("content", "inputs", "is_batch"),
     [
@@ -227,15 +232,15 @@ def test_text_that_looks_like_a_fault_is_only_text() -> None:
 def test_a_large_malformed_body_is_refused_without_delay() -> None:
     numbers = b",".join(b"%d" % random.randrange(30_000) for _ in range(300_000))
     with pytest.raises(MalformedBody, match="EOF while parsing a list"):
-        reader.read(b'{"inputs":[' + numbers, EMBED)
+        read_in_turns(b'{"inputs":[' + numbers, EMBED)
 
 
 def test_a_hundred_thousand_fields_that_nobody_knows_are_passed_over() -> None:
     fields = b"".join(b'"%x":%d,' % (number, number) for number in range(100_000))
-    assert reader.read(b"{%b}" % (fields + b'"inputs":"a"'), EMBED)["inputs"] == (["a"], False)
+    assert read_in_turns(b"{%b}" % (fields + b'"inputs":"a"'), EMBED)["inputs"] == (["a"], False)
     twice = b'{"inputs":"a",%b"inputs":"b"}' % fields
     with pytest.raises(MistypedBody, match="duplicate field `inputs`"):
-        reader.read(twice, EMBED)
+        read_in_turns(twice, EMBED)
 
 
 @given(st.binary(max_size=60) | st.text(max_size=60).map(str.encode))
@@ -272,11 +277,8 @@ def test_a_key_behind_the_value_is_not_looked_at(tail: bytes) -> None:
 )
 def test_others_have_their_turns_while_a_doubtful_body_is_read(spare: int, elsewhere: bool) -> None:
     content = b'{"inputs":"a","x":[-0,"%b"]}' % (b"a" * spare)
-
-    async def made_on() -> int:
-        return await reader.in_turns(content, EMBED, lambda _: threading.get_ident())
-
-    assert (asyncio.run(made_on()) != threading.get_ident()) == elsewhere
+    made_on = reader.in_turns(content, EMBED, lambda _: threading.get_ident())
+    assert (asyncio.run(made_on) != threading.get_ident()) == elsewhere
 
 
 ARRAYS = b'{"inputs":[' + b"[1]," * 100_000 + b"[2]]}"
@@ -289,12 +291,9 @@ def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
 ) -> None:
     """It would make a hundred thousand objects in one call, and nobody else would run meanwhile."""
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("orjson was given it"))
-    assert reader.read(content, shape) == shape.read(json.loads(content))
+    assert read_in_turns(content, shape) == shape.read(json.loads(content))
 
 
 def test_bytes_beside_a_body_may_be_too_many_for_the_event_loop() -> None:
-    async def made_on() -> int:
-        body = b'{"inputs":"a"}'
-        return await reader.in_turns(body, EMBED, lambda _: threading.get_ident(), 200_000)
-
-    assert asyncio.run(made_on()) != threading.get_ident()
+    made_on = reader.in_turns(b'{"inputs":"a"}', EMBED, lambda _: threading.get_ident(), 200_000)
+    assert asyncio.run(made_on) != threading.get_ident()
