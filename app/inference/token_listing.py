@@ -1,6 +1,7 @@
 """Token listing: the tokens of texts and the texts of tokens, without running the model."""
 
 import contextlib
+import itertools
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from typing import Any, Self
 
@@ -13,6 +14,8 @@ from app.inference.tokenizing.inputs_at_fault import (
 )
 from app.inference.tokenizing.token_places import Token
 from app.inference.tokenizing.tokenization import Tokenization
+
+IDS_AT_ONCE = 10_000  # a call that lists them holds the interpreter for a millisecond or two
 
 
 class Listing:
@@ -64,7 +67,10 @@ class Listing:
         *,
         skip_special_tokens: bool,
     ) -> AsyncGenerator[bytes, None]:
-        """Yield the text of each list of ids, rendered in the pool; permits as in `tokenize`."""
+        """Yield the text of each list of ids, rendered in the pool; permits as in `tokenize`.
+
+        Ids may be any sequence, as of a message: they are read in the pool as well.
+        """
         with contextlib.ExitStack() as held:
             held.enter_context(self._admission.admitted(len(batch)))
             with CountedAsTokenization():
@@ -72,9 +78,9 @@ class Listing:
 
                 def rendered(ids: Sequence[int]) -> bytes:
                     decode = self._tokenization.decode_now
-                    return render(decode(ids, skip_special_tokens=skip_special_tokens))
+                    return render(decode(_listed(ids), skip_special_tokens=skip_special_tokens))
 
-                async for one in self._rendered([tuple(ids) for ids in batch], rendered, held):
+                async for one in self._rendered(batch, rendered, held):
                     yield one
 
     async def _rendered(
@@ -94,3 +100,9 @@ class Listing:
                 held.close()
                 for one in found:
                     yield one
+
+
+def _listed(ids: Sequence[int]) -> list[int]:
+    """Return ids as a list, with turns for other threads in between."""
+    starts = range(0, len(ids), IDS_AT_ONCE)
+    return list(itertools.chain.from_iterable(ids[one : one + IDS_AT_ONCE] for one in starts))

@@ -1,13 +1,16 @@
 """Listing: tokens and texts in pieces, and the permits that the first piece gives back."""
 
 import asyncio
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from app.errors import BatchTooLarge, EmptyInput, InvalidInput
 from app.inference.served_model import ServedModel
+from app.inference.token_listing import IDS_AT_ONCE
 from app.inference.tokenizing.token_places import Token
 from app.options.settings import Settings
 from app.telemetry.metrics import Metrics
@@ -48,6 +51,36 @@ def test_ids_become_texts(model: ServedModel) -> None:
     assert asyncio.run(gathered([ids, ids[1:2]])) == [b"the cat", b"the"]
     with pytest.raises(EmptyInput, match="`input_ids` cannot be empty"):
         asyncio.run(gathered([ids, []]))
+
+
+class Noting(Sequence[int]):
+    """Ids of a message, with a note of how many are read at once and on which thread."""
+
+    def __init__(self, ids: list[int]) -> None:
+        self.ids = ids
+        self.notes: list[tuple[int, int]] = []
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, part: Any) -> Any:
+        found = self.ids[part]
+        self.notes.append((len(found), threading.get_ident()))
+        return found
+
+
+def test_ids_of_a_message_are_read_in_parts_and_not_on_the_event_loop(model: ServedModel) -> None:
+    """Half a million in one call would take it, or whatever thread it is, a tenth of a second."""
+    [_, cat, _] = model.loaded.tokenization.tokenizers.whole.encode("cat").ids
+    ids = Noting([cat] * (2 * IDS_AT_ONCE + 1))
+
+    async def decoded() -> list[bytes]:
+        parts = model.listing.decode([ids], str.encode, skip_special_tokens=True)
+        return [part async for part in parts]
+
+    assert asyncio.run(decoded()) == [b" ".join([b"cat"] * len(ids))]
+    assert [size for size, _ in ids.notes] == [IDS_AT_ONCE, IDS_AT_ONCE, 1]
+    assert threading.get_ident() not in {thread for _, thread in ids.notes}
 
 
 def test_permits_come_back_with_the_first_piece(model: ServedModel) -> None:

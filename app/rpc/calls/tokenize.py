@@ -42,7 +42,7 @@ async def decode(message: Message) -> Answer:
 
     def ask(model: ServedModel) -> AsyncGenerator[bytes, None]:
         skip = asked.skip_special_tokens
-        return model.listing.decode([list(asked.ids)], _text, skip_special_tokens=skip)
+        return model.listing.decode([asked.ids], _text, skip_special_tokens=skip)
 
     return await _answer(message, "decode", (ID_BYTES + ANSWER_BYTES) * len(asked.ids), ask)
 

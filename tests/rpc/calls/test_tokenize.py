@@ -92,11 +92,11 @@ def test_ids_that_find_no_room_are_not_even_read(
 ) -> None:
     """Each takes ten times as many bytes as in its message, and more in the answer."""
 
-    def read(_: object) -> None:
+    def read(*_: object, **__: object) -> None:
         raise AssertionError
 
     service, _ = make_service(max_concurrent_bytes=400_000, payload_limit=100_000)
-    monkeypatch.setattr("app.rpc.calls.tokenize.list", read, raising=False)
+    monkeypatch.setattr(type(service.model.listing), "decode", read)
 
     async def scenario(client: Client) -> tuple[str, str]:
         with service.bodies.holding() as others:
