@@ -11,6 +11,7 @@ from export.checkpoint import read as checkpoints
 from export.checkpoint.read import Checkpoint
 from export.cli import Request
 from export.from_torch import adapter_files
+from export.progress import clocked
 from export.source.locate import Located
 from export.weights import weight_files
 
@@ -72,7 +73,8 @@ def _settled(located: Located, found: Checkpoint, request: Request) -> Iterator[
     """Yield the checkpoint, with a tokenizer file that transformers made if one was needed."""
     weight_files.of_encoder(found.folder)
     # transformers takes seconds to import: a checkpoint without weights has been refused by now.
-    from export.from_torch import other_environment, settled_tokenizer
+    with clocked("importing transformers, slowest the first time"):
+        from export.from_torch import other_environment, settled_tokenizer
 
     trust_code = request.trust_code
     with TemporaryDirectory() as scratch:

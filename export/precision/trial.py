@@ -3,6 +3,7 @@
 Graphs that are not proved yet run here, on ONNX Runtime's CPU provider.
 """
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,11 @@ from app.model.names import TASK_OUTPUTS, Dtype, Integers, Task
 from app.model.parts import Graph, Padding
 from app.operators import library
 from app.proof import bounds, replay
+from app.proof.counting import CountedRuns
 from app.proof.probes import Probes
 from export.rewriting.settled_shapes import Array, Feed
+
+logger = logging.getLogger(__name__)
 
 FILE = "trial.onnx"
 
@@ -84,7 +88,9 @@ def fault(model: onnx.ModelProto, source: Model, dtype: Dtype = "float32") -> st
     onnx.save_model(model, source.folder / FILE)
     session = CpuSession(source.folder / FILE, [one.name for one in model.graph.input])
     output = TASK_OUTPUTS[source.task]
-    found = replay.replay(session, source.probes, source.padding, _LIMITS, output)
+    logger.info("trying a graph in %s: running %d probes", dtype, len(source.probes))
+    counted = CountedRuns(session, replay.runs(source.probes), logger.info)
+    found = replay.replay(counted, source.probes, source.padding, _LIMITS, output)
     if bounds.is_proved(source.task, dtype, found):
         return None
     return bounds.figure(source.task, found)

@@ -29,10 +29,15 @@ def source(tiny_model: Path, tmp_path: Path) -> trial.Model:
     )
 
 
-def test_the_same_graph_is_the_same_model_and_lies_there_as_the_trial(source: trial.Model) -> None:
+def test_the_same_graph_is_the_same_model_and_lies_there_as_the_trial(
+    source: trial.Model, caplog: pytest.LogCaptureFixture
+) -> None:
     model = onnx.load(source.folder / source.exact.file)
+    caplog.set_level("INFO", "export")
     assert trial.fault(model, source) is None
     assert (source.folder / trial.FILE).is_file()
+    running = f"trying a graph in float32: running {len(source.probes)} probes"
+    assert caplog.messages == [running]
 
 
 def test_a_graph_of_other_weights_is_told_by_how_far_it_is_off(source: trial.Model) -> None:
