@@ -88,7 +88,7 @@ export: setup ## Convert MODEL_ID (a folder or a Hub id, at REVISION) to models/
 	$(exporting)
 
 serve: setup ## Serve an exported MODEL_ID on PORT
-	@echo '== serving $(MODEL_ID) on port $(PORT)'
+	@echo '== serving $(MODEL_ID); once it says Ready, open http://localhost:$(PORT)/playground/'
 	$(bin)/python -m app --model-id '$(MODEL_ID)$(if $(ADAPTER),_$(ADAPTER))' $(revision) $(if $(DTYPE),--dtype '$(DTYPE)') $(if $(ONNX_FILE),--onnx-file '$(ONNX_FILE)') --port $(PORT)
 
 lint: .venv/development.stamp ## Check format, lint and types
