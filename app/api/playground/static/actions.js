@@ -1,5 +1,6 @@
 // What the page does: find the models, embed texts, search. One newer request ends an older one.
 
+import { breathe } from "./dom.js";
 import { maxOf } from "./limits.js";
 import { principal } from "./math/pca.js";
 import { ask, isAborted, keys } from "./service/client.js";
@@ -89,7 +90,9 @@ async function embedAs(model, texts, prompt, signal) {
   const { rows, asked, milliseconds } = await known.of(model, kind, texts, prompt, { report, signal });
   if (signal.aborted) return;
   const vectors = vectorsOf(kind, rows);
-  set({ rows, vectors, picture: principal(vectors), embedded: { asked, milliseconds } });
+  const picture = await principal(vectors, { breathe });
+  if (signal.aborted) return;
+  set({ rows, vectors, picture, embedded: { asked, milliseconds } });
   const { path, body } = question(model, kind, texts.slice(0, model.batch), prompt);
   const then = { dense: "neighbours", sparse: "neighboursSparse", multi_vector: "neighboursMulti" }[kind];
   noteAsked("embed", { path, body, then, name: "embed", texts: body.inputs });

@@ -49,6 +49,11 @@ export function fitted(canvas, width, height) {
   return context;
 }
 
+/** Let the page answer keys and pointers before work goes on. */
+export function breathe() {
+  return globalThis.scheduler?.yield ? scheduler.yield() : new Promise((resume) => setTimeout(resume));
+}
+
 /** Whether the reader wants things to stand still. */
 export function isStill() {
   return matchMedia("(prefers-reduced-motion: reduce)").matches;

@@ -7,6 +7,7 @@ import { alignment, maxsim } from "../../../../app/api/playground/static/math/ma
 import { chained, compared, highest, overlap } from "../../../../app/api/playground/static/math/nearest.js";
 import { half, hamming, rowsOf } from "../../../../app/api/playground/static/math/numbers.js";
 import { principal } from "../../../../app/api/playground/static/math/pca.js";
+import { pairs } from "../../../../app/api/playground/static/math/symmetric.js";
 import {
   Dense, dot, matrix, meanOf, similarities, Sparse, sparseDot,
 } from "../../../../app/api/playground/static/math/vectors.js";
@@ -45,12 +46,12 @@ function entries(row) {
   return row.flatMap((value, index) => (value ? [{ index, value }] : []));
 }
 
-test("the principal components are those of the covariance", () => {
+test("the principal components are those of the covariance", async () => {
   const random = noise();
   const normal = () => Array.from({ length: 12 }, () => random.next().value).reduce((a, b) => a + b) - 6;
   const rows = Array.from({ length: 300 }, () => [10 + 0.3 * normal(), 2 * normal(), normal(), 0.1 * normal()]);
   const vectors = new Dense(rows);
-  const { points, axes, shares, place } = principal(vectors);
+  const { points, axes, shares, place } = await principal(vectors);
   close(dot(axes[0], axes[1]), 0);
   for (const axis of axes) close(dot(axis, axis), 1);
   assert.ok(Math.abs(axes[0][1]) > 0.98 && Math.abs(axes[1][2]) > 0.98);
@@ -68,16 +69,79 @@ test("the principal components are those of the covariance", () => {
   }
 });
 
-test("components of sparse vectors place texts as those of dense ones", () => {
+test("components of sparse vectors place texts as those of dense ones", async () => {
   const random = noise(5);
   const rows = Array.from({ length: 20 }, () => Array.from({ length: 9 }, () => Math.max(0, random.next().value - 0.5)));
-  const [dense, sparse] = [principal(new Dense(rows)), principal(new Sparse(rows.map(entries)))];
+  const [dense, sparse] = [await principal(new Dense(rows)), await principal(new Sparse(rows.map(entries)))];
   dense.points.forEach((point, i) => point.forEach((value, k) => close(Math.abs(value), Math.abs(sparse.points[i][k]), 1e-3)));
 });
 
-test("texts that are all the same have a picture too", () => {
+test("wide vectors need few passes, and give up no variance", async () => {
+  const random = noise(9);
+  const hidden = [8, 4, 2, 1, 0.5].map((size) => Array.from({ length: 400 }, () => size * (random.next().value - 0.5)));
+  const rows = Array.from({ length: 300 }, () => {
+    const weights = hidden.map(() => random.next().value - 0.5);
+    return hidden[0].map((_, i) => 1 + hidden.reduce((sum, one, k) => sum + weights[k] * one[i], 0) + 0.2 * random.next().value);
+  });
+  const vectors = new Dense(rows);
+  let passes = 0;
+  const { axes, shares } = await principal(vectors, { breathe: () => (passes += 1) });
+  assert.ok(passes <= 24, `${passes} passes`);
+  const { mean, total } = spreadOf(vectors);
+  let step = axes; // power iteration from there finds no more
+  for (let again = 0; again < 200; again += 1) step = stepped(vectors, mean, step);
+  step.forEach(({ variance }, k) => close(shares[k], variance / total, 1e-4));
+});
+
+function spreadOf({ rows, width }) {
+  const mean = Float64Array.from({ length: width }, (_, i) => rows.reduce((sum, row) => sum + row[i], 0) / rows.length);
+  return { mean, total: rows.reduce((sum, row) => sum + row.reduce((part, one, i) => part + (one - mean[i]) ** 2, 0), 0) };
+}
+
+/** Two directions after one step of power iteration, at right angles, each with its variance. */
+function stepped({ rows }, mean, axes) {
+  const found = [];
+  for (const { axis } of axes.map((one) => (one.axis ? one : { axis: one }))) {
+    const next = new Float64Array(mean.length);
+    for (const row of rows) {
+      const score = row.reduce((sum, one, i) => sum + (one - mean[i]) * axis[i], 0);
+      row.forEach((one, i) => (next[i] += score * (one - mean[i])));
+    }
+    for (const { axis: other } of found) {
+      const along = dot(next, other);
+      next.forEach((_, i) => (next[i] -= along * other[i]));
+    }
+    const variance = Math.sqrt(dot(next, next));
+    found.push({ axis: next.map((one) => one / variance), variance });
+  }
+  return found;
+}
+
+test("texts that differ alike have both directions, and one number has a picture too", async () => {
+  const { shares, points } = await principal(new Dense([[1, 0, 0], [0, 1, 0], [0, 0, 1]]));
+  shares.forEach((share) => close(share, 0.5));
+  points.forEach(([x, y]) => close(Math.hypot(x, y), Math.sqrt(2 / 3)));
+  const single = await principal(new Dense([[1], [-1]]));
+  assert.deepEqual(single.points.map((point) => point.map(Math.abs)), [[1, 0], [1, 0]]);
+  assert.deepEqual(single.shares, [1, 0]);
+});
+
+test("a symmetric matrix is the sum of its directions", () => {
+  const random = noise(3);
+  const matrix = Array.from({ length: 9 }, () => new Float64Array(9));
+  for (let i = 0; i < 9; i += 1) for (let j = 0; j <= i; j += 1) matrix[i][j] = matrix[j][i] = random.next().value - 0.5;
+  const found = pairs(matrix);
+  found.forEach(({ value, vector }, k) => {
+    matrix.forEach((row, i) => close(dot(row, vector), value * vector[i], 1e-9));
+    found.forEach((other, l) => close(dot(vector, other.vector), Number(k === l), 1e-9));
+    if (k) assert.ok(value <= found[k - 1].value);
+  });
+  assert.deepEqual(pairs([]), []);
+});
+
+test("texts that are all the same have a picture too", async () => {
   for (const rows of [[[1, 2]], [[1, 2], [1, 2], [1, 2]]]) {
-    const { points, shares } = principal(new Dense(rows));
+    const { points, shares } = await principal(new Dense(rows));
     assert.ok(points.flat().every((value) => Math.abs(value) < 1e-6));
     assert.deepEqual(shares, [0, 0]);
   }

@@ -1,55 +1,95 @@
-// Principal components of vectors, by power iteration: no matrix of the width is ever made. Pure.
+// Principal components of vectors, by a Krylov space: no matrix of the width is ever made. Pure.
+//
+// Each direction costs one pass over the rows. Some twenty settle what power iteration, which
+// forgets all directions but its last, needs hundreds for.
 
+import { pairs } from "./symmetric.js";
 import { dot } from "./vectors.js";
 
-const MOST_STEPS = 300;
-const STILL = 1e-10;
+const MOST_DIRECTIONS = 64;
+const ROUND = 6; // directions, after which it is seen how far the components have come
+const SETTLED = 1e-3; // of a component's variance: what may be off, less than a pixel of the map
+const NOTHING = 1e-9; // of a direction's length: what remains is rounding
 
 /**
  * The first principal components of centred vectors.
  *
  * `points` has a coordinate of each component for each row, `shares` how much of the variance each
- * component has, and `place` gives the coordinates of another prepared row.
+ * component has, and `place` gives the coordinates of another prepared row. `breathe` is awaited
+ * before each pass over the rows.
  */
-export function principal(vectors, components = 2) {
+export async function principal(vectors, { components = 2, breathe = () => {} } = {}) {
   const { rows, width } = vectors;
   const mean = new Float64Array(width);
   for (const row of rows) vectors.addTo(mean, row, 1 / rows.length);
   let total = -rows.length * dot(mean, mean);
   for (const row of rows) total += vectors.similarity(row, row);
-  const axes = [];
-  const shares = [];
-  for (let number = 0; number < components; number += 1) {
-    const { axis, variance } = strongest(vectors, mean, axes);
-    axes.push(axis);
-    shares.push(total > 1e-9 ? Math.min(1, Math.max(0, variance / total)) : 0);
-  }
+  const apply = async (axis) => {
+    await breathe();
+    return spread(vectors, mean, axis);
+  };
+  const found = await strongest(apply, width, components);
+  const axes = found.map(({ axis }) => signed(axis));
+  const shares = found.map(({ variance }) => (total > 1e-9 ? Math.min(1, Math.max(0, variance / total)) : 0));
   const offsets = axes.map((axis) => dot(mean, axis));
   const place = (row) => axes.map((axis, k) => vectors.along(row, axis) - offsets[k]);
   return { points: rows.map(place), shares, axes, place };
 }
 
-function strongest(vectors, mean, earlier) {
-  const { rows, width } = vectors;
-  let axis = start(width, earlier.length);
-  unit(without(axis, earlier));
-  let variance = 0;
-  for (let step = 0; step < MOST_STEPS; step += 1) {
-    const next = new Float64Array(width);
-    const offset = dot(mean, axis);
-    let sum = 0;
-    for (const row of rows) {
-      const score = vectors.along(row, axis) - offset;
-      sum += score;
-      vectors.addTo(next, row, score);
-    }
-    for (let i = 0; i < width; i += 1) next[i] -= sum * mean[i];
-    variance = unit(without(next, earlier));
-    const moved = 1 - Math.abs(dot(next, axis));
-    axis = next;
-    if (variance === 0 || moved < STILL) break;
+/** The covariance of the rows, times their number, applied to a direction. */
+function spread(vectors, mean, axis) {
+  const found = new Float64Array(axis.length);
+  const offset = dot(mean, axis);
+  let sum = 0;
+  for (const row of vectors.rows) {
+    const score = vectors.along(row, axis) - offset;
+    sum += score;
+    vectors.addTo(found, row, score);
   }
-  return { axis: signed(axis), variance };
+  for (let i = 0; i < found.length; i += 1) found[i] -= sum * mean[i];
+  return found;
+}
+
+/** The directions of most variance: [{axis, variance}], zeros where there are too few. */
+async function strongest(apply, width, components) {
+  // As many starts as components: of equal variances, one start would show but one direction.
+  const waiting = Array.from({ length: components }, (_, seed) => start(width, seed));
+  const basis = [];
+  const images = [];
+  let found = [];
+  while (waiting.length && basis.length < MOST_DIRECTIONS) {
+    const next = waiting.shift();
+    const before = Math.sqrt(dot(next, next));
+    without(without(next, basis), basis); // the second time removes what rounding left
+    if (unit(next) <= NOTHING * Math.max(before, NOTHING)) continue;
+    basis.push(next);
+    images.push(await apply(next));
+    waiting.push(images.at(-1).slice());
+    if (basis.length % ROUND) continue;
+    found = judged(basis, images, components);
+    if (found.every(({ off, variance }) => off <= SETTLED * variance)) return found;
+  }
+  found = judged(basis, images, components);
+  while (found.length < components) found.push({ axis: new Float64Array(width), variance: 0 });
+  return found;
+}
+
+/** The best that a basis can say of the components, and how far each is off. */
+function judged(basis, images, components) {
+  const matrix = basis.map((one) => Float64Array.from(images, (image) => dot(one, image)));
+  return pairs(matrix).slice(0, components).map(({ value, vector }) => {
+    const axis = mixed(basis, vector);
+    const off = mixed(images, vector).map((one, i) => one - value * axis[i]);
+    return { axis, variance: value, off: Math.sqrt(dot(off, off)) };
+  });
+}
+
+function mixed(directions, weights) {
+  const sum = new Float64Array(directions[0].length);
+  directions.forEach((one, k) => {
+    for (let i = 0; i < sum.length; i += 1) sum[i] += weights[k] * one[i];
+  });
+  return sum;
 }
 
 /** The same directions each time: noise that is no noise. */
