@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.slow.playground.acts import FOCUS, NOTICE, PANEL
+from tests.slow.playground.acts import FOCUS, LIST, NOTICE, PANEL
 from tools.browser import Page, chromium
 from tools.playground.steps import choose_view, press, wait_idle
 from tools.process import Server
@@ -89,3 +89,75 @@ def test_a_busy_service_is_asked_again(tiny_model: Path, tmp_path: Path) -> None
         assert any("429" in complaint for complaint in page.complaints)
         if not page.evaluate(f"{NOTICE}.hidden"):
             assert "429" in page.evaluate(f"{NOTICE}.firstElementChild.textContent")
+
+
+RETRY = "document.getElementById('retry')"
+
+
+def test_what_no_answer_came_to_is_asked_again_from_the_keyboard(
+    tiny_model: Path, tmp_path: Path
+) -> None:
+    flags = ["--model-id", str(tiny_model), "--auto-truncate", "true"]
+    with Server(*flags) as server, chromium(tmp_path) as page:
+        server.wait_ready()
+        page.open(f"{server.url}/playground/")
+        wait_idle(page)
+        server.stop()
+        page.evaluate("document.getElementById('query').focus()")
+        page.call("Input.insertText", text="hello")
+        page.wait_for(f"!{NOTICE}.hidden")
+        page.evaluate("document.activeElement.blur()")
+        press_until_reached(page, "retry")
+        page.evaluate(
+            f"window.said = []; new MutationObserver(() => said.push({NOTICE}.textContent))"
+            f".observe({NOTICE}, {{ subtree: true, childList: true, attributes: true }}); 0"
+        )
+        press(page, "Enter")  # while it is still gone
+        page.wait_for("said.length && said.at(-1).includes('does not answer')")
+        assert any("Trying again…" in one for one in page.evaluate("said"))
+        assert page.evaluate(FOCUS) == "retry"
+        with Server(*flags, port=server.port) as other:
+            other.wait_ready()
+            press(page, "Enter")
+            page.wait_for(f"{NOTICE}.hidden && document.querySelector('#list.is-found')")
+            assert page.evaluate(FOCUS) == "list"
+        assert notice_after(page, f"{PASTE}('x\\ny\\nz')").startswith("The service does not")
+        with Server(*flags, port=server.port) as other:
+            other.wait_ready()
+            page.evaluate(f"{RETRY}.click()")
+            page.wait_for(f"{NOTICE}.hidden && {LIST}[1].querySelector('.score').textContent")
+
+
+def press_until_reached(page: Page, name: str) -> None:
+    for _ in range(40):
+        press(page, "Tab")
+        if page.evaluate(FOCUS) == name:
+            return
+    pytest.fail(f"{name} is not reached by Tab")
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_view_that_was_refused_for_now_is_drawn_on_request(
+    tiny_model: Path, tmp_path: Path, status: int
+) -> None:
+    with Server("--model-id", str(tiny_model)) as server, chromium(tmp_path) as page:
+        server.wait_ready()
+        page.open(f"{server.url}/playground/")
+        wait_idle(page)
+        page.evaluate(
+            f"""window.real = window.fetch; window.fetch = async (path, options) =>
+            path.includes('tokenize') ? new Response('no room', {{ status: {status} }}) : real(path, options); 0"""
+        )
+        page.evaluate("document.getElementById('tab-tokens').click()")
+        page.wait_for(f"!{NOTICE}.hidden")
+        assert str(status) in page.evaluate(f"{NOTICE}.textContent")
+        page.evaluate("document.getElementById('language').click()")
+        assert page.evaluate(f"{RETRY}.textContent") == "重试"
+        page.evaluate("window.fetch = real; 0")
+        page.evaluate(f"{RETRY}.click()")
+        page.wait_for(f"{NOTICE}.hidden && {PANEL}.querySelector('.token')")
+        page.evaluate("window.fetch = async () => { throw new TypeError('lost') }; 0")
+        page.evaluate(f"{LIST}[2].click()")
+        page.wait_for(f"!{NOTICE}.hidden")
+        choose_view(page, "map")  # asks for nothing, and the fault was the other view's
+        assert page.evaluate(f"{NOTICE}.hidden")

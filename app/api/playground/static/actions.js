@@ -9,7 +9,7 @@ import { models } from "./service/models.js";
 import { search } from "./service/search.js";
 import { noteAsked, set, state } from "./store.js";
 import { askForKey } from "./views/key.js";
-import { notify, showProgress } from "./views/notices.js";
+import { complain, dropped, notify, settled, showProgress } from "./views/notices.js";
 import { number, say } from "./words/words.js";
 
 const PAUSE = 120; // milliseconds after a key, before a query is asked
@@ -18,15 +18,20 @@ let embedding = new AbortController();
 let searching = new AbortController();
 let typing = 0;
 
-/** Show an error as one line; ask for the key if that is what is missing. */
-export function fail(error) {
+/**
+ * Show an error of the texts, a search, a view or the page as one line; ask for the key if that is what is missing.
+ *
+ * `again` tries once more, and is offered where that may help.
+ */
+export function fail(error, of, again) {
   if (isAborted(error)) return;
   if (error?.status === 401) {
     askForKey(Boolean(keys.get()));
     keys.forget();
   }
   const isOurs = error?.key !== undefined;
-  notify(isOurs ? error.key : "failed", isOurs ? error.values : { detail: String(error?.message ?? error) }, true);
+  const values = isOurs ? error.values : { detail: String(error?.message ?? error) };
+  complain(of, isOurs ? error.key : "failed", values, error?.isPassing ? again : null);
 }
 
 /** Find the models, choose the first that has vectors, then go on. */
@@ -40,7 +45,7 @@ export async function connect(then) {
     if (state.texts.length) await embed();
     else then();
   } catch (error) {
-    fail(error);
+    fail(error, "texts", () => connect(then));
   }
 }
 
@@ -74,10 +79,12 @@ export async function embed() {
   try {
     if (model.main) await embedAs(model, texts, textPrompt, signal);
     else if (model.task === "classifier") await label(model, texts, signal);
+    if (signal.aborted) return;
+    settled("texts");
     if (state.query) await searchNow();
   } catch (error) {
     if (!isAborted(error)) set({ hasFailed: true });
-    fail(error);
+    fail(error, "texts", embed);
   } finally {
     if (embedding.signal === signal) showProgress(null);
   }
@@ -117,7 +124,10 @@ export function type(query) {
   clearTimeout(typing);
   searching.abort();
   if (query.trim()) typing = setTimeout(searchNow, PAUSE);
-  else set({ found: null });
+  else {
+    set({ found: null });
+    dropped("search");
+  }
 }
 
 /** Search now; an answer that comes after a newer question is dropped. */
@@ -134,10 +144,11 @@ export async function searchNow() {
     const of = { model, texts, rows, vectors, queryPrompt };
     const found = await search(of, query.trim(), { reranker, signal });
     if (signal.aborted || texts !== state.texts || model !== state.model) return;
+    settled("search");
     set({ found, pointed: -1, selected: found.order[0] });
     noteSearch(of, query.trim(), reranker, found);
   } catch (error) {
-    fail(error);
+    fail(error, "search", searchNow);
   } finally {
     if (searching.signal === signal) set({ isSearching: false });
   }

@@ -26,8 +26,8 @@ at("language").addEventListener("click", () => {
   document.dispatchEvent(new Event("language"));
   redraw();
 });
-addEventListener("error", (event) => event.error && actions.fail(event.error));
-addEventListener("unhandledrejection", (event) => actions.fail(event.reason));
+addEventListener("error", (event) => event.error && actions.fail(event.error, "page"));
+addEventListener("unhandledrejection", (event) => actions.fail(event.reason, "page"));
 
 function first() {
   actions.useTexts(EXAMPLES.support.texts);

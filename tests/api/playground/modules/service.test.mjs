@@ -52,6 +52,7 @@ for (const [name, [prepare, key, status, detail]] of Object.entries(REFUSALS)) {
       prepare();
       await assert.rejects(ask("../embed", { body: {}, octets }), (error) => {
         assert.deepEqual([error.key, error.values.status], [key, status]);
+      assert.equal(error.isPassing, [0, 502, 503].includes(status));
         if (detail) assert.equal(error.values.detail, detail);
         return true;
       });

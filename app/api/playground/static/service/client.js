@@ -1,6 +1,7 @@
 // Requests to the service: the key, deadlines that pass, times, and errors as one line each.
 
 const KEY = "playground-key";
+const PASSING = new Set([0, 429, 502, 503, 504]); // what may be answered a moment later
 const PATIENCE = 3; // requests that are tried again after a 429
 
 /** An answer that is none; `key` is one of the page's messages, `status` 0 for no answer at all. */
@@ -10,6 +11,7 @@ export class Refused extends Error {
     this.status = status;
     this.key = { 0: "offline", 401: "needsKey", 404: "gone", 413: "tooLarge", 429: "busy" }[status] ?? "refused";
     this.values = { status, detail };
+    this.isPassing = PASSING.has(status);
   }
 }
 

@@ -6,6 +6,7 @@ import { say } from "../words/words.js";
 import { heat } from "./heat.js";
 import { map } from "./map.js";
 import { maxsim } from "./maxsim.js";
+import { dropped } from "./notices.js";
 import { tokens } from "./tokens.js";
 import { types } from "./types.js";
 import { weights } from "./weights.js";
@@ -62,6 +63,7 @@ function showTabs() {
 }
 
 function showView() {
+  dropped("view"); // of the one before
   showTabs();
   VIEWS[state.view].draw();
 }
