@@ -32,7 +32,7 @@ def test_the_modules_compute_what_they_should() -> None:
     files = sorted((ROOT / "tests/api/playground/modules").glob("*.test.mjs"))
     ended = subprocess.run([node, "--test", *files], capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout
-    assert "# pass 33\n" in ended.stdout
+    assert "# pass 34\n" in ended.stdout
 
 
 @pytest.mark.parametrize(
@@ -51,11 +51,13 @@ def test_files_are_opened_and_dropped(page: Page, tmp_path: Path, name: str, con
     assert words(page) == ["hello", "the cat"]
     path.write_text(content.replace("hello", "dropped"))
     x, y = page.evaluate(
-        "(({ x, y }) => [x + 99, y + 99])(document.getElementById('list').getBoundingClientRect())"
+        "(({ x, y }) => [x + 99, y + 99])(document.getElementById('view').getBoundingClientRect())"
     )
     data = {"items": [], "files": [str(path)], "dragOperationsMask": 1}
-    for kind in ("dragEnter", "dragOver", "drop"):
+    shown = "document.getElementById('texts').classList.contains('is-dropping')"
+    for kind, is_above in (("dragEnter", True), ("dragOver", True), ("drop", False)):
         page.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
+        assert page.evaluate(shown) is is_above
     page.wait_for(f"{LIST}[0].querySelector('.words').textContent === 'dropped'")
 
 
@@ -69,7 +71,12 @@ def test_a_file_that_cannot_be_read_is_named_and_changes_nothing(
     page.wait_for(f"!{NOTICE}.hidden")
     assert page.evaluate(f"{NOTICE}.firstElementChild.textContent") == "Line 2 is not JSON."
     assert words(page) == before
+    assert page.evaluate("document.getElementById('retry').hidden")  # it would fail again
     page.evaluate("document.getElementById('dismiss').click()")
+    assert page.evaluate(f"{NOTICE}.hidden")
+    open_file(page, path)
+    page.wait_for(f"!{NOTICE}.hidden")
+    search(page, "hello")  # what went wrong is over once something went well
     assert page.evaluate(f"{NOTICE}.hidden")
 
 

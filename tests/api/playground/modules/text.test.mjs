@@ -82,6 +82,14 @@ test("labels never lie over each other", () => {
   assert.equal(strong.length, 1);
 });
 
+test("a label that has to be seen lies within the picture, whatever it hides", () => {
+  const spots = [{ x: 480, y: 150 }, ...Array.from({ length: 60 }, (_, i) => ({ x: 300 + 4 * i, y: 90 + 24 * (i % 6) }))];
+  const labels = [{ ...spots[0], strong: true }, { x: 460, y: 152, strong: true }];
+  const [query, chosen] = placeLabels(labels, spots, { width: 500, height: 300, measure: () => 180 });
+  assert.ok(query.left >= 2 && query.left + 180 <= 498 && chosen.left >= 2 && chosen.left + 180 <= 498);
+  assert.ok(Math.abs(query.middle - chosen.middle) >= 16 || Math.abs(query.left - chosen.left) >= 180);
+});
+
 const ASKED = { then: "labels", base: "http://h:1/", url: "http://h:1/embed", path: "embed", body: { inputs: ["it's"] } };
 
 test("a shell reads a quoted text as it is", () => {

@@ -5,20 +5,26 @@ const GAP = 12;
 
 /** The labels that find room, each with `left` and `middle`; earlier ones come first. */
 export function placeLabels(labels, spots, { width, height, measure }) {
-  const taken = spots.map(({ x, y }) => ({ left: x - 6, right: x + 6, top: y - 6, bottom: y + 6 }));
+  const taken = spots.map(({ x, y, strong }) => ({ left: x - 6, right: x + 6, top: y - 6, bottom: y + 6, isLabel: strong }));
   const placed = [];
   for (const label of labels) {
     const wide = measure(label);
     const candidates = label.soft ? beside(label, wide) : [...beside(label, wide), ...askew(label, wide)];
-    const fitting = candidates.find((box) => {
-      const isInside = box.left >= 2 && box.right <= width - 2 && box.top >= 2 && box.bottom <= height - 2;
-      return isInside && !taken.some((other) => overlaps(box, other));
-    }) ?? (label.strong ? candidates[0] : null);
+    const isInside = (one) => one.left >= 2 && one.right <= width - 2 && one.top >= 2 && one.bottom <= height - 2;
+    const fitting = candidates.find((one) => isInside(one) && !taken.some((other) => overlaps(one, other)))
+      ?? (label.strong ? leastHiding(candidates, taken, isInside) : null);
     if (!fitting) continue;
-    taken.push(fitting);
+    taken.push({ ...fitting, isLabel: true });
     placed.push({ ...label, left: fitting.left, middle: (fitting.top + fitting.bottom) / 2 });
   }
   return placed;
+}
+
+/** Where a label that has to be seen hides least: within the picture, and over points rather than labels. */
+function leastHiding(candidates, taken, isInside) {
+  const over = (one) => taken.filter((other) => overlaps(one, other));
+  const cost = (one) => over(one).reduce((sum, other) => sum + (other.isLabel ? 10 : 1), isInside(one) ? 0 : 1000);
+  return candidates.reduce((best, one) => (cost(one) < cost(best) ? one : best));
 }
 
 /** Where a label may stand: on the right of its point, on the left, above, below. */

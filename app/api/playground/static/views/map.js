@@ -40,25 +40,27 @@ function begin(panel) {
 }
 
 function draw() {
-  const { picture, texts, vectors, model, hasFailed } = state;
+  const { picture, texts } = state;
+  const isThere = picture?.points.length === texts.length;
+  note.textContent = isThere ? noteOf(picture) : texts.length && !state.hasFailed ? say("working") : "";
   const box = canvas.parentElement.getBoundingClientRect();
   const width = Math.max(280, box.width);
   const height = Math.max(300, box.height - note.offsetHeight);
   const context = fitted(canvas, width, height);
   canvas.setAttribute("aria-label", say("mapLabel", { n: texts.length }));
   aside.replaceChildren();
-  note.textContent = "";
   spots = []; // those of other texts are nowhere
-  if (!picture || picture.points.length !== texts.length) {
-    note.textContent = texts.length && !hasFailed ? say("working") : "";
-    return;
-  }
-  const share = percent(picture.shares[0] + picture.shares[1]);
-  const key = { dense: "colourNote", sparse: "colourNoteSparse", multi_vector: "colourNoteMulti" }[model.main];
-  const to = say(state.found ? "toQuery" : "toText");
-  note.textContent = `${say("mapNote", { share })} ${say(key, { to, n: number(vectors.width) })}`;
+  if (!isThere) return;
   paint(context, width, height);
   showNeighbours(aside);
+}
+
+function noteOf({ shares }) {
+  const { found, model, vectors } = state;
+  const share = percent(shares[0] + shares[1]);
+  const key = { dense: "colourNote", sparse: "colourNoteSparse", multi_vector: "colourNoteMulti" }[model.main];
+  const to = say(found ? "toQuery" : "toText");
+  return `${say("mapNote", { share })} ${say(key, { to, n: number(vectors.width) })}`;
 }
 
 function paint(context, width, height) {
@@ -87,7 +89,7 @@ function paint(context, width, height) {
   const taken = [...spots];
   if (query) {
     const spot = toScreen(query);
-    taken.push(spot);
+    taken.push({ ...spot, strong: true });
     diamond(context, spot, theme.hot, theme.surface);
     labels.unshift({ ...spot, text: short(state.query, 34), strong: true, colour: theme.hot });
   }

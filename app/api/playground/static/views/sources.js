@@ -26,7 +26,7 @@ export function beginSources() {
     open(at("file").files[0]);
     at("file").value = "";
   });
-  beginDropping(at("texts"));
+  beginDropping();
   on("texts", show);
   document.addEventListener("language", show);
   show();
@@ -34,18 +34,27 @@ export function beginSources() {
 
 function show() {
   const names = Object.keys(EXAMPLES);
-  const chosen = names.find((name) => EXAMPLES[name].texts.join() === state.texts.join()) ?? "";
+  const chosen = example();
   const own = state.texts.length && !chosen ? "own" : "examples";
   at("examples").replaceChildren(
     make("option", { value: "", selected: !chosen, disabled: true }, say(own)),
     ...names.map((name) => make("option", { value: name, selected: name === chosen }, say(`example_${name}`))),
   );
-  at("edit").textContent = say(at("editor").hidden ? "edit" : "done");
+  showEdit();
+}
+
+/** The example that the texts are, or "" for other texts. */
+function example() {
+  return Object.keys(EXAMPLES).find((name) => EXAMPLES[name].texts.join() === state.texts.join()) ?? "";
+}
+
+function showEdit() {
+  const isOwn = state.texts.length && !example();
+  at("edit").textContent = say(at("editor").hidden ? (isOwn ? "editOwn" : "edit") : "done");
 }
 
 function edit() {
-  const isExample = Object.values(EXAMPLES).some((one) => one.texts.join() === state.texts.join());
-  at("paste").value = isExample ? "" : state.texts.join("\n");
+  at("paste").value = example() ? "" : state.texts.join("\n");
   toggle(true);
   at("paste").focus();
 }
@@ -61,7 +70,7 @@ function toggle(isEditing) {
   at("texts").classList.toggle("is-editing", isEditing);
   at("editor").hidden = !isEditing;
   at("list").hidden = isEditing;
-  at("edit").textContent = say(isEditing ? "done" : "edit");
+  showEdit();
 }
 
 function take(found) {
@@ -80,22 +89,25 @@ async function open(file) {
     }
     take(textsOf(file.name, decoded(file.name, await file.arrayBuffer())));
   } catch (error) {
-    fail(error);
+    fail(error, "file");
   }
 }
 
-function beginDropping(pane) {
+/** Take files that are dropped anywhere on the page, and say so while they are above it. */
+function beginDropping() {
   let inside = 0;
   const mark = (change) => {
     inside = Math.max(0, inside + change);
-    pane.classList.toggle("is-dropping", inside > 0);
+    at("texts").classList.toggle("is-dropping", inside > 0);
   };
-  pane.addEventListener("dragenter", () => mark(1));
-  pane.addEventListener("dragleave", () => mark(-1));
-  addEventListener("dragover", (event) => event.preventDefault());
-  addEventListener("drop", (event) => {
+  const onFiles = (name, act) =>
+    addEventListener(name, (event) => event.dataTransfer.types.includes("Files") && act(event));
+  onFiles("dragenter", () => mark(1));
+  onFiles("dragleave", () => mark(-1));
+  onFiles("dragover", (event) => event.preventDefault());
+  onFiles("drop", (event) => {
     event.preventDefault();
     mark(-inside);
-    if (event.dataTransfer.files.length) open(event.dataTransfer.files[0]);
+    open(event.dataTransfer.files[0]);
   });
 }

@@ -25,6 +25,7 @@ export default {
   pasteLabel: "Your texts, one a line",
   pasteHint: "Paste your texts here, one a line, or drop a file: .txt, .csv, .jsonl",
   edit: "Use my own texts",
+  editOwn: "Edit these texts",
   done: "Show these texts",
   open: "Open a file…",
   drop: "Drop a .txt, .csv or .jsonl file",

@@ -25,6 +25,7 @@ export default {
   pasteLabel: "你的文本，每行一条",
   pasteHint: "在此粘贴文本，每行一条；也可以拖入 .txt、.csv 或 .jsonl 文件",
   edit: "换成我的文本",
+  editOwn: "编辑这些文本",
   done: "查看这些文本",
   open: "打开文件…",
   drop: "松开即可读取 .txt、.csv 或 .jsonl 文件",
