@@ -18,6 +18,7 @@ from tools.process import ROOT, Server, all_ended
 
 COLOURS = 256
 MOST_BYTES = 200_000
+PORT = 8000  # the snippets in the pictures have it
 
 
 @dataclass(frozen=True)
@@ -44,14 +45,15 @@ SHOTS = (
 
 def main(folder: Path) -> None:
     """Write `playground-NAME.png` for each of SHOTS."""
-    with all_ended(), Server("--model-id", DEFAULT_MODEL_ID) as server:
+    with all_ended(), Server("--model-id", DEFAULT_MODEL_ID, port=PORT) as server:
         server.wait_ready()
+        server.wait_warm()
         for shot in SHOTS:
             with (
                 tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile,
                 chromium(Path(profile)) as page,
             ):
-                content = small(take(page, f"{server.url}/playground/", shot))
+                content = small(take(page, f"http://localhost:{PORT}/playground/", shot))
             assert len(content) < MOST_BYTES, f"{shot.name}: {len(content)} bytes"
             path = folder / f"playground-{shot.name}.png"
             path.write_bytes(content)
@@ -61,6 +63,7 @@ def main(folder: Path) -> None:
 def take(page: Page, url: str, shot: Shot) -> bytes:
     """Return the screenshot as the browser makes it."""
     look_as(page, shot.width, shot.height, theme=shot.theme, language=shot.language)
+    page.call("Emulation.setScrollbarsHidden", hidden=shot.whole)  # a long picture has none
     page.open(url)
     wait_idle(page)
     if shot.query:
