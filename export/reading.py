@@ -72,20 +72,23 @@ def _adapted(
 def _settled(located: Located, found: Checkpoint, request: Request) -> Iterator[Checkpoint]:
     """Yield the checkpoint, with a tokenizer file that transformers made if one was needed."""
     weight_files.of_encoder(found.folder)
-    # transformers takes seconds to import: a checkpoint without weights has been refused by now.
-    with clocked("importing transformers, slowest the first time"):
-        from export.from_torch import other_environment, settled_tokenizer
-
-    trust_code = request.trust_code
     with TemporaryDirectory() as scratch:
         made = Path(scratch) / TOKENIZER_FILE
-        if other_environment.is_needed(found, trust_code=trust_code):
-            place = str(located.folder.resolve())
-            arguments = ("--tokenizer", place, "--into", str(made), "--id", located.id)
-            other_environment.run(arguments, found)
-        else:
-            settled_tokenizer.settle(found, made, trust_code=trust_code)
+        with clocked("reading with transformers, slowest the first time"):
+            _settle(located, found, made, trust_code=request.trust_code)
         if made.is_file():
             # Prompts, letter case, token heads and warnings depend on the tokenizer file.
             found = checkpoints.read(located.folder, request.pooling, located.id, tokenizer=made)
         yield found
+
+
+def _settle(located: Located, found: Checkpoint, made: Path, *, trust_code: bool) -> None:
+    # transformers takes seconds to import: a checkpoint without weights has been refused by now.
+    from export.from_torch import other_environment, settled_tokenizer
+
+    if other_environment.is_needed(found, trust_code=trust_code):
+        place = str(located.folder.resolve())
+        arguments = ("--tokenizer", place, "--into", str(made), "--id", located.id)
+        other_environment.run(arguments, found)
+    else:
+        settled_tokenizer.settle(found, made, trust_code=trust_code)
