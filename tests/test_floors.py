@@ -34,7 +34,7 @@ FLOORS = (
     "app.wire.http1 app.wire.http2",
     "app.wire",
     "app.operators app.telemetry",
-    "app.errors app.lifecycle",
+    "app.errors app.lifecycle app.records",
 )
 # The same of the export, all of which is above what it shares with the app.
 EXPORT_FLOORS = (

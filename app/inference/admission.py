@@ -28,6 +28,7 @@ from app.model.names import Side
 from app.model.parts import Route
 from app.model.routing import Routing
 from app.options.settings import Settings
+from app.records import record
 
 T = TypeVar("T")
 
@@ -36,7 +37,7 @@ T = TypeVar("T")
 SHORT_COST = 400
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class InputOptions:
     """Options for reading the inputs of a request."""
 

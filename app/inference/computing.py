@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from typing import Generic, TypeVar
 
@@ -19,6 +18,7 @@ from app.inference.tokenizing.encoding_input import EncodingInput
 from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.batch import TokenizedInput
 from app.model.names import LEXICAL_WEIGHTS, PER_TOKEN_OUTPUTS
+from app.records import record
 
 T = TypeVar("T")
 
@@ -29,7 +29,7 @@ def _ignored(*_: object) -> None:
     """Ignore the report."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Progress:
     """Callbacks for the progress of one request; by default none is of interest."""
 
@@ -50,7 +50,7 @@ async def at_once(output: str) -> None:
     del output
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Timings:
     """Seconds; queue and inference are means over the inputs of a request."""
 
@@ -59,7 +59,7 @@ class Timings:
     inference: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Computed(Generic[T]):
     """The answer to one request of N inputs."""
 
@@ -69,7 +69,7 @@ class Computed(Generic[T]):
     truncated: tuple[int, ...] = ()  # the inputs of which something was left out, ascending
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Rows:
     """The results for N inputs: a column for each output of a graph, in the order asked."""
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from app.errors import BackendFailed
 from app.model.names import PER_TOKEN_OUTPUTS, POOLING_MASK, Integers
 from app.model.parts import Padding
+from app.records import record
 
 # Cost of a run before its first token, in tokens. Measured with all-MiniLM-L6-v2 on an AMD EPYC
 # with AVX2: 13 on one thread, 16 on two.
@@ -24,7 +25,7 @@ RUN_COST = 16
 CPU_RUN_TOKENS = 1024
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class TokenizedInput:
     """One input as token ids, special tokens included, not padded."""
 

@@ -3,9 +3,10 @@
 import http
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from email.utils import formatdate
 from functools import lru_cache
+
+from app.records import record
 
 Headers = Iterable[tuple[bytes, bytes]]
 
@@ -15,7 +16,7 @@ _NO_BODY = frozenset({204, 304})
 _KNOWN = frozenset(http.HTTPStatus)
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Asked:
     """The properties of a request that shape its answer."""
 

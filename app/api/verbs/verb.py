@@ -1,7 +1,6 @@
 """Verb: how one kind of request is read, computed and answered, apart from the transport."""
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from app.api.shapes.fields import Shape
@@ -11,13 +10,14 @@ from app.inference.admission import InputOptions
 from app.inference.computing import Computed
 from app.inference.served_model import ServedModel
 from app.inference.tokenizing.encoding_input import EncodingInput
+from app.records import record
 
 T = TypeVar("T")
 Counted = Literal["embed", "predict"]
 Reserve = Callable[[int], None]  # room for that many bytes; raises Overloaded
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Request(Generic[T]):
     """A parsed request: its inputs, whether they came as a batch, and how to read them.
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from app.errors import ServiceError
 from app.model.batch import TokenizedInput
+from app.records import record
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +56,7 @@ class Job:
         return len(self.inputs) == 1 and not self.gives_way
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Outcome:
     """The results for some inputs; seconds are sums over them."""
 

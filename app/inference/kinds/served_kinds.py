@@ -29,9 +29,10 @@ from app.model.names import (
 )
 from app.model.parts import Lexical, MultiVector
 from app.model.vectors import SparseVector
+from app.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class AskedKinds:
     """The kinds of vectors that a request asks for, and how the dense ones are to be."""
 

@@ -24,6 +24,7 @@ from app.inference.tokenizing.documents import Document, require_windows
 from app.inference.tokenizing.encoding_input import EncodingInput, require_content
 from app.inference.tokenizing.inputs_at_fault import FaultOf
 from app.model.names import TOKEN_EMBEDDINGS
+from app.records import record
 
 # Bytes of token vectors that are in memory at a time, unless a single window has more.
 GROUP_BYTES = 8_000_000
@@ -32,7 +33,7 @@ ADDED_NUMBERS = 131_072
 SUM_BYTES = 16  # of a component of a chunk's vector: its sum in float64, its mean, its answer
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class WindowRows(Rows):
     """The rows of windows, one or more for each input."""
 
@@ -69,7 +70,7 @@ class Chunked:
             require_spans(self.spans, len(self.text))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class ChunkRows(Rows):
     """The means of the vectors of each chunk's tokens, as rows."""
 

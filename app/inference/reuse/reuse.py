@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -15,6 +14,7 @@ from app.inference.reuse.row_keys import RowKeys
 from app.inference.reuse.row_store import RowStore
 from app.model.batch import TokenizedInput
 from app.model.names import PER_TOKEN_OUTPUTS
+from app.records import record
 from app.telemetry.metrics import Metrics
 
 Compute = Callable[[Sequence[TokenizedInput]], Awaitable[Outcome]]
@@ -31,7 +31,7 @@ class Held(Protocol):
         """Hold permits for that many inputs from now on: fewer, or more again."""
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Asked:
     """The inputs of a request, and what is to be computed of them on which route."""
 

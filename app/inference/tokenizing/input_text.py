@@ -4,7 +4,6 @@ Rules follow TEI 1.9.3 core/src/tokenization.rs.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import cast
 
 from app.errors import InvalidInput
@@ -18,12 +17,13 @@ from app.inference.tokenizing.encoding_input import (
 from app.model.names import Side
 from app.model.pair_text import PairText
 from app.model.parts import Route
+from app.records import record
 
 # TEI's bound on a text: this many characters for each token that the model can take.
 CHARACTERS_PER_TOKEN = 250
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class EncodeOptions:
     """Options for turning inputs into ids: the prompt to prepend, and the truncation."""
 
@@ -42,7 +42,7 @@ class EncodeOptions:
 DEFAULT_OPTIONS = EncodeOptions()
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Text:
     """A text or a pair, and whether the tokenizer adds its special tokens around it."""
 

@@ -8,9 +8,10 @@ no Host.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import httptools
+
+from app.records import record
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\n"
 
@@ -29,7 +30,7 @@ class Refused(Exception):
         self.status = status
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Head:
     """A request's head; names of headers are in lower case."""
 

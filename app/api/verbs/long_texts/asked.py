@@ -1,7 +1,6 @@
 """Asked: what a request wants of a text that is too long, or that is to be divided into chunks."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,6 +13,7 @@ from app.inference.admission import InputOptions
 from app.inference.engine import Engine, Vectors
 from app.inference.long_texts.long_texts import Chunked
 from app.inference.tokenizing.encoding_input import EncodingInput
+from app.records import record
 
 OVERFLOWS = ("truncate", "error", "mean")
 OVERFLOW = Field(
@@ -26,7 +26,7 @@ SPANS = Field("spans", spans, None, added=True)
 LATE_CHUNKING = Field("late_chunking", boolean, None, added=True)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@record(eq=False)
 class Asked:
     """The chunks that a request wants vectors of, if any; `fault` says what contradicts it."""
 

@@ -1,7 +1,7 @@
 """Asked vectors: the kinds, the type and the chunks that a request to embed asks for."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Self
 
 from app.api.verbs.long_texts.asked import Asked
@@ -14,9 +14,10 @@ from app.inference.kinds.served_kinds import AskedKinds
 from app.inference.served_model import ServedModel
 from app.inference.tokenizing.encoding_input import EncodingInput
 from app.model.names import OutputDtype
+from app.records import record
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class AskedVectors:
     """The vectors that a request asks for."""
 

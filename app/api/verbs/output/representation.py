@@ -2,7 +2,6 @@
 
 from base64 import b64encode
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,12 +11,13 @@ from app.api.verbs.rendering import groups
 from app.api.verbs.verb import Request, Verb
 from app.inference.computing import Computed
 from app.inference.served_model import ServedModel
+from app.records import record
 
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
 
 
-@dataclass(frozen=True, slots=True)
+@record()
 class Representation:
     """An answer as it is sent: its parts, their media type, and headers of its own."""
 
