@@ -153,18 +153,17 @@ class Http1(asyncio.Protocol):
         self._upload = Upload(request)
         self._is_fresh = False
         self._exchange = Exchange(self, request)
-        scope = scope_of(request, self._scope)
-        self._task = asyncio.create_task(self._exchange.run(self._shared.app, scope))
-        if self._upload.is_whole:
-            self._exchange.feed(b"", is_whole=True)
-            self._happens(Event.REQUESTED)
-            return
-        self._happens(Event.OPENED)
-        if self._inbox:
-            self._read_body(self._inbox.take())
+        came = self._inbox.take()
+        is_whole = request.length is not None and request.length <= len(came)
+        scope = scope_of(request, self._scope, is_whole=is_whole)
+        run = self._exchange.run(self._shared.app, scope)
+        self._task = asyncio.get_running_loop().create_task(run)
+        self._happens(Event.REQUESTED if is_whole else Event.OPENED)
+        if came or is_whole:
+            self._read_body(came)
 
     def _read_body(self, data: bytes) -> None:
-        is_wanted = self.state is State.BODY
+        is_wanted = self.state is not State.REST
         try:
             content, rest = self._upload.feed(data, is_wanted=is_wanted)
         except bodies.Broken as broken:
@@ -178,7 +177,8 @@ class Http1(asyncio.Protocol):
             self._line.pause(not is_whole and self._exchange.held > MAX_HELD)
         if is_whole:
             self._inbox.add(rest)
-            self._happens(Event.COMPLETED)
+            if self.state in states.READING:
+                self._happens(Event.COMPLETED)
             if self.state is State.IDLE and rest:
                 self._read_head()
 

@@ -155,8 +155,8 @@ def _has_length(headers: list[tuple[bytes, bytes]]) -> bool:
     return any(name == b"content-length" for name, _ in headers)
 
 
-def scope_of(request: Head, connection: Scope) -> Scope:
-    """Return the ASGI scope of a request on a connection."""
+def scope_of(request: Head, connection: Scope, *, is_whole: bool) -> Scope:
+    """Return the ASGI scope of a request on a connection, and whether its whole body has come."""
     path, _, query = request.target.partition(b"?")
     return {
         **connection,
@@ -168,6 +168,7 @@ def scope_of(request: Head, connection: Scope) -> Scope:
         "headers": request.headers,
         "state": connection["state"].copy(),
         "extensions": {},
+        "is_whole": is_whole,  # not of ASGI: its body is read without waiting
     }
 
 

@@ -26,8 +26,8 @@ class Event(Enum):
     __hash__ = object.__hash__
 
     BYTES = auto()  # a part of a head came
-    OPENED = auto()  # a head came, and its body is to follow
-    REQUESTED = auto()  # a head without a body came
+    OPENED = auto()  # a head came, and some of its body is to follow
+    REQUESTED = auto()  # a head came, and with it all of its body, if it has one
     REFUSED = auto()  # a refusal was sent: the bytes were no request, or there was no room
     PREFACE = auto()  # HTTP/2's preface came
     COMPLETED = auto()  # the last byte of a body came

@@ -13,22 +13,21 @@ class Upload:
         self._expects = request.expects  # the client waits for 100
         self._has_begun = False  # it is coming, or the client was told to send it
         self.is_broken = False  # it cannot be read any further
-        self._body: Body | None = None
-        if request.length != 0:
-            self._body = Chunked() if request.length is None else Counted(request.length)
+        length = request.length
+        self._body: Body = Chunked() if length is None else Counted(length)
         self._received = self._dropped = 0  # bytes of content; bytes that were dropped
 
     @property
     def is_whole(self) -> bool:
         """True if all of it has arrived."""
-        return self._body is None or self._body.left == 0
+        return self._body.left == 0
 
     @property
     def may_go_on(self) -> bool:
         """True if it is to be read to its end, so that another request may follow."""
         if self.is_broken:
             return False
-        if self.is_whole or self._body is None:
+        if self.is_whole:
             return True
         if self._expects and not self._has_begun:
             return False  # whether the client sends it now is unknown
@@ -46,7 +45,6 @@ class Upload:
 
         Raises: Broken, once; nothing may be fed after it.
         """
-        assert self._body is not None, "a body that is whole is fed no more"
         self._has_begun = True
         try:
             content, rest = self._body.feed(data)

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message
 from app.api.http.byte_budget import SMALL_BYTES, Bodies, BodyLimits, Share
 from app.api.http.service import Service
 from app.api.http.transport import WHOLE_BYTES
-from app.errors import Overloaded
+from app.errors import BodyTimeout, Overloaded
 from tests.api.conftest import MakeKind
 from tools.asgi import make_scope, post
 from tools.client import JSON
@@ -179,6 +179,26 @@ def test_an_answer_is_the_same_in_any_number_of_parts(
             parted = post(app, path, body)
         assert whole.status == 200
         assert parted.text == whole.text
+
+
+@pytest.mark.parametrize("is_whole", [True, False])
+def test_only_a_body_that_still_comes_has_a_timer(is_whole: bool) -> None:
+    bodies = Bodies(BodyLimits(bytes_each=9, bytes_together=9, seconds=0))
+    scope = make_scope("POST", "/embed", JSON) | {"is_whole": is_whole}
+
+    async def receive() -> Message:
+        await asyncio.sleep(0)  # by then a timer has gone off
+        return {"type": "http.request", "body": b"{}"}
+
+    async def read() -> bytes:
+        with bodies.holding() as share:
+            return await bodies.read_json(scope, receive, share)
+
+    if is_whole:
+        assert asyncio.run(read()) == b"{}"
+    else:
+        with pytest.raises(BodyTimeout):
+            asyncio.run(read())
 
 
 def test_what_gathers_leaves_a_quarter_however_small_its_parts(bodies: Bodies) -> None:

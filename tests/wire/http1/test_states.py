@@ -75,6 +75,7 @@ class Scenario:
         self.released = asyncio.Event()
         self.connections = Connections(1)
         self.handed_over = b""
+        self.whole: list[bool] = []  # whether the body of each request had come when it began
         self.seen = Seen(Shared(self.app, config, self.connections), self.hand_over)
 
     def hand_over(self, transport: asyncio.Transport, begun: bytes) -> None:
@@ -82,6 +83,7 @@ class Scenario:
         transport.close()
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.whole.append(scope["is_whole"])
         if scope["path"] == "/hold":
             await self.released.wait()
             with contextlib.suppress(Exception):
@@ -210,6 +212,27 @@ def test_a_connection_goes_through_its_table(
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         assert runner.run(play()) == expected.split()
+
+
+@pytest.mark.parametrize(
+    ("steps", "whole"),
+    [
+        ([HOLD + b"body"], True),
+        ([HOLD + b"bo", "begun", b"dy"], False),
+        ([HOLD, "begun", b"body"], False),
+        ([CHUNKS + b"0\r\n\r\n"], False),  # which only reading it tells
+        ([GET], True),
+    ],
+)
+def test_an_application_is_told_if_a_body_has_come(steps: list[bytes | str], whole: bool) -> None:
+    async def play() -> list[bool]:
+        scenario = Scenario(60.0)
+        async with asyncio.timeout(30):
+            await scenario.play([*steps, "release", "answered", "eof"])
+        return scenario.whole
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        assert runner.run(play()) == [whole]
 
 
 def test_the_scenarios_miss_no_row_of_the_table() -> None:
