@@ -6,7 +6,7 @@ It knows nothing of HTTP: an API uses it, but a batch job or a test could as wel
 import asyncio
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -30,13 +30,14 @@ from app.inference.several.shared import Shared
 from app.inference.token_listing import Listing
 from app.model.manifest import Manifest
 from app.options.settings import Settings
+from app.records import record
 from app.telemetry.metrics import Metrics
 
 LANE_RUNS = 4  # of the largest size, that wait for each runner: enough to make batches of
 UNLIMITED = 1 << 40  # permits
 
 
-@dataclass(frozen=True, slots=True)
+@record(eq=False)
 class ServedModel:
     """One model and the threads that compute it; requests go through its engine."""
 

@@ -2,13 +2,13 @@
 
 import http
 import time
-from collections.abc import Iterable
+from collections.abc import Collection
 from email.utils import formatdate
 from functools import lru_cache
 
 from app.records import record
 
-Headers = Iterable[tuple[bytes, bytes]]
+Headers = Collection[tuple[bytes, bytes]]
 
 # Phrases for which Python's differ between versions, and from TEI's.
 _WORDS = {413: "Payload Too Large", 414: "URI Too Long", 422: "Unprocessable Entity"}
@@ -36,11 +36,11 @@ def _date(seconds: int) -> bytes:
 
 @lru_cache(maxsize=64)
 def status_line(version: str, status: int) -> bytes:
-    """Return the first line of an answer, with the usual phrase for its status."""
+    """Return the first line of an answer, without its end, with the usual phrase for its status."""
     words = _WORDS.get(status)
     if words is None:
         words = http.HTTPStatus(status).phrase if status in _KNOWN else ""
-    return f"HTTP/{version} {status} {words}\r\n".encode()
+    return f"HTTP/{version} {status} {words}".encode()
 
 
 def head(asked: Asked, status: int, headers: Headers, *, keeps: bool) -> tuple[bytes, bool]:
@@ -48,24 +48,20 @@ def head(asked: Asked, status: int, headers: Headers, *, keeps: bool) -> tuple[b
 
     Raises: ValueError for a header that contains a line break.
     """
-    parts = [status_line(asked.version, status)]
-    names = set()
-    for name, value in headers:
-        names.add(name)
-        parts.append(b"%b: %b\r\n" % (name, value))
-    parts.append(b"date: %b\r\n" % now())
+    names = dict(headers)
+    lines = [status_line(asked.version, status), *map(b": ".join, headers), b"date: " + now()]
     is_open = b"content-length" not in names and status not in _NO_BODY
     in_chunks = is_open and asked.version == "1.1"
     if in_chunks:
-        parts.append(b"transfer-encoding: chunked\r\n")
+        lines.append(b"transfer-encoding: chunked")
     if b"connection" not in names:
         if not keeps:
-            parts.append(b"connection: close\r\n")
+            lines.append(b"connection: close")
         elif asked.version == "1.0":
-            parts.append(b"connection: keep-alive\r\n")
-    parts.append(b"\r\n")
-    content = b"".join(parts)
-    if content.count(b"\n") != len(parts) or content.count(b"\r") != len(parts):
+            lines.append(b"connection: keep-alive")
+    lines += (b"", b"")
+    content = b"\r\n".join(lines)
+    if content.count(b"\n") != len(lines) - 1 or content.count(b"\r") != len(lines) - 1:
         raise ValueError(f"a header of an answer ends its line: {headers!r}")
     return content, in_chunks
 

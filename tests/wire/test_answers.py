@@ -63,4 +63,4 @@ def test_parts_of_a_body_go_in_chunks_and_the_last_says_so() -> None:
 
 
 def test_an_unknown_status_has_no_words() -> None:
-    assert answers.status_line("1.1", 299) == b"HTTP/1.1 299 \r\n"
+    assert answers.status_line("1.1", 299) == b"HTTP/1.1 299 "

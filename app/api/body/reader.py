@@ -116,9 +116,9 @@ def _needs_care(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
 
 def _may_stand_twice(body: bytes, found: dict[str, Any], shape: Shape) -> bool:
     """Check whether a name stands more often in a body than there are fields of that name."""
-    several = {
-        name: times for name, quoted in shape.quoted_names if (times := body.count(quoted)) > 1
-    }
+    names = shape.names if shape.inner else shape.fields.keys() & found
+    quoted = shape.quoted_names
+    several = {name: times for name in names if (times := body.count(quoted[name])) > 1}
     if not several:
         return False
     if not shape.inner:

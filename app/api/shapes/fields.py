@@ -70,7 +70,7 @@ class Shape:
         self.names: frozenset[str] = frozenset(self.fields).union(
             *(shape.names for shape in self.inner.values())
         )
-        self.quoted_names = [(name, b'"%b"' % name.encode()) for name in self.names]
+        self.quoted_names = {name: b'"%b"' % name.encode() for name in self.names}
         self.open_names = [field.name for field in fields if holds_anything(field.read)]
 
     def read(self, found: Mapping[str, Any]) -> dict[str, Any]:

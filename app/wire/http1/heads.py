@@ -99,6 +99,8 @@ _SPECIAL = frozenset({b"host", b"connection", b"content-length", b"transfer-enco
 
 def _options(values: Sequence[bytes]) -> set[bytes]:
     """Return the options of the Connection header, in lower case."""
+    if not values:
+        return set()
     return {one.strip().lower() for one in b",".join(values).split(b",")}
 
 
