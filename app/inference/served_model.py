@@ -118,7 +118,17 @@ class ServedModel:
 
     def telling(self, progress: Progress) -> Self:
         """Return the same model for one request, reporting its progress."""
-        return replace(self, engine=self.engine.telling(progress))
+        return type(self)(  # `replace` takes six times as long, and every request comes here
+            self.settings,
+            self.loaded,
+            self.engine.telling(progress),
+            self.spare,
+            self.listing,
+            self.worker,
+            self.health,
+            self.metrics,
+            self.label,
+        )
 
     def within(self, granted: int) -> Self:
         """Return the same model for parts of a request that already holds `granted` permits."""

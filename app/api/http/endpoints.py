@@ -4,6 +4,7 @@ import contextlib
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import cache
+from itertools import chain
 
 from starlette.types import Receive, Scope, Send
 
@@ -14,12 +15,14 @@ from app.api.http.forms.form import Form, as_text
 from app.api.http.service import Service
 from app.api.http.transport import (
     JSON,
+    MOMENT_BYTES,
     TEXT,
     RawHeaders,
     beginning,
     deadline,
     in_turn,
     is_whole,
+    of_a_moment,
     respond,
     respond_in_parts,
     seconds_allowed,
@@ -86,12 +89,18 @@ class BatchedPost:
             headers += truncation_headers(computed.truncated)
             answer = self.form.represented(scope, verb, model, request, computed)
             media_type, headers = answer.media_type, [*headers, *answer.headers]
-            async with contextlib.aclosing(in_turn(answer.parts)) as parts:
-                # Free the memory: a client may read slowly.
-                del answer, request, computed, run, reading
-                first = await beginning(parts)
+            parts = iter(answer.parts)
+            # Free the memory: a client may read slowly.
+            del answer, request, computed, run, reading
+            first = of_a_moment(parts)
+            if len(first) <= MOMENT_BYTES:  # it is all
+                share.keep(len(first))
+                await respond(send, 200, first, media_type, headers)
+                return
+            async with contextlib.aclosing(in_turn(chain([first], parts))) as rest:
+                first = await beginning(rest)
                 share.keep(len(first) + (0 if is_whole(first) else share.held - asked))
-                await respond_in_parts(receive, send, first, parts, media_type, headers)
+                await respond_in_parts(receive, send, first, rest, media_type, headers)
 
 
 class UnbatchedPost:

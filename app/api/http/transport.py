@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator
 
 from starlette.types import Receive, Scope, Send
 
@@ -74,6 +74,17 @@ async def respond(
         start.insert(0, (b"content-type", media_type))
     await send({"type": "http.response.start", "status": status, "headers": start})
     await send({"type": "http.response.body", "body": content})
+
+
+def of_a_moment(parts: Iterator[bytes]) -> bytes:
+    """Return the first parts of an answer: all of them, or more than MOMENT_BYTES."""
+    first, size = [], 0
+    for part in parts:
+        first.append(part)
+        size += len(part)
+        if size > MOMENT_BYTES:
+            break
+    return b"".join(first)
 
 
 async def in_turn(parts: Iterable[bytes]) -> AsyncGenerator[bytes, None]:
