@@ -141,19 +141,19 @@ class Computing:
             outcome = await self._outcome(tokenized, options, outputs, held, at_a_time)
         return Rows(tokenized, columns(outcome), timings([outcome], len(tokenized), seconds))
 
-    async def _outcome(
+    def _outcome(
         self,
         tokenized: Sequence[TokenizedInput],
         options: InputOptions,
         outputs: tuple[str, ...],
         held: Held,
         at_a_time: int,
-    ) -> Outcome:
+    ) -> Awaitable[Outcome]:
         """Compute outputs of these inputs on their route, `at_a_time`, or find them known."""
         route = self._admission.route(options)
         read, name = (outputs, "") if route is None else ((route.output,), route.name)
         asked = Asked(tokenized, read, name)
-        return await self._reuse.outcome(asked, partial(self._in_jobs, asked, at_a_time), held)
+        return self._reuse.outcome(asked, partial(self._in_jobs, asked, at_a_time), held)
 
     async def _in_jobs(
         self, asked: Asked, at_a_time: int, inputs: Sequence[TokenizedInput]

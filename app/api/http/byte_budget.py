@@ -1,9 +1,10 @@
 """Byte budget: the bytes that all requests may hold together, in bodies and answers."""
 
 import asyncio
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from starlette.types import Receive, Scope
 
@@ -56,7 +57,9 @@ class Bodies:
         """Return the share of one request: a block, at whose end it is released."""
         return Share(self)
 
-    async def read_json(self, scope: Scope, receive: Receive, share: "Share") -> bytes:
+    def read_json(
+        self, scope: Scope, receive: Receive, share: "Share"
+    ) -> Coroutine[Any, Any, bytes]:
         """Read the whole body of a request that declares JSON.
 
         Raises: UnsupportedMediaType; PayloadTooLarge or Overloaded as soon as too many bytes are
@@ -64,7 +67,7 @@ class Bodies:
         """
         if not _is_json(header(scope, b"content-type")):
             raise UnsupportedMediaType("Expected request with `Content-Type: application/json`")
-        return await self.read(scope, receive, share)
+        return self.read(scope, receive, share)
 
     async def read(self, scope: Scope, receive: Receive, share: "Share") -> bytes:
         """Read the whole body of a request, whatever it is declared to be.

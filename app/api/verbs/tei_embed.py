@@ -3,7 +3,7 @@
 Follows TEI 1.9.3 router/src/http/types.rs and server.rs.
 """
 
-from collections.abc import Iterable
+from collections.abc import Coroutine, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -84,10 +84,10 @@ class Embed:
         asked = AskedVectors.of(values, inputs, is_batch=is_batch)
         return Request(inputs, is_batch, input_options(values), asked)
 
-    async def run(
+    def run(
         self, model: ServedModel, request: Request[AskedVectors]
-    ) -> TypedVectors | VectorsOfKinds:
-        return await request.extra.computed(model, request.inputs, request.options)
+    ) -> Coroutine[Any, Any, TypedVectors | VectorsOfKinds]:
+        return request.extra.computed(model, request.inputs, request.options)
 
     def rows(self, computed: TypedVectors | VectorsOfKinds) -> NDArray[Any] | None:
         """Return the answer as the array that it is, unless it has several kinds of vectors."""

@@ -14,7 +14,14 @@ from starlette.types import ASGIApp, Message
 
 from app.api.body import reader
 from app.api.http.service import Service
-from app.api.http.transport import WHOLE_BYTES, beginning, in_turn, respond_in_parts
+from app.api.http.transport import (
+    MOMENT_BYTES,
+    WHOLE_BYTES,
+    beginning,
+    in_turn,
+    of_a_moment,
+    respond_in_parts,
+)
 from app.api.verbs.rendering import GROUP_NUMBERS, groups, joined, numpy_json
 from tests.api.conftest import MakeKind
 from tools.asgi import make_scope, post, request, send_request
@@ -70,6 +77,14 @@ def test_nothing_is_rendered_for_a_client_that_left() -> None:
     sent = asyncio.run(sent_for(parts(), leaves_after=3))
     assert rendered < 10
     assert sent[-1]["more_body"]
+
+
+def test_a_moment_ends_with_the_answer_or_with_the_part_that_is_over_it() -> None:
+    parts = iter([b"[", b"a" * (MOMENT_BYTES - 2), b"]"])
+    assert len(of_a_moment(parts)) == MOMENT_BYTES
+    parts = iter([b"[", b"a" * MOMENT_BYTES, b"b", b"]"])
+    assert len(of_a_moment(parts)) == MOMENT_BYTES + 1
+    assert list(parts) == [b"b", b"]"]
 
 
 def test_others_have_their_turns_between_two_parts() -> None:

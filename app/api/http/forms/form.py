@@ -1,6 +1,6 @@
 """Form: how the requests of a path are written, and its answers: JSON, or what a protocol adds."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from typing import Any, NamedTuple, Protocol
 
 from starlette.types import Receive, Scope
@@ -57,8 +57,10 @@ class JsonForm:
         self.unreadable = as_text
         self.render_error = render_error
 
-    async def read(self, bodies: Bodies, scope: Scope, receive: Receive, share: Share) -> bytes:
-        return await bodies.read_json(scope, receive, share)
+    def read(
+        self, bodies: Bodies, scope: Scope, receive: Receive, share: Share
+    ) -> Coroutine[Any, Any, bytes]:
+        return bodies.read_json(scope, receive, share)
 
     def posted(self, _: Scope, content: bytes, /) -> Posted:
         return Posted(self.choose(content), content)

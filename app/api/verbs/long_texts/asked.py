@@ -1,6 +1,6 @@
 """Asked: what a request wants of a text that is too long, or that is to be divided into chunks."""
 
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import numpy as np
@@ -59,7 +59,7 @@ class Asked:
         if self.fault is not None:
             raise InvalidInput(f"Input validation error: {self.fault}")
 
-    async def vectors(
+    def vectors(
         self,
         engine: Engine,
         inputs: Sequence[EncodingInput],
@@ -67,15 +67,13 @@ class Asked:
         *,
         normalize: bool,
         dimensions: int | None,
-    ) -> Vectors:
+    ) -> Coroutine[Any, Any, Vectors]:
         """Return the dense vectors of the inputs, or of the chunks of a text."""
         if self.spans is None and not self.joins_inputs:
-            return await engine.embed(inputs, options, normalize=normalize, dimensions=dimensions)
+            return engine.embed(inputs, options, normalize=normalize, dimensions=dimensions)
         texts = [one for one in inputs if isinstance(one, str)]
         chunked = joined(texts) if self.spans is None else Chunked(texts[0], self.spans, "spans")
-        return await engine.embed_chunks(
-            chunked, options, normalize=normalize, dimensions=dimensions
-        )
+        return engine.embed_chunks(chunked, options, normalize=normalize, dimensions=dimensions)
 
 
 NOTHING = Asked()
