@@ -184,7 +184,7 @@ def test_an_answer_is_the_same_in_any_number_of_parts(
 @pytest.mark.parametrize("is_whole", [True, False])
 def test_only_a_body_that_still_comes_has_a_timer(is_whole: bool) -> None:
     bodies = Bodies(BodyLimits(bytes_each=9, bytes_together=9, seconds=0))
-    scope = make_scope("POST", "/embed", JSON) | {"is_whole": is_whole}
+    scope = {**make_scope("POST", "/embed", JSON), "is_whole": is_whole}
 
     async def receive() -> Message:
         await asyncio.sleep(0)  # by then a timer has gone off
