@@ -24,7 +24,7 @@ INFINITY ?=
 # llama.cpp's llama-server, to be measured beside ours with the same weights; and the address of a running TEI.
 LLAMA ?=
 TEI ?=
-# Which processor the tests see: plain, avx2, vnni or bf16; the one that is there where none is named.
+# Which processor the tests see: plain, avx2, vnni or bf16; by default the machine's own.
 PROCESSOR ?=
 # any-vendor lets OpenVINO compute on processors that are not Intel's, in the bench only; needs cc.
 OPENVINO ?=
@@ -41,7 +41,7 @@ install = -m pip install --disable-pip-version-check --no-compile
 pip = $(bin)/python $(install)
 locked = $(pip) --require-hashes --no-deps -r
 revision = $(if $(REVISION),--revision '$(REVISION)')
-# The clients under test talk to this machine, and to nobody else.
+# The clients under test talk to this machine only.
 quietly = NO_PROXY=127.0.0.1 no_proxy=127.0.0.1 ANONYMIZED_TELEMETRY=False \
     HAYSTACK_TELEMETRY_ENABLED=False LITELLM_LOCAL_MODEL_COST_MAP=True
 exporting = $(bin)/python -m export '$(MODEL_ID)' $(revision) $(if $(POOLING),--pooling '$(POOLING)') \
@@ -64,7 +64,7 @@ endif
 .PHONY: help run one-precision setup setup-transformers5 operators export serve lint default-model test run-tests test-slow test-gpu-image test-clients test-models bench bench-quick \
     bench-quality bulk-bench balancing gpu-check gpu-bench overload attacks soak memory fuzz prices screenshots pages proto docs fix lock image clean
 
-help: ## Show what there is
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-19s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 run: one-precision setup ## Set up, export MODEL_ID if that has not been done, and serve it on PORT
@@ -157,29 +157,29 @@ gpu-bench: ## Measure an exported MODEL_ID on this machine's NVIDIA GPU; ORIGINA
 	@$(GPU_PYTHON) -m tools.gpu
 	$(GPU_PYTHON) -m tools.gpu.bench '$(MODEL_ID)' $(if $(ORIGINAL),--original '$(ORIGINAL)')
 
-overload: .venv/development.stamp ## Ask MODEL_ID for up to 4 times what it can answer; the default one into docs/reliability.md
+overload: .venv/development.stamp ## Load MODEL_ID with up to 4 times its capacity; the default one into docs/reliability.md
 	$(exporting) --if-missing
 	$(bin)/python -m tools.overload '$(MODEL_ID)'
 
-attacks: .venv/development.stamp ## Attack MODEL_ID in each way we know of, then in all of them for MINUTES; the default one into docs/reliability.md
+attacks: .venv/development.stamp ## Attack MODEL_ID in every known way, then in all of them for MINUTES; the default one into docs/reliability.md
 	$(exporting) --if-missing
 	$(bin)/python -m tools.attacks '$(MODEL_ID)' --minutes '$(MINUTES)'
 
-soak: .venv/development.stamp ## Ask MODEL_ID anything for MINUTES, restart it, draw docs/soak.png, fail on a leak or a loss
+soak: .venv/development.stamp ## Load MODEL_ID with all kinds of requests for MINUTES, restart it, draw docs/soak.png, fail on a leak or a loss
 	$(exporting) --if-missing
 	$(bin)/python -m tools.soak --model-id '$(MODEL_ID)' --minutes '$(MINUTES)' --plot docs/soak
 
 memory: .venv/development.stamp ## Watch the memory of a server over 100,000 requests of a tiny model
 	$(bin)/python -m tools.soak.memory
 
-fuzz: .venv/fuzz.stamp ## Make up bodies for SECONDS, then again for the whole service; fail on one that breaks it
+fuzz: .venv/fuzz.stamp ## Fuzz the reading of bodies for SECONDS, then the whole service; fail on a body that breaks it
 	$(bin)/python -m tools.fuzz reading --seconds '$(SECONDS)'
 	$(bin)/python -m tools.fuzz service --seconds '$(SECONDS)'
 
-prices: .venv/development.stamp default-model ## Look for the dearest request, SECONDS for each route, and write docs/reliability.md
+prices: .venv/development.stamp default-model ## Search for the most expensive request, SECONDS for each route, and write docs/reliability.md
 	$(bin)/python -m tools.prices --seconds '$(SECONDS)'
 
-pages: .venv/development.stamp ## Write the pages of docs/ that are made of code: settings, routes, the index of decisions
+pages: .venv/development.stamp ## Write the generated pages of docs/: settings, routes, the index of decisions
 	$(bin)/python -m tools.pages
 
 docs: .venv-docs/python-$(version) ## Build the documentation into site/, and fail on a dead link
@@ -192,11 +192,11 @@ proto: .venv/slow.stamp ## Compile the definition of the gRPC API
 screenshots: .venv/development.stamp default-model ## Take the pictures of the playground in docs/, with chromium
 	$(bin)/python -m tools.playground
 
-fix: .venv/development.stamp ## Format, and mend what the linter can
+fix: .venv/development.stamp ## Format, and fix what the linter can
 	$(bin)/ruff format .
 	$(bin)/ruff check --fix .
 
-lock: .venv/development.stamp ## Resolve all requirements anew
+lock: .venv/development.stamp ## Resolve all requirements again
 	requirements/lock
 
 image: ## Build the CPU image as IMAGE, with MODEL_ID in it

@@ -30,7 +30,7 @@ logger = logging.getLogger(__name__)
 Beside = contextlib.AbstractAsyncContextManager[None]
 
 _NOTHING = contextlib.nullcontext()
-CLOSE_SECONDS = 1.0  # for threads to end, once every caller has an answer or is gone
+CLOSE_SECONDS = 1.0  # seconds for threads to end, once every caller has an answer or is gone
 
 
 def build(settings: Settings, folder: Path) -> Service:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 class Lifecycle:
     """The counts and the end of the service; lives on the event loop."""
 
-    failure: str | None = None  # why the process has to be replaced
+    failure: str | None = None  # the reason why the process must be replaced
     ending: asyncio.Event = field(default_factory=asyncio.Event)  # the server is to stop
     accepted: int = 0  # requests since the start
     in_flight: int = 0  # complete requests that are not answered; at the end, those that are lost

@@ -30,7 +30,7 @@ from app.telemetry.last_words import SECONDS, leave
 
 logger = logging.getLogger("app")
 
-Addresses = Callable[[], list[str]] | None  # where the gRPC API is to listen; frees the port
+Addresses = Callable[[], list[str]] | None  # frees the port of the gRPC API; where to listen
 
 
 def main() -> int:

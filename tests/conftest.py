@@ -21,7 +21,7 @@ from tests.support import operators
 from tools import process, processor, tiny
 from tools.process import Server
 
-# A machine that is busy with other work is no fault.
+# A busy machine is no fault.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
@@ -32,17 +32,17 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Say which processor the tests have seen, and what that does not show."""
+    """Report which processor the tests have seen, and what that does not show."""
     for line in (*processor.shown(), *operators.not_shown()):
         terminalreporter.write_line(line)
 
 
-# Folders of which the files take longest.
+# Folders whose files take longest.
 LONGEST = ("slow", "export", "download", "server", "bulk", "telemetry")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the longest, so that the processes end at about the same time."""
+    """Begin with the longest files, so that all worker processes end at about the same time."""
 
     def place(item: pytest.Item) -> int:
         folder = item.path.relative_to(Path(__file__).parent).parts[0]
@@ -53,14 +53,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def no_process_outlives_its_test() -> Iterator[None]:
-    """What a test starts ends with it, also where the test fails."""
+    """End every process that a test has started, also where the test fails."""
     with process.all_ended():
         yield
 
 
 @pytest.fixture(autouse=True)
 def what_is_logged_is_as_before() -> Iterator[None]:
-    """A program that a test runs in this process chooses what it logs for itself alone."""
+    """Restore logging, which a program configures when a test runs it in this process."""
     loggers = [logging.getLogger(name) for name in ("", "app", "export")]
     levels = [one.level for one in loggers]
     yield
@@ -89,7 +89,7 @@ def folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def make_service(tiny_model: Path) -> Iterator[Callable[..., tuple[Service, ASGIApp]]]:
-    """Builds services over the tiny model with the settings given, and closes them."""
+    """A factory of services over the tiny model with given settings, which closes them."""
     closing = ExitStack()
 
     def make(**changes: Any) -> tuple[Service, ASGIApp]:
@@ -114,7 +114,7 @@ def app(make_service: Callable[..., tuple[Service, ASGIApp]]) -> ASGIApp:
 
 @pytest.fixture
 def without_nohup() -> Iterator[None]:
-    """Whatever started the tests: a process inherits that it ignores a signal."""
+    """Restore SIGHUP, which a process under nohup inherits as ignored."""
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     signal.signal(signal.SIGHUP, before)
@@ -122,7 +122,7 @@ def without_nohup() -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path) -> Iterator[Server]:
-    """A server that tests only send requests to."""
+    """A server for tests that only send requests to it."""
     with Server("--model-id", str(tiny_model)) as running:
         running.wait_ready()
         yield running

@@ -1,4 +1,4 @@
-"""What an operator chooses at start: prompts and poolings, or why there is no start."""
+"""Choices at start, prompts and poolings, and the reasons why there is no start."""
 
 from collections.abc import Callable
 from dataclasses import replace

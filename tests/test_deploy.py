@@ -1,4 +1,4 @@
-"""What `deploy/` promises of time, probes and users is what the service does."""
+"""Times, probes and users in `deploy/` match the service's behaviour."""
 
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from app.options.settings import Settings
 from tools.process import ROOT
 
 DEPLOY = ROOT / "deploy"
-FORCED_END_SECONDS = 5  # app/server/run.py ends a shutdown that is held up
+FORCED_END_SECONDS = 5  # app/server/run.py ends a shutdown that hangs
 KUBERNETES: list[dict[str, Any]] = list(
     yaml.safe_load_all((DEPLOY / "kubernetes.yaml").read_text())
 )
@@ -38,7 +38,7 @@ def test_the_service_may_take_its_time_to_stop() -> None:
     assert pod["terminationGracePeriodSeconds"] > seconds_to_stop(container["args"])
 
 
-def test_the_probes_ask_what_they_mean() -> None:
+def test_the_probes_ask_the_right_paths() -> None:
     [container] = KUBERNETES[0]["spec"]["template"]["spec"]["containers"]
     probes = {name: container[f"{name}Probe"] for name in ("startup", "readiness", "liveness")}
     assert {name: probe["httpGet"]["path"] for name, probe in probes.items()} == {

@@ -1,4 +1,4 @@
-"""A dry run says what a start would do, and does nothing of it that lasts."""
+"""A dry run reports what a start would do, and does nothing that lasts."""
 
 import re
 from pathlib import Path
@@ -104,12 +104,12 @@ def test_a_folder_that_cannot_be_read_is_named(
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied", "/a/cache")
 
-    monkeypatch.setattr(finding, "snapshots", refuse)  # as for anyone who is not root
+    monkeypatch.setattr(finding, "snapshots", refuse)  # as for any user but root
     with pytest.raises(StartupError, match=r"cannot be read: Permission denied \(/a/cache\)$"):
         told(settings_for(tmp_path))
 
 
-def test_a_lack_of_memory_is_told_before_the_model_is_loaded(
+def test_a_lack_of_memory_is_reported_before_the_model_is_loaded(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.build(tmp_path)

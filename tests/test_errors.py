@@ -1,4 +1,4 @@
-"""The tree of errors that `app/errors.py` begins with, held against every class there is."""
+"""The tree of errors at the top of `app/errors.py`, compared with the classes that exist."""
 
 import ast
 import importlib
@@ -17,7 +17,7 @@ ROOTS, OTHERS = (
 
 
 def drawn() -> Iterator[tuple[str, str, str | None]]:
-    """Each line of the tree: a class, the class it stands below, and its status."""
+    """Yield each line of the tree: a class, the class above it, and its status."""
     above: dict[int, str] = {-1: "Exception"}
     for line in ROOTS:
         found = re.fullmatch(r"(\W*)(\w+) +(\d{3})?.*", line)
@@ -28,7 +28,7 @@ def drawn() -> Iterator[tuple[str, str, str | None]]:
 
 
 def defined(modules: list[str]) -> dict[str, list[type[BaseException]]]:
-    """The classes of errors that the modules define, by the module."""
+    """Return the error classes that the modules define, by module."""
     found = {}
     for module in modules:
         members = vars(importlib.import_module(module)).values()
@@ -51,14 +51,14 @@ def test_the_tree_is_drawn_as_it_is() -> None:
     assert sorted(told, key=str) == sorted(expected, key=str)
 
 
-def test_every_other_error_of_the_service_is_told() -> None:
+def test_every_other_error_of_the_service_is_listed() -> None:
     elsewhere = defined([module for module in APP if module != "app.errors"])
     names = {one.__name__ for classes in elsewhere.values() for one in classes}
     assert names == {line.split()[0] for line in OTHERS}
 
 
 def test_no_other_module_adds_to_the_tree() -> None:
-    """What a client or an operator may read is in one place."""
+    """All messages for clients and operators are in one place."""
     elsewhere = defined([module for module in APP if module != "app.errors"])
     reached = (errors.ServiceError, errors.UnreadableRequest, errors.StartupError)
     assert not [
@@ -67,7 +67,7 @@ def test_no_other_module_adds_to_the_tree() -> None:
 
 
 def test_the_export_has_one_error_for_its_operator() -> None:
-    """Read, not imported: that would load PyTorch."""
+    """The source is read, since an import would load PyTorch."""
     found = {
         f"{module}.{node.name}"
         for module, path in EXPORT.items()

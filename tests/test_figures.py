@@ -1,4 +1,4 @@
-"""How long modules are, where tests lie, and how they look at things: from outside."""
+"""Figures of the house style: lengths of modules, places of tests, no private state in tests."""
 
 import ast
 import re
@@ -9,12 +9,12 @@ from pathlib import Path
 from tests.test_floors import APP, EXPORT, ROOT, TESTS, TOOLS, imports, nodes
 from tools.figures import body_lengths
 
-MOST_LINES = 300  # of a file of tests
+MOST_LINES = 300  # lines of a test file
 MOST_LINES_OF_A_MODULE = 250
 MOST_LINES_OF_A_FUNCTION = 60
-MOST_FILES = 12  # of a folder
-LEAST_SHARE = 0.9  # of modules that have tests of their name
-# Where the others are tested.
+MOST_FILES = 12  # files of a folder
+LEAST_SHARE = 0.9  # share of modules with tests of their name
+# Where other modules are tested.
 ELSEWHERE = {
     "app.api.shapes.openapi_types": "api/docs/test_schemas.py",
     "app.bulk.reading.source": "bulk/reading/test_inputs.py",
@@ -50,18 +50,18 @@ MODULES = {
 
 
 def place_of(module: str) -> str:
-    """The file of a module's tests, below `tests/`."""
+    """Return the file of a module's tests, below `tests/`."""
     *package, name = module.removeprefix("app.").split(".")
     return "/".join([*package, f"test_{name}.py"])
 
 
 def has_tests(module: str) -> bool:
-    """Whether a module has tests of its name."""
+    """Return whether a module has tests of its name."""
     return (ROOT / "tests" / place_of(module)).is_file()
 
 
 def lines(path: Path) -> int:
-    """How many lines a file has."""
+    """Return the number of lines of a file."""
     return len(path.read_text().splitlines())
 
 
@@ -91,7 +91,7 @@ def test_functions_are_short() -> None:
     }
 
 
-def test_the_eye_can_search_every_folder() -> None:
+def test_folders_are_short() -> None:
     held = Counter(path.parent for path in (APP | EXPORT).values())
     assert {folder: count for folder, count in held.items() if count > MOST_FILES} == {}
 
@@ -104,7 +104,7 @@ PRIVATE = re.compile(r"_[a-zA-Z]\w*")
 
 
 def looked_into(path: Path) -> Iterator[str]:
-    """What a file uses of others' private state, unless its line says why."""
+    """Yield private state that a file uses, unless its line says why."""
     text = path.read_text().splitlines()
     for node in nodes(path):
         match node:
@@ -120,7 +120,7 @@ def looked_into(path: Path) -> Iterator[str]:
             yield f"{path.name}:{node.lineno}: {name}"
 
 
-# Changes what processes find out about their processor, which the service cannot know of.
+# Changes what processes find out about their processor, without the service's knowledge.
 SABOTAGE = {"tools.processor.sitecustomize"}
 
 
@@ -134,5 +134,5 @@ def test_tests_look_at_nothing_private() -> None:
 
 
 def last_names(path: Path) -> set[str]:
-    """The last part of each name that a file imports."""
+    """Return the last part of each name that a file imports."""
     return {name.rpartition(".")[2] for name in imports(path)} - {"__future__", "__main__"}

@@ -1,4 +1,4 @@
-"""Imports only go down, and every library has one door: read from the source itself."""
+"""Imports only go down, and every library is imported in named places: read from the source."""
 
 import ast
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# Packages and modules, the top first; imports go down. What shares a line does not import each other.
+# Packages and modules, the top first; imports go down, and never along a line.
 FLOORS = (
     "app.__main__ app.healthcheck app.prove",
     "app.bulk app.program",
@@ -36,7 +36,7 @@ FLOORS = (
     "app.operators app.telemetry",
     "app.errors app.lifecycle app.records",
 )
-# The same of the export, all of which is above what it shares with the app.
+# The same for the export, all of which is above what it shares with the app.
 EXPORT_FLOORS = (
     "export.__main__",
     "export.pipeline",
@@ -131,13 +131,13 @@ def modules(package: str) -> Iterator[tuple[str, Path]]:
 
 @cache
 def nodes(path: Path) -> list[ast.AST]:
-    """Every node of a file."""
+    """Yield every node of a file."""
     return list(ast.walk(ast.parse(path.read_text())))
 
 
 @cache
 def imports(path: Path) -> frozenset[str]:
-    """Every module that a file imports, inside functions too."""
+    """Yield every module that a file imports, inside functions too."""
     found = set()
     for node in nodes(path):
         if isinstance(node, ast.Import):
@@ -151,7 +151,7 @@ def imports(path: Path) -> frozenset[str]:
 
 
 def libraries(path: Path) -> set[str]:
-    """The top names of all that a file imports."""
+    """Return the top names of all that a file imports."""
     return {name.split(".")[0] for name in imports(path)}
 
 
@@ -161,7 +161,7 @@ EVERY = APP | EXPORT
 
 
 def floor(module: str) -> tuple[int, str]:
-    """How far below the top a module stands, and the package that puts it there."""
+    """Return how far below the top a module stands, and the package that puts it there."""
     floors = EXPORT_FLOORS + FLOORS
     places = {name: place for place, line in enumerate(floors) for name in line.split()}
     while module not in places:
@@ -170,12 +170,12 @@ def floor(module: str) -> tuple[int, str]:
 
 
 def below(path: Path, every: dict[str, Path]) -> set[str]:
-    """The modules of ours that one imports; packages themselves hold nothing."""
+    """Return our modules that a module imports; packages themselves hold nothing."""
     return {name for name in imports(path) & set(every) if every[name].name != "__init__.py"}
 
 
 def goes_down(module: str, name: str) -> bool:
-    """Whether one module may import another; a package itself imports none."""
+    """Return whether one module may import another; a package itself imports none."""
     if EVERY[module].name == "__init__.py":
         return False
     place, package = floor(module)
@@ -220,7 +220,7 @@ def test_nothing_lives_in_a_drawer() -> None:
 
 
 def calls(path: Path) -> Iterator[ast.Call]:
-    """Every call in a file."""
+    """Yield every call in a file."""
     for node in nodes(path):
         if isinstance(node, ast.Call):
             yield node
@@ -231,7 +231,7 @@ TOOLS = dict(modules("tools"))
 
 
 def test_nothing_imports_a_test() -> None:
-    """Tests use the tools, and what those are made of: how to start a server, a tiny model, texts."""
+    """Tests use the tools' helpers: starting a server, a tiny model, texts."""
     others = APP | EXPORT | TOOLS
     assert not [module for module, path in others.items() if "tests" in libraries(path)]
 
@@ -244,7 +244,7 @@ def test_no_tools_import_each_other_in_a_circle() -> None:
     TopologicalSorter({name: below(path, TOOLS) for name, path in TOOLS.items()}).prepare()
 
 
-def test_what_tests_start_ends_with_them() -> None:
+def test_processes_of_tests_end_with_them() -> None:
     """Only one module starts processes, and ends them where a test fails."""
     [starting] = {
         module
@@ -259,13 +259,13 @@ SLOW = {"clients", "container", "slow"}
 
 
 def test_no_test_sleeps_to_wait() -> None:
-    """`eventually` of `tools.process` does, for what tells nobody that it has happened."""
+    """`eventually` of `tools.process` polls for what sends no event."""
     asleep = {
         module
         for module, path in TESTS.items()
         if path.relative_to(ROOT).parts[1] not in SLOW
         for call in calls(path)
         if ast.unparse(call.func).rpartition(".")[2] == "sleep"
-        and ast.unparse(call.args[0]) != "0"  # of asyncio: lets others go first
+        and ast.unparse(call.args[0]) != "0"  # asyncio.sleep(0) lets other tasks run
     }
     assert not asleep

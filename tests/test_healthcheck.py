@@ -52,7 +52,7 @@ def test_no_answer_is_no_health(tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 
 class Peer:
-    """Answers one connection with what it is given, or not at all."""
+    """A peer that answers one connection with given bytes, or not at all."""
 
     def __init__(self, answer: bytes | None, family: int = socket.AF_INET) -> None:
         self._answer = answer
@@ -68,7 +68,7 @@ class Peer:
             connection.recv(65536)
             if self._answer is None:  # until the other side gives up
                 connection.recv(1)
-            elif not self._answer:  # reset, not closed
+            elif not self._answer:  # a reset instead of a close
                 linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
             else:
@@ -79,7 +79,7 @@ class Peer:
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # where nobody came
+        with contextlib.suppress(OSError):  # no connection came
             socket.create_connection(self._listening.getsockname()[:2], 1).close()
         self._thread.join()
         self._listening.close()
@@ -117,7 +117,7 @@ def test_whatever_a_peer_does_is_one_line(
 
 
 @pytest.mark.parametrize("host", ["::", "::1", "[::1]"])
-def test_an_address_of_the_sixth_version_is_asked(
+def test_an_ipv6_address_is_asked(
     tmp_path: Path, host: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Peer(b"HTTP/1.1 200 \r\ncontent-length: 0\r\n\r\n", socket.AF_INET6) as peer:
@@ -169,7 +169,7 @@ def test_bytes_that_are_no_text_are_taken_as_they_are(
 
 
 def test_a_check_loads_no_library() -> None:
-    """A container's runtime starts one every few seconds, beside the service on the same cores."""
+    """A container runtime starts one every few seconds, beside the service on the same cores."""
     program = (
         "import sys; before = set(sys.modules); import app.healthcheck; "
         "print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"

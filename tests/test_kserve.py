@@ -1,4 +1,4 @@
-"""What `deploy/kserve/` and `docs/kserve.md` promise of names, probes, folders and answers holds."""
+"""Names, probes, folders and answers are as `deploy/kserve/` and `docs/kserve.md` promise."""
 
 import json
 import re
@@ -23,19 +23,19 @@ RUNTIME: dict[str, Any] = yaml.safe_load((DEPLOY / "runtime.yaml").read_text())
 SERVICE: dict[str, Any] = yaml.safe_load((DEPLOY / "inference-service.yaml").read_text())
 [CONTAINER] = RUNTIME["spec"]["containers"]
 MOUNTED = "/mnt/models"
-GRACE_SECONDS = 30  # of a pod that says nothing else
+GRACE_SECONDS = 30  # the default of a pod
 PAGE = (ROOT / "docs/kserve.md").read_text()
 
 
 def arguments(name: str, folder: Path) -> list[str]:
-    """The runtime's arguments as KServe makes them, but for where the model lies."""
+    """Return the runtime's arguments as KServe makes them, but for the place of the model."""
     made: list[str] = CONTAINER["args"]
     return [one.replace("{{.Name}}", name).replace(MOUNTED, str(folder)) for one in made]
 
 
 def test_the_runtime_serves_the_folder_that_kserve_fills_under_the_name_of_the_service() -> None:
     named = [one.replace("{{.Name}}", SERVICE["metadata"]["name"]) for one in CONTAINER["args"]]
-    # The image names a model of its own, which gives way.
+    # The image names a model of its own, which is overridden.
     settings = Settings.read(named, {"MODEL_ID": "sentence-transformers/all-MiniLM-L6-v2"})
     assert settings.model_id == MOUNTED
     assert settings.model_name == SERVICE["metadata"]["name"]
@@ -43,13 +43,13 @@ def test_the_runtime_serves_the_folder_that_kserve_fills_under_the_name_of_the_s
     assert to_stop < GRACE_SECONDS
 
 
-def test_the_service_asks_for_what_the_runtime_has() -> None:
+def test_the_service_requests_features_of_the_runtime() -> None:
     model = SERVICE["spec"]["predictor"]["model"]
     assert model["runtime"] == RUNTIME["metadata"]["name"]
     assert model["protocolVersion"] in RUNTIME["spec"]["protocolVersions"]
     formats = [(one["name"], one["version"]) for one in RUNTIME["spec"]["supportedModelFormats"]]
     assert (model["modelFormat"]["name"], model["modelFormat"]["version"]) in formats
-    # One that others serve as well is never chosen by itself.
+    # A format that other runtimes serve as well is never selected automatically.
     assert {one["name"]: one["autoSelect"] for one in RUNTIME["spec"]["supportedModelFormats"]} == {
         "embeddings": True,
         "huggingface": False,
@@ -76,7 +76,7 @@ def put_exported(folder: Path) -> None:
 
 
 def put_snapshot(folder: Path) -> None:
-    """What is left of a download: KServe's has a folder of its own in it."""
+    """Write what is left of a download: KServe's has a folder of its own in it."""
     write_folder(folder)
     (folder / ".cache/huggingface/download").mkdir(parents=True)
     (folder / ".cache/huggingface/download/config.json.metadata").write_text("0\n")
@@ -86,7 +86,7 @@ def put_snapshot(folder: Path) -> None:
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    """A server with the runtime's arguments, over each form of a folder, which stays as it is."""
+    """A server with the runtime's arguments, over each form of a folder, which stays unchanged."""
     folder = tmp_path_factory.mktemp("mnt") / "models"
     request.param(folder)
     before = contents(folder)
@@ -96,7 +96,7 @@ def served(
     assert contents(folder) == before
 
 
-def test_the_probes_ask_what_they_mean(served: Server) -> None:
+def test_the_probes_ask_the_right_paths(served: Server) -> None:
     paths = {
         name: CONTAINER[f"{name}Probe"]["httpGet"]["path"]
         for name in ("startup", "readiness", "liveness")
@@ -124,7 +124,7 @@ def test_the_model_answers_by_the_name_of_the_service(served: Server) -> None:
 
 
 def commands() -> list[str]:
-    """The commands of the page that ask the service."""
+    """Return the commands of the page that ask the service."""
     shown = "\n".join(re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL))
     lines = shown.replace("\\\n", " ").splitlines()
     return [line for line in lines if line.startswith("curl ")]

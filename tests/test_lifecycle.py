@@ -1,4 +1,4 @@
-"""What the parts of a server know of its end."""
+"""Lifecycle: how the parts of a server learn of its end."""
 
 from app.lifecycle import Lifecycle
 

@@ -1,4 +1,4 @@
-"""What is refused in the first second, and never after a load."""
+"""Checks of the first second, before a model is loaded."""
 
 import os
 import sys
@@ -41,14 +41,14 @@ def test_folders_that_are_not_there_yet_are_no_fault(tmp_path: Path) -> None:
 def test_a_folder_that_takes_no_files_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "access", lambda *_: False)  # as for anyone who is not root
+    monkeypatch.setattr(os, "access", lambda *_: False)  # as for any user but root
     with pytest.raises(StartupError, match=f"see that --cache-dir {tmp_path}/new can be written"):
         preflight.require_writable(tmp_path / "new")
 
 
 def test_the_grpc_api_needs_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     preflight.check(Settings(model_id="m", grpc_port=1))
-    monkeypatch.setitem(sys.modules, "app.rpc.server", None)  # what cannot be imported
+    monkeypatch.setitem(sys.modules, "app.rpc.server", None)  # a module that cannot be imported
     message = fault(grpc_port=1)
     assert message.startswith(
         "--grpc-port needs the extra grpc, pip install 'embedding-service[grpc]': "
@@ -62,7 +62,7 @@ def test_a_precision_that_cannot_be_had_is_said_first() -> None:
 
 
 def write_manifest_alone(folder: Path, task: Task = "embedding") -> None:
-    """A model of which nothing can be read but what it declares."""
+    """Write a model of which only the manifest can be read."""
     manifest = tiny.build(folder, task)
     for name in manifest.files:
         (folder / name).unlink()
@@ -81,7 +81,7 @@ def write_manifest_alone(folder: Path, task: Task = "embedding") -> None:
         ({"dtype": "int8"}, "the exported model holds no int8 graph"),
     ],
 )
-def test_what_the_model_cannot_do_is_said_before_its_files_are_read(
+def test_unsupported_options_are_refused_before_the_files_are_read(
     tmp_path: Path, changes: dict[str, Any], message: str
 ) -> None:
     for name in ("tests--tiny", "tests--tiny@v2"):
@@ -92,7 +92,7 @@ def test_what_the_model_cannot_do_is_said_before_its_files_are_read(
     assert message in str(caught.value)
 
 
-def test_weights_that_are_more_than_the_memory_are_told(
+def test_weights_larger_than_memory_are_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     tiny.build(tmp_path)

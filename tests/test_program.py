@@ -1,4 +1,4 @@
-"""The program: what keeps it from starting, and how it says so."""
+"""The program: what prevents a start, and its message."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from tools.process import ROOT, Server, free_port, launch, variables
         (["--version"], {}, 0, "0."),
     ],
 )
-def test_what_cannot_start_says_why_and_exits(
+def test_a_failed_start_says_why_and_exits(
     arguments: list[str], environment: dict[str, str], code: int, text: str
 ) -> None:
     process = launch(arguments, environment)
@@ -88,7 +88,7 @@ def test_a_file_that_cannot_be_read_exits_with_1_and_is_named(
     tiny.build(tmp_path)
     path = tmp_path / name
     path.chmod(0) if fault == "Permission denied" else path.unlink()
-    # Root may read everything, unless that right is taken from it.
+    # Root may read everything, unless that right is dropped.
     plain = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] * (os.geteuid() == 0)
     port = free_port()
     program = [sys.executable, "-m", "app", "--model-id", str(tmp_path), "--port", str(port)]
@@ -110,12 +110,12 @@ def test_why_a_start_failed_is_a_line_on_standard_error(log: list[str]) -> None:
     assert {one["level"] for one in logged} == ({"INFO"} if "off" not in log else set())
 
 
-def test_a_wrong_usage_exits_with_2_where_nobody_reads_why() -> None:
+def test_a_wrong_usage_exits_with_2_without_a_reader() -> None:
     program = [sys.executable, "-m", "app", "--model-id", "m", "--port", "none"]
     reader, writer = os.pipe()
     os.close(reader)
-    with os.fdopen(writer, "w") as nobody:
-        ended = subprocess.run(program, cwd=ROOT, env=variables(), stdout=nobody, stderr=nobody)
+    with os.fdopen(writer, "w") as unread:
+        ended = subprocess.run(program, cwd=ROOT, env=variables(), stdout=unread, stderr=unread)
     assert ended.returncode == 2
 
 
@@ -125,7 +125,7 @@ def test_an_occupied_port_exits_with_1(tiny_model: Path, server: Server) -> None
     assert second.process.returncode == 1
     [line] = [line for line in output.splitlines() if "INFO" not in line]
     assert line.startswith(f"Error: cannot listen on 127.0.0.1:{server.port}: Address")
-    assert "Maximum number of tokens" not in output  # which is the first that loading says
+    assert "Maximum number of tokens" not in output  # the first line of loading
 
 
 def test_cuda_that_is_not_there_exits_with_1_and_the_remedy(tiny_model: Path) -> None:

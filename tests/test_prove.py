@@ -1,4 +1,4 @@
-"""The proof over a folder whose model is one lookup table, so that every number can be known."""
+"""The proof over a folder whose model is one lookup table, so that every number is known."""
 
 import json
 from dataclasses import replace

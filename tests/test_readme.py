@@ -1,4 +1,4 @@
-"""The READMEs: short, equal line by line, and every command is one that a test runs."""
+"""The READMEs: short, equal line by line, and with commands that a test runs."""
 
 import re
 
@@ -11,8 +11,8 @@ READMES = ["README.md", "README.zh-CN.md"]
 MOST_LINES = 120
 
 _SLOW = "slow/test_readme_commands.py"
-# Each command of the READMEs, and the test that runs it, or the same through podman; `make test` is
-# what runs the tests.
+# Each command of the READMEs, with the test that runs it, or the same through podman; `make test`
+# runs the tests.
 RUN_BY = {
     "make run": (_SLOW, "test_the_quickstart"),
     "curl": (_SLOW, "test_the_quickstart"),
@@ -61,7 +61,7 @@ def test_every_line_has_its_twin() -> None:
 
 
 def skeleton(line: str) -> object:
-    """What a line keeps in translation."""
+    """Return what a line keeps in translation."""
     mark = re.match(r"#+ |- |```|\|", line)
     code = sorted(re.findall(r"`[^`]+`", line))
     links = sorted(re.findall(r"\]\(([^)]+)\)|<(http[^>]+)>", line))

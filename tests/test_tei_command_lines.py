@@ -1,4 +1,4 @@
-"""TEI's documented command lines: none of them is a usage error here.
+"""TEI's documented command lines: each is valid here.
 
 They are from its README and docs/source/en (1.9.3 and before: cli_arguments, quick_tour, intel and
 NVIDIA containers, Cloud Run, private models), without what belongs to Docker.
@@ -23,7 +23,7 @@ COMMAND_LINES = [
     "--model-id=ibm-granite/granite-embedding-278m-multilingual --max-concurrent-requests=64",
     "--model-id sentence-transformers/all-MiniLM-L6-v2",
     "--model-id /data/gte-base-en-v1.5",
-    "--json-output --model-id nomic-ai/nomic-embed-text-v1.5",  # as the images begin
+    "--json-output --model-id nomic-ai/nomic-embed-text-v1.5",  # as in the images
 ]
 
 ARGUMENTS: dict[str, list[str | None]] = {
@@ -69,7 +69,7 @@ ENVIRONMENTS = [
         "MAX_CONCURRENT_REQUESTS": "32",
         "TOKENIZATION_WORKERS": "4",
     },
-    {"HUGGINGFACE_HUB_CACHE": "/data", "PORT": "80"},  # the images' own
+    {"HUGGINGFACE_HUB_CACHE": "/data", "PORT": "80"},  # set by the images
     {"HUGGING_FACE_HUB_TOKEN": "hf_token", "HF_HUB_ENABLE_HF_TRANSFER": "1"},
     {"USE_FLASH_ATTENTION": "True", "MAX_WARMUP_SEQUENCE_LENGTH": "512"},
     {"HABANA_VISIBLE_DEVICES": "all", "HF_HOME": "/data", "HF_ENDPOINT": "https://mirror.example"},

@@ -21,7 +21,7 @@ LAUNCH = 'exec "${@:3}" 3<&"$1" 4>&"$2"'
 
 
 class Page:
-    """One tab. What its console and its network say is kept."""
+    """One tab, with the messages of its console and its network."""
 
     def __init__(self, commands: int, answers: int) -> None:
         self._commands = commands
@@ -114,7 +114,7 @@ def chromium(folder: Path) -> Iterator[Page]:
         "--no-first-run",
         "--window-size=1280,1600",
     ]
-    # It asks other hosts for nothing.
+    # No requests to other hosts.
     flags += ["--disable-background-networking", "--disable-component-update", "--no-proxy-server"]
     read_command, write_command = os.pipe()
     read_answer, write_answer = os.pipe()

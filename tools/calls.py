@@ -1,7 +1,7 @@
-"""Calls of Python that a request costs, by thread, around a model that costs next to nothing.
+"""Python calls per request, by thread, around a model that costs next to nothing.
 
-`python -m tools.calls [CONNECTIONS]`: every connection asks at a time, and waits for all answers.
-Being called is counted, and so is going on after a wait, as a coroutine does.
+`python -m tools.calls [CONNECTIONS]`: all connections ask at once, then wait for all answers.
+Each resumption of a coroutine counts as a call.
 """
 
 import asyncio
@@ -35,11 +35,11 @@ HEAD = (
 
 
 class Calls:
-    """Counts calls on all threads that begin later, and on its own while it is on."""
+    """Counts calls on all threads that start later, and on its own thread while it is on."""
 
     def __init__(self) -> None:
         self.is_on = False
-        self.found: Counter[str] = Counter()  # by thread
+        self.found: Counter[str] = Counter()  # calls, by thread
 
     def note(self, frame: FrameType, event: str, argument: Any) -> None:
         del frame, argument
@@ -52,7 +52,7 @@ def ask(port: int, connections: int, calls: Calls) -> None:
     """Ask in rounds, and count all but the first; runs on a thread that is not counted."""
     sys.setprofile(None)
     opened = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
-    texts = (" ".join(words) for words in itertools.product(WORDS, repeat=6))  # none comes again
+    texts = (" ".join(words) for words in itertools.product(WORDS, repeat=6))  # no text repeats
     for place in range(WARM_ROUNDS + ROUNDS):
         calls.is_on = place >= WARM_ROUNDS
         for one in opened:
@@ -68,7 +68,7 @@ def count(folder: Path, connections: int) -> Counter[str]:
     """Serve the model of a folder, and return the calls of ROUNDS rounds."""
     calls = Calls()
     threading.setprofile(calls.note)
-    # A request that is counted takes so long that its client would be watched.
+    # Counting makes requests so slow that their clients would be watched.
     endpoints.SOON_SECONDS = 60.0  # type: ignore[attr-defined]
     flags = ["--model-id", str(folder), "--dtype", "float32", "--port", "0"]
     settings = Settings.read(flags, {})

@@ -35,7 +35,7 @@ def ask(
     headers: Mapping[str, str] | None = None,
     seconds: float = 300,
 ) -> Reply:
-    """The answer to a request, which may come so late.
+    """Send a request, and return the answer if it comes in time.
 
     Raises: OSError where nothing listens; http.client.HTTPException where no answer comes.
     """

@@ -1,6 +1,6 @@
-"""`python -m tools.faulty FAULT …`: the service with a fault in it, which the word `query` sets off.
+"""`python -m tools.faulty FAULT …`: the service with a fault, which the word `query` triggers.
 
-`leaks` and `connection-breaks` need no word. Health is asked for more often than elsewhere.
+`leaks` and `connection-breaks` need no trigger. Health is probed more often than by default.
 """
 # ruff: noqa: B010  # types do not allow for sabotage
 
@@ -52,7 +52,7 @@ def run_raises() -> None:
 
 
 def device_is_lost() -> None:
-    """As ONNX Runtime says it; here there is no device to lose."""
+    """Raise ONNX Runtime's error for a lost device; here there is no device to lose."""
     real = onnxruntime.InferenceSession.run
 
     def run(self: Any, outputs: Any, feed: Any, options: Any) -> Any:
@@ -123,7 +123,7 @@ def loop_hangs() -> None:
 
 
 def interpreter_hangs() -> None:
-    """As native code does that neither returns nor lets other threads run."""
+    """Hold the interpreter, like native code that neither returns nor lets other threads run."""
     real = reader.in_turns
 
     async def in_turns(content: bytes, *arguments: Any) -> Any:
@@ -135,7 +135,7 @@ def interpreter_hangs() -> None:
 
 
 def connection_breaks() -> None:
-    """When the server closes it, as it does with idle ones at its end."""
+    """Break when the server closes the connection, as it does with idle ones at its end."""
 
     def end(_: Http1) -> None:
         raise RuntimeError("injected")

@@ -1,4 +1,4 @@
-"""`python -m tools.figures`: how the house stands, in the figures that contributors hold it to.
+"""`python -m tools.figures`: the figures that the house style bounds.
 
 A line of a module is any line; a line of a function is one of code, its docstring left out.
 """
@@ -38,7 +38,7 @@ def files_in(folder: Path) -> list[Path]:
 
 
 def body_lengths(source: str) -> Iterator[int]:
-    """How many lines of code each function has: no blanks, no comments, no docstring."""
+    """Yield each function's lines of code: no blanks, no comments, no docstring."""
     lines = source.splitlines()
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
@@ -63,7 +63,7 @@ def broad_excepts(path: Path) -> Iterator[str]:
 
 
 def over(numbers: list[int], bound: int) -> int:
-    """How many are larger."""
+    """Return how many are larger."""
     return sum(number > bound for number in numbers)
 
 

@@ -1,4 +1,4 @@
-"""Golden exchanges: what TEI answers to what, one row of its behaviour each.
+"""Golden exchanges: requests and TEI's answers, one row of its behaviour each.
 
 A file of `tests/api/golden/` names the sources it follows. An exchange has the row it stands for, the kinds
 of model it holds for (all, unless it says so), `settings` that differ from the defaults, how many

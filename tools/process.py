@@ -1,4 +1,4 @@
-"""Processes of tests: none outlives the test that started it. A server as an operator runs it."""
+"""Processes of tests, which end with their test, and a server as an operator runs it."""
 
 import os
 import re
@@ -22,7 +22,7 @@ _started: list[subprocess.Popen[Any]] = []
 def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any]:
     """Start a process, with `subprocess.Popen`'s options; `all_ended` ends it if nothing else does.
 
-    Nothing else in the tests starts one that runs beside them.
+    Tests start processes that run beside them only here.
     """
     process = subprocess.Popen(command, **options)
     _started.append(process)
@@ -30,7 +30,7 @@ def start(command: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any
 
 
 def end(process: subprocess.Popen[Any]) -> None:
-    """End a process by force, if it has not ended, and let go of its pipes."""
+    """Kill a process that has not ended, and close its pipes."""
     process.kill()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe is not None:
@@ -40,7 +40,7 @@ def end(process: subprocess.Popen[Any]) -> None:
 
 @contextmanager
 def all_ended() -> Iterator[None]:
-    """End what was started in the block, however the block ends."""
+    """End every process that the block has started, however the block ends."""
     before = list(_started)
     try:
         yield
@@ -63,7 +63,7 @@ def variables(changes: Mapping[str, str] | None = None) -> dict[str, str]:
 
 
 def free_port() -> int:
-    """A port that nothing listens on."""
+    """Return a port that nothing listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
@@ -83,12 +83,12 @@ class Server:
         log: Path | int | None = None,
         module: str = "app",
     ) -> None:
-        """What it prints waits in a pipe; where that is more than 1 MiB, name a file: `log`.
+        """Keep its output in a pipe, or in a file where it may exceed 1 MiB: `log`.
 
-        That may also be the number of an open file.
+        `log` may also be a file descriptor.
         """
         self.port = port or free_port()
-        self._printed = ""  # as far as it was read
+        self._printed = ""  # output read so far
         flags = [*arguments, "--hostname", "127.0.0.1", "--port", str(self.port)]
         number = subprocess.PIPE if log is None else log
         with number.open("w") if isinstance(number, Path) else nullcontext(number) as output:
@@ -109,7 +109,7 @@ class Server:
         wait_open(self.port, self.process, seconds)
 
     def wait_warm(self, seconds: float = 300) -> None:
-        """Return when no shape is left to learn, for what is measured from the first answer on."""
+        """Wait until all shapes are warmed up, for measurements from the first answer on."""
 
         def is_warm() -> bool:
             text = self.get("/metrics").text
@@ -120,15 +120,15 @@ class Server:
         eventually(is_warm, seconds, "not every shape is learned", pause=0.1)
 
     def get(self, path: str) -> Reply:
-        """The answer to a GET, on a connection of its own."""
+        """Return the answer to a GET, on a connection of its own."""
         return client.get(self.port, path)
 
     def post(self, path: str, body: Any, headers: Mapping[str, str] | None = None) -> Reply:
-        """The answer to a POST of JSON, given as a value or as bytes, on a connection of its own."""
+        """Return the answer to a POST of JSON, a value or bytes, on a connection of its own."""
         return client.post(self.port, path, body, headers)
 
     def connect(self) -> socket.socket:
-        """A fresh connection."""
+        """Open a fresh connection."""
         return socket.create_connection(("127.0.0.1", self.port), 60)
 
     def signal(self, number: int = signal.SIGTERM) -> None:
@@ -143,7 +143,7 @@ class Server:
             self._printed += part.decode()
 
     def output(self, seconds: float = 300) -> str:
-        """Wait for the end; all that was printed."""
+        """Wait for the end, and return the whole output."""
         return self._printed + self.process.communicate(timeout=seconds)[0]
 
     def stop(self) -> None:
@@ -193,9 +193,9 @@ def eventually(
     fault: str = "it has not come about",
     pause: float = 0.02,
 ) -> None:
-    """Return when a condition holds that another process or thread is about to bring about.
+    """Poll until a condition holds that another process or thread brings about.
 
-    Here alone tests sleep, and for what tells nobody that it has happened.
+    Only this function sleeps in tests, where no event can be waited for.
     """
     end = time.monotonic() + seconds
     while not condition():
@@ -204,12 +204,12 @@ def eventually(
 
 
 def most_resident(pid: int) -> int:
-    """The most memory that a process has had, in bytes, since `forget_most_resident`."""
+    """Return the peak of a process's resident bytes since `forget_most_resident`."""
     found = re.search(r"VmHWM:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
     assert found is not None
     return 1024 * int(found[1])
 
 
 def forget_most_resident(pid: int) -> None:
-    """Let the most memory be counted from here on."""
+    """Reset the peak of a process's resident bytes."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")

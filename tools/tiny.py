@@ -79,7 +79,7 @@ HEADS: Mapping[Task, NDArray[np.float32]] = {
 LEXICAL = _random.normal(size=(DIMENSIONS, 1)).astype(np.float32)
 LEXICAL_BIAS = np.float32(3)  # about half of the words have a weight then
 SPECIAL_IDS = (0, 1, 2, 3)
-GAIN = 4  # of logits
+GAIN = 4  # factor of logits
 
 
 def token_vectors(
@@ -103,13 +103,13 @@ def reference(
 def logits(
     task: Task, ids: NDArray[np.int64], types: NDArray[np.int64] | None, gain: int = GAIN
 ) -> NDArray[np.float32]:
-    """What a classifier or reranker says of one input, (L,)."""
+    """The logits of a classifier or reranker for one input, (L,)."""
     found: NDArray[np.float32] = gain * reference(ids, types) @ HEADS[task]
     return found
 
 
 def sparse(ids: NDArray[np.int64], types: NDArray[np.int64] | None = None) -> NDArray[np.float32]:
-    """What a SPLADE model says of one input, (V,)."""
+    """The sparse vector of a SPLADE model for one input, (V,)."""
     scores = token_vectors(ids, types) @ HEADS["splade"]
     found: NDArray[np.float32] = np.log1p(np.maximum(scores, 0)).max(axis=0)
     return found
@@ -153,7 +153,7 @@ def tokenizer() -> Tokenizer:
 
 
 def encoded(*texts: str) -> TokenizedInput:
-    """What the service must find for a text or a pair, as long as it fits."""
+    """Return the encoding that the service must find for a text or a pair that fits."""
     plain = tokenizer()
     plain.no_padding()
     plain.no_truncation()
@@ -162,7 +162,7 @@ def encoded(*texts: str) -> TokenizedInput:
 
 
 def ids_of(text: str) -> NDArray[np.int64]:
-    """The ids that the service must find for a text, as long as it fits."""
+    """Return the ids that the service must find for a text that fits."""
     return encoded(text).input_ids
 
 

@@ -1,1 +1,1 @@
-"""Access: who may use the service."""
+"""Access: the API keys that protect the service."""

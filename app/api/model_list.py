@@ -28,7 +28,7 @@ class CountedAs:
 
 
 def counted(path: str, app: ASGIApp) -> ASGIApp:
-    """Return the application of a path; requests are counted as of the path itself."""
+    """Return the application of a path, under which its requests are counted."""
     return CountedAs(app, path) if "{" in path else app
 
 

@@ -84,7 +84,7 @@ class ModelReady:
 
 
 def metadata(model: ServedModel) -> Mapping[str, Any]:
-    """Return what the protocol says of a model."""
+    """Return a model's metadata in the protocol's terms."""
     return {
         "name": model.name,
         "versions": [VERSION],

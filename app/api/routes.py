@@ -53,7 +53,7 @@ _OF_THE_PROCESS = frozenset({"/livez", "/metrics", "/readyz"})
 
 @dataclass(frozen=True, slots=True)
 class RouteOptions:
-    """Paths and aliases that platforms ask for."""
+    """Paths and aliases for hosting platforms."""
 
     root_is_similarity: bool = False  # POST / is /similarity, for embedding models
     predict_path: str | None = None  # one more path for /vertex

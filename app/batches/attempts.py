@@ -1,9 +1,9 @@
-"""Attempts: what is tried again after a process ended while it was computed.
+"""Attempts: lines that are retried after a process ended while it computed them.
 
-A line may have been the cause: it took all memory. So what is computed is noted beforehand, and a
-note without a result makes the next process compute those lines one at a time. A line that ended
-MOST_ALONE processes alone is answered with an error. A failure that no process ended with takes its
-note back.
+A line may have been the cause, for example by taking all memory. So lines are noted before they are
+computed, and a note without a result makes the next process compute those lines one at a time. A
+line that ended MOST_ALONE processes while it was alone is answered with an error. A failure that
+ends no process takes its note back.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Desk: what clients may do with files and batches. Each sees those of its own key only.
+"""Desk: the operations of clients on files and batches, each on those of its own key only.
 
 Everything happens on one thread, which waits for the disk in place of the event loop.
 """
@@ -28,7 +28,7 @@ from app.batches.store import Page
 T = TypeVar("T")
 
 WINDOW_SECONDS = 24 * 3600
-MOST_OPEN = 100  # batches of one owner, since each waits for the turns of all others
+MOST_OPEN = 100  # open batches per owner, since each waits for the turns of all others
 _CANCELLABLE = frozenset({"validating", "in_progress", "cancelling"})
 
 
@@ -40,7 +40,7 @@ class NewFile:
     owner: str
     filename: str
     bytes: int
-    seconds: int | None  # to keep it
+    seconds: int | None  # seconds to keep it
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,7 @@ class NewBatch:
     endpoint: str
     input_file_id: str
     metadata: Mapping[str, str] | None
-    output_seconds: int | None  # to keep its results
+    output_seconds: int | None  # seconds to keep its results
 
 
 class Desk:

@@ -15,20 +15,20 @@ import orjson
 
 from app.batches.objects import Fault
 
-MOST_LINES = 50_000  # of requests, and as many blank ones
-LONGEST_ID = 512  # characters: all ids of a file are in memory at once
-MOST_FAULTS = 100  # that are told of one file
-GROUP_LINES = 128  # that are computed together, at most
-GROUP_INPUTS = 1024  # of all their requests, or one request of more
-GROUP_BYTES = 4_000_000  # of their lines, or one line of more
+MOST_LINES = 50_000  # requests of a file, and blank lines
+LONGEST_ID = 512  # characters of an id: all ids of a file are in memory at once
+MOST_FAULTS = 100  # faults that are reported of one file
+GROUP_LINES = 128  # lines that are computed together, at most
+GROUP_INPUTS = 1024  # inputs of a group, or one request with more
+GROUP_BYTES = 4_000_000  # bytes of a group, or one line with more
 _SKIP_BYTES = 1 << 20
-_TURN_LINES, _TURN_BYTES = 1000, 1 << 20  # that are checked in a few milliseconds
-_PAUSE_SECONDS = 0.0005  # after each turn, for other threads
+_TURN_LINES, _TURN_BYTES = 1000, 1 << 20  # checked in a few milliseconds
+_PAUSE_SECONDS = 0.0005  # seconds of pause after each turn, for other threads
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What the lines of a batch may be."""
+    """The limits and names that lines of a batch must keep to."""
 
     endpoint: str
     line_bytes: int  # at most
@@ -37,10 +37,10 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What a file holds: a batch if it has no faults."""
+    """The result of checking a file: a batch if it has no faults."""
 
     total: int  # lines that are not blank
-    model: str | None  # of all lines
+    model: str | None  # the model of all lines
     faults: tuple[Fault, ...]
 
 
@@ -59,7 +59,7 @@ def checked(path: Path, rules: Rules, is_over: Callable[[], bool] = lambda: Fals
     Others have a turn now and then, after which `is_over` tells whether nothing waits for this.
     """
     check = _Check(rules)
-    size = 0  # of this turn
+    size = 0  # bytes in this turn
     with path.open("rb") as file:
         for number, line in enumerate(_lines(file, rules.line_bytes), 1):
             check.line(number, line)
@@ -169,7 +169,7 @@ class _Check:
 
     def _body_fault(self, body: dict[str, Any]) -> tuple[str, str, str] | None:
         try:
-            orjson.dumps(body)  # as it is for its computation
+            orjson.dumps(body)  # encoded as for its computation
         except orjson.JSONEncodeError:
             return "invalid_request", "'body' is nested too deeply.", "body"
         return self._model_fault(body)

@@ -66,7 +66,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a batch, or with a line of its input."""
+    """A fault of a batch, or of a line of its input."""
 
     code: str
     message: str

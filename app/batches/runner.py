@@ -25,8 +25,8 @@ from app.telemetry.metrics import Metrics, labels
 
 logger = logging.getLogger(__name__)
 
-SWEEP_SECONDS = 60.0  # between two looks for files whose time is over
-RETRY_SECONDS = 5.0  # after a disk that takes nothing, or a model that does not answer
+SWEEP_SECONDS = 60.0  # seconds between two looks for expired files
+RETRY_SECONDS = 5.0  # seconds until a retry, after a full disk or an unhealthy model
 ENDINGS: tuple[Status, ...] = ("completed", "failed", "expired", "cancelled")
 
 
@@ -48,7 +48,7 @@ class Runner:
         self._lifecycle = lifecycle
         self._clock = clock
         self._is_ending = False
-        self._last = ""  # the batch that has had its step: the one made next has its turn
+        self._last = ""  # the batch of the last step: the one made next has its turn
         self._open = self._waiting = 0  # batches, and lines of them
         for status in ENDINGS:
             metrics.count("te_batches_ended", labels(status=status), 0)
@@ -101,7 +101,7 @@ class Runner:
             why = f"the batch folder cannot be used: {reason(error)}"
         except NotNow as error:
             why = f"the model does not answer: {error}"
-        except Exception as error:  # a fault of ours ends this batch, and no other
+        except Exception as error:  # an internal error ends this batch, and no other
             logger.exception("%s: a step failed", about)
             if batch_id is None:
                 return False

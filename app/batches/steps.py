@@ -26,8 +26,8 @@ T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-FIRST_LINES = 16  # of a group, until it is known how long one takes
-GROUP_SECONDS = 1.0  # what a group is to take: so much is lost by a crash, and waited for at an end
+FIRST_LINES = 16  # lines of a group, until the speed is known
+GROUP_SECONDS = 1.0  # target for a group: a crash loses as much, and a shutdown waits for it
 
 
 class NotNow(Exception):
@@ -38,16 +38,16 @@ class InputGone(Exception):
     """The input of a batch is not on the disk any more; no retry would bring it back."""
 
 
-# Returns answers to the first lines, one at least, as many as there is room for; raises NotNow.
+# Returns answers to the first lines, at least one, until there is no more room; raises NotNow.
 Compute = Callable[[Sequence[Line]], Awaitable[list[Answer]]]
 
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the runner computes with."""
+    """The functions and limits that the runner computes with."""
 
     compute: Compute
-    line_bytes: int  # at most, of a request
+    line_bytes: int  # bytes of a request's line, at most
     knows: Callable[[str], bool]  # whether a model of that name is served
 
 
@@ -63,7 +63,7 @@ class Steps:
         self._work = work
         self._metrics = metrics
         self._clock = clock
-        self._lines = FIRST_LINES  # of the next group
+        self._lines = FIRST_LINES  # lines of the next group
 
     async def take(self, batch: Batch) -> None:
         """Take a batch one step on. Raises: NotNow, OSError, sqlite3.Error."""
@@ -124,7 +124,7 @@ class Steps:
                 self._lines = lines_after(self._lines, len(lines), len(answers), seconds)
             lines = lines[: len(answers)]
             await self._keep(batch, lines, await asyncio.to_thread(Results.of, lines, answers))
-        except BaseException:  # whatever it is, the process goes on, or ends as it should
+        except BaseException:  # whatever the error, the process goes on, or ends in order
             await self._do(self._progress.note, batch, attempts.as_before(batch))
             raise
 

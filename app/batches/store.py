@@ -34,7 +34,7 @@ _TABLES = (
     "CREATE INDEX inputs ON batches (input_file_id)",
     f"CREATE INDEX open ON batches (number) WHERE {_OPEN}",
 )
-VERSION = 1  # of the tables
+VERSION = 1  # version of the tables
 Value = str | int | None
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from app.bulk.rows import JobError, Rejected, Row
 
 ROWS = 256
-CHARACTERS = 1_000_000  # of all texts, so that chunks of long texts stay small
-# In the model at a time: the more rows wait, the less padding their batches have, and a chunk that
-# is written keeps none of the others waiting.
+CHARACTERS = 1_000_000  # characters of all texts, so that chunks of long texts stay small
+# Chunks in the model at a time: the more rows wait, the less padding batches have, and writing one
+# chunk keeps none of the others waiting.
 WINDOW = 8
 
 

@@ -20,9 +20,9 @@ from app.telemetry.metrics import Metrics
 
 @dataclass(frozen=True, slots=True)
 class VectorOptions:
-    """Which vectors are asked of the model."""
+    """The vectors that are asked of the model."""
 
-    dimensions: int | None = None  # the first ones; None for all
+    dimensions: int | None = None  # the number of leading ones kept; None for all
     normalize: bool = True
     dtype: OutputDtype = "float"
 

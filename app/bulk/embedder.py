@@ -28,7 +28,7 @@ class Vectors:
     """The vectors of N texts."""
 
     values: Quantized  # (N, W), zeros for a text at fault
-    faults: Mapping[int, str]  # texts without a vector, by their places, and why
+    faults: Mapping[int, str]  # reasons for texts without a vector, by their places
 
 
 class Embedder:

@@ -1,4 +1,4 @@
-"""Identity: what makes a job's vectors what they are; the rest of a job must have the same."""
+"""Identity: the facts that define a job's vectors; a resumed job must have the same."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -9,7 +9,7 @@ from app.bulk.options import BulkOptions
 from app.inference.admission import InputOptions
 from app.inference.served_model import ServedModel
 
-# By which an operator chooses a fact; an option that changes vectors must be one of these.
+# The option that chooses each fact; an option that changes vectors must be one of these.
 OPTIONS: Mapping[str, str] = MappingProxyType(
     {
         "inputs": "INPUT",

@@ -34,7 +34,7 @@ class Summary:
 
     rows: int
     rejected: int
-    tokens: int  # of this run
+    tokens: int  # of this run only
     seconds: float
 
 

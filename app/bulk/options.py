@@ -1,4 +1,4 @@
-"""Options: what a job reads, and what it writes; those of the model are the server's."""
+"""Options: a job's inputs and outputs; those of the model are the server's."""
 
 import argparse
 from collections.abc import Mapping, Sequence

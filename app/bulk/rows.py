@@ -7,7 +7,7 @@ from typing import Any
 
 MOST_CHARACTERS = 16_000_000  # of one text; a longer one is rejected rather than held in memory
 MOST_LINE_BYTES = 4 * MOST_CHARACTERS
-NOT_UNICODE = "\udcff"  # stands for a value of bytes that are no UTF-8
+NOT_UNICODE = "\udcff"  # the value of bytes that are not UTF-8
 
 
 class JobError(Exception):
@@ -33,8 +33,8 @@ class Columns:
 class Row:
     """A text to embed."""
 
-    number: int  # over all inputs, from 0
-    place: str  # where it stands, for people
+    number: int  # number over all inputs, from 0
+    place: str  # its place in the input, for people
     id: str
     text: str
 

@@ -79,7 +79,7 @@ class BatchLimits:
     # For a provider that prepares itself for each new shape: the only ones it is given.
     lengths: tuple[int, ...] = ()  # ascending; empty: every length
     row_counts: tuple[int, ...] = ()  # ascending, from 1; empty: every number
-    run_cost: int = RUN_COST  # of a run before its first token, in tokens
+    run_cost: int = RUN_COST  # cost of a run before its first token, in tokens
 
     def padded(self, length: int) -> int:
         """Return the length that rows of up to `length` tokens are padded to."""

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 MEGABYTE = 2**20
-MOST_JSON = 16 * MEGABYTE  # of descriptions; those of models are seldom over a few kilobytes
-MOST_TOKENIZER = 256 * MEGABYTE  # one with a vocabulary of 250,000 words has 17
+MOST_JSON = 16 * MEGABYTE  # bytes of a description; those of models are seldom over a few kilobytes
+MOST_TOKENIZER = 256 * MEGABYTE  # bytes of a tokenizer; one with 250,000 words has 17 MB
 
 
 def read(path: Path, most: int = MOST_JSON) -> bytes:

@@ -1,7 +1,7 @@
 // The arithmetic on panels and on rows, compiled for one kind of processor. All give the same bits:
 // integer sums are exact, and the rest is float32 arithmetic whose every step IEEE 754 defines, in
-// the same order everywhere. build.py says what a processor has: vectors of so many LANES, of 32
-// bits, and registers for the sums of MOST_ROWS rows, two vectors each. Of 16 registers 12 hold
+// the same order everywhere. build.py says what a processor has: LANES, the 32-bit entries of a
+// vector, and MOST_ROWS, whose sums fit into registers, two vectors each. Of 16 registers 12 hold
 // sums, and the others two weights, a pair of a row and its products; of 32, 24 hold sums.
 #pragma once
 
@@ -12,7 +12,7 @@
 
 enum { COLUMNS = 2 * LANES, CACHE_LINE = 64 };
 enum { LIMIT = 8191 }; // rows are rounded to -LIMIT .. LIMIT
-enum { MOST_DEPTH = 384 }; // of a block: so many entries of a row go into one integer sum
+enum { MOST_DEPTH = 384 }; // of a block: entries of a row that go into one integer sum
 enum { IDENTITY, GELU, GELU_TANH, SILU }; // activations
 
 #ifdef __clang__
@@ -70,13 +70,13 @@ static inline Vector dot(Vector sums, Vector pairs, Vector weights)
 typedef struct {
     const int16_t *rows; // (rows, MOST_DEPTH)
     const Vector *weights; // (pairs, 2)
-    const char *ahead; // weights to be fetched meanwhile, `step` bytes for each pair
+    const char *ahead; // weights to prefetch, `step` bytes for each pair
     long pairs, step;
 } Tile;
 
-// Sum up the products of a tile. The compiler has to know its rows, and to unroll loops over them:
-// then the sums are in registers all the time. The loop over the pairs is left: unrolled, it gains
-// nothing, and a compiler that has more to keep than registers stores sums instead.
+// Sum up the products of a tile. The compiler must know its rows and unroll loops over them, so
+// that the sums stay in registers. The loop over the pairs is not unrolled: that gains nothing, and
+// a compiler that has more values than registers stores sums in memory.
 static inline __attribute__((always_inline)) void sum(Tile tile, const int rows, Vector *out)
 {
     Vector sums[MOST_ROWS][2] = {0};
@@ -98,7 +98,7 @@ static inline __attribute__((always_inline)) void sum(Tile tile, const int rows,
     }
 }
 
-// Not inlined: what is around would take registers. Clang unrolls a loop over the cases too late.
+// Not inlined: its caller would take registers. Clang unrolls a loop over the cases too late.
 static __attribute__((noinline)) void sum_rows(const Tile *tile, long rows, Vector *out)
 {
     switch (rows) {
@@ -121,7 +121,7 @@ static __attribute__((noinline)) void sum_rows(const Tile *tile, long rows, Vect
 
 // Multiply rows by panel `p`, the whole of it; `out` is the place of its first column, in rows
 // `stride` apart. The first block of a row adds to the bias, and the others to what is there.
-// Weights are fetched from memory one block ahead of their use: what lies behind comes next.
+// Weights are prefetched one block ahead of their use, in the order of memory.
 static void multiply(const Matrix *matrix, long p, const Rounded *from, float *out, long stride)
 {
     const long size = matrix->block * COLUMNS, tiles = ceil_div(from->rows, MOST_ROWS);
@@ -129,7 +129,7 @@ static void multiply(const Matrix *matrix, long p, const Rounded *from, float *o
         const int16_t *weights = matrix->weights + (p * matrix->blocks + j) * size;
         const Floats *scales = (Floats *)(matrix->scales + (p * matrix->blocks + j) * COLUMNS);
         for (long t = 0, row = 0; t < tiles; t++) {
-            const long end = row + ceil_div(from->rows - row, tiles - t); // as many in each tile
+            const long end = row + ceil_div(from->rows - row, tiles - t); // tiles of equal size
             const Tile tile = {
                 from->values + (j * from->rows + row) * MOST_DEPTH, (const Vector *)weights,
                 (const char *)(weights + size + size * t / tiles), ceil_div(depth_of(matrix, j), 2),

@@ -4,7 +4,7 @@
 //     `feed_forward`: act(x W1 + b1) W2 + b2, or gated: (act(x W1 + b1) · (x W2 + b2)) W3 + b3.
 //
 // Attributes besides: `activation`, a number of kernel.h; and `halves`, 1 if W1 is the left half of
-// what is given for it, and W2 the right one of the same, likewise b.
+// the given matrix, and W2 its right half, likewise b.
 #include <stdlib.h>
 
 #include "kernel.h"
@@ -13,8 +13,8 @@
 enum {
     MOST_RANK = 8,
     MOST_MATRICES = 3,
-    GROUP = 96, // rows computed at a time: what they need stays in a second-level cache of 512 kB
-    SHARE = 24, // of them, for which reading weights again from that cache costs little
+    GROUP = 96, // rows computed at a time: their data stays in a second-level cache of 512 kB
+    SHARE = 24, // rows of a group, for which reading weights again from that cache costs little
 };
 
 // The matrices of a node: first those that make a feed-forward layer's middle, then its outputs.
@@ -265,7 +265,7 @@ static OrtStatus *compute(void *kernel, OrtKernelContext *context)
     return status;
 }
 
-// What ONNX Runtime asks an operator.
+// The callbacks of an ONNX Runtime operator.
 static const char *name(const OrtCustomOp *op) { return "Int16Products"; }
 static const char *provider(const OrtCustomOp *op) { return "CPUExecutionProvider"; }
 static int type(const OrtCustomOp *op, size_t index) { return ORT_FLOAT; }

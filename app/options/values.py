@@ -1,4 +1,4 @@
-"""Option values: the text of a flag or a variable, parsed, and which values go together.
+"""Option values: parsers of flags and variables, and combinations that contradict each other.
 
 Each function that reads a text raises ValueError with what it must be, or UsageError if the text
 itself must not be shown.

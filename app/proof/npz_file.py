@@ -6,7 +6,7 @@ from zipfile import ZipFile
 
 import numpy as np
 
-MOST_BYTES = 2**31  # of all arrays; sparse vectors over 250,000 words take a quarter of it
+MOST_BYTES = 2**31  # bytes of all arrays; sparse vectors over 250,000 words take a quarter of it
 _HEADERS = {
     (1, 0): np.lib.format.read_array_header_1_0,
     (2, 0): np.lib.format.read_array_header_2_0,

@@ -1,4 +1,4 @@
-"""Answering: the handlers of all calls: who may call, what is answered, and what became of it."""
+"""Answering: the handlers of all calls: admission, answers, and metrics."""
 
 import asyncio
 import contextlib
@@ -29,7 +29,7 @@ from app.telemetry.metrics import labels
 
 logger = logging.getLogger(__name__)
 
-# Of one stream, which so takes a quarter of the permits that there are by default.
+# Messages of one stream in work, which is a quarter of the default permits.
 MESSAGES_IN_WORK = 128
 
 Body = Callable[[Incoming, Any, Caller], Awaitable[None]]
@@ -45,9 +45,9 @@ class Answering:
         self._callers = Callers(service)
         self._open: set[Incoming] = set()
         self._bounds = Bounds(limits)
-        self._ended = asyncio.Event()  # a call has
+        self._ended = asyncio.Event()  # set when a call has ended
         self._is_closing = False
-        self.cut_at: float | None = None  # on the loop's clock: from then on calls are cut off
+        self.cut_at: float | None = None  # when calls are cut off, on the loop's clock
 
     def handlers(self) -> Iterator[grpc.GenericRpcHandler]:
         """Yield the handler of each service.
@@ -98,7 +98,7 @@ class Answering:
             status = StatusCode.OK
         except (ServiceError, CallRefused) as error:
             status, reason = code_of(error), reason_of(error)
-        except Exception:  # a fault of ours, told without details
+        except Exception:  # an internal error, answered without details
             logger.exception("%s failed", path)
             status, reason = StatusCode.INTERNAL, "internal error"
         finally:

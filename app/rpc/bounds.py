@@ -1,6 +1,6 @@
 """Bounds: how many calls there may be, and how many of them may hold part of a message.
 
-The library holds what has come of a message that a call reads, which is in no share of bytes.
+The library holds received parts of a message that a call reads; no share of bytes covers them.
 """
 
 import asyncio
@@ -23,9 +23,9 @@ class CallLimits:
     """The limits of calls and their messages."""
 
     message_bytes: int
-    client_seconds: float  # for a message to come, or for an answer to be read
+    client_seconds: float  # seconds for a message to come, or for an answer to be read
     calls: int
-    messages: int  # of calls with one each, that are read at a time
+    messages: int  # calls with one message that are read at a time
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -44,7 +44,7 @@ class Bounds:
     def __init__(self, limits: CallLimits) -> None:
         self._limits = limits
         self._calls = self._streams = 0
-        self.reading = asyncio.Semaphore(limits.messages)  # others wait
+        self.reading = asyncio.Semaphore(limits.messages)  # further calls wait
 
     @contextlib.contextmanager
     def call(self) -> Iterator[None]:

@@ -1,6 +1,6 @@
-"""Health: `grpc.health.v1`, by service, as the model's kind and its health have it.
+"""Health: `grpc.health.v1`, by service, following the model's kind and health.
 
-Not the servicer of grpcio-health-checking: there a client that does not read what it watches keeps
+grpcio-health-checking's servicer is not used: there a client that stops reading keeps
 everyone's health from changing.
 """
 
@@ -27,7 +27,7 @@ _BY_TASK: Mapping[Task, Sequence[str]] = {
 
 
 class Reports:
-    """Tells clients what serves; the service without a name stands for the model's health."""
+    """Health reports to clients; the service without a name stands for the model's health."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
@@ -61,7 +61,7 @@ class Reports:
         raise CallRefused(StatusCode.UNAVAILABLE, "the service is shutting down")
 
     async def keep(self) -> None:
-        """Follow the model's health for ever."""
+        """Follow the model's health until cancelled."""
         while True:
             await asyncio.sleep(TICK_SECONDS)
             await self.refresh()

@@ -20,7 +20,7 @@ PACKAGE = "tei.v1"
 _FILES = descriptor_pb2.FileDescriptorSet.FromString(
     Path(__file__).with_name("tei.protoset").read_bytes()
 )
-POOL = descriptor_pool.DescriptorPool()  # of our own: others may know a file of the same name
+POOL = descriptor_pool.DescriptorPool()  # our own: others may know a file of the same name
 for _file in _FILES.file:
     POOL.Add(_file)
 SERVICES = {

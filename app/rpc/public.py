@@ -1,6 +1,6 @@
 """Public: the calls that need no key, health and reflection, and the bounds on them.
 
-A message may be as large as one of any other call, and the library holds what has come of it. So
+A message may be as large as one of any other call, and the library holds received parts of it. So
 few are read at a time, and the one that has been read for longest gives way: what honest clients
 ask comes at once, however many others there are.
 """
@@ -22,7 +22,7 @@ from app.rpc.messages import POOL, SERVICES, parsed
 from app.rpc.statuses import CallRefused
 
 READ_AT_A_TIME = 32
-LASTING = 64  # calls at a time that stay open: those who watch, and streams of reflection
+LASTING = 64  # calls at a time that stay open: watchers of health, and streams of reflection
 
 HEALTH = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 
@@ -94,7 +94,7 @@ class PublicCalls:
         except TimeoutError:
             raise CallRefused(StatusCode.DEADLINE_EXCEEDED, "the message came too slowly") from None
         finally:
-            with contextlib.suppress(ValueError):  # it has given way
+            with contextlib.suppress(ValueError):  # it was displaced by a later call
                 self._reading.remove(limit)
 
     @contextlib.contextmanager

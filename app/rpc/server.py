@@ -21,14 +21,14 @@ from app.wire.connections import quiet
 
 logger = logging.getLogger("app.server")  # operators filter by this name
 
-IDLE_SECONDS = 310  # until a connection without a call is closed, as with HTTP
-PING_SECONDS = 60  # until a client that is silent is asked whether it is there
+IDLE_SECONDS = 310  # seconds until a connection without a call is closed, as with HTTP
+PING_SECONDS = 60  # seconds until a silent client is asked whether it is there
 PING_WAIT_SECONDS = 20
-LAST_SECONDS = 5.0  # for last bytes, and for what is no call of ours, such as reflection
-REFUSING_SECONDS = 0.5  # in which new calls are sent elsewhere, before connections end
+LAST_SECONDS = 5.0  # seconds for last bytes, and for calls that are not ours, such as reflection
+REFUSING_SECONDS = 0.5  # seconds in which new calls are sent elsewhere, before connections end
 # Calls beside those that `Bounds` counts: those without a key, and as many that are refused.
 CALLS_BESIDE = 2 * (LASTING + READ_AT_A_TIME)
-ONLY_IDENTITY = 1  # of the set of compressions: a small message must not become a large one
+ONLY_IDENTITY = 1  # a set of compressions: a small message must not become a large one
 
 Addresses = Callable[[], Sequence[str]]  # frees the port, and returns its addresses
 
@@ -100,7 +100,7 @@ def _options(settings: Settings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", settings.payload_limit),
         ("grpc.http2.bdp_probe", 0),  # else a fast client may send megabytes that no call reads
         ("grpc.max_allowed_incoming_connections", settings.max_connections),
-        ("grpc.so_reuseport", 0),  # two services must not share a port without knowing
+        ("grpc.so_reuseport", 0),  # two services must not share a port by accident
         ("grpc.compression_enabled_algorithms_bitset", ONLY_IDENTITY),
         ("grpc.max_connection_idle_ms", IDLE_SECONDS * 1000),
         ("grpc.keepalive_time_ms", PING_SECONDS * 1000),

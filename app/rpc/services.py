@@ -1,4 +1,4 @@
-"""Services: every call of `tei.proto`, and what answers it."""
+"""Services: every call of `tei.proto`, and its handler."""
 
 from collections.abc import Mapping
 

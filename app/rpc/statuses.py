@@ -1,4 +1,4 @@
-"""Statuses: what gRPC calls each error.
+"""Statuses: the gRPC status of each error.
 
 Follows TEI 1.9.3 router/src/grpc/server.rs.
 """
@@ -7,7 +7,7 @@ from grpc import StatusCode
 
 from app.errors import ServiceError
 
-_CODES = {  # by the type that HTTP answers with
+_CODES = {  # by the error type of HTTP
     "Backend": StatusCode.FAILED_PRECONDITION,
     "Empty": StatusCode.INVALID_ARGUMENT,
     "Overloaded": StatusCode.RESOURCE_EXHAUSTED,
@@ -18,7 +18,7 @@ _CODES = {  # by the type that HTTP answers with
 }
 
 
-# Of UTF-8, of which gRPC may send three for one; clients take 8 kB of metadata, with all else.
+# Bytes of UTF-8, each of which gRPC may send as three; clients take 8 kB of all metadata.
 MOST_BYTES = 1_500
 
 

@@ -25,9 +25,9 @@ class Incoming:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._limit: asyncio.Timeout | None = None  # while it reads
+        self._limit: asyncio.Timeout | None = None  # of the read in progress
         self.is_stopped = False
-        self.seconds: float | None = None  # that a stream may take between messages
+        self.seconds: float | None = None  # seconds that a stream may take between messages
 
     def stop(self) -> None:
         """Read no further, as if the last message had come."""
@@ -36,7 +36,7 @@ class Incoming:
             self._limit.reschedule(asyncio.get_running_loop().time())
 
     async def only(self, seconds: float, reading: asyncio.Semaphore) -> bytes:
-        """Return the message of a call that has one, as one of so many that are read at a time.
+        """Return the only message of a call; `reading` bounds the calls that read at a time.
 
         Raises: CallRefused if it does not come, or not in time.
         """
@@ -72,7 +72,7 @@ def _too_slow() -> CallRefused:
 
 
 class Room:
-    """The bounds on what one stream has in work: messages, and about as many bytes as given."""
+    """The bounds on one stream's messages in work: their number, and roughly their bytes."""
 
     def __init__(self, messages: int, size: int) -> None:
         self._messages = messages
@@ -104,7 +104,7 @@ async def in_order(messages: AsyncIterator[bytes], work: Work, room: Room) -> No
 
         try:
             await work(message, turn)
-        except Exception:  # whatever failed, it ends the stream in its place
+        except Exception:  # whatever failed, it ends the stream in its turn
             await turn()
             raise
         await turn()
@@ -121,5 +121,5 @@ async def in_order(messages: AsyncIterator[bytes], work: Work, room: Room) -> No
                 group.create_task(one(message, before, after))
                 before = after
                 await room.free()
-    except ExceptionGroup as failed:  # of which the first is meant
+    except ExceptionGroup as failed:  # the first failure counts
         raise failed.exceptions[0] from None

@@ -1,4 +1,4 @@
-"""Waiting: how the messages of a stream wait for bytes, in place of being refused."""
+"""Waiting: a stream's messages wait for bytes instead of being refused."""
 
 import asyncio
 

@@ -1,16 +1,16 @@
-"""Load: how much work there is, for what decides how many replicas there have to be."""
+"""Load: the amount of work, by which autoscalers choose the number of replicas."""
 
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
 
 RECENT_SECONDS = 60.0
-MOST_WAITS = 2048  # that are remembered
-_SHARE_OF_NEWEST = 0.1  # in the speed, which is a moving average over runs
+MOST_WAITS = 2048  # waits that are remembered
+_SHARE_OF_NEWEST = 0.1  # weight of a run in the speed, which is a moving average
 
 
 class Load:
-    """The work of one model; one thread tells of it, any may ask."""
+    """The work of one model; one thread writes it, any may read."""
 
     def __init__(
         self,
@@ -27,7 +27,7 @@ class Load:
 
     def ran(self, tokens: int, seconds: float, waits: Sequence[float]) -> None:
         """Note a run: its tokens, its seconds, and how long each of its inputs had waited."""
-        if not tokens:  # it taught the provider a shape
+        if not tokens:  # a warm-up run
             return
         speed = tokens / max(seconds, 1e-9)
         share = _SHARE_OF_NEWEST if self._speed else 1.0

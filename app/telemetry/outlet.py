@@ -144,7 +144,7 @@ class Outlet:
             return part
 
     def _next(self) -> bytes:
-        """Return the next lines, as many as a pipe takes in one piece, but at least one."""
+        """Return the next lines, up to what a pipe takes in one piece, but at least one."""
         count = size = 0
         while count < len(self._lines):
             size += len(self._lines[count])

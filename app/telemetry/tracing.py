@@ -1,4 +1,4 @@
-"""Tracing: the trace that a request belongs to, and what a tracer is told of each request."""
+"""Tracing: the trace that a request belongs to, and the spans that a tracer records."""
 
 import re
 from collections.abc import Mapping

@@ -20,8 +20,8 @@ from app.download.preparation import prepared
 @serve.deployment(
     # As many requests as the service admits by itself; more wait at the proxy.
     max_ongoing_requests=512,
-    # Requests wait for the model or are in it. So many keep its batches full; with more of them on
-    # the mean, replicas are added.
+    # Requests wait for the model or are in it. This number keeps its batches full; with a higher
+    # mean, replicas are added.
     autoscaling_config={"min_replicas": 1, "max_replicas": 4, "target_ongoing_requests": 16},
     ray_actor_options={"num_cpus": 2},
 )

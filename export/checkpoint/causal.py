@@ -20,8 +20,8 @@ _GENERATOR = "ForCausalLM"
 _RANKS = "text-ranking"  # the Hub's word for it in a model card
 _EMBEDS = frozenset({"feature-extraction", "sentence-similarity"})
 _ROLES = tuple(re.compile(rf"""(['"]){role}\1""") for role in ("query", "document"))
-_SOFTCAPPING = "final_logit_softcapping"  # bends logits after the last layer
-_FACTORS = ("logit_scale", "logits_scaling", "lm_head_multiplier")  # of logits; 1 changes nothing
+_SOFTCAPPING = "final_logit_softcapping"  # soft-caps logits after the last layer
+_FACTORS = ("logit_scale", "logits_scaling", "lm_head_multiplier")  # of logits; 1 has no effect
 
 # The template that Qwen3-Reranker was trained with: it is in the model card, and in no file.
 _QWEN = re.compile(r"qwen3-reranker", re.IGNORECASE)

@@ -1,4 +1,4 @@
-"""Model card: what the README of a repository says the model is for."""
+"""Model card: the task in the README of a repository."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Outputs: what a checkpoint computes from its encoder's states, and how wide it is."""
+"""Outputs: what a checkpoint computes from its encoder's states, and its width."""
 
 from app.model.names import PoolingChoice, Task
 from export.config.documents import Document

@@ -1,4 +1,4 @@
-"""Sentence settings: what `config_sentence_transformers.json` says of a whole model.
+"""Sentence settings: a whole model's `config_sentence_transformers.json`.
 
 PyLate writes the same file for a ColBERT model, with a token that goes before each query and one
 before each document. If the tokenizer knows the token, a prompt of the same text does the same.

@@ -1,4 +1,4 @@
-"""Fingerprint: what makes two exports the same vector space, as one digest."""
+"""Fingerprint: one digest of everything that defines a vector space."""
 
 import hashlib
 import json

@@ -16,7 +16,7 @@ from export.checkpoint.read import Checkpoint
 from export.errors import ExportError, first_line
 from export.progress import counted
 
-_AT_A_TIME = 8  # texts between two counts of what is done
+_AT_A_TIME = 8  # texts between two lines of progress
 
 
 @dataclass(frozen=True, slots=True, eq=False)

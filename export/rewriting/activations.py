@@ -1,4 +1,4 @@
-"""Activations: which function some nodes compute, found by computing it.
+"""Activations: the function that some nodes compute, found by computing it.
 
 Converters write GELU in many ways, of up to nine nodes. What they compute is compared over a range
 of numbers, so that the way does not matter.

@@ -1,4 +1,4 @@
-"""Masks: which keys each query sees by a mask of a graph, found by computing it.
+"""Masks: the keys that each query sees by a mask of a graph, found by computing it.
 
 Converters write a mask in many ways, of up to fifty nodes. All are computed for a few rows, padded
 on either side, and each is told by what it hides, so that the way does not matter.

@@ -1,4 +1,4 @@
-"""API keys: plain and named ones, where they are given, and that their text is told to nobody."""
+"""API keys: plain and named ones, where they are given, and that their text is never shown."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_a_key_that_is_alone_is_plain_whatever_it_holds(text: str) -> None:
     assert Settings.read(MODEL, {"API_KEY": text}).api_key == plain
 
 
-def test_of_several_keys_each_has_a_name() -> None:
+def test_each_of_several_keys_has_a_name() -> None:
     given = [*MODEL, "--api-key", "search=a", "--api-key", "batch-1_B=b==,c"]
     settings = Settings.read(given, {"API_KEY": "unused"})
     assert settings.api_key == (ApiKey("search", "a"), ApiKey("batch-1_B", "b==,c"))
@@ -39,7 +39,7 @@ def test_of_several_keys_each_has_a_name() -> None:
         (["a=hunter2", "b=hunter2"], "--api-key: a and b are the same key"),
     ],
 )
-def test_what_several_cannot_be_is_refused_and_not_shown(keys: list[str], fault: str) -> None:
+def test_invalid_lists_of_keys_are_refused_and_not_shown(keys: list[str], fault: str) -> None:
     flags = [word for key in keys for word in ("--api-key", key)]
     with pytest.raises(UsageError) as caught:
         Settings.read([*MODEL, *flags], {})
@@ -106,6 +106,6 @@ def test_no_key_is_shown() -> None:
 
 
 @pytest.mark.parametrize(("key", "is_told"), [("team=x", True), ("aHVudGVyMg==", False)])
-def test_a_lone_key_that_looks_named_is_told_of(key: str, is_told: bool) -> None:
+def test_a_lone_key_that_looks_named_is_warned_of(key: str, is_told: bool) -> None:
     sentences = preflight.warnings(Settings.read([*MODEL, "--api-key", key], {}))
     assert [one.partition(",")[0] for one in sentences] == ["--api-key is given once"] * is_told

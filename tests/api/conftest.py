@@ -16,7 +16,7 @@ MakeKind = Callable[..., ASGIApp]
 def make_kind(
     folders: dict[str, Path], make_service: Callable[..., tuple[Service, ASGIApp]]
 ) -> MakeKind:
-    """Builds an application over the tiny model of a kind."""
+    """A factory of applications over the tiny model of a kind."""
 
     def make(kind: str, **settings: Any) -> ASGIApp:
         return make_service(model_id=str(folders[kind]), **settings)[1]

@@ -1,4 +1,4 @@
-"""What is served is what sentence-transformers gives: the real model, over HTTP, in any order."""
+"""Served vectors equal those of sentence-transformers: the real model, over HTTP, in any order."""
 
 import random
 from collections.abc import Iterator, Sequence
@@ -88,7 +88,7 @@ def test_batches_in_any_order_at_once_equal_sentence_transformers(
 @pytest.mark.parametrize(
     "threads", [*(pytest.param(few, marks=pytest.mark.slow) for few in (0, 1)), 3]
 )
-def test_a_vector_is_the_same_in_any_company_after_any_start_on_any_threads(
+def test_a_vector_is_the_same_in_any_batch_after_any_start_on_any_threads(
     client: openai.OpenAI, threads: int
 ) -> None:
     some = TEXTS[::16]
@@ -114,7 +114,7 @@ def test_the_openai_client_gets_the_same_vector_in_either_format(client: openai.
     texts = ["Hello, world!", "ok"]
     as_floats = client.embeddings.create(model="any", input=texts, encoding_format="float")
     floats = np.array([item.embedding for item in as_floats.data], np.float32)
-    np.testing.assert_array_equal(embed(client, texts), floats)  # base64 is what it asks for
+    np.testing.assert_array_equal(embed(client, texts), floats)  # base64 by default
     assert as_floats.usage.prompt_tokens == 6 + 3
 
 

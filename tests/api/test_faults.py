@@ -1,4 +1,4 @@
-"""What clients see when the model, another client or their own patience fails."""
+"""Failures as clients see them: of the model, of other clients, and of their own deadlines."""
 
 import asyncio
 import json
@@ -74,7 +74,7 @@ def test_a_model_that_yields_nothing_finite_is_not_ready(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, app = make_service()
-    spoil(monkeypatch, "health", np.nan)  # an unknown word, as the probe's is
+    spoil(monkeypatch, "health", np.nan)  # an unknown word, as in the probe
     spoil(monkeypatch, "dog", np.nan)
     assert post(app, "/embed", {"inputs": "dog"}).status == 424
     assert request(app, "GET", "/readyz").status == 503
@@ -82,11 +82,11 @@ def test_a_model_that_yields_nothing_finite_is_not_ready(
     assert request(app, "GET", "/readyz").status == 200
 
 
-# Patience and space.
+# Deadlines and overload.
 
 
 def hold_runs(monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any, list[int]]:
-    """Let runs wait: an event that one has begun, one that lets them go, and their sizes."""
+    """Hold runs: return an event for a begun run, one that lets them go, and their sizes."""
     real_run = Session.run
     begun, go_on = threading.Event(), threading.Event()
     sizes: list[int] = []
@@ -146,7 +146,7 @@ def test_at_saturation_the_queue_is_bounded_and_the_rest_refused_at_once(
     async def scenario() -> None:
         accepted = [asyncio.create_task(ask(number)) for number in range(8 // rows)]
         await asyncio.to_thread(begun.wait, 10)
-        refused = [await ask(number) for number in range(20)]  # while the model answers nobody
+        refused = [await ask(number) for number in range(20)]  # while runs are held
         assert [reply.status for reply in refused] == [429] * 20
         assert {reply.headers["retry-after"] for reply in refused} == {"1"}
         assert refused[0].json == {"error": "Model is overloaded", "error_type": "Overloaded"}
@@ -158,14 +158,14 @@ def test_at_saturation_the_queue_is_bounded_and_the_rest_refused_at_once(
             vectors = distinct.vectors(distinct.texts(rows, number * rows))
             np.testing.assert_allclose(reply.json, vectors, atol=1e-6)
         assert permits.free == 8
-        assert (await ask(0)).status == 200  # the very next
+        assert (await ask(0)).status == 200  # at once afterwards
 
     asyncio.run(scenario())
     text = request(app, "GET", "/metrics").text
     assert 'te_request_failure{err="overloaded"} 20' in text
 
 
-def test_what_still_fits_is_accepted_beside_what_does_not(
+def test_requests_that_fit_are_accepted_beside_refused_ones(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     _, app = make_service(max_concurrent_requests=8)
@@ -245,7 +245,7 @@ def test_one_body_may_always_be_as_large_as_the_payload_limit(make_service: Make
     largest = json.dumps({"inputs": "cat"}).encode().ljust(1000)
     assert request(app, "POST", "/embed", largest).status == 200
     with service.bodies.holding() as share:
-        share.take(10)  # as much as all others may
+        share.take(10)  # the others' limit together
         assert request(app, "POST", "/embed", largest).status == 200
         declared = JSON | {"content-length": "1000"}
         assert request(app, "POST", "/embed", largest, declared).status == 200

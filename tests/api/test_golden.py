@@ -1,4 +1,4 @@
-"""What TEI answers to what: every golden exchange, as `tools.golden` reads them."""
+"""TEI's answers: every golden exchange, as `tools.golden` reads them."""
 
 import asyncio
 import json
@@ -47,7 +47,7 @@ def _header_fits(found: str | None, wanted: str | None) -> bool:
 
 
 class Applications:
-    """One application for each kind and settings, made when first asked for."""
+    """One application for each kind and settings, created on first use."""
 
     def __init__(self, folders: Mapping[str, Path]) -> None:
         self._folders = folders

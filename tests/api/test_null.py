@@ -1,4 +1,4 @@
-"""A field that may be left out may be `null`, which says the same; on every route."""
+"""An optional field may be `null`, which means absent; on every route."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +35,7 @@ ASKED: list[tuple[str, str, dict[str, Any]]] = [
 
 
 def schemas(app: ASGIApp, path: str) -> list[Any]:
-    """The bodies that a path takes, as the API's description has them."""
+    """Return the schemas of a path's bodies in the API's description."""
     document = document_of(app)
     content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
     named = content["schema"].get("anyOf", [content["schema"]])
@@ -43,7 +43,7 @@ def schemas(app: ASGIApp, path: str) -> list[Any]:
 
 
 def with_nulls(schema: Any, body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The body with each of its optional fields as null, and the same of objects inside it."""
+    """Return the body with each of its optional fields as null, also in the objects inside it."""
     for name, field in schema["properties"].items():
         inner = body.get(name)
         if isinstance(inner, dict):
@@ -87,7 +87,7 @@ def test_null_is_absent_in_an_instance_and_at_the_aliases_of_a_route(
         assert post(app, path, body).json == own.json
 
 
-def test_what_the_service_is_told_counts_for_null_as_for_nothing(make_kind: MakeKind) -> None:
+def test_options_of_the_service_apply_to_null_as_to_absence(make_kind: MakeKind) -> None:
     app = make_kind("embedding", auto_truncate=False, default_prompt_name="query")
     reply = post(app, "/embed", {"inputs": "a " * 20, "truncate": None})
     assert reply.status == 422
@@ -109,7 +109,7 @@ def test_what_the_service_is_told_counts_for_null_as_for_nothing(make_kind: Make
         ("embedding", "/vertex", {"instances": None}, "instances"),
     ],
 )
-def test_what_is_needed_may_not_be_null(
+def test_required_fields_may_not_be_null(
     make_kind: MakeKind, kind: str, path: str, body: dict[str, Any], field: str
 ) -> None:
     reply = post(make_kind(kind), path, body)

@@ -1,4 +1,4 @@
-"""The paths of the Open Inference Protocol: health, metadata, names, keys, and their neighbours."""
+"""The paths of the Open Inference Protocol: health, metadata, names, keys, and nearby paths."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -169,7 +169,7 @@ def test_other_methods_are_405(app: ASGIApp, method: str, path: str, allow: str)
 
 
 @pytest.mark.parametrize("path", ["/v2/health", "/v2/models", "/v2/repository/index", "/openai"])
-def test_what_is_not_of_the_protocol_is_not_found(app: ASGIApp, path: str) -> None:
+def test_paths_outside_the_protocol_are_not_found(app: ASGIApp, path: str) -> None:
     assert get(app, path).status == 404
 
 

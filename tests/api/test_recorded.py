@@ -1,6 +1,6 @@
-"""Bodies of every kind that TEI 1.9.3 answered: those it could not read, and those it could.
+"""Bodies of every kind that TEI 1.9.3 answered, readable and unreadable ones.
 
-Status and text of a refused one are the same here, whole; the one exception has its row in
+Status and whole text of a refusal are the same here; the one exception has its row in
 `docs/compatibility.md`. The models here are others, so that what is computed is not compared:
 `tests/slow/test_recorded.py` compares all of it.
 """
@@ -28,7 +28,7 @@ def test_all_of_them_are_here() -> None:
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_what_tei_cannot_read(make_kind: MakeKind, model: str) -> None:
+def test_bodies_that_tei_cannot_read(make_kind: MakeKind, model: str) -> None:
     app, different = make_kind(KINDS[model]), []
     for one in filter(is_refused, BODIES[model]):
         reply = request(app, "POST", one.target, one.content)
@@ -39,7 +39,7 @@ def test_what_tei_cannot_read(make_kind: MakeKind, model: str) -> None:
 
 
 def test_null_alone_makes_a_difference() -> None:
-    """The row about `null` excuses no body that has none."""
+    """The row about `null` excuses only bodies with a null."""
     for one in REFUSED:
         if b"null" not in one.content:
             with pytest.raises(UnreadableRequest) as caught:
@@ -48,7 +48,7 @@ def test_null_alone_makes_a_difference() -> None:
 
 
 @pytest.mark.parametrize("model", KINDS)
-def test_what_tei_reads(make_kind: MakeKind, model: str) -> None:
+def test_bodies_that_tei_reads(make_kind: MakeKind, model: str) -> None:
     """It is read here as well; an instance of `/vertex` is refused in the same words."""
     app, different = make_kind(KINDS[model]), []
     for one in BODIES[model]:

@@ -1,4 +1,4 @@
-"""Texts that come again: through HTTP, how often the model runs, and that answers are the same."""
+"""Repeated texts over HTTP: how often the model runs, and that answers are the same."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 @pytest.fixture
 def rows(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """How many rows each run of a model had."""
+    """Record how many rows each run of a model has."""
     found: list[int] = []
     run = Session.run
 
@@ -66,9 +66,7 @@ def test_equal_inputs_are_computed_once_and_kept(
     assert second.headers["x-inference-time"] == "0"
 
 
-def test_what_a_request_asks_of_a_vector_is_made_of_the_row_that_is_kept(
-    make_kind: MakeKind, rows: list[int]
-) -> None:
+def test_options_of_vectors_apply_to_the_cached_row(make_kind: MakeKind, rows: list[int]) -> None:
     app = make_kind("embedding", cache_bytes=1_000_000)
     rows.clear()
     [plain] = post(app, "/embed", {"inputs": "the cat", "normalize": False}).json
@@ -164,7 +162,7 @@ def test_a_text_in_progress_is_not_computed_for_the_next_one_unless_the_first_le
         first = asking(app, {"inputs": "the cat"}, gone)
         assert await asyncio.to_thread(held.started.wait, 60)
         second = asking(app, {"inputs": "the cat"})
-        while number_of_shared(service) < 1:  # noqa: ASYNC110  # nobody is told
+        while number_of_shared(service) < 1:  # noqa: ASYNC110  # no event tells of it
             await asyncio.sleep(0)
         assert permits.total - permits.free == 1
         if leaves:

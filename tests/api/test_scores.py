@@ -1,4 +1,4 @@
-"""Scores: ranked by what was computed, printed as the checkpoint and the request ask for."""
+"""Scores: ranked by the computed logits, printed as the checkpoint and the request ask."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ LABELS = tiny.LABELS["classifier"]
 
 
 def logits(*texts: str, gain: int = SATURATING) -> Any:
-    """What the tiny reranker says of a pair, or the tiny classifier of a text."""
+    """Return the tiny reranker's logit of a pair, or the tiny classifier's logits of a text."""
     one = tiny.encoded(*texts)
     task: Task = "reranker" if len(texts) > 1 else "classifier"
     return tiny.logits(task, one.input_ids, one.token_type_ids, gain)

@@ -55,7 +55,7 @@ def test_more_inputs_than_permits_are_answered_as_with_enough(
 
 
 def close(found: Any, wanted: Any) -> bool:
-    """Whether two answers are the same, but for the last digits of their numbers."""
+    """Return whether two answers are equal but for the last digits of their numbers."""
     if isinstance(wanted, dict):
         return found.keys() == wanted.keys() and all(close(found[k], wanted[k]) for k in wanted)
     if isinstance(wanted, list):
@@ -84,10 +84,10 @@ def test_a_large_request_leaves_room_for_others_and_two_of_them_run_side_by_side
         first = asyncio.create_task(ask(app, 7))
         await held.begun()
         assert permits.free == 2
-        assert (await ask(app, 3, milliseconds=1)).status == 504  # it was let in
+        assert (await ask(app, 3, milliseconds=1)).status == 504  # it was admitted
         second = asyncio.create_task(ask(app, 5))
         await until(lambda: not permits.free)
-        for rows in (1, 2, 5, 10):  # there is no room now
+        for rows in (1, 2, 5, 10):  # no permit is left now
             assert (await ask(app, rows)).status == 429
         held.go_on(MANY)
         for reply, rows in ((await first, 7), (await second, 5)):
@@ -97,10 +97,10 @@ def test_a_large_request_leaves_room_for_others_and_two_of_them_run_side_by_side
 
     asyncio.run(scenario())
     assert permits.free == 4
-    assert max(held.sizes) <= 4  # two of each
+    assert max(held.sizes) <= 4  # two requests with two slices each
 
 
-def test_of_a_client_that_goes_away_no_later_slice_is_computed(
+def test_no_later_slice_is_computed_for_a_client_that_has_gone(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service(max_concurrent_requests=4, max_client_batch_size=10, threads=1)
@@ -200,7 +200,7 @@ def test_openai_s_route_takes_as_many_inputs_as_openai_does(
 def test_beside_bulk_a_lone_query_always_finds_room(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """However many clients send their batches side by side, and whatever TEI's routes take."""
+    """However many clients send batches side by side, and whatever TEI's routes take."""
     service, app = make_service(max_concurrent_requests=16, max_client_batch_size=100, threads=1)
     permits, held = service.model.engine.admission.permits, Held(monkeypatch)
 
@@ -213,7 +213,7 @@ def test_beside_bulk_a_lone_query_always_finds_room(
         await held.begun()
         await until(lambda: permits.free == 4)
         assert (await bulk(5)).status == 429
-        assert (await ask(app, 4, milliseconds=1)).status == 504  # it was let in
+        assert (await ask(app, 4, milliseconds=1)).status == 504  # it was admitted
         held.go_on(MANY)
         assert [(await one).status for one in asking] == [200, 200, 200]
 
@@ -235,7 +235,7 @@ def test_a_higher_limit_holds_on_openai_s_route_too(make_service: MakeService) -
 def test_an_instance_without_an_input_needs_a_permit_too(
     make_service: MakeService, folders: dict[str, Path], kind: str, instance: Any
 ) -> None:
-    """Eighty thousand of them were two seconds of work that nothing bounded."""
+    """Eighty thousand of them were two seconds of work without any bound."""
     service, app = make_service(model_id=str(folders[kind]))
     body = {"instances": [instance]}
     assert post(app, "/vertex", body).status in {400, 424}
@@ -253,7 +253,7 @@ def test_an_instance_without_an_input_needs_a_permit_too(
 def test_no_answer_is_too_large_for_an_idle_service(
     make_service: MakeService, path: str, body: Any
 ) -> None:
-    """What is held for it is a guess, and never more than half of what there is."""
+    """The estimate of its bytes never exceeds half of the budget."""
     enough = post(make_service()[1], path, body)
     service, app = make_service(max_concurrent_bytes=8_192)
     assert post(app, path, body).json == enough.json

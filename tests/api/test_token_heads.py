@@ -1,4 +1,4 @@
-"""Models that say something of each token: BGE-M3's lexical weights and vectors, and ColBERT's."""
+"""Models with outputs for each token: BGE-M3's lexical weights and vectors, and ColBERT's."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,12 +14,12 @@ from tools import tiny
 from tools.asgi import post
 
 MakeService = Callable[..., tuple[Service, ASGIApp]]
-# A word twice, a word that nobody knows, texts of different lengths in one batch.
+# A word twice, an unknown word, texts of different lengths in one batch.
 TEXTS = ["the cat sat on the mat", "a", "unknowable dog", "hello world, hello"]
 
 
 def lexical(text: str) -> dict[int, float]:
-    """The largest weight over 0 of each id that is no special token's, one token at a time."""
+    """Return the largest positive weight of each id but special tokens', one token at a time."""
     ids = tiny.ids_of(text)
     found: dict[int, float] = {}
     for token, weight in zip(ids.tolist(), tiny.lexical_weights(ids).tolist(), strict=True):
@@ -74,7 +74,7 @@ def test_a_colbert_model_has_a_vector_for_every_token(make_kind: MakeKind) -> No
 
 
 @pytest.mark.parametrize("path", ["/embed_sparse", "/embed_all"])
-def test_what_is_not_finite_is_424_for_its_request_alone(
+def test_a_non_finite_value_is_424_for_its_request_alone(
     make_service: MakeService,
     folders: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,

@@ -1,4 +1,4 @@
-"""Fixtures: groups that are as large from the start as they may become."""
+"""Fixtures: groups that start at their full size."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Attempts: a line that ends the process costs a few of its lives, and no other line."""
+"""Attempts: a line that crashes the process costs a few restarts, and no other line."""
 
 import asyncio
 import json
@@ -20,18 +20,18 @@ DEADLY = "r20"
 CONTENT = jsonl([request(number) for number in range(60)])
 
 
-def test_a_line_that_ends_the_process_is_given_up(tmp_path: Path) -> None:
+def test_a_line_that_crashes_the_process_is_given_up(tmp_path: Path) -> None:
     groups: list[list[str]] = []
 
     async def live(place: Path) -> Batch | None:
-        """The batch when it has ended, or None if the process ended first: see the next folder."""
+        """Return the batch when it has ended, or None if the process crashed."""
         killed = asyncio.Event()
 
         async def deadly(lines: Sequence[Line]) -> list[Answer]:
             ids = [line.custom_id for line in lines]
             groups.append(ids)
             if DEADLY in ids:
-                # What is on the disk now is all that the next process has.
+                # The next process has only what is on the disk now.
                 shutil.copytree(place, place.with_name(f"{len(groups)}"))
                 killed.set()
                 await asyncio.Event().wait()
@@ -74,7 +74,7 @@ def test_a_line_that_ends_the_process_is_given_up(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("is_full", [False, True])
-def test_what_does_not_end_the_process_leaves_no_doubt(
+def test_a_line_without_a_crash_is_not_suspected(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_full: bool
 ) -> None:
     monkeypatch.setattr(runner, "RETRY_SECONDS", 0.001)
@@ -98,7 +98,7 @@ def test_what_does_not_end_the_process_leaves_no_doubt(
         asyncio.run(compute())
 
 
-def test_an_end_as_it_should_be_leaves_no_doubt(tmp_path: Path) -> None:
+def test_a_clean_shutdown_raises_no_suspicion(tmp_path: Path) -> None:
     async def live(*, is_last: bool) -> None:
         began = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Desk: what clients may do, each with what is its own."""
+"""Desk: what clients may do, each with its own files and batches only."""
 
 import asyncio
 import errno
@@ -13,7 +13,7 @@ from app.batches.store import Page
 from tests.support.batches import ENDPOINT, begun, ended, jsonl, opened, request, running, uploaded
 
 
-def test_a_key_has_nothing_to_do_with_what_is_of_another(tmp_path: Path) -> None:
+def test_a_key_cannot_touch_files_and_batches_of_another(tmp_path: Path) -> None:
     async def ask() -> None:
         batch = await begun(desk, jsonl([request(0)]), "ann")
         file_id = batch.input_file_id
@@ -87,9 +87,7 @@ def test_an_upload_has_a_time(tmp_path: Path) -> None:
     assert (file.bytes, file.purpose, file.expires_at) == (5, "batch", None)
 
 
-def test_a_key_has_so_many_open_batches_at_most(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_open_batches_of_a_key_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(desk_of, "MOST_OPEN", 2)
 
     async def ask() -> None:

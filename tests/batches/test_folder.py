@@ -94,7 +94,7 @@ def test_a_file_in_its_place_is_refused(tmp_path: Path) -> None:
     assert fault(tmp_path / "file").endswith("cannot be written: Not a directory")
 
 
-def test_what_no_row_names_is_removed(tmp_path: Path) -> None:
+def test_files_without_a_row_are_removed(tmp_path: Path) -> None:
     with opened(tmp_path) as desk:
         batch = asyncio.run(begun(desk, b"x"))
         assert batch.output_id is not None

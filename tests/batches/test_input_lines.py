@@ -1,4 +1,4 @@
-"""Input lines: what is told of a file before anything of it is computed."""
+"""Input lines: validation of a file before anything of it is computed."""
 
 from pathlib import Path
 from typing import Any
@@ -56,7 +56,7 @@ def test_a_file_without_faults(tmp_path: Path) -> None:
         (request(1, "x" * 1000), "invalid_request", None),
     ],
 )
-def test_a_fault_is_told_with_its_line(
+def test_a_fault_is_reported_with_its_line(
     tmp_path: Path, line: Any, code: str, param: str | None
 ) -> None:
     content = line + b"\n" if isinstance(line, bytes) else jsonl([line])
@@ -119,7 +119,7 @@ def test_the_longest_id(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("text", "lines"), [("a", 5_000), ("x" * 100_000, 500)])
-def test_a_check_that_nothing_waits_for_ends_soon(tmp_path: Path, text: str, lines: int) -> None:
+def test_a_cancelled_check_ends_soon(tmp_path: Path, text: str, lines: int) -> None:
     asked = 0
 
     def is_over() -> bool:
@@ -134,7 +134,7 @@ def test_a_check_that_nothing_waits_for_ends_soon(tmp_path: Path, text: str, lin
     assert asked == 3
 
 
-def test_so_many_faults_are_enough(tmp_path: Path) -> None:
+def test_the_number_of_reported_faults_is_bounded(tmp_path: Path) -> None:
     found = checked(write(tmp_path, b"{\n" * 1000), RULES)
     assert len(found.faults) == MOST_FAULTS
 
@@ -150,7 +150,7 @@ def test_groups_hold_every_line_once(tmp_path: Path) -> None:
     assert sizes == [GROUP_LINES] * 3 + [5]
 
 
-def test_lines_that_are_not_computed_are_told_of_many_at_a_time(tmp_path: Path) -> None:
+def test_skipped_lines_are_reported_in_groups(tmp_path: Path) -> None:
     path = write(tmp_path, jsonl([request(number) for number in range(3 * GROUP_LINES)]))
     assert len(group(path, 0, None)) == 3 * GROUP_LINES
 

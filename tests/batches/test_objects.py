@@ -1,4 +1,4 @@
-"""Objects: what the official client reads them as."""
+"""Objects as the official client reads them."""
 
 import re
 from dataclasses import replace

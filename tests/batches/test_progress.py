@@ -8,7 +8,7 @@ from app.batches.progress import Progress
 from tests.support.batches import begun, opened
 
 
-def test_a_batch_that_was_cancelled_meanwhile_stays_so(tmp_path: Path) -> None:
+def test_a_batch_that_was_just_cancelled_stays_cancelled(tmp_path: Path) -> None:
     with opened(tmp_path) as desk:
         batch = asyncio.run(begun(desk, b""))
         store, progress = desk.folder.store, Progress(desk.folder)
@@ -16,7 +16,7 @@ def test_a_batch_that_was_cancelled_meanwhile_stays_so(tmp_path: Path) -> None:
         progress.validated(batch, 7, "m", 1)
         now = store.batch(batch.id)
         assert now is not None
-        assert (now.status, now.total) == ("cancelling", 7)  # whose lines may be told of
+        assert (now.status, now.total) == ("cancelling", 7)  # whose lines may be reported
         progress.computed(now, 1)
         now = store.batch(batch.id)
         assert now is not None

@@ -1,4 +1,4 @@
-"""Recovery: what ends a process, fills a disk or fails a model costs no result."""
+"""Recovery: a crash, a full disk or a failing model costs no result."""
 
 import asyncio
 import errno
@@ -29,8 +29,8 @@ from tests.support.batches import (
 pytestmark = pytest.mark.usefixtures("whole_groups")
 
 
-def test_a_runner_that_is_gone_is_followed_by_another(tmp_path: Path) -> None:
-    """Whatever it had computed but not written is computed again, and there once."""
+def test_a_crashed_runner_is_replaced(tmp_path: Path) -> None:
+    """Unwritten results are computed again, and written once."""
 
     async def compute(most: int) -> str | None:
         groups = 0
@@ -111,7 +111,7 @@ def test_a_model_that_does_not_answer_is_asked_again(
         asyncio.run(compute())
 
 
-def test_results_that_somebody_took_away_fail_the_batch(tmp_path: Path) -> None:
+def test_deleted_results_fail_the_batch(tmp_path: Path) -> None:
     async def emptying(lines: Sequence[Line]) -> list[Answer]:
         if lines[0].custom_id != "r0":
             batch = desk.folder.store.next_open("")
@@ -131,7 +131,7 @@ def test_results_that_somebody_took_away_fail_the_batch(tmp_path: Path) -> None:
         asyncio.run(compute())
 
 
-def test_a_fault_of_ours_ends_one_batch_alone(tmp_path: Path) -> None:
+def test_an_internal_error_ends_only_its_batch(tmp_path: Path) -> None:
     async def faulty(lines: Sequence[Line]) -> list[Answer]:
         if lines[0].custom_id == "r7":
             raise ZeroDivisionError

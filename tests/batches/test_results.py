@@ -1,4 +1,4 @@
-"""Results: lines as OpenAI writes them, and files of which only what counts is there."""
+"""Results: lines in OpenAI's format, and files that hold only committed lines."""
 
 import json
 import re
@@ -31,7 +31,7 @@ def test_lines_are_those_of_openai() -> None:
     }
 
 
-def test_what_is_not_computed_any_more_has_an_error_alone() -> None:
+def test_lines_that_are_never_computed_have_only_an_error() -> None:
     found = Results.refused(LINES, EXPIRED)
     assert (found.output, found.completed, found.failed) == (b"", 0, 0)
     lines = [json.loads(line) for line in found.errors.splitlines()]
@@ -41,12 +41,12 @@ def test_what_is_not_computed_any_more_has_an_error_alone() -> None:
     ]
 
 
-def test_what_a_crash_left_is_cut_off(tmp_path: Path) -> None:
+def test_uncommitted_lines_of_a_crash_are_cut_off(tmp_path: Path) -> None:
     path = tmp_path / "file"
     assert append(path, 0, b"") == 0
     assert not path.exists()
     assert append(path, 0, b"one\n") == 4
-    assert append(path, 4, b"lost\n") == 9  # the store never learns of it
+    assert append(path, 4, b"lost\n") == 9  # the store does not record it
     assert append(path, 4, b"two\n") == 8
     assert path.read_bytes() == b"one\ntwo\n"
     append(path, 8, b"lost\n")
@@ -54,7 +54,7 @@ def test_what_a_crash_left_is_cut_off(tmp_path: Path) -> None:
     assert path.read_bytes() == b"one\ntwo\n"
 
 
-def test_results_that_are_gone_are_not_made_up(tmp_path: Path) -> None:
+def test_missing_results_are_not_recreated(tmp_path: Path) -> None:
     with pytest.raises(EOFError):
         append(tmp_path / "file", 3, b"x")
     assert (tmp_path / "file").stat().st_size == 0

@@ -1,4 +1,4 @@
-"""Steps: how much one computes, and what becomes of lines that are computed no more."""
+"""Steps: how much one computes, and what becomes of lines that are never computed."""
 
 import asyncio
 import threading
@@ -33,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("whole_groups")
         (100, 100, 100, 0.1, GROUP_LINES),
         (64, 64, 64, 0.7, 64),
         (64, 64, 64, 1.5, 32),
-        (64, 2, 2, 3.0, 1),  # of so many inputs that there were few lines
+        (64, 2, 2, 3.0, 1),  # each with many inputs, so that few lines fit
         (64, 2, 2, 0.1, GROUP_LINES),
         (64, 64, 5, 0.1, 5),
         (64, 64, 5, 1.5, 2),
@@ -84,7 +84,7 @@ def test_a_batch_that_is_cancelled_before_it_is_read_has_no_results(tmp_path: Pa
         asyncio.run(compute())
 
 
-def test_what_is_left_when_the_window_is_over_expires(tmp_path: Path) -> None:
+def test_lines_left_at_the_end_of_the_window_expire(tmp_path: Path) -> None:
     late: list[float] = []
 
     async def slow(lines: Sequence[Line]) -> list[Answer]:

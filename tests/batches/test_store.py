@@ -1,4 +1,4 @@
-"""Store: what is asked of it, and that it opens nothing that it cannot read."""
+"""Store: its queries, and that it refuses a database that it cannot read."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -73,7 +73,7 @@ def test_files_in_use_do_not_expire(store: Store) -> None:
     assert (store.reader("file-1"), store.all_file_ids()) == (None, {"file-1"})
 
 
-def test_what_was_changed_is_there_after_another_start(tmp_path: Path) -> None:
+def test_changes_survive_a_restart(tmp_path: Path) -> None:
     first = Store(tmp_path / "db")
     first.add_batch(BATCH)
     changed = first.update("batch_1", completed=3, status="in_progress")
@@ -104,7 +104,7 @@ def test_a_database_that_cannot_be_read_is_refused(tmp_path: Path, damage: str) 
         Store(path)
 
 
-def test_open_batches_have_turns_in_a_circle(store: Store) -> None:
+def test_open_batches_take_turns_round_robin(store: Store) -> None:
     assert store.next_open("") is None
     assert store.waiting() == (0, 0)
     for number in range(4):
@@ -120,6 +120,6 @@ def test_open_batches_have_turns_in_a_circle(store: Store) -> None:
     assert turns == ["batch_0", "batch_2", "batch_3", "other", "batch_0"]
     following = store.next_open("batch_1")
     assert following is not None
-    assert following.id == "batch_2"  # though the one before it has ended
+    assert following.id == "batch_2"  # although the one before it has ended
     assert store.waiting() == (4, 10 + 8 + 7)
     assert (store.open_of("ann"), store.open_of("bob"), store.open_of("eve")) == (3, 1, 0)

@@ -1,6 +1,6 @@
-"""Inputs and outputs that a job cannot use, or not all of: one clear line each, and nothing is lost.
+"""Unusable inputs and outputs, or partly usable ones: one clear line each, and nothing is lost.
 
-Those that need a job that has begun are in `test_program.py`: a full disk, two jobs on one output.
+Those that need a running job are in `test_program.py`: a full disk, two jobs on one output.
 """
 
 import json
@@ -19,12 +19,12 @@ from tools.process import ROOT, variables
 def job(
     model: Path, source: Path, *, without_root: bool = False
 ) -> "subprocess.CompletedProcess[str]":
-    """A job into `out` beside its input, with the rights of a common user on request."""
+    """Run a job into `out` beside its input, without root's rights on request."""
     command = [
         *(sys.executable, "-m", "app.bulk", str(source), "--output", str(source.parent / "out")),
         *("--model-id", str(model), "--provider", "cpu", "--log-level", "error"),
     ]
-    if without_root and os.geteuid() == 0:  # root may write whatever the modes of files say
+    if without_root and os.geteuid() == 0:  # root may write whatever the file modes say
         command = ["setpriv", "--bounding-set", "-dac_override", "--", *command]
     return subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT, env=variables()
@@ -32,7 +32,7 @@ def job(
 
 
 def ids_and_rejected(folder: Path) -> tuple[list[str], list[str]]:
-    """The ids of all vectors, and the reasons of all other rows."""
+    """Return the ids of all vectors, and the reasons of all other rows."""
     ids: list[str] = pq.read_table(folder).column("id").to_pylist()
     lines = (folder / "_rejected" / "part-00000.jsonl").read_text().splitlines()
     return ids, [json.loads(line)["reason"] for line in lines]
@@ -87,7 +87,7 @@ def test_gzip_that_breaks_off(tiny_model: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith(f"Error: {source} cannot be read to its end: ")
     assert done.stderr.count("\n") == 1
-    assert pq.read_table(tmp_path / "out").num_rows > 1000  # what could be read is there
+    assert pq.read_table(tmp_path / "out").num_rows > 1000  # readable rows are there
 
 
 def test_a_folder_that_is_read_only(tiny_model: Path, tmp_path: Path) -> None:

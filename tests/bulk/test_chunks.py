@@ -1,4 +1,4 @@
-"""How rows are grouped."""
+"""Grouping of rows into chunks."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ def numbers(chunk: Chunk) -> list[int]:
     return [one.number for one in chunk.rows]
 
 
-def test_chunks_hold_so_many_rows_in_order() -> None:
+def test_chunks_hold_a_number_of_rows_in_order() -> None:
     chunks = list(chunked(row(number) for number in range(ROWS + 3)))
     assert [numbers(one) for one in chunks] == [list(range(ROWS)), [ROWS, ROWS + 1, ROWS + 2]]
     assert [one.next_row for one in chunks] == [ROWS, ROWS + 3]

@@ -1,4 +1,4 @@
-"""Vectors of chunks with rows at fault, and of a model that fails at everything."""
+"""Vectors of chunks with invalid rows, and of a model that always fails."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A model in this process: vectors as the server's, from any thread, and what has none."""
+"""A model in this process: the server's vectors, on any thread, and rows without a vector."""
 
 import re
 import threading
@@ -54,7 +54,7 @@ def test_nothing_and_nothing_but_faults_have_a_width(embedder: Embedder) -> None
 
 
 def test_many_threads_at_once(embedder: Embedder) -> None:
-    """Together they have more rows than may be in progress, and each gets its own."""
+    """Together they exceed the rows allowed in progress, and each gets its own vectors."""
     asked = [texts.passages(700, 20, seed) for seed in range(12)]
     found: dict[int, bool] = {}
 
@@ -82,7 +82,7 @@ def test_other_vectors(tiny_model: Path) -> None:
         ("none", VectorOptions(), "holds no model.onnx"),
     ],
 )
-def test_what_cannot_be_opened(
+def test_models_that_cannot_be_opened(
     tiny_model: Path, tmp_path: Path, model: str, options: VectorOptions, reason: str
 ) -> None:
     folder = tiny_model if model == "tiny" else tmp_path

@@ -1,4 +1,4 @@
-"""What makes a job's vectors what they are: a folder never holds vectors of two kinds."""
+"""A job's identity: a folder never holds vectors of two kinds."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def run(tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a job over one text into `out`; returns the exit code and what it says."""
+    """Run a job over one text into `out`; return the exit code and the output."""
     path = tmp_path / "a.jsonl"
     path.write_text('{"id": "a", "text": "a"}\n')
 
@@ -39,7 +39,7 @@ def run(tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
 
 
 def routed(model: ServedModel, settings: Settings) -> Any:
-    """The same model with two routes, as far as its metadata are concerned."""
+    """Return the same model with two routes, as far as its metadata say."""
     routes = (
         Route("small", ("query",), POOLED_OUTPUTS["cls"], 12),
         Route("large", ("document",), SENTENCE_EMBEDDING, 20),

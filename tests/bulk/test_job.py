@@ -19,7 +19,7 @@ Run = Callable[..., tuple[int, str]]
 
 @pytest.fixture
 def run(tiny_model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Run:
-    """Runs a job over the tiny model into `out`; returns the exit code and what it says."""
+    """Run a job over the tiny model into `out`; return the exit code and the output."""
 
     def run_job(*arguments: str | Path) -> tuple[int, str]:
         given = [*map(str, arguments), "--output", str(tmp_path / "out")]
@@ -98,14 +98,14 @@ def test_output_types(run: Run, tmp_path: Path, dtype: str, numpy_dtype: str, wi
 def test_vectors_that_the_model_cannot_give_are_no_job(
     run: Run, tmp_path: Path, options: list[str], reason: str
 ) -> None:
-    """Where every row would be rejected, none is."""
+    """No row is read, since every row would be rejected."""
     path = jsonl(tmp_path / "a.jsonl", [{"text": "a"}])
     code, said = run(path, *options)
     assert code == 1
     assert said.startswith("Error: the model cannot give these vectors: ")
     assert reason in said
     assert said.count("\n") == 1
-    assert run(path) == (0, "")  # the folder was not taken up
+    assert run(path) == (0, "")  # the folder is unused
 
 
 def test_a_model_of_another_kind_is_no_job(

@@ -1,4 +1,4 @@
-"""The program as a process: its exit codes and what it says, and jobs that are cut off."""
+"""The program as a process: its exit codes and its output, and interrupted jobs."""
 
 import json
 import resource
@@ -19,11 +19,11 @@ ROWS = 5_000
 
 @pytest.fixture
 def command(tiny_model: Path, tmp_path: Path) -> list[str]:
-    """A job of some seconds over the tiny model, without --output's state."""
+    """Return the command of a job of some seconds over the tiny model."""
     path = tmp_path / "a.jsonl"
     with path.open("w") as file:
         for number, text in enumerate(texts.passages(ROWS, 60)):
-            # Every hundredth is no text.
+            # Every hundredth line has no text.
             file.write(f"{json.dumps({'id': f'd{number}', 'text': text if number % 100 else 5})}\n")
     return [
         *(sys.executable, "-m", "app.bulk", str(path), "--output", str(tmp_path / "out")),
@@ -32,7 +32,7 @@ def command(tiny_model: Path, tmp_path: Path) -> list[str]:
 
 
 def require_complete(folder: Path) -> None:
-    """Every row has a vector or was rejected, exactly once."""
+    """Fail unless every row has a vector or was rejected, exactly once."""
     ids = pq.read_table(folder).column("id").to_pylist()
     assert ids == [f"d{number}" for number in range(ROWS) if number % 100]
     lines = [
@@ -55,7 +55,7 @@ def parts(folder: Path) -> int:
     return len(list((folder / "_job").glob("part-*.json"))) if folder.exists() else 0
 
 
-def test_a_job_that_is_told_to_end_keeps_what_it_has(command: list[str], tmp_path: Path) -> None:
+def test_a_terminated_job_keeps_its_results(command: list[str], tmp_path: Path) -> None:
     running = process.start(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     process.eventually(lambda: parts(tmp_path / "out") >= 2)
     running.send_signal(signal.SIGTERM)
@@ -111,7 +111,7 @@ def test_one_clear_line(
     assert told.stderr.startswith(said)
 
 
-def test_a_failure_that_nobody_foresaw_has_a_code_and_a_last_line(
+def test_an_unforeseen_failure_has_a_code_and_a_last_line(
     command: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(*_: object) -> None:

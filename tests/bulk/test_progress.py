@@ -1,4 +1,4 @@
-"""What is told of a job on a terminal, and in a log."""
+"""A job's progress on a terminal, and in a log."""
 
 import io
 import logging

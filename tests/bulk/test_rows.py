@@ -1,4 +1,4 @@
-"""What makes a row, and what does not."""
+"""Records that make a row, and those that do not."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Files and batches by openai and LiteLLM, and what docs/batches.md shows."""
+"""Files and batches with openai and LiteLLM, and the commands of docs/batches.md."""
 
 import asyncio
 import json
@@ -62,7 +62,7 @@ def begin(asking: openai.OpenAI, content: bytes, **more: Any) -> Batch:
 
 
 def polled(look: Callable[[], Any]) -> Any:
-    """What a look returns once that is over."""
+    """Poll until a batch is over, and return it."""
     deadline = time.monotonic() + 60
     while (found := look()).status not in OVER:
         assert time.monotonic() < deadline, found
@@ -202,7 +202,7 @@ def test_litellm_from_a_file_to_its_vectors(open_url: str, tmp_path: Path) -> No
 
 
 def block(language: str) -> str:
-    """The only part of the page in a language, asking the default port."""
+    """Return the page's only block in a language."""
     [found] = re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL)
     return str(found)
 

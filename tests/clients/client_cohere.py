@@ -1,4 +1,4 @@
-"""Cohere's own client and LiteLLM's, asking for vectors in Cohere's dialect."""
+"""Cohere's and LiteLLM's clients, asking for vectors in Cohere's dialect."""
 
 import asyncio
 import base64

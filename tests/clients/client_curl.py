@@ -1,4 +1,4 @@
-"""curl, with what it offers and expects: h2c, HTTP/1.0, 100-continue, chunks."""
+"""curl, with its protocol features: h2c, HTTP/1.0, 100-continue, chunks."""
 
 import json
 import subprocess
@@ -8,12 +8,12 @@ import pytest
 from tests.clients.vectors import TEXTS, assert_same
 
 BODY = json.dumps({"inputs": TEXTS})
-# Past a megabyte, curl asks whether it may send the body before it does.
+# Past a megabyte, curl asks with 100-continue before it sends the body.
 PADDING = " " * 1_100_000
 
 
 def curl(url: str, *options: str, body: str = BODY) -> tuple[str, str]:
-    """The answer's body, and the exchange as curl tells it."""
+    """Return the answer's body, and curl's log of the exchange."""
     header = "Content-Type: application/json"
     common = ["-sSv", "--noproxy", "*", "-m", "60", "-H", header, "--data-binary", "@-"]
     done = subprocess.run(

@@ -1,4 +1,4 @@
-"""The dashboard, held against the types of Grafana's own schema: those of dashboards and panels."""
+"""The dashboard, checked by the types of Grafana's own schema of dashboards and panels."""
 
 import copy
 import json
@@ -14,19 +14,19 @@ from tools.process import ROOT
 NODE_MODULES = ROOT / "tests" / "clients" / "node_modules"
 DASHBOARD = json.loads((ROOT / "deploy" / "grafana-dashboard.json").read_text())
 PANELS = {"stat": "Stat", "table": "Table", "timeseries": "TimeSeries"}
-CONFIGURED = ("table", "timeseries")  # those whose fields have settings of their own
+CONFIGURED = ("table", "timeseries")  # panels whose fields have settings of their own
 CHECK = (
     "--noEmit --strict --skipLibCheck --moduleResolution bundler --module esnext --target es2022"
 )
 
 
 def program(dashboard: Any) -> Iterator[str]:
-    """One that has the right types if the dashboard has."""
+    """Return a program that type-checks if the dashboard has the right types."""
     yield 'import type { Dashboard } from "@grafana/schema";'
     for kind, name in PANELS.items():
         path = f"@grafana/schema/dist/esm/raw/composable/{kind}/panelcfg/x/{name}PanelCfg_types.gen"
         yield f'import type * as {name} from "{path}";'
-    yield "type Json<T> = T extends string ? `${T}`"  # which has no enumerations
+    yield "type Json<T> = T extends string ? `${T}`"  # Grafana's schema has no enumerations
     yield "  : T extends object ? { [K in keyof T]: Json<T[K]> } : T;"
     yield f"export const dashboard: Json<Dashboard> = {json.dumps(dashboard, indent=1)};"
     for panel in dashboard["panels"]:
@@ -43,7 +43,7 @@ def program(dashboard: Any) -> Iterator[str]:
 
 
 def complaints(dashboard: Any, folder: Path) -> str:
-    """What the compiler says of it."""
+    """Return what the compiler reports."""
     (folder / "node_modules").symlink_to(NODE_MODULES)
     (folder / "dashboard.ts").write_text("\n".join(program(dashboard)))
     return subprocess.run(
@@ -67,7 +67,7 @@ def test_the_dashboard_has_the_types_of_grafanas_schema(tmp_path: Path) -> None:
         ({"title": 3}, "Type 'number' is not assignable to type 'string"),
     ],
 )
-def test_a_panel_of_another_type_would_be_noticed(
+def test_a_panel_of_another_type_is_noticed(
     tmp_path: Path, change: dict[str, Any], complaint: str
 ) -> None:
     wrong = copy.deepcopy(DASHBOARD)

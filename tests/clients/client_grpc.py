@@ -1,4 +1,4 @@
-"""tei-client and Haystack over gRPC; the second knows the calls from reflection alone."""
+"""tei-client and Haystack over gRPC; Haystack learns the calls by reflection alone."""
 
 import asyncio
 from collections.abc import Iterator
@@ -32,14 +32,14 @@ def serving(*models: str, **environment: str) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def target() -> Iterator[str]:
-    """A server that asks for no key."""
+    """A server without a key."""
     with serving() as address:
         yield address
 
 
 @pytest.fixture(autouse=True)
 def loop() -> Iterator[None]:
-    """An event loop of the thread, which the client asks for; `asyncio.run` has left it none."""
+    """An event loop of the thread, which the client needs; `asyncio.run` leaves none behind."""
     found = asyncio.new_event_loop()
     asyncio.set_event_loop(found)
     yield

@@ -12,7 +12,7 @@ from tests.clients.vectors import TEXTS, TOO_MANY, TOO_MANY_ERROR, assert_same
 
 
 def client(url: str, token: str | None = None) -> Any:
-    # Types are checked against the project's version of this package, which is another.
+    # Types are checked against the version of this package in the project's environment.
     return InferenceClient(url, token=token)
 
 

@@ -10,7 +10,7 @@ from tools.process import ROOT
 
 
 def java(url: str, framing: str, body: object) -> list[tuple[int, str]]:
-    """Status and body of six answers."""
+    """Return the status and the body of six answers."""
     done = subprocess.run(
         ["java", "Post.java", url, framing],  # noqa: S607 - found as a user finds it
         cwd=ROOT / "tests" / "clients",

@@ -1,4 +1,4 @@
-"""KServe's own client, and our files for KServe by its models of resources.
+"""KServe's own client, and our files for KServe, checked by its models of resources.
 
 Its package fits into no other environment: `make test-clients` has one for this file.
 """
@@ -26,7 +26,7 @@ FILES = {
     "runtime.yaml": kserve.models.V1alpha1ClusterServingRuntime,
     "inference-service.yaml": kserve.models.V1beta1InferenceService,
 }
-# Types of values that have no fields of their own.
+# Types of values without fields.
 PLAIN = {"str": str, "int": int, "bool": bool, "object": object, "ResourceQuantity": str}
 
 
@@ -38,7 +38,7 @@ def tensor(name: str, texts: list[str], *, is_binary: bool) -> Any:
 
 @pytest.fixture(scope="session")
 def octets(url: str) -> NDArray[np.float32]:
-    """The vectors of TEXTS, by plain HTTP, as bytes."""
+    """Return the vectors of TEXTS, by plain HTTP, as bytes."""
     content = post_octets(f"{url}/embed", {"inputs": TEXTS})
     return np.frombuffer(content, "<f4").reshape(len(TEXTS), -1)
 
@@ -78,7 +78,7 @@ def test_the_reason_reaches_the_user(url: str) -> None:
 
 
 def check(value: Any, kind: str, path: str) -> None:
-    """Fail unless a value is what one of KServe's or Kubernetes' models declares, all the way in."""
+    """Fail unless a value is what KServe's or Kubernetes' models declare, at any depth."""
     if (listed := re.fullmatch(r"[Ll]ist\[(.+)\]", kind)) is not None:
         assert isinstance(value, list), path
         for place, one in enumerate(value):
@@ -96,14 +96,14 @@ def check(value: Any, kind: str, path: str) -> None:
 
 
 def check_fields(value: Any, kind: str, path: str) -> None:
-    """The same for an object, which has no other fields, and each that it needs."""
+    """Fail unless an object has every field that is required, and no other."""
     model = next(getattr(one, kind) for one in MODULES if hasattr(one, kind))
     assert isinstance(value, dict), f"{path} is no {kind}"
     names = {written: name for name, written in model.attribute_map.items()}
     assert value.keys() <= names.keys(), f"{path}: {kind} has no {value.keys() - names.keys()}"
     for written, one in value.items():
         check(one, model.openapi_types[names[written]], f"{path}.{written}")
-    model(**{names[written]: one for written, one in value.items()})  # raises for what is missing
+    model(**{names[written]: one for written, one in value.items()})  # raises for a missing field
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -124,7 +124,7 @@ def test_our_files_are_what_kserve_s_models_declare(name: str) -> None:
         ("name: kserve-container", "image: x", "name\n  Field required"),
     ],
 )
-def test_the_check_would_tell(old: str, new: str, told: str) -> None:
+def test_the_check_finds_faults(old: str, new: str, told: str) -> None:
     text = (ROOT / "deploy/kserve/runtime.yaml").read_text()
     assert old in text
     document = yaml.safe_load(text.replace(old, new, 1))

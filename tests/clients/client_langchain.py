@@ -21,7 +21,7 @@ from tests.clients.vectors import (
 
 
 def over_openai(url: str, chunk_size: int = 1000) -> OpenAIEmbeddings:
-    # Unless told not to, it sends the ids of OpenAI's tokenizer, which mean other words here.
+    # By default it sends the ids of OpenAI's tokenizer, which mean other words here.
     return OpenAIEmbeddings(
         model="any",
         base_url=f"{url}/v1",

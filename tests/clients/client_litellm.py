@@ -14,7 +14,7 @@ from tests.clients.vectors import (
     assert_same,
 )
 
-# The client asks the model hub what a model is for, unless it is told.
+# The client asks the model hub for a model's task, unless it is told.
 EMBED = {"model": "huggingface/any", "api_key": "none", "input_type": "feature-extraction"}
 
 

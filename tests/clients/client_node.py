@@ -20,7 +20,7 @@ OPENAI = ["openai4", "openai6", "openai"]
 
 
 def node(script: str, argument: str, url: str, request: Any, key: str = "none") -> Any:
-    """What a script prints, in a process of its own."""
+    """Return the output of a script, run in a process of its own."""
     done = subprocess.run(
         ["node", script, argument],  # noqa: S607 - found as a user finds it
         cwd=ROOT / "tests" / "clients",

@@ -16,7 +16,7 @@ def client(url: str, key: str = "none") -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{url}/v1", api_key=key)
 
 
-def test_base64_is_what_it_asks_for_unless_told(url: str, reference: list[list[float]]) -> None:
+def test_base64_is_its_default(url: str, reference: list[list[float]]) -> None:
     answer = client(url).embeddings.create(model="any", input=TEXTS)
     assert [item.index for item in answer.data] == list(range(len(TEXTS)))
     assert_same([item.embedding for item in answer.data], reference)

@@ -21,7 +21,7 @@ Ranking = list[tuple[int, float]]
 
 
 def near(ranking: Ranking) -> Any:
-    """The same places in the same order, with the same scores as far as float32 carries."""
+    """Compare places in order, with scores as close as float32 carries."""
     return [(index, pytest.approx(score, abs=1e-6)) for index, score in ranking]
 
 
@@ -36,7 +36,7 @@ def over_litellm(model: str, url: str, **extra: Any) -> Any:
     [
         ("huggingface/any", "", True),
         ("hosted_vllm/any", "", True),
-        ("infinity/any", "", False),  # it wants documents as bare strings, the others as objects
+        ("infinity/any", "", False),  # it wants documents as plain strings, the others as objects
         ("cohere/any", "", True),
         ("jina_ai/any", "/v1/rerank", True),
     ],

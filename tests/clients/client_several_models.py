@@ -64,7 +64,7 @@ def test_cohere_ranks_by_name(both_url: str, ranking: Ranking) -> None:
 def test_huggingface_hub_embeds_below_the_path_of_a_model(
     both_url: str, path: str, reference: list[list[float]]
 ) -> None:
-    # Types are checked against the project's version of this package, which is another.
+    # Types are checked against the version of this package in the project's environment.
     client: Any = InferenceClient(f"{both_url}/tei/{DENSE}{path}")
     assert_same(client.feature_extraction(TEXTS), reference)
 
@@ -88,7 +88,7 @@ def test_openai_and_cohere_below_the_path_of_a_model(
 def test_a_flood_on_one_model_leaves_the_other_its_share(
     both_url: str, reference: list[list[float]], ranking: Ranking
 ) -> None:
-    """Every answer is right, and those of the other model are there long before the flood ends."""
+    """Every answer is right, and the other model's come long before the flood ends."""
     hub: Any = InferenceClient(f"{both_url}/tei/{DENSE}")
     client = cohere.ClientV2(api_key="none", base_url=both_url)
     with ThreadPoolExecutor(8) as pool:

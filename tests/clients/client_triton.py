@@ -1,4 +1,4 @@
-"""Triton's own HTTP client, which KServe's users have: sync and asyncio, in JSON and in binary."""
+"""Triton's own HTTP client, as KServe's users have it: sync and asyncio, JSON and binary."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ def client(url: str) -> Any:
 
 @pytest.fixture(scope="session")
 def octets(url: str) -> NDArray[np.float32]:
-    """The vectors of TEXTS, by plain HTTP, as bytes."""
+    """Return the vectors of TEXTS, by plain HTTP, as bytes."""
     return np.frombuffer(post_octets(f"{url}/embed", {"inputs": TEXTS}), "<f4").reshape(-1, WIDTH)
 
 
@@ -202,7 +202,7 @@ def test_other_faults_and_their_reasons(client: Any) -> None:
         assert answer.as_numpy("embedding").shape == (len(TEXTS), WIDTH)
 
 
-def test_what_the_page_shows(url: str) -> None:
+def test_the_examples_of_the_page(url: str) -> None:
     [shown] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/kserve.md").read_text(), re.DOTALL)
     program = shown.replace("localhost:8000", url.removeprefix("http://"))
     program += "import json; print(json.dumps(vectors.tolist()))"

@@ -1,4 +1,4 @@
-"""Fixtures: servers, and the vectors that plain HTTP gives."""
+"""Fixtures: servers, and the vectors of plain HTTP."""
 
 from collections.abc import Iterator
 
@@ -19,7 +19,7 @@ def url() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def keyed_url() -> Iterator[str]:
-    """A server that asks for KEY."""
+    """A server with the key KEY."""
     with serve(API_KEY=KEY) as address:
         yield address
 
@@ -45,7 +45,7 @@ def reference(url: str) -> list[list[float]]:
 
 @pytest.fixture(scope="session")
 def similarities(url: str) -> list[float]:
-    """How near the first of TEXTS is to each of the others, by plain HTTP."""
+    """The similarity of the first of TEXTS to each of the others, by plain HTTP."""
     body = {"inputs": {"source_sentence": TEXTS[0], "sentences": TEXTS[1:]}}
     scores: list[float] = post(f"{url}/similarity", body)
     return scores

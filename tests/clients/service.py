@@ -21,13 +21,13 @@ from pathlib import Path
 from tools import tiny
 tiny.build(Path(sys.argv[1]), "reranker")
 """
-# Straight to the server, whatever proxy the environment names.
+# A direct connection, whatever proxy the environment names.
 _opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 @contextmanager
 def serve(*models: str, **environment: str) -> Iterator[str]:
-    """The URL of a server of models that is ready, with the settings given as its environment.
+    """Yield the URL of a server of models that is ready, with these settings as its environment.
 
     It computes in float32, where a text has one vector whichever batch a client's way puts it in.
     """
@@ -51,13 +51,13 @@ def serve(*models: str, **environment: str) -> Iterator[str]:
 
 
 def build_reranker(folder: Path) -> None:
-    """An exported reranker, tiny, made where the project's own packages are."""
+    """Export a tiny reranker with the project's own packages; return its folder."""
     command = [os.environ["SERVICE_PYTHON"], "-c", _RERANKER, str(folder)]
     subprocess.run(command, cwd=ROOT, check=True)
 
 
 def post(url: str, body: Any) -> Any:
-    """The JSON that the server answers, by the standard library alone."""
+    """Return the JSON of the server's answer, with the standard library alone."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - ours
     with _opener.open(request, timeout=60) as answer:
@@ -65,7 +65,7 @@ def post(url: str, body: Any) -> Any:
 
 
 def post_octets(url: str, body: Any) -> bytes:
-    """The bytes that the server answers where they are asked for."""
+    """Return the bytes of the server's answer where bytes are asked for."""
     headers = {"Content-Type": "application/json", "Accept": "application/octet-stream"}
     request = urllib.request.Request(url, json.dumps(body).encode(), headers)  # noqa: S310 - ours
     with _opener.open(request, timeout=60) as answer:

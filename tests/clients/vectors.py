@@ -1,11 +1,11 @@
-"""The texts that every client sends, and what its vectors must equal."""
+"""The texts that every client sends, and the check of their vectors."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-# More than the ten that some clients send at a time, in no order of length, and beyond ASCII.
+# More than the ten that some clients send at once, in no order of length, and beyond ASCII.
 TEXTS = [
     "Hello, world!",
     "The quick brown fox jumps over the lazy dog while the sun sets behind the distant hills.",
@@ -20,12 +20,12 @@ TEXTS = [
     "SELECT name FROM users WHERE id = 1;",
     "two words",
 ]
-# For the reranker, whose vocabulary is a few words: all of them, one document each.
+# For the reranker, whose vocabulary is a few words: each of them is one document.
 QUERY = "dog"
 DOCUMENTS = ["the cat sat", "hello world", "a b c", "the dog", "mat", "query : a"]
 TOO_MANY = ["text"] * 33
 TOO_MANY_ERROR = "batch size 33 > maximum allowed batch size 32; --max-client-batch-size raises it"
-# OpenAI's route takes as many as OpenAI does.
+# The limit of OpenAI's route is OpenAI's own.
 OPENAI_TOO_MANY = ["text"] * 2049
 OPENAI_TOO_MANY_ERROR = (
     "batch size 2049 > maximum allowed batch size 2048; --max-client-batch-size raises it"
@@ -33,7 +33,7 @@ OPENAI_TOO_MANY_ERROR = (
 
 
 def assert_same(actual: Any, expected: Sequence[Sequence[float]]) -> None:
-    """Fail unless both are as many vectors, of equal width, with the same directions in order."""
+    """Fail unless both have the same number of vectors, widths and directions, in order."""
     got, want = np.asarray(actual, np.float64), np.asarray(expected, np.float64)
     assert got.shape == want.shape
     cosines = (got * want).sum(1) / np.linalg.norm(got, axis=1) / np.linalg.norm(want, axis=1)

@@ -32,7 +32,7 @@ def lab(*arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]
 
 
 def podman(*arguments: str) -> str:
-    """What Podman prints; its errors fail the test with what it said."""
+    """Return Podman's output; its errors fail the test with its message."""
     done = subprocess.run(["podman", *arguments], check=False, text=True, capture_output=True)
     assert done.returncode == 0, f"podman {arguments[0]}: {done.stderr}"
     return done.stdout.strip()
@@ -54,7 +54,7 @@ class Container:
         return reply.json
 
     def wait_healthy(self) -> None:
-        """Return when /health answers 200."""
+        """Wait until /health answers 200."""
 
         def is_healthy() -> bool:
             with suppress(OSError, http.client.HTTPException):
@@ -67,10 +67,10 @@ class Container:
             pytest.fail(f"{error}: {podman('logs', self.name)}")
 
     def exit_code(self) -> int:
-        """Wait for the end; the exit status of the service.
+        """Wait for the end; return the exit status of the service.
 
-        It is read from Podman's record of events: a pod is restarted at once, so that nobody can
-        be sure to see it lie still.
+        It is read from Podman's record of events: a pod is restarted at once, so it may never
+        be seen at rest.
         """
         which = podman("inspect", "--format", "{{.Id}}", self.name)
         ends = ("events", "--stream=false", "--filter", f"container={which}", "--filter=event=died")

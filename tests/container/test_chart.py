@@ -1,4 +1,4 @@
-"""The Helm chart: what the real programs make of it, and a pod made from it."""
+"""The Helm chart: what helm and Kubernetes' schemas accept, and a pod made from it."""
 
 import json
 import subprocess
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.container
 
 CHART = ROOT / "deploy" / "chart"
 KUBERNETES_VERSIONS = ("1.28", "1.37")
-# Kinds that operators of their own bring along: Kubernetes has no schemas of them.
+# Kinds of third-party operators: Kubernetes has no schemas of them.
 FOREIGN = {"PrometheusRule", "ScaledObject", "ServiceMonitor"}
 EVERYTHING = {
     "model": {
@@ -45,7 +45,7 @@ Helm = Callable[..., "subprocess.CompletedProcess[str]"]
 
 @pytest.fixture(scope="module")
 def helm() -> Helm:
-    """Runs helm, which is installed first."""
+    """A function that runs helm, which is installed first."""
     found = lab("lint-tools", check=False)
     assert found.returncode == 0, found.stderr
     folder = found.stdout.strip().removeprefix("export PATH=").partition(":")[0]
@@ -88,7 +88,7 @@ def test_helm_finds_no_fault(helm: Helm, tmp_path: Path, values: dict[str, Any])
 
 
 def test_by_default_it_is_the_manifest(helm: Helm, tmp_path: Path) -> None:
-    """Chart and manifest say the same of pods, so one is not forgotten when the other changes."""
+    """Chart and manifest describe the same pods, so that a change reaches both."""
     resources = rendered(helm, {}, tmp_path)
     require_valid(resources)
     manifest = {
@@ -149,7 +149,7 @@ def test_everything_at_once(helm: Helm, tmp_path: Path, scaler: str) -> None:
         selector = spec.get("podSelector", spec.get("selector"))
         wanted = selector.get("matchLabels", selector)
         assert wanted.items() <= labels.items(), kind
-    # The alert rules look for this job.
+    # The alert rules refer to this job.
     assert labels[resources["ServiceMonitor"]["spec"]["jobLabel"]] == "embedding-service"
     alerts = yaml.safe_load((ROOT / "deploy" / "alerts.yml").read_text())
     assert resources["PrometheusRule"]["spec"] == alerts

@@ -1,4 +1,4 @@
-"""What `deploy/` says of containers, run by real programs: docker-compose and `podman kube play`."""
+"""The containers of `deploy/`, run by real programs: docker-compose and `podman kube play`."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ QUESTION = {"inputs": "What is deep learning?"}
 
 @contextlib.contextmanager
 def engine(folder: Path) -> Iterator[str]:
-    """Podman behind Docker's API, on a socket of its own."""
+    """Podman behind Docker's API, on its own socket."""
     socket = folder / "podman.sock"
     command = ["podman", "system", "service", "--time", "0", f"unix://{socket}"]
     service = process.start(command, stderr=subprocess.DEVNULL)

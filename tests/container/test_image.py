@@ -27,12 +27,12 @@ while True:
         pass
 """
 ATTACK_SECONDS = 6  # of each
-# As many tokens as the model takes, so that the requests cannot all be answered before the signal.
+# As long as the model takes, so that the requests cannot all be answered before the signal.
 LONG_TEXT = "the quick brown fox jumps over the lazy dog " * 30
 
 
 def run_python(image: str, program: str) -> str:
-    """What a Python program prints in a fresh, writable container of the image."""
+    """Return a Python program's output in a fresh, writable container of the image."""
     return podman("run", "--rm", "--entrypoint", "python", image, "-c", program)
 
 
@@ -43,7 +43,7 @@ def test_it_embeds_with_the_model_inside(container: Container) -> None:
 
 
 def test_its_python_refuses_what_is_no_text(container: Container) -> None:
-    """Whichever Python 3.11 it is: patterns of early ones lose their place."""
+    """Early versions of Python 3.11 lose the place in regular expressions."""
     reply = client.post(container.port, "/embed", {"inputs": "\ud800"})
     assert reply.status == 400
     assert "unexpected end of hex escape" in reply.text
@@ -65,7 +65,7 @@ def test_the_image_names_a_plain_user(image: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["torch", "transformers", "optimum", "pip"])
-def test_what_only_the_export_needs_is_left_out(image: str, module: str) -> None:
+def test_packages_of_the_export_are_left_out(image: str, module: str) -> None:
     program = f"import importlib.util as u; print(u.find_spec({module!r}))"
     assert run_python(image, program) == "None"
 
@@ -107,7 +107,7 @@ def test_an_idle_service_stops_before_it_would_be_killed(image: str) -> None:
 
 def test_requests_in_flight_are_answered_after_the_signal(image: str) -> None:
     body = json.dumps({"inputs": LONG_TEXT})
-    # On a busy machine they take longer than the 25 seconds that requests have by default.
+    # On a busy machine they take longer than the default deadline of 25 seconds.
     with running(image, "--shutdown-seconds", "280") as found:
         connections = [
             http.client.HTTPConnection("127.0.0.1", found.port, timeout=300)
@@ -140,11 +140,11 @@ def test_half_a_gigabyte_is_enough_for_any_user(image: str) -> None:
         assert "Uid:\t12345" in status
         print(re.findall("VmHWM.*", status))  # noqa: T201  # a figure to keep
         podman("stop", "--time", "10", found.name)
-        assert found.exit_code() == 0  # 137 where the limit ended it
+        assert found.exit_code() == 0  # 137 if it ran out of memory
 
 
-def test_half_a_gigabyte_outlasts_all_attacks(image: str) -> None:
-    """Each for some seconds; a client of the usual kind gets its answers beside them."""
+def test_half_a_gigabyte_survives_all_attacks(image: str) -> None:
+    """Each attack lasts some seconds; an ordinary client gets its answers beside them."""
     options = ("--memory=512m", "--memory-swap=512m")
     with running(image, options=options) as found:
         for place, attack in enumerate(ATTACKS):
@@ -153,7 +153,7 @@ def test_half_a_gigabyte_outlasts_all_attacks(image: str) -> None:
                 time.sleep(ATTACK_SECONDS)
             assert not bystander.faults(), attack.name
         podman("stop", "--time", "30", found.name)
-        assert found.exit_code() == 0  # 137 where the limit ended it
+        assert found.exit_code() == 0  # 137 if it ran out of memory
 
 
 def test_no_network_is_needed(image: str) -> None:

@@ -1,4 +1,4 @@
-"""Models that a container finds in a volume, or fetches."""
+"""Models in a mounted volume, or downloaded by a container."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """A folder to mount, which users other than root may look into, as is usual."""
+    """A folder to mount that other users may read, as is usual."""
     tmp_path.chmod(0o755)
     folder = tmp_path / "data"
     folder.mkdir()
@@ -34,7 +34,7 @@ def data(tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The default model's checkpoint as the Hub has it, with the ONNX graph that Optimum makes."""
+    """The default model's checkpoint as on the Hub, with the ONNX graph that Optimum makes."""
     checkpoint = default_model.installed()
     assert checkpoint is not None
     folder = tmp_path_factory.mktemp("snapshot") / "model"
@@ -47,7 +47,7 @@ def snapshot(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def embed(container: str, text: str) -> Any:
-    """The vector of a text, asked from inside a container that has no network."""
+    """Return the vector of a text, asked for inside a container without a network."""
     program = f"""
 import json, urllib.request
 body = json.dumps({{"inputs": {text!r}}}).encode()

@@ -1,4 +1,4 @@
-"""The README's container commands, by podman: ports are free ones, and the Hub is one of our own."""
+"""The README's container commands, run by podman with free ports and a Hub of our own."""
 
 import shlex
 import subprocess
@@ -22,7 +22,7 @@ MODEL_ID = "BAAI/bge-small-en-v1.5"
 
 
 def command(*parts: str) -> list[str]:
-    """The arguments of the one command of the README that has these parts, without `docker`."""
+    """Return the arguments of the one command of the README with these parts, without `docker`."""
     [line] = [
         line
         for line in commands()
@@ -32,7 +32,7 @@ def command(*parts: str) -> list[str]:
 
 
 def built(arguments: list[str], *more: str) -> str:
-    """Build an image as an argument list of `build` says, under a name of its own; that name."""
+    """Run the `build` of an argument list under its own image name; return that name."""
     place = arguments.index("-t") + 1
     name = f"localhost/{arguments[place]}-readme"
     arguments = [*arguments[1:place], name, *arguments[place + 1 :]]
@@ -43,7 +43,7 @@ def built(arguments: list[str], *more: str) -> str:
 
 @contextmanager
 def run(arguments: list[str], image: str, *more: str) -> Iterator[Container]:
-    """A healthy container of an argument list of `run`, its image and its published port replaced."""
+    """Start a healthy container by the arguments of `run`, with another image and port."""
     port = free_port()
     place = arguments.index("-p") + 1
     published = f"127.0.0.1:{port}:{arguments[place].partition(':')[2]}"
@@ -93,8 +93,8 @@ def test_another_model_inside(tmp_path: Path) -> None:
 
 @pytest.mark.gpu_image
 def test_the_gpu_image(image: str) -> None:
-    """It builds, and says what it lacks on a machine without a GPU, where `--gpus` asks for none."""
-    del image  # podman is set up with it
+    """It builds, and reports the missing GPU where `--gpus` gives it none."""
+    del image  # podman needs it
     name = built(command("build", "--target", "gpu"))
     arguments = command("run", "--gpus")
     assert arguments[1:3] == ["--gpus", "all"]

@@ -1,4 +1,4 @@
-"""Fixtures: a Hub, what a user's shell says of it, and a snapshot."""
+"""Fixtures: a Hub, a user's environment, and a snapshot."""
 
 import shutil
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def hub(tmp_path: Path) -> Iterator[Hub]:
 
 @pytest.fixture
 def environment(hub: Hub, tmp_path: Path) -> dict[str, str]:
-    """What a user's shell would say, with a home of its own."""
+    """The variables of a user's shell, with a home of its own."""
     return {
         "HF_ENDPOINT": hub.url,
         "HF_HUB_OFFLINE": "0",

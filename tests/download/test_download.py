@@ -1,4 +1,4 @@
-"""Downloading at start: what is fetched and where to, what breaks off, and every way to fail."""
+"""Downloading at start: which files are fetched and where to, interruptions, and failures."""
 
 import shutil
 from pathlib import Path
@@ -139,7 +139,7 @@ def test_a_snapshot_that_misses_the_graph_is_completed(
 
 @pytest.fixture
 def without_pooling(hub: Hub, tmp_path: Path) -> Path:
-    """A cache as Optimum leaves it: the graph is there, and nothing that says how to pool."""
+    """A cache as Optimum leaves it: with the graph, but without a pooling configuration."""
     held = tmp_path / "held"
     left_out = shutil.ignore_patterns("modules.json", "1_Pooling", "config_sentence_*")
     shutil.copytree(hub.repositories[MODEL], held, ignore=left_out)
@@ -231,5 +231,5 @@ def test_the_token_is_sent(
 def test_settings_of_other_downloaders_do_not_get_in_the_way(
     environment: dict[str, str], tmp_path: Path
 ) -> None:
-    """Images of TEI set this one, which needs a package that nobody else has."""
+    """Images of TEI set this variable, which needs a package that is not installed here."""
     prepare(settings_for(tmp_path), {**environment, "HF_HUB_ENABLE_HF_TRANSFER": "1"})

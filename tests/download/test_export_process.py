@@ -1,4 +1,4 @@
-"""Steps of the export as processes of their own: what their lines are in the service's log."""
+"""Steps of the export in their own processes: their lines in the service's log."""
 
 import json
 import logging
@@ -12,7 +12,7 @@ from app.errors import StartupError
 from tests.support.snapshot import write_folder
 
 
-def test_what_the_child_warns_of_is_a_warning_here(
+def test_warnings_of_the_child_are_warnings_here(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = write_folder(tmp_path / "small")
@@ -22,7 +22,7 @@ def test_what_the_child_warns_of_is_a_warning_here(
     (folder / "config.json").write_text(json.dumps(config))
     caplog.set_level(logging.INFO, "app.download.export_process")
     arguments = ["--from-onnx", str(folder), "--models-dir", str(tmp_path), "--pooling", "mean"]
-    with pytest.raises(StartupError, match="logits"):  # the graph is an encoder's
+    with pytest.raises(StartupError, match="logits"):  # the graph has an encoder only
         export_process.run("preparing the model", arguments, os.environ)
     told = {record.getMessage(): record.levelname for record in caplog.records}
     [warning] = [message for message in told if "pooling" in message]
@@ -31,7 +31,7 @@ def test_what_the_child_warns_of_is_a_warning_here(
     assert told[f"[1/5] reading {folder}"] == "INFO"
 
 
-def test_what_it_writes_to_standard_error_is_a_warning_too(
+def test_its_standard_error_is_a_warning_too(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     (tmp_path / "damaged").mkdir()

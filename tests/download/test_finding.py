@@ -1,4 +1,4 @@
-"""Finding: what is there, without a step being taken."""
+"""Finding a model that is already there, before any step is taken."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Serving straight from a snapshot that holds ONNX: where it is found, and what happens then."""
+"""Serving straight from a snapshot that holds ONNX: where it is found, and its preparation."""
 
 import fcntl
 import logging
@@ -39,7 +39,7 @@ ELSEWHERE = "name a model with one of these, or with PyTorch weights"
 
 @pytest.fixture
 def without_torch(tmp_path: Path) -> dict[str, str]:
-    """Variables for a process in which nothing of PyTorch can be imported."""
+    """Variables for a process in which PyTorch cannot be imported."""
     blocked = tmp_path / "blocked"
     blocked.mkdir()
     for name in ("torch", "transformers", "optimum", "sentence_transformers", "huggingface_hub"):
@@ -48,7 +48,7 @@ def without_torch(tmp_path: Path) -> dict[str, str]:
 
 
 def partial(folder: Path) -> list[str]:
-    """What lies in a folder of prepared models beside the locks."""
+    """Return the contents of a folder of prepared models, without locks."""
     return [path.name for path in folder.glob("*/*") if not path.name.endswith(".lock")]
 
 
@@ -130,7 +130,7 @@ def truncate(path: Path) -> None:
 
 
 def relocate(graph: Path, name: str) -> None:
-    """Have a graph look for its weights elsewhere."""
+    """Make a graph look for its weights elsewhere."""
     model = onnx.load(graph, load_external_data=False)
     for tensor in model.graph.initializer:
         for entry in tensor.external_data:
@@ -141,7 +141,7 @@ def relocate(graph: Path, name: str) -> None:
 
 @contextmanager
 def blocked(settings: Settings, folder: Path) -> Iterator[tuple[Server, int]]:
-    """A server whose child waits for a lock that we hold, and the child's number."""
+    """A server whose child waits for a lock that the test holds, and the child's number."""
     graph = graph_file(folder)
     assert graph is not None
     assert settings.cache_dir is not None
@@ -223,7 +223,7 @@ def test_nowhere_names_the_places_and_the_remedy(tmp_path: Path) -> None:
             ["onnx/model_q4.onnx", "a.bin"],
             f"only onnx/model_q4.onnx, which are not served: {ELSEWHERE}",
         ),
-        # What cannot be converted is not sent to be.
+        # Models that cannot be converted do not get the command that converts.
         (
             ["onnx/model_quantized.onnx", "model_O4.onnx"],
             f"only model_O4.onnx, onnx/model_quantized.onnx: {BY_NAME}",
@@ -259,7 +259,7 @@ def test_a_near_miss_is_suggested(folder: Path, tmp_path: Path) -> None:
     assert message.endswith("make export MODEL_ID=test/small; did you mean tests/small?")
 
 
-def test_what_is_no_name_is_one_line(tmp_path: Path) -> None:
+def test_an_invalid_name_is_one_line(tmp_path: Path) -> None:
     message = fault(settings_for(tmp_path, model_id=f"{tmp_path}/nope"))
     assert message == (f"--model-id: {tmp_path}/nope is not a folder: give one that holds a model")
 

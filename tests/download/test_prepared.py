@@ -1,4 +1,4 @@
-"""What was prepared or exported before, and when it is taken."""
+"""Models that were prepared or exported before, and when they are used."""
 
 import logging
 import shutil
@@ -35,7 +35,7 @@ def test_a_prepared_folder_is_used_again(
 @pytest.mark.parametrize(
     "name", ["1_Pooling/config.json", "tokenizer.json", "onnx/model.onnx_data"]
 )
-def test_other_files_are_prepared_anew(folder: Path, tmp_path: Path, name: str) -> None:
+def test_changed_files_are_prepared_again(folder: Path, tmp_path: Path, name: str) -> None:
     settings = settings_for(tmp_path, model_id=str(folder))
     first = prepare(settings)
     with (folder / name).open("a") as stream:
@@ -94,7 +94,7 @@ def test_an_exported_folder_comes_first_whatever_revision_is_named(
     assert not (tmp_path / "prepared").exists()
 
 
-def test_what_is_served_keeps_its_name(folder: Path, tmp_path: Path) -> None:
+def test_a_prepared_model_keeps_its_name(folder: Path, tmp_path: Path) -> None:
     write_cache(tmp_path / "data", folder, reference="v2")
     settings = settings_for(tmp_path, revision="v2")
     with preparation.prepared(settings, OFFLINE) as (meant, place):
@@ -113,7 +113,7 @@ def test_a_graph_is_prepared_by_its_name_past_an_export(
     place = prepare(settings_for(tmp_path, onnx_file=name))
     assert tmp_path / "prepared" in place.parents
     shutil.rmtree(tmp_path / "models")
-    assert prepare(settings_for(tmp_path)) != place  # of the graph by the usual name
+    assert prepare(settings_for(tmp_path)) != place  # from the graph with the usual name
     wrong = settings_for(tmp_path, onnx_file="model_int8.onnx")
     assert fault(wrong) == (
         f"{snapshot} holds no model_int8.onnx, only onnx/model.onnx, onnx/model_fp16.onnx: "
@@ -121,7 +121,7 @@ def test_a_graph_is_prepared_by_its_name_past_an_export(
     )
 
 
-def test_a_graph_is_told_from_others_whatever_its_name_holds(tmp_path: Path) -> None:
+def test_a_graph_is_distinguished_whatever_its_name_holds(tmp_path: Path) -> None:
     graph = tmp_path / "model[1].onnx"
     weights = tmp_path / "model[1].onnx_data"
     for path in (graph, weights, tmp_path / "model1.onnx"):

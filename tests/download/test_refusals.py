@@ -1,4 +1,4 @@
-"""Every way in which a download can fail, and what is said of it."""
+"""Failures of a download, and the message of each."""
 
 import logging
 import resource
@@ -117,7 +117,7 @@ def test_refusals(
         ("--x", "--x is not exported: "),
     ],
 )
-def test_what_cannot_be_an_id_is_not_asked_for(
+def test_invalid_ids_are_not_requested(
     environment: dict[str, str], hub: Hub, tmp_path: Path, model: str, words: str
 ) -> None:
     assert words in fault(settings_for(tmp_path, model_id=model), environment)

@@ -1,4 +1,4 @@
-"""Folders that a start works in, and what becomes of those that it leaves."""
+"""Working folders of a start, and the removal of those that a killed start leaves."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ from tests.support.preparing import EXACT, expected, fault, served, settings_for
 from tools.process import ROOT, Server, end, start, variables
 
 
-def test_what_a_killed_start_leaves_is_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_start_are_removed_by_the_next(folder: Path, tmp_path: Path) -> None:
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = {"TMPDIR": str(temporary)}

@@ -71,7 +71,7 @@ def start_export() -> Callable[..., subprocess.Popen[str]]:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # A shell starts what runs in its background with SIGINT ignored, and children inherit.
+            # A shell starts background jobs with SIGINT ignored, and children inherit that.
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
@@ -80,7 +80,7 @@ def start_export() -> Callable[..., subprocess.Popen[str]]:
 
 @pytest.fixture
 def write(tmp_path: Path) -> Write:
-    """Write a checkpoint's JSON files; `config` is added to a BERT's, the rest replaces."""
+    """Write a checkpoint's JSON files; `config` is added to a BERT's, the rest replaces files."""
 
     def write(config: dict[str, Any] | None = None, **documents: Any) -> Path:
         named = {

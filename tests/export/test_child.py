@@ -1,4 +1,4 @@
-"""Child: what is made of the lines and the exit status of a program of this project."""
+"""Child: the lines and the exit status of a program of this project."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ def python(program: str) -> list[str]:
     return [sys.executable, "-c", program]
 
 
-def test_its_lines_are_told_and_its_output_is_caught() -> None:
+def test_its_lines_are_passed_on_and_its_output_is_captured() -> None:
     told: list[str] = []
     ended = child.run(python(TALKS), told.append, catch=True)
     assert told == ["warning: it is late", "going on"]
@@ -31,7 +31,7 @@ def test_output_that_is_not_caught_is_ours(capfd: pytest.CaptureFixture[str]) ->
     assert capfd.readouterr().out == "found\n"
 
 
-# Lines of a traceback: Python 3.13 shows the program that `-c` was given.
+# Lines of a traceback: Python 3.13 shows the program given to `-c`.
 TRACEBACK = 3 if sys.version_info < (3, 13) else 5
 
 

@@ -1,4 +1,4 @@
-"""Request: flags before environment before defaults, and when there is nothing to do."""
+"""Request: flags before environment before defaults, and exports that are already there."""
 
 from pathlib import Path
 

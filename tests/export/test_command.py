@@ -47,7 +47,7 @@ def test_model_that_is_there_costs_no_heavy_import(exported: Path) -> None:
         f"main(['tiny-bert', '--models-dir', {str(exported.parent)!r}, '--if-missing']); "
         "assert not {'torch', 'onnx', 'huggingface_hub', 'transformers'} & set(sys.modules)"
     )
-    child = subprocess.run(  # our own module
+    child = subprocess.run(  # a module of ours
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (child.returncode, child.stderr) == (0, "")
@@ -79,7 +79,7 @@ def test_missing_package_is_named(bert: Path, tmp_path: Path) -> None:
         "import sys; sys.modules['optimum'] = None; from export.__main__ import main; "
         f"sys.exit(main([{str(bert)!r}, '--models-dir', {str(tmp_path)!r}]))"
     )
-    child = subprocess.run(  # our own module
+    child = subprocess.run(  # a module of ours
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert child.returncode == 1
@@ -142,7 +142,7 @@ def test_file_that_may_not_grow_is_one_line_and_keeps_the_old_folder(
     def limit_file_size() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
-    child = subprocess.run(  # our own module
+    child = subprocess.run(  # a module of ours
         [sys.executable, "-B", "-m", "export", str(bert), "--models-dir", str(tmp_path)],
         cwd=ROOT,
         preexec_fn=limit_file_size,

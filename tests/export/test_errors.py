@@ -1,4 +1,4 @@
-"""What a library said, as a part of the one line that an operator reads."""
+"""A library's error as part of the one line that an operator reads."""
 
 import pytest
 

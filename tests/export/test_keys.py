@@ -1,4 +1,4 @@
-"""Keys: what every key of a checkpoint's files does here, tried and documented."""
+"""Keys: the effect of every key of a checkpoint's files, tried and documented."""
 
 import json
 import re
@@ -22,7 +22,7 @@ VERDICTS = {Honoured: "honoured", Refused: "refused", keys.Nothing: "changes not
 
 
 def facts(found: Checkpoint) -> str:
-    """Everything that was read, wherever the folder lies."""
+    """Return everything that was read, wherever the folder is."""
     return repr(found).replace(str(found.folder), "")
 
 
@@ -41,14 +41,14 @@ def test_a_key_is_honoured_refused_or_changes_nothing(row: Row, tmp_path: Path) 
             assert facts(read.read(changed)) == facts(plain)
 
 
-def test_what_changes_nothing_changes_nothing_in_the_library(bert: Path, tmp_path: Path) -> None:
+def test_keys_without_effect_have_none_in_the_library(bert: Path, tmp_path: Path) -> None:
     rows = [row for row in ROWS if row.outcome is keys.NOTHING and row.kind == "embedding"]
     changed = shutil.copytree(bert, tmp_path / "changed")
     for row in rows:
         path = changed / row.file
         content = json.loads(path.read_text())
         for one in content if row.file == keys.MODULES else [content]:
-            # Its number, its name and what it takes differ for each module.
+            # Number, name and inputs differ for each module.
             one[row.key] = f"{one[row.key]}x" if row.key == "name" else row.value
         path.write_text(json.dumps(content))
     texts = ["rain", "music in the old city of paris " * 4]
@@ -60,7 +60,7 @@ def test_what_changes_nothing_changes_nothing_in_the_library(bert: Path, tmp_pat
 
 
 def documented() -> Iterator[tuple[str, str, str]]:
-    """The file, the key and the verdict of each row; a row may have several keys."""
+    """Return the file, the key and the verdict of each row; a row may have several keys."""
     verdicts = "|".join(VERDICTS.values())
     for section in DOCUMENT.read_text().split("\n## ")[1:]:
         file = section.partition("\n")[0].strip("`")

@@ -1,4 +1,4 @@
-"""The models that most people name, in their authors' own layout: exported and served by name."""
+"""Popular models in their authors' own layout: exported and served by name."""
 
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
@@ -28,9 +28,9 @@ TEXTS = [
     "ok",
     "A man is PLAYING the guitar in the rain, again and again",
     "Füße, 你好, naïve – 42!",
-    "hello world " * 90,  # longer than three of them take
+    "hello world " * 90,  # three of them take longer together
 ]
-# What each export fetches beside config.json, tokenizer.json and the like.
+# The files that each export fetches beside config.json, tokenizer.json and the like.
 WEIGHTS = {"BAAI/bge-m3": {"pytorch_model.bin", "sparse_linear.pt", "colbert_linear.pt"}}
 LIMITS = {"BAAI/bge-m3": 8192, "sentence-transformers/all-MiniLM-L6-v2": 256}
 
@@ -75,7 +75,7 @@ def test_exported_and_served_by_name(
     hub: Hub, start_export: Start, tmp_path: Path, name: str
 ) -> None:
     home, models = tmp_path / "home", tmp_path / "models"
-    # Without a revision the weights of one of them come from a package, where that is installed.
+    # Without a revision the weights of one model come from a package, where that is installed.
     place = ("--revision", "main", "--models-dir", str(models))
     child = start_export(name, *place, **online(hub, home))
     output, errors = child.communicate(timeout=300)
@@ -102,7 +102,7 @@ def test_exported_and_served_by_name(
 
 
 def equals_flag_embedding(server: Server, source: Path) -> None:
-    """Lexical weights and token vectors against plain PyTorch, one text at a time."""
+    """Compare lexical weights and token vectors with plain PyTorch, one text at a time."""
     tokenizer = library.AutoTokenizer.from_pretrained(source)
     model = library.AutoModel.from_pretrained(source).eval()
     sparse, vectors = (load(source / f"{name}_linear.pt") for name in ("sparse", "colbert"))
@@ -155,7 +155,7 @@ def test_served_by_name_from_the_graph_in_the_repository(
 
 
 def told_apart(server: Server, name: str) -> bool:
-    """Whether only a model that gives more than dense vectors is said to lack the others."""
+    """Return whether only a model with more than dense vectors is said to lack the others."""
     info = server.get("/info").json
     assert info["vectors"] == ["dense"]
     server.signal()

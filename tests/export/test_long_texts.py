@@ -1,4 +1,4 @@
-"""Long texts against a plain PyTorch reference, which knows only what `docs/long-texts.md` says.
+"""Long texts against a plain PyTorch reference that follows `docs/long-texts.md` alone.
 
 A tiny BERT of 32 tokens: 30 of the text, 28 behind its prompt. Every word is one token.
 """
@@ -19,7 +19,7 @@ from app.application import build, create_app
 from app.options.settings import Settings
 from tools.asgi import post
 
-# The exporter uses what torch means to replace.
+# The exporter uses functions that torch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 LENGTH, SHARE = 32, 4
@@ -30,7 +30,7 @@ Vectors = NDArray[np.float32]
 
 
 class Reference:
-    """The checkpoint in PyTorch, and what a text's vectors are by definition."""
+    """The checkpoint in PyTorch, and a text's vectors by definition."""
 
     def __init__(self, folder: Path) -> None:
         import torch
@@ -62,7 +62,7 @@ class Reference:
         return unit(np.average(vectors, axis=0, weights=[len(part) for part in parts]))
 
     def in_context(self, text: str, prompt: str = "") -> Vectors:
-        """The vector of every token of a text, of the window that it is farthest within."""
+        """The vector of every token of a text, from the window with most context around it."""
         before, ids = self.ids(prompt), self.ids(text)
         room = min(LENGTH - 2 - len(before), len(ids))
         overlap = (LENGTH - 2 - len(before)) // SHARE
@@ -93,7 +93,7 @@ def words(count: int) -> str:
 
 
 def spans_of(text: str, words_each: int) -> list[tuple[int, int]]:
-    """Spans of so many words of a text, with the space behind them."""
+    """Return spans of a number of words each, with the space behind them."""
     starts = [0, *(place + 1 for place, one in enumerate(text) if one == " ")][::words_each]
     return list(zip(starts, [*starts[1:], len(text)], strict=True))
 

@@ -1,4 +1,4 @@
-"""Output types: an export says how large components become, and what fewer bytes cost."""
+"""Output types: an export records how large components become, and the cost of fewer bytes."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ def test_ranges_are_of_the_probes_that_every_export_has(exported: Path) -> None:
     assert Manifest.read(exported).ranges == ranges_of(probes.vectors[places])
 
 
-def test_costs_are_measured_over_the_prose_and_told(
+def test_costs_are_measured_over_the_prose_and_reported(
     exported: Path, make_service: Callable[..., tuple[Service, ASGIApp]]
 ) -> None:
     found = Manifest.read(exported).output_types
@@ -49,7 +49,7 @@ def test_costs_are_measured_over_the_prose_and_told(
         assert f"| {one.neighbour_overlap:.4f} | {one.rank_correlation:.5f} | {prose} |" in table
 
 
-def test_nothing_is_told_of_vectors_that_are_pooled_otherwise(
+def test_info_has_no_output_types_for_another_pooling(
     exported: Path, make_service: Callable[..., tuple[Service, ASGIApp]]
 ) -> None:
     for pooling, told in (("mean", True), ("cls", False)):

@@ -1,4 +1,4 @@
-"""Pipeline: real exports of tiny checkpoints, and what they refuse to publish."""
+"""Pipeline: real exports of tiny checkpoints, and refusals."""
 
 import json
 import logging
@@ -26,7 +26,7 @@ from tools.models.tiny_routers import ROUTERS
 
 
 def hidden_names(models_dir: Path) -> list[str]:
-    """What an export left behind beside lock files and published models."""
+    """Return what an export left behind, without lock files and published models."""
     return [p.name for p in models_dir.glob(".*") if not p.name.endswith(".lock")]
 
 
@@ -63,7 +63,7 @@ def test_certificate_proves_the_graph_on_the_cpu(exported: Path) -> None:
     assert certificate.compute_dtype == "float32"
     assert certificate.probes >= 500
     assert certificate.neighbour_overlap is not None
-    assert certificate.neighbour_overlap >= 0.999  # like texts may change places in the last digit
+    assert certificate.neighbour_overlap >= 0.999  # like texts may swap in the last digit
     assert certificate.longest_input == 32
 
 
@@ -94,7 +94,7 @@ def test_xlm_roberta_counts_positions_from_its_padding_id(
     assert manifest.certificates[0].worst_cosine >= WORST_COSINE["float32"]
 
 
-def test_nobody_s_pooling_is_guessed(
+def test_pooling_is_never_guessed(
     bert: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -1,4 +1,4 @@
-"""Progress: steps are numbered by who runs them, in whichever process they are done."""
+"""Progress: steps are numbered by their caller, in whichever process they run."""
 
 import logging
 import os
@@ -40,7 +40,7 @@ sys.exit(1)
 """
 
 
-def test_what_warns_and_what_says_why_it_failed_is_marked() -> None:
+def test_warnings_and_the_reason_of_a_failure_are_marked() -> None:
     told: list[str] = []
     ended = child.run([sys.executable, "-c", PROGRAM], told.append, catch=True)
     assert ended.output == "as it is\nwarning: two\nwarning: lines\n"

@@ -1,4 +1,4 @@
-"""Reading: files of a checkpoint are read once, and again only of what has been made of them."""
+"""Reading: a checkpoint's files are read once, and again only when they were rewritten."""
 
 import logging
 import shutil
@@ -38,14 +38,16 @@ def located(folder: Path) -> Located:
     return Located(folder, "model", None)
 
 
-def test_a_checkpoint_whose_tokenizer_does_is_read_once(folder: Path, reads: list[Path]) -> None:
+def test_a_checkpoint_with_a_complete_tokenizer_is_read_once(
+    folder: Path, reads: list[Path]
+) -> None:
     with reading.read(located(folder), Request(str(folder))) as (place, found):
         assert place == located(folder)
         assert found.tokenizer == folder / "tokenizer.json"
     assert reads == [folder]
 
 
-def test_a_tokenizer_that_was_made_is_there_for_as_long(folder: Path, reads: list[Path]) -> None:
+def test_a_made_tokenizer_lasts_as_long_as_its_reading(folder: Path, reads: list[Path]) -> None:
     configure(folder, mask_token="[UNK]", do_lower_case=False)  # noqa: S106  # no password
     without_file(folder)
     with reading.read(located(folder), Request(str(folder))) as (_, found):

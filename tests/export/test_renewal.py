@@ -1,4 +1,4 @@
-"""An exported folder that is there: made anew if it is the default model of an earlier export."""
+"""Renewal: an existing folder is exported again if an earlier version made the default model."""
 
 import logging
 import os
@@ -46,7 +46,7 @@ def package(bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
 
 @pytest.fixture
 def earlier(exported: Path, tmp_path: Path) -> Path:
-    """An export of the default model, as one made it that gave itself no number."""
+    """An export of the default model by a version before exports had a number."""
     folder = tmp_path / "models" / NAME
     shutil.copytree(exported, folder)
     change(folder, tools={"onnx": "1.0"})
@@ -65,7 +65,7 @@ def request(folder: Path) -> Request:
 
 
 def run(earlier: Path, bert: Path, packages: Path) -> list[str]:
-    """What `python -m export --if-missing` prints, with the package of the fixture."""
+    """Return the output of `python -m export --if-missing`, with the package of the fixture."""
     digest = file_digest(bert / "model.safetensors")
     command = [DEFAULT_MODEL_ID, "--models-dir", str(earlier.parent), "--if-missing"]
     return subprocess.run(
@@ -79,7 +79,9 @@ def run(earlier: Path, bert: Path, packages: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("package")
-def test_the_default_model_is_made_anew_once(earlier: Path, bert: Path, tmp_path: Path) -> None:
+def test_the_default_model_is_exported_again_once(
+    earlier: Path, bert: Path, tmp_path: Path
+) -> None:
     (earlier / "model.openvino.onnx").unlink()
     first, *steps = run(earlier, bert, tmp_path / "packages")
     assert first == f"{earlier} {ANEW}"
@@ -90,7 +92,7 @@ def test_the_default_model_is_made_anew_once(earlier: Path, bert: Path, tmp_path
 
 
 @pytest.mark.usefixtures("package")
-def test_the_default_model_of_an_earlier_export_is_made_anew(
+def test_the_default_model_of_an_earlier_export_is_exported_again(
     earlier: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -109,7 +111,7 @@ def test_graphs_that_it_has_are_made_again(earlier: Path) -> None:
 
 
 @pytest.mark.usefixtures("package")
-def test_one_without_int16_is_made_anew_where_there_are_operators(
+def test_a_folder_without_int16_is_exported_again_where_there_are_operators(
     earlier: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     plain = tuple(one for one in Manifest.read(earlier).graphs if one.dtype != "int16")
@@ -122,7 +124,7 @@ def test_one_without_int16_is_made_anew_where_there_are_operators(
 
 @pytest.mark.usefixtures("package")
 @pytest.mark.parametrize("where", ["elsewhere", "linked", "read-only", "pooled", "revision"])
-def test_what_make_has_not_made_there_stays(
+def test_folders_that_make_did_not_export_are_kept(
     earlier: Path,
     tmp_path: Path,
     where: str,
@@ -136,7 +138,7 @@ def test_what_make_has_not_made_there_stays(
     elif where == "linked":
         earlier.rename(tmp_path / "mounted")
         earlier.symlink_to(tmp_path / "mounted")
-    elif where == "read-only":  # permissions do not bind root, who runs containers' tests
+    elif where == "read-only":  # root, which runs containers' tests, ignores permissions
         monkeypatch.setattr(os, "access", lambda path, _: path != earlier)
     elif where == "pooled":
         change(earlier, pooling_source="--pooling")

@@ -1,4 +1,4 @@
-"""Every body that fuzzing starts from or has found keeps what the fuzzer checks."""
+"""Every body of the fuzzing corpus passes the fuzzer's checks."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""JSON as nobody's library writes it: made as text, so that it can be anything that bytes can say."""
+"""Generated JSON that no library would write: made as text, so that any bytes can occur."""
 
 from collections.abc import Iterator
 
@@ -27,7 +27,7 @@ STRINGS = st.lists(PIECES, max_size=6).map(lambda pieces: f'"{"".join(pieces)}"'
 
 
 def _written(name: str, escaped: int) -> str:
-    """The name as a key, now and then with one of its letters escaped."""
+    """Return the name as a key, sometimes with one of its letters escaped."""
     if escaped >= len(name):
         return f'"{name}"'
     return f'"{name[:escaped]}\\u{ord(name[escaped]):04x}{name[escaped + 1 :]}"'
@@ -52,7 +52,7 @@ VALUES = st.recursive(LEAVES, lambda inner: _arrays(inner) | _objects(inner), ma
 
 @st.composite
 def bodies(draw: st.DrawFn) -> bytes:
-    """Mostly an object of known fields, valid or nearly so."""
+    """Generate bodies: mostly an object of known fields, valid or nearly so."""
     text = draw(BLANKS) + draw(_objects(VALUES) | VALUES) + draw(BLANKS | VALUES)
     content = text.encode()
     if draw(st.integers(0, 3)) == 0:

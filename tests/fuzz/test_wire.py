@@ -1,4 +1,4 @@
-"""Whatever bytes come in over the wire: the server answers or hangs up, logs nothing, and goes on."""
+"""Arbitrary bytes on a connection: the server answers or closes it, logs nothing, and goes on."""
 
 import socket
 from pathlib import Path
@@ -83,12 +83,12 @@ def test_no_bytes_upset_the_server(tiny_model: Path, tmp_path: Path) -> None:
 
     try:
         server.wait_ready()
-        with server.connect() as connection:  # the port opens before all else of the server does
+        with server.connect() as connection:  # the port opens before all else is ready
             connection.sendall(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.recv(65536).startswith(b"HTTP/1.1 200")
             before = len(list(files.iterdir())) - 1
         send()
-        eventually(lambda: len(list(files.iterdir())) <= before)  # each connection has to end
+        eventually(lambda: len(list(files.iterdir())) <= before)  # each connection must end
         server.signal()
         assert server.process.wait(30) == 0
     finally:

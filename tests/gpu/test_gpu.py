@@ -1,4 +1,4 @@
-"""On an NVIDIA GPU: `make gpu-check`. Written without one, and not run on one yet."""
+"""Tests on an NVIDIA GPU: `make gpu-check`. Written without one, and not yet run on one."""
 
 import os
 import random
@@ -31,7 +31,7 @@ ROUNDS = 500
 
 @pytest.fixture(scope="module")
 def folder() -> Path:
-    """An exported model: MODEL_ID, or the default one."""
+    """The exported model MODEL_ID, or the default one."""
     if (fault := device.fault()) is not None:
         pytest.skip(fault)
     name = os.environ.get("MODEL_ID", "sentence-transformers/all-MiniLM-L6-v2")
@@ -49,7 +49,7 @@ def halved(folder: Path) -> Path:
 
 
 def embed(folder: Path, provider: str, *flags: str, dtype: str = "float32") -> NDArray[np.float32]:
-    """Unit vectors over HTTP, from a server that says what it runs on and in which precision."""
+    """Return unit vectors over HTTP, from a server that states its device and precision."""
     server = Server("--model-id", str(folder), "--provider", provider, "--dtype", dtype, *flags)
     try:
         server.wait_ready(300)
@@ -94,7 +94,7 @@ def test_served_vectors_are_the_cpu_s(folder: Path) -> None:
 
 @pytest.fixture
 def engines(folder: Path, tmp_path: Path) -> ProviderRequest:
-    """TensorRT, with a place for its engines."""
+    """TensorRT, with a folder for its engines."""
     assert folder
     if (fault := engine.fault()) is not None:
         pytest.skip(fault)

@@ -80,7 +80,7 @@ def of_something_else(content: bytes) -> bytes:
 def test_files_that_were_exported_damaged_are_one_line(
     folder: Path, name: str, damage: Callable[[bytes], bytes], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Whoever wrote the folder wrote its digests, too."""
+    """The folder's author wrote its digests, too."""
     path = folder / name
     path.write_bytes(damage(path.read_bytes()))
     tiny.seal(folder, Manifest.read(folder))
@@ -124,7 +124,7 @@ def with_weights_in(location: str) -> Callable[[onnx.ModelProto], None]:
 def test_a_graph_that_asks_for_too_much_is_one_line(
     tmp_path: Path, change: Callable[[onnx.ModelProto], None], fault: str
 ) -> None:
-    """Whoever wrote the folder wrote its digests, too; its weights would fit."""
+    """The folder's author wrote its digests, too; its weights would fit into memory."""
     folder = tmp_path / "model"
     manifest = tiny.build(folder)
     shutil.copy(folder / "model.onnx.data", tmp_path / "secret")

@@ -37,7 +37,7 @@ def model(tiny_model: Path, monkeypatch: pytest.MonkeyPatch) -> LoadedModel:
 
 
 class Together:
-    """A real session whose first run waits until each of the others has one as well."""
+    """A real session whose first run waits until every other session has one as well."""
 
     def __init__(self, session: Session, everyone: threading.Barrier) -> None:
         self._session = session
@@ -115,7 +115,7 @@ def two_devices(options: RunOptions) -> tuple[BatchWorker, list[SteeredSession]]
 
 
 def busy_one(sessions: list[SteeredSession]) -> SteeredSession:
-    """Wait for the only run; the session that it is in."""
+    """Wait for the only run; return its session."""
     eventually(lambda: not all(one.started.empty() for one in sessions), 60)
     [busy] = [one for one in sessions if not one.started.empty()]
     busy.started.get()
@@ -135,7 +135,7 @@ def test_a_run_that_does_not_end_harms_only_its_own_device(
     assert other.terminated.empty()
     worker.options = RunOptions()
     short, long = submit(worker, loop, (3, 2)), submit(worker, loop, (90, 3))
-    for one in sessions:  # a fresh thread has taken the place of the one that is stuck
+    for one in sessions:  # a new thread has replaced the stuck one
         assert one.started.get(timeout=60).input_ids[0, 0] in {2, 3}
     for one in (*sessions, stuck):
         one.finish()
@@ -158,7 +158,7 @@ def test_a_device_that_is_lost_ends_the_worker_for_all(loop: asyncio.AbstractEve
     sessions[0].finish()
 
 
-def test_memory_that_one_device_lacks_makes_batches_smaller_on_all(
+def test_one_device_out_of_memory_makes_batches_smaller_on_all(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     worker, sessions = two_devices(RunOptions())

@@ -1,4 +1,4 @@
-"""The engine over the tiny model: what is computed where. Its verbs are tested through HTTP."""
+"""The engine over the tiny model: which thread tokenizes. Its verbs are tested through HTTP."""
 
 import asyncio
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""What is known of a model's health, and when to give it up."""
+"""A model's health, and when to give it up."""
 
 import asyncio
 import time
@@ -15,14 +15,14 @@ LONG_AGO = -1e6
 
 @dataclass
 class FakeModel:
-    """A model whose probes do what the test says."""
+    """A model whose probes behave as the test says."""
 
     healthy: bool = True
     last_success: float = field(default_factory=time.monotonic)
     failure: str | None = None
     stuck: float = 0.0
     answers: bool = True
-    go: asyncio.Event | None = None  # what a probe waits for
+    go: asyncio.Event | None = None  # a probe waits for it, if it is given
     probes: int = 0
 
     def stuck_seconds(self) -> float:
@@ -39,10 +39,10 @@ class FakeModel:
 
 @dataclass
 class Clock:
-    """Time that passes where the test says so."""
+    """A clock that the test moves."""
 
     now: float = 0.0
-    read: int = 0  # how often
+    read: int = 0  # number of readings
 
     def monotonic(self) -> float:
         self.read += 1
@@ -96,7 +96,7 @@ def test_all_who_ask_wait_for_one_probe() -> None:
     assert asyncio.run(scenario()) == 1
 
 
-def test_a_probe_that_does_not_come_back_keeps_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_that_hangs_delays_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "PROBE_WAIT_SECONDS", 0.01)
 
     async def scenario() -> None:
@@ -133,7 +133,7 @@ def test_requests_that_succeed_do_not_hide_probes_that_fail(
 ) -> None:
     class Busy(FakeModel):
         async def probe(self) -> None:
-            self.last_success = time.monotonic()  # of a request that took a shorter way
+            self.last_success = time.monotonic()  # of a request on a shorter path
             await super().probe()
 
     monkeypatch.setattr(health, "PROBE_INTERVAL_SECONDS", 0.0)
@@ -149,19 +149,19 @@ def test_a_failed_engine_ends_the_watch_and_is_not_alive() -> None:
 
 
 def test_a_probe_that_waits_for_its_turn_has_not_failed(monkeypatch: pytest.MonkeyPatch) -> None:
-    """However long: a busy model computes for others meanwhile."""
+    """However long it waits: a busy model computes for other requests."""
     clock = Clock()
     monkeypatch.setattr(health, "time", clock)
     monkeypatch.setattr(health, "PROBE_WAIT_SECONDS", 0.0)
 
     async def scenario() -> None:
-        always = clock.now + 1e6  # others are answered, however late one looks
+        always = clock.now + 1e6  # other requests keep succeeding
         model = FakeModel(last_success=always, go=asyncio.Event())
         watch = asyncio.create_task(over(model).watch())
         clock.now += health.PROBE_INTERVAL_SECONDS + 1
         while not model.probes:  # noqa: ASYNC110  # the watch runs on its own
             await asyncio.sleep(0)
-        clock.now += 1e5  # as many times the limit of a run
+        clock.now += 1e5  # many times the limit of a run
         read = clock.read
         while clock.read < read + 100 and not watch.done():  # noqa: ASYNC110
             await asyncio.sleep(0)
@@ -171,7 +171,7 @@ def test_a_probe_that_waits_for_its_turn_has_not_failed(monkeypatch: pytest.Monk
     asyncio.run(scenario())
 
 
-def test_a_probe_waits_in_vain_where_nobody_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_probe_fails_where_no_request_is_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(health, "PROBE_WAIT_SECONDS", 0.0)
     model = FakeModel(last_success=LONG_AGO, go=asyncio.Event())
     watched = over(model, 1e-4)

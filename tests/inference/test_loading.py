@@ -70,7 +70,7 @@ def test_a_certificate_that_lacks_later_figures_still_fits(folder: Path) -> None
     assert found.first_percentile is None
 
 
-def test_a_certificate_of_another_gpu_says_nothing_here(
+def test_a_certificate_of_another_gpu_does_not_count(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     certify(folder, machine="NVIDIA L4 sm_89")
@@ -97,7 +97,7 @@ def test_a_precision_that_its_certificate_does_not_allow_is_not_taken(
     assert any(text.startswith("cpu in bfloat16 is not used") for text in caplog.messages)
 
 
-def test_what_claims_a_lower_precision_must_compute_in_it(
+def test_a_provider_must_compute_in_the_precision_it_claims(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     try_plans(monkeypatch, LOWER, PLAIN)

@@ -1,4 +1,4 @@
-"""Permits: who gets how many, and who is refused."""
+"""Permits: how many each request gets, and which are refused."""
 
 import asyncio
 
@@ -15,9 +15,9 @@ from app.inference.permits import Permits
     [
         (8, 0, 8, 8),
         (8, 3, 5, 5),
-        (8, 0, 9, 4),  # more than there are: half, a part at a time
+        (8, 0, 9, 4),  # more than all permits: half, in parts
         (8, 3, 6, 4),  # more than are free, and more than half
-        (8, 5, 4, 0),  # a later try finds room for all of it
+        (8, 5, 4, 0),  # a retry finds room for all of it
         (8, 5, 100, 0),  # not even half is free
         (1, 0, 2, 1),
         (8, 8, 0, 0),
@@ -35,15 +35,15 @@ def test_a_request_gets_one_for_each_input_or_half_of_all(
     ("total", "held", "asked", "share"),
     [
         (16, 0, 4, 4),
-        (16, 12, 4, 4),  # a quarter is no more than anybody gets
+        (16, 12, 4, 4),  # a quarter is the most for any request
         (16, 0, 5, 4),
         (16, 0, 100, 4),
-        (16, 8, 100, 4),  # the third of them, which leaves a quarter
+        (16, 8, 100, 4),  # the third bulk request, which leaves a quarter
         (16, 9, 5, 0),
         (3, 0, 2, 1),
         (3, 1, 2, 1),
         (3, 2, 2, 0),
-        (1, 0, 2, 1),  # none is too large for an idle service
+        (1, 0, 2, 1),  # no request is too large for an idle service
         (1, 1, 2, 0),
     ],
 )
@@ -53,7 +53,7 @@ def test_bulk_gets_a_quarter_and_leaves_one(total: int, held: int, asked: int, s
         assert permits.share(asked, bulk=True) == share
 
 
-def test_what_is_refused_takes_none_and_what_fails_gives_back() -> None:
+def test_a_refused_request_takes_no_permit_and_a_failed_one_gives_back() -> None:
     permits = Permits(4)
     with permits.taken(4), pytest.raises(Overloaded), permits.taken(1):
         pass
@@ -64,7 +64,7 @@ def test_what_is_refused_takes_none_and_what_fails_gives_back() -> None:
 
 
 @pytest.mark.parametrize(("held", "asked", "more"), [(1, 7, 7), (2, 7, 4), (5, 4, 0), (8, 1, 0)])
-def test_who_holds_some_gets_more_or_goes_on_without(held: int, asked: int, more: int) -> None:
+def test_a_holder_gets_more_permits_or_continues_without(held: int, asked: int, more: int) -> None:
     permits = Permits(8)
     taken = permits.taken(held)
     with taken:
@@ -89,7 +89,7 @@ def test_nothing_needs_no_permit() -> None:
     count=st.integers(1, 100),
     bulk=st.booleans(),
 )
-def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
+def test_admitted_requests_fit_and_smaller_ones_would_too(
     total: int, taken: int, count: int, *, bulk: bool
 ) -> None:
     permits = Permits(total)
@@ -99,17 +99,17 @@ def test_what_is_admitted_fits_and_less_of_it_would_be_admitted_too(
     assert share == count or share <= max(1, total // 2)
     if share:
         assert all(permits.share(fewer, bulk=bulk) for fewer in range(1, count))
-    assert Permits(total).share(count, bulk=bulk) > 0  # none is too large for an idle service
+    assert Permits(total).share(count, bulk=bulk) > 0  # no request is too large for an idle service
 
 
-def test_what_needs_no_permit_any_more_gives_it_back_and_takes_it_again() -> None:
+def test_unneeded_permits_are_given_back_and_taken_again() -> None:
     permits = Permits(8)
     held = permits.taken(6)
     with held:
         held.hold(2)
         assert permits.free == 6
         with permits.taken(6):
-            held.hold(20)  # never more than were granted; others keep theirs
+            held.hold(20)  # never more than were granted; other requests keep theirs
             assert permits.free == -4
             with pytest.raises(Overloaded), permits.taken(1):
                 pass
@@ -144,7 +144,7 @@ def test_a_quarter_is_kept_for_each_of_two_models() -> None:
     [
         (0, 6, 6),
         (0, 100, 4),  # half of all
-        (5, 100, 2),  # what is kept for it
+        (5, 100, 2),  # its reserve
         (6, 100, 2),
         (6, 1, 1),
     ],
@@ -157,7 +157,7 @@ def test_no_request_to_a_model_is_refused_because_of_another(
         assert other.share(asked) == share
 
 
-def test_too_few_to_keep_any_are_for_whoever_comes() -> None:
+def test_too_few_permits_for_reserves_are_open_to_all() -> None:
     one, other = two(1)
     with one.taken(1):
         assert other.share(1) == 0
@@ -182,7 +182,7 @@ def test_models_together_never_have_more_than_all(
 
 
 class Waiter:
-    """A request that waits for permits, and holds them until it is told to end."""
+    """A request that waits for permits, and holds them until the test ends it."""
 
     def __init__(self, permits: Permits, count: int = 1) -> None:
         self.share = 0
@@ -204,7 +204,7 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-def test_those_who_wait_come_in_their_order_and_before_those_who_do_not() -> None:
+def test_waiting_requests_are_served_in_order_and_before_others() -> None:
     async def scenario() -> None:
         permits = Permits(4)
         with permits.taken(4):
@@ -220,7 +220,7 @@ def test_those_who_wait_come_in_their_order_and_before_those_who_do_not() -> Non
     asyncio.run(scenario())
 
 
-def test_those_who_wait_hold_three_quarters_at_most() -> None:
+def test_waiting_requests_hold_three_quarters_at_most() -> None:
     async def scenario() -> None:
         permits = Permits(8)
         each = [Waiter(permits) for _ in range(9)]
@@ -260,7 +260,7 @@ def test_one_that_is_cancelled_leaves_nothing_behind() -> None:
             await turns()
             waiting.task.cancel()
             await turns()
-        # The permit is in this one's hand when it is cancelled, before it has its turn.
+        # The permit was handed to this one, but it is cancelled before it runs.
         next_one.task.cancel()
         await turns()
         assert last.share == 1
@@ -270,7 +270,7 @@ def test_one_that_is_cancelled_leaves_nothing_behind() -> None:
     asyncio.run(scenario())
 
 
-def test_of_several_models_one_that_waits_gets_what_another_gives_back() -> None:
+def test_a_waiting_model_gets_permits_that_another_gives_back() -> None:
     async def scenario() -> None:
         among: list[Permits] = []
         one, other = Permits(4, among), Permits(4, among)

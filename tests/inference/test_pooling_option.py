@@ -1,4 +1,4 @@
-"""Pooling: which --pooling a model can be served with, and which output is read then."""
+"""Pooling: which --pooling a model can be served with, and the output that it reads."""
 
 from dataclasses import replace
 from pathlib import Path

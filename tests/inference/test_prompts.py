@@ -1,4 +1,4 @@
-"""Prompts: which texts go before inputs, and which are refused before a model is served."""
+"""Prompts: which texts go before inputs, and which are refused at start."""
 
 import asyncio
 from dataclasses import replace

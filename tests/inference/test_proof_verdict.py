@@ -1,4 +1,4 @@
-"""What is said at start of what was measured, and what of it stops the start."""
+"""The verdict at start: what is reported of the measurements, and what stops the start."""
 
 import logging
 from dataclasses import replace
@@ -46,7 +46,7 @@ def test_scores_in_a_lower_precision_are_served_with_what_they_cost(
     ]
 
 
-def test_what_the_certificate_shows_over_more_probes_counts_as_well(reranker: Manifest) -> None:
+def test_the_certificate_over_more_probes_counts_as_well(reranker: Manifest) -> None:
     bad = replace(CERTIFICATE, largest_error=1.3)
     with pytest.raises(StartupError) as refusal:
         judge(reranker, BFLOAT16, Proof(FOUND, 8, bad))

@@ -1,4 +1,4 @@
-"""A model that is served computes without HTTP, until it is closed."""
+"""A served model computes without HTTP until it is closed."""
 
 import asyncio
 import threading
@@ -59,7 +59,7 @@ def test_two_models_are_open_side_by_side(tiny_model: Path, tmp_path: Path) -> N
 
 
 def tokenizing() -> int:
-    """The threads of this process that tokenize."""
+    """Return the threads of this process that tokenize."""
     return sum(one.name.startswith("tokenize_") for one in threading.enumerate())
 
 
@@ -81,7 +81,7 @@ def without_room(folder: Path) -> dict[str, str]:
         (without_room, "--default-prompt: the prompt has"),
     ],
 )
-def test_what_fails_to_open_leaves_no_thread(
+def test_a_model_that_fails_to_open_leaves_no_thread(
     tmp_path: Path, spoil: Callable[[Path], dict[str, Any]], fault: str
 ) -> None:
     tiny.build(tmp_path)

@@ -54,7 +54,7 @@ def test_ids_become_texts(model: ServedModel) -> None:
 
 
 class Noting(Sequence[int]):
-    """Ids of a message, with a note of how many are read at once and on which thread."""
+    """Ids of a message, which record how many are read at once and on which thread."""
 
     def __init__(self, ids: list[int]) -> None:
         self.ids = ids
@@ -70,7 +70,7 @@ class Noting(Sequence[int]):
 
 
 def test_ids_of_a_message_are_read_in_parts_and_not_on_the_event_loop(model: ServedModel) -> None:
-    """Half a million in one call would take it, or whatever thread it is, a tenth of a second."""
+    """Half a million in one call would block its thread for a tenth of a second."""
     [_, cat, _] = model.loaded.tokenization.tokenizers.whole.encode("cat").ids
     ids = Noting([cat] * (2 * IDS_AT_ONCE + 1))
 
@@ -96,14 +96,14 @@ def test_permits_come_back_with_the_first_piece(model: ServedModel) -> None:
             found.append(held())
             return b""
 
-        texts = ["the cat " * 360] * 8  # of which two make a slice
+        texts = ["the cat " * 360] * 8  # two of which make a slice
         parts = model.listing.tokenize(texts, render, add_special_tokens=False, prompt_name=None)
         return found + [held() async for _ in parts]
 
     assert asyncio.run(watched()) == [8, 8, 0, 0, 0, 0, 0, 0] + [0] * 8
 
 
-def test_what_is_wrong_is_told_before_the_first_piece(model: ServedModel) -> None:
+def test_errors_are_raised_before_the_first_piece(model: ServedModel) -> None:
     with pytest.raises(EmptyInput):
         tokenize(model, ["the", ""], special=True, prompt=None)
     with pytest.raises(InvalidInput, match="`default-prompt-name` is set to `nope`"):

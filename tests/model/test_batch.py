@@ -169,7 +169,7 @@ def test_a_run_keeps_every_limit(
     rows = lengths[chosen]
     if len(rows) > 1:
         assert rows[-1] * len(rows) <= max_tokens
-        assert padding(rows) <= RUN_COST * (len(rows) - 1)  # less than runs of their own cost
+        assert padding(rows) <= RUN_COST * (len(rows) - 1)  # less than the cost of separate runs
         assert max_rows is None or len(rows) <= max_rows
 
 
@@ -272,7 +272,7 @@ def test_steps_of_length_and_rows_lose_nothing(
     side=st.sampled_from(["left", "right"]),
     length=st.none() | st.integers(1, 20),
 )
-def test_what_is_not_padding_is_the_inputs(
+def test_without_padding_a_batch_is_its_inputs(
     inputs: list[list[int]], side: Literal["left", "right"], length: int | None
 ) -> None:
     batch = collate([tokens(*ids) for ids in inputs], Padding(7, 3, side), length)

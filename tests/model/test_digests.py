@@ -1,4 +1,4 @@
-"""Digests: what is wrong with the first file that is not as it was exported."""
+"""Digests: the first file that is not as exported is named."""
 
 import hashlib
 import os
@@ -39,7 +39,7 @@ def test_a_missing_file_and_a_pipe_are_named(tmp_path: Path, expected: dict[str,
     (tmp_path / "a").unlink()
     missing = f"{tmp_path / 'a'} cannot be read: No such file or directory"
     assert fault_of_files(tmp_path, expected) == missing
-    os.mkfifo(tmp_path / "a")  # opening it would wait for ever
+    os.mkfifo(tmp_path / "a")  # opening it would block
     pipe = f"{tmp_path / 'a'} cannot be read: it is not a plain file"
     assert fault_of_files(tmp_path, expected) == pipe
 

@@ -25,7 +25,7 @@ def rewrite(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({k: v for k, v in document.items() if v is not ...}))
 
 
-def test_what_is_written_is_read_back(folder: Path) -> None:
+def test_a_manifest_survives_a_round_trip(folder: Path) -> None:
     manifest = Manifest.read(folder)
     assert manifest.dimensions == tiny.DIMENSIONS
     assert manifest.graphs[0].outputs[:2] == ("token_embeddings", "sentence_embedding")
@@ -245,7 +245,7 @@ def test_one_changed_bit_of_the_manifest_is_found_or_means_nothing(folder: Path)
         changed[place] ^= 1
         path.write_bytes(changed)
         try:
-            assert Manifest.read(folder) == manifest  # white space, or the name of the digest
+            assert Manifest.read(folder) == manifest  # white space, or the key of the digest
         except ManifestError as error:
             assert str(path) in str(error)  # noqa: PT017  # either may happen
             found += 1

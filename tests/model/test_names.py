@@ -1,4 +1,4 @@
-"""The closed sets of words: each is spelt out once, and what options take is made from it."""
+"""The closed sets of words: each is declared once, and the choices of options derive from it."""
 
 import ast
 from typing import Any, get_args
@@ -12,7 +12,7 @@ from tests.test_floors import APP, EXPORT, nodes
 
 
 def literals(module: str) -> list[set[Any]]:
-    """The words of each `Literal[…]` of a module, as they stand there."""
+    """Return the words of each `Literal[…]` of a module."""
     found = []
     for node in nodes((APP | EXPORT)[module]):
         if isinstance(node, ast.Subscript) and ast.unparse(node.value).endswith("Literal"):
@@ -28,7 +28,7 @@ def test_a_closed_set_is_spelt_out_once(kind: Any) -> None:
     assert spelt == ["app.model.names"]
 
 
-def test_what_may_be_asked_for_is_made_of_what_there_is() -> None:
+def test_choices_derive_from_the_closed_sets() -> None:
     assert get_args(names.ProviderChoice) == ("auto", *names.PROVIDERS)
     assert get_args(names.DtypeChoice) == ("auto", *get_args(names.Dtype))
     assert get_args(names.PoolingMode)[:3] == get_args(names.Pooling)

@@ -20,7 +20,7 @@ def test_words_stand_around_both_texts(how: PairText, expected: str) -> None:
 @pytest.mark.parametrize(
     ("ids", "length", "expected"),
     [
-        ([1, 2, 3], 4, [1, 2, 3]),  # shorter: it has its own end
+        ([1, 2, 3], 4, [1, 2, 3]),  # shorter: its own end fits
         ([1, 2, 3, 4], 4, [1, 2, 8, 9]),
         ([1, 2], 2, [8, 9]),
         ([1], 1, [9]),

@@ -1,4 +1,4 @@
-"""Parts of a manifest: the ranges that int8 needs, and what no model can have."""
+"""Parts of a manifest: the ranges for int8, and ranges that no model can have."""
 
 import json
 import re

@@ -109,12 +109,12 @@ def test_a_value_that_float16_cannot_hold_is_refused_by_its_place() -> None:
 
 
 @pytest.mark.parametrize("dtype", COUNTED)
-def test_what_needs_ranges_is_refused_without_them(dtype: OutputDtype) -> None:
+def test_int8_is_refused_without_ranges(dtype: OutputDtype) -> None:
     with pytest.raises(ModelMismatch, match=f"`{dtype}` vectors are not available.*export it ag"):
         quantized(unit(4), dtype, None)
 
 
 @pytest.mark.parametrize("dtype", [*COUNTED, *PACKED, "float", "float16"])
-def test_no_vectors_are_none(dtype: OutputDtype) -> None:
+def test_an_empty_array_stays_empty(dtype: OutputDtype) -> None:
     width = 2 if dtype in PACKED else 12
     assert quantized(np.empty((0, 12), np.float32), dtype, RANGES).shape == (0, width)

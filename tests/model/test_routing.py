@@ -1,4 +1,4 @@
-"""Routing: which way an input takes by the name of a prompt, and which prompt goes before it."""
+"""Routing: the route of an input by the name of a prompt, and the prompt before it."""
 
 import pytest
 
@@ -18,7 +18,7 @@ ROUTING = Routing((QUERY, DOCUMENT), "large", PROMPTS)
     [
         ("query", QUERY, "query: "),
         ("search_query", QUERY, "query: "),
-        ("document", DOCUMENT, ""),  # of its own name, or none
+        ("document", DOCUMENT, ""),  # a prompt of its own name, or none
         ("search_document", DOCUMENT, ""),
         ("passage", DOCUMENT, "passage: "),
         ("text", DOCUMENT, None),

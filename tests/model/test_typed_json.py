@@ -1,4 +1,4 @@
-"""Parsed JSON becomes the types that are declared, or a fault with its path."""
+"""Parsed JSON becomes the declared types, or a fault with its path."""
 
 from dataclasses import dataclass
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""Files from outside: read up to a size, and never anything but plain files."""
+"""Untrusted files: read up to a size limit, and only plain files."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,7 @@ def test_a_file_is_read_up_to_its_bound(tmp_path: Path) -> None:
         untrusted.read(path, 2**19)
 
 
-def test_what_might_never_end_is_not_read(tmp_path: Path) -> None:
+def test_pipes_and_devices_are_not_read(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     with pytest.raises(ValueError, match="it is not a plain file"):
         untrusted.read(tmp_path / "pipe")

@@ -141,7 +141,7 @@ def test_lexical_weights_are_the_largest_of_each_id(
     assert found.indices.tolist() == sorted(entries)
 
 
-# Whatever a model may yield.
+# Any output of a model.
 
 FINITE = st.floats(width=32, allow_nan=False, allow_infinity=False)
 ANY = st.floats(width=32)

@@ -9,7 +9,7 @@ from tools.openvino import plugin
 
 @pytest.fixture(scope="session")
 def precisions(tmp_path_factory: pytest.TempPathFactory) -> list[Precision]:
-    """Every precision that can be served here; float32 always can."""
+    """Every precision that this machine can serve; float32 is always one."""
     found = [Precision("float32", ("--provider", "cpu", "--dtype", "float32"), {})]
     if plugin.no_bfloat16() is None:
         try:

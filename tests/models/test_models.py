@@ -1,4 +1,4 @@
-"""Every architecture is served as its original computes it; run by `make test-models`."""
+"""Every architecture is served with its original's results; run by `make test-models`."""
 
 import subprocess
 import sys
@@ -18,7 +18,7 @@ from tools.process import ROOT
 pytestmark = [
     pytest.mark.models,
     pytest.mark.timeout(1200),
-    # The exporters use what torch means to replace.
+    # The exporters use functions that torch has deprecated.
     pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning"),
 ]
 
@@ -27,7 +27,7 @@ PYTHONS: Mapping[Environment, Path] = {
     "transformers5": ROOT / ".venv-transformers5" / "bin" / "python",
 }
 
-# Of real models only: what random weights lose says nothing.
+# Only for real models: what random weights lose means nothing.
 INT8 = Precision("int8", ("--provider", "cpu", "--dtype", "int8"), {})
 
 
@@ -65,7 +65,7 @@ def test_real_model(model: RealModel, precisions: list[Precision], tmp_path: Pat
 
 
 def summary(name: str, measured: list[Measured]) -> Result:
-    """The worst of what was measured of one model, however its batches are padded."""
+    """Return the worst measurements of one model over all sides of padding."""
     manifest = measured[0].manifest
     return Result(
         name=name,
@@ -82,9 +82,9 @@ def summary(name: str, measured: list[Measured]) -> Result:
 
 
 def check(result: Result) -> None:
-    """In float32 answers are the original's, however they are batched.
+    """Fail unless float32 answers are the original's, however they are batched.
 
-    What a lower precision costs is shown; a server that starts in one has judged it by itself.
+    What a lower precision costs is shown; a server that starts in one has judged it already.
     """
     exact = result.figures["float32"]
     assert exact is not None

@@ -8,7 +8,7 @@ from tests.support.operators import Operators
 
 @pytest.fixture(scope="session")
 def runner(tmp_path_factory: pytest.TempPathFactory) -> Operators:
-    """Runs the operators; what no machine of this kind can show is said at the end of the run."""
+    """A runner of the operators; the summary says what this kind of machine cannot show."""
     if (found := operators.obstacle()) is not None:
         pytest.skip(found)
     return Operators(operators.built(tmp_path_factory.mktemp("operators")))

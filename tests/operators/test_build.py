@@ -1,4 +1,4 @@
-"""The build: nothing where it cannot be, a line that says so, and loops as fast as they are meant."""
+"""The build: skipped with a message where it cannot be done, and loops as fast as intended."""
 
 import re
 import shutil
@@ -14,7 +14,7 @@ from tests.support.operators import Operators
 from tools import process
 
 PRODUCT = re.compile(r"vpmaddwd|vpdpwssd")
-STORE = re.compile(r"v\S+\s.*\)$")  # of a vector: the target stands last
+STORE = re.compile(r"v\S+\s.*\)$")  # of a vector: the target is the last operand
 JUMP = re.compile(r"j\w+\s+([0-9a-f]+) <")
 
 
@@ -44,7 +44,7 @@ def test_an_error_of_the_compiler_is_an_error(runner: Operators, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-def test_whoever_knows_the_field_reads_the_sources_at_one_go() -> None:
+def test_the_sources_are_short() -> None:
     sources = [path.read_text("utf-8") for path in library.FOLDER.glob("*.[ch]")]
     lines = [line for source in sources for line in source.splitlines()]
     assert len(lines) <= 600
@@ -58,7 +58,7 @@ def test_it_needs_no_other_libraries(runner: Operators) -> None:
 
 
 def test_a_build_is_there_whole_with_its_digest(runner: Operators, tmp_path: Path) -> None:
-    """Compiled without optimization, which takes no time, it can be used as well."""
+    """Without optimization, which compiles fast, the result can be used as well."""
     assert runner.path
     path = tmp_path / "folder" / "operators.so"
     build.build(path, "-O1")
@@ -67,9 +67,9 @@ def test_a_build_is_there_whole_with_its_digest(runner: Operators, tmp_path: Pat
 
 
 def test_the_loops_over_products_keep_their_sums_in_registers(runner: Operators) -> None:
-    """A sum that is stored and loaded each time costs a quarter of the speed, and no test's answer."""
+    """Storing and loading a sum each time costs a quarter of the speed, but changes no answer."""
     code = disassembled(runner.path)
-    # An array that is set to zero was not unrolled in time: sums are copied from and to it.
+    # An array set to zero was not unrolled in time: sums are copied from and to it.
     assert not [name for name in code if "sum_rows" in name and "rep stos" in str(code[name])]
     products: dict[str, set[int]] = {}
     for function, loop in inner_loops(code):
@@ -92,7 +92,7 @@ def test_the_loops_over_products_keep_their_sums_in_registers(runner: Operators)
 def test_rows_are_rounded_and_activated_as_vectors(
     runner: Operators, function: str, instruction: str
 ) -> None:
-    """In each kernel but the plain one, which has vectors of 128 bits and no such instructions."""
+    """In each kernel but the plain one, which has 128-bit vectors without such instructions."""
     codes = [
         "\n".join(line for _, line in code)
         for name, code in disassembled(runner.path).items()
@@ -106,7 +106,7 @@ Code = dict[str, list[tuple[int, str]]]
 
 
 def disassembled(path: Path) -> Code:
-    """Each function's instructions with their addresses, by its name and its own address."""
+    """Return each function's instructions with their addresses, by its name and address."""
     objdump = shutil.which("objdump")
     assert objdump is not None, "objdump comes with every compiler"
     done = subprocess.run(
@@ -126,7 +126,7 @@ def disassembled(path: Path) -> Code:
 
 
 def inner_loops(code: Code) -> Iterator[tuple[str, list[str]]]:
-    """The instructions between a jump back and where it leads, if no other jump is among them."""
+    """Return the instructions between a backward jump and its target, without other jumps."""
     for name, instructions in code.items():
         places = {address: i for i, (address, _) in enumerate(instructions)}
         for i, (address, line) in enumerate(instructions):

@@ -20,7 +20,7 @@ def numbers(seed: int, *shape: int) -> Floats:
 
 
 def test_the_plain_kernel_computes_what_is_written(runner: Operators) -> None:
-    """Bit for bit, after docs/int16.md: rounding, exact sums, and the order of all else."""
+    """Bit for bit as in docs/int16.md: rounding, exact sums, and the order of everything else."""
     depth, width, block = 800, 45, 288  # ceil(800 / 384) = 3 blocks, of 267 rounded up to 32
     x, weights, bias = numbers(1, 5, depth), numbers(2, depth, width), numbers(3, width)
     wanted = np.zeros((5, width), np.float32)
@@ -55,7 +55,7 @@ def test_products_have_the_bits_of_the_plain_kernel(
             assert digest(found) == wanted, (rows, threads)
 
 
-# The activation, and how many times the middle is computed: once, for a gate, as two halves.
+# The activation, and how often the middle is computed: once, for a gate, or as two halves.
 LAYERS = {"gelu": (1, 1), "tanh": (2, 2), "silu": (3, 0)}
 
 

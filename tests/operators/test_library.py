@@ -1,4 +1,4 @@
-"""Whether the compiled operators can be used, and what a session says of one that is wrong."""
+"""Conditions for using the compiled operators, and errors of sessions with an invalid graph."""
 
 import hashlib
 import shutil
@@ -41,7 +41,7 @@ def test_the_fastest_kernel_of_a_processor_is_taken(
     assert library.best(cpuinfo) == kernel
 
 
-def test_without_word_of_the_processor_there_is_no_kernel(tmp_path: Path) -> None:
+def test_for_an_unknown_processor_there_is_no_kernel(tmp_path: Path) -> None:
     assert library.best(tmp_path / "cpuinfo") is None
 
 
@@ -147,7 +147,7 @@ BIAS, NAN = np.zeros(40, np.float32), np.float32(np.nan)
         ([W, BIAS, ONES, BIAS[:24], W, BIAS], {"feed_forward": 1}, "do not fit each other"),
     ],
 )
-def test_a_node_that_is_wrong_is_refused_with_words(
+def test_an_invalid_node_is_refused_with_a_message(
     runner: Operators, constants: list[Floats], attributes: dict[str, Any], line: str
 ) -> None:
     with pytest.raises(Exception, match=line):

@@ -1,4 +1,4 @@
-"""Memory: what a session took it gives back, also if it could not be made."""
+"""Memory: a session frees what it took, also if its creation failed."""
 
 import ctypes
 import os
@@ -16,13 +16,13 @@ MOST = SESSIONS // 2 * 2 * SIDE * SIDE  # bytes: the packed weights of half of t
 
 
 def resident() -> int:
-    """The bytes that this process has in memory, without what the C library keeps for later."""
+    """Return the resident bytes of this process, without what the C library keeps for later."""
     ctypes.CDLL(None).malloc_trim(0)
     return int(Path("/proc/self/statm").read_text().split()[1]) * PAGE
 
 
 def growth(runner: Operators, model: bytes, *, fails: str = "") -> int:
-    """What memory grows by after the first quarter of the sessions."""
+    """Return the growth of memory after the first quarter of the sessions."""
     before = 0
     for i in range(SESSIONS):
         if fails:

@@ -1,4 +1,4 @@
-"""The operators under the compilers' sanitizers: addresses, and what C leaves undefined."""
+"""The operators under the compilers' sanitizers: addresses, and undefined behaviour."""
 
 import subprocess
 import sys
@@ -10,8 +10,8 @@ from app.operators import build
 from tests.support import operators
 from tools import process
 
-# Shapes around every edge, with every kernel, attribute and number of threads. Without ONNX Runtime's
-# arena each allocation is one that the sanitizer knows the end of.
+# Shapes around every edge, with every kernel, attribute and number of threads. Without ONNX
+# Runtime's arena the sanitizer knows the end of each allocation.
 PROGRAM = """
 import sys
 from pathlib import Path

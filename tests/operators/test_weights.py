@@ -1,4 +1,4 @@
-"""Weights that were read once: their pages are given back, and nothing that was written is lost."""
+"""Weights that were read once: their pages are freed, and nothing written is lost."""
 
 import mmap
 import re
@@ -16,7 +16,7 @@ Map = Callable[[Path], mmap.mmap]
 
 @pytest.fixture
 def mapped() -> Iterator[Map]:
-    """Maps a new file as ONNX Runtime does, privately, and reads every page of it."""
+    """Map a new file as ONNX Runtime does, privately, and read every page of it."""
     with ExitStack() as stack:
 
         def read(path: Path) -> mmap.mmap:
@@ -30,7 +30,7 @@ def mapped() -> Iterator[Map]:
 
 
 def resident(path: Path) -> int:
-    """How many bytes of a file are in this process's memory."""
+    """Return the bytes of a file in this process's memory."""
     _, _, text = weights.SMAPS.read_text().partition(f" {path}\n")
     found = re.search(r"^Rss: +(\d+) kB$", text, re.MULTILINE)
     assert found is not None

@@ -1,4 +1,4 @@
-"""Options: from flags and variables, once, and by their very names."""
+"""Options: read from flags and variables, once, by their exact names."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -142,7 +142,7 @@ def test_origins_may_be_given_several_times() -> None:
 def test_each_model_has_settings_of_its_own(
     arguments: list[str], environment: dict[str, str]
 ) -> None:
-    """A comma is part of a flag's value: a folder may have one in its name."""
+    """A comma is part of a flag's value, since a folder's name may have one."""
     ids = [one.model_id for one in Settings.read_each([*arguments, "--port", "1"], environment)]
     assert ids == ([*arguments[1::2]] or ["a", "b", "c"])
     names = {"SERVED_MODEL_NAME": ",".join(f"name {one}" for one in range(len(ids)))}

@@ -24,7 +24,7 @@ def test_defaults_are_tei_s_but_for_the_port() -> None:
     assert settings.api_key_file is None
 
 
-def test_who_names_no_model_learns_of_those_that_are_here(tmp_path: Path) -> None:
+def test_without_a_model_the_local_ones_are_listed(tmp_path: Path) -> None:
     for name in ("b--two", "a--one"):
         tiny.build(tmp_path / name)
     with pytest.raises(UsageError, match=r"MODEL_ID\): give a/one or b/two$"):
@@ -80,7 +80,11 @@ def test_a_key_that_no_client_can_send_is_refused_and_not_shown(key: str) -> Non
         ([*MODEL, "--otlp-endpoint", "host:4317"], {}, "must be http:// or https:// with a host"),
         ([*MODEL], {"OTLP_ENDPOINT": "http://"}, "must be http:// or https:// with a host"),
         ([*MODEL, "--nope"], {}, "unrecognized argument --nope"),
-        ([*MODEL, "--max-batch", "4"], {}, "unrecognized argument --max-batch"),  # no abbreviations
+        (
+            [*MODEL, "--max-batch", "4"],
+            {},
+            "unrecognized argument --max-batch",
+        ),  # no abbreviations
         (
             [*MODEL, "--default-prompt", "a"],
             {"DEFAULT_PROMPT_NAME": "b"},
@@ -93,7 +97,7 @@ def test_a_key_that_no_client_can_send_is_refused_and_not_shown(key: str) -> Non
         ),
     ],
 )
-def test_what_cannot_be_taken_is_refused_by_name(
+def test_invalid_values_are_refused_by_name(
     arguments: list[str], environment: dict[str, str], fault: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
@@ -111,7 +115,7 @@ def test_a_container_s_own_name_does_not_break_the_bind(monkeypatch: pytest.Monk
     assert asked.bind_host == "3f2a9c"
 
 
-def test_what_counts_of_two_options_is_said() -> None:
+def test_the_effect_of_conflicting_options_is_reported() -> None:
     given = {"PORT": "80", "AIP_HTTP_PORT": "8080", "MAX_CONCURRENT_BYTES": "1000"}
     assert preflight.warnings(Settings.read(MODEL, given)) == [
         "--aip-http-port 8080 goes before --port 80",

@@ -1,4 +1,4 @@
-"""What the text of an option may be."""
+"""Values of options: valid and invalid texts."""
 
 from pathlib import Path
 
@@ -64,19 +64,19 @@ def test_an_origin_is_what_browsers_send(given: str, origin: str) -> None:
         "http://[zz]",
     ],
 )
-def test_what_no_browser_sends_as_an_origin_is_refused(origin: str) -> None:
+def test_invalid_origins_are_refused(origin: str) -> None:
     with pytest.raises(UsageError, match=r"must be \*, or a scheme, a host and perhaps a port"):
         Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
 
 
-def test_of_several_origins_the_one_at_fault_is_named() -> None:
+def test_the_invalid_one_of_several_origins_is_named() -> None:
     flags = ["--cors-allow-origin", "https://a.example", "--cors-allow-origin", "b.example"]
     with pytest.raises(UsageError, match=r"invalid value 'b\.example' for --cors-allow-origin "):
         Settings.read([*MODEL, *flags], {})
 
 
 @pytest.mark.parametrize("origin", ["https://a.example:99999", "http://[:::1]"])
-def test_an_origin_with_a_number_that_is_none_is_refused(origin: str) -> None:
+def test_an_origin_with_an_invalid_port_is_refused(origin: str) -> None:
     with pytest.raises(UsageError, match=r"for --cors-allow-origin \(environment: CORS_ALLOW"):
         Settings.read([*MODEL, f"--cors-allow-origin={origin}"], {})
 
@@ -111,5 +111,5 @@ def test_the_first_pair_is_named_with_the_remedy(given: dict[str, object], wrong
         {"grpc_port": 0, "port": 0},
     ],
 )
-def test_what_goes_together_is_taken(given: dict[str, object]) -> None:
+def test_compatible_options_are_accepted(given: dict[str, object]) -> None:
     assert contradiction(Settings(model_id="m", **given)) is None  # type: ignore[arg-type]

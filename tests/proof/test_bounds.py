@@ -120,7 +120,7 @@ def test_a_head_without_its_bias_is_not_proved_in_float32() -> None:
         ("reranker", "int16", 1.0, 0.02, False),
     ],
 )
-def test_what_is_served_at_all(
+def test_the_least_agreement_for_serving(
     task: Task, dtype: Dtype, worst_cosine: float, largest_error: float, proved: bool
 ) -> None:
     measured = replace(GOOD, worst_cosine=worst_cosine, largest_error=largest_error)
@@ -150,7 +150,9 @@ def test_the_words_name_what_is_judged() -> None:
         ({"first_percentile": None}, "the first percentile of the cosines was not measured"),
     ],
 )
-def test_what_may_be_taken_unasked(changes: dict[str, float], words: str | None) -> None:
+def test_precisions_that_may_be_chosen_by_default(
+    changes: dict[str, float], words: str | None
+) -> None:
     for dtype in ("bfloat16", "float16"):
         found = shortfall(dtype, replace(GOOD, **changes))
         assert found == words if words is None else found is not None and found.startswith(words)
@@ -184,12 +186,12 @@ WHOLE = replace(GOOD, worst_cosine=1.0, token_cosine=1.0, lexical_cosine=1.0, le
         {"lexical_error": float("nan")},
     ],
 )
-def test_what_is_said_of_tokens_must_be_close_too(change: dict[str, float]) -> None:
+def test_outputs_for_tokens_must_be_close_too(change: dict[str, float]) -> None:
     assert is_proved("embedding", "float32", WHOLE)
     assert not is_proved("embedding", "float32", replace(WHOLE, **change))
 
 
-def test_the_figures_of_tokens_are_told() -> None:
+def test_figures_for_tokens_are_shown() -> None:
     assert figure("embedding", WHOLE) == (
         "worst cosine 1.0000000, of a token's vector 1.0000000, of the lexical weights 1.0000000, "
         "largest error 1.0e-06 of one"

@@ -1,4 +1,4 @@
-"""How far answers are from a reference: vectors by direction, logits one by one."""
+"""Distance of answers from a reference: vectors by direction, logits one by one."""
 
 import numpy as np
 import pytest

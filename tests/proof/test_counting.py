@@ -1,4 +1,4 @@
-"""Counting: a line when the last one is old, and none at the end."""
+"""Counting: a line of progress every few seconds, and none at the end."""
 
 import threading
 import time
@@ -9,7 +9,7 @@ from app.proof import counting
 from app.proof.counting import LINE_SECONDS, Counting, clocked
 
 
-def test_a_line_is_told_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_line_is_printed_every_few_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
     told: list[str] = []

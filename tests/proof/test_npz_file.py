@@ -1,4 +1,4 @@
-"""Archives that claim to hold more than they may are refused before they are unpacked."""
+"""Archives that claim to exceed their limits are refused before they are unpacked."""
 
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile
@@ -11,7 +11,7 @@ from app.proof.probes import Probes, ProbesError
 
 
 def write_member(path: Path, name: str, header: str, content: bytes = b"") -> None:
-    """An archive with one array, whose header says what it likes."""
+    """Write an archive with one array, whose header may claim anything."""
     text = header.encode().ljust(118) + b"\n"
     with ZipFile(path, "w", ZIP_DEFLATED) as archive:
         magic = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little")

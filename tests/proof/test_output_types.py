@@ -1,4 +1,4 @@
-"""Output types: what fewer bytes cost, and samples that have to come out as they were."""
+"""Output types: the cost of fewer bytes, and samples that must be reproduced."""
 
 import base64
 from dataclasses import replace
@@ -22,7 +22,7 @@ def vectors(count: int, dimensions: int, seed: int = 0) -> NDArray[np.float32]:
 
 
 def ranks(values: NDArray[np.float32]) -> list[float]:
-    """Each value's place in ascending order, equals in the middle of theirs."""
+    """Return each value's rank in ascending order; equal values share the middle of their ranks."""
     return [float((values < one).sum() + (values <= one).sum()) / 2 for one in values]
 
 
@@ -79,7 +79,7 @@ def test_vectors_without_a_direction_are_found() -> None:
 
 @pytest.fixture
 def known(tmp_path: Path) -> tuple[Manifest, Probes]:
-    """A model that has samples, and its probes, the first of which is zero."""
+    """A model that has samples, with probes whose first is zero."""
     manifest = tiny.build(tmp_path)
     probes = Probes.read(tmp_path / PROBES_FILE)
     probes.vectors[0] = 0

@@ -1,4 +1,4 @@
-"""Probes: what their file may hold, and which of them are taken."""
+"""Probes: the limits of their file, and which of them are used."""
 
 from pathlib import Path
 
@@ -118,7 +118,7 @@ def test_some_probes_are_spread_over_all(probes: Probes) -> None:
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
-    """A model with lexical weights and vectors for tokens beside its dense vectors."""
+    """A model with lexical weights and token vectors beside its dense vectors."""
     tiny.build(tmp_path / "whole", whole=True)
     return tmp_path / "whole"
 
@@ -131,7 +131,7 @@ def test_answers_for_tokens_follow_the_probes_that_are_taken(whole: Path) -> Non
     np.testing.assert_allclose(some.token_answers["lexical_weights"], weights)
     longest = max(ids, key=len)
     vectors = some.token_answers["multi_vector_embedding"]
-    assert len(vectors) < sum(map(len, ids))  # of a long text not every vector is kept
+    assert len(vectors) < sum(map(len, ids))  # only some vectors of a long text are kept
     first = sum(min(len(one), 4) for one in ids[:1])
     assert len(longest) > 4
     np.testing.assert_allclose(vectors[0], tiny.multi_vectors(ids[0])[0], atol=1e-6)

@@ -34,7 +34,7 @@ def test_a_right_session_agrees(tiny_model: Path, probes: Probes) -> None:
 
 @pytest.fixture
 def whole(tmp_path: Path) -> Path:
-    """A model with lexical weights and vectors for tokens beside its dense vectors."""
+    """A model with lexical weights and token vectors beside its dense vectors."""
     tiny.build(tmp_path / "whole", whole=True)
     return tmp_path / "whole"
 
@@ -45,7 +45,7 @@ def session_of(folder: Path) -> Session:
     return Session.load(folder, manifest, plan)
 
 
-def test_what_is_said_of_tokens_is_proved_too(whole: Path) -> None:
+def test_outputs_for_tokens_are_proved_too(whole: Path) -> None:
     probes = Probes.read(whole / "probes.npz")
     found = replay(session_of(whole), probes, Manifest.read(whole).padding, ANY)
     assert min(found.worst_cosine, found.token_cosine or 0, found.lexical_cosine or 0) > 0.999999
@@ -79,7 +79,7 @@ def test_scores_are_compared_as_the_model_makes_them(
 
 
 def test_sparse_vectors_of_another_length_are_found_out(tmp_path: Path) -> None:
-    """Which no cosine shows: they are compared by their products."""
+    """No cosine shows it, so they are compared by their products."""
     manifest = tiny.build(tmp_path, "splade")
     probes = Probes.read(tmp_path / PROBES_FILE)
     right = replay_model(session_of(tmp_path), manifest, probes, ANY)
@@ -157,7 +157,7 @@ def test_probes_run_in_the_shapes_that_are_served(probes: Probes) -> None:
 
 def test_a_graph_that_counts_padding_is_found_out(tiny_model: Path, probes: Probes) -> None:
     class Careless:
-        """Right for a text alone, wrong beside a longer one."""
+        """A session that is right for a text alone and wrong beside a longer one."""
 
         def run(self, batch: Batch, outputs: object) -> dict[str, np.ndarray]:
             del outputs

@@ -1,4 +1,4 @@
-"""Stored probes are those of the model that the manifest describes, or refused."""
+"""Stored probes are those of the manifest's model, or refused."""
 
 from dataclasses import replace
 from pathlib import Path

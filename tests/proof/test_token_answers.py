@@ -1,4 +1,4 @@
-"""What is kept of a model's answers for single tokens, and how it is judged."""
+"""Answers for single tokens: which are kept, and how they are judged."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def test_every_weight_is_kept_and_few_vectors(output: str, length: int, places: 
     assert kept_places(output, length).tolist() == places
 
 
-def test_a_wrong_weight_is_told_as_weights_are() -> None:
+def test_a_wrong_weight_shows_in_the_figures_of_weights() -> None:
     weights = np.array([1, 2, 3], np.float32)
     found = judged_with(GOOD, LEXICAL_WEIGHTS, weights, Answers(weights + 0.25, weights[:1], [0]))
     assert found.lexical_error == pytest.approx(0.25)
@@ -33,7 +33,7 @@ def test_a_wrong_weight_is_told_as_weights_are() -> None:
     assert found.token_cosine is None
 
 
-def test_a_wrong_vector_is_told_as_vectors_are() -> None:
+def test_a_wrong_vector_shows_in_the_figures_of_vectors() -> None:
     vectors = np.eye(2, dtype=np.float32)
     turned = np.array([[1, 0], [1, 1]], np.float32)
     found = judged_with(GOOD, MULTI_VECTOR_EMBEDDING, vectors, Answers(turned, vectors[:1], [0]))

@@ -1,4 +1,4 @@
-"""What TEI 1.9.3 answered to 2,819 requests, and the models that it answered with."""
+"""TEI 1.9.3's answers to 2,819 requests, and the models that gave them."""
 
 import base64
 import json
@@ -30,7 +30,7 @@ class Exchange:
 
     @cached_property
     def as_sent(self) -> bytes:
-        """The request as HTTP/1.1 has it."""
+        """The request as bytes of HTTP/1.1."""
         lines = [f"{self.method} {self.target} HTTP/1.1", "host: localhost"]
         lines += [f"{name}: {value}" for name, value in self.headers]
         if self.content or self.method == "POST":
@@ -39,7 +39,7 @@ class Exchange:
 
 
 def exchanges(model: str, folder: Path = Path("/model")) -> list[Exchange]:
-    """What was asked of a model, and answered; it was served from `folder`."""
+    """Return the requests to a model with their answers; it was served from `folder`."""
     content = (FOLDER / f"{model}.jsonl").read_text().replace("{model}", str(folder))
     return [_exchange(json.loads(line)) for line in content.rstrip("\n").split("\n")]
 

@@ -1,4 +1,4 @@
-"""What is said of a body that TEI could not read, if it were read as strictly as TEI does."""
+"""Refusals of bodies that TEI could not read, with our reader as strict as TEI's."""
 
 from typing import Any
 
@@ -22,18 +22,18 @@ SHAPES: dict[str, Shape] = _VERB_SHAPES | {
 
 
 def is_body(exchange: Exchange) -> bool:
-    """Whether a body was read, or refused for what stands in it."""
+    """Return whether a body was read, or refused for its content."""
     is_posted = exchange.method == "POST" and exchange.target in SHAPES
     return is_posted and exchange.status != 415
 
 
 def is_refused(exchange: Exchange) -> bool:
-    """Whether TEI could not read the body."""
+    """Return whether TEI could not read the body."""
     return is_body(exchange) and exchange.content_type == "text/plain; charset=utf-8"
 
 
 class _NullRefused(streaming.Reader):
-    """Reads as TEI does where `null` stands for a value that is no option."""
+    """A reader that refuses `null` for required values, as TEI does."""
 
     def _field(self, field: Field) -> Any:
         if field.default is None and not isinstance(field.read, Variant):
@@ -42,7 +42,7 @@ class _NullRefused(streaming.Reader):
 
 
 def said_with_null_refused(exchange: Exchange) -> str | None:
-    """What would be said of a body if no field took `null` that does not take it in TEI."""
+    """Return the refusal of a body whose `null` values are those that TEI allows, or None."""
     try:
         _NullRefused(exchange.content).struct(SHAPES[exchange.target])
     except Fault as fault:

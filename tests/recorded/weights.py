@@ -1,4 +1,4 @@
-"""The weights of the models that TEI answered with: each tensor from a generator of its own."""
+"""The weights of the models that TEI answered with: a generator for each tensor."""
 
 import shutil
 import zlib
@@ -32,7 +32,7 @@ def checkpoint(model: str, folder: Path) -> Path:
 
 
 def _drawn(name: str, shape: tuple[int, ...]) -> NDArray[np.float32]:
-    """Drawn wide, so that texts differ; what all texts share is small."""
+    """Return random values wide enough for texts to differ, with small shared parts."""
     drawn = np.random.default_rng([SEED, zlib.crc32(name.encode())]).standard_normal(shape)
     if len(shape) == 1:
         drawn = 0.05 * drawn if name.endswith("bias") else 1 + 0.1 * drawn

@@ -17,7 +17,7 @@ Play = Callable[..., Any]
 
 @pytest.fixture
 def play(folders: dict[str, Path], make_service: Callable[..., tuple[Service, ASGIApp]]) -> Play:
-    """Plays a scenario over the tiny model of a kind, and returns what it does."""
+    """A function that plays a scenario over the tiny model of a kind, and returns its result."""
 
     def play(scenario: Scenario, kind: str = "embedding", **settings: Any) -> Any:
         service, _ = make_service(model_id=str(folders[kind]), **settings)

@@ -1,4 +1,4 @@
-"""Answering: permits and bytes, what is refused, cut off or broken, and what is counted."""
+"""Answering: permits and bytes, refusals, cancellations and failures, and metrics."""
 
 import asyncio
 import contextlib
@@ -95,7 +95,7 @@ def test_a_cancelled_call_holds_nothing_and_what_waits_is_dropped(
             call.cancel()
         await come(lambda: holds_nothing(service))
         held.go_on(100)
-        # What waited is never computed: the next run has nothing else in it.
+        # Waiting messages are never computed: the next run has nothing else in it.
         await client.ask("Embed", inputs="the last")
 
     rpc.run(scenario, service)
@@ -125,7 +125,7 @@ def test_a_deadline_of_the_client_drops_its_work(
     }
 
 
-def test_a_stream_has_so_many_messages_in_work(
+def test_the_messages_in_work_of_a_stream_are_bounded(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, _ = make_service()
@@ -167,7 +167,7 @@ def test_streams_leave_a_quarter_of_the_permits(
 
 @pytest.mark.parametrize("size", [1_000_000, 5_000])
 def test_a_message_that_is_too_large_is_refused(make_service: MakeService, size: int) -> None:
-    """By gRPC if it is over the payload limit, else for the bytes that all may hold."""
+    """gRPC refuses it over the payload limit, otherwise the budget of bytes does."""
     service, _ = make_service(payload_limit=10_000, max_concurrent_bytes=10_000)
 
     async def scenario(client: Client) -> Any:
@@ -198,7 +198,7 @@ def test_bytes_that_are_no_message_end_their_call_alone(play: Play, name: str) -
     assert message.startswith("failed to decode Protobuf message: ")
 
 
-def test_an_error_of_ours_is_logged_and_not_told(
+def test_an_internal_error_is_logged_and_not_shown(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def broken(*_: object) -> None:
@@ -230,7 +230,7 @@ def test_a_call_without_a_message_ends_in_time(make_service: MakeService) -> Non
     )
 
 
-def test_a_client_that_does_not_read_on_holds_nothing(make_service: MakeService) -> None:
+def test_a_client_that_stops_reading_holds_nothing(make_service: MakeService) -> None:
     service, _ = make_service(client_timeout_seconds=0.3)
     message = named("EncodeRequest")(inputs="the cat " * 360)
 

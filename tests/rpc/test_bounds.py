@@ -1,4 +1,4 @@
-"""Bounds: what is over them is refused, and other calls go on."""
+"""Bounds: calls and streams beyond them are refused, and others go on."""
 
 from collections.abc import Callable
 from typing import Any
@@ -21,7 +21,7 @@ EMBED = named("EmbedRequest")
 def test_more_streams_than_may_be_read_are_refused(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each may hold a message that has not come whole; other calls go on."""
+    """Each may hold an incomplete message; other calls go on."""
     monkeypatch.setattr("app.rpc.bounds.LEAST_MESSAGES", 1)
     service, _ = make_service(max_concurrent_bytes=1_000_000)
 

@@ -1,4 +1,4 @@
-"""Health: what serves follows the model's kind and health, and nothing does at the end."""
+"""Health: the serving services follow the model's kind and health, and none serves at the end."""
 
 import asyncio
 from collections.abc import Callable
@@ -39,7 +39,7 @@ async def status(client: Client, name: str) -> str:
 
 
 async def serving(client: Client) -> set[str]:
-    """The services that serve; the one without a name is the whole."""
+    """Return the services that serve; the one without a name is the whole server."""
     names = ("", *(f"tei.v1.{name}" for name in SERVICES))
     return {
         name.removeprefix("tei.v1.") for name in names if await status(client, name) == "SERVING"
@@ -80,15 +80,15 @@ def test_a_model_that_fails_does_not_serve_until_it_answers_again(
         seen = [(await told.read()).status]
         is_broken = True
         seen.append((await told.read()).status)
-        meanwhile = await serving(client)
+        during = await serving(client)
         is_broken = False
         seen.append((await told.read()).status)
         told.cancel()
-        return seen, meanwhile
+        return seen, during
 
-    seen, meanwhile = rpc.run(scenario, service)
+    seen, during = rpc.run(scenario, service)
     assert seen == [1, 2, 1]  # SERVING, NOT_SERVING
-    assert meanwhile == {"Info", "Tokenize"}
+    assert during == {"Info", "Tokenize"}
 
 
 def test_nothing_serves_from_the_signal_on_and_calls_are_answered(
@@ -115,10 +115,10 @@ def test_an_unknown_service_is_not_found(play: Play) -> None:
     assert play(scenario) == "NOT_FOUND"
 
 
-def test_one_that_does_not_read_keeps_nobody_from_knowing(
+def test_a_client_that_reads_nothing_delays_no_other(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """HTTP/2 lets a client take no byte of an answer."""
+    """HTTP/2 lets a client refuse every byte of an answer."""
     service, _ = make_service(shutdown_seconds=30)
     monkeypatch.setattr("app.rpc.health.TICK_SECONDS", 0.01)
 
@@ -130,7 +130,7 @@ def test_one_that_does_not_read_keeps_nobody_from_knowing(
         )
         protocol.initiate_connection()
         protocol.send_headers(1, WATCH)
-        protocol.send_data(1, b"\0\0\0\0\0")  # a message without a field
+        protocol.send_data(1, b"\0\0\0\0\0")  # an empty message
         writer.write(protocol.data_to_send())
         await writer.drain()
         for _ in range(3):
@@ -143,7 +143,7 @@ def test_one_that_does_not_read_keeps_nobody_from_knowing(
     rpc.run(scenario, service)
 
 
-def test_those_who_watch_are_told_of_the_end_and_let_go(make_service: MakeService) -> None:
+def test_watchers_are_told_of_the_end_and_ended(make_service: MakeService) -> None:
     service, _ = make_service(shutdown_seconds=30)
 
     async def scenario(client: Client) -> Any:

@@ -1,4 +1,4 @@
-"""Messages: what is compiled is what `tei.proto` says, and bytes are what protobuf makes of them."""
+"""Messages: the compiled definition is `tei.proto`, and bytes are protobuf's."""
 
 import re
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ TYPES = {
 
 
 def written(field: Any) -> str:
-    """A field as a line of the language has it."""
+    """Return a field as a line of the language."""
     kind = field.message_type or field.enum_type
     name = kind.name if kind else TYPES[field.type]
     label = "repeated " if field.is_repeated else ""
@@ -34,7 +34,7 @@ def written(field: Any) -> str:
 
 
 def lines() -> Iterator[str]:
-    """Every declaration that was compiled."""
+    """Return every compiled declaration."""
     for service in SERVICES.values():
         yield f"service {service.name} {{"
         for method in service.methods:
@@ -53,7 +53,7 @@ def lines() -> Iterator[str]:
         yield "}"
 
 
-def test_what_is_compiled_is_what_is_written() -> None:
+def test_the_compiled_definition_is_current() -> None:
     source = (ROOT / "app/rpc/tei.proto").read_text()
     source = source.replace("{}", "{\n}")
     declared = [line for line in source.splitlines() if line and not line.strip().startswith("//")]

@@ -1,4 +1,4 @@
-"""The calls without a key: a few at a time, whatever their clients do."""
+"""Calls without a key: few at a time, however their clients behave."""
 
 import asyncio
 from typing import Any
@@ -17,7 +17,7 @@ ASKED = health_pb2.HealthCheckRequest()
 
 
 async def ended(call: Any) -> tuple[str, str]:
-    """The status and the message of a call that fails."""
+    """Return the status and the message of a call that fails."""
     try:
         await call
     except grpc.aio.AioRpcError as error:
@@ -30,13 +30,13 @@ async def is_serving(client: Client) -> bool:
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
-def test_what_is_read_for_longest_gives_way(play: Play) -> None:
-    """Of each as many bytes may be held as a message may have."""
+def test_the_call_read_for_longest_gives_way(play: Play) -> None:
+    """Each may hold as many bytes as a message may have."""
 
     async def scenario(client: Client) -> list[tuple[str, str]]:
         silent = [client.channel.stream_unary(f"{HEALTH}Check")() for _ in range(100)]
         await come(lambda: sum(call.done() for call in silent) == 100 - READ_AT_A_TIME)
-        assert await is_serving(client)  # one more gives way to it
+        assert await is_serving(client)  # another call replaces it
         await come(lambda: sum(call.done() for call in silent) == 101 - READ_AT_A_TIME)
         return await asyncio.gather(*(ended(call) for call in silent if call.done()))
 
@@ -54,7 +54,7 @@ def test_a_message_has_to_come_in_time(play: Play) -> None:
     assert found == [("DEADLINE_EXCEEDED", "the message came too slowly")] * 3
 
 
-def test_calls_that_stay_take_no_place_of_others(play: Play) -> None:
+def test_long_calls_take_no_place_from_others(play: Play) -> None:
     async def scenario(client: Client) -> Any:
         stub = health_pb2_grpc.HealthStub(client.channel)
         reflection = reflection_pb2_grpc.ServerReflectionStub(client.channel)

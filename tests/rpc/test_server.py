@@ -1,4 +1,4 @@
-"""The server: its port, its end beside HTTP's, and what clients learn of it."""
+"""The server: its port, its shutdown beside HTTP's, and what clients learn of it."""
 
 import asyncio
 import gzip
@@ -52,7 +52,7 @@ class Running:
         return self.client.call("Embed")(EMBED(inputs=text))
 
     def wait_ready(self) -> None:
-        """Return when both APIs answer; the port of HTTP listens a moment before."""
+        """Wait until both APIs answer; the port of HTTP listens a moment before."""
         self.server.wait_ready()
         assert self.server.get("/health").status == 200
 
@@ -63,7 +63,7 @@ class Running:
 
 @pytest.fixture(scope="module")
 def running(tiny_model: Path) -> Iterator[Running]:
-    """A server that tests only send requests to."""
+    """A server for tests that only send requests to it."""
     one = Running(tiny_model)
     one.wait_ready()
     yield one
@@ -87,7 +87,7 @@ def test_reflection_tells_all_that_a_client_needs(running: Running) -> None:
     assert {one.name for one in pool.FindServiceByName("grpc.health.v1.Health").methods} >= {
         "Check"
     }
-    # A call with nothing but what it told.
+    # A call made from nothing but the reflected definitions.
     embed = pool.FindServiceByName("tei.v1.Embed").FindMethodByName("Embed")
     request, response = map(message_factory.GetMessageClass, (embed.input_type, embed.output_type))
     call = running.channel.unary_unary(
@@ -99,14 +99,14 @@ def test_reflection_tells_all_that_a_client_needs(running: Running) -> None:
 
 
 def test_a_compressed_message_is_refused(running: Running) -> None:
-    """It could be a thousand times as large as what was sent."""
+    """Decompressed, it could be a thousand times as large."""
     with pytest.raises(grpc.RpcError) as caught:
         running.client.call("Embed")(EMBED(inputs="a" * 10_000), compression=grpc.Compression.Gzip)
     assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
     assert len(gzip.compress(b"a" * 10_000)) < 100
 
 
-def test_what_is_no_grpc_harms_nobody(running: Running) -> None:
+def test_bytes_that_are_no_grpc_harm_no_client(running: Running) -> None:
     for content in (
         b"GET / HTTP/1.1\r\n\r\n",
         b"\0" * 100,
@@ -135,10 +135,12 @@ def test_a_taken_port_is_said_before_the_model_is_opened(tiny_model: Path) -> No
     assert "loading" not in output
 
 
-def test_what_was_read_is_answered_at_the_end_and_idle_streams_end(tiny_model: Path) -> None:
-    running = Running(tiny_model, "--drain-seconds", "1")  # while all messages are read
+def test_messages_already_read_are_answered_at_the_end_and_idle_streams_end(
+    tiny_model: Path,
+) -> None:
+    running = Running(tiny_model, "--drain-seconds", "1")  # time to read all messages
     running.wait_ready()
-    with pytest.raises(grpc.RpcError):  # of which the library would write
+    with pytest.raises(grpc.RpcError):  # which the library would print
         running.client.call("Embed")(EMBED(inputs="a"), compression=grpc.Compression.Gzip)
     held_open: SimpleQueue[Any] = SimpleQueue()
     held_open.put(EMBED(inputs="a"))
@@ -152,7 +154,7 @@ def test_what_was_read_is_answered_at_the_end_and_idle_streams_end(tiny_model: P
     with pytest.raises(grpc.RpcError) as ended:
         next(idle)
     held_open.put(None)
-    answers += busy  # all of it was read
+    answers += busy  # all of them had been read
     assert len(answers) == MESSAGES_IN_WORK
     output = running.server.output()
     assert running.server.process.returncode == 0, output
@@ -164,12 +166,12 @@ def test_what_was_read_is_answered_at_the_end_and_idle_streams_end(tiny_model: P
 
 
 @pytest.mark.parametrize("failure", [None, "the model does not answer"])
-def test_what_takes_too_long_at_the_end_is_cut_off_and_counts_as_lost(
+def test_calls_that_outlast_the_shutdown_are_cut_off_and_count_as_lost(
     make_service: Callable[..., tuple[Service, ASGIApp]],
     monkeypatch: pytest.MonkeyPatch,
     failure: str | None,
 ) -> None:
-    """After `--shutdown-seconds`, or at once where the process has to be replaced."""
+    """After `--shutdown-seconds`, or at once where the process must be replaced."""
     service, _ = make_service(shutdown_seconds=0.1 if failure is None else 100)
     held = Held(monkeypatch)
 
@@ -208,7 +210,7 @@ def test_a_client_that_leaves_at_the_end_is_no_loss(
 
 
 async def sent_but_for_the_last_byte(port: int, calls: int, size: int) -> int:
-    """How many bytes of so many calls' messages a client may send until the first has ended."""
+    """Return how many bytes of the calls' messages a client can send until the first call ends."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     wire = h2.connection.H2Connection()
     wire.initiate_connection()
@@ -234,7 +236,7 @@ async def sent_but_for_the_last_byte(port: int, calls: int, size: int) -> int:
     return sent
 
 
-def test_little_is_held_of_messages_that_do_not_come_whole(
+def test_little_is_held_of_incomplete_messages(
     make_service: Callable[..., tuple[Service, ASGIApp]],
 ) -> None:
     service, _ = make_service(client_timeout_seconds=2, max_concurrent_bytes=1)

@@ -1,4 +1,4 @@
-"""Services: every call of the definition is answered, and no other."""
+"""Services: every call of the definition is answered, and no other is."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Statuses: every error has one, which is TEI's."""
+"""Statuses: every error has TEI's."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Streams: in order, bounded, and ended in the place of what fails."""
+"""Streams: in order, bounded, and ended where a message fails."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
@@ -19,7 +19,7 @@ async def messages(every: Iterable[int]) -> AsyncIterator[bytes]:
 
 
 class Worker:
-    """Work that ends when it is let go."""
+    """Work that ends when it is released."""
 
     def __init__(self) -> None:
         self.begun: list[int] = []
@@ -70,11 +70,11 @@ def test_each_ends_in_its_turn() -> None:
     play(scenario)
 
 
-def test_so_many_are_in_work_at_a_time() -> None:
+def test_messages_in_work_are_bounded() -> None:
     async def scenario(worker: Worker) -> None:
         stream = working(worker, 5, Room(2, 1_000))
         await until(lambda: worker.begun == [0, 1])
-        worker.let_go(1)  # it is done, but its turn has not come
+        worker.let_go(1)  # it is done, but it is not its turn
         for _ in range(50):
             await asyncio.sleep(0)
         assert worker.begun == [0, 1]
@@ -101,7 +101,7 @@ def test_bytes_in_work_are_bounded_as_well() -> None:
     play(scenario)
 
 
-def test_what_fails_ends_the_stream_in_its_place() -> None:
+def test_a_failure_ends_the_stream_in_its_turn() -> None:
     async def scenario(worker: Worker) -> None:
         stream = working(worker, 4)
         await until(lambda: len(worker.begun) == 4)
@@ -109,7 +109,7 @@ def test_what_fails_ends_the_stream_in_its_place() -> None:
         worker.let_go(1, ValueError("one"))
         for _ in range(50):
             await asyncio.sleep(0)
-        assert not stream.done()  # what was before it has not ended
+        assert not stream.done()  # the messages before it have not ended
         worker.let_go(0)
         with pytest.raises(ValueError, match="one"):
             await stream
@@ -132,7 +132,7 @@ def test_a_stream_that_is_cancelled_drops_its_work() -> None:
 
 
 class Context:
-    """gRPC's, of a client that sends what it is told to."""
+    """gRPC's context, for a client that sends what it is told to."""
 
     def __init__(self, *sent: Any) -> None:
         self._sent = list(sent)
@@ -173,7 +173,7 @@ def test_a_message_that_does_not_come_ends_its_call(sent: tuple[Any, ...], code:
     play(scenario)
 
 
-def test_so_many_messages_are_read_at_a_time() -> None:
+def test_messages_read_at_a_time_are_bounded() -> None:
     async def scenario(_: Worker) -> None:
         reading = asyncio.Semaphore(1)
         first = asyncio.create_task(Incoming(Context()).only(60, reading))

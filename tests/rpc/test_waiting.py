@@ -1,4 +1,4 @@
-"""Waiting: a stream's messages find bytes in their turn, or fail for those of others alone."""
+"""Waiting: a stream's messages get bytes in order, and fail only for bytes held by others."""
 
 import asyncio
 from collections.abc import Callable
@@ -41,7 +41,7 @@ def test_texts_that_do_not_fit_together_are_answered_one_after_another(play: Pla
         ("reranker", "RerankStream", {"query": "a", "text": TEXT, "truncate": True}),
     ],
 )
-def test_what_others_hold_for_long_fails_a_stream(
+def test_bytes_held_by_others_for_long_fail_a_stream(
     make_service: MakeService, folders: Any, kind: str, name: str, message: dict[str, Any]
 ) -> None:
     service, _ = make_service(
@@ -65,7 +65,7 @@ def test_what_others_hold_for_long_fails_a_stream(
 
 
 def test_messages_are_served_in_order(bodies: Bodies) -> None:
-    """A small one behind does not take what a large one before it waits for."""
+    """A small message does not take the bytes that a large one before it waits for."""
 
     async def scenario() -> None:
         line, served = Line(seconds=100), list[int]()
@@ -92,7 +92,7 @@ def test_messages_are_served_in_order(bodies: Bodies) -> None:
     asyncio.run(scenario())
 
 
-def test_one_whose_turn_has_not_come_waits_for_ever(bodies: Bodies) -> None:
+def test_a_message_whose_turn_has_not_come_does_not_time_out(bodies: Bodies) -> None:
     async def scenario() -> None:
         first = asyncio.Event()
 

@@ -1,4 +1,4 @@
-"""Servers that fail as they are told to."""
+"""Servers that fail on demand."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tools.process import Server
 
 @pytest.fixture
 def start(tiny_model: Path) -> START:
-    """Starts servers with a fault."""
+    """A factory of servers with a fault."""
 
     def one(fault: str, *flags: str) -> Server:
         arguments = (fault, "--model-id", str(tiny_model), *flags)

@@ -1,4 +1,4 @@
-"""How many arenas the C library makes for threads that allocate at the same time."""
+"""The C library's number of arenas for threads that allocate concurrently."""
 
 import os
 import platform

@@ -1,4 +1,4 @@
-"""Whole processes with a fault in a thread: who waits is told, and a supervisor gets its exit code."""
+"""Processes with a fault in a thread: clients are answered, and a supervisor gets the exit code."""
 
 import contextlib
 import http.client
@@ -67,7 +67,7 @@ def test_a_tokenizer_that_raises_costs_one_request(start: START) -> None:
 
 def test_a_tokenizer_that_hangs_ends_the_process(start: START) -> None:
     server = start("tokenizer-hangs")
-    # A short text alone would be encoded on the event loop, and not in the pool.
+    # A single short text would be encoded on the event loop, and not in the pool.
     status, text = post(server, "query " * 100)
     assert (status, "took longer than 0.5 s" in text) == (422, True)
     lines = server.output(60).splitlines()
@@ -79,7 +79,7 @@ def test_a_tokenizer_that_hangs_ends_the_process(start: START) -> None:
 def test_a_lost_thread_of_the_tokenizer_is_noticed_though_short_requests_succeed(
     start: START,
 ) -> None:
-    # Nobody reads the output meanwhile: a line for each request would fill it up.
+    # The output is not read here: a line for each request would fill the pipe.
     server = start("tokenizer-hangs", "--log-level", "error")
     assert post(server, "query " * 100)[0] == 422
     with contextlib.suppress(OSError, http.client.HTTPException):

@@ -1,4 +1,4 @@
-"""The port: taken before anything else is done, and opened when it is told to."""
+"""The port: bound before anything else is done, and opened when told."""
 
 import contextlib
 import socket
@@ -29,14 +29,14 @@ def opened(port: Port) -> Iterator[None]:
             one.close()
 
 
-def test_what_is_taken_refuses_connections_until_it_is_opened() -> None:
+def test_a_taken_port_refuses_connections_until_it_is_opened() -> None:
     with taken("127.0.0.1", 0) as port:
         assert not connects("127.0.0.1", port.number)
         with opened(port):
             assert connects("127.0.0.1", port.number)
 
 
-def test_nobody_else_can_take_it() -> None:
+def test_no_other_process_can_take_it() -> None:
     with (
         taken("127.0.0.1", 0) as port,
         pytest.raises(StartupError) as caught,
@@ -71,7 +71,7 @@ def test_a_name_listens_at_each_of_its_addresses(monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="Python was built without IPv6")
-def test_an_address_of_the_sixth_version_is_shown_in_brackets() -> None:
+def test_an_ipv6_address_is_shown_in_brackets() -> None:
     with taken("::1", 0) as port:
         assert str(port).startswith("[::1]:")
 

@@ -1,4 +1,4 @@
-"""The server: it answers many, and all whom it has taken before it ends."""
+"""The server: it answers many clients, and every accepted request before it ends."""
 
 import json
 import signal
@@ -16,7 +16,7 @@ from tools.process import Server
 
 @pytest.fixture
 def own_server(tiny_model: Path) -> Iterator[Server]:
-    """A server that the test may end; what it may wait for, it waits for too long."""
+    """A server that the test may end, with timeouts that are too long to matter."""
     with Server("--model-id", str(tiny_model), "--shutdown-seconds", "300") as running:
         running.wait_ready()
         yield running
@@ -24,7 +24,7 @@ def own_server(tiny_model: Path) -> Iterator[Server]:
 
 def test_a_vector_comes_over_the_wire(server: Server) -> None:
     with client(server) as connection:
-        for _ in range(3):  # one connection for all
+        for _ in range(3):  # one connection for all three
             vectors = embed(connection)
             expected = tiny.unit(tiny.reference(tiny.ids_of("the cat")))
             np.testing.assert_allclose(vectors, [expected], atol=1e-6)

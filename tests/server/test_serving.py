@@ -1,4 +1,4 @@
-"""The server's socket: how connections are taken from it."""
+"""The server's socket: how connections are accepted."""
 
 import asyncio
 import contextlib
@@ -18,7 +18,7 @@ MOST_TURNS = 3
 
 
 async def application(scope: Scope, receive: Receive, send: Send) -> None:
-    """Nothing but the lifespan."""
+    """Run nothing but the lifespan."""
     assert scope["type"] == "lifespan"
     for stage in ("startup", "shutdown"):
         await receive()
@@ -27,7 +27,7 @@ async def application(scope: Scope, receive: Receive, send: Send) -> None:
 
 @contextlib.contextmanager
 def connected(path: Path, count: int) -> Iterator[None]:
-    """So many connections, which the server has not taken yet."""
+    """Open connections, which the server has not accepted yet."""
     with contextlib.ExitStack() as opened:
         for _ in range(count):
             one = opened.enter_context(socket.socket(socket.AF_UNIX))
@@ -36,7 +36,7 @@ def connected(path: Path, count: int) -> Iterator[None]:
 
 
 def test_a_turn_takes_several_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nobody waits for a turn of the loop for each of those who came before."""
+    """A connection does not wait for a turn of the loop for each one before it."""
     made = 0
     connection_made = Http1.connection_made
 

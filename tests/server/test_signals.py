@@ -22,13 +22,13 @@ def test_a_terminal_that_closes_ends_the_service_and_loses_nothing(tiny_model: P
         assert connection.getresponse().read() == b""
         running.signal(signal.SIGHUP)
         running.wait_for("starting graceful shutdown")
-        running.signal(signal.SIGHUP)  # a shell sends it too, where the kernel has
+        running.signal(signal.SIGHUP)  # a shell sends it too, where the kernel has not
         embed(connection)
     assert "second signal" not in running.output()
     assert running.process.returncode == 0
 
 
-def test_what_rotates_logs_changes_nothing_nor_does_a_terminal_under_nohup(
+def test_signals_of_log_rotation_and_of_terminals_under_nohup_change_nothing(
     tiny_model: Path,
 ) -> None:
     port = free_port()
@@ -59,7 +59,7 @@ def test_a_signal_during_the_start_ends_the_process(
 ) -> None:
     starting = launch(["--model-id", str(tiny_model), "--port", str(free_port())], {})
     assert starting.stdout is not None
-    starting.stdout.readline()  # the settings: the model is loaded next
+    starting.stdout.readline()  # the settings; the model is loaded next
     for one in (signal.SIGUSR1, signal.SIGUSR2, number):
         starting.send_signal(one)
     starting.communicate(timeout=300)

@@ -1,4 +1,4 @@
-"""A process that stands still ends, and says where it stood."""
+"""The watchdog: a process that stalls ends, and reports where it stalled."""
 
 import http.client
 
@@ -8,7 +8,7 @@ from tests.support.failing import START, post
 
 
 @pytest.mark.slow
-def test_an_event_loop_that_stands_still_ends_the_process(start: START) -> None:
+def test_an_event_loop_that_stalls_ends_the_process(start: START) -> None:
     server = start("loop-hangs")
     with pytest.raises(http.client.RemoteDisconnected):
         post(server, "query")
@@ -20,7 +20,7 @@ def test_an_event_loop_that_stands_still_ends_the_process(start: START) -> None:
 
 
 @pytest.mark.slow
-def test_native_code_that_lets_nobody_run_ends_the_process(start: START) -> None:
+def test_native_code_that_holds_the_interpreter_ends_the_process(start: START) -> None:
     server = start("interpreter-hangs")
     with pytest.raises(http.client.RemoteDisconnected):
         post(server, "query")

@@ -1,4 +1,4 @@
-"""Single callers who ask for much with few bytes, by all defaults; others are served meanwhile."""
+"""Attacks by single clients with few bytes, against defaults; other clients are served."""
 
 import contextlib
 import http.client
@@ -21,7 +21,7 @@ HALF_A_GIGABYTE = 512 * 2**20
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
-    """The default model with every option as it is."""
+    """The default model with every option at its default."""
     flags = ("--model-id", MODEL, "--provider", "cpu", "--dtype", "float32")
     with Server(*flags, log=tmp_path / "log") as running:
         running.wait_ready()
@@ -30,7 +30,7 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 @contextlib.contextmanager
 def asked(server: Server, path: str, body: bytes) -> Iterator[http.client.HTTPConnection]:
-    """A connection on which a request was sent; its answer may be waited for."""
+    """Send a request; yield the connection, whose answer may be awaited."""
     with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port)) as connection:
         connection.request("POST", path, body, {"content-type": "application/json"})
         yield connection
@@ -52,7 +52,7 @@ def permits_taken(server: Server) -> int:
 
 
 def test_a_short_text_does_not_wait_for_two_megabytes(server: Server) -> None:
-    """Ten are answered one after another before all of the long ones have their tokens."""
+    """Ten are answered one after another before the long ones are tokenized."""
     before = metric(server, "te_batch_next_size_sum")
     with asked(server, "/embed", TWO_MEGABYTES):
         eventually(lambda: permits_taken(server) == 31)
@@ -62,7 +62,7 @@ def test_a_short_text_does_not_wait_for_two_megabytes(server: Server) -> None:
         assert metric(server, "te_batch_next_size_sum") == before + 10
 
 
-def test_an_answer_that_is_fifty_times_its_request_is_never_there_at_once(server: Server) -> None:
+def test_an_answer_fifty_times_its_request_is_never_whole_in_memory(server: Server) -> None:
     before = most_resident(server.process.pid)
     with asked(server, "/tokenize", TWO_MEGABYTES) as connection:
         answer = connection.getresponse()
@@ -83,15 +83,15 @@ def test_callers_that_read_nothing_keep_less_than_half_a_gigabyte_busy(server: S
         ]
         statuses = [one.getresponse().status for one in asking_ones]
         assert sorted(statuses) == [200] * 5 + [429]
-        eventually(lambda: permits_taken(server) == 0)  # others are not refused for their sake
+        eventually(lambda: permits_taken(server) == 0)  # so that others find some
         for _ in range(10):
             assert post(server, "/embed", SHORT)[0] == 200
         assert most_resident(server.process.pid) < HALF_A_GIGABYTE
     assert post(server, "/tokenize", SHORT)[0] == 200
 
 
-def test_vectors_that_nobody_reads_leave_room_to_others(server: Server) -> None:
-    """Of each answer 12.6 MB are still to be rendered; only so many are computed as find room."""
+def test_unread_vectors_leave_room_to_others(server: Server) -> None:
+    """Each answer has 12.6 MB still to be rendered; only those with room are computed."""
     before = most_resident(server.process.pid)
     with contextlib.ExitStack() as asking:
         asked_for = [asking.enter_context(asked(server, "/embed_all", FULL)) for _ in range(12)]

@@ -1,4 +1,4 @@
-"""Batches on a disk that is full, and on one that takes nothing: for real, on small file systems."""
+"""Batches on a full disk, and on a read-only one: real ones, as small file systems."""
 
 import subprocess
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 4 MiB; root alone may make one."""
+    """A file system of 4 MiB; only root may mount one."""
     path = tmp_path / "disk"
     path.mkdir()
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", str(path)], check=True)  # noqa: S607

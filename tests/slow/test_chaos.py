@@ -22,7 +22,7 @@ def files(server: Server) -> int:
 
 
 def is_as_before(server: Server, before: int) -> bool:
-    """Every permit is free again, and every file closed."""
+    """Return whether every permit is free again, and every file closed."""
     whole = json.dumps({"inputs": ["cat"] * 64}).encode()
     return files(server) <= before and server.post("/embed", whole).status == 200
 

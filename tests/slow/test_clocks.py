@@ -1,4 +1,4 @@
-"""A clock that jumps, a process that stands still for a while, one that gets less of its time."""
+"""A clock that jumps, a process that is stopped for a while, and one with a CPU quota."""
 
 import contextlib
 import http.client
@@ -106,16 +106,16 @@ def test_a_jump_of_the_wall_clock_changes_nothing_but_dates(
         before = embed(kept).getheader("date")
         clock.jump(offset)
         begun.sendall(BODY[5:])
-        assert status_of(begun) == b"200"  # no time has passed for what was under way
-        after = embed(kept, **{"x-request-timeout-ms": "30000"})  # the connection was kept
+        assert status_of(begun) == b"200"  # no time has passed for open requests
+        after = embed(kept, **{"x-request-timeout-ms": "30000"})  # the connection was kept open
         assert after.status == 200
         assert (after.getheader("date") or "")[:17] != (before or "")[:17] or offset == "-1h"
         for path in ("/livez", "/readyz", "/health"):
             assert get(kept, path) == 200
         with begin_upload(server) as stalled:
-            assert status_of(stalled) == b"408"  # and time goes on to pass
+            assert status_of(stalled) == b"408"  # timeouts still run
         with begin_upload(server) as last:
-            clock.jump("+0")  # back again, the other way
+            clock.jump("+0")  # back again
             server.signal()
             last.sendall(BODY[5:])
             assert status_of(last) == b"200"
@@ -129,7 +129,7 @@ def test_a_jump_of_the_wall_clock_changes_nothing_but_dates(
 
 @contextlib.contextmanager
 def under_load(server: Server) -> Iterator[Counter[int]]:
-    """Four clients that ask without a pause; the statuses that they got, which must be 200."""
+    """Run four clients without a pause; yield the statuses that they got, which must be 200."""
     answers: Counter[int] = Counter()
     stop = threading.Event()
 
@@ -152,7 +152,7 @@ def under_load(server: Server) -> Iterator[Counter[int]]:
 
 
 def await_more(answers: Counter[int], server: Server) -> None:
-    """Return when a hundred more were answered, and the server is ready."""
+    """Wait until a hundred more were answered, and the server is ready."""
     seen = answers[200]
     eventually(lambda: answers[200] > seen + 100)
     with connected(server) as connection:
@@ -177,7 +177,7 @@ def test_a_process_that_stood_still_goes_on(tiny_model: Path, tmp_path: Path) ->
 
 
 class ControlGroup:
-    """A control group of the processor, of either version; needs root."""
+    """A control group of the CPU, of either version; needs root."""
 
     def __init__(self) -> None:
         first, second = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
@@ -186,7 +186,7 @@ class ControlGroup:
         self.members = self._folder / "cgroup.procs"
 
     def allow(self, cores: float) -> None:
-        """Let its processes have so much time together; 0 sets no limit."""
+        """Set the CPU time that its processes have together; 0 sets no limit."""
         quota = round(cores * 100_000)
         first, second = self._folder / "cpu.cfs_quota_us", self._folder / "cpu.max"
         if first.exists():
@@ -195,7 +195,7 @@ class ControlGroup:
             second.write_text(f"{quota or 'max'} 100000")
 
     def throttled(self) -> int:
-        """In how many periods its processes were held up."""
+        """Return in how many periods its processes were throttled."""
         lines = (self._folder / "cpu.stat").read_text().splitlines()
         return int(dict(line.split() for line in lines)["nr_throttled"])
 

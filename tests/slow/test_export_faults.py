@@ -60,7 +60,7 @@ def export(checkpoint: Path, models: Path) -> None:
 
 
 def fingerprint(folder: Path) -> str:
-    """Of a folder whose files are all as its manifest says."""
+    """Return the fingerprint of a folder whose files all match its manifest."""
     manifest = Manifest.read(folder)
     manifest.verify_files(folder)
     return manifest.fingerprint
@@ -68,7 +68,7 @@ def fingerprint(folder: Path) -> str:
 
 @contextlib.contextmanager
 def disk(place: Path, size: int) -> Iterator[Path]:
-    """A file system of so many bytes."""
+    """Mount a file system of a given size."""
     place.mkdir()
     options = ["-t", "tmpfs", "-o", f"size={size}", "tmpfs"]
     made = subprocess.run(["/bin/mount", *options, str(place)], capture_output=True, text=True)
@@ -80,7 +80,7 @@ def disk(place: Path, size: int) -> Iterator[Path]:
 
 
 def size_of(folder: Path) -> int:
-    """Bytes of its files, in whole pages."""
+    """Return the bytes of its files, in whole pages."""
     return sum(-(-path.stat().st_size // 4096) * 4096 for path in folder.iterdir())
 
 

@@ -1,4 +1,4 @@
-"""The gRPC API as users have it: its page's commands, a client that protoc makes, and a server under load."""
+"""The gRPC API as users meet it: its page's commands, a client made by protoc, and load."""
 
 import asyncio
 import re
@@ -78,7 +78,7 @@ def test_the_page_tells_how_to_call(running: Running, tmp_path: Path) -> None:
 
 
 def test_vectors_of_real_texts_are_those_of_http(running: Running) -> None:
-    """Bit for bit where each is computed alone; a stream's, where it is in a batch, almost."""
+    """Bit for bit where each is computed alone, and almost where a stream's share a batch."""
     found = passages(120, 60)
 
     async def scenario() -> tuple[list[Any], list[Any]]:
@@ -128,7 +128,7 @@ def test_an_overload_refuses_calls_and_no_message_of_a_stream(tmp_path: Path) ->
 
 
 def test_a_signal_under_load_loses_no_call(tmp_path: Path) -> None:
-    """Each is answered, or told to go elsewhere."""
+    """Each is answered, or told to go to another server."""
     running = Running("--drain-seconds", "1", log=tmp_path / "log")
     ended: list[str] = []
 

@@ -38,14 +38,14 @@ def test_a_server_that_is_killed_at_any_moment_loses_and_repeats_nothing(
 
     server = started()
     words = texts.passages(REQUESTS, 20)
-    # Every hundredth is no text.
+    # Every hundredth line has no text.
     requests = [request(number, text if number % 100 else "") for number, text in enumerate(words)]
     body, headers = form(jsonl(requests))
     file = client.ask(server.port, "POST", "/v1/files", body, headers).json
     batch_id = server.post("/v1/batches", {**NEW, "input_file_id": file["id"]}).json["id"]
     done: list[int] = []
     for place in range(KILLS):
-        # The first moments are those in which it is read, the others are in the midst of it.
+        # The first moments are those of reading it, the others of computing it.
         if place >= FIRST_KILLS:
             eventually(partial(_has_more, server, batch_id, max(done)))
         time.sleep(choose.uniform(0, 0.1 if place < FIRST_KILLS else 0.5))
@@ -70,7 +70,7 @@ def _of(server: Server, batch_id: str) -> Any:
 
 
 def _counted(server: Server, batch_id: str) -> int:
-    """Its requests, those that were answered, and those that failed."""
+    """Return the numbers of its requests, of those answered, and of those failed."""
     return sum(_of(server, batch_id)["request_counts"].values())
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tools import process, texts
 
-ROWS = 100_000  # more than are computed between so many kills
+ROWS = 100_000  # more than are computed between the kills
 KILLS = 20
 
 pytestmark = pytest.mark.slow
@@ -26,7 +26,7 @@ def test_a_job_that_is_killed_at_any_moment_loses_and_repeats_nothing(
     choose, path, out = random.Random(1), tmp_path / "a.jsonl", tmp_path / "out"
     with path.open("w") as file:
         for number, text in enumerate(texts.passages(ROWS, 60)):
-            # Every hundredth is no text.
+            # Every hundredth line has no text.
             file.write(f"{json.dumps({'id': f'd{number}', 'text': text if number % 100 else 5})}\n")
     command = [
         *(sys.executable, "-m", "app.bulk", str(path), "--output", str(out), "--resume"),

@@ -47,7 +47,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The exported folder, with an int8 graph too; gone afterwards, since it is large."""
     place = tmp_path_factory.mktemp("large")
     write_large(place / "large-bert")
-    child = subprocess.run(  # our own module
+    child = subprocess.run(  # a module of ours
         [
             sys.executable, "-m", "export", str(place / "large-bert"), "--models-dir",
             str(place / "models"), "--dtype", "int8",

@@ -1,4 +1,4 @@
-"""What the locks pin can be had for each processor and Python; `make lock` pins the hash of every file."""
+"""The locked versions exist for each processor and Python; `make lock` pins each file's hash."""
 
 import subprocess
 import sys

@@ -22,7 +22,7 @@ DEPLOY = ROOT / "deploy"
 DASHBOARD = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
 PANELS = [panel for panel in DASHBOARD["panels"] if panel["type"] != "row"]
 EXPRESSIONS = [(panel["title"], one["expr"]) for panel in PANELS for one in panel["targets"]]
-# What Grafana fills in.
+# Variables that Grafana fills in.
 VARIABLES = {"$job": "embedding-service", "$instance": ".*", "$__rate_interval": "5s"}
 EMBED = {"inputs": ["the cat sat on the mat", "dog"]}
 LOAD = [
@@ -81,7 +81,7 @@ class Prometheus:
         self._port = port
 
     def query(self, expression: str) -> list[Any]:
-        """The samples of an expression, now; invalid expressions fail the test."""
+        """Return the current samples of an expression; invalid expressions fail the test."""
         for variable, value in VARIABLES.items():
             expression = expression.replace(variable, value)
         answer = client.get(
@@ -127,7 +127,7 @@ def prometheus(server: Server, folder: Path) -> Iterator[Prometheus]:
 
 
 def ask(server: Server) -> None:
-    """One round of requests of every kind, each answered as it must be."""
+    """Send one round of requests of every kind, each answered as it must be."""
     for path, body, status in LOAD:
         assert server.post(path, body).status == status, (path, body)
 
@@ -148,7 +148,7 @@ def numbers(samples: list[Any]) -> list[float]:
 
 
 def test_every_panel_shows_numbers_and_no_alert_goes_off(server: Server, tmp_path: Path) -> None:
-    # The model embeds, so there is nothing to show of predictions.
+    # The model embeds, so there are no predictions to show.
     wanted = [one for one in EXPRESSIONS if "te_predict_success" not in one[1]]
     with prometheus(server, tmp_path) as monitor:
 

@@ -28,14 +28,14 @@ RAY = ROOT / ".venv-ray" / "bin"
 RAY_FOLDER = ROOT / "deploy" / "ray"
 PASSAGES = 20_000
 EMPTY = (7, 12_345)  # rows without a vector
-# Of which digits do not depend on what else is in a batch.
+# Digits that do not depend on what else is in a batch.
 MODEL = ["--model-id", DEFAULT_MODEL_ID, "--provider", "cpu", "--dtype", "float32"]
-COMPARED = 4  # every fourth passage is asked of the server as well
+COMPARED = 4  # every fourth passage is sent to the server as well
 
 
 @pytest.fixture(scope="module")
 def environment() -> Iterator[dict[str, str]]:
-    """The variables of a cluster's processes, and the folder that they keep their files in."""
+    """The variables of a cluster's processes, with the folder of their files."""
     # Not pytest's own folder: the path of a Unix socket has at most 107 bytes.
     with tempfile.TemporaryDirectory(prefix="ray-", ignore_cleanup_errors=True) as folder:
         yield process.variables(
@@ -45,8 +45,8 @@ def environment() -> Iterator[dict[str, str]]:
                 "RAY_TMPDIR": folder,
                 "RAY_USAGE_STATS_ENABLED": "0",
                 "RAY_AUTH_MODE": "disabled",
-                "RAY_worker_niceness": "0",  # as whatever else runs here
-                # On a busy machine its parts take longer to find each other than it waits.
+                "RAY_worker_niceness": "0",  # like all other processes here
+                # On a busy machine its parts find each other later than its default timeouts.
                 "RAY_agent_register_timeout_ms": "300000",
                 "RAY_worker_register_timeout_seconds": "300",
                 "RAY_raylet_start_wait_time_s": "300",
@@ -56,7 +56,7 @@ def environment() -> Iterator[dict[str, str]]:
 
 @pytest.fixture(scope="module")
 def cluster(environment: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A cluster of one node; yields the variables with which programs find it."""
+    """A cluster of one node; yields the variables that its clients need."""
     port = process.free_port()
     command: list[str | Path] = [
         RAY / "ray",
@@ -88,7 +88,7 @@ def cluster(environment: dict[str, str]) -> Iterator[dict[str, str]]:
 
 
 def _gives_work(environment: dict[str, str]) -> bool:
-    """Whether a program can connect to the cluster, and has a task done."""
+    """Return whether a program can connect to the cluster and have a task done."""
     source = "import ray; ray.init(address='auto'); ray.get(ray.remote(lambda: 1).remote())"
     command: list[str | Path] = [RAY / "python", "-c", source]
     done = subprocess.run(command, env=environment, capture_output=True, check=False)
@@ -140,7 +140,7 @@ def test_a_dataset_through_two_actors_of_which_one_is_killed(
 
 
 def _are_at_work(actors: Path, driver: "subprocess.Popen[str]") -> bool:
-    """Two actors have done some batches each; or the driver has ended."""
+    """Return whether two actors have done some batches each, or the driver has ended."""
     batches = Counter(one.stem for one in actors.iterdir())
     return driver.poll() is not None or (len(batches) == 2 and min(batches.values()) > 3)
 
@@ -150,7 +150,7 @@ def _pids(actors: Path) -> set[int]:
 
 
 def _served(server: Server, passages: list[str]) -> NDArray[np.float32]:
-    """The server's vectors, (N, D)."""
+    """Return the server's vectors, (N, D)."""
     parts = []
     for start in range(0, len(passages), 1000):
         answer = server.post("/embed", {"inputs": passages[start : start + 1000]})
@@ -212,7 +212,7 @@ def _require_same_answers(port: int, server: Server) -> None:
 
 
 def _require_a_second_replica(port: int, folder: str) -> None:
-    """Many requests that wait bring another replica; none of them fails."""
+    """Fail unless many waiting requests bring another replica, and none of them fails."""
     assert len(_replicas(folder)) == 1
     body, statuses, is_over = {"inputs": texts.passages(32, 60)}, [], threading.Event()
 
@@ -233,7 +233,7 @@ def _require_a_second_replica(port: int, folder: str) -> None:
 
 
 def _running(folder: str) -> dict[int, str]:
-    """The processes whose variables name this folder, and what each is called."""
+    """Return the processes whose variables name this folder, with their titles."""
     found = {}
     for place in Path("/proc").iterdir():
         if not place.name.isdigit() or place.name == str(os.getpid()):
@@ -247,5 +247,5 @@ def _running(folder: str) -> dict[int, str]:
 
 
 def _replicas(folder: str) -> list[int]:
-    """The processes that are replicas of the service."""
+    """Return the processes that are replicas of the service."""
     return [pid for pid, name in _running(folder).items() if name.startswith("ray::ServeReplica")]

@@ -25,7 +25,7 @@ from tools.process import ROOT, free_port
 pytestmark = pytest.mark.slow
 
 MODEL_ID = "BAAI/bge-small-en-v1.5"
-# What `make setup` made before these tests ran, however old its files look beside a fresh copy.
+# Made by `make setup` before these tests ran, however old its files look beside a fresh copy.
 SET_UP = [
     f"--assume-old=.venv/{name}" for name in ("export.stamp", f"python-3.{sys.version_info.minor}")
 ] + ["--assume-old=app/operators/operators.so"]
@@ -54,7 +54,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make_line(command: str, *variables: str) -> list[str]:
-    """A line of the README that calls make, and what stands for the reader's machine."""
+    """Return a line of the README that calls make, with this machine's values."""
     program, *arguments = shlex.split(command)
     assert program == "make"
     return ["make", *SET_UP, *arguments, *variables]
@@ -81,7 +81,7 @@ def making(
 
 
 def listed(start: str) -> list[str]:
-    """The README's commands that begin so."""
+    """Return the README's commands with this beginning."""
     found = [line for line in commands() if line.startswith(start)]
     assert found
     return found

@@ -33,7 +33,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def answers(checkpoint: Path) -> Iterator[list[list[dict[str, Any]]]]:
-    """What the served export says of TEXTS."""
+    """Return the served export's answers for TEXTS."""
     folder = pipeline.export(Request(str(checkpoint), models_dir=checkpoint.parent / "models"))
     server = Server("--model-id", str(folder), "--dtype", "float32")
     try:

@@ -1,4 +1,4 @@
-"""All that TEI 1.9.3 was asked, asked here over HTTP, of the same models: the answers are equal.
+"""All of TEI 1.9.3's recorded requests, sent here over HTTP to the same models: equal answers.
 
 Each exception is one of the rows or points of `docs/compatibility.md` that `ROWS` names.
 """
@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-NOISE = 1e-5  # of float32, from one build of ONNX Runtime to another
-HALF_A_DIGIT = 5e-5  # of a number that was written with five
+NOISE = 1e-5  # of float32, between builds of ONNX Runtime
+HALF_A_DIGIT = 5e-5  # of a number written with five digits
 
 HINT = "; --max-client-batch-size raises it"
 TOO_LARGE = "> maximum allowed batch size 32"
@@ -35,7 +35,7 @@ TOO_LARGE = "> maximum allowed batch size 32"
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back."""
+    """An answer."""
 
     status: int
     headers: Mapping[str, str]
@@ -43,7 +43,7 @@ class Answer:
 
 
 class Client:
-    """Asks on one connection for as long as that is kept."""
+    """A client on one connection, for as long as that is kept."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -72,7 +72,7 @@ class Client:
 
 
 def is_near(theirs: Any, ours: Any) -> bool:
-    """Whether two JSON values are one, but for the noise of their numbers."""
+    """Return whether two JSON values are equal but for the noise of their numbers."""
     if isinstance(theirs, float):
         tolerance = NOISE + HALF_A_DIGIT * abs(theirs)
         return isinstance(ours, int | float) and math.isclose(
@@ -92,7 +92,7 @@ def is_near(theirs: Any, ours: Any) -> bool:
 
 
 def is_equal(theirs: Exchange, ours: Answer) -> bool:
-    """Whether status, content type, the recorded headers and the body are the same."""
+    """Return whether status, content type, the recorded headers and the body are equal."""
     named = {name: ours.headers.get(name) for name in theirs.answer_headers}
     if (theirs.status, theirs.content_type) != (ours.status, ours.headers.get("content-type")):
         return False
@@ -148,7 +148,7 @@ def _is_within_openai_s_limit(theirs: Exchange, ours: Answer) -> bool:
     return theirs.target == "/v1/embeddings" and TOO_LARGE in (theirs.body or "")
 
 
-# The beginning of a row or a point, and whether it is the reason for a difference.
+# The beginning of a row or a point, and a test of whether it explains a difference.
 ROWS: Mapping[str, Callable[[Exchange, Answer], bool]] = {
     "- The error of a batch or body that is too large ": _has_hint,
     "- `/v1/embeddings` errors: ": _has_error_object,
@@ -164,7 +164,7 @@ ROWS: Mapping[str, Callable[[Exchange, Answer], bool]] = {
 def served(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[str, Path, Server]]:
-    """A model of those that TEI answered with, exported and served; its name and its folder."""
+    """One of the models that TEI answered with, exported and served; its name and its folder."""
     name, root = request.param, tmp_path_factory.mktemp("recorded")
     made = checkpoint(name, root / name)
     subprocess.run(

@@ -1,7 +1,7 @@
-"""Two replicas behind a proxy are restarted one after the other, under load: nothing is lost.
+"""Two replicas behind a proxy are restarted one by one, under load: no request is lost.
 
 A pooled connection may be closed while a request is on its way to it. HAProxy knows by itself when
-it may ask again; nginx has to be told that asking twice for an embedding does no harm.
+it may repeat a request; nginx must be told that repeating an embedding does no harm.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ BODY = json.dumps({"inputs": ["the cat sat on the mat", "dog"]})
 
 
 class Load:
-    """Clients that ask without a pause; what they were answered, or how they failed."""
+    """Clients that ask without a pause, and the outcome of each request."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -46,7 +46,7 @@ class Load:
             thread.join()
 
     def await_more(self, answers: int = 200) -> None:
-        """Return when so many more requests have been answered or have failed."""
+        """Wait until this many more requests have been answered or have failed."""
         goal = self.answers.total() + answers
         eventually(lambda: self.answers.total() >= goal, 60, "no answers any more")
 
@@ -66,7 +66,7 @@ class Load:
 
 
 def await_steady(claim: Callable[[], bool]) -> None:
-    """Return when a claim has held for a second, over several of HAProxy's checks."""
+    """Wait until a condition has held for a second, over several of HAProxy's checks."""
     since = time.monotonic()
 
     def has_held() -> bool:
@@ -79,7 +79,7 @@ def await_steady(claim: Callable[[], bool]) -> None:
 
 
 def both_up(port: int) -> bool:
-    """Whether HAProxy sees both replicas."""
+    """Return whether HAProxy sees both replicas."""
     try:
         rows = [line.split(",") for line in client.get(port, "/stats;csv").text.splitlines()]
     except OSError:

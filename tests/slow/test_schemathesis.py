@@ -14,7 +14,7 @@ from tools.process import Server
 
 CHECKS = "not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance"
 
-# Few of the texts that it makes up can stand in a path as the id of a model.
+# Few of the generated texts can be a model's id in a path.
 ANY_TEXT = ("--suppress-health-check", "filter_too_much")
 
 

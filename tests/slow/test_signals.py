@@ -1,4 +1,4 @@
-"""SIGTERM at any moment: of a start, and under load, many times over."""
+"""SIGTERM at any moment of a start, and under load, many times."""
 
 import contextlib
 import http.client
@@ -24,10 +24,10 @@ BODY = json.dumps({"inputs": ["the cat sat on the mat", "dog"]})
 
 @dataclass
 class Load:
-    """Clients that ask over kept connections until nobody answers any more."""
+    """Clients that ask over kept connections until there is no answer any more."""
 
     port: int
-    asked: list[tuple[float, str]] = field(default_factory=list)  # when it had left, what came
+    asked: list[tuple[float, str]] = field(default_factory=list)  # when it had left, its outcome
 
     def run(self) -> None:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -48,7 +48,7 @@ class Load:
                         return
                     self.asked.append((left, "right" if right else str(answer.status)))
                     if answer.will_close:
-                        break  # politely: the next one comes on a connection of its own
+                        break  # the server closes it: the next request opens another connection
                     try:
                         connection.request(
                             "POST", "/embed", BODY, {"content-type": "application/json"}
@@ -79,7 +79,7 @@ def test_no_request_is_lost_whenever_the_signal_comes(tiny_model: Path) -> None:
             server.stop()
         assert server.process.returncode == 0, output
         assert output == ""
-        # What comes after the signal may find nobody; what finds somebody is answered.
+        # A request after the signal may find no server; one that finds it is answered.
         lost = [came for left, came in load.asked if left < signalled and came != "right"]
         refused = [came for _, came in load.asked if came.isdigit()]
         assert (lost, refused) == ([], [])

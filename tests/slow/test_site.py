@@ -1,4 +1,4 @@
-"""`make docs` builds the whole site, which asks no other host for anything."""
+"""`make docs` builds the whole site, which loads nothing from other hosts."""
 
 import re
 import subprocess

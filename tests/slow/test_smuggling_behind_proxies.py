@@ -1,7 +1,7 @@
-"""No message makes a proxy and the server disagree about where a request ends.
+"""Request smuggling: no message makes a proxy and the server disagree about a request's end.
 
-A proxy may take what is hidden in a message for a request of its own, and then its client gets one
-answer more. Where it does not, neither may the server.
+A proxy may take what is hidden in a message for a second request, whose answer its client then
+gets as well. Where it does not, neither may the server.
 """
 
 import contextlib
@@ -47,7 +47,7 @@ def answered(port: int) -> bool:
 
 
 def served(server: Server) -> int:
-    """Requests of these messages that the server itself has answered with 200."""
+    """Return the number of these requests that the server itself has answered with 200."""
     content = server.get("/metrics").text
     found = re.findall(r'path="/(?:embed|info|livez)",status="200"} (\d+)', content)
     return sum(map(int, found))
@@ -61,7 +61,7 @@ def test_the_server_answers_as_many_requests_as_the_proxy_asked(
     before = served(server)
     answers = statuses(port, message + LAST)
     assert served(server) - before == answers.count(200)
-    for _ in range(3):  # over the connections that the proxy keeps
+    for _ in range(3):  # over connections that the proxy keeps
         assert client.get(port, "/livez").status == 200
 
 
@@ -72,6 +72,6 @@ def test_a_request_without_a_version_is_one_at_most(behind: tuple[int, Server]) 
     assert served(server) - before <= 1
 
 
-def test_what_can_be_read_in_one_way_comes_through(behind: tuple[int, Server]) -> None:
+def test_unambiguous_messages_pass(behind: tuple[int, Server]) -> None:
     port, _ = behind
     assert statuses(port, READ["chunked"] + LAST) == [200, 200]

@@ -1,4 +1,4 @@
-"""A soak of the real model; and one of a server that leaks, which the soak must find."""
+"""A soak of the real model, and one of a server with a leak, which it must find."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ def soak(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
 
 
-def test_the_server_stands_a_soak() -> None:
+def test_the_server_passes_a_soak() -> None:
     done = soak("--minutes", "10")
     print(done.stdout)  # noqa: T201  # figures to keep
     assert done.returncode == 0, done.stdout + done.stderr

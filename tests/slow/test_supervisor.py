@@ -1,4 +1,4 @@
-"""A real supervisor: it starts again what can be started again, and nothing else."""
+"""A real supervisor: it restarts the service where a restart can help, and not otherwise."""
 
 import contextlib
 import http.client
@@ -24,7 +24,7 @@ from tools.process import ROOT, eventually, free_port
 pytestmark = pytest.mark.slow
 
 KILLS = 10
-# Codes 1 and 2 mean never; 3 and every signal mean again.
+# Codes 1 and 2 mean never restart; 3 and every signal mean restart.
 CONFIGURATION = """
 [unix_http_server]
 file={folder}/supervisor.sock
@@ -74,26 +74,26 @@ class Supervisor:
         )
 
     def control(self, *words: str) -> str:
-        """What supervisorctl answers."""
+        """Return supervisorctl's answer."""
         command = ["supervisorctl", "-c", str(self._configuration), *words]
         return subprocess.run(command, capture_output=True, text=True).stdout
 
     def pid(self) -> int:
-        """Of the service; 0 while there is none."""
+        """Return the pid of the service; 0 while there is none."""
         words = self.control("status", "service").replace(",", "").split()
         return int(words[3]) if words[1:3] == ["RUNNING", "pid"] else 0
 
     def await_another(self, before: int) -> int:
-        """The service's pid, once it is another one."""
+        """Wait for another pid of the service, and return it."""
         eventually(lambda: self.pid() not in {0, before}, 60, "the service is not started again")
         return self.pid()
 
     def await_port(self) -> None:
-        """Return when vectors are right."""
+        """Wait until vectors are right."""
         eventually(lambda: ask(self.port, "cat") == "right", 60, "the service does not answer")
 
     def stop(self) -> None:
-        self._process.terminate()  # by force, it would leave the service behind
+        self._process.terminate()  # killed, it would leave the service behind
         try:
             self._process.wait(60)
         finally:
@@ -110,11 +110,11 @@ def supervised(folder: Path, *command: str) -> Iterator[Supervisor]:
 
 
 def ask(port: int, text: str) -> str:
-    """What became of one request."""
+    """Return the outcome of one request."""
     try:
         reply = client.post(port, "/embed", {"inputs": text})
     except (OSError, http.client.HTTPException):
-        return "nobody answered"
+        return "no answer"
     if reply.status != 200:
         return f"{reply.status}"
     expected = tiny.unit(tiny.reference(tiny.ids_of(text)))
@@ -123,14 +123,14 @@ def ask(port: int, text: str) -> str:
 
 @contextlib.contextmanager
 def load(port: int, answers: Counter[str]) -> Iterator[None]:
-    """Four clients that ask without a pause, but while nobody answers."""
+    """Run four clients without a pause, except while there is no answer."""
     stop = threading.Event()
 
     def one(text: str) -> None:
         while not stop.is_set():
             answer = ask(port, text)
             answers[answer] += 1
-            if answer == "nobody answered":
+            if answer == "no answer":
                 stop.wait(0.05)
 
     texts = ("the cat", "dog", "the cat sat on the mat", "hello world")
@@ -146,7 +146,7 @@ def load(port: int, answers: Counter[str]) -> Iterator[None]:
 
 
 def test_a_killed_service_comes_back_and_nothing_piles_up(tmp_path: Path) -> None:
-    model = write_folder(tmp_path / "small")  # it is prepared in a temporary folder at each start
+    model = write_folder(tmp_path / "small")  # prepared in a temporary folder at each start
     dice = random.Random(5)
     answers: Counter[str] = Counter()
     arguments = ("app", "--model-id", str(model), "--log-level", "warn")
@@ -167,7 +167,7 @@ def test_a_killed_service_comes_back_and_nothing_piles_up(tmp_path: Path) -> Non
     log = (tmp_path / "supervisord.log").read_text()
     assert log.count("terminated by SIGKILL; not expected") == KILLS
     assert "stopped: service (exit status 0)" in log
-    assert set(answers) == {"right", "nobody answered"}
+    assert set(answers) == {"right", "no answer"}
     print(f"{KILLS} kills: {answers}")  # noqa: T201  # a figure to keep
 
 

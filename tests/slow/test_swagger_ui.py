@@ -1,4 +1,4 @@
-"""Swagger UI in a real browser: it loads, it is quiet, and its requests are answered."""
+"""Swagger UI in a real browser: it loads without errors, and its requests are answered."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files and batches: what clients send, and desks and runners without HTTP."""
+"""Files and batches: requests of clients, and desks and runners without HTTP."""
 
 import asyncio
 import json
@@ -22,7 +22,7 @@ _BOUNDARY = "a1b2"
 
 
 def request(number: int, text: str = "a b", **changes: Any) -> dict[str, Any]:
-    """A line of an input, before it is JSON."""
+    """Return a line of an input file, before it is JSON."""
     body = {"model": "m", "input": text}
     return {"custom_id": f"r{number}", "method": "POST", "url": ENDPOINT, "body": body, **changes}
 
@@ -33,19 +33,19 @@ def jsonl(requests: Sequence[Any]) -> bytes:
 
 
 def requests(count: int) -> bytes:
-    """Lines of an input."""
+    """Return the lines of an input file."""
     return jsonl([request(number) for number in range(count)])
 
 
 def ids(lines: Sequence[Any]) -> list[str]:
-    """The ids of lines, as they were given."""
+    """Return the ids of lines, in order."""
     return [one["custom_id"] for one in lines]
 
 
 def form(
     content: bytes | None, fields: Mapping[str, str] | None = None, name: str = "in.jsonl"
 ) -> tuple[bytes, dict[str, str]]:
-    """A form with a file behind its fields, and the header that tells of it."""
+    """Return a form with a file after its fields, and its content-type header."""
     fields = {"purpose": "batch"} if fields is None else fields
     head = 'Content-Disposition: form-data; name="'
     parts = [
@@ -61,7 +61,7 @@ def form(
 
 @contextmanager
 def opened(path: Path) -> Iterator[Desk]:
-    """A desk over a folder."""
+    """Open a desk over a folder."""
     desk = Desk(path)
     try:
         yield desk
@@ -70,21 +70,21 @@ def opened(path: Path) -> Iterator[Desk]:
 
 
 async def uploaded(desk: Desk, content: bytes, owner: str = "") -> str:
-    """The id of a file that has come."""
+    """Add a file; return its id."""
     path = desk.new_place()
     path.write_bytes(content)
     return (await desk.add_file(NewFile(path, owner, "in.jsonl", len(content), None))).id
 
 
 async def begun(desk: Desk, content: bytes, owner: str = "", **changes: Any) -> Batch:
-    """A batch of a file with this content."""
+    """Start a batch of a file with this content."""
     file_id = await uploaded(desk, content, owner)
     new = {"metadata": None, "output_seconds": None, **changes}
     return await desk.add_batch(NewBatch(owner, ENDPOINT, file_id, **new))
 
 
 async def ended(desk: Desk, batch: Batch) -> Batch:
-    """A batch as soon as it has ended."""
+    """Wait for a batch to end, and return it."""
     now = batch
     while not now.has_ended:
         now = await desk.batch(batch.id, batch.owner)
@@ -92,7 +92,7 @@ async def ended(desk: Desk, batch: Batch) -> Batch:
 
 
 async def echo(lines: Sequence[Line]) -> list[Answer]:
-    """Answers with the very bodies; a body with `fail` is refused."""
+    """Answer each body with itself; a body with `fail` is refused."""
     return [
         Answer(422 if "fail" in json.loads(line.body) else 200, line.body, tokens=2)
         for line in lines
@@ -101,7 +101,7 @@ async def echo(lines: Sequence[Line]) -> list[Answer]:
 
 @asynccontextmanager
 async def running(desk: Desk, compute: Compute = echo, **changes: Any) -> AsyncIterator[Runner]:
-    """A runner at work."""
+    """Run a runner during the block."""
     work = Work(compute, 1000, lambda name: name != "unknown")
     runner = Runner(desk, work, Lifecycle(), Metrics(), **changes)
     task = asyncio.create_task(runner.run())
@@ -114,6 +114,6 @@ async def running(desk: Desk, compute: Compute = echo, **changes: Any) -> AsyncI
 
 
 def results(desk: Desk, file_id: str | None) -> list[Any]:
-    """The lines of a file that a batch has written."""
+    """Return the parsed lines of a batch's result file."""
     assert file_id is not None
     return [json.loads(line) for line in desk.folder.place(file_id).read_bytes().splitlines()]

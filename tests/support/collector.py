@@ -26,7 +26,7 @@ class Received:
 
 
 class Collector(service.TraceServiceServicer):
-    """Keeps what it is sent, in order."""
+    """A collector that keeps its spans in order."""
 
     def __init__(self) -> None:
         self.received: queue.SimpleQueue[Received] = queue.SimpleQueue()
@@ -42,13 +42,13 @@ class Collector(service.TraceServiceServicer):
         return messages.ExportTraceServiceResponse()
 
     def spans(self) -> list[Received]:
-        """What has come so far."""
+        """Return the spans so far."""
         return [self.received.get() for _ in range(self.received.qsize())]
 
 
 @contextmanager
 def collecting() -> Iterator[Collector]:
-    """A collector that listens on a free port."""
+    """Run a collector on a free port."""
     collector = Collector()
     with ThreadPoolExecutor(2) as pool:
         server = grpc.server(pool)

@@ -1,4 +1,4 @@
-"""Requests as bytes, and what comes back for them."""
+"""Requests as bytes, and the bytes of their answers."""
 
 import contextlib
 import socket
@@ -8,12 +8,12 @@ from tools.process import Server
 
 HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 GET = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
-LARGE = b"x" * 20_000_000  # more than the kernel takes from a client that nobody reads
+LARGE = b"x" * 20_000_000  # more than the kernel buffers for a client that is not read from
 START = Callable[..., Server]
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Everything until the server closes or cuts the connection."""
+    """Return everything until the server closes or cuts the connection."""
     parts = []
     with contextlib.suppress(ConnectionResetError):
         while part := connection.recv(65536):
@@ -22,7 +22,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def send_and_read(connection: socket.socket, content: bytes) -> bytes:
-    """What comes back to a client that looks for it only when it has sent everything."""
+    """Send everything, and only then read the answer."""
     connection.settimeout(20)
     connection.sendall(content)
     return read_all(connection)

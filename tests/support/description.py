@@ -1,4 +1,4 @@
-"""The API's description, with components in the places that name them."""
+"""The API's description, with components written out where they are named."""
 
 from typing import Any
 

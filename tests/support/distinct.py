@@ -1,4 +1,4 @@
-"""Texts for the tiny model that differ, since equal ones are computed once."""
+"""Distinct texts for the tiny model, since equal ones are computed once."""
 
 from itertools import islice, product
 from typing import Any
@@ -9,11 +9,11 @@ _WORDS = [word for word in tiny.WORDS[4:] if word.isalpha()]
 
 
 def texts(count: int, first: int = 0) -> list[str]:
-    """So many texts of four words, from the one at a place on."""
+    """Return `count` texts of four words, from a place in their sequence on."""
     found = islice(product(_WORDS, repeat=4), first, first + count)
     return [" ".join(words) for words in found]
 
 
 def vectors(asked: list[str]) -> list[Any]:
-    """What the model answers, at length 1."""
+    """Return the model's vectors, at length 1."""
     return [tiny.unit(tiny.reference(tiny.ids_of(text))) for text in asked]

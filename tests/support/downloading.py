@@ -1,4 +1,4 @@
-"""A model of a Hub that tests start, and how it is asked for."""
+"""Starts with a model of a Hub, and how tests request them."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ def settings_for(tmp_path: Path, **changes: object) -> Settings:
 
 
 def prepare(settings: Settings, environment: dict[str, str]) -> Manifest:
-    """The manifest of the model as it would be loaded."""
+    """Return the manifest of the model as it would be loaded."""
     with preparation.prepared(settings, environment) as (_, place):
         return Manifest.read(place)
 

@@ -60,4 +60,4 @@ def pad(lengths: list[int], side: str) -> tuple[NDArray[np.int64], NDArray[np.in
     columns = np.arange(max(lengths))[None]
     size = np.array(lengths)[:, None]
     mask = (columns < size if side == "right" else columns >= max(lengths) - size).astype(np.int64)
-    return ids, mask  # padding holds ids of real words, so that a leak shows
+    return ids, mask  # padding holds ids of real words, so that a leak into the result shows

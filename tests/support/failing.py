@@ -1,10 +1,10 @@
-"""Servers with a fault in them, started to fail within seconds."""
+"""Servers with an injected fault, and timeouts of less than a second."""
 
 from collections.abc import Callable
 
 from tools.process import Server
 
-IMPATIENT = {"RUN_TIMEOUT_SECONDS": "0.5", "TOKENIZATION_WORKERS": "1"}  # unless a test says more
+IMPATIENT = {"RUN_TIMEOUT_SECONDS": "0.5", "TOKENIZATION_WORKERS": "1"}  # unless a test sets more
 START = Callable[..., Server]
 
 

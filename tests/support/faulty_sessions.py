@@ -1,4 +1,4 @@
-"""A session that raises, hangs, answers nonsense or kills its thread, by the token that it meets."""
+"""A session that raises, hangs, returns nonsense or kills its thread, depending on a token."""
 
 import asyncio
 import ctypes
@@ -20,13 +20,13 @@ HANGS, KILLS_ITS_THREAD, LOSES_ITS_DEVICE = 95, 96, 97
 
 
 class FaultySession:
-    """An id in the range above, in any row, does to its run what the name says."""
+    """A session whose run fails as the name says, where a row has one of the ids above."""
 
     def __init__(self, memory: int = 100_000) -> None:
         self.memory = memory  # tokens of the largest batch that fits
         self.runs: list[list[int]] = []
-        self.is_broken = False  # fails whatever it is asked
-        self.release = threading.Event()  # runs that hang come back
+        self.is_broken = False  # every run fails
+        self.release = threading.Event()  # ends runs that hang
 
     def run(self, batch: Batch, outputs: Sequence[str]) -> dict[str, NDArray[np.float32]]:
         firsts = batch.input_ids[:, 0].tolist()
@@ -42,7 +42,7 @@ class FaultySession:
         if HANGS in firsts:
             self.release.wait()
         if KILLS_ITS_THREAD in firsts:
-            ctypes.CDLL(None).pthread_exit(None)  # no exception, no `finally`: just gone
+            ctypes.CDLL(None).pthread_exit(None)  # without an exception or `finally`
         if NOTHING in firsts:
             return {}
         values = batch.input_ids[:, :1].astype(np.float32)
@@ -50,7 +50,7 @@ class FaultySession:
         return dict.fromkeys(outputs, values[1:] if MISSHAPEN in firsts else values)
 
     def terminate(self, thread: int) -> None:
-        """Those that hang hear nothing."""
+        """Do nothing: runs that hang ignore it."""
 
 
 def together(
@@ -59,7 +59,7 @@ def together(
     firsts: Sequence[int],
     options: RunOptions | None = None,
 ) -> tuple[BatchWorker, list[Outcome]]:
-    """A worker, and a job of one input for each id; all of them are in its first batch."""
+    """Return a worker and jobs of one input per id, all of them in its first batch."""
     metrics = Metrics()
     worker = BatchWorker([session], PADDING, BatchLimits(10_000), metrics, options or RunOptions())
     outcomes = [submit(worker, loop, (3, first)) for first in firsts]

@@ -1,6 +1,6 @@
-"""Messages whose end two parsers may see in different places, with a request hidden in each.
+"""Messages whose end two parsers may place differently, with a request hidden in each.
 
-Whoever reads them as one request must never answer the one that is hidden.
+A server that reads them as one request must never answer the hidden one.
 """
 
 import contextlib
@@ -18,23 +18,23 @@ TEXT = b'{"inputs":"' + HIDDEN.replace(b"\r\n", b"\\r\\n") + b'"}'
 def chunked(
     body: bytes, size: bytes = b"%x", *, line: bytes = b"\r\n", after: bytes = b"\r\n"
 ) -> bytes:
-    """A body of one chunk: how its size is written, and how its line and its data end."""
+    """Return a body of one chunk, with a spelling of its size and the ends of its line and data."""
     return size.replace(b"%x", b"%x" % len(body)) + line + body + after + b"0\r\n\r\n"
 
 
 def encoded(*lines: bytes, body: bytes = b"") -> bytes:
-    """A request with these lines in its head; all that may be more requests follows its end."""
+    """Return a request with these lines in its head, followed by what may be more requests."""
     return EMBED + b"\r\n".join(lines) + b"\r\n\r\n" + (body or b"0\r\n\r\n" + HIDDEN)
 
 
 def in_chunks(body: bytes) -> bytes:
-    """A request whose body is these bytes, by a plain Transfer-Encoding."""
+    """Return a request with this body, by a plain Transfer-Encoding."""
     return encoded(b"Transfer-Encoding: chunked", body=body)
 
 
-# The status that each is answered with; nothing behind it may be answered.
+# By name, a message and the status of its answer; nothing after it may be answered.
 REFUSED: Mapping[str, tuple[bytes, int]] = {
-    # Two ways to tell the length.
+    # Two lengths by different headers.
     "length and chunked": (
         encoded(b"Content-Length: 5", b"Transfer-Encoding: chunked"), 400,
     ),
@@ -52,7 +52,7 @@ REFUSED: Mapping[str, tuple[bytes, int]] = {
     "one length twice": (encoded(b"Content-Length: 36", b"Content-Length: 36"), 400),
     "one length twice in one line": (encoded(b"Content-Length: 36, 36"), 400),
     "other length in one line": (encoded(b"Content-Length: 5, 36"), 400),
-    # Encodings that another may read as `chunked`, or as none.
+    # Encodings that another parser may read as `chunked`, or as none.
     "unknown encoding": (encoded(b"Transfer-Encoding: xchunked"), 501),
     "quoted": (encoded(b'Transfer-Encoding: "chunked"'), 501),
     "identity": (encoded(b"Transfer-Encoding: identity"), 501),
@@ -72,7 +72,7 @@ REFUSED: Mapping[str, tuple[bytes, int]] = {
     ),
     "folded": (encoded(b"Transfer-Encoding:", b" chunked"), 400),
     "folded elsewhere": (encoded(b"X: y", b" z", b"Content-Length: 5"), 400),
-    # Lengths that another may read as another number.
+    # Lengths that another parser may read as another number.
     "plus": (encoded(b"Content-Length: +5"), 400),
     "minus": (encoded(b"Content-Length: -5"), 400),
     "hexadecimal": (encoded(b"Content-Length: 0x5"), 400),
@@ -110,7 +110,7 @@ REFUSED: Mapping[str, tuple[bytes, int]] = {
     "a request as a header": (b"GET /livez HTTP/1.1\r\nHost: x\r\n" + HIDDEN, 400),
 }  # fmt: skip
 
-# What there is one way to read, or one that RFC 9112 names: two answers, the last of them LAST's.
+# Messages with one reading, or with one that RFC 9112 names: two answers, the last of them LAST's.
 READ: Mapping[str, bytes] = {
     "chunked": in_chunks(chunked(TEXT)),
     "chunk extension": in_chunks(chunked(TEXT, b"%x;a=b")),
@@ -131,7 +131,7 @@ READ: Mapping[str, bytes] = {
 
 
 def statuses(port: int, content: bytes) -> list[int]:
-    """Of all answers to what one connection brings, which the other side must end."""
+    """Return the statuses of all answers to one connection, which the other side must end."""
     answers = b""
     with (
         socket.create_connection(("127.0.0.1", port), 30) as connection,

@@ -1,4 +1,4 @@
-"""Plans that compute in float16, and the padding of the models that they are tried on."""
+"""Plans that compute in float16, and the padding of the models in their tests."""
 
 from dataclasses import replace
 

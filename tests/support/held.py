@@ -1,4 +1,4 @@
-"""What the requests of a server hold."""
+"""Resources that the requests of a server hold."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ def serving(model: Path, log: Path, *flags: str) -> Iterator[Server]:
 
 
 def held(server: Server) -> set[str]:
-    """What requests hold: permits, and bytes of bodies."""
+    """Return what requests hold: permits, and bytes of bodies."""
     lines = server.get("/metrics").text.splitlines()
     return {one for one in lines if one.startswith(("te_permits_taken", "te_body_bytes_held"))}
 

@@ -1,4 +1,4 @@
-"""Runs of the model that a test lets go one by one."""
+"""Model runs that a test releases one by one."""
 
 import asyncio
 import threading
@@ -11,11 +11,11 @@ from app.inference.providers.session import Session
 
 
 class Held:
-    """Runs of the model that wait to be let go, one at a time."""
+    """Model runs that wait to be released, one at a time."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real_run = Session.run
-        self.sizes: list[int] = []  # of the runs that began
+        self.sizes: list[int] = []  # of the runs that have begun
         self._begun, self._go_on = threading.Semaphore(0), threading.Semaphore(0)
 
         def run(one: Any, batch: Any, outputs: Any) -> Any:
@@ -31,12 +31,12 @@ class Held:
         assert await asyncio.to_thread(self._begun.acquire, timeout=10)
 
     def go_on(self, runs: int = 1) -> None:
-        """Let so many runs go, also of those to come."""
+        """Release a number of runs, also future ones."""
         self._go_on.release(runs)
 
 
 async def until(came: Callable[[], bool]) -> None:
-    """Let others have their turns until something came about."""
+    """Yield to other tasks until a condition holds."""
     for _ in range(100_000):
         if came():
             return

@@ -1,4 +1,4 @@
-"""A client that speaks HTTP/2 without TLS, as one that knows beforehand that it may."""
+"""A client for HTTP/2 without TLS, with prior knowledge."""
 
 import json
 from collections.abc import Callable
@@ -29,7 +29,7 @@ PLAIN = {b"content-type", b"authorization"}
 
 
 class Client:
-    """One connection; `window` is what it grants each answer."""
+    """One connection, which grants each answer a flow-control window."""
 
     def __init__(self, server: Server, window: int = 65_535) -> None:
         self.socket = server.connect()
@@ -50,11 +50,11 @@ class Client:
         self.socket.close()
 
     def send(self) -> None:
-        """Put on the wire what the protocol has to say."""
+        """Send the bytes that the protocol has ready."""
         self.socket.sendall(self.protocol.data_to_send())
 
     def open(self, **changes: bytes) -> int:
-        """Begin a request for a vector, whose body may follow; its stream."""
+        """Begin a request for a vector, whose body may follow; return its stream."""
         stream = self.protocol.get_next_available_stream_id()
         head = HEAD | {name.replace("_", "-").encode(): value for name, value in changes.items()}
         plain = {name: head.pop(name) for name in PLAIN & set(head)}
@@ -64,18 +64,18 @@ class Client:
         return stream
 
     def end(self, stream: int, body: bytes) -> None:
-        """Send what is left of a body."""
+        """Send the rest of a body."""
         self.protocol.send_data(stream, body, end_stream=True)
         self.send()
 
     def post(self, text: str) -> int:
-        """Ask for a vector; the stream to await it on."""
+        """Ask for a vector; return the stream of its answer."""
         stream = self.open()
         self.end(stream, json.dumps({"inputs": text}).encode())
         return stream
 
     def answer(self, stream: int) -> tuple[int, Any]:
-        """Status and JSON of an answer, once it has come whole."""
+        """Wait for a whole answer; return its status and JSON."""
         self.wait(lambda event: isinstance(event, StreamEnded) and event.stream_id == stream)
         [head] = [one for one in self._of(stream) if isinstance(one, ResponseReceived)]
         data = [one.data for one in self._of(stream) if isinstance(one, DataReceived)]
@@ -83,16 +83,16 @@ class Client:
         return status, json.loads(b"".join(data)) if status == 200 else None
 
     def reset(self, stream: int) -> int:
-        """The error code with which the server gives a stream up."""
+        """Return the error code with which the server resets a stream."""
         found = self.wait(lambda one: isinstance(one, StreamReset) and one.stream_id == stream)
         return int(found.error_code)
 
     def goodbye(self) -> int:
-        """The error code with which the server ends the connection."""
+        """Return the error code with which the server ends the connection."""
         return int(self.wait(lambda one: isinstance(one, ConnectionTerminated)).error_code)
 
     def wait(self, is_it: Callable[[Event], bool]) -> Any:
-        """The first such event; what comes with it stays to be found."""
+        """Wait for the first such event; later ones remain to be found."""
         while True:
             for event in self._seen:
                 if is_it(event):

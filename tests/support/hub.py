@@ -1,4 +1,4 @@
-"""A small server that speaks the Hub's protocol: some repositories, and every way to say no."""
+"""A small server that speaks the Hub's protocol: some repositories, and its refusals."""
 
 import hashlib
 import json
@@ -11,20 +11,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
-# Status, code and message as the Hub answers; other names are not there, which it answers with 401.
+# Status, code and message as the Hub answers; it answers any other name with 401.
 _REFUSALS = {
     "org/gated": (403, {"X-Error-Code": "GatedRepo", "X-Error-Message": "gated"}),
     "org/forbidden": (403, {"X-Error-Message": "this token has no right to read it"}),
     "org/expired": (401, {"X-Error-Message": "Invalid credentials in Authorization header"}),
     "org/broken": (500, {}),
-    "org/portal": (200, {"Content-Type": "text/html"}),  # of a network that wants a login first
+    "org/portal": (200, {"Content-Type": "text/html"}),  # a network that wants a login first
 }
 _UNKNOWN = (401, {"X-Error-Code": "RepoNotFound"})
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked, as far as tests look at it."""
+    """The facts of a request that tests look at."""
 
     method: str
     path: str
@@ -34,19 +34,19 @@ class Request:
 
 @dataclass
 class Hub:
-    """The repositories, how their files break off, and what has been asked."""
+    """The repositories, interruptions of their files, and the requests so far."""
 
     repositories: Mapping[str, Path]
-    cuts: dict[str, list[int]] = field(default_factory=dict)  # bytes of each answer before the end
-    held: str | None = None  # a file of which half is sent and then nothing, until `release`
-    token: str | None = None  # without it nothing is told
+    cuts: dict[str, list[int]] = field(default_factory=dict)  # bytes of each answer before its end
+    held: str | None = None  # a file that stalls after its half, until `release`
+    token: str | None = None  # required, if given
     requests: list[Request] = field(default_factory=list)
     url: str = ""
     holding: threading.Event = field(default_factory=threading.Event)
     release: threading.Event = field(default_factory=threading.Event)
 
     def sent(self, name: str) -> list[Request]:
-        """The requests for the contents of a file."""
+        """Return the requests for the contents of a file."""
         return [one for one in self.requests if one.method == "GET" and one.path.endswith(name)]
 
 
@@ -118,7 +118,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(repositories: Mapping[str, Path]) -> Iterator[Hub]:
-    """A Hub on loopback while the block runs."""
+    """Run a Hub on loopback during the block."""
     hub = Hub(repositories)
     handler = type("Handler", (_Handler,), {"hub": hub})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:

@@ -1,4 +1,4 @@
-"""Every key of a checkpoint's files that changes an answer, and what becomes of it here.
+"""Every key of a checkpoint's files that changes an answer, and its effect here.
 
 From the sources of sentence-transformers 5.7 and 6.2 and transformers 4.57 and 5.23. A row is a file,
 a key, a value that says something else than the plain checkpoint of `write`, and the outcome.
@@ -35,7 +35,7 @@ class Refused:
 
 
 class Nothing:
-    """It changes no answer, and nothing that is read."""
+    """The key changes no answer, and nothing that is read."""
 
 
 NOTHING = Nothing()
@@ -66,7 +66,7 @@ TOKENIZER, POOLING = "tokenizer_config.json", "1_Pooling/config.json"
 LINEAR, NORM, UNIT = "2_Dense/config.json", "3_LayerNorm/config.json", "4_Normalize/config.json"
 SPLADE, ANSWERS = "1_SpladePooling/config.json", "1_LogitScore/config.json"
 ROWS: tuple[Row, ...] = (
-    # config.json, beside what shapes the encoder, which transformers builds and converts
+    # config.json, without the keys that shape the encoder: transformers builds and converts that
     Row(CONFIG, "architectures", ["BertForMaskedLM"], Honoured(lambda c: c.architecture, "BertForMaskedLM")),
     Row(CONFIG, "auto_map", {"AutoModel": "m.M"}, Honoured(lambda c: c.brings_code, True)),
     Row(CONFIG, "hidden_size", 48, Honoured(lambda c: c.dimensions, 48), kind="plain"),
@@ -130,7 +130,7 @@ ROWS: tuple[Row, ...] = (
     Row(SENTENCE, "attend_to_expansion_tokens", True, NOTHING, kind="colbert"),
     Row(SENTENCE, "attend_to_mask_tokens", True, NOTHING, kind="colbert"),
     Row(SENTENCE, "skiplist_words", ["."], NOTHING, kind="colbert"),
-    # tokenizer_config.json, beside what changes tokens, which are transformers'
+    # tokenizer_config.json, without the keys that change tokens: those are transformers'
     Row(TOKENIZER, "model_max_length", 8, Honoured(lambda c: c.max_input_length, 8)),
     Row(TOKENIZER, "max_len", 8, Honoured(lambda c: c.max_input_length, 8)),
     Row(TOKENIZER, "truncation_side", "left", Honoured(lambda c: c.truncation_side, "left")),
@@ -150,7 +150,7 @@ ROWS: tuple[Row, ...] = (
     Row(POOLING, "include_prompt", False, Honoured(lambda c: c.leaves_out_prompts, True)),
     Row(POOLING, "embedding_dimension", 32, NOTHING),
     Row(POOLING, "word_embedding_dimension", 32, NOTHING),
-    # the config.json of what follows
+    # the config.json of further modules
     Row(LINEAR, "in_features", 48, Refused("takes 48 values, and gets 32")),
     Row(LINEAR, "out_features", 24, Refused("takes 16 values, and gets 24")),
     Row(LINEAR, "bias", False, Honoured(lambda c: _dense(c).bias, False)),
@@ -228,7 +228,7 @@ def _causal() -> dict[str, Any]:
 
 
 def _kinds() -> dict[str, dict[str, Any]]:
-    """The files of each plain checkpoint."""
+    """Return the files of each plain checkpoint."""
     named = {"id2label": {"0": "no", "1": "yes"}}
     scores = {"architectures": ["BertForSequenceClassification"], **named}
     masked = {"architectures": ["BertForMaskedLM"]}
@@ -244,7 +244,7 @@ def _kinds() -> dict[str, dict[str, Any]]:
 
 
 def write(folder: Path, row: Row | None = None, kind: str = "embedding") -> Path:
-    """A checkpoint's descriptions, plain or with what a row says."""
+    """Write a checkpoint's descriptions, plain or with the key of a row."""
     files: dict[str, Any] = {"tokenizer.json": {}} | _kinds()[row.kind if row else kind]
     if row is not None:
         given = {row.key: row.value, **(row.beside or {})}

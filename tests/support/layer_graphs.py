@@ -8,7 +8,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-Node = tuple[str, str, str]  # operator, inputs, outputs, each set apart by spaces
+Node = tuple[str, str, str]  # operator, inputs, outputs, separated by spaces
 WIDTH, MIDDLE = 32, 48
 
 

@@ -1,6 +1,6 @@
 """Repositories as their authors laid them out, with tiny random weights.
 
-Files, module lists, key names, position offsets and limits are those of the real ones; widths,
+Files, module lists, names of keys, position offsets and limits are those of the real ones; widths,
 vocabularies and layers are not.
 """
 
@@ -28,7 +28,7 @@ MODULES = (("Transformer", ""), ("Pooling", "1_Pooling"), ("Normalize", "2_Norma
 
 
 def write_bge(folder: Path, width: int) -> None:
-    """bge-small, bge-base and bge-large-en-v1.5: CLS, lower case, 512 tokens."""
+    """Write bge-small, bge-base and bge-large-en-v1.5: CLS, lower case, 512 tokens."""
     _bert(folder, width, name="BAAI/bge", id2label={"0": "LABEL_0"}, label2id={"LABEL_0": 0})
     _sentences(folder, width, "cls_token", _POOLINGS)
     limits = {"max_seq_length": 512, "do_lower_case": True}

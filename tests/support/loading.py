@@ -1,4 +1,4 @@
-"""Exported folders, loaded in the test's own process."""
+"""Exported folders, loaded in the test process."""
 
 import contextlib
 from pathlib import Path

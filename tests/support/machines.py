@@ -1,4 +1,4 @@
-"""Machines, as the choice of a provider sees them."""
+"""Machines, as seen by the choice of a provider."""
 
 from dataclasses import replace
 

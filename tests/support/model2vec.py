@@ -1,4 +1,4 @@
-"""Tiny models as Model2Vec saved them, and the vectors that it gave: `tests/recorded/model2vec.json`.
+"""Tiny models saved by Model2Vec, with its vectors: `tests/recorded/model2vec.json`.
 
 They were made by `StaticModel(…).save_pretrained` and `encode` of the version that the file names.
 """
@@ -19,7 +19,7 @@ TEXTS: list[str] = _RECORDED["texts"]
 
 
 def write(folder: Path, name: str) -> Path:
-    """The files of one of the models."""
+    """Write the files of one of the models."""
     folder.mkdir(parents=True)
     for file, content in _RECORDED["models"][name]["files"].items():
         (folder / file).write_bytes(base64.b64decode(content))

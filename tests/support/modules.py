@@ -1,4 +1,4 @@
-"""Modules of sentence-transformers, in the notation of before and since version 5."""
+"""Modules of sentence-transformers, in the notations before and since version 5."""
 
 import json
 from pathlib import Path

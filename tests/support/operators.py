@@ -1,4 +1,4 @@
-"""Our operators, run alone: graphs of one node, with the kernel and the threads that a test names."""
+"""Our operators alone: graphs of one node, with the kernel and the threads of a test."""
 
 import hashlib
 from collections.abc import Sequence
@@ -20,14 +20,14 @@ PLAIN = library.PLAIN
 
 
 def obstacle() -> str | None:
-    """Why no operator can be run here, or None."""
+    """Return the reason why no operator can run here, or None."""
     if (found := build.obstacle()) is not None:
         return found
     return None if "avx2" in machine.describe(CPUINFO).split() else "the processor has no AVX2"
 
 
 def kernels() -> list[str]:
-    """The kernels that can be run here, the plain one first; none where no operator can be."""
+    """Return the kernels that can run here, the plain one first; none if no operator can."""
     if obstacle() is not None:
         return []
     here = machine.describe(CPUINFO).split()
@@ -35,7 +35,7 @@ def kernels() -> list[str]:
 
 
 def not_shown() -> list[str]:
-    """What a run of the tests cannot show of the operators, in lines for whoever reads its end."""
+    """Return lines for the summary of a test run: what it cannot show of the operators."""
     if (found := obstacle()) is not None:
         return [f"not shown: int16's operators: {found}"]
     missing = sorted(set(library.KERNELS) - set(kernels()))
@@ -43,7 +43,7 @@ def not_shown() -> list[str]:
 
 
 def built(folder: Path) -> Path:
-    """The compiled operators: those of the working tree if they are up to date, else in `folder`."""
+    """Return the compiled operators: the working tree's if they are current, else in `folder`."""
     sources = [*library.FOLDER.glob("*.[ch]"), library.FOLDER / "build.py"]
     newest = max(one.stat().st_mtime for one in sources)
     made = library.LIBRARY
@@ -54,7 +54,7 @@ def built(folder: Path) -> Path:
 
 
 class Operators:
-    """Runs single nodes of a library; with `arena`, in memory that ONNX Runtime keeps."""
+    """A runner of single nodes of a library; with `arena`, in memory that ONNX Runtime keeps."""
 
     def __init__(self, path: Path, *, arena: bool = True) -> None:
         self.path = path
@@ -63,7 +63,7 @@ class Operators:
     def products(
         self, x: Floats, weights: Sequence[Floats], biases: Sequence[Floats] = (), **options: Any
     ) -> list[Floats]:
-        """x times each of the weights; or the one output of a feed-forward layer."""
+        """Return x times each of the weights, or the one output of a feed-forward layer."""
         kernel, threads = options.pop("kernel", ""), options.pop("threads", 1)
         model = graph(interleaved(weights, biases), **options)
         return list(self.session(model, kernel, threads).run(None, {"x": x}))
@@ -71,7 +71,7 @@ class Operators:
     def feed_forward(
         self, x: Floats, weights: Sequence[Floats], biases: Sequence[Floats] = (), **options: Any
     ) -> Floats:
-        """A feed-forward layer."""
+        """Run a feed-forward layer."""
         return self.products(x, weights, biases, feed_forward=1, **options)[0]
 
     def session(
@@ -81,13 +81,13 @@ class Operators:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.enable_cpu_mem_arena = self._arena
-        options.log_severity_level = 4  # what goes wrong on purpose is asserted
+        options.log_severity_level = 4  # intended errors are asserted
         library.register(options, self.path, kernel or None)
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 def interleaved(weights: Sequence[Floats], biases: Sequence[Floats] = ()) -> list[Floats]:
-    """Each of the weights with its bias, zeros where there are none."""
+    """Return each of the weights with its bias, zeros where there are none."""
     biases = biases or [np.zeros(one.shape[-1], np.float32) for one in weights]
     return [one for pair in zip(weights, biases, strict=True) for one in pair]
 
@@ -113,7 +113,7 @@ def graph(constants: Sequence[Floats], inputs: Sequence[str] = ("x",), **attribu
 
 
 def digest(arrays: Sequence[Floats]) -> str:
-    """The bits of arrays in short, where every NaN counts as the same."""
+    """Return a short digest of arrays' bits, in which all NaNs are equal."""
     found = hashlib.sha256()
     for one in arrays:
         found.update(np.where(np.isnan(one), np.float32(np.nan), one).astype(np.float32).tobytes())

@@ -1,6 +1,6 @@
-"""What ONNX Runtime's CUDA kernels for packed batches compute, in NumPy.
+"""ONNX Runtime's CUDA kernels for packed batches, in NumPy.
 
-After their descriptions in ONNX Runtime's operator schemas: rows are padded on the right, padding
+From their descriptions in ONNX Runtime's operator schemas: rows are padded on the right, padding
 is restored as zeros, and each sequence attends to itself alone.
 """
 
@@ -80,6 +80,6 @@ class PackedMultiHeadAttention(OpRun):
 
 
 def evaluator(model: onnx.ModelProto) -> Any:
-    """A model with these operators, run node by node in NumPy."""
+    """Return a model with these operators, which runs node by node in NumPy."""
     operators = [RemovePadding, RestorePadding, PackedMultiHeadAttention]
     return ReferenceEvaluator(model, new_ops=operators)

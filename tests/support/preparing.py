@@ -1,4 +1,4 @@
-"""Snapshots that hold ONNX, and how they are asked for."""
+"""Snapshots that hold ONNX, and how tests request them."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def settings_for(tmp_path: Path, **changes: Any) -> Settings:
 
 
 def prepare(settings: Settings) -> Path:
-    """The folder that the model would be loaded from."""
+    """Return the folder that the model would be loaded from."""
     with preparation.prepared(settings, OFFLINE) as (_, folder):
         return folder
 

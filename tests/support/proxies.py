@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tools.process import ROOT, end, free_port, start
 
-# As it is deployed, and with a page of figures.
+# The deployed configuration, with a page of statistics.
 HAPROXY = (
     (ROOT / "deploy" / "haproxy.cfg")
     .read_text()
@@ -49,7 +49,7 @@ http {{
 
 @contextlib.contextmanager
 def proxied(proxy: str, one: int, two: int, folder: Path) -> Iterator[int]:
-    """A running `haproxy` or `nginx` before the servers at two ports; its own port."""
+    """Run `haproxy` or `nginx` before the servers at two ports; yield its own port."""
     program = shutil.which(proxy, path="/usr/sbin:/usr/bin:/sbin:/bin")
     assert program is not None, f"install {proxy}"
     port = free_port()

@@ -16,7 +16,7 @@ from embed_column import EmbedColumn
 
 
 class Noted(EmbedColumn):
-    """Tells how far it has come."""
+    """Reports how far it has come."""
 
     def __init__(self, folder: str, **options: Any) -> None:
         super().__init__(**options)
@@ -36,7 +36,7 @@ class Noted(EmbedColumn):
 def main(source: str, target: str, folder: str, model: str) -> None:
     ray.init(address="auto", log_to_driver=False)
     rows = ray.data.read_parquet(source)
-    # Ray joins small blocks, and one block is one actor's work.
+    # Ray joins small blocks, and a block is the work of one actor.
     rows.repartition(target_num_rows_per_block=256).map_batches(
         Noted,
         fn_constructor_kwargs={
@@ -48,7 +48,7 @@ def main(source: str, target: str, folder: str, model: str) -> None:
         batch_format="pyarrow",
         batch_size=256,
         num_cpus=1,
-        # Few tasks wait for an actor, so that those of one that comes later are not all given away.
+        # With few tasks per actor, some are left for an actor that starts later.
         compute=ray.data.ActorPoolStrategy(size=2, max_tasks_in_flight_per_actor=2),
     ).write_parquet(target)
 

@@ -1,4 +1,4 @@
-"""Tiny rerankers that score a pair by its next token, as they are published and as they are saved."""
+"""Tiny rerankers that score a pair by its next token, as published and as saved."""
 
 import json
 from dataclasses import replace
@@ -10,7 +10,7 @@ from tests.support.tiny_checkpoints import write_json
 from tools.models import checkpoints
 from tools.models.tiny_models import TINY_MODELS
 
-LENGTH = 96  # tokens of the model with a template of its own
+LENGTH = 96  # tokens, for the model with a template of its own
 OWN = (
     "{% for m in messages if m.role == 'system' %}{{ m.content }}\n{% endfor %}"
     "D: {{ messages | selectattr('role', 'eq', 'document') | map(attribute='content') | first"
@@ -21,7 +21,7 @@ OWN = (
 
 
 def write(folder: Path, positions: int, template: str | None = None) -> Path:
-    """A tiny Qwen3 that answers yes or no, as it is published."""
+    """Write a tiny Qwen3 that answers yes or no, as published."""
     [model] = [one for one in TINY_MODELS if one.name == "qwen3-lasttoken"]
     config = {**model.config, "max_position_embeddings": positions}
     model = replace(model, tokenizer="qwen-reranker", task="reranker", config=config)
@@ -35,7 +35,7 @@ def write(folder: Path, positions: int, template: str | None = None) -> Path:
 
 
 def save(own: Path, folder: Path) -> Path:
-    """As sentence-transformers saves it, but for one token instead of two, and a prompt."""
+    """Save as sentence-transformers does, but with one token instead of two, and a prompt."""
     model = CrossEncoder(str(own), device="cpu", prompts={"task": "Is it so?"})
     model.default_prompt_name = "task"
     model.save_pretrained(str(folder))

@@ -1,4 +1,4 @@
-"""Models with routes, exported and served beside the library that made them."""
+"""Models with routes, exported and served, compared with the library that made them."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from tools.client import Reply
 
 TEXTS = [
     "ok",
-    "the the capital capital of France",  # a token counts once
+    "the the capital capital of France",  # a repeated token counts once
     "[CLS] and [SEP] written out, and [PAD]",
     "A man is playing a guitar on a small stage. " * 20,  # longer than the routes take
     "αβγ 你好 café",
@@ -27,7 +27,7 @@ Ask = Callable[..., Reply]
 
 @contextmanager
 def served(folder: Path, **options: Any) -> Iterator[Ask]:
-    """Asks the service over a folder."""
+    """A function that asks the service over a folder."""
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32", **options)
     service = build(settings, folder)
     application = create_app(service, settings)
@@ -42,7 +42,7 @@ def served(folder: Path, **options: Any) -> Iterator[Ask]:
 
 
 def library_s(checkpoint: Path, call: str, **options: Any) -> NDArray[np.float32]:
-    """The vectors of the texts by one of the library's calls, (N, D)."""
+    """Return the texts' vectors by one of the library's calls, (N, D)."""
     from sentence_transformers import SentenceTransformer, SparseEncoder
 
     settings = json.loads((checkpoint / "config_sentence_transformers.json").read_text())

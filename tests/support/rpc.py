@@ -1,4 +1,4 @@
-"""A client of the gRPC API, and the API itself over a service, on one event loop."""
+"""A client of the gRPC API, and the API over a service, on one event loop."""
 
 import asyncio
 import contextlib
@@ -20,7 +20,7 @@ METHODS = {method.name: method for service in SERVICES.values() for method in se
 
 
 class Client:
-    """Calls by their names; those of TEI's services are all different."""
+    """Calls by name; the names of TEI's services are all different."""
 
     def __init__(self, channel: Any, metadata: Metadata = (), port: int = 0) -> None:
         self.channel = channel
@@ -28,7 +28,7 @@ class Client:
         self.port = port
 
     def call(self, name: str, **options: Any) -> Any:
-        """What makes a call of gRPC's own kind; it takes a message, or an iterator of them."""
+        """Return a callable for a method, which takes a message, or an iterator of messages."""
         method = METHODS[name]
         kinds = ("unary", "stream")
         kind = f"{kinds[method.client_streaming]}_{kinds[method.server_streaming]}"
@@ -40,30 +40,30 @@ class Client:
         )
 
     async def ask(self, name: str, **fields: Any) -> Any:
-        """The answer to a call with one message."""
+        """Return the answer to a call with one message."""
         message = named(METHODS[name].input_type.name)(**fields)
         return await self.call(name)(message, metadata=self.metadata)
 
     async def told(self, name: str, **fields: Any) -> dict[str, str]:
-        """The metadata before the answer to a call with one message."""
+        """Return the initial metadata of the answer to a call with one message."""
         message = named(METHODS[name].input_type.name)(**fields)
         call = self.call(name)(message, metadata=self.metadata)
         await call
         return dict(await call.initial_metadata())
 
     async def stream(self, name: str, messages: Iterable[dict[str, Any]]) -> list[Any]:
-        """The answers to a stream of messages."""
+        """Return the answers to a stream of messages."""
         kind = named(METHODS[name].input_type.name)
         call = self.call(name)((kind(**one) for one in messages), metadata=self.metadata)
         return [one async for one in call]
 
     async def collected(self, name: str, messages: Iterable[dict[str, Any]]) -> Any:
-        """The one answer to a stream of messages."""
+        """Return the one answer to a stream of messages."""
         kind = named(METHODS[name].input_type.name)
         return await self.call(name)((kind(**one) for one in messages), metadata=self.metadata)
 
     async def refused(self, name: str, **fields: Any) -> tuple[str, str]:
-        """The status and the message of a call that fails."""
+        """Return the status and the message of a call that fails."""
         try:
             answer = await self.ask(name, **fields)
         except grpc.aio.AioRpcError as error:
@@ -72,19 +72,19 @@ class Client:
 
 
 def fault(error: grpc.aio.AioRpcError) -> tuple[str, str]:
-    """The name of an error's status, and its message."""
+    """Return the name of an error's status, and its message."""
     return error.code().name, error.details() or ""
 
 
 def counts(service: Service) -> set[str]:
-    """How calls ended."""
+    """Return how calls ended, by the metrics."""
     lines = service.metrics.render().splitlines()
     return {line for line in lines if line.startswith("te_grpc_response_count")}
 
 
 async def come(condition: Callable[[], bool]) -> None:
-    """Return when something has come about; `run` bounds the time."""
-    while not condition():  # noqa: ASYNC110  # nobody tells of it
+    """Wait until a condition holds; `run` bounds the time."""
+    while not condition():  # noqa: ASYNC110  # no event tells of it
         await asyncio.sleep(0)
 
 
@@ -95,7 +95,7 @@ async def serving(
     metadata: Metadata = (),
     options: Sequence[tuple[str, int]] = (),
 ) -> AsyncIterator[Client]:
-    """A client of the API over a service, which ends with the block; the options are its own."""
+    """Serve the API over a service during the block; yield a client with these options."""
     port = free_port()
     address = f"127.0.0.1:{port}"
     async with (
@@ -106,7 +106,7 @@ async def serving(
 
 
 def run(scenario: Any, service: Service, metadata: Metadata = (), **options: Any) -> Any:
-    """What a scenario with a client returns."""
+    """Run a scenario with a client, and return its result."""
 
     async def whole() -> Any:
         async with serving(service, service.model.settings, metadata, **options) as client:

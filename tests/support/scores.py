@@ -1,4 +1,4 @@
-"""What the tiny models must score, and what they refuse, in NumPy."""
+"""Expected scores of the tiny models, and their refusals, in NumPy."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Snapshots as the Hub's cache holds them: links into blobs, with the tiny encoder as ONNX."""
+"""Snapshots as in the Hub's cache: links to blobs, with the tiny encoder as ONNX."""
 
 import hashlib
 import json
@@ -20,12 +20,12 @@ BIAS = _random.normal(size=len(DENSE)).astype(np.float32)
 
 
 def encoder() -> onnx.ModelProto:
-    """The tiny encoder as a converter leaves it."""
+    """Return the tiny encoder as a converter writes it."""
     return tiny.encoder()
 
 
 def write_folder(folder: Path, model: onnx.ModelProto | None = None) -> Path:
-    """An ordinary Hugging Face folder with `onnx/model.onnx`; mean pooling, normalized."""
+    """Write an ordinary Hugging Face folder with `onnx/model.onnx`; mean pooling, normalized."""
     (folder / "onnx").mkdir(parents=True)
     (folder / "1_Pooling").mkdir()
     modules = [
@@ -54,7 +54,7 @@ def write_folder(folder: Path, model: onnx.ModelProto | None = None) -> Path:
 
 
 def with_dense(folder: Path) -> Path:
-    """The same with a Dense layer of tanh between its pooling and its Normalize, as LaBSE has."""
+    """Add a Dense layer of tanh between its pooling and its Normalize, as LaBSE has."""
     write_folder(folder)
     modules = json.loads((folder / "modules.json").read_text())
     modules.insert(2, {"type": "sentence_transformers.models.Dense", "path": "2_Dense"})
@@ -75,7 +75,7 @@ def write_cache(
     reference: str = "main",
     model: str = "tests/small",
 ) -> Path:
-    """Put a folder's files into a Hub cache as one snapshot; the snapshot."""
+    """Put a folder's files into a Hub cache as one snapshot; return the snapshot."""
     cache = place / cache_name(model)
     snapshot = cache / "snapshots" / commit
     (cache / "blobs").mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def write_cache(
 
 
 def contents(folder: Path) -> dict[str, tuple[int, int]]:
-    """Size and time of change of everything in a folder."""
+    """Return size and modification time of everything in a folder."""
     return {
         str(path.relative_to(folder)): (path.lstat().st_size, path.lstat().st_mtime_ns)
         for path in [folder, *folder.rglob("*")]

@@ -1,4 +1,4 @@
-"""A worker steered through a session that waits until the test lets it run."""
+"""A worker with a session whose runs the test starts and ends."""
 
 import asyncio
 import contextlib
@@ -28,17 +28,17 @@ PADDING = Padding(id=0, type_id=0, side="right")
 
 
 class SteeredSession:
-    """Each run waits for the test; its answer for a row is the row's first id.
+    """A session whose runs wait for the test; its answer for a row is the row's first id.
 
-    The test lets runs go in the order in which they started.
+    The test ends runs in the order in which they started.
     """
 
     def __init__(self) -> None:
         self.started: queue.Queue[Batch] = queue.Queue()
-        self.threads: queue.Queue[int] = queue.Queue()  # of the runs that started
-        self.terminated: queue.Queue[int] = queue.Queue()  # threads whose run was to end
+        self.threads: queue.Queue[int] = queue.Queue()  # threads of started runs
+        self.terminated: queue.Queue[int] = queue.Queue()  # threads whose run was to be ended
         self._outcomes: defaultdict[int, queue.Queue[BaseException | None]]
-        self._outcomes = defaultdict(queue.Queue)  # of each run, by its place among all
+        self._outcomes = defaultdict(queue.Queue)  # by the number of the run
         self._runs, self._finished = itertools.count(), itertools.count()
         self._over = False
         self._lock = threading.Lock()
@@ -61,16 +61,16 @@ class SteeredSession:
         self.terminated.put(thread)
 
     def next_batch(self) -> list[int]:
-        """Wait for a run to start; the first id of each of its rows."""
+        """Wait for a run to start; return the first id of each of its rows."""
         return sorted(self.started.get(timeout=60).input_ids[:, 0].tolist())
 
     def finish(self, outcome: BaseException | None = None) -> None:
-        """Let the first run that was not yet let go end so; it may not have started."""
+        """End the first run that has not been ended with this outcome, even before it starts."""
         with self._lock:
             self._outcomes[next(self._finished)].put(outcome)
 
     def let_go(self) -> None:
-        """Fail each run that still waits, and those to come."""
+        """Fail each run that still waits, and all future ones."""
         with self._lock:
             self._over = True
             for outcomes in self._outcomes.values():
@@ -79,14 +79,14 @@ class SteeredSession:
 
 @dataclass
 class Outcome:
-    """What the event loop was told of a job."""
+    """The outcome of a job, as delivered to the event loop."""
 
     job: Job
     told: threading.Event = field(default_factory=threading.Event)
     error: ServiceError | None = None
 
     def wait(self) -> list[float]:
-        assert self.told.wait(60), "a job waits for ever"
+        assert self.told.wait(60), "a job was never answered"
         if self.error is not None:
             raise self.error
         return [float(row[0][0]) for row in self.job.rows if row is not None]
@@ -111,7 +111,7 @@ def submit(
     *rows: tuple[int, int],
     output: str = "out",
 ) -> Outcome:
-    """Submit a job; each row is a length, and the id that it consists of."""
+    """Submit a job; each row is a length, and the id that fills it."""
     inputs = [TokenizedInput(np.full(length, first)) for length, first in rows]
     return submit_inputs(worker, loop, inputs, output)
 
@@ -141,7 +141,7 @@ def make_bench(
     session: SteeredSession | None = None,
     **few: Any,
 ) -> Bench:
-    """A started worker over a steered session; where shapes are few, it has them to learn."""
+    """Return a started worker over a steered session; where shapes are few, it learns them."""
     session, metrics, options = session or SteeredSession(), Metrics(), options or RunOptions()
     limits = BatchLimits(max_tokens, **few)
     worker = BatchWorker([session], PADDING, limits, metrics, options)
@@ -151,7 +151,7 @@ def make_bench(
 
 @contextlib.contextmanager
 def loop_in_thread() -> Iterator[asyncio.AbstractEventLoop]:
-    """An event loop in a thread of its own. Workers that are started meanwhile end before it."""
+    """Run an event loop in a thread. Workers started inside the block are closed before it."""
     workers: list[BatchWorker] = []
     start = BatchWorker.start
 

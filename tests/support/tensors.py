@@ -1,4 +1,4 @@
-"""Requests of the Open Inference Protocol, in JSON and with binary data, and what answers hold."""
+"""Requests of the Open Inference Protocol, in JSON and with binary data, and their answers."""
 
 import json
 from collections.abc import Sequence
@@ -15,13 +15,13 @@ LENGTH = "inference-header-content-length"
 
 
 def packed(texts: Sequence[str | bytes]) -> bytes:
-    """The elements of a BYTES tensor."""
+    """Return the elements of a BYTES tensor."""
     encoded = [one.encode() if isinstance(one, str) else one for one in texts]
     return b"".join(len(one).to_bytes(4, "little") + one for one in encoded)
 
 
 def tensor(name: str, texts: Sequence[str], /, **members: Any) -> dict[str, Any]:
-    """A tensor of texts in JSON."""
+    """Return a tensor of texts in JSON."""
     return {
         "name": name,
         "shape": [len(texts)],
@@ -32,7 +32,7 @@ def tensor(name: str, texts: Sequence[str], /, **members: Any) -> dict[str, Any]
 
 
 def in_binary(name: str, shape: Sequence[int], size: int) -> dict[str, Any]:
-    """A tensor whose texts are in so many bytes behind the JSON."""
+    """Return a tensor of texts whose given number of bytes follows the JSON."""
     parameters = {"binary_data_size": size}
     return {"name": name, "shape": list(shape), "datatype": "BYTES", "parameters": parameters}
 
@@ -45,7 +45,7 @@ def post_binary(app: ASGIApp, path: str, body: Any, data: bytes, **headers: str)
 
 
 def octets_of(app: ASGIApp, path: str, body: Any) -> bytes:
-    """The vectors that one of TEI's routes answers, as bytes."""
+    """Return the vectors that one of TEI's routes answers, as bytes."""
     headers = {**JSON, "accept": "application/octet-stream"}
     reply = request(app, "POST", path, json.dumps(body).encode(), headers)
     assert reply.status == 200, reply.text
@@ -53,7 +53,7 @@ def octets_of(app: ASGIApp, path: str, body: Any) -> bytes:
 
 
 def output_of(reply: Reply) -> tuple[dict[str, Any], NDArray[np.float32]]:
-    """The JSON of an answer, and its only tensor."""
+    """Return the JSON of an answer, and its only tensor."""
     assert reply.status == 200, reply.text
     head, data = reply.content, b""
     if LENGTH in reply.headers:

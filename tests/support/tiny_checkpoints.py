@@ -53,8 +53,8 @@ def write_modules(folder: Path, pooling: str, *, normalize: bool = True, width: 
 
 
 def write_bert(folder: Path, seed: int = 0, positions: int = 64) -> Path:
-    """BERT of two layers, mean pooling, 32 of its positions in use, one prompt."""
-    # Not at the top: the tests that need no weights must not wait for torch.
+    """Write BERT of two layers, mean pooling, 32 of its positions in use, one prompt."""
+    # Not at the top: tests without weights must not wait for the import of torch.
     import torch
     import transformers
 
@@ -85,7 +85,7 @@ def write_bert(folder: Path, seed: int = 0, positions: int = 64) -> Path:
 
 
 def write_headed(folder: Path, architecture: str, **config: Any) -> Path:
-    """The tiny BERT with a head: its own tokenizer and metadata, other weights."""
+    """Write the tiny BERT with a head: its own tokenizer and metadata, other weights."""
     import torch
     import transformers
 

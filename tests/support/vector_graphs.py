@@ -1,4 +1,4 @@
-"""The tiny model with a second graph, of the vector alone, which serves in place of its first."""
+"""The tiny model with a second graph, of the vector alone, which is served in its place."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +15,7 @@ FILE = "model.vector.onnx"
 
 
 def build(folder: Path, provider: Provider) -> Manifest:
-    """Write the folder; its second graph reads 32-bit integers, and is that provider's alone."""
+    """Write the folder; its second graph reads 32-bit integers, and is for that provider only."""
     manifest = tiny.build(folder)
     model = onnx.load(folder / GRAPH_FILE, load_external_data=False)
     graph = model.graph

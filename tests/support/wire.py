@@ -1,4 +1,4 @@
-"""What comes over a connection, and what ordinary clients ask on one."""
+"""Bytes of a connection, and the requests of ordinary clients."""
 
 import contextlib
 import http.client
@@ -20,12 +20,12 @@ def embed(connection: http.client.HTTPConnection, text: str = "the cat") -> list
 
 
 def client(server: Server) -> contextlib.closing[http.client.HTTPConnection]:
-    """A connection of an ordinary client, closed at the end of the block."""
+    """Open an ordinary client's connection, closed at the end of the block."""
     return contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port))
 
 
 def read_all(connection: socket.socket) -> bytes:
-    """Everything until the server closes."""
+    """Return everything until the server closes."""
     parts = []
     while part := connection.recv(65536):
         parts.append(part)

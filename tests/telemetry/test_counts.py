@@ -1,4 +1,4 @@
-"""The metrics of a server under load are what its clients counted, to the last request."""
+"""The metrics of a server under load equal its clients' counts, to the last request."""
 
 import http.client
 import json
@@ -18,7 +18,7 @@ from tools import tiny
 from tools.process import Server, eventually
 
 CLIENTS = 6
-REQUESTS = 150  # of each client
+REQUESTS = 150  # per client
 PERMITS = 8
 DROPPED = 'te_request_failure{err="dropped"}'
 HASTY = {"x-request-timeout-ms": "0"}
@@ -26,7 +26,7 @@ HASTY = {"x-request-timeout-ms": "0"}
 
 @dataclass(frozen=True)
 class Kind:
-    """A request, what it must be answered with where there is room, and as what it is counted."""
+    """A request, its answer where there is room, and the series that count it."""
 
     path: str
     body: Any
@@ -55,7 +55,7 @@ OTHERS = (
 
 
 class Client:
-    """Asks anything at random, and counts what becomes of it by the names of the metrics."""
+    """A client that sends random requests, and counts outcomes by the names of the metrics."""
 
     def __init__(self, server: Server, seed: int) -> None:
         self._server = server
@@ -103,7 +103,7 @@ class Client:
 
 
 def shown(server: Server) -> dict[str, int]:
-    """Every series that is no bucket and not 0; of what was measured in seconds, the count."""
+    """Return every series that is no bucket and not 0; of durations, the count."""
     text = server.get("/metrics").text
     found = re.findall(r"^(\w+(?:\{.*\})?) (\d+)$", text, re.MULTILINE)
     return {name: int(value) for name, value in found if value != "0" and "_bucket" not in name}
@@ -135,7 +135,7 @@ def test_the_metrics_are_what_the_clients_counted(server: Server) -> None:
     of_requests = ("te_http_", "te_request_failure", "te_request_success")
     others = {name for name in asked if name.startswith(of_requests)} - set(counted)
     assert others <= {DROPPED}
-    # Of what its client gave up, some ran before the worker knew.
+    # Of requests that clients gave up, some ran before the worker knew.
     given_up = counted['te_request_failure{err="deadline"}']
     assert series.get(DROPPED, 0) <= given_up
     rows = series["te_batch_next_size_sum"] + series.get("te_rows_shared", 0)

@@ -1,4 +1,4 @@
-"""A server whose log nobody reads, its output and errors one full pipe: it serves, and it ends."""
+"""A server with a stalled log reader, whose output is one full pipe: it serves, and it ends."""
 
 import contextlib
 import http.client
@@ -14,11 +14,11 @@ import pytest
 from tools.process import Server, eventually, launch
 
 LONG = "n" * 100_000
-PATIENCE = 60.0  # seconds, where a server that waits for its reader would wait for ever
+PATIENCE = 60.0  # seconds; a server that blocks on its log would exceed it
 
 
 class Log:
-    """A pipe that is full before anything is written to it, as a collector leaves it."""
+    """A pipe that is full from the start, as a stalled collector leaves it."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
@@ -28,10 +28,10 @@ class Log:
             with contextlib.suppress(BlockingIOError):
                 while True:
                     self._filled += os.write(self.writing, b"." * size)
-        os.set_blocking(self.writing, True)  # it is the server's as well
+        os.set_blocking(self.writing, True)  # the server shares it
 
     def read_until(self, words: str) -> str:
-        """What the server wrote, until it has written these words."""
+        """Return the server's output up to and including these words."""
         found = b""
         while words.encode() not in found:
             part = os.read(self.reading, 1 << 20)
@@ -41,7 +41,7 @@ class Log:
         return found.decode()
 
     def read_to_the_end(self) -> str:
-        """What the server wrote, which has ended."""
+        """Return the rest of the output of a server that has ended."""
         os.close(self.writing)
         self.writing = os.open(os.devnull, os.O_WRONLY)
         with open(self.reading, "rb", closefd=False) as pipe:
@@ -58,7 +58,7 @@ def log() -> Iterator[Log]:
 
 @pytest.fixture
 def start(tiny_model: Path, log: Log) -> Callable[..., Server]:
-    """Starts a server that writes to the log, with a fault if one is named."""
+    """A function that starts a server that writes to the log, with a fault if one is named."""
 
     def one(*flags: str, fault: str = "") -> Server:
         arguments = [*([fault] if fault else []), "--model-id", str(tiny_model), *flags]
@@ -85,7 +85,7 @@ def dropped(server: Server) -> int:
 
 
 @pytest.mark.slow
-def test_who_comes_back_reads_what_was_held_and_how_much_is_missing(
+def test_a_reader_that_resumes_gets_held_lines_and_the_number_of_missing_ones(
     start: Callable[..., Server], log: Log
 ) -> None:
     server = start()
@@ -110,10 +110,10 @@ def test_who_comes_back_reads_what_was_held_and_how_much_is_missing(
     rest = log.read_to_the_end()
     assert rest.count("Success") == 1
     assert rest.splitlines()[-1].endswith("signal received, starting graceful shutdown")
-    assert text.count("Success") == 0  # it was among the dropped
+    assert text.count("Success") == 0  # that line was dropped
 
 
-def test_a_signal_ends_a_server_that_nobody_reads(start: Callable[..., Server]) -> None:
+def test_a_signal_ends_a_server_with_a_stalled_log_reader(start: Callable[..., Server]) -> None:
     server = start()
     assert ask(server, "/embed", {"inputs": "the cat"})[0] == 200
     server.signal()
@@ -156,7 +156,7 @@ def test_the_last_watchdog_ends_the_process(start: Callable[..., Server]) -> Non
 @pytest.mark.parametrize("fault", ["", "loop-hangs", "interpreter-hangs"])
 @pytest.mark.parametrize("kind", ["socket", "terminal"])
 def test_no_other_reader_holds_it_up(tiny_model: Path, kind: str, fault: str) -> None:
-    """A journal's socket, and a terminal that was stopped by a key."""
+    """The sockets of a journal, and a terminal that was paused with a key."""
     with contextlib.ExitStack() as stack:
         if kind == "socket":
             ours, _ = (stack.enter_context(one) for one in socket.socketpair())

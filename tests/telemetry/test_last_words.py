@@ -1,4 +1,4 @@
-"""A process that has to end says why, and waits for nobody."""
+"""Last words: a process that must end says why, and waits for no reader."""
 
 import subprocess
 import sys
@@ -12,7 +12,7 @@ def ended(say: str) -> subprocess.CompletedProcess[str]:
     program = (
         "import threading\n"
         "from app.telemetry.last_words import leave\n"
-        "threading.Thread(target=threading.Event().wait).start()\n"  # it never comes back
+        "threading.Thread(target=threading.Event().wait).start()\n"  # a thread that never ends
         f"leave(3, {say})"
     )
     command = [sys.executable, "-c", program]
@@ -25,5 +25,5 @@ def test_the_last_words_are_read_and_the_code_is_the_process_s() -> None:
 
 
 @pytest.mark.parametrize("say", ["threading.Event().wait", "lambda: 1 / 0"])
-def test_words_that_are_held_up_or_fail_hold_nothing_up(say: str) -> None:
+def test_last_words_that_block_or_fail_delay_nothing(say: str) -> None:
     assert ended(say).returncode == 3

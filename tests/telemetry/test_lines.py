@@ -1,4 +1,4 @@
-"""What a server logs, of itself and of requests, and in which form."""
+"""Log lines of a server and of its requests, and their formats."""
 
 import contextlib
 import http.client
@@ -16,7 +16,7 @@ from tools.process import Server, free_port, start, wait_open
 
 
 def wait_taken(server: Server) -> None:
-    """Return when connections are taken, and not only open in the kernel."""
+    """Wait until connections are accepted, and not only open in the kernel."""
     with client(server) as connection:
         connection.request("GET", "/livez")
         assert connection.getresponse().status == 200
@@ -42,7 +42,7 @@ def test_the_log_has_the_settings_but_no_key(tiny_model: Path) -> None:
         "Ready",
         "signal received, starting graceful shutdown",
     )
-    for line in lines:  # in the words that operators of TEI look for, and in its order
+    for line in lines:  # in TEI's words, which operators look for, and in its order
         assert line in output
     places = [output.index(line) for line in lines]
     assert places == sorted(places)
@@ -50,7 +50,7 @@ def test_the_log_has_the_settings_but_no_key(tiny_model: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("missing", ["1", "0 1 2", "full disk", "reader"])
-def test_a_log_that_nobody_reads_changes_nothing(
+def test_a_log_without_a_reader_changes_nothing(
     tiny_model: Path, tmp_path: Path, missing: str
 ) -> None:
     closed = [int(number) for number in missing.split() if number.isdigit()]
@@ -94,7 +94,7 @@ def test_a_filter_chooses_what_is_logged(tiny_model: Path) -> None:
     assert all(" INFO app.server: " in line for line in lines)
 
 
-def test_a_log_level_that_is_none_counts_as_info(tiny_model: Path) -> None:
+def test_an_invalid_log_level_counts_as_info(tiny_model: Path) -> None:
     running = Server("--model-id", str(tiny_model), environment={"LOG_LEVEL": "loud"})
     running.wait_ready()
     wait_taken(running)

@@ -1,4 +1,4 @@
-"""What is told of the work that waits."""
+"""Load: the work that waits and runs."""
 
 import pytest
 
@@ -19,10 +19,10 @@ def test_tokens_in_flight_are_those_that_wait_and_those_that_run() -> None:
 def test_work_that_waits_is_measured_by_the_speed_of_runs() -> None:
     waiting = [1000]
     load = Load(lambda: waiting[0], lambda: 0)
-    assert load.waiting_seconds() == 0  # nothing is known of the speed yet
+    assert load.waiting_seconds() == 0  # no speed is known yet
     load.ran(500, 0.5, [0.1])
     assert load.waiting_seconds() == 1.0
-    load.ran(2000, 1.0, [0.1])  # twice as fast, which counts for a tenth
+    load.ran(2000, 1.0, [0.1])  # twice as fast, with a weight of a tenth
     assert load.waiting_seconds() == pytest.approx(1 / 1.1)
     for _ in range(100):
         load.ran(2000, 1.0, [0.1])
@@ -31,7 +31,7 @@ def test_work_that_waits_is_measured_by_the_speed_of_runs() -> None:
     assert load.waiting_seconds() == 0
 
 
-def test_a_run_without_inputs_says_nothing_of_the_speed() -> None:
+def test_a_run_without_inputs_does_not_count_for_the_speed() -> None:
     load = Load(lambda: 100, lambda: 0)
     load.ran(100, 1.0, [0.1])
     load.ran(0, 1.0, [])
@@ -60,7 +60,7 @@ def test_memory_is_bounded() -> None:
     assert load.queue_p99() == 1.0
 
 
-def test_what_gives_way_tells_the_speed_and_no_wait() -> None:
+def test_runs_of_low_priority_count_for_the_speed_and_not_for_waits() -> None:
     load = Load(lambda: 100, lambda: 0)
     load.ran(100, 1.0, [])
     assert (load.waiting_seconds(), load.queue_p99()) == (1.0, 0)

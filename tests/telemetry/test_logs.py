@@ -73,7 +73,7 @@ def test_durations_are_printed_as_rust_prints_them(seconds: float, text: str) ->
 def test_a_client_s_text_is_cut_and_its_length_named() -> None:
     refused = record(logging.ERROR, "no prompt %s: available are %s", "n\n" * 900_000, "[query]")
     text = TextFormatter().format(refused)
-    assert len(text) < 3 * MESSAGE_CHARACTERS  # what is escaped takes more
+    assert len(text) < 3 * MESSAGE_CHARACTERS  # escapes take more characters
     assert text.isprintable()
     assert " app.server: no prompt n\\nn\\n" in text
     assert " […of 1800033 characters…] " in text
@@ -146,5 +146,5 @@ def test_a_filter_says_how_much_each_module_logs(text: str, levels: dict[str, in
 
 
 @pytest.mark.parametrize("text", ["", "verbose", "app=", "=debug", "app=loud", "info,", "a b=info"])
-def test_what_is_no_filter_is_known(text: str) -> None:
+def test_invalid_filters_are_detected(text: str) -> None:
     assert read_filter(text) is None

@@ -1,4 +1,4 @@
-"""Memory: the limit of a control group, wherever it is set."""
+"""Memory: the limit of a control group, at whatever level it is set."""
 
 import os
 import resource
@@ -12,7 +12,7 @@ from app.telemetry import memory
 MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def test_what_is_held_grows_with_what_is_written() -> None:
+def test_resident_memory_grows_with_written_pages() -> None:
     before = memory.resident_bytes()
     held = np.ones(4_000_000)
     assert memory.resident_bytes() - before > held.nbytes // 2

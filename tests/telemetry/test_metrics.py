@@ -63,7 +63,7 @@ def test_label_values_are_escaped() -> None:
     )
 
 
-def test_what_is_counted_under_a_label_has_it_before_its_own() -> None:
+def test_a_common_label_precedes_own_labels() -> None:
     metrics = Metrics()
     one = metrics.labelled(model='a "b"')
     metrics.count("te_request_failure", 'err="validation"')

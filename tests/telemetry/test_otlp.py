@@ -1,4 +1,4 @@
-"""Traces, as a real collector receives them from a server in a process of its own."""
+"""Traces, received by a real collector from a server in a process of its own."""
 
 import socket
 import subprocess
@@ -29,7 +29,7 @@ def test_each_request_is_one_span_and_all_are_sent_before_the_end(tiny_model: Pa
             assert post(server, "/embed", {"inputs": "the cat"}, headers) == 200
             assert post(server, "/embed", {"inputs": ""}, {"traceparent": "00-0-0-0"}) == 400
             assert post(server, "/tokenize", {"inputs": "the cat"}) == 200
-            assert post(server, "/embed", {}) == 422  # never reached its handler
+            assert post(server, "/embed", {}) == 422  # it did not reach its handler
             server.signal()
             output = server.output()
         finally:
@@ -73,7 +73,7 @@ def test_the_service_is_named_as_asked(tiny_model: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("listens", [False, True], ids=["nobody listens", "nobody answers"])
+@pytest.mark.parametrize("listens", [False, True], ids=["no listener", "no answer"])
 def test_without_a_collector_requests_are_answered_and_the_end_comes(
     tiny_model: Path, listens: bool
 ) -> None:

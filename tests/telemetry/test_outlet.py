@@ -1,4 +1,4 @@
-"""Lines for a reader who stands still: which are held, which are dropped, and in what order."""
+"""Lines for a stalled reader: which are held, which are dropped, and in what order."""
 
 import os
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ LINE = b"x" * 999 + b"\n"
 
 
 class Pipe:
-    """A pipe of which the writing end never waits, as standard files are made."""
+    """A pipe whose writing end does not block, as standard files are made."""
 
     def __init__(self) -> None:
         self.reading, self.writing = os.pipe()
@@ -22,7 +22,7 @@ class Pipe:
         os.set_blocking(self.reading, False)
 
     def fill(self) -> None:
-        """Leave no room for a single byte."""
+        """Fill it to the last byte."""
         for size in (4096, 1):
             try:
                 while True:
@@ -31,7 +31,7 @@ class Pipe:
                 pass
 
     def read(self) -> bytes:
-        """All that is in it now, but for what filled it up."""
+        """Return its content, without what `fill` wrote."""
         found = b""
         try:
             while part := os.read(self.reading, 1 << 20):
@@ -79,9 +79,7 @@ def test_where_there_is_room_a_line_is_written_before_put_returns(
 
 
 @pytest.mark.parametrize("threaded", [False, True])
-def test_what_finds_no_room_is_held_in_order_and_written_once_there_is(
-    pipe: Pipe, threaded: bool
-) -> None:
+def test_lines_without_room_are_held_in_order_and_written_later(pipe: Pipe, threaded: bool) -> None:
     pipe.fill()
     outlet = Outlet(pipe.writing, missing)
     if threaded:
@@ -101,14 +99,14 @@ def test_what_finds_no_room_is_held_in_order_and_written_once_there_is(
     assert outlet.dropped == 0
 
 
-def test_too_much_is_dropped_and_one_line_says_how_many_where_they_are_missing(pipe: Pipe) -> None:
+def test_excess_lines_are_dropped_and_one_line_in_their_place_counts_them(pipe: Pipe) -> None:
     pipe.fill()
     outlet = Outlet(pipe.writing, missing, held_bytes=10 * len(LINE))
     outlet.start()
     for _ in range(25):
         outlet.put(LINE)
     assert outlet.dropped == 15
-    assert read_until(pipe, b"missing\n") == LINE * 10 + b"15 are missing\n"  # nobody logs anew
+    assert read_until(pipe, b"missing\n") == LINE * 10 + b"15 are missing\n"  # without another line
     outlet.put(b"next\n")
     assert read_until(pipe, b"next\n") == b"next\n"
     assert outlet.dropped == 15
@@ -120,7 +118,7 @@ def test_without_a_thread_the_next_line_finds_out_that_the_reader_is_back(pipe: 
     for _ in range(5):
         outlet.put(LINE)
     pipe.read()
-    outlet.put(b"next\n")  # which is dropped: what is held is too much until it has been written
+    outlet.put(b"next\n")  # dropped, since the held lines are not yet written
     assert pipe.read() == LINE * 3 + b"3 are missing\n"
     outlet.put(b"next\n")
     assert pipe.read() == b"next\n"
@@ -134,7 +132,7 @@ def test_a_line_that_is_larger_than_the_pipe_comes_whole(pipe: Pipe) -> None:
     assert read_until(pipe, b"\n") == line
 
 
-def test_a_reader_who_is_gone_costs_lines_and_nothing_else(pipe: Pipe) -> None:
+def test_a_reader_that_is_gone_costs_lines_and_nothing_else(pipe: Pipe) -> None:
     outlet = Outlet(pipe.writing, missing)
     outlet.start()
     os.close(pipe.reading)
@@ -145,7 +143,7 @@ def test_a_reader_who_is_gone_costs_lines_and_nothing_else(pipe: Pipe) -> None:
     pipe.reading = os.open(os.devnull, os.O_RDONLY)
 
 
-def test_a_full_disk_is_told_of_where_there_is_room_again(tmp_path: Path) -> None:
+def test_a_full_disk_is_reported_once_there_is_room_again(tmp_path: Path) -> None:
     number = os.open("/dev/full", os.O_WRONLY)
     try:
         outlet = Outlet(number, missing)
@@ -178,7 +176,7 @@ def test_a_file_is_written_by_the_thread_in_order(tmp_path: Path) -> None:
 @pytest.mark.parametrize("waits", [False, True])
 def test_last_words_are_what_fits(pipe: Pipe, waits: bool) -> None:
     os.set_blocking(pipe.writing, waits)
-    write(pipe.writing, b"z" * 1_000_000, 0.01)  # where it waited, the test would not end
+    write(pipe.writing, b"z" * 1_000_000, 0.01)  # a blocking write would not end
     assert len(pipe.read()) == 65536
     os.set_blocking(pipe.writing, False)
     pipe.fill()

@@ -1,4 +1,4 @@
-"""What is printed to never waits, and what others share with us stays as it was."""
+"""Standard files never block, and stay as they were for other processes that share them."""
 
 import os
 import socket
@@ -63,7 +63,7 @@ def test_a_socket_is_opened_once_and_does_not_wait() -> None:
         assert not may_wait(ours.fileno())
 
 
-def test_a_pipe_that_nobody_reads_any_more_does_not_wait() -> None:
+def test_a_pipe_whose_reader_is_gone_does_not_block() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     stop_waiting(writing)

@@ -1,4 +1,4 @@
-"""The simulation of balancers: against queueing theory, its policies one by one, and what the page says."""
+"""The simulation of balancers, against queueing theory and by policy, and the page's figures."""
 
 from pathlib import Path
 from random import Random
@@ -54,7 +54,7 @@ def test_percentiles() -> None:
     assert [percentile([3.0, 1.0, 2.0], share) for share in (0.0, 0.5, 1.0)] == [1.0, 2.0, 3.0]
 
 
-def test_what_requests_take_is_measured_of_a_server(
+def test_the_time_of_requests_is_measured_on_a_server(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(measured, "REQUESTS", 20)

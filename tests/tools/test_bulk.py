@@ -1,4 +1,4 @@
-"""The bulk bench over a tiny model: both sides are measured, and a job that fails is an error."""
+"""The bulk bench over a tiny model: both sides are measured, and a failing job is an error."""
 
 import sys
 from pathlib import Path
@@ -21,7 +21,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.slow
-def test_a_job_and_the_bare_session_are_told_side_by_side(
+def test_a_job_and_the_bare_session_are_shown_side_by_side(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked = [str(tiny_model), "--rows", str(ROWS), "--dtype", "float32"]

@@ -1,4 +1,4 @@
-"""The figures of the house: what counts as a line, and as a reason."""
+"""The figures of the house style: which lines count, and reasons of broad excepts."""
 
 from pathlib import Path
 

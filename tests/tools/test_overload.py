@@ -1,4 +1,4 @@
-"""What `make overload` makes of answers, and that its clients do not wait for each other."""
+"""`make overload`: its figures, its faults, and clients that do not wait for each other."""
 
 import asyncio
 import json
@@ -39,7 +39,7 @@ def test_goodput_is_what_was_answered_once_the_queue_had_its_time_to_fill() -> N
         (Answer(0, 1, 429, "soon"), "a 429 with Retry-After soon"),
     ],
 )
-def test_what_no_client_should_see_is_a_fault(answer: Answer, fault: str) -> None:
+def test_unexpected_answers_are_faults(answer: Answer, fault: str) -> None:
     assert stage(answer).faults() == [fault]
 
 
@@ -55,7 +55,7 @@ def server(tiny_model: Path) -> Iterator[Server]:
 
 
 def test_clients_that_do_not_wait_get_answers_or_refusals(server: Server) -> None:
-    bodies = [{"inputs": ["a"] * rows} for rows in (1, 4)]  # the second goes in slices
+    bodies = [{"inputs": ["a"] * rows} for rows in (1, 4)]  # the second one is computed in slices
     requests = [post("/embed", json.dumps(body).encode()) for body in bodies]
 
     async def scenario() -> Stage:

@@ -1,4 +1,4 @@
-"""Pages that are made of code are the code's, and say something of all of it."""
+"""Generated pages are current and complete."""
 
 from dataclasses import fields
 from pathlib import Path

@@ -7,7 +7,7 @@ import pytest
 from tools import process
 
 
-def test_what_a_failing_test_has_started_is_ended() -> None:
+def test_processes_of_a_failing_test_are_ended() -> None:
     with process.all_ended():
         earlier = process.start([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
         with contextlib.suppress(ZeroDivisionError), process.all_ended():

@@ -1,4 +1,4 @@
-"""What tests, and what they start, see with PROCESSOR; each time in a process of its own."""
+"""The processor that tests and their processes see with PROCESSOR."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ ASK_OPERATORS = "from app.operators import library; print(library.fault())"
 
 
 def run(name: str, program: str, *paths: object) -> subprocess.CompletedProcess[str]:
-    """What a Python program prints that sees another processor."""
+    """Return the output of a Python program that sees another processor."""
     path = os.pathsep.join(map(str, (FOLDER, *paths)))
     environment = {**os.environ, "PROCESSOR": name, "PYTHONPATH": path}
     command = [sys.executable, "-c", program]
@@ -31,7 +31,7 @@ def run(name: str, program: str, *paths: object) -> subprocess.CompletedProcess[
 
 @pytest.fixture(scope="module")
 def any_vendor(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which the plug-in has a device on this machine."""
+    """A folder in which the plug-in offers a device on this machine."""
     if processor.NAME:
         pytest.skip("this run sees one already")
     folder = tmp_path_factory.mktemp("plugin")
@@ -77,7 +77,7 @@ def test_tests_that_would_not_see_it_do_not_run() -> None:
     assert "ERROR: PROCESSOR=bf16 is for `make test`" in told.stderr
 
 
-def test_what_a_test_starts_sees_it_with_a_path_of_its_own_too(tmp_path: Path) -> None:
+def test_child_processes_see_it_even_with_a_path_of_their_own(tmp_path: Path) -> None:
     program = (
         "import subprocess, sys; from tools.process import variables; subprocess.run("
         "[sys.executable, '-c', 'from app.inference.providers import machine; print(machine.describe())'], "

@@ -1,4 +1,4 @@
-"""The pages of the site: every one is in its navigation, and every link leads somewhere."""
+"""The pages of the site: each is in the navigation, and every link is alive."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The soak's own judgement: what it calls a leak, a loss or a wrong answer, and what not."""
+"""The verdict of the soak: what counts as a leak, a loss or a wrong answer, and what does not."""
 
 import json
 from collections import Counter
@@ -20,7 +20,7 @@ MB = 1e6
 
 
 def record(resident: NDArray[np.float64] | list[float], **changes: int) -> Record:
-    """A soak in which all went well, but for memory and what is changed."""
+    """Return a sound soak, but for its memory and the given changes."""
     samples = [
         Sample(at, int(size), changes.get("files", 9), 8, 0.01, 0.1, Counter(answered=5))
         for at, size in enumerate(resident)
@@ -29,7 +29,7 @@ def record(resident: NDArray[np.float64] | list[float], **changes: int) -> Recor
 
 
 def warmed_up(seconds: int) -> NDArray[np.float64]:
-    """Memory of a sound server: a steep start, a plateau, noise, and a peak that goes away."""
+    """Return the memory of a sound server: a steep start, a plateau, noise, and a passing peak."""
     noise = np.random.default_rng(0).normal(0, 3 * MB, seconds)
     memory = 300 * MB - 60 * MB * np.exp(-np.arange(seconds) / (seconds / 12)) + noise
     memory[seconds // 2 : seconds // 2 + seconds // 15] += 100 * MB
@@ -58,7 +58,7 @@ def test_a_small_server_may_grow_by_a_little() -> None:
 
 
 @pytest.mark.parametrize(("made", "faults"), [(3, []), (4, ["threads leak: 8 became 12"])])
-def test_a_pool_may_make_its_threads_late_but_only_so_many(made: int, faults: list[str]) -> None:
+def test_a_pool_may_start_a_few_threads_late(made: int, faults: list[str]) -> None:
     found = record([MB] * 8)
     found.samples[-1] = replace(found.samples[-1], threads=8 + made)
     assert found.verdict() == faults
@@ -78,7 +78,7 @@ def test_a_soak_without_an_answer_proves_nothing() -> None:
     assert Record().verdict() == ["no request was answered"]
 
 
-def test_of_many_faults_the_first_are_told() -> None:
+def test_the_first_of_many_faults_are_shown() -> None:
     sound = record([MB] * 9)
     sound.faults += ["one"] * 30
     assert sound.verdict()[-1] == "and 10 faults more"

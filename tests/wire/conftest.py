@@ -1,4 +1,4 @@
-"""Fixtures of tests that bring their own options to a server."""
+"""Fixtures for tests that start servers with options of their own."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tools.process import Server
 
 @pytest.fixture
 def start(tiny_model: Path) -> START:
-    """Starts servers."""
+    """A factory of servers."""
 
     def one(*arguments: str) -> Server:
         server = Server("--model-id", str(tiny_model), *arguments)

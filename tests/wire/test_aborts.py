@@ -1,4 +1,4 @@
-"""Clients that vanish at every byte of a request and of its answer, politely or not."""
+"""Clients that vanish at every byte of a request and of its answer, by close or reset."""
 
 import contextlib
 import json
@@ -18,18 +18,18 @@ BODY = json.dumps({"inputs": TEXTS}).encode()
 HEAD = b"POST /embed HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 DECLARED = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n\r\n"
-RESET = struct.pack("ii", 1, 0)  # a connection that is closed is reset
+RESET = struct.pack("ii", 1, 0)  # close sends a reset
 FREE = {"te_permits_taken 0", "te_body_bytes_held 0", "te_queue_size 0"}
 
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that logs nothing of it."""
+    """A server that must log nothing about it."""
     log = tmp_path_factory.mktemp("aborts") / "log"
     level = ("--log-level", "warn,app.api.spans=off")
     with Server("--model-id", str(tiny_model), *level, log=log) as running:
         running.wait_ready()
-        embed(running)  # the queue is counted from the first request on
+        embed(running)  # the metric of the queue exists from the first request on
         yield running
         running.signal()
         assert running.process.wait(30) == 0
@@ -49,11 +49,11 @@ def files(server: Server) -> int:
 
 
 def await_as_before(server: Server, open_files: int) -> None:
-    """Return when nothing is held, every file is closed, and vectors are right."""
+    """Wait until nothing is held, every file is closed, and vectors are right."""
 
     def is_as_before() -> bool:
         lines = set(server.get("/metrics").text.splitlines())
-        return lines >= FREE and files(server) <= open_files + 1  # our own connection
+        return lines >= FREE and files(server) <= open_files + 1  # the test's own connection
 
     eventually(is_as_before)
     embed(server)

@@ -1,4 +1,4 @@
-"""An alarm rings once its time has come, however often that was put off."""
+"""An alarm rings once its time has come, however often it was postponed."""
 
 import asyncio
 import math
@@ -34,7 +34,7 @@ def test_it_may_be_set_to_an_earlier_time() -> None:
     asyncio.run(ring())
 
 
-def test_it_is_silent_once_it_is_stopped_or_put_off_for_ever() -> None:
+def test_it_is_silent_once_it_is_stopped_or_set_to_infinity() -> None:
     async def count() -> int:
         loop, rings = asyncio.get_running_loop(), [0]
 

@@ -1,4 +1,4 @@
-"""Heads of answers: their status line, how their body ends, and what no header may hold."""
+"""Heads of answers: the status line, the end of their body, and invalid headers."""
 
 import re
 

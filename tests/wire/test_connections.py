@@ -1,4 +1,4 @@
-"""Connections over real sockets: how many, and how long they may keep us waiting."""
+"""Connections over real sockets: their number, and their timeouts."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from tests.support.connections import GET, HEAD, LARGE, START, read_all, send_an
 from tools.process import Server, free_port
 
 
-def test_a_thousand_idle_connections_keep_nobody_waiting(start: START) -> None:
+def test_a_thousand_idle_connections_delay_no_request(start: START) -> None:
     server = start()
     with contextlib.ExitStack() as stack:
         idle = [stack.enter_context(server.connect()) for _ in range(1_000)]
@@ -39,7 +39,7 @@ def test_a_connection_that_had_a_request_may_rest(start: START) -> None:
     server = start("--client-timeout-seconds", "1")
     with server.connect() as resting, server.connect() as idle:
         assert status_of(resting) == b"200"
-        assert read_all(idle) == b""  # closed after the time that the other rests at least
+        assert read_all(idle) == b""  # so the other one rested at least as long
         assert status_of(resting) == b"200"
 
 
@@ -60,7 +60,7 @@ def test_where_all_connections_are_busy_one_more_is_refused(start: START) -> Non
         for connection in (one, other):
             connection.sendall(HEAD + b"Content-Length: 16\r\nExpect: 100-continue\r\n\r\n")
             assert connection.recv(100).startswith(b"HTTP/1.1 100")
-        for _ in range(100):  # as many as come
+        for _ in range(100):  # however many come
             with server.connect() as refused:
                 answer = read_all(refused)
             assert answer.startswith(b"HTTP/1.1 429 Too Many Requests\r\nretry-after: 1\r\n")
@@ -95,8 +95,8 @@ def test_a_connection_that_its_client_cut_holds_nothing_unread() -> None:
 
 
 def data_segments(connection: socket.socket) -> int:
-    """How many TCP segments with data have come in."""
-    place = 152  # of tcpi_data_segs_in in Linux's struct tcp_info
+    """Return the number of received TCP segments with data."""
+    place = 152  # offset of tcpi_data_segs_in in Linux's struct tcp_info
     found = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, place + 4)
     return int.from_bytes(found[place:], sys.byteorder)
 
@@ -110,7 +110,7 @@ def test_the_head_and_the_body_of_an_answer_come_together(start: START) -> None:
             pass
         assert data_segments(connection) == 1
         connection.sendall(head + b"Expect: 100-continue\r\n\r\n")
-        assert connection.recv(65536).startswith(b"HTTP/1.1 100")  # that one waits for nothing
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100")  # the 100 is sent without delay
         connection.sendall(body)
         while b"]]" not in connection.recv(65536):
             pass
@@ -118,7 +118,7 @@ def test_the_head_and_the_body_of_an_answer_come_together(start: START) -> None:
 
 
 async def ask(port: int, path: bytes) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A fresh connection with a request on it."""
+    """Return a fresh connection with a request on it."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(GET.replace(b"/livez", path))
     return reader, writer

@@ -1,4 +1,4 @@
-"""Answers that nobody takes."""
+"""Answers that the client does not read."""
 
 import json
 import socket
@@ -16,7 +16,7 @@ def test_a_client_that_left_before_its_answer_is_left(start: START, path: bytes)
         with server.connect() as connection:
             connection.sendall(GET.replace(b"/livez", path))
             connection.shutdown(socket.SHUT_WR)
-            read_all(connection)  # which ends, and not with the time of keep-alive
+            read_all(connection)  # it ends by itself, before the keep-alive timeout
 
 
 def test_a_client_that_stays_after_its_last_answer_is_left(start: START) -> None:

@@ -1,1 +1,1 @@
-"""Attacks: single callers who ask for much with few bytes, and what others see meanwhile."""
+"""Attacks: single clients that cost a server much for few bytes, and what other clients see."""

@@ -1,8 +1,8 @@
-"""`make attacks`: what others see of a server that single callers ask for as much as they can.
+"""`make attacks`: what ordinary clients see of a server while single clients attack it.
 
-By all default options, one attack after another, and then all of them at once for MINUTES. Beside
-them a client of the usual kind asks `/livez` and a short `/embed`: its answers must all come, and
-be right. For the default model the report also goes to `docs/reliability.md`.
+With default options: one attack after another, then all of them at once for MINUTES. Beside
+them an ordinary client asks `/livez` and a short `/embed`: its answers must all come, and be
+right. For the default model the report also goes to `docs/reliability.md`.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Attackers: each repeats one thing, as many at a time as it says, until its process is ended."""
+"""Attackers: each repeats one request from several clients until its process is ended."""
 
 import contextlib
 import http.client
@@ -12,9 +12,9 @@ from dataclasses import dataclass
 
 from tools.process import ROOT, end, start, variables
 
-PATIENCE = 600.0  # seconds for an answer
-NARROW = 4096  # bytes that wait to be read
-# Words of a hundred letters, which WordPiece takes longest for, as many as one text may have.
+PATIENCE = 600.0  # timeout of an answer, in seconds
+NARROW = 4096  # receive buffer, in bytes
+# Words of a hundred letters, the slowest for WordPiece, up to the longest text that is taken.
 LONG = " ".join(["q" * 100] * 640)[:64_000]
 TWO_MEGABYTES = json.dumps({"inputs": [LONG] * 31}).encode()
 FULL = json.dumps(
@@ -23,27 +23,27 @@ FULL = json.dumps(
 IDS = b"[" + b",".join([b"1037"] * 390_000) + b"]"
 
 
-Act = Callable[[int], None]  # once, against a port
+Act = Callable[[int], None]  # attacks a port once
 
 
 @dataclass(frozen=True, slots=True)
 class Attack:
-    """What is done, by how many clients at a time."""
+    """An attack: what each client does, and how many clients run at once."""
 
     name: str
     clients: int
     act: Act
 
     def repeat(self, port: int) -> None:
-        """Do it for ever."""
+        """Attack until the process ends."""
         while True:
-            # An attacker does not mind what becomes of its request, and tries again.
+            # A failed request does not stop an attacker.
             with contextlib.suppress(OSError, http.client.HTTPException):
                 self.act(port)
 
 
 def asks(path: str, body: bytes) -> Act:
-    """Ask, and take the whole answer."""
+    """Send a request and read the whole answer."""
 
     def act(port: int) -> None:
         with _connected(port) as connection:
@@ -57,7 +57,7 @@ def asks(path: str, body: bytes) -> Act:
 
 
 def reads_nothing(path: str, body: bytes) -> Act:
-    """Ask, and take nothing, for longer than a client is waited for."""
+    """Send a request and read nothing, for longer than the stall timeout."""
 
     def act(port: int) -> None:
         with _connected(port, NARROW) as connection:
@@ -68,7 +68,7 @@ def reads_nothing(path: str, body: bytes) -> Act:
 
 
 def reads_by_drops(path: str, body: bytes) -> Act:
-    """Ask, and take a byte of the answer each second."""
+    """Send a request and read a byte of the answer each second."""
 
     def act(port: int) -> None:
         with _connected(port, NARROW) as connection:
@@ -101,7 +101,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def _connected(port: int, receives: int | None = None) -> Iterator[socket.socket]:
-    """A connection, into which only so many bytes fit that are not read."""
+    """Return a connection with a small receive buffer."""
     with socket.socket() as connection:
         if receives is not None:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receives)

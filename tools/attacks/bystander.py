@@ -1,4 +1,4 @@
-"""Bystander: a client of the usual kind, and what it sees while others attack."""
+"""Bystander: an ordinary client, and what it sees during attacks."""
 
 import contextlib
 import http.client
@@ -17,7 +17,7 @@ PAUSE = 0.05  # seconds between two requests
 
 @dataclass(slots=True)
 class Seen:
-    """What became of one path's requests, and how long each answer took, in seconds."""
+    """Outcomes of the requests to one path, and the seconds until each answer."""
 
     statuses: Counter[int] = field(default_factory=Counter)
     seconds: list[float] = field(default_factory=list)
@@ -25,18 +25,18 @@ class Seen:
 
     @property
     def worst(self) -> float:
-        """The longest that an answer took."""
+        """The longest wait for an answer."""
         return max(self.seconds, default=float("inf"))
 
 
 @dataclass(slots=True)
 class Bystander:
-    """Asks `/livez` and a short `/embed` in turn, each on a connection of its own."""
+    """A client that asks `/livez` and a short `/embed` in turn, each on a connection of its own."""
 
     port: int
     livez: Seen = field(default_factory=Seen)
     embed: Seen = field(default_factory=Seen)
-    wrong: int = 0  # vectors that are not what the first was
+    wrong: int = 0  # vectors that differ from the first
 
     @contextlib.contextmanager
     def looking(self) -> Iterator[None]:
@@ -58,12 +58,12 @@ class Bystander:
                 thread.join()
 
     def faults(self) -> list[str]:
-        """What no client should see."""
+        """Return what no client should see."""
         return [
             f"{path} answered {dict(seen.statuses)}"
             for path, seen, allowed in (
                 ("/livez", self.livez, {200}),
-                ("/embed", self.embed, {200, 429}),  # where permits are none
+                ("/embed", self.embed, {200, 429}),  # 429 where no permit is free
             )
             if not {200} <= set(seen.statuses) <= allowed
         ] + [f"{self.wrong} vectors were wrong"] * bool(self.wrong)
@@ -80,7 +80,7 @@ class Bystander:
 
     def _ask(self, seen: Seen, method: str, path: str, body: bytes) -> bytes:
         started = time.monotonic()
-        status, content = 0, b""  # where there is no answer
+        status, content = 0, b""  # without an answer
         with contextlib.suppress(OSError, http.client.HTTPException):
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
             with contextlib.closing(connection):

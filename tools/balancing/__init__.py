@@ -1,1 +1,1 @@
-"""Balancing: what ways to spread requests over replicas do to their latency, by simulation."""
+"""Balancing: how load balancing policies affect latency, by simulation."""

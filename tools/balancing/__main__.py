@@ -34,7 +34,7 @@ POLICIES: dict[str, Policy] = {
 
 
 def main() -> int:
-    """Simulate, tell, and put it on the page."""
+    """Simulate, print the report, and write it to the page."""
     parser = argparse.ArgumentParser(prog="python -m tools.balancing", description=__doc__)
     parser.add_argument("--measure", action="store_true", help="how long requests take, anew")
     if parser.parse_args().measure:

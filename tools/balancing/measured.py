@@ -1,4 +1,4 @@
-"""Measured: how long requests take a replica of one core, of a mix of queries and passages."""
+"""Measured: CPU time of requests on a replica of one core, for a mix of queries and passages."""
 
 import json
 import time
@@ -12,30 +12,30 @@ from tools.process import Server
 
 STORED = Path(__file__).with_name("measured.json")
 REQUESTS = 500
-PASSAGES = 32  # of a request
+PASSAGES = 32  # per request
 # Linux has a clock for each process, by number (CPUCLOCK_SCHED of posix-timers.h): in nanoseconds,
 # where /proc counts hundredths of a second.
 _SCHEDULED = 2
-EVERY = 10  # every so many requests is one of passages, the others are queries
+EVERY = 10  # one request in EVERY holds passages, the others a query
 
 
 def stored() -> dict[str, Any]:
-    """What was measured last: `about` and `seconds` of each request, in order of size."""
+    """Return the last measurement: `about`, and the `seconds` of each request, sorted."""
     found: dict[str, Any] = json.loads(STORED.read_text())
     return found
 
 
 def measure(model_id: str) -> dict[str, Any]:
-    """Ask a server request by request; return what each took of its process's CPU time.
+    """Send requests one by one to a server; return the CPU time that its process spent on each.
 
-    That is what a replica takes that has its core for itself, also where others take part of it.
+    On a core of its own a replica would take as long, however busy this machine is.
     """
     with Server("--model-id", model_id, "--provider", "cpu", "--threads", "1") as server:
         server.wait_ready()
         dtype = server.get("/info").json["model_dtype"]
         queries, passages = Fresh(QUERY_WORDS, 1), Fresh(PASSAGE_WORDS, 2)
         found = []
-        for number in range(-EVERY, REQUESTS):  # the first are not counted
+        for number in range(-EVERY, REQUESTS):  # the first ones warm up
             texts = passages.take(PASSAGES) if number % EVERY == 0 else queries.take(1)
             before = _cpu_seconds(server.process.pid)
             assert server.post("/embed", {"inputs": texts}).status == 200
@@ -49,5 +49,5 @@ def measure(model_id: str) -> dict[str, Any]:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """What all threads of a process have run, those that have ended as well."""
+    """Return the CPU time of all threads of a process, ended ones included."""
     return time.clock_gettime((~pid << 3) | _SCHEDULED)

@@ -1,4 +1,4 @@
-"""Simulation: requests that arrive at random, a balancer, and replicas that answer one at a time.
+"""Simulation: random arrivals, a balancer, and replicas that answer one request at a time.
 
 Replicas of the service compute what waits together, and a lone query beside a batch; here each
 request waits for all before it. So latencies are upper bounds, for each way of balancing alike.
@@ -10,27 +10,27 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from random import Random
 
-# Chooses a replica, given how many requests are at each, from 0 for none, and its number so far.
+# Chooses a replica by the requests at each replica and the number of the request, from 0.
 Policy = Callable[[Sequence[int], int, Random], int]
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How many requests come, and to how many replicas."""
+    """A load: the number of replicas, how busy they are, and the number of requests."""
 
     replicas: int
-    utilization: float  # of the time that replicas have, that the requests take
+    utilization: float  # share of the replicas' time that requests take
     requests: int
     seed: int = 0
 
 
 def round_robin(outstanding: Sequence[int], number: int, _: Random) -> int:
-    """Choose the next replica, whatever it has to do."""
+    """Choose the next replica, whatever its load."""
     return number % len(outstanding)
 
 
 def better_of_two(outstanding: Sequence[int], _: int, choose: Random) -> int:
-    """Choose two replicas at random, and of them the one with fewer requests."""
+    """Choose two replicas at random, then the one with fewer requests."""
     count = len(outstanding)
     first = int(choose.random() * count)
     second = (first + 1 + int(choose.random() * (count - 1))) % count
@@ -38,7 +38,7 @@ def better_of_two(outstanding: Sequence[int], _: int, choose: Random) -> int:
 
 
 def least_outstanding(outstanding: Sequence[int], number: int, _: Random) -> int:
-    """Choose a replica with the fewest requests; of several, each is the first by turns."""
+    """Choose a replica with the fewest requests; ties are broken in rotation."""
     count = len(outstanding)
     return min(range(count), key=lambda one: (outstanding[one], (one - number) % count))
 
@@ -51,7 +51,7 @@ def latencies(services: Sequence[float], policy: Policy, load: Load) -> list[flo
     """
     arriving, choosing = Random(load.seed), Random(load.seed + 1)
     pause = sum(services) / len(services) / (load.replicas * load.utilization)
-    ends: list[deque[float]] = [deque() for _ in range(load.replicas)]  # of requests not answered
+    ends: list[deque[float]] = [deque() for _ in range(load.replicas)]  # of requests in flight
     found, now = [], 0.0
     for number in range(load.requests):
         now -= pause * math.log(1.0 - arriving.random())
@@ -66,5 +66,5 @@ def latencies(services: Sequence[float], policy: Policy, load: Load) -> list[flo
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """Return the value that this share of them do not exceed."""
+    """Return a percentile: the value that this share of them do not exceed."""
     return sorted(values)[min(len(values) - 1, int(share * len(values)))]

@@ -1,1 +1,1 @@
-"""Batches: what a batch in the background costs the queries of clients."""
+"""Batches: what a batch in the background costs queries in latency."""

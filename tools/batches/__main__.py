@@ -1,6 +1,6 @@
-"""Measure queries with and without a batch beside them, in turns: `python -m tools.batches MODEL`.
+"""Measure queries with and without a batch beside them, by turns: `python -m tools.batches MODEL`.
 
-A round is so many seconds without a batch and as many with one, on the same server. What is told is
+Each round has a period without a batch and an equal one with it, on one server. The result is
 the median over rounds, since other work on the machine comes and goes.
 """
 
@@ -19,19 +19,19 @@ from typing import NamedTuple
 from tools import client, texts
 from tools.process import Server, eventually
 
-REQUESTS, WORDS = 20_000, 120  # of the batch, and the longest of them
+REQUESTS, WORDS = 20_000, 120  # requests of the batch, and words of the longest
 NEW = {"endpoint": "/v1/embeddings", "completion_window": "24h"}
 PACES = {"20 a second": 20.0, "as fast as one connection is answered": None}
 
 
 class Half(NamedTuple):
-    """One half of a round: milliseconds of each query, and requests of the batch a second."""
+    """One half of a round: milliseconds of each query, and requests of the batch per second."""
 
     queries: Sequence[float]
     pace: float
 
     def at(self, share: float) -> float:
-        """The time within which that share of queries was answered."""
+        """Return a percentile of the queries' latency."""
         return sorted(self.queries)[min(len(self.queries) - 1, int(share * len(self.queries)))]
 
 
@@ -75,7 +75,7 @@ def _tell(name: str, rounds: Sequence[tuple[Half, Half]]) -> None:
 
 
 def _half(server: Server, pace: float | None, seconds: float, seed: int) -> Half:
-    """Ask single short queries, at random moments or one after the other."""
+    """Send single short queries, at random moments or one after the other."""
     choose, queries = random.Random(seed), texts.passages(500, 12, seed)
     found: list[float] = []
     before, began = _done(server), time.perf_counter()
@@ -127,7 +127,7 @@ def _upload(server: Server) -> str:
 
 @contextmanager
 def _batch(server: Server, file_id: str) -> Iterator[None]:
-    """Compute a batch in the block, and let it be over after it."""
+    """Run a batch during the block, and cancel it at the end."""
     batch_id = server.post("/v1/batches", {**NEW, "input_file_id": file_id}).json["id"]
 
     def is_in(*states: str) -> bool:

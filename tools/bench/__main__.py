@@ -1,18 +1,18 @@
 """`make bench`: the server beside the bare session and its peers, in one run.
 
-Everything that is measured runs from the beginning to the end, and takes turns in rounds, for a
-machine's speed changes from minute to minute; a first round counts for nothing. No text is asked
-twice. Servers: ours in every precision that the machine and the exported folders offer and, where an
-option names them, infinity, llama.cpp and a running TEI. Without a server: the bare session, which
-is the limit of each of ours, sentence-transformers, and the model compiled by torch. How close the
-vectors of each come to sentence-transformers' stands beside its speed.
+All subjects run from the beginning to the end and take turns in rounds, since a machine's speed
+changes from minute to minute; the first round is a warm-up. No text is asked twice. Servers: ours in
+every precision that the machine and the exported folders offer and, where an option names them,
+infinity, llama.cpp and a running TEI. Without a server: the bare session, which is the limit of each
+of ours, sentence-transformers, and the model compiled by torch. The distance of everyone's vectors
+from those of sentence-transformers stands beside the speed.
 
-The loads: short queries over 1, 8 and 32 connections, and at a pace; requests of 32 passages over
-4 connections, and of 8, 64 and 512, of which a text should cost the same; queries at a fixed rate
-while bulk requests run (latency counts from when a query was due). Then what a run costs by its
-shape, and what a request costs around a model that costs next to nothing. For the default model the
-report also goes to `docs/performance.md`, with a picture beside it. `make bench-quick` leaves out
-what is not needed to see whether a change helped.
+The loads: short queries over 1, 8 and 32 connections, and at a fixed pace; requests of 32 passages
+over 4 connections, and of 8, 64 and 512, where the cost of a text should stay the same; queries at a
+fixed rate while bulk requests run (latency counts from when a query was due). Then the cost of a run
+by its shape, and the cost of a request around a model that costs next to nothing. For the default
+model the report also goes to `docs/performance.md`, with a picture beside it. `make bench-quick`
+leaves out what is not needed to see whether a change helped.
 """
 
 import argparse
@@ -27,13 +27,13 @@ from tools.bench.peers import infinity, llama, tei
 from tools.bench.report import PAGE, draw, insert
 from tools.bench.run import QUICK_ROUNDS, ROUNDS, Bench
 
-SECONDS, QUICK_SECONDS = 8.0, 4.0  # of a load over all rounds
+SECONDS, QUICK_SECONDS = 8.0, 4.0  # per load, over all rounds
 # Exported models; in the second place, with an int8 graph beside the float32 one.
 MODELS = (Path("models"), Path(".bench-models"))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure one exported model; the exit code."""
+    """Measure one exported model; return the exit code."""
     asked = _parser().parse_args(arguments)
     folders = [repository.find(asked.model_id, None, models) for models in MODELS]
     fault = _fault(asked, folders[0])
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     bench, lines = Bench(options), []
     try:
         for line in bench.report():
-            print(line, flush=True)  # what it is for
+            print(line, flush=True)  # the program's output
             lines.append(line)
     except ValueError as error:
         sys.stderr.write(f"error: {error}\n")
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _fault(asked: argparse.Namespace, folder: Path | None) -> str | None:
-    """Why it cannot begin; None where it can."""
+    """Return the reason why the bench cannot begin, or None."""
     if folder is None:
         return f"{asked.model_id} is not exported: make export MODEL_ID={asked.model_id}"
     if (asked.infinity or asked.llama or asked.tei) and asked.model_id != DEFAULT_MODEL_ID:

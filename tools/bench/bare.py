@@ -1,4 +1,4 @@
-"""The bare session of the bench: the same graph in a process that serves nobody."""
+"""The bare session of the bench: the same graph in a process without a server."""
 
 import statistics
 import time
@@ -23,12 +23,12 @@ from tools.bench.rate import Rate
 Group = Sequence[str]
 Shape = tuple[int, int]  # rows × tokens
 SHAPES: tuple[Shape, ...] = ((1, 16), (4, 16), (16, 8), (8, 32), (8, 128))
-_ROWS = 16  # of a batch: more bring nothing on a CPU
-_RUNS = 5  # of a shape at a time
+_ROWS = 16  # rows per batch: more bring nothing on a CPU
+_RUNS = 5  # runs of a shape in a row
 
 
 class Computed(NamedTuple):
-    """What a server computes in, and the folder that has it."""
+    """The provider and precision of a server, and the folder of its model."""
 
     provider: Provider
     dtype: Dtype
@@ -36,12 +36,12 @@ class Computed(NamedTuple):
 
     @property
     def name(self) -> str:
-        """What it is called in the report."""
+        """Its name in the report."""
         return f"{self.provider} {self.dtype}"
 
 
 class Bare:
-    """The session that a server has, fed by loops of this process; all cores if not told."""
+    """The session of a server, fed by loops in this process; on all cores by default."""
 
     def __init__(self, kind: Computed, threads: int = 0) -> None:
         self._manifest = Manifest.read(kind.folder)
@@ -52,12 +52,12 @@ class Bare:
 
     @property
     def callers(self) -> int:
-        """How many batches a server runs at a time."""
+        """The number of batches that a server runs at once."""
         return self._plan.run_threads
 
     @property
     def lone_callers(self) -> int:
-        """The same of single queries."""
+        """The same for single queries."""
         return self._plan.run_threads + self._plan.single_input_threads
 
     def learn(self) -> None:
@@ -66,11 +66,11 @@ class Bare:
             self._timed(shape)
 
     def fits(self, text: str) -> bool:
-        """Whether nothing of a text is cut off."""
+        """Return whether a text fits without truncation."""
         return len(self._encoded([text])[0]) < self._manifest.max_input_length
 
     def batches(self, texts: Sequence[str], window: int = CHUNK) -> list[Group]:
-        """Texts in groups of like length, out of so many at a time as may wait for a server."""
+        """Group texts by length, within chunks as long as a server's queue."""
         found: list[Group] = []
         for start in range(0, len(texts), window):
             chunk = texts[start : start + window]
@@ -78,13 +78,13 @@ class Bare:
             ordered = sorted(chunk, key=lambda text: lengths[text])
             most = replace(self._limits, max_rows=_ROWS)
             groups = in_order([lengths[text] for text in ordered], most)
-            # Short and long ones by turns, for the time may end anywhere.
+            # Short and long ones alternate, since time may run out anywhere.
             found += _spread([ordered[rows] for rows in groups])
         return found
 
     def rate(self, groups: Iterable[Group], seconds: float, callers: int) -> Rate:
-        """Run groups for a while, or to their end, by so many callers."""
-        waiting = iter(list(groups))  # of a list, which threads may share
+        """Run groups from several callers, for a time or to the end of the groups."""
+        waiting = iter(list(groups))  # threads may share a list's iterator
 
         def work(_: int) -> list[tuple[int, float]]:
             found = []
@@ -104,17 +104,17 @@ class Bare:
         return Rate(sum(rows for rows, _ in runs), wall, cpu, median)
 
     def first_runs(self) -> dict[Shape, float]:
-        """Seconds of the first run of each shape; of a session that has run another."""
+        """Return the seconds of each shape's first run, in a session that has run another shape."""
         self._timed((2, 12))
         return {shape: self._timed(shape) for shape in SHAPES}
 
     def repeated_runs(self) -> dict[Shape, list[float]]:
-        """Seconds of a few runs of each shape, one after the other."""
+        """Return the seconds of a few consecutive runs of each shape."""
         runs = [(shape, self._timed(shape)) for _ in range(_RUNS) for shape in SHAPES]
         return {shape: [taken for each, taken in runs if each == shape] for shape in SHAPES}
 
     def _timed(self, shape: Shape) -> float:
-        """Seconds of a run of made-up tokens, of which the text does not matter to the time."""
+        """Return the seconds of a run of made-up tokens; their values do not change the time."""
         rows, length = shape
         ids = np.fromiter(islice(cycle(range(1000, 1997)), rows * length), np.int64)
         ids %= self._manifest.vocabulary_size
@@ -132,7 +132,7 @@ class Bare:
 
 
 def _plan(kind: Computed, manifest: Manifest, threads: int) -> Plan:
-    """The plan of that provider and precision."""
+    """Return the plan of that provider and precision."""
     wanted = ProviderRequest(kind.provider, kind.dtype, threads)
     return next(
         plan

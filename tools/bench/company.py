@@ -1,4 +1,4 @@
-"""Who takes part in a run of the bench: our servers, their bare sessions, libraries and peers."""
+"""The subjects of a run of the bench: our servers, their bare sessions, libraries and peers."""
 
 import shutil
 import tempfile
@@ -39,14 +39,14 @@ from tools.bench.rate import Rate
 from tools.bench.subject import AROUND, Subject, compared
 from tools.tiny import WORDS, build
 
-CHECKED = 150  # queries, and as many passages, of which vectors are compared
+CHECKED = 150  # queries, and as many passages, whose vectors are compared
 AROUND_CONNECTIONS = 16
 Ask = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 @dataclass(frozen=True, slots=True)
 class Guests:
-    """Servers of others to measure beside ours, where an operator names them."""
+    """Other projects' servers to measure beside ours, where options name them."""
 
     infinity: Path | None = None  # the Python of its environment
     llama: Path | None = None  # the program
@@ -55,18 +55,18 @@ class Guests:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What to measure, and for how long."""
+    """The subjects to measure, and the duration."""
 
     model_id: str
     folders: Sequence[Path]  # exported models; the first is what is served by default
     original: Path | None  # the checkpoint, for what runs that
     guests: Guests
-    seconds: float  # of a load in a round
+    seconds: float  # per load and round
     quick: bool = False  # only our server
 
 
 class Company:
-    """All that take part; they end with the stack."""
+    """All subjects of a run, which end with the exit stack."""
 
     def __init__(self, options: Options, running: ExitStack) -> None:
         self._options = options
@@ -75,7 +75,7 @@ class Company:
         self.limits: dict[str, Subject] = {}  # the bare session of each of our servers, by name
         self.sessions: dict[str, Bare] = {}
         self.first_runs: dict[str, dict[Shape, float]] = {}
-        self.notes: list[str] = []  # on each server of ours, and on who is not there
+        self.notes: list[str] = []  # on each of our servers, and on missing peers
         self._asking: list[tuple[Subject, Ask]] = []
         found = kinds(options.folders)
         for kind in islice(found, 1) if options.quick else found:
@@ -88,7 +88,7 @@ class Company:
         self.around = self._serve_next_to_nothing()
 
     def _serve(self, kind: Kind) -> None:
-        """Start a server of ours and its bare session, unless one computes the same already."""
+        """Start one of our servers and its bare session, unless one computes the same already."""
         with ExitStack() as started:
             server, ready = started.enter_context(serving(str(kind.folder), kind.dtype))
             info = get(server, "/info")
@@ -147,9 +147,9 @@ class Company:
             self._add_server(tei.name(there.info()), there, OURS, loads)
 
     def _compare(self, reference: Child) -> None:
-        """Compare the vectors of all with sentence-transformers' own.
+        """Compare everyone's vectors with those of sentence-transformers.
 
-        Raises: ValueError where a TEI gives others.
+        Raises: ValueError where a TEI's vectors are another model's.
         """
         texts = [
             *Fresh(QUERY_WORDS, seed=3).take(CHECKED),

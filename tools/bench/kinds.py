@@ -19,9 +19,9 @@ class Kind(NamedTuple):
 
 
 def kinds(folders: Sequence[Path]) -> Iterator[Kind]:
-    """What is chosen by default, then each precision by name, of the first folder that has it.
+    """Return the default choice, then each precision by name, from the first folder that has it.
 
-    Two of them may be the same; what a server computes in is known when it runs.
+    Two of them may be the same; which precision a server computes in is known when it runs.
     """
     yield Kind("auto", folders[0])
     dtypes: tuple[Dtype, ...] = get_args(Dtype)
@@ -32,7 +32,7 @@ def kinds(folders: Sequence[Path]) -> Iterator[Kind]:
 
 
 def offers(folder: Path, dtype: Dtype) -> bool:
-    """Whether this machine computes that precision, and the folder has a graph for it."""
+    """Return whether this machine computes a precision, and the folder has a graph for it."""
     manifest = Manifest.read(folder)
     try:
         found = plans(ProviderRequest(dtype=dtype), manifest.task)

@@ -1,4 +1,4 @@
-"""The load of the bench: texts as fast as a server answers them, over so many connections."""
+"""The load of the bench: texts as fast as a server answers them, over several connections."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tools.bench.rate import Rate
 from tools.process import Server
 
 BULK_ROWS, BULK_CONNECTIONS = 32, 4
-MANY_ROWS = (8, 64, 512)  # over which the cost of a text is to stay flat
+MANY_ROWS = (8, 64, 512)  # rows per request, over which the cost of a text should stay flat
 UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1, "m": 60}
 
 
@@ -36,13 +36,13 @@ class Running(Protocol):
 
 
 class Dialect(NamedTuple):
-    """How texts are asked about."""
+    """The format of a server's requests."""
 
     path: str
-    field: str  # of the body
+    field: str  # of the body, for the texts
 
     def body(self, texts: str | Sequence[str]) -> bytes:
-        """A request."""
+        """Return the body of a request."""
         return json.dumps({self.field: texts}).encode()
 
 
@@ -51,7 +51,7 @@ OURS, OPENAI = Dialect("/embed", "inputs"), Dialect("/v1/embeddings", "input")
 
 @contextmanager
 def serving(model_id: str, dtype: DtypeChoice) -> Iterator[tuple[Server, float]]:
-    """A server of its own that has nothing left to learn, and how soon its port was open."""
+    """Start a server and warm it up; yield it and the seconds until its port was open."""
     started = time.perf_counter()
     flags = ["--dtype", dtype, "--max-client-batch-size", str(MANY_ROWS[-1]), "--log-level", "warn"]
     server = Server("--model-id", model_id, "--max-concurrent-requests", "4096", *flags)
@@ -71,10 +71,10 @@ def load(
     seconds: float,
     dialect: Dialect = OURS,
 ) -> Rate:
-    """What is answered in that time, one text a request; by `wrk`, which costs next to nothing.
+    """Send requests of one text for a time, with `wrk`, which takes little CPU time.
 
-    `wrk` begins anew with the texts where there are not enough of them. Without it a client in
-    Python asks, which takes CPU time itself, and ends with the texts.
+    `wrk` starts over when it runs out of texts. Without it a client in
+    Python asks, which takes CPU time itself, and stops when it runs out of texts.
     """
     bodies = [dialect.body(text) for text in texts]
     cpu_before = cpu_used(server)
@@ -93,9 +93,9 @@ def all_of(
     connections: int,
     dialect: Dialect = OURS,
 ) -> Rate:
-    """What it takes until all texts are answered, so many a request.
+    """Measure until all texts are answered, in requests of several texts.
 
-    Where a request takes seconds, what a fixed time leaves unanswered would count for nothing.
+    With a fixed time, long requests that are unanswered at its end would not count.
     """
     groups = [texts[start : start + rows] for start in range(0, len(texts), rows)]
 
@@ -112,7 +112,7 @@ def all_of(
 
 
 def post(server: Running, body: object, path: str = OURS.path) -> bytes:
-    """The answer of a path."""
+    """Return the answer to a POST."""
     request = Request(  # noqa: S310  # a server that the operator named, or our own
         server.url + path, json.dumps(body).encode(), {"content-type": "application/json"}
     )
@@ -122,14 +122,14 @@ def post(server: Running, body: object, path: str = OURS.path) -> bytes:
 
 
 def get(server: Running, path: str) -> dict[str, Any]:
-    """The JSON of a path."""
+    """Return the JSON of a path."""
     with urlopen(server.url + path, timeout=60) as answer:  # noqa: S310
         found: dict[str, Any] = json.load(answer)
     return found
 
 
 def cpu_seconds(server: Running) -> float:
-    """User and system time of the server's process so far."""
+    """Return the user and system time of the server's process so far."""
     assert server.process is not None, "it runs elsewhere"
     fields = Path(f"/proc/{server.process.pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -150,7 +150,7 @@ def resident_megabytes(server: Running) -> float | None:
 
 
 def reused_rows(server: Running) -> int:
-    """How many inputs a server of ours has not computed, since it knew an equal one."""
+    """Return how many inputs our server has not computed because it knew an equal one."""
     with urlopen(server.url + "/metrics", timeout=60) as answer:  # noqa: S310
         text = answer.read().decode()
     counted = re.findall(r"^te_(?:cache_hits|rows_shared) (\d+)$", text, re.MULTILINE)
@@ -164,7 +164,7 @@ def _since(server: Running, before: float | None) -> float | None:
 def _wrk(
     wrk: str, url: str, bodies: Sequence[bytes], connections: int, seconds: float
 ) -> tuple[int, float, float]:
-    """Answers, the seconds they took, and their median."""
+    """Run wrk; return the number of answers, the seconds they took, and their median."""
     with tempfile.TemporaryDirectory() as folder:
         script, lines = Path(folder) / "load.lua", Path(folder) / "bodies"
         lines.write_bytes(b"\n".join(bodies) + b"\n")

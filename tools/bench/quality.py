@@ -28,7 +28,7 @@ ALONE = range(0, COUNT, 20)
 
 
 def main() -> int:
-    """Measure the default model; the exit code."""
+    """Measure the default model; return the exit code."""
     texts = passages(COUNT, LONGEST_WORDS, seed=4)
     expected = reference(texts)
     with serving(DEFAULT_MODEL_ID, "auto") as (server, _):
@@ -49,7 +49,7 @@ def reference(texts: Sequence[str]) -> NDArray[np.float32]:
 
 
 def answers(server: Server, texts: Sequence[str]) -> Answers:
-    """What is served for all texts in batches, and for some alone."""
+    """Return the served vectors: all texts in batches, and some texts alone."""
     groups = [texts[start : start + BULK_ROWS] for start in range(0, len(texts), BULK_ROWS)]
     groups += [[texts[place]] for place in ALONE]
     with ThreadPoolExecutor(4) as pool:
@@ -59,7 +59,7 @@ def answers(server: Server, texts: Sequence[str]) -> Answers:
 
 
 def told(found: Agreement, kind: str) -> str:
-    """The figures that decide whether a lower precision may be taken unasked, in words."""
+    """Describe the figures that decide whether a lower precision is chosen by default."""
     return (
         f"`make bench-quality`, {machine.describe()}, {date.today():%d %B %Y}: {DEFAULT_MODEL_ID} "
         f"served in {kind}, to sentence-transformers over {COUNT:,} texts of 1 to {LONGEST_WORDS} "

@@ -1,4 +1,4 @@
-"""Rates: texts a second of wall and of CPU time, and how long a request took."""
+"""Rates: texts a second of wall and of CPU time, and latency."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,8 +12,8 @@ class Rate:
     texts: int
     wall_seconds: float
     cpu_seconds: float | None  # of all threads; None where the process cannot be seen
-    median: float | None = None  # seconds of a request
-    latencies: tuple[float, ...] = ()  # of every request, where they were kept
+    median: float | None = None  # seconds per request
+    latencies: tuple[float, ...] = ()  # of every request, where kept
 
     @property
     def wall(self) -> float:
@@ -34,18 +34,18 @@ class Rate:
 
     @property
     def latency(self) -> str:
-        """The median in words; nothing where it was not measured."""
+        """Return the median in words, or nothing where it was not measured."""
         return "" if self.median is None else lasting(self.median)
 
     def at(self, share: float) -> float:
-        """The seconds that this share of the requests took at most."""
+        """Return a percentile of the latencies, in seconds."""
         return sorted(self.latencies)[
             min(len(self.latencies) - 1, int(share * len(self.latencies)))
         ]
 
 
 def lasting(seconds: float) -> str:
-    """A time in words."""
+    """Return a duration in words."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{1000 * seconds:.2f} ms"
 
 

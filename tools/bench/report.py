@@ -1,4 +1,4 @@
-"""What a tool found, put where it is to be read: between markers on a page, and as a picture."""
+"""Publish what a tool found: between markers on a page, and as a picture."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ PANELS = (over(CONNECTIONS[-1]), BULK, ONE_CORE, PASSAGES)
 
 
 def markers(command: str) -> tuple[str, str]:
-    """What stands before and after the output of a command."""
+    """Return the markers before and after a command's output."""
     return f"<!-- begin: {command} -->", f"<!-- end: {command} -->"
 
 
 def insert(page: Path, lines: Sequence[str], command: str = BENCH) -> None:
-    """Put the lines between the command's markers on a page, in place of what stands there.
+    """Replace the lines between a command's markers on a page.
 
-    Raises: ValueError where the page has no such place.
+    Raises: ValueError where the page has no such markers.
     """
     begin, end = markers(command)
     text = page.read_text()
@@ -56,6 +56,6 @@ def draw(subjects: Sequence[Subject], title: str, place: Path) -> None:
 
 
 def _measured(subjects: Sequence[Subject], load: str) -> list[tuple[Subject, float]]:
-    """Those of which the texts a CPU-second under a load are known."""
+    """Return the subjects whose texts per CPU-second under a load are known."""
     rates = ((one, one.rate(load)) for one in subjects)
     return [(one, rate.cpu) for one, rate in rates if rate is not None and rate.cpu]

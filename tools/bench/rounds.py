@@ -1,4 +1,4 @@
-"""Rounds: all that is measured takes turns, for a machine's speed changes from minute to minute."""
+"""Rounds: all subjects take turns, since a machine's speed changes from minute to minute."""
 
 from collections.abc import Iterator, Sequence
 
@@ -6,11 +6,11 @@ from tools.bench.subject import LOADS, LONG, Subject
 
 
 def rounds(subjects: Sequence[Subject], count: int) -> Iterator[str]:
-    """Measure every load of every subject in each round, and say how far it is.
+    """Measure every load of every subject in each round, and report progress.
 
-    The round before the first counts for nothing: first runs, new shapes and what a tokenizer or an
-    allocator keeps are behind all of them then. In every second round the order is the other way
-    round, so that none always comes first.
+    The round before the first is a warm-up, which is not counted: it takes the first runs, new
+    shapes, and what tokenizers and allocators cache. Every second round runs in reverse
+    order, so that none always comes first.
     """
     for number in range(count + 1):
         yield f"round {number} of {count}" if number else "a round that counts for nothing"

@@ -1,4 +1,4 @@
-"""One run of the bench over one model: the rounds, and the lines that say what they found."""
+"""One run of the bench over one model: its rounds, and the lines of its report."""
 
 import shutil
 import statistics
@@ -19,7 +19,7 @@ ROUNDS, QUICK_ROUNDS = 4, 2
 
 
 class Bench:
-    """One run; all that took part is in `subjects` when it is over."""
+    """One run; all who took part are in `subjects` when it is over."""
 
     def __init__(self, options: Options) -> None:
         self._options = options
@@ -27,7 +27,7 @@ class Bench:
         self._company: Company | None = None
 
     def title(self) -> str:
-        """The model, the machine and the day."""
+        """The model, the machine and the date."""
         here = f"{machine.describe()}, {machine.usable_cores()} cores, {date.today():%d %B %Y}"
         return f"{self._options.model_id} on {here}"
 
@@ -37,7 +37,7 @@ class Bench:
         return () if self._company is None else self._company.subjects
 
     def report(self) -> Iterator[str]:
-        """Measure everything; the lines of the report."""
+        """Measure everything; return the lines of the report."""
         with ExitStack() as running:
             company = self._company = Company(self._options, running)
             repeated: dict[str, dict[Shape, list[float]]] = {}
@@ -51,7 +51,7 @@ class Bench:
     def _lines(
         self, company: Company, repeated: dict[str, dict[Shape, list[float]]]
     ) -> Iterator[str]:
-        """The report while all are still there, since it tells their memory."""
+        """Write the report while all subjects still run, since it tells their memory."""
         yield f"{self.title()}\n"
         yield f"{self._method()}\n"
         yield from company.notes
@@ -82,7 +82,7 @@ class Bench:
             yield from tables.times(ours, peers)
 
     def _method(self) -> str:
-        """How it was measured, in a few sentences."""
+        """Describe the method in a few sentences."""
         by = "wrk" if shutil.which("wrk") else "a client in Python, which takes CPU time itself"
         (fewest, most), (least, longest) = QUERY_WORDS, PASSAGE_WORDS
         return (

@@ -1,4 +1,4 @@
-"""The bench's tables: quality beside speed, and each figure beside what it is measured by."""
+"""The bench's tables: quality beside speed, and each figure beside its limit."""
 
 from collections.abc import Iterator, Mapping, Sequence
 
@@ -20,7 +20,7 @@ from tools.bench.subject import (
     over,
 )
 
-ROADS = (ONE_CALLER, ONE_CORE)  # of a lone query in the bare session
+ROADS = (ONE_CALLER, ONE_CORE)  # ways to run a lone query in the bare session
 QUALITY = ("worst cosine", "ten nearest kept")
 
 
@@ -34,7 +34,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def servers(subjects: Sequence[Subject]) -> Iterator[str]:
-    """Texts a second of every server, and behind them texts a CPU-second."""
+    """Texts a second of every server, followed by texts a CPU-second."""
     loads = (*map(over, CONNECTIONS), BULK)
     rows = [
         [one.name, *quality(one), *(speed(one.rate(load)) for load in loads), _memory(one)]
@@ -45,7 +45,7 @@ def servers(subjects: Sequence[Subject]) -> Iterator[str]:
 
 
 def models(subjects: Sequence[Subject]) -> Iterator[str]:
-    """The same without a server: what the model itself takes."""
+    """The same without a server: the model itself."""
     loads = (ONE_CORE, ONE_CALLER, QUERIES, PASSAGES)
     rows = [
         [one.name, *quality(one), *(speed(one.rate(load)) for load in loads)]
@@ -56,7 +56,7 @@ def models(subjects: Sequence[Subject]) -> Iterator[str]:
 
 
 def latencies(subjects: Sequence[Subject], limits: Mapping[str, Subject]) -> Iterator[str]:
-    """How long a query takes: alone, at a pace, and beside bulk requests."""
+    """Latency of a query: alone, at a fixed pace, and beside bulk requests."""
     rows = []
     for one in subjects:
         alone, at_a_pace, beside = (one.rate(what) for what in (over(1), PACED, BESIDE_BULK))
@@ -106,7 +106,7 @@ def shapes(costs: Mapping[str, Mapping[Shape, tuple[float, float]]]) -> Iterator
 
 
 def around(subject: Subject) -> str:
-    """What a request costs beside the model."""
+    """Cost of a request besides the model."""
     rate = subject.rate(AROUND)
     assert rate is not None
     assert rate.cpu_each is not None
@@ -117,13 +117,13 @@ def around(subject: Subject) -> str:
 
 
 def reused(ours: Sequence[Subject]) -> str:
-    """How much of all that was asked of servers of ours has not been computed."""
+    """Share of all inputs to our servers that were not computed."""
     found = sum(one.reused() for one in ours)
     return f"Inputs that no server of ours computed, since it knew an equal one: {found:,}."
 
 
 def times(ours: Sequence[Subject], peers: Sequence[Subject]) -> Iterator[str]:
-    """Speed of ours as a multiple of that of each other server."""
+    """Speed of our servers as a multiple of each other server's."""
     loads = (over(CONNECTIONS[-1]), BULK)
     rows = [
         [f"{one.name} to {peer.name}", *(_times(one.rate(load), peer.rate(load)) for load in loads)]
@@ -135,7 +135,7 @@ def times(ours: Sequence[Subject], peers: Sequence[Subject]) -> Iterator[str]:
 
 
 def quality(subject: Subject) -> tuple[str, str]:
-    """How close its vectors come, in words; nothing where they were not compared."""
+    """Return the agreement of a subject's vectors in words; empty where they were not compared."""
     found = subject.agreement
     if found is None or found.neighbour_overlap is None:
         return "", ""
@@ -150,14 +150,14 @@ def speed(rate: Rate | None) -> str:
 
 
 def share(rate: Rate | None, limit: Rate | None) -> str:
-    """Texts a CPU-second as a share of the limit's."""
+    """Texts a CPU-second as a share of the limit."""
     if rate is None or limit is None or not rate.cpu or not limit.cpu:
         return ""
     return f"{rate.cpu / limit.cpu:.2f}"
 
 
 def best_road(bare: Subject | None) -> tuple[str, float | None]:
-    """The way in which a lone query is through the bare session soonest, and its median."""
+    """Return the fastest way of a lone query through the bare session, and its median."""
     rates = {} if bare is None else {road: bare.rate(road) for road in ROADS}
     found = {
         road: rate.median
@@ -186,7 +186,7 @@ def _any(subjects: Sequence[Subject], load: str) -> bool:
 
 
 def _times(one: Rate | None, other: Rate | None) -> str:
-    """How many times as many texts a second, and a CPU-second."""
+    """Ratio of texts a second, and of texts a CPU-second."""
     if one is None or other is None:
         return ""
     found = f"{one.wall / other.wall:.1f}"

@@ -1,1 +1,1 @@
-"""Bulk: what a job of `python -m app.bulk` costs beside the bare session, and the memory it has."""
+"""Bulk: the cost of a `python -m app.bulk` job beside the bare session, and its memory."""

@@ -1,8 +1,8 @@
-"""`make bulk-bench`: what a bulk job costs beside the bare session, and how much memory it takes.
+"""`make bulk-bench`: the cost of a bulk job beside the bare session, and its memory.
 
 The job reads ROWS different passages of up to WORDS words as JSON Lines and writes Parquet. It is
-stopped every ten seconds for four, in which the bare session computes groups of the same texts, of
-like length out of as many as wait in a job, by the same graph with as many threads. Both tokenize.
+paused every ten seconds for four, in which the bare session computes groups of the same texts,
+grouped by length as in a job, with the same graph and as many threads. Both tokenize.
 For the default model the report also goes to `docs/bulk.md`.
 """
 
@@ -33,11 +33,11 @@ if TYPE_CHECKING:
 
 COMMAND = "make bulk-bench"
 PAGE = Path("docs/bulk.md")
-POINTS = 8  # of the memory over time that are told
+POINTS = 8  # moments at which memory is shown
 
 
 def main() -> int:
-    """Measure, and tell."""
+    """Measure, and print the report."""
     asked = _parser().parse_args()
     folder = repository.find(asked.model_id, None, Path("models"))
     if folder is None:
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dtype", choices=get_args(Dtype), default="int16")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=60.0, help="when the job is told to end")
-    parser.add_argument("--scratch", type=Path, help="where the files go meanwhile")
+    parser.add_argument("--scratch", type=Path, help="where the files go while it runs")
     return parser
 
 
@@ -122,7 +122,7 @@ def _costs(rows: int, job: Watched, start: Watched) -> Iterator[str]:
 
 
 def _memory(job: Watched) -> Iterator[str]:
-    """The memory at a few moments, evenly over the job's own time."""
+    """Return the memory at a few moments, evenly over the job's own time."""
     found = job.megabytes
     places = sorted({round(one * (len(found) - 1) / POINTS) for one in range(POINTS + 1)})
     yield f"Resident memory, taken every 10 seconds, {len(found)} times; at most {max(found):,.0f} MB:"

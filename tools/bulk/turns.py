@@ -1,4 +1,4 @@
-"""Turns: a job and the bare session compute one after the other, for a machine's speed changes."""
+"""Turns: a job and the bare session alternate, since a machine's speed changes."""
 
 import math
 import os
@@ -14,15 +14,15 @@ from typing import Any
 from tools.bench.bare import Bare, Group
 from tools.bench.rate import Rate, together
 
-JOB_SECONDS, BARE_SECONDS = 10.0, 4.0  # of a turn
-_GROUPS = 2_000  # to choose from in a turn: more than are computed
+JOB_SECONDS, BARE_SECONDS = 10.0, 4.0  # per turn
+_GROUPS = 2_000  # available in each turn, more than are computed
 
 
 @dataclass
 class Watched:
     """A job that took turns with the bare session."""
 
-    bare: list[Rate] = field(default_factory=list)  # of each turn
+    bare: list[Rate] = field(default_factory=list)  # one for each turn
     megabytes: list[float] = field(default_factory=list)  # the job's memory at the end of each turn
     cpu_seconds: float = 0.0  # of the whole job
 
@@ -30,9 +30,9 @@ class Watched:
 def in_turns(
     job: "Popen[Any]", bare: Bare, groups: Sequence[Group], minutes: float = math.inf
 ) -> Watched:
-    """Let a job run to its end, and stop it every now and then for the bare session.
+    """Run a job to its end, and pause it now and then for the bare session.
 
-    After so many minutes it is told to end, and writes what it has computed. Raises: RuntimeError
+    After `minutes` it gets SIGTERM and writes what it has computed. Raises: RuntimeError
     if it fails.
     """
     watched, choose, before = Watched(), random.Random(1), _cpu_of_children()
@@ -56,7 +56,7 @@ def in_turns(
 
 
 def rate_of(watched: Watched) -> Rate:
-    """What the bare session did in all of its turns."""
+    """Return the rate of the bare session over all of its turns."""
     return together(watched.bare)
 
 

@@ -1,1 +1,1 @@
-"""Cache: what the store of rows takes and costs, measured."""
+"""Cache: memory and CPU time of the row store, measured."""

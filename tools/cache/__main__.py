@@ -1,8 +1,8 @@
 """`python -m tools.cache [ROWS]`: memory of the store of rows, and processor time of each step.
 
-Each width is measured in a process of its own: the resident memory that so many rows add, beside
+Each width is measured in a process of its own: the resident memory that ROWS rows add, beside
 the bytes that the store counts; then a store of a tenth of that, in which every row but a few
-makes another one leave. Printed as a table in Markdown.
+evicts another. Printed as a table in Markdown.
 """
 
 import resource

@@ -1,4 +1,4 @@
-"""`python -m tools.fuzz`: bodies that libFuzzer makes up, steered by the code that they reach.
+"""`python -m tools.fuzz`: coverage-guided fuzzing of request bodies with libFuzzer.
 
 Two things are fuzzed: `reading`, which is fast, and the whole `service` behind it. What reaches
 new code is kept in `.fuzz/`, where the next run goes on; a body that fails is written to
@@ -34,7 +34,7 @@ WORDS = (
 
 
 def main() -> None:
-    """Fuzz for so many seconds; libFuzzer ends the process, with 77 where something failed."""
+    """Fuzz for a time in seconds; libFuzzer ends the process, with 77 after a failure."""
     parser = argparse.ArgumentParser(prog="python -m tools.fuzz", description=__doc__)
     parser.add_argument("target", choices=["reading", "service"])
     parser.add_argument("--seconds", type=int, default=60, help="how long")
@@ -56,7 +56,7 @@ def main() -> None:
 
 
 def _options(seconds: int, folder: Path) -> list[str]:
-    """libFuzzer's own, with a dictionary of what bodies are made of."""
+    """Return libFuzzer's options, with a dictionary of what bodies are made of."""
     lines = [f'"{_escaped(word)}"' for word in WORDS]
     (folder / "words").write_text("\n".join(lines))
     return [

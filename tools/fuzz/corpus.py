@@ -11,7 +11,7 @@ MOST_BYTES = 4096
 
 
 def bodies() -> dict[str, bytes]:
-    """Every different body of the golden exchanges, of the soak, and of those found; by name."""
+    """Return every distinct body of the golden exchanges, the soak and the corpus, by name."""
     named = {f"golden {one.row}": one.content for one in EXCHANGES}
     named |= {f"soak {place}": content for place, (_, content, _) in enumerate(BAD_BODIES)}
     named |= {path.name: path.read_bytes() for path in sorted(FOUND.iterdir())}

@@ -1,4 +1,4 @@
-"""What must hold of the reading of any body, whatever its bytes."""
+"""Invariants of the reading of any body, whatever its bytes."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -39,7 +39,7 @@ def check(content: bytes) -> None:
 
 
 def check_shape(content: bytes, shape: Shape) -> None:
-    """The fast reading and the exact one come to the same values and types, or the same words."""
+    """Fail unless the fast and the exact reading give equal values and types, or equal errors."""
     fast, exact = _outcome(reader.read, content, shape), _outcome(_exact, content, shape)
     assert typed(fast) == typed(exact), f"{shape.name}: {fast!r}, but exactly {exact!r}"
     if type(fast) is dict:
@@ -47,7 +47,7 @@ def check_shape(content: bytes, shape: Shape) -> None:
 
 
 def check_verb(content: bytes, verb: Verb) -> None:
-    """The typed fields make a request, and what any of them says can be answered."""
+    """Fail unless the typed fields make a request, or an error that can be sent."""
     values = _outcome(reader.read, content, verb.shape)
     if isinstance(values, UnreadableRequest):
         return
@@ -57,7 +57,7 @@ def check_verb(content: bytes, verb: Verb) -> None:
 
 
 def typed(value: Any) -> Any:
-    """The value in which `1`, `1.0` and `True`, or `0.0` and `-0.0`, differ."""
+    """Return a value in which `1`, `1.0` and `True`, or `0.0` and `-0.0`, differ."""
     if isinstance(value, Exception):
         return type(value), str(value)
     if isinstance(value, dict):
@@ -68,14 +68,14 @@ def typed(value: Any) -> Any:
 
 
 def _outcome(read: Callable[[bytes, Shape], dict[str, Any]], content: bytes, shape: Shape) -> Any:
-    """What was read, or the refusal, whose words can be sent."""
+    """Return what was read, or the refusal, after encoding its text."""
     try:
         return read(content, shape)
     except (MalformedBody, MistypedBody) as refusal:
-        str(refusal).encode()  # as the answer is
+        str(refusal).encode()  # as an answer is encoded
         return refusal
 
 
 def _exact(content: bytes, shape: Shape) -> dict[str, Any]:
-    """As deep in the stack as when the fast reading falls back on it."""
+    """Read exactly, as deep in the stack as the fallback of the fast reading."""
     return streaming.read(content, shape)

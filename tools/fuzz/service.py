@@ -1,4 +1,4 @@
-"""What must hold of the answer to any body, on every route of every kind of model."""
+"""Invariants of the answer to any body, on every route of every kind of model."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -67,7 +67,7 @@ def _application(folder: Path, kind: Task) -> tuple[Service, ASGIApp]:
 
 
 def fault_of(path: str, reply: Reply) -> str | None:
-    """What is wrong with an answer, if anything is."""
+    """Return what is wrong with an answer, or None."""
     if reply.status not in STATUSES:
         return f"status {reply.status}"
     kind = reply.headers.get("content-type")
@@ -76,7 +76,7 @@ def fault_of(path: str, reply: Reply) -> str | None:
     if kind != "application/json":
         return f"content type {kind}"
     try:
-        orjson.loads(reply.content)  # which, unlike Python's own, knows no NaN
+        orjson.loads(reply.content)  # unlike Python's own parser, it refuses NaN
     except orjson.JSONDecodeError as error:
         return f"no JSON: {error}"
     if reply.status == 200 and path in OF_NUMBERS and b"null" in reply.content:

@@ -1,4 +1,4 @@
-"""`python -m tools.gpu`: what GPU and which versions there are, for the record; or exit code 1."""
+"""`python -m tools.gpu`: print the GPU and the versions in use, or exit with code 1."""
 
 import shutil
 import subprocess

@@ -34,7 +34,7 @@ CONNECTIONS = (1, 8, 32, 128)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure one exported model; the exit code."""
+    """Measure one exported model; return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m tools.gpu.bench", allow_abbrev=False)
     parser.add_argument("model_id", metavar="MODEL_ID")
     parser.add_argument("--provider", choices=("cuda", "tensorrt", "cpu"), default="cuda")
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def precisions_of(folder: Path, provider: str) -> tuple[DtypeChoice, ...]:
-    """What is measured: float32, and float16 where the model has a graph that CUDA serves."""
+    """Return the precisions: float32, and float16 where the model has a graph that CUDA serves."""
     halved = any(graph.dtype == "float16" for graph in Manifest.read(folder).graphs)
     return ("float32", "float16") if halved and provider == "cuda" else ("float32",)
 
@@ -94,7 +94,7 @@ def bare(folder: Path, wanted: ProviderRequest, length: int, seconds: float) -> 
 
 
 def bound(folder: Path, wanted: ProviderRequest, length: int, seconds: float) -> Iterator[str]:
-    """One run as the service makes it, and the same through IOBinding: the smallest and a large."""
+    """Time runs as the service makes them and through IOBinding: the smallest and a large one."""
     manifest = Manifest.read(folder)
     [plan] = plans(wanted, manifest.task)
     session = Session.load(folder, manifest, plan, plan.limits(length, ROWS * length))
@@ -157,7 +157,7 @@ def reference(original: Path | None, on: str, length: int, seconds: float) -> It
 
 
 def served(folder: Path, wanted: ProviderRequest, seconds: int) -> Iterator[str]:
-    """Queries a second over HTTP, one a request."""
+    """Queries a second over HTTP, one per request."""
     queries = passages(400, longest_words=25, seed=1)[:300]
     flags = ["--provider", wanted.provider, "--dtype", wanted.dtype, "--log-level", "warn"]
     if wanted.cache_dir is not None:

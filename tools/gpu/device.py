@@ -7,7 +7,7 @@ from app.inference.providers.nvidia.cuda import ORT_NAME
 
 
 def fault() -> str | None:
-    """Why nothing can run on a GPU here; None where it can."""
+    """Return the reason why nothing can run on a GPU here, or None."""
     if ORT_NAME not in onnxruntime.get_available_providers():
         return "the installed onnxruntime has no CUDA provider: install requirements/gpu.lock"
     return driver.fault((0,))

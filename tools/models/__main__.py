@@ -8,7 +8,7 @@ from tools.models.tiny_models import TINY_MODELS
 
 
 def main() -> int:
-    """Write the table; 1 where a model was not measured."""
+    """Write the table; return 1 if a model was not measured."""
     names = [real.name for real in REAL_MODELS] + [tiny.name for tiny in TINY_MODELS]
     try:
         results = [Result.load(name) for name in names]

@@ -1,4 +1,4 @@
-"""What every model is asked: texts or pairs, some at its maximum length and some beyond."""
+"""Questions for every model: texts or pairs, some at its maximum length and some beyond."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -34,7 +34,7 @@ class Asked:
     questions: tuple[Question, ...]
 
     def content(self) -> dict[str, Any]:
-        """As JSON."""
+        """The questions as JSON."""
         return asdict(self)
 
 
@@ -74,7 +74,7 @@ def _pairs(tokenizer: Tokenizer, texts: Sequence[str], max_length: int) -> tuple
 
 
 def _filled(count: Callable[[str], int], length: int, start: str) -> str:
-    """A text of exactly so many tokens."""
+    """Return a text of an exact number of tokens."""
     words = start.split()
     while count(" ".join(words)) > length - 1:
         words.pop()

@@ -1,4 +1,4 @@
-"""Dequantized: the float32 weights of a BERT whose int8 graph is all that there is."""
+"""Dequantized: the float32 weights of a BERT that is published as an int8 graph only."""
 
 import re
 from typing import Any
@@ -17,7 +17,7 @@ _PREFIX = re.compile(r"^(model\.)?model\.0\.auto_model\.|^model\.model\.0\.auto_
 def weights(content: bytes) -> Weights:
     """The tensors of a graph by the names that PyTorch has for them.
 
-    What multiplies has no name of its own: that comes from its node, and the matrix is transposed.
+    Weights of products are named by their nodes, and their matrices are transposed.
     """
     graph = onnx.load_from_string(content).graph
     tensors = {one.name: numpy_helper.to_array(one) for one in graph.initializer}

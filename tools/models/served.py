@@ -1,4 +1,4 @@
-"""What a server says over HTTP: each question alone, and many in one request."""
+"""Answers of a server over HTTP: each question alone, and many in one request."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ class Service:
         self._width = manifest.dimensions
 
     def answers(self, questions: Sequence[Question]) -> NDArray[np.float32]:
-        """A row for each question, in as few requests as the API allows."""
+        """Return a row for each question, in as few requests as the API allows."""
         if self._task == "reranker":
             groups = [list(group) for _, group in groupby(questions, lambda one: one.text)]
             return np.concatenate([self._ranked(group) for group in groups])
@@ -77,7 +77,7 @@ class Service:
 def serve(
     folder: Path, flags: Sequence[str], environment: Mapping[str, str], log: Path
 ) -> Iterator[Service]:
-    """A server over `folder` in one precision.
+    """Start a server over `folder` in one precision.
 
     Raises: DidNotStart with the last line that it printed.
     """

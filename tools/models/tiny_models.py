@@ -39,14 +39,14 @@ _DECODER: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class TinyModel:
-    """What to make: the class with its configuration, and what stands behind the encoder."""
+    """A recipe: the class with its configuration, and what stands behind the encoder."""
 
     name: str
     model_class: str  # of transformers; the name in `architectures`
     tokenizer: str  # a key of FAMILIES
     config: Mapping[str, Any]
     task: Task = "embedding"
-    pooling: str = "mean"  # in sentence-transformers' newer words
+    pooling: str = "mean"  # in sentence-transformers' newer notation
     sides: tuple[Side, ...] = ("right",)  # on which a batch may be padded
     dense: int = 0  # outputs of a Dense layer behind the pooling; 0 for none
     prompts: Mapping[str, str] = field(default_factory=dict)

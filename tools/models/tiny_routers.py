@@ -22,7 +22,7 @@ def tiny(name: str, folder: Path) -> Path:
 
 
 def sparse_static(folder: Path) -> Path:
-    """Inference-free SPLADE: what a query's tokens weigh is in a table."""
+    """Inference-free SPLADE: the weights of a query's tokens are in a table."""
     import torch
     from sentence_transformers import SparseEncoder
     from sentence_transformers.sparse_encoder import modules

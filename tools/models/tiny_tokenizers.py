@@ -87,7 +87,7 @@ def _byte_pairs(specials: tuple[str, ...], *, more: tuple[str, ...] = ()) -> Tok
 
 
 def _answering(specials: tuple[str, ...]) -> Tokenizer:
-    """With the tokens `yes` and `no`."""
+    """Add the tokens `yes` and `no`."""
     return _byte_pairs(specials, more=("yes", "no") * 100)
 
 

@@ -1,4 +1,4 @@
-"""Makes a folder for PYTHONPATH in which the OpenVINO plug-in takes processors of any vendor."""
+"""Make a folder for PYTHONPATH in which the OpenVINO plug-in takes processors of any vendor."""
 
 import shutil
 import sys
@@ -8,7 +8,7 @@ from tools.openvino import plugin
 
 
 def main(folder: Path) -> int:
-    """Make it anew; empty where the plug-in itself offers its device. The exit code."""
+    """Make the folder again, empty where the plug-in itself offers its device; return the exit code."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     try:

@@ -1,4 +1,4 @@
-"""What a run costs alone, and beside another one: `python -m tools.openvino.beside FOLDER`.
+"""Cost of a run alone and beside another one: `python -m tools.openvino.beside FOLDER`.
 
 Milliseconds of processor time for each run, the least and the median of short rounds in turns, for
 two threads that run batches of one shape at a time. Both have a core of their own only where
@@ -25,7 +25,7 @@ ROUND = 0.05  # seconds of processor time for each thread
 
 
 def session(folder: Path, manifest: Manifest, dtype: Dtype) -> Session:
-    """A session in which each run takes one thread, and two may run at a time."""
+    """Return a session in which each run takes one thread, and two may run at a time."""
     provider: Provider = "openvino" if dtype == "bfloat16" else "cpu"
     threads = 2 if provider == "openvino" else 1  # of its own, one for each stream
     [plan] = plans(ProviderRequest(provider, dtype, threads=threads), manifest.task)
@@ -33,7 +33,7 @@ def session(folder: Path, manifest: Manifest, dtype: Dtype) -> Session:
 
 
 class Timed:
-    """One shape, and what a run of it took, in seconds, by how many ran at a time."""
+    """One shape, and the seconds of its runs, by how many ran at a time."""
 
     def __init__(self, loaded: Session, batch: Batch) -> None:
         self._session, self._batch = loaded, batch
@@ -51,7 +51,7 @@ class Timed:
             taken.append((time.process_time() - started) / (self._count * threads))
 
     def figures(self) -> Sequence[float]:
-        """Milliseconds alone and beside another, the least and the median of each."""
+        """Return milliseconds alone and beside another, the least and the median of each."""
         every = self.taken.values()
         return [1e3 * one for taken in every for one in (min(taken), statistics.median(taken))]
 

@@ -1,4 +1,4 @@
-"""What OpenVINO makes of each graph that a folder has for it: `python -m tools.openvino.graphs FOLDER`.
+"""Cost of each graph that a folder has for OpenVINO: `python -m tools.openvino.graphs FOLDER`.
 
 Milliseconds of processor time for each run, medians of rounds in turns, on one thread. A run of
 the same shape as the one before it comes first, then one whose shape differs.
@@ -22,11 +22,11 @@ from app.model.names import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, Dtype
 
 SHAPES = ((1, 16), (4, 16), (16, 8), (8, 32), (8, 128))  # rows, tokens of each
 SHORT = ((1, 8), (1, 16), (2, 8), (1, 24), (4, 8))  # one after another
-RUNS = 4  # of a shape in a row
+RUNS = 4  # of each shape in a row
 
 
 def sessions(folder: Path, dtype: Dtype) -> dict[str, Session]:
-    """A session of each graph, and one with attention apart where the plug-in knows how."""
+    """Yield a session of each graph, and one with attention apart where the plug-in knows how."""
     manifest = Manifest.read(folder)
     [plan] = plans(ProviderRequest("openvino", dtype, threads=1), manifest.task)
     found = {}
@@ -40,7 +40,7 @@ def sessions(folder: Path, dtype: Dtype) -> dict[str, Session]:
 
 @contextmanager
 def _tiles(there: bool) -> Iterator[None]:
-    """Have the provider see a processor with AMX, or without."""
+    """Have the provider see a processor with or without AMX."""
     real = machine.multiplies_tiles
     machine.multiplies_tiles = lambda *_: there
     try:
@@ -50,7 +50,7 @@ def _tiles(there: bool) -> Iterator[None]:
 
 
 class Timed:
-    """One session, and what its runs took, in seconds."""
+    """One session, and the seconds of its runs."""
 
     def __init__(self, session: Session, manifest: Manifest) -> None:
         self._session = session
@@ -80,7 +80,7 @@ class Timed:
         self.change.append(mean - statistics.mean(self.same[shape][-1] for shape in SHORT))
 
     def figures(self) -> list[float]:
-        """Milliseconds of each of SHAPES, and of a change of shape."""
+        """Return milliseconds of each of SHAPES, and of a change of shape."""
         return [1e3 * statistics.median(taken) for taken in self._columns()]
 
     def _columns(self) -> Iterator[list[float]]:

@@ -1,4 +1,4 @@
-"""The OpenVINO plug-in for tests on processors that its own devices leave out."""
+"""The OpenVINO plug-in, for tests on processors that its own devices reject."""
 
 import importlib.util
 import os
@@ -21,7 +21,7 @@ class Unavailable(Exception):
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """What to add to a process's environment so that it has OpenVINO's CPU device.
+    """Return the environment variables that give a process OpenVINO's CPU device.
 
     Raises: Unavailable.
     """
@@ -39,7 +39,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def no_bfloat16() -> str | None:
-    """Why nothing here computes in bfloat16: it does not, or PROCESSOR has it not be seen."""
+    """Return why nothing here computes in bfloat16: the processor cannot, or PROCESSOR hides it."""
     if os.environ.get("PROCESSOR", "bf16") not in {"", "bf16"}:
         return "PROCESSOR names a processor without bfloat16"
     if machine.computes_bfloat16(CPUINFO):  # though bf16 may only be pretended
@@ -48,7 +48,7 @@ def no_bfloat16() -> str | None:
 
 
 def ask(program: str) -> str:
-    """What a Python program prints, in a process of its own: a plug-in is registered for good."""
+    """Return what a Python program prints, in its own process: plug-ins stay registered."""
     return subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     ).stdout.strip()

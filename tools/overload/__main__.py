@@ -1,4 +1,4 @@
-"""`make overload`: what a server does that is asked for more than it can answer.
+"""`make overload`: how a server behaves under more load than it can answer.
 
 For requests of 32 passages and for short queries: the peak first, with as many clients as keep
 half of the permits taken, each of which asks again when it has its answer. Then 1, 2 and 4 times
@@ -38,8 +38,8 @@ from tools.texts import passages
 COMMAND = "make overload"
 PAGE = Path("docs/reliability.md")
 TIMES = (1, 2, 4)
-SHORTEST_SECONDS = 20.0  # of a load
-QUEUES = 2  # so many full queues are worked off while it lasts, at least; more give steadier rates
+SHORTEST_SECONDS = 20.0  # per load
+QUEUES = 2  # full queues worked off during a load, at least; more give steadier rates
 HEAD = (
     "| load | peak, texts a second | answered | of the peak | … by CPU | 429 | "
     "a 200: median, 99th percentile | a 429 | resident, at most |\n"
@@ -57,11 +57,11 @@ class Case:
 
     @property
     def clients(self) -> int:
-        """As many as keep half of the permits taken."""
+        """Return how many clients keep half of the permits taken."""
         return max(2, self.permits // self.rows // 2)
 
     def requests(self) -> list[bytes]:
-        """What is asked, in turn: no text twice at a time, since that is computed once."""
+        """Yield requests in turn, no text twice at a time, since equal texts are computed once."""
         if self.rows == 1:
             bodies: Sequence[object] = passages(2_000, longest_words=25, seed=1)
         else:
@@ -84,7 +84,7 @@ CASES = (
 
 
 def main() -> int:
-    """Print the report; 1 where a client saw what it should not."""
+    """Print the report; return 1 if a client saw what it should not."""
     parser = argparse.ArgumentParser(prog="python -m tools.overload", description=__doc__)
     parser.add_argument("model_id")
     parser.add_argument("--case", type=int, action="append", help="which of them, from 0; all")
@@ -95,7 +95,7 @@ def main() -> int:
     faults: list[str] = []
     here = f"{machine.describe()}, {machine.usable_cores()} cores, {date.today():%d %B %Y}"
     for line in chain([f"{arguments.model_id} on {here}\n\n{HEAD}"], _report(arguments, faults)):
-        print(line, flush=True)  # what it is for
+        print(line, flush=True)  # the program's output
         lines.append(line)
     for fault, times in Counter(faults).items():
         print(f"{times} times: {fault}", file=sys.stderr)
@@ -105,7 +105,7 @@ def main() -> int:
 
 
 def _allow_many_files() -> None:
-    """Each client that waits takes a connection."""
+    """Raise the limit on open files, since each waiting client takes a connection."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
@@ -123,7 +123,7 @@ def _report(arguments: argparse.Namespace, faults: list[str]) -> Iterator[str]:
 async def _overload(
     server: Server, case: Case, times: int, queues: int
 ) -> tuple[Stage, Stage, list[str]]:
-    """The peak, what became of so many times the peak, and what was wrong after it."""
+    """Return the peak, the outcome at a multiple of it, and the faults after it."""
     requests = case.requests()
     clients, scraper = Clients(server.port, requests), Clients(server.port, [])
     before = await _vectors(scraper, requests[0])
@@ -146,7 +146,7 @@ async def _overload(
 
 
 async def _pace(clients: Clients, case: Case) -> float:
-    """Texts a second, about."""
+    """Return texts a second, roughly."""
     answers = await clients.saturate(2, 0.01)
     return case.rows * len(answers) / max(one.finished for one in answers)
 

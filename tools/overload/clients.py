@@ -1,4 +1,4 @@
-"""Clients that do not wait: requests leave when they are due, whatever became of those before."""
+"""Open-loop clients: requests leave when they are due, whatever became of earlier ones."""
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
@@ -9,21 +9,21 @@ from typing import cast
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What came back for one request; times are seconds since its load began."""
+    """The outcome of one request; times are seconds since its load began."""
 
     due: float
     finished: float
-    status: int  # 0 where there was no connection, or it ended instead
+    status: int  # 0 without a connection, or if it ended early
     retry_after: str | None
 
     @property
     def seconds(self) -> float:
-        """How long its client waited, from the moment when it wanted to ask."""
+        """The seconds a client waited, from the moment when its request was due."""
         return self.finished - self.due
 
 
 class Clients:
-    """Connections to one port: as many as requests wait for an answer, and kept for the next."""
+    """Connections to one port, one for each request in flight, kept for later requests."""
 
     def __init__(self, port: int, requests: Sequence[bytes]) -> None:
         self._port = port
@@ -41,7 +41,7 @@ class Clients:
         return await asyncio.gather(*asked)
 
     async def saturate(self, clients: int, seconds: float) -> list[Answer]:
-        """Let so many clients ask again as soon as they have their answer, in a closed loop."""
+        """Run a closed loop: each client asks again as soon as it has its answer."""
         started = _now()
 
         async def one() -> list[Answer]:
@@ -53,7 +53,7 @@ class Clients:
         return list(chain.from_iterable(await asyncio.gather(*(one() for _ in range(clients)))))
 
     async def ask(self, request: bytes) -> tuple[bytes, bytes]:
-        """The head and the content of the answer to one request."""
+        """Return the head and the content of the answer to one request."""
         connection = self._idle.pop() if self._idle else await self._connect()
         try:
             return await connection.ask(request)
@@ -69,7 +69,7 @@ class Clients:
     async def _timed(self, started: float, due: float) -> Answer:
         try:
             head, _ = await self.ask(next(self._requests))
-        except OSError:  # also where this machine has no file left for another connection
+        except OSError:  # for example, where this machine has no file left for another connection
             return Answer(due, _now() - started, 0, None)
         return Answer(due, _now() - started, int(head[9:12]), _header(head, b"retry-after"))
 
@@ -101,7 +101,7 @@ class _Connection(asyncio.Protocol):
         if length is None or len(content) < int(length):
             return
         if self._answer is None or self._answer.done():
-            return  # nobody waits for it any more
+            return  # its request was given up
         self._answer.set_result((bytes(head), bytes(content)))
         self._received.clear()
         self._answer = None
@@ -117,7 +117,7 @@ class _Connection(asyncio.Protocol):
 
 
 def post(path: str, content: bytes) -> bytes:
-    """The bytes of a request with a JSON body."""
+    """Return the bytes of a request with a JSON body."""
     return (
         b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: %d"
         b"\r\n\r\n%b" % (path.encode(), len(content), content)
@@ -125,7 +125,7 @@ def post(path: str, content: bytes) -> bytes:
 
 
 def get(path: str) -> bytes:
-    """The bytes of a request without a body."""
+    """Return the bytes of a request without a body."""
     return b"GET %b HTTP/1.1\r\nhost: x\r\n\r\n" % path.encode()
 
 

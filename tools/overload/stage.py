@@ -1,4 +1,4 @@
-"""One stage of an overload: a load of its own, and what the server makes of it."""
+"""One stage of an overload: a load, and what became of it."""
 
 import asyncio
 import re
@@ -9,7 +9,7 @@ from tools.bench.load import cpu_seconds
 from tools.overload.clients import Answer, Clients, get
 from tools.process import Server
 
-FILLING = 0.25  # the part of a stage in which the queue may fill: no rate is taken from it
+FILLING = 0.25  # share of a stage in which the queue may fill: no rate is taken from it
 SCRAPE_SECONDS = 0.5
 GAUGES = {
     "te_permits_taken": "permits",
@@ -20,31 +20,31 @@ GAUGES = {
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """What became of one load."""
+    """The outcome of one load."""
 
-    rows: int  # texts of a request
-    seconds: float  # for how long requests were due
+    rows: int  # texts per request
+    seconds: float  # for how long requests were offered
     answers: Sequence[Answer]
-    cpu: float  # seconds of the server's process, while its rates were taken
-    most: dict[str, float]  # what the gauges of /metrics read at most
+    cpu: float  # CPU seconds of the server while rates were taken
+    most: dict[str, float]  # the highest readings of the gauges of /metrics
 
     @property
     def goodput(self) -> float:
-        """Texts a second that were answered with their vectors."""
+        """Texts a second that were answered with vectors."""
         return self._texts() / (self.seconds * (1 - FILLING))
 
     @property
     def goodput_by_cpu(self) -> float:
-        """The same a second of the server's processor time, which neighbours take less from."""
+        """The same per second of the server's CPU time, which neighbours disturb less."""
         return self._texts() / self.cpu
 
     @property
     def refused(self) -> float:
-        """The share of requests that got 429."""
+        """The share of requests that were answered with 429."""
         return sum(one.status == 429 for one in self.answers) / len(self.answers)
 
     def faults(self) -> list[str]:
-        """What no client should see: another status, or a 429 that does not say when."""
+        """Return what no client should see: another status, or a 429 without a time to retry."""
         found = [
             f"status {one.status} instead of 200 or 429"
             for one in self.answers
@@ -57,7 +57,7 @@ class Stage:
         ]
 
     def latency(self, share: float, status: int = 200) -> float:
-        """Seconds until that share of the answers of a status had come."""
+        """Return a percentile of the latency of answers of one status."""
         sorted_ = sorted(one.seconds for one in self.answers if one.status == status)
         return sorted_[int(share * len(sorted_))] if sorted_ else 0.0
 
@@ -77,7 +77,7 @@ class Watch:
     most: dict[str, float] = field(default_factory=dict)
 
     async def over(self, load: Awaitable[list[Answer]], rows: int, seconds: float) -> Stage:
-        """What became of a load that lasts so long."""
+        """Return the outcome of a load of a given length."""
         scrapes = asyncio.create_task(self._scrape())
         cpu = asyncio.create_task(self._cpu(seconds))
         try:
@@ -87,7 +87,7 @@ class Watch:
         return Stage(rows, seconds, answers, await cpu, self.most)
 
     async def gauges(self) -> dict[str, float]:
-        """What they read now."""
+        """Return their current readings."""
         _, content = await self.clients.ask(get("/metrics"))
         found = dict(re.findall(r"^(\w+) ([\d.e+]+)$", content.decode(), re.MULTILINE))
         return {short: float(found.get(name, 0)) for name, short in GAUGES.items()}

@@ -1,1 +1,1 @@
-"""The pages of `docs/` that are made of code: settings, routes, and the index of decisions."""
+"""The generated parts of `docs/`: settings, routes, and the index of decisions."""

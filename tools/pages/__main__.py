@@ -1,4 +1,4 @@
-"""python -m tools.pages: write the parts of `docs/` that are made of code."""
+"""python -m tools.pages: write the generated parts of `docs/`."""
 
 import sys
 from collections.abc import Mapping, Sequence

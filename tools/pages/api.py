@@ -11,7 +11,7 @@ from app.options.settings import Settings
 from tools import tiny
 from tools.asgi import request
 
-# What a field is for, wherever it stands; `dimensions` and prompts depend on the model.
+# The meaning of a field, on every route; `dimensions` and prompts depend on the model.
 MEANINGS: Mapping[str, str] = {
     "add_special_tokens": "put the model's special tokens around each text",
     "completion_window": "how long the batch may take: `24h`",
@@ -56,7 +56,7 @@ MEANINGS: Mapping[str, str] = {
     "truncation_direction": "the side that is cut",
     "user": "accepted, changes nothing",
 }
-# Inputs of several shapes, said in words.
+# Inputs of several shapes, in words.
 SAID: Mapping[str, str] = {
     "CohereEmbedInput": "objects with `content`",
     "Document": "strings or objects",
@@ -144,7 +144,7 @@ def _name(reference: Any) -> str:
 
 
 def _type(schema: Any, schemas: Mapping[str, Any]) -> str:
-    """Return what a value may be, in a few words."""
+    """Return the type of a value in a few words."""
     [schema] = schema.get("allOf", [schema])
     if "$ref" in schema:
         name = _name(schema)

@@ -1,9 +1,9 @@
-"""`make prices`: the request that costs most, on every route, and what that price is bound by.
+"""`make prices`: the most expensive request on every route, and the bound on its cost.
 
 A server with all its defaults gets one request at a time. Bodies are made of genes, valid or not;
-what is dear is changed a little and tried again, by processor time and answer a request byte
+expensive ones are mutated and tried again, by processor time and answer a request byte
 (a request's head counts), then by processor time and memory of one request up to the payload
-limit. The seed fixes what is drawn; what comes of it hangs on what was measured. The default model
+limit. The seed fixes what is drawn; the search depends on what was measured. The default model
 embeds; the other kinds are tiny models for inputs as long, whose computing costs next to nothing,
 so that their prices are those of the service and of the tokenizer. The bodies are printed only; the
 prices also go to `docs/reliability.md`.
@@ -41,7 +41,7 @@ BODIES_HEAD = "\n| route | dearest a byte | dearest | largest answer a byte | mo
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A route with its dearest bodies."""
+    """A route with its most expensive bodies."""
 
     row: routes.Row
     dialect: Dialect
@@ -73,7 +73,7 @@ class Found:
 
 
 def main() -> int:
-    """Print the report, and write it where it is to be read."""
+    """Print the report, and write it to its page."""
     parser = argparse.ArgumentParser(prog="python -m tools.prices", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60, help="for each route")
     parser.add_argument("--seed", type=int, default=0, help="of what is drawn")
@@ -96,7 +96,7 @@ def main() -> int:
 
 
 def _models(folder: Path) -> dict[Task, str]:
-    """A model of each kind that is measured: its id, or its folder."""
+    """Return a model for each kind that is measured: its id, or its folder."""
     models: dict[Task, str] = {}
     for task in {row.task for row in routes.ROWS} - {"embedding"}:
         made = tiny.build(folder / task, task)
@@ -106,7 +106,7 @@ def _models(folder: Path) -> dict[Task, str]:
 
 
 def _found(arguments: argparse.Namespace, models: dict[Task, str]) -> Iterator[Found]:
-    """Each route's dearest, as soon as it is known."""
+    """Yield each route's most expensive bodies as soon as they are known."""
     endpoints = {task: routes.posts(model) for task, model in models.items()}
     for row in routes.ROWS:
         if row.path in (arguments.path or [row.path]):

@@ -21,8 +21,8 @@ from app.api.shapes.fields import (
 from app.api.shapes.spans import spans
 from tools.prices.genes import IDS, MOST_BYTES, PIECES, STUFFINGS, Genes
 
-CHUNK = 4_096  # characters that are made; a longer text repeats them
-MOST_VARIED = 64 * CHUNK  # characters of inputs that differ; of more, all are alike
+CHUNK = 4_096  # characters made; a longer text repeats them
+MOST_VARIED = 64 * CHUNK  # characters up to which inputs differ; with more, all are alike
 Members = list[tuple[str, str]]  # names, and values as JSON
 
 # Where a body has its inputs, by the name of its shape: the member for the first by itself, if there
@@ -39,14 +39,14 @@ MEMBERS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What a route takes: the shape of its body, and of each instance where it holds those."""
+    """The format of a route's requests: the shape of its body, and of its instances if any."""
 
     shape: Shape
     instance: Shape | None = None
 
 
 def body(genes: Genes, dialect: Dialect, most: int = MOST_BYTES) -> tuple[Genes, bytes]:
-    """A body of at most so many bytes, and the genes that it has in the end."""
+    """Return a body within a limit of bytes, and the genes that it ends up with."""
     genes = replace(genes, size=min(genes.size, most), first=min(genes.first, most))
     genes = replace(genes, count=min(genes.count, most), stuffed=min(genes.stuffed, most))
     genes = replace(genes, size=max(1, min(genes.size, most // genes.count)))
@@ -56,13 +56,13 @@ def body(genes: Genes, dialect: Dialect, most: int = MOST_BYTES) -> tuple[Genes,
 
 
 def said(genes: Genes, dialect: Dialect) -> str:
-    """What a body is, in words."""
+    """Describe a body in words."""
     options = _options(genes.options, dialect.instance or dialect.shape)
     return "; ".join([str(genes), *(f"{name} {value}" for name, value in options)])
 
 
 def _smaller(genes: Genes, times: float) -> Genes:
-    """With sizes so many times as large; fewer inputs where they cannot be any smaller."""
+    """Scale sizes down, or drop inputs where they cannot be any smaller."""
     if genes.size == 1 and genes.first <= 1 and genes.stuffed == 0:
         if genes.count == 1:
             return replace(genes, options=0, group=1)
@@ -101,7 +101,7 @@ def _faulty(members: Members, fault: str) -> bytes:
 
 
 def _instances(genes: Genes, shape: Shape) -> Members:
-    """Inputs in groups, each an instance; all alike."""
+    """Return inputs in groups, each an instance; all alike."""
     whole, left = divmod(genes.count, genes.group)
     one = _object(_members(replace(genes, count=genes.group), shape))
     written = [one] * whole
@@ -134,7 +134,7 @@ def _tensor(items: Sequence[str]) -> str:
 
 
 def _items(genes: Genes) -> Sequence[str]:
-    """Each input as JSON; made once where they are all alike."""
+    """Return each input as JSON, made once where all are alike."""
     count = 1 if genes.form == "text" else genes.count
     first = [_item(genes, genes.first, 0)] if genes.first else []
     left = count - len(first)
@@ -170,7 +170,7 @@ def _text(genes: Genes, size: int, random: Random) -> str:
 
 
 def _options(number: int, shape: Shape) -> Members:
-    """Some of the members that a route knows and does not need, each with a value that it takes."""
+    """Return some of the optional members of a route, each with a valid value."""
     random = Random(number)
     found: Members = []
     for name, one in shape.fields.items():

@@ -51,7 +51,7 @@ def _numbered(size: int) -> str:
 
 
 NESTED, NAMED, EMPTY = '{"a":{}}', '"inputs":0', '""'
-# Values of about so many bytes.
+# Values of about this many bytes.
 STUFFINGS: Mapping[str, Callable[[int], str]] = {
     "nothing": lambda _: "0",
     "blanks": lambda size: " " * size + "0",
@@ -76,24 +76,24 @@ FAULTS = ("none", "none", "type", "twice", "cut", "trailing", "surrogate", "utf-
 
 @dataclass(frozen=True, slots=True)
 class Genes:
-    """What a body is made of; sizes are characters, or ids, before it is cut to its limit."""
+    """The properties of a body; sizes are in characters, or ids, before the cut to its limit."""
 
     form: str = "texts"
-    kind: str = "q"  # of PIECES
-    word: int = 100  # pieces of each
-    varied: bool = False  # whether pieces are drawn, and texts differ
-    id: str = "1"  # of IDS
+    kind: str = "q"  # one of PIECES
+    word: int = 100  # pieces per word
+    varied: bool = False  # whether pieces are random, and texts differ
+    id: str = "1"  # one of IDS
     count: int = 32  # inputs
-    size: int = 64  # of each
-    first: int = 0  # of the first: a query, or a source; 0 where it is like the others
-    group: int = 1  # inputs of each instance, where there are instances
+    size: int = 64  # of each input
+    first: int = 0  # of the first input, a query or a source; 0 where it is like the others
+    group: int = 1  # inputs per instance, where there are instances
     escaped: bool = False
-    options: int = 0  # which of the route's, drawn with this number; none where it is 0
-    stuffing: str = "nothing"  # of STUFFINGS, in a member that nobody knows
-    stuffed: int = 0  # bytes of it
-    is_open: bool = False  # stuffed into a member that may hold anything, where there is one
-    is_behind: bool = False  # stuffed behind the inputs
-    fault: str = "none"  # of FAULTS
+    options: int = 0  # seed of the route's optional members; 0 for none
+    stuffing: str = "nothing"  # one of STUFFINGS, in an unknown member
+    stuffed: int = 0  # bytes of stuffing
+    is_open: bool = False  # stuffing in a member of any type, where there is one
+    is_behind: bool = False  # stuffing behind the inputs
+    fault: str = "none"  # one of FAULTS
 
     def __str__(self) -> str:
         of_ids = f"ids {self.id}"
@@ -113,7 +113,7 @@ class Genes:
         return "; ".join([inputs, *(words for words, is_so in said.items() if is_so)])
 
 
-# Where a search begins: what is known to be dear, of a few bytes and of as many as there may be.
+# Where a search begins: bodies known to be expensive, from a few bytes to the largest allowed.
 KNOWN: Sequence[Genes] = (
     Genes(form="ids", count=1, size=1),
     Genes(form="ids", count=32, size=64),
@@ -137,12 +137,12 @@ KNOWN_LARGE: Sequence[Genes] = (
 
 
 def drawn(random: Random) -> Genes:
-    """Any genes."""
+    """Draw genes at random."""
     return Genes(**{one.name: _draw(one.name, random) for one in fields(Genes)})
 
 
 def changed(genes: Genes, random: Random) -> Genes:
-    """The same with one or two of them drawn anew, or with another size."""
+    """Draw one or two of the genes again, or change a size."""
     for _ in range(random.randint(1, 2)):
         name = random.choice(fields(Genes)).name
         value = getattr(genes, name)
@@ -155,7 +155,7 @@ def changed(genes: Genes, random: Random) -> Genes:
 
 
 def grown(genes: Genes, times: float) -> Genes:
-    """The same with everything that has a size so many times as large; at least 1 stays."""
+    """Multiply every size by a factor; at least 1 stays."""
     name = "count" if genes.count > 32 else "size"
     names = [one for one in (name, "first", "stuffed") if getattr(genes, one)]
     sizes: dict[str, Any] = {one: max(1, int(getattr(genes, one) * times)) for one in names}
@@ -185,5 +185,5 @@ def _draw(name: str, random: Random) -> Any:
 
 
 def _spread(most: int, random: Random) -> int:
-    """As often small as large: from 1, by orders of magnitude."""
+    """Draw a size as often small as large: from 1, by orders of magnitude."""
     return round(math.exp(random.uniform(0, math.log(most))))

@@ -1,4 +1,4 @@
-"""Hunt: the dearest bodies of one route, small ones first, then up to the payload limit."""
+"""Hunt: the most expensive bodies of one route, small ones first, then up to the payload limit."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -11,19 +11,19 @@ from tools.prices.genes import KNOWN, KNOWN_LARGE, MOST_BYTES, Genes, changed, d
 from tools.prices.meter import ANSWER_A_BYTE, CPU, CPU_A_BYTE, MEMORY, UNANSWERED, Cost, Meter
 from tools.prices.search import Prices, Search, Species
 
-SMALL_BYTES = 64_000  # of bodies whose price a byte is looked for: many can be tried in a minute
-SMALL_SHARE = 0.5  # of the time
-LARGER = (8, 256)  # times a small body, to see what a large one of its kind costs
-TIMES, SHORT_SECONDS = 3, 1.0  # so often what costs less is measured again
-LONG_SECONDS = 5.0  # of processor time, which is no accident
+SMALL_BYTES = 64_000  # bodies whose price per byte is sought: many can be tried in a minute
+SMALL_SHARE = 0.5  # share of the time
+LARGER = (8, 256)  # factors from a small body to a large one of its kind
+TIMES, SHORT_SECONDS = 3, 1.0  # measurements of what costs less than this
+LONG_SECONDS = 5.0  # processor time that is no accident
 
-# By each price, the body that costs most and what it cost; memory first, on a server that is fresh.
+# By price, the most expensive body and its cost; memory first, on a fresh server.
 Dearest = Mapping[str, tuple[Genes, Cost]]
 
 
 @dataclass(slots=True)
 class Hunt:
-    """The bodies of one route, and what each cost."""
+    """The bodies of one route, and the cost of each."""
 
     path: str
     dialect: Dialect
@@ -40,7 +40,7 @@ class Hunt:
 def dearest(
     path: str, dialect: Dialect, start: Callable[[], Meter], seconds: float, seed: int
 ) -> Dearest:
-    """What costs most of what is found in so many seconds."""
+    """Return the most expensive of the bodies that are found within a time."""
     with start() as meter:
         hunt = Hunt(path, dialect, meter, SMALL_BYTES, {})
         search = Search(Species(drawn, changed, hunt.measure), Random(seed))
@@ -60,7 +60,7 @@ def dearest(
 
 
 def _again(price: str, search: Search[Genes], hunt: Hunt) -> tuple[Genes, Cost]:
-    """The dearest of the first two, each measured again: what happened once is no price."""
+    """Measure the two most expensive again, since one measurement may be an accident."""
     found = []
     for genes in search.best(price)[:2]:
         cost = hunt.costs[genes]

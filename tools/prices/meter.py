@@ -1,4 +1,4 @@
-"""Meter: what one request costs a server, as the kernel counts it."""
+"""Meter: the cost of one request to a server, as the kernel counts it."""
 
 import http.client
 import tempfile
@@ -14,8 +14,8 @@ from tools.process import Server, forget_most_resident, most_resident
 if TYPE_CHECKING:
     from socket import socket
 
-LEAST_SECONDS = 0.01  # of processor time that is measured: shorter requests are repeated
-QUIET_SECONDS = 0.2  # in which a server that has nothing to do does next to nothing
+LEAST_SECONDS = 0.01  # least processor time measured: shorter requests are repeated
+QUIET_SECONDS = 0.2  # period in which an idle server does next to nothing
 
 
 UNANSWERED = 0  # in place of a status
@@ -23,17 +23,17 @@ UNANSWERED = 0  # in place of a status
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a request cost, and what it was in bytes, its head included."""
+    """The cost of a request, and its size in bytes, head included."""
 
     request: int
     status: int
     cpu: float  # seconds, of all threads
     answer: int  # bytes, without its head
-    memory: int  # bytes that were resident beside those before it, at most
+    memory: int  # peak of resident bytes above those before
 
     @property
     def prices(self) -> Mapping[str, float]:
-        """Each figure that a search may raise."""
+        """Return each figure that a search may maximize."""
         return {
             CPU_A_BYTE: self.cpu / self.request,
             CPU: self.cpu,
@@ -53,7 +53,7 @@ class Meter:
     """A server with all its defaults, and one connection to it: requests come one at a time."""
 
     def __init__(self, model_id: str, patience: float) -> None:
-        """A request that is not answered within so many seconds is given up."""
+        """Give a request up after `patience` seconds."""
         self._patience = patience
         self._log = tempfile.TemporaryDirectory()
         self._server = Server("--model-id", model_id, log=Path(self._log.name) / "log")
@@ -70,7 +70,7 @@ class Meter:
         self._log.cleanup()
 
     def cost(self, path: str, body: bytes) -> Cost:
-        """What one request costs: the mean of as many as it takes to tell, memory of the first.
+        """Measure one request: the mean of enough repetitions, memory of the first.
 
         Raises: ServerEnded.
         """
@@ -94,7 +94,7 @@ class Meter:
         return Cost(len(request), status, cpu / times, answer, max(0, most - resident))
 
     def _ask(self, request: bytes) -> tuple[int, int]:
-        """The status of an answer, and as many bytes of it as came in time."""
+        """Return the status of an answer, and the bytes of it that came in time."""
         if self._connection is None:
             self._connection = self._server.connect()
         end, status, size = time.monotonic() + self._patience, UNANSWERED, 0
@@ -115,7 +115,7 @@ class Meter:
         return status, size
 
     def _wait_quiet(self) -> None:
-        """Return when the server has dropped what it was doing."""
+        """Wait until the server has dropped its work."""
         process = self._server.process.pid
         while True:
             before = _cpu_seconds(process)
@@ -130,8 +130,8 @@ class Meter:
 
 
 def _cpu_seconds(process: int) -> float:
-    """Of all threads of a process, those that ended included, in nanoseconds' steps.
+    """Return the CPU time of all threads of a process, ended ones included, to the nanosecond.
 
-    /proc says it in steps of 10 milliseconds.
+    /proc has it in steps of 10 milliseconds.
     """
     return time.clock_gettime((~process << 3) | 2)  # as clock_getcpuclockid makes it

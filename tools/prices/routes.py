@@ -1,4 +1,4 @@
-"""Routes: every path that takes a body, what is asked of it, and what its price is bound by."""
+"""Routes: every path that takes a body, its format, and the bound on its cost."""
 
 import asyncio
 import re
@@ -21,7 +21,7 @@ from app.model.names import Task
 from app.options.settings import Settings
 from tools.prices.bodies import Dialect
 
-# The shapes of routes that no verb stands behind, or one that a request makes.
+# The shapes of routes without a verb, or with one that depends on the request.
 INFER_PATH = "/v2/models/{name:path}/infer"
 SHAPES: Mapping[str, Shape] = {
     "/decode": DECODE,
@@ -33,7 +33,7 @@ SHAPES: Mapping[str, Shape] = {
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A route with the kind of model that it is measured on, and what bounds what it costs."""
+    """A route, the kind of model that it is measured on, and the bound on its cost."""
 
     path: str
     task: Task
@@ -60,7 +60,7 @@ ROWS: Sequence[Row] = (
     Row("/vertex", "embedding", _VERTEX),
     Row("/vertex", "reranker", _VERTEX),
 )
-# Other names of the same thing.
+# Aliases.
 ALIASES: Mapping[str, str] = {
     "/": "/embed",
     "/invocations": "/embed",
@@ -72,9 +72,9 @@ ALIASES: Mapping[str, str] = {
 
 
 def posts(model_id: str) -> dict[str, Any]:
-    """Every path that takes a body, and what answers there, of the service over a model.
+    """Return every path that takes a body, and its handler, of the service over a model.
 
-    Those below `/tei/` and the model's name are the same again. Files and batches are off by default.
+    Those below `/tei/` and the model's name repeat them. Files and batches are off by default.
     """
     settings = Settings(model_id=model_id)
     folder = repository.find(model_id, settings.revision, settings.models_dir)
@@ -94,7 +94,7 @@ def posts(model_id: str) -> dict[str, Any]:
 
 
 def dialect(path: str, endpoints: Mapping[str, Any]) -> Dialect:
-    """What a path takes."""
+    """Return the format of a path's requests."""
     shape = _shape(path, endpoints)
     return Dialect(shape, _shape("/", endpoints) if path == "/vertex" else None)
 

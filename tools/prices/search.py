@@ -1,4 +1,4 @@
-"""Search: what is dearest, by measuring what is drawn, and what comes of the dearest so far."""
+"""Search: the most expensive candidates, by random draws and mutations of the best so far."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,24 +6,24 @@ from random import Random
 from typing import Generic, TypeVar
 
 G = TypeVar("G")
-Prices = Mapping[str, float]  # by what is paid with
+Prices = Mapping[str, float]  # by resource
 
-KEPT = 4  # of each price
-DRAWN = 0.3  # of all that is measured; the rest comes of what is kept
+KEPT = 4  # candidates per price
+DRAWN = 0.3  # share of random draws; the rest are mutations of kept candidates
 
 
 @dataclass(frozen=True, slots=True)
 class Species(Generic[G]):
-    """How candidates come about, and what each costs."""
+    """Functions that draw, mutate and measure candidates."""
 
     draw: Callable[[Random], G]
     change: Callable[[G, Random], G]
-    measure: Callable[[G], tuple[G, Prices]]  # which may say what it made of a candidate
+    measure: Callable[[G], tuple[G, Prices]]  # may return another candidate than it was given
 
 
 @dataclass(slots=True)
 class Search(Generic[G]):
-    """The dearest so far, by each of the prices."""
+    """The most expensive candidates so far, by price."""
 
     species: Species[G]
     random: Random
@@ -31,7 +31,7 @@ class Search(Generic[G]):
     _seen: set[G] = field(default_factory=set)
 
     def run(self, prices: Sequence[str], first: Iterable[G], is_over: Callable[[], bool]) -> None:
-        """Measure all of `first`, and go on until it is over, by each of some prices in turn."""
+        """Measure all of `first`, then search by each price in turn until `is_over`."""
         for one in first:
             self._try(one)
         turn = 0
@@ -40,7 +40,7 @@ class Search(Generic[G]):
             turn += 1
 
     def best(self, price: str) -> Sequence[G]:
-        """What costs most, the dearest first."""
+        """Return the most expensive candidates, the most expensive first."""
         return [one for _, one in self.kept.get(price, [])]
 
     def _next(self, price: str) -> G:

@@ -1,4 +1,4 @@
-"""The processor that a run of the tests sees: the one that is there, or the one of PROCESSOR.
+"""The processor that a run of the tests sees: the machine's own, or the one of PROCESSOR.
 
 `sitecustomize.py` makes each Python process of such a run see it. Nothing can make a processor
 compute what it does not: a run says at its end what it has shown, and what it has not.
@@ -13,14 +13,14 @@ NAME = os.environ.get("PROCESSOR", "")
 
 
 def fault() -> str | None:
-    """Why the tests do not see the processor that was asked for; None where they do."""
+    """Return why the tests do not see the requested processor, or None."""
     if not NAME or f"seen as {NAME}" in machine.describe():
         return None
     return f"PROCESSOR={NAME} is for `make test`: {', '.join(FLAGS)}"
 
 
 def shown() -> list[str]:
-    """What a run has shown, in a few lines for whoever reads its end."""
+    """Return what a run has shown, in a few lines for its summary."""
     here = machine.describe(CPUINFO)
     if not NAME:
         return [f"processor: {here}, as it is; PROCESSOR={'|'.join(FLAGS)} has others seen"]

@@ -1,4 +1,4 @@
-"""Lets each Python process with this folder in PYTHONPATH see the processor named by PROCESSOR.
+"""Let each Python process with this folder in PYTHONPATH see the processor named by PROCESSOR.
 
 Python imports a module of this name when it starts, so what a test starts sees what the test sees.
 The service knows nothing of it: once they are imported, what `app.inference.providers.machine` reads is
@@ -35,7 +35,7 @@ NO_DEVICE = (
 
 
 class _Changing(MetaPathFinder):
-    """Finds some modules where Python does, and changes them once they have run."""
+    """A finder of modules that changes some of them once they have run."""
 
     def __init__(self, changes: Mapping[str, Callable[[Any], None]]) -> None:
         self._changes = changes
@@ -75,13 +75,13 @@ def see(name: str) -> None:
 
 
 def _read_another(machine: Any, name: str) -> None:
-    """Read another text, but for who names the file itself."""
+    """Read another text, unless the caller names a file."""
     read, sums_bytes_exactly = machine._read, machine.sums_bytes_exactly
     model = re.search(r"^model name\s*:\s*(.+)$", read(CPUINFO), re.MULTILINE)
     seen = f"model name\t: {model.group(1) if model else 'unknown'}, seen as {name}\n"
     seen += f"flags\t\t: {FLAGS[name]}\n"
     machine._read = lambda path: seen if path is machine._CPUINFO else read(path)
-    if not sums_bytes_exactly(CPUINFO):  # told otherwise, it would compute what is not so
+    if not sums_bytes_exactly(CPUINFO):  # a false claim would let wrong sums pass
         machine.sums_bytes_exactly = lambda path=CPUINFO: sums_bytes_exactly(path)
 
 

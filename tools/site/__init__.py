@@ -1,1 +1,1 @@
-"""The site of the documentation: its pages, laid out as in the repository, and their links checked."""
+"""The documentation's site: its pages, laid out as in the repository, with checked links."""

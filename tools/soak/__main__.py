@@ -1,4 +1,4 @@
-"""`python -m tools.soak --minutes 60`: ask a server for as long, and fail if anything gives way."""
+"""`python -m tools.soak --minutes 60`: load a server for as long, and fail if anything degrades."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ DEFAULT_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def main() -> int:
-    """Soak, print what was seen, and draw it; 1 if the server did not stand."""
+    """Soak, print what was seen, and draw it; return 1 if the server failed."""
     options = _options()
     folder = find(options.model_id, None, ROOT / "models")
     if folder is None:

@@ -1,6 +1,6 @@
-"""`python -m tools.soak.memory`: what memory a server holds after 1,000 and 100,000 requests.
+"""`python -m tools.soak.memory`: a server's memory after 1,000 and 100,000 requests.
 
-The requests are the soak's, of a tiny model, so that what the server keeps for itself shows.
+The requests are the soak's, to a tiny model, so that the server's own memory shows.
 """
 
 import argparse
@@ -22,7 +22,7 @@ GREATEST_RATIO = 1.2
 
 
 def main() -> int:
-    """Print what is resident on the way; 1 where it is over 1.2 times what it was at first."""
+    """Print resident memory along the way; return 1 if it exceeds 1.2 times the first figure."""
     parser = argparse.ArgumentParser(prog="python -m tools.soak.memory", description=__doc__)
     parser.add_argument("--requests", type=int, default=100_000, help="how many")
     wanted = parser.parse_args().requests
@@ -41,7 +41,7 @@ def main() -> int:
 
 
 async def _ask(replica: Replica, traffic: Traffic, wanted: int) -> list[int]:
-    """Bytes that are resident after the first requests, and after every tenth part of all."""
+    """Yield resident bytes after the first requests, and after each tenth of all."""
     await replica.wait_ready()
     stops = [FIRST, *range(max(FIRST + 1, wanted // 10), wanted + 1, max(1, wanted // 10))]
     clients = [Client(replica.port) for _ in range(CLIENTS)]

@@ -1,4 +1,4 @@
-"""The soak as a picture: memory, latency and what became of the requests, over time."""
+"""The soak as a picture: memory, latency and outcomes of requests, over time."""
 
 from collections.abc import Sequence
 from pathlib import Path

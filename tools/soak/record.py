@@ -1,4 +1,4 @@
-"""What a soak saw, second by second, and whether that is a sound server: pure functions."""
+"""The record of a soak, second by second, and the verdict on it: pure functions."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-WARM_UP = 0.4  # of the time: until then memory may grow
-BLOCKS = 60  # that the rest is cut into; each counts with its median
-GROWTH = 0.05  # of memory over the rest of the time, that is no leak
-GROWTH_BYTES = 8_000_000  # what a small server may grow by
-SPARE_THREADS = 3  # of pools, which make a thread when they first need one more
-SHOWN = 20  # faults that are told in full
+WARM_UP = 0.4  # share of the time in which memory may grow
+BLOCKS = 60  # parts of the remaining time; each counts with its median
+GROWTH = 0.05  # relative growth of memory in the remaining time that is no leak
+GROWTH_BYTES = 8_000_000  # growth that a small server is allowed
+SPARE_THREADS = 3  # threads that pools may still start when they need one more
+SHOWN = 20  # faults shown in full
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Sample:
 
 @dataclass(slots=True)
 class Record:
-    """All that a soak saw."""
+    """All that a soak recorded."""
 
     samples: list[Sample] = field(default_factory=list)
     restarts: list[float] = field(default_factory=list)  # seconds since the start
@@ -39,11 +39,11 @@ class Record:
     left_files: int = 0  # when all clients had gone
 
     def counts(self) -> Counter[str]:
-        """What became of all requests."""
+        """Return the outcomes of all requests."""
         return sum((sample.counts for sample in self.samples), Counter())
 
     def verdict(self) -> list[str]:
-        """Every reason why the server did not stand; none if it did."""
+        """Return every reason why the server failed; none if it did not."""
         found = list(self.faults[:SHOWN])
         if len(self.faults) > SHOWN:
             found.append(f"and {len(self.faults) - SHOWN} faults more")
@@ -63,7 +63,7 @@ class Record:
 
 
 def grown(resident: NDArray[np.float64]) -> float:
-    """Bytes that memory grew by after the warm-up, as a straight line through the medians.
+    """Return the growth of memory after the warm-up: a straight line through the medians.
 
     The slope is Theil and Sen's, the median over all pairs, which up to a quarter of the values
     cannot bend: a peak that goes away again is no leak.
@@ -79,7 +79,7 @@ def grown(resident: NDArray[np.float64]) -> float:
 
 
 def percentiles(seconds: Sequence[float]) -> tuple[float, float]:
-    """The median and the 99th percentile; NaN of nothing."""
+    """Return the median and the 99th percentile, or NaN without values."""
     if not seconds:
         return float("nan"), float("nan")
     return float(np.median(seconds)), float(np.percentile(seconds, 99))

@@ -1,4 +1,4 @@
-"""A server under soak: how to start it, ask how it is, and restart it while clients ask it."""
+"""A server under soak: how to start it, probe it, and restart it under load."""
 
 import asyncio
 import math
@@ -26,12 +26,12 @@ class Replica:
         self._module = module
         self._log = log
         self._server = Server(*self._arguments, module=module, log=log)
-        self.signalled = math.inf  # when it was last told to end, by time.monotonic()
-        self.ready = math.inf  # since when its port is open, by the same clock
+        self.signalled = math.inf  # time of its last signal, by time.monotonic()
+        self.ready = math.inf  # time when its port opened, by the same clock
 
     @property
     def port(self) -> int:
-        """The same after each restart."""
+        """The port, the same after each restart."""
         return self._server.port
 
     async def wait_ready(self) -> None:
@@ -40,7 +40,7 @@ class Replica:
         self.ready = time.monotonic()
 
     async def restart(self) -> list[str]:
-        """End it as an orchestrator does and start another; what went wrong."""
+        """Restart it as an orchestrator does; return what went wrong."""
         faults = await self.end()
         self._server = Server(
             *self._arguments, module=self._module, log=self._log, port=self._server.port
@@ -49,7 +49,7 @@ class Replica:
         return faults
 
     async def end(self) -> list[str]:
-        """Send SIGTERM and wait; what went wrong."""
+        """Send SIGTERM and wait; return what went wrong."""
         self.ready, self.signalled = math.inf, time.monotonic()
         self._server.signal()
         try:
@@ -61,7 +61,7 @@ class Replica:
         return faults if code == 0 else [*faults, f"the server ended with code {code}"]
 
     def kill(self) -> None:
-        """End it by force, if it runs."""
+        """Kill it, if it runs."""
         self._server.stop()
 
     def resident(self) -> int:
@@ -69,11 +69,11 @@ class Replica:
         return int(self._proc("statm").read_text().split()[1]) * PAGE
 
     def files(self) -> int:
-        """How many files are open."""
+        """Return the number of open files."""
         return len(list(self._proc("fd").iterdir()))
 
     def threads(self) -> int:
-        """How many threads there are."""
+        """Return the number of threads."""
         return len(list(self._proc("task").iterdir()))
 
     def _proc(self, name: str) -> Path:

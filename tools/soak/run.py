@@ -14,29 +14,29 @@ from tools.soak.replica import Replica
 from tools.soak.traffic import KEY, MAX_INPUTS, Request, Traffic
 
 CLIENTS = 10
-PAUSE = 0.02  # seconds between two requests of a client, in the mean
-VANISHING = 0.1  # the share of requests whose client goes away
-PATIENCE = 60.0  # after so long a request counts as lost
+PAUSE = 0.02  # mean seconds between two requests of a client
+VANISHING = 0.1  # share of requests whose client goes away
+PATIENCE = 60.0  # seconds after which a request counts as lost
 RESTART_EVERY = (10.0, 30.0)  # seconds
-QUIET = 30.0  # for connections to be noticed as closed, in the end
+QUIET = 30.0  # seconds for the server to notice closed connections at the end
 
 
 @dataclass(slots=True)
 class Soak:
-    """Runs for some seconds and says what it saw."""
+    """A soak of some seconds, and its record."""
 
     steady: Replica
     restarted: Replica
     traffic: Traffic
     seconds: float
     record: Record = field(default_factory=Record)
-    _latencies: list[float] = field(default_factory=list)  # of this second
-    _counts: Counter[str] = field(default_factory=Counter)  # of this second
+    _latencies: list[float] = field(default_factory=list)  # of the current second
+    _counts: Counter[str] = field(default_factory=Counter)  # of the current second
     _started: float = 0.0
     _over: bool = False
 
     async def run(self) -> Record:
-        """Start, ask, restart and look; then see whether everything was given back."""
+        """Start, load, restart and sample; then check that everything was given back."""
         await asyncio.gather(self.steady.wait_ready(), self.restarted.wait_ready())
         await _embed(self.steady, 1)
         self.record.idle_files = self.steady.files()
@@ -69,7 +69,7 @@ class Soak:
             client.close()
 
     async def _ask(self, replica: Replica, client: Client, request: Request) -> None:
-        """Ask once, and count what comes of it."""
+        """Send one request, and count its outcome."""
         started = time.monotonic()
         try:
             async with asyncio.timeout(PATIENCE):
@@ -96,9 +96,9 @@ class Soak:
                 self._counts["refused" if refused else "rejected"] += 1
 
     def _not_taken(self, replica: Replica, started: float, reason: str) -> None:
-        """A request that came to nobody: right only while its replica is restarted."""
+        """Count a refused connection, which is a fault unless its replica was being restarted."""
         if replica.ready < started:
-            self._fail(f"{reason}, and nobody restarted it")
+            self._fail(f"{reason}, without a restart")
         self._counts["unaccepted"] += 1
 
     def _fail(self, fault: str) -> None:
@@ -129,9 +129,9 @@ class Soak:
             )
 
     async def _see_what_is_left(self) -> None:
-        """Without clients every file is closed, every permit is free, and it ends with 0."""
+        """Check that files are closed and permits free without clients, and that it ends with 0."""
         end = time.monotonic() + QUIET
-        # Nobody tells when a server has closed its files.
+        # Closed files can only be polled for.
         while self.steady.files() > self.record.idle_files and time.monotonic() < end:  # noqa: ASYNC110
             await asyncio.sleep(0.1)
         self.record.left_files = self.steady.files()
@@ -142,7 +142,7 @@ class Soak:
 
 
 async def _embed(replica: Replica, count: int) -> bool:
-    """Whether so many texts are embedded at once."""
+    """Return whether a request of `count` texts is answered."""
     client = Client(replica.port)
     body = json.dumps({"inputs": ["cat"] * count})
     answer = await client.ask(

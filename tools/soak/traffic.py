@@ -1,4 +1,4 @@
-"""What the soak sends: requests of every kind and length, good and bad, with what they must get."""
+"""The traffic of a soak: requests of every kind and length, good and bad, and their answers."""
 
 import json
 import random
@@ -18,11 +18,11 @@ from tools.texts import passages
 LEAST: dict[str, float] = {str(dtype): least for dtype, least in WORST_COSINE.items()}
 
 KEY = "soak"
-MAX_INPUTS = 64  # of a request, and permits of the server: so some requests are refused
+MAX_INPUTS = 64  # per request, and permits of the server: so some requests are refused
 COMPUTED = frozenset({200, 429})
 HASTY = frozenset({200, 429, 504})
 
-# Each with the status that TEI answers it with.
+# Each with the status of TEI's answer.
 BAD_BODIES: Sequence[tuple[str, bytes, int]] = (
     ("/embed", b"", 400),
     ("/embed", b"{", 400),
@@ -53,7 +53,7 @@ BAD_BODIES: Sequence[tuple[str, bytes, int]] = (
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request, whole, with the statuses it may get and the fault that its 200 may have."""
+    """One request, with its allowed statuses and the check of its 200."""
 
     name: str
     content: bytes
@@ -61,7 +61,7 @@ class Request:
     fault: Callable[[Answer], str | None]
 
     def fault_of(self, answer: Answer) -> str | None:
-        """What is wrong with an answer, if anything is."""
+        """Return what is wrong with an answer, or None."""
         if answer.status not in self.statuses:
             return f"{self.name}: status {answer.status}, {answer.content[:200]!r}"
         if answer.status == 429 and answer.headers.get("retry-after") != "1":
@@ -95,12 +95,12 @@ class Traffic:
         }
 
     def next(self) -> Request:
-        """Another request."""
+        """Return another request."""
         [make] = self._random.choices(list(self._makers), list(self._makers.values()))
         return make()
 
     def part(self) -> bytes:
-        """What a client sends that then vanishes: a request, or the beginning of one."""
+        """Return a request, or the beginning of one, for a client that then vanishes."""
         content = self.next().content
         whole = self._random.random() < 0.5
         return content if whole else content[: self._random.randrange(len(content))]
@@ -168,7 +168,7 @@ class Traffic:
         return Request(f"bad {path}", _http("POST", path, body), statuses, _is_anything)
 
     def _unauthorized(self) -> Request:
-        content = _http("POST", "/embed", b'{"inputs":"a"}', {"authorization": "Bearer nobody"})
+        content = _http("POST", "/embed", b'{"inputs":"a"}', {"authorization": "Bearer wrong"})
         return Request("unauthorized", content, frozenset({401}), _is_anything)
 
 
@@ -198,7 +198,7 @@ def _http(
 
 
 def _is_anything(_: Answer) -> None:
-    """Its status says all."""
+    """Accept any content: the status is enough."""
 
 
 def _has_rows(
@@ -212,7 +212,7 @@ def _has_rows(
 
 
 def _is_close(expected: NDArray[np.float32]) -> Callable[[Answer], str | None]:
-    """Whether vectors are those of the original model, as close as their precision allows."""
+    """Check that vectors are as close to the original model's as their precision allows."""
 
     def fault(answer: Answer) -> str | None:
         found = np.array(json.loads(answer.content), np.float32)

@@ -7,7 +7,7 @@ from app.api.batches.values import ENDPOINT, WINDOW, expiry, metadata, only, req
 from app.batches.desk import Desk, NewBatch
 from app.batches.objects import Batch, Fault
 
-DEFAULT_LIMIT, MOST = 20, 100  # batches of one page
+DEFAULT_LIMIT, MOST = 20, 100  # batches per page
 
 
 async def made(asked: Asked) -> dict[str, Any]:

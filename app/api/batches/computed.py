@@ -9,7 +9,7 @@ from app.api.http.service import Service
 from app.batches.runner import Runner
 from app.batches.steps import Work
 
-STOP_SECONDS = 3.0  # for the group in progress, once the service ends
+STOP_SECONDS = 3.0  # seconds for the group in progress once the service ends
 
 
 @contextlib.asynccontextmanager

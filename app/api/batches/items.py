@@ -24,8 +24,8 @@ from app.errors import (
 from app.inference.computing import Progress
 from app.inference.served_model import ServedModel
 
-AT_ONCE = 64  # requests in the model: enough to make batches of
-# Of the numbers that the answers of a group are made of: those of GROUP_INPUTS vectors of 4096.
+AT_ONCE = 64  # requests in the model at a time: enough to form batches
+# The numbers in the answers of a group: those of GROUP_INPUTS vectors of 4096.
 # A request alone may have more.
 GROUP_ANSWER_BYTES = 1 << 24
 
@@ -43,7 +43,7 @@ class Items:
         return not models.are_several or any(map(models.named, (name, split_side(name)[0])))
 
     async def compute(self, lines: Sequence[Line]) -> list[Answer]:
-        """Return answers to the first requests, as many as there is room for. Raises: NotNow."""
+        """Return answers to the first requests, until there is no more room. Raises: NotNow."""
         group = _Group(lines)
         workers = []
         try:
@@ -93,7 +93,7 @@ class _Group:
     """Requests that are computed together, and their answers."""
 
     def __init__(self, lines: Sequence[Line]) -> None:
-        self.end = len(lines)  # of those for whose answers there is room
+        self.end = len(lines)  # requests for whose answers there is room
         self.left = (pair for pair in enumerate(lines) if pair[0] < self.end)
         self.answers: dict[int, Answer] = {}
         self._taken = 0

@@ -20,25 +20,25 @@ from app.batches.objects import BatchError
 from app.errors import BodyTimeout, ClientGone
 
 BUFFER_BYTES = 1 << 20
-SLOWEST = 16_384  # bytes a second that a client must send, once its time for a request is over
-SILENCE_SECONDS = 30.0  # between two parts, however much has come before
-OVERHEAD_BYTES = BUFFER_BYTES  # of the form around the file, generously
-_FIELD_BYTES = 1024  # of a field that is no file
+SLOWEST = 16_384  # bytes a second that a client must send once its time for a request is over
+SILENCE_SECONDS = 30.0  # seconds between two parts, however much has come before
+OVERHEAD_BYTES = BUFFER_BYTES  # bytes of the form around the file, generously
+_FIELD_BYTES = 1024  # bytes of a field that is no file
 _MOST_FIELDS = 16
 _FORM = "multipart/form-data with a `file` and a `purpose`"
 
 
 @dataclass(frozen=True, slots=True)
 class UploadLimits:
-    """What an upload may be."""
+    """The limits of an upload."""
 
     file_bytes: int
-    seconds: float  # for the first of it
+    seconds: float  # seconds for the first bytes
 
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What has come: the fields, and a file that was written."""
+    """A received form: the fields, and the file that was written."""
 
     fields: dict[str, str]
     filename: str
@@ -117,12 +117,12 @@ class _Form:
 
     def __init__(self, boundary: bytes) -> None:
         self.buffer = bytearray()
-        self.size = 0  # of the file so far
+        self.size = 0  # bytes of the file so far
         self._filename: str | None = None
         self._fields: dict[str, bytearray] = {}
         self._headers: dict[bytes, bytes] = {}
-        self._name, self._value = bytearray(), bytearray()  # of the header that is being read
-        self._target: bytearray | None = None  # where the data of this part goes
+        self._name, self._value = bytearray(), bytearray()  # bytes of the header that is being read
+        self._target: bytearray | None = None  # the buffer for the data of this part
         self._is_whole = False
         try:
             self._parser = MultipartParser(

@@ -1,4 +1,4 @@
-"""Values: what the fields of a new file or batch may be."""
+"""Values: the valid fields of a new file or batch."""
 
 from collections.abc import Mapping
 from typing import Any

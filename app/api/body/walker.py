@@ -1,4 +1,4 @@
-"""Walker: what the reading of all kinds of values shares: containers, scalars and variants.
+"""Walker: the shared reading of containers, scalars and variants.
 
 A fault without a place of its own gets the walker's, after leaving the array or object around it.
 """

@@ -1,4 +1,4 @@
-"""Batch operations: what the API's description says of files and batches."""
+"""Batch operations: files and batches in the API's description."""
 
 from typing import Any
 

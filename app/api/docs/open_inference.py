@@ -1,4 +1,4 @@
-"""Open Inference Protocol: what the API's description says of its paths."""
+"""Open Inference Protocol: its paths in the API's description."""
 
 from app.api.docs import answers
 from app.api.docs.openapi import Operation, in_json, in_octets

@@ -1,4 +1,4 @@
-"""The API's description: OpenAPI 3.0.3, made of the declarations that read the requests."""
+"""The API's description: OpenAPI 3.0.3, generated from the declarations that read the requests."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -37,20 +37,20 @@ class Operation:
     id: str
     tag: str
     summary: str
-    shapes: Sequence[Shape] = ()  # that its body may have
+    shapes: Sequence[Shape] = ()  # shapes that its body may have
     examples: Mapping[str, Any] = field(default_factory=dict)  # of its body, by what they show
-    other_bodies: Content = field(default_factory=dict)  # that it takes beside JSON
-    headers: Mapping[str, str] = field(default_factory=dict)  # numbers that it reads, and of what
+    other_bodies: Content = field(default_factory=dict)  # media types that it takes beside JSON
+    headers: Mapping[str, str] = field(default_factory=dict)  # with numbers, and their meaning
     answer: Content = field(default_factory=dict)  # empty for an empty body
     error: Content = field(default_factory=dict)  # when the body is refused
-    unreadable: Content = field(default_factory=in_text)  # when it cannot be read
-    unhealthy: Content = field(default_factory=dict)  # of 503
-    body: Content = field(default_factory=dict)  # of a body that has no shape
-    parameter: str = ""  # the name of one in its path
-    query: Mapping[str, Schema] = field(default_factory=dict)  # parameters that may be given
-    keeps: bool = False  # it is about what is kept on the disk
+    unreadable: Content = field(default_factory=in_text)  # when the body cannot be read
+    unhealthy: Content = field(default_factory=dict)  # content of 503
+    body: Content = field(default_factory=dict)  # content of a body without a shape
+    parameter: str = ""  # the name of a parameter in its path
+    query: Mapping[str, Schema] = field(default_factory=dict)  # optional parameters of its query
+    keeps: bool = False  # whether it is about files and batches on the disk
     needs_key: bool = True
-    runs_model: bool = False  # so the model may be unsuited or overloaded
+    runs_model: bool = False  # whether it uses the model, which may be unsuited or overloaded
 
 
 def describe(

@@ -1,4 +1,4 @@
-"""Operations: what the API's description says of each path, in reading order.
+"""Operations: the API's description of each path, in reading order.
 
 As in TEI, `/vertex` is left out, and so are the other paths of `/embed` and its like.
 """

@@ -1,4 +1,4 @@
-"""Schemas: what the readers of bodies accept, in OpenAPI's terms, with this service's limits.
+"""Schemas: the bodies that the readers accept, in OpenAPI's terms, with this service's limits.
 
 Only what the service enforces is stated: any other value gets 400 or 422, unless it is another
 spelling of one that is stated.

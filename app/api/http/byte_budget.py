@@ -19,7 +19,7 @@ from app.errors import (
 )
 from app.options.settings import Settings
 
-SMALL_BYTES = 64 * 1024  # of an answer: a connection's buffers hold as much anyway
+SMALL_BYTES = 64 * 1024  # bytes of an answer: a connection's buffers hold as much anyway
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Share:
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
-        self._promised = 0  # of those held, for what will be reserved
+        self._promised = 0  # held bytes that are kept for later reservations
         self.held = 0
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Info: what `/info` says about the model and the service."""
+"""Info: the model and the service as `/info` shows them."""
 
 from dataclasses import asdict
 

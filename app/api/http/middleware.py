@@ -38,7 +38,7 @@ First = Mapping[bytes, bytes]  # the first header of each name
 class Browsers:
     """The permissions that CORS gives to web pages."""
 
-    origins: Sequence[str] = ()  # that may call; any if empty
+    origins: Sequence[str] = ()  # origins that may call; any if empty
     send_key: bool = False  # whether calls carry a key
 
 
@@ -136,8 +136,8 @@ class _Passage:
         self._send = send
         self._is_whole = False  # all of its body has come, so that it is in flight
         self._is_over = False  # the rest of its body may still be read, but is not counted
-        self.headers: RawHeaders = []  # that its answer gets, whatever it is
-        self.has_answer = False  # of which the beginning was sent
+        self.headers: RawHeaders = []  # headers that its answer gets, whatever it is
+        self.has_answer = False  # whether its answer has begun
 
     def begin(self, *, is_whole: bool) -> None:
         """Count the request, and if it is whole, as one in flight."""

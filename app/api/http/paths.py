@@ -1,4 +1,4 @@
-"""Paths: which path the target of a request names."""
+"""Paths: the path that a request's target names."""
 
 # Paths of OpenAI's and Cohere's dialects, whose clients join them to a base URL that may end in a
 # slash.

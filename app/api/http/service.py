@@ -1,4 +1,4 @@
-"""Service: what the application gives to the endpoints."""
+"""Service: the models and shared state behind the endpoints."""
 
 from dataclasses import dataclass, field, replace
 from typing import Self

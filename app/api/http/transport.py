@@ -15,7 +15,7 @@ RawHeaders = list[tuple[bytes, bytes]]
 TIMEOUT_HEADERS = (b"x-request-timeout-ms", b"x-envoy-expected-rq-timeout-ms")
 JSON = b"application/json"
 TEXT = b"text/plain; charset=utf-8"
-# So much of an answer is rendered in a moment, which is not worth a turn for others.
+# Up to this size, rendering takes a moment, which is not worth a turn for other tasks.
 MOMENT_BYTES = 16 * 1024
 # Up to this size an answer is sent whole, with its length.
 WHOLE_BYTES = 512 * 1024

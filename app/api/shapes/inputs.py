@@ -75,7 +75,7 @@ def decode_ids(value: Any) -> list[list[int]]:
 
 
 def memory_of(inputs: Iterable[EncodingInput | list[int]]) -> int:
-    """Estimate the bytes that inputs take; ids take ten times as many as in their body."""
+    """Estimate the bytes that inputs take; ids take ten times their size in the body."""
     texts: dict[int, str] = {}  # by identity: a query is one text, however many pairs it is part of
     size = 0
     for one in inputs:

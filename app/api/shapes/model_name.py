@@ -1,4 +1,4 @@
-"""Model name: what a request calls a model, and the side that it may put behind that.
+"""Model name: a request's name for a model, and the side that may follow it.
 
 A client that can send no field but the usual ones says so whether its texts are queries or
 passages: `all-MiniLM-L6-v2-query`, `all-MiniLM-L6-v2-passage`.
@@ -8,9 +8,9 @@ from collections.abc import Collection
 from typing import Literal
 
 TextSide = Literal["query", "passage"]
-# By which prompt or route, the first that a model has. sentence-transformers' `encode_query` and
-# `encode_document` look for `query`, and for `document`, `passage` and `corpus`; the others are
-# names of the same in models that it was not trained for.
+# The prompts or routes of each side; the first that a model has counts. sentence-transformers'
+# `encode_query` and `encode_document` look for `query`, and for `document`, `passage` and `corpus`;
+# the others are names of the same sides in models of other libraries.
 _PROMPTS: dict[TextSide, tuple[str, ...]] = {
     "query": ("query", "search_query", "retrieval.query"),
     "passage": ("passage", "document", "corpus", "search_document", "retrieval.passage"),

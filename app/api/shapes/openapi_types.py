@@ -1,4 +1,4 @@
-"""OpenAPI types: what an answer is made of, in the terms of OpenAPI 3.0.3."""
+"""OpenAPI types: the parts of answers in the terms of OpenAPI 3.0.3."""
 
 from collections.abc import Mapping
 from typing import Any

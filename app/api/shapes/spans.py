@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from app.api.shapes.fields import ArrayOf, Misfit, unsigned, wrong_type
 
-MOST_SPANS = 2048  # as many as /v1/embeddings takes inputs, which are chunks there
+MOST_SPANS = 2048  # the limit of inputs of /v1/embeddings, which are chunks there
 
 
 def spans(value: Any) -> NDArray[np.uint64]:

@@ -18,7 +18,7 @@ from app.bulk.rows import (
     words,
 )
 
-_ROWS = 1024  # read at once
+_ROWS = 1024  # rows read at once
 
 
 class ParquetFile:
@@ -28,7 +28,7 @@ class ParquetFile:
         self.path = path
         self._columns = columns
         self._size = path.stat().st_size if path.exists() else 0
-        self._share = 0.0  # of its rows that have been read
+        self._share = 0.0  # the share of its rows that has been read
 
     @property
     def bytes_read(self) -> int:

@@ -17,7 +17,7 @@ class Stream:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.bytes_read = 0  # of the file, so far
+        self.bytes_read = 0  # bytes of the file read so far
         self.is_cut = False  # whether the line that was yielded last has no end
 
     def lines(self, most: int) -> Iterator[bytes | None]:
@@ -25,7 +25,7 @@ class Stream:
 
         Raises: JobError.
         """
-        parts: list[bytes] = []  # of a line, which may have a thousand of them: joined once
+        parts: list[bytes] = []  # parts of a line, which may be a thousand: joined once
         size = 0
         for piece in self._pieces():
             for place, part in enumerate(piece.split(b"\n")):

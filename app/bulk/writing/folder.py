@@ -38,7 +38,7 @@ class Part:
     number: int
     first_row: int
     next_row: int  # the number of the row after its last one
-    rows: int  # with a vector
+    rows: int  # rows with a vector
     rejected: int
 
 
@@ -47,7 +47,7 @@ class Folder:
     """The folder of a job that this process alone writes to."""
 
     path: Path
-    parts: tuple[Part, ...]  # that were there when it was opened
+    parts: tuple[Part, ...]  # complete parts when it was opened
 
     @property
     def next_row(self) -> int:

@@ -16,7 +16,7 @@ from app.bulk.writing.folder import Folder, Part
 from app.model.quantization import Quantized
 
 Format = Literal["parquet", "npy"]
-_GROUP_ROWS = 8_192  # of a Parquet file's row group, which is held in memory
+_GROUP_ROWS = 8_192  # rows of a Parquet file's row group, which is held in memory
 
 
 class VectorFile(Protocol):
@@ -34,8 +34,8 @@ class ShardOptions:
     """Options for writing shards."""
 
     format: Format
-    rows: int  # of inputs in a shard, to the next chunk
-    metadata: Mapping[str, str]  # of each file, if its format has a place for it
+    rows: int  # input rows of a shard, up to the end of a chunk
+    metadata: Mapping[str, str]  # metadata of each file, if its format has a place for it
 
 
 class Shards:
@@ -49,7 +49,7 @@ class Shards:
         self._file: VectorFile | None = None
         self._rows = 0
         self._rejected: list[Rejected] = []
-        self.rows = sum(part.rows for part in folder.parts)  # of all shards, with a vector
+        self.rows = sum(part.rows for part in folder.parts)  # rows of all shards with a vector
         self.rejected = sum(part.rejected for part in folder.parts)
 
     def add(self, embedded: Embedded) -> None:

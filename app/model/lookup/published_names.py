@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-# Names that authors and libraries use in prose, by the organization on the Hub.
+# Names that authors and libraries use in prose, by organization on the Hub.
 _BY_ORGANIZATION: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
         "sentence-transformers": (

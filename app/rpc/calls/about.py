@@ -1,4 +1,4 @@
-"""About: the call that says what is served."""
+"""About: the call that describes the served model."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Call: how one message is answered, by the same verb as over HTTP if one computes it."""
+"""Call: one message is answered by the same verb as over HTTP, if a verb computes it."""
 
 import contextlib
 import time
@@ -26,13 +26,13 @@ _LEFT = 1  # of TruncationDirection
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a call, and what it is answered with the help of."""
+    """One message of a call, and the context of its answer."""
 
-    service: Service  # of the one model that calls are for
+    service: Service  # the one model that calls are for
     caller: Caller
     content: bytes
     share: Share
-    waits: bool  # for a permit, in place of being refused
+    waits: bool  # whether it waits for a permit instead of being refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Answer:
 
 
 class Call(Protocol):
-    """What answers a message of one kind."""
+    """The handler of one kind of message."""
 
     async def __call__(self, message: Message, /) -> Answer:
         """Answer a message; raises ServiceError or CallRefused."""

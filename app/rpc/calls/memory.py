@@ -1,4 +1,4 @@
-"""Memory: what a message and its answer may take, from its size and before it is read."""
+"""Memory: estimates for a message and its answer, by size, before it is read."""
 
 from collections.abc import Callable, Mapping
 
@@ -7,7 +7,7 @@ from app.api.verbs.tei_tokenize import ANSWER_BYTES
 from app.inference.computing import NUMBER_BYTES
 from app.inference.served_model import ServedModel
 
-CHARACTER_BYTES = 4  # at most, of those that take one byte in a message
+CHARACTER_BYTES = 4  # memory of a character that takes one byte in a message, at most
 EMPTY_TEXT_BYTES = 80
 SPECIAL_TOKENS = 8  # more than any model adds
 
@@ -21,7 +21,7 @@ def _vectors_of_tokens(model: ServedModel, size: int) -> int:
     return NUMBER_BYTES * tokens * model.manifest.dimensions
 
 
-# The bytes of an answer, by the name of the call for one message; of others they are few.
+# The bytes of an answer, by the name of the call for one message; other answers take few.
 _ANSWERS: Mapping[str, Callable[[ServedModel, int], int]] = {
     "Embed": _vector,
     "EmbedSparse": _vector,

@@ -21,7 +21,7 @@ from app.rpc.caller import Caller
 from app.rpc.calls.call import Answer, Computation, Message, admitted, defaults, fields
 from app.rpc.messages import named, parsed
 
-TEXT_BYTES = 700  # memory of a text of a stream until all are ranked, without its characters
+TEXT_BYTES = 700  # bytes held for a text of a stream until all are ranked, without its characters
 
 _RESPONSE, _RANK = named("RerankResponse"), named("Rank")
 _STREAMED = named("RerankStreamRequest")
@@ -67,7 +67,7 @@ class RankedStream:
     def __init__(self, service: Service, caller: Caller, share: Share) -> None:
         self._service = service
         self._caller = caller
-        self._share = share  # of the whole stream
+        self._share = share  # for the whole stream
         self._options: dict[str, bool] | None = None
         self._inputs: list[Any] = []
         self._computed: list[Predictions] = []

@@ -1,4 +1,4 @@
-"""Fixtures: an application with files and batches, none of which is computed."""
+"""Fixtures: an application with files and batches that are never computed."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +14,7 @@ MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 @pytest.fixture
 def keeping(make_service: MakeService, tmp_path: Path) -> ASGIApp:
-    """An application that keeps files, for anyone."""
+    """An application that keeps files, without keys."""
     return make_service(batch_dir=tmp_path / "kept", batch_file_limit=100_000)[1]
 
 

@@ -69,7 +69,7 @@ def test_pages_of_batches(keeping: ASGIApp) -> None:
         ({"output_expires_after": 5}, 400, "output_expires_after", None),
     ],
 )
-def test_values_that_cannot_be(
+def test_invalid_values_are_refused(
     keeping: ASGIApp, changes: dict[str, Any], status: int, param: str, code: str | None
 ) -> None:
     new = {**NEW, "input_file_id": upload(keeping), **changes}

@@ -1,4 +1,4 @@
-"""Computed: a server from an upload to its results, and from one life to the next."""
+"""Computed: batches on real servers, from upload to results, and across restarts."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Start = Callable[..., Server]
 
 @pytest.fixture
 def start(tiny_model: Path, tmp_path: Path) -> Start:
-    """Starts servers over one folder."""
+    """A factory of servers over one folder."""
 
     def started(*arguments: str) -> Server:
         kept = ("--batch-dir", str(tmp_path / "kept"))

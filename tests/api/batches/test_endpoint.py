@@ -1,4 +1,4 @@
-"""Endpoint: every error in OpenAI's shape, whatever has failed."""
+"""Endpoint: every error has OpenAI's shape, whatever failed."""
 
 import sqlite3
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from tools.asgi import request
 MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 
-def test_a_database_that_fails_is_told(keeping: ASGIApp, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failing_database_is_reported(keeping: ASGIApp, monkeypatch: pytest.MonkeyPatch) -> None:
     def damaged(*_: object) -> None:
         raise sqlite3.DatabaseError("database disk image is malformed")
 
@@ -33,7 +33,7 @@ def test_a_database_that_fails_is_told(keeping: ASGIApp, monkeypatch: pytest.Mon
         )
 
 
-def test_what_other_routes_answer_in_plain_text_is_json_here(keeping: ASGIApp) -> None:
+def test_plain_text_errors_of_other_routes_are_json_here(keeping: ASGIApp) -> None:
     reply = request(keeping, "POST", "/v1/batches", b"{}", {"content-type": "text/plain"})
     assert (reply.status, reply.json["error"]["type"]) == (415, "invalid_request_error")
 

@@ -34,7 +34,7 @@ def error(reply: Reply) -> tuple[int, str, Any, Any]:
 
 
 def test_a_file_comes_and_goes(keeping: ASGIApp, tmp_path: Path) -> None:
-    content = bytes(range(256)) * 40 + b"\r\n--a1b\r\n"  # much like the end of a part
+    content = bytes(range(256)) * 40 + b"\r\n--a1b\r\n"  # resembles the end of a part
     reply = upload(keeping, content)
     file = FileObject.model_validate(reply.json)
     assert (file.bytes, file.filename, file.purpose) == (len(content), "in.jsonl", "batch")
@@ -56,7 +56,7 @@ def test_a_file_comes_and_goes(keeping: ASGIApp, tmp_path: Path) -> None:
 def test_a_file_of_any_size_comes_back(keeping: ASGIApp, tmp_path: Path, size: int) -> None:
     file = upload(keeping, b"x").json
     content = bytes(number % 251 for number in range(size))
-    (tmp_path / "kept" / "files" / file["id"]).write_bytes(content)  # past what may be uploaded
+    (tmp_path / "kept" / "files" / file["id"]).write_bytes(content)  # past the limit of an upload
     found = request(keeping, "GET", f"/v1/files/{file['id']}/content")
     assert found.content == content
 
@@ -115,7 +115,7 @@ def test_files_are_listed_in_pages(keeping: ASGIApp) -> None:
     ("query", "param"),
     [("limit=0", "limit"), ("limit=10001", "limit"), ("limit=x", "limit"), ("limit=", "limit"), ("order=up", "order"), ("after=file-1", "after")],
 )  # fmt: skip
-def test_a_page_that_cannot_be(keeping: ASGIApp, query: str, param: str) -> None:
+def test_invalid_pages_are_refused(keeping: ASGIApp, query: str, param: str) -> None:
     reply = request(keeping, "GET", f"/v1/files?{query}")
     assert (reply.status, reply.json["error"]["param"]) == (400, param)
 
@@ -129,7 +129,7 @@ def test_a_page_that_cannot_be(keeping: ASGIApp, query: str, param: str) -> None
         ({"expires_after[anchor]": "now", "expires_after[seconds]": "3600"}, "expires_after", None),
     ],
 )  # fmt: skip
-def test_fields_that_cannot_be(
+def test_invalid_fields_are_refused(
     keeping: ASGIApp, tmp_path: Path, fields: dict[str, str], param: str, code: str | None
 ) -> None:
     reply = upload(keeping, b"x", **fields)
@@ -144,7 +144,7 @@ def test_a_file_is_kept_as_long_as_is_asked_for(keeping: ASGIApp) -> None:
     assert file["expires_at"] == file["created_at"] + 7200
 
 
-def test_what_a_form_lacks_is_told(keeping: ASGIApp) -> None:
+def test_missing_fields_of_a_form_are_named(keeping: ASGIApp) -> None:
     assert error(upload(keeping, None)) == (
         400, "Missing required parameter: 'file'.", "file", "missing_required_parameter"
     )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Items: the answers of a batch are those that the route gives, and a sick model gives none."""
+"""Items: answers of a batch are those of the route, and an unhealthy model gives none."""
 
 import asyncio
 import json
@@ -73,7 +73,7 @@ def test_requests_of_a_batch_are_no_requests_of_clients(make_service: MakeServic
     assert "te_request_count" not in service.metrics.render()
 
 
-def test_a_sick_model_answers_nothing(
+def test_an_unhealthy_model_answers_nothing(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, _ = make_service()
@@ -112,7 +112,7 @@ def test_the_only_model_answers_to_any_name(make_service: MakeService) -> None:
     assert Items(make_service()[0]).knows("whatever")
 
 
-def test_of_several_models_each_computes_what_names_it(folders: dict[str, Path]) -> None:
+def test_each_of_several_models_computes_its_own_requests(folders: dict[str, Path]) -> None:
     names = ("one", "two")
     prepared = [
         (Settings(model_id=str(folders[kind]), served_model_name=name), folders[kind])

@@ -1,4 +1,4 @@
-"""Routes: there are no files and batches unless somebody wants them kept."""
+"""Routes: files and batches exist only where a folder keeps them."""
 
 import pytest
 from starlette.types import ASGIApp

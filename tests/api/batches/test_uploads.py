@@ -1,4 +1,4 @@
-"""Uploads: forms as they come, in pieces of any size, with an end to what is too much or too slow."""
+"""Uploads: forms in pieces of any size, with limits on size and on slowness."""
 
 import asyncio
 import errno
@@ -105,11 +105,11 @@ def test_a_file_that_is_too_large_ends_at_once(tmp_path: Path) -> None:
     assert caught.value.status == 413
     declared = headers | {"content-length": str(BUFFER_BYTES + 5000)}
     with pytest.raises(BatchError, match="more than 4999 bytes"):
-        take(tmp_path / "file", [], declared, small)  # before any of it has come
+        take(tmp_path / "file", [], declared, small)  # before any of it arrives
     assert take(tmp_path / "file", [body], headers, UploadLimits(5000, 60.0)).bytes == 5000
 
 
-def test_what_is_around_a_file_has_an_end(tmp_path: Path) -> None:
+def test_fields_around_a_file_are_bounded(tmp_path: Path) -> None:
     body, headers = form(b"x" * 100)
     small = UploadLimits(100, 60.0)
     whole = [body, b"z" * (OVERHEAD_BYTES + 100 - len(body))]
@@ -120,7 +120,7 @@ def test_what_is_around_a_file_has_an_end(tmp_path: Path) -> None:
     assert not (tmp_path / "file").exists()
 
 
-def test_much_that_came_early_pays_for_no_silence(
+def test_a_fast_start_does_not_excuse_a_stall(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(uploads, "SILENCE_SECONDS", 0.05)
@@ -163,7 +163,7 @@ def test_a_client_that_is_too_slow_or_gone_leaves_nothing(tmp_path: Path) -> Non
     assert not (tmp_path / "file").exists()
 
 
-def test_a_full_disk_is_told(
+def test_a_full_disk_is_reported(
     keeping: ASGIApp, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(*_: object) -> None:

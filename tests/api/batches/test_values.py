@@ -1,4 +1,4 @@
-"""Values: the edges of what a client may attach."""
+"""Values: limits on what a client may attach."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Runs: what is passed over at once, no further than it must be, and what that may not change."""
+"""Runs of elements that are matched at once: how far they look, and that they change no result."""
 
 from collections.abc import Callable
 from typing import Any
@@ -44,7 +44,7 @@ def test_a_run_with_a_fault_is_not_tried_again_for_each_of_its_elements() -> Non
 
 
 class OneByOne(Scanner):
-    """Reads without runs."""
+    """A reader without runs."""
 
     def _may_run(self, levels: int) -> bool:
         del levels
@@ -52,7 +52,7 @@ class OneByOne(Scanner):
 
 
 class Plodding(streaming.Reader):
-    """Reads a token at a time."""
+    """A reader of one token at a time."""
 
     def __init__(self, content: bytes) -> None:
         super().__init__(content)

@@ -1,4 +1,4 @@
-"""What a request leaves behind: nothing that only a collection would free.
+"""Garbage after a request: nothing is left that only the collector would free.
 
 An error whose own frames lead to it keeps its whole request in memory until the collector passes
 over it; while large bodies are read, that may be long.
@@ -70,7 +70,7 @@ ARRAYS = b'{"inputs":[' + b"[1]," * 100_000 + b"[2]]}"
 
 
 def collected(content: bytes) -> list[int]:
-    """The generations of which garbage is looked for while a body is read, or just after."""
+    """Return the generations that are collected while a body is read, or just after."""
     started: list[int] = []
 
     def note(phase: str, details: dict[str, int]) -> None:

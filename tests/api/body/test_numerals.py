@@ -1,4 +1,4 @@
-"""Numbers as serde_json reads them: which are integers, how they are rounded, and what is none."""
+"""Numbers as serde_json reads them: which are integers, how they are rounded, which are refused."""
 
 import math
 from typing import Any
@@ -45,13 +45,13 @@ def test_a_number_has_its_value_and_its_type(text: bytes, value: Any) -> None:
         (b"1e99999999999", "number out of range", 12),
     ],
 )
-def test_what_is_no_number_is_refused_at_its_byte(text: bytes, message: str, at: int) -> None:
+def test_an_invalid_number_is_refused_at_its_byte(text: bytes, message: str, at: int) -> None:
     with pytest.raises(Fault) as caught:
         numerals.read(text, 0)
     assert (caught.value.message, caught.value.at, caught.value.syntax) == (message, at, True)
 
 
-def test_a_number_that_nobody_looks_at_may_have_any_size() -> None:
+def test_an_ignored_number_may_have_any_size() -> None:
     assert numerals.skip(b"1e99999999999,", 0) == 13
     with pytest.raises(Fault, match="invalid number"):
         numerals.skip(b"1.", 0)

@@ -1,4 +1,4 @@
-"""Strings as serde_json reads them: what escapes stand for, and which are refused where."""
+"""Strings as serde_json reads them: what escapes stand for, and where each is refused."""
 
 import pytest
 
@@ -36,12 +36,12 @@ def test_a_string_is_read_to_its_end(content: bytes, text: str) -> None:
         (b'"\n"', "control character (\\u0000-\\u001F) found while parsing a string", 2),
     ],
 )
-def test_what_is_no_string_is_refused_at_its_byte(content: bytes, message: str, at: int) -> None:
+def test_an_invalid_string_is_refused_at_its_byte(content: bytes, message: str, at: int) -> None:
     with pytest.raises(Fault) as caught:
         quotations.read(content, 0)
     assert (caught.value.message, caught.value.at, caught.value.syntax) == (message, at, True)
 
 
 @pytest.mark.parametrize("content", [b'"\xff"', rb'"\udc00"', rb'"\ud800a"'])
-def test_what_nobody_looks_at_need_not_be_unicode(content: bytes) -> None:
+def test_an_ignored_string_need_not_be_unicode(content: bytes) -> None:
     assert quotations.skip(content, 0) == len(content)

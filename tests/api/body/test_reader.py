@@ -1,4 +1,4 @@
-"""What a body must be, and the words for what it is not: rows of the contract's tables."""
+"""Bodies that are read or refused, with the words of the refusal: rows of the contract's tables."""
 
 import asyncio
 import contextlib
@@ -33,7 +33,7 @@ DEFAULTS: dict[str, Any] = {
 
 
 def read_in_turns(content: bytes, shape: Shape) -> dict[str, Any]:
-    """The typed fields of a body of any size."""
+    """Return the typed fields of a body of any size."""
     return asyncio.run(reader.in_turns(content, shape, dict[str, Any]))
 
 
@@ -106,7 +106,7 @@ def test_other_inputs_match_no_variant(content: bytes) -> None:
         }),
     ],
 )  # fmt: skip
-def test_what_is_accepted(content: bytes, found: dict[str, Any]) -> None:
+def test_accepted_bodies(content: bytes, found: dict[str, Any]) -> None:
     assert reader.read(content, EMBED) == {"inputs": (["a"], False), **DEFAULTS, **found}
 
 
@@ -158,7 +158,7 @@ def test_what_is_accepted(content: bytes, found: dict[str, Any]) -> None:
         (b'{"inputs":"a","truncation_direction":1}', "truncation_direction: expected value"),
     ],
 )
-def test_what_is_no_json_is_400(content: bytes, detail: str) -> None:
+def test_invalid_json_is_400(content: bytes, detail: str) -> None:
     with pytest.raises(MalformedBody) as caught:
         reader.read(content, EMBED)
     assert str(caught.value).startswith(f"Failed to parse the request body as JSON: {detail}")
@@ -194,7 +194,7 @@ def test_what_is_no_json_is_400(content: bytes, detail: str) -> None:
         (b'{"inputs":5,"truncate":1}', "inputs: "),
     ],
 )  # fmt: skip
-def test_what_has_another_shape_is_422(content: bytes, detail: str) -> None:
+def test_json_of_another_shape_is_422(content: bytes, detail: str) -> None:
     with pytest.raises(MistypedBody) as caught:
         reader.read(content, EMBED)
     text = "Failed to deserialize the JSON body into the target type: "
@@ -235,7 +235,7 @@ def test_a_large_malformed_body_is_refused_without_delay() -> None:
         read_in_turns(b'{"inputs":[' + numbers, EMBED)
 
 
-def test_a_hundred_thousand_fields_that_nobody_knows_are_passed_over() -> None:
+def test_a_hundred_thousand_unknown_fields_are_skipped() -> None:
     fields = b"".join(b'"%x":%d,' % (number, number) for number in range(100_000))
     assert read_in_turns(b"{%b}" % (fields + b'"inputs":"a"'), EMBED)["inputs"] == (["a"], False)
     twice = b'{"inputs":"a",%b"inputs":"b"}' % fields
@@ -275,7 +275,7 @@ def test_a_key_behind_the_value_is_not_looked_at(tail: bytes) -> None:
 @pytest.mark.parametrize(
     ("spare", "elsewhere"), [(0, False), (reader.DOUBTFUL_BYTES, True), (reader.LARGE_BYTES, True)]
 )
-def test_others_have_their_turns_while_a_doubtful_body_is_read(spare: int, elsewhere: bool) -> None:
+def test_other_tasks_run_while_a_doubtful_body_is_read(spare: int, elsewhere: bool) -> None:
     content = b'{"inputs":"a","x":[-0,"%b"]}' % (b"a" * spare)
     made_on = reader.in_turns(content, EMBED, lambda _: threading.get_ident())
     assert (asyncio.run(made_on) != threading.get_ident()) == elsewhere
@@ -289,7 +289,7 @@ NUMBERS = b'{"ids":[' + b"7," * 150_000 + b"8]}"
 def test_a_crowded_body_is_read_as_any_other_but_not_by_orjson(
     content: bytes, shape: Shape, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It would make a hundred thousand objects in one call, and nobody else would run meanwhile."""
+    """orjson would make a hundred thousand objects in one call and block the event loop."""
     monkeypatch.setattr(orjson, "loads", lambda _: pytest.fail("orjson was given it"))
     assert read_in_turns(content, shape) == shape.read(json.loads(content))
 

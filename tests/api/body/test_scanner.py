@@ -55,7 +55,7 @@ def test_elements_are_counted_by_their_commas() -> None:
         (b",", "EOF while parsing a value"),
     ],
 )
-def test_what_may_not_follow_an_element(rest: bytes, message: str) -> None:
+def test_faults_after_an_element(rest: bytes, message: str) -> None:
     assert fault(lambda: Scanner(rest).has_element(first=False))[0] == message
 
 
@@ -68,7 +68,7 @@ def test_what_may_not_follow_an_element(rest: bytes, message: str) -> None:
         (b",1", "key must be a string"),
     ],
 )
-def test_what_may_not_follow_a_member(rest: bytes, message: str) -> None:
+def test_faults_after_a_member(rest: bytes, message: str) -> None:
     assert fault(lambda: Scanner(rest).has_member(first=False))[0] == message
 
 

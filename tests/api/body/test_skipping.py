@@ -1,4 +1,4 @@
-"""Values that nobody asked for: taken to their end, however deep, and refused where they are none."""
+"""Ignored values: skipped to their end at any depth, and refused where they are no JSON."""
 
 import pytest
 
@@ -39,7 +39,7 @@ def test_a_value_is_taken_whole(value: bytes) -> None:
         (b"[nul]", "expected ident"),
     ],
 )
-def test_what_is_no_json_is_refused(value: bytes, message: str) -> None:
+def test_invalid_json_is_refused(value: bytes, message: str) -> None:
     with pytest.raises(Fault) as caught:
         skipping.skip(Scanner(value))
     assert (caught.value.message, caught.value.syntax) == (message, True)

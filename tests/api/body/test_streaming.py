@@ -1,4 +1,4 @@
-"""The exact reading: TEI's first fault in reading order, linear in the body, and never another."""
+"""The exact reading: TEI's first fault in reading order, in linear time, and never another."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ INPUT = "data did not match any variant of untagged enum Input"
 
 
 def said(content: bytes, shape: Shape) -> tuple[int, str] | None:
-    """The status and the detail of a refusal; None of a body that is read."""
+    """Return the status and the detail of a refusal, or None for a body that is read."""
     try:
         reader.read(content, shape)
     except UnreadableRequest as error:
@@ -93,7 +93,7 @@ def test_the_first_fault_in_reading_order(
         (VERTEX, b'{"instances":[' + b"[" * 125 + b"]" * 125 + b"]}"),
     ],
 )
-def test_what_tei_takes_as_well(shape: Shape, content: bytes) -> None:
+def test_bodies_that_tei_accepts_as_well(shape: Shape, content: bytes) -> None:
     assert said(content, shape) is None
 
 
@@ -107,7 +107,7 @@ def test_a_variant_as_an_object_and_structs_as_arrays_have_their_values() -> Non
     }
 
 
-# What is repeated to make a body cost as much as it can.
+# Fragments that are repeated to make a body as expensive as it can be.
 UNITS: list[tuple[Shape, bytes, bytes]] = [
     (EMBED, b'{"x":', b"["),
     (EMBED, b'{"x":[', b"[],"),
@@ -132,7 +132,7 @@ UNITS: list[tuple[Shape, bytes, bytes]] = [
 
 
 def steps(content: bytes, shape: Shape) -> int:
-    """How many tokens and runs are tried in the reading of a body."""
+    """Return how many tokens and runs are tried in the reading of a body."""
     reader = streaming.Reader(content)
     with contextlib.suppress(Fault):
         reader.struct(shape)

@@ -1,4 +1,4 @@
-"""Instances are read out of values, with the words that a body would get."""
+"""Instances are read out of parsed values, with the errors of a body."""
 
 from typing import Any
 

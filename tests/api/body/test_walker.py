@@ -1,4 +1,4 @@
-"""Containers, scalars and variants: where a fault in one stands, and what a variant may be."""
+"""Containers, scalars and variants: where their faults are placed, and which variants are valid."""
 
 import pytest
 
@@ -47,7 +47,7 @@ def test_a_variant_is_its_name_or_an_object_with_it(content: bytes) -> None:
         (b'{"Left":null,"Right":null}', "expected value"),
     ],
 )
-def test_what_is_no_variant_is_refused(content: bytes, message: str) -> None:
+def test_invalid_variants_are_refused(content: bytes, message: str) -> None:
     with pytest.raises(Fault) as caught:
         Walker(content).variant(SIDE)
     assert caught.value.message == message

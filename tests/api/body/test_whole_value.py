@@ -1,4 +1,4 @@
-"""What a value that may be of several kinds is remembered by."""
+"""Memory of a value that may be of several kinds: only the kinds still possible."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from app.api.body.whole_value import capture
     ("levels", "found"),
     [(1, [-1, None, 0]), (2, [-1, [2, None], 0]), (3, [-1, [2, {"a": None, "b": -0.0}], 0])],
 )
-def test_what_is_captured_below_the_levels_of_a_union_is_let_go(levels: int, found: Any) -> None:
+def test_levels_below_those_of_a_union_are_dropped(levels: int, found: Any) -> None:
     content = b'[-1,[2,{"a":[1.5,[]],"b":-0}],0]'
     assert capture(OneByOne(content), levels) == found
     assert capture(OneByOne(content)) == [-1, [2, {"a": [1.5, []], "b": -0.0}], 0]

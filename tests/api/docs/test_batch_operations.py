@@ -1,4 +1,4 @@
-"""What the API's description says of files and batches."""
+"""Files and batches in the API's description."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,7 +54,7 @@ def test_answers_are_as_described(keeping: ASGIApp) -> None:
 
 
 def _with_null(schema: Any) -> Any:
-    """The same, where what OpenAPI 3.0 calls `nullable` may be null."""
+    """Return the same schema, where `nullable` of OpenAPI 3.0 allows null."""
     if isinstance(schema, dict):
         inner = {key: _with_null(one) for key, one in schema.items()}
         return {"anyOf": [inner, {"type": "null"}]} if schema.get("nullable") else inner

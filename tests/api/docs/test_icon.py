@@ -20,4 +20,4 @@ def test_the_icon_is_a_whole_png() -> None:
     assert struct.unpack(">IIBBBBB", chunks[b"IHDR"]) == (48, 48, 8, 6, 0, 0, 0)
     lines = zlib.decompress(chunks[b"IDAT"])
     assert len(lines) == 48 * (1 + 4 * 48)
-    assert lines[1:5] == b"\0\0\0\0"  # the corner can be seen through
+    assert lines[1:5] == b"\0\0\0\0"  # the corner is transparent

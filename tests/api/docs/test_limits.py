@@ -1,4 +1,4 @@
-"""Limits: what the description of the service says that requests may hold."""
+"""Limits: the bounds on requests in the service's description."""
 
 from collections.abc import Callable
 

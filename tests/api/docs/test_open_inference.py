@@ -1,4 +1,4 @@
-"""The description of the Open Inference Protocol is what its paths answer."""
+"""The description of the Open Inference Protocol matches the answers of its paths."""
 
 from typing import Any
 

@@ -60,7 +60,7 @@ def test_bodies_are_what_the_readers_read(document: Any) -> None:
     assert body_of(document, "/v1/embeddings")["required"] == ["input"]
 
 
-def test_what_may_be_left_out_may_be_null_and_nothing_else(document: Any) -> None:
+def test_exactly_the_optional_fields_may_be_null(document: Any) -> None:
     schemas = document["components"]["schemas"]
     shapes = [name for name in schemas if name.endswith(("Request", "SimilarityParameters"))]
     assert len(shapes) == 13
@@ -71,7 +71,7 @@ def test_what_may_be_left_out_may_be_null_and_nothing_else(document: Any) -> Non
 
 
 def rows(schema: Any) -> list[dict[str, int]]:
-    """The bounds on each array that a field may be."""
+    """Return the bounds on each array that a field may be."""
     if "anyOf" in schema:
         return [bounds for one in schema["anyOf"] for bounds in rows(one)]
     arrays = [schema] if schema["type"] == "array" else []
@@ -121,7 +121,7 @@ OUTSIDE: list[tuple[str, dict[str, Any]]] = [
 
 
 @pytest.mark.parametrize(("path", "body"), OUTSIDE)
-def test_what_the_description_rules_out_is_refused(
+def test_requests_outside_the_description_are_refused(
     make_service: MakeService, path: str, body: dict[str, Any]
 ) -> None:
     _, app = make_service(max_client_batch_size=5)
@@ -157,7 +157,7 @@ def test_rerank_takes_either_dialect_and_answers_in_it(document: Any) -> None:
     ]
 
 
-# Of TEI 1.9.3's description; generated clients make classes and modules of them.
+# From TEI 1.9.3's description; generated clients make classes and modules of these names.
 OF_TEI = {
     "ClassifierModel", "DecodeRequest", "DecodeResponse", "EmbedAllRequest", "EmbedAllResponse", "EmbedRequest",
     "EmbedResponse", "EmbedSparseRequest", "EmbedSparseResponse", "Embedding", "EmbeddingModel", "EncodingFormat",

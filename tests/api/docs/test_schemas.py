@@ -1,4 +1,4 @@
-"""What the readers of bodies take, as OpenAPI writes it with a service's limits."""
+"""Schemas of bodies in OpenAPI, with a service's limits."""
 
 from app.api.docs.limits import Limits
 from app.api.docs.schemas import object_schema

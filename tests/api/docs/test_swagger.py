@@ -1,4 +1,4 @@
-"""Swagger UI's pages, as they are served."""
+"""Swagger UI's pages as served."""
 
 import re
 import struct

@@ -1,4 +1,4 @@
-"""The model's name: which names in requests are its own, and which are warned of."""
+"""Model names in requests: which are the model's own, and which cause a warning."""
 
 import logging
 from collections.abc import Callable
@@ -83,7 +83,7 @@ def test_a_refused_request_is_warned_of_too(app: ASGIApp, caplog: pytest.LogCapt
     assert len(warnings(caplog)) == 1
 
 
-def test_what_is_shown_and_remembered_has_its_bounds(
+def test_shown_and_remembered_names_are_bounded(
     make_service: MakeService, caplog: pytest.LogCaptureFixture
 ) -> None:
     service, _ = make_service(served_model_name="ours")
@@ -94,4 +94,4 @@ def test_what_is_shown_and_remembered_has_its_bounds(
         service.model_for(str(number))
     assert len(warnings(caplog)) == MOST_REMEMBERED
     service.model_for("é" * 2_000_000)
-    assert len(warnings(caplog)) == 1  # forgotten, after so many others
+    assert len(warnings(caplog)) == 1  # evicted by the names after it

@@ -1,4 +1,4 @@
-"""What requests hold of the bytes that all may hold: their bodies, and their answers."""
+"""The byte budget: the shares of requests for their bodies and their answers."""
 
 import asyncio
 import contextlib
@@ -30,7 +30,7 @@ def bodies() -> Bodies:
 
 
 def reserving(bodies: Bodies, size: int) -> list[Share]:
-    """As many requests as find room for an answer of that size."""
+    """Reserve answers of a size until there is no room; return their shares."""
     found: list[Share] = []
     with contextlib.suppress(Overloaded):
         while len(found) < 1000:
@@ -71,7 +71,7 @@ def test_an_answer_that_is_larger_than_all_bytes_holds_half_of_them(bodies: Bodi
     assert bodies.free == TOTAL
 
 
-def test_what_is_kept_of_a_request_is_given_back_at_its_end(bodies: Bodies) -> None:
+def test_kept_bytes_are_given_back_at_the_end(bodies: Bodies) -> None:
     with bodies.holding() as share:
         share.take(1_000_000)
         share.reserve(10)
@@ -82,7 +82,7 @@ def test_what_is_kept_of_a_request_is_given_back_at_its_end(bodies: Bodies) -> N
 
 @contextlib.asynccontextmanager
 async def unread(app: ASGIApp, path: str, content: bytes) -> AsyncIterator[Message]:
-    """The first message of an answer that the client takes no more of until the block ends."""
+    """Yield the first message of an answer whose client reads no more until the block ends."""
     first: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
     done = asyncio.Event()
     whole = [{"type": "http.request", "body": content}]
@@ -116,7 +116,7 @@ async def unread(app: ASGIApp, path: str, content: bytes) -> AsyncIterator[Messa
         ("/embed_all", 300, 300 * 9),
     ],
 )
-def test_who_reads_slowly_holds_what_is_sent_and_not_what_was_asked(
+def test_a_slow_reader_holds_the_answer_and_not_the_request(
     make_service: MakeService, path: str, texts: int, vectors: int
 ) -> None:
     service, app = make_service(**LIMITS)
@@ -129,7 +129,7 @@ def test_who_reads_slowly_holds_what_is_sent_and_not_what_was_asked(
             if texts == 1:
                 length = dict(start["headers"])[b"content-length"]
                 assert held == int(length)
-            else:  # what is still to be rendered, and the beginning
+            else:  # the rest to be rendered, and the beginning
                 rows = service.model.manifest.dimensions * 4 * vectors
                 assert rows + WHOLE_BYTES < held < 3 * rows + 2 * WHOLE_BYTES
         assert service.bodies.free == service.bodies.total
@@ -138,7 +138,7 @@ def test_who_reads_slowly_holds_what_is_sent_and_not_what_was_asked(
 
 
 def batches(service: Service) -> list[str]:
-    """How many there were, and of what size."""
+    """Return the number of batches and their sizes."""
     lines = service.metrics.render().splitlines()
     return [line for line in lines if line.startswith("te_batch_next_size")]
 
@@ -210,7 +210,7 @@ def test_what_gathers_leaves_a_quarter_however_small_its_parts(bodies: Bodies) -
     assert bodies.free == bodies.total
 
 
-def test_what_was_promised_is_found_whatever_others_hold(bodies: Bodies) -> None:
+def test_a_reservation_is_kept_whatever_others_hold(bodies: Bodies) -> None:
     with bodies.holding() as share, bodies.holding() as others:
         share.promise(10 * SMALL_BYTES)
         others.take(bodies.free)

@@ -1,4 +1,4 @@
-"""Client gone: what is worked on when a client disconnects is cancelled, and nothing else is."""
+"""A client that disconnects: its work is cancelled, and nothing else is."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -13,7 +13,7 @@ Receive = Callable[[], Awaitable[Message]]
 
 
 def receiver(*messages: str, gone: asyncio.Event) -> Receive:
-    """Receives these messages, and a disconnect once the client has gone."""
+    """Return a receiver of these messages, and of a disconnect once the client has gone."""
     left = list(messages)
 
     async def receive() -> Message:
@@ -35,7 +35,7 @@ def test_work_whose_client_stays_is_done() -> None:
         await asyncio.sleep(0)
         return found, len(asyncio.all_tasks())
 
-    assert asyncio.run(scenario()) == ("done", 1)  # nobody watches any more
+    assert asyncio.run(scenario()) == ("done", 1)  # no watcher is left
 
 
 def test_work_whose_client_leaves_is_cancelled() -> None:
@@ -73,7 +73,7 @@ def test_a_cancellation_from_elsewhere_stays_one() -> None:
     asyncio.run(scenario())
 
 
-def test_what_the_work_raises_is_raised() -> None:
+def test_errors_of_the_work_are_raised() -> None:
     async def work() -> None:
         raise ValueError("its own")
 

@@ -1,4 +1,4 @@
-"""Request ids and incoming traces: on answers, and in the log lines of requests."""
+"""Request ids and trace contexts: on answers, and in the log lines of requests."""
 
 import json
 import logging

@@ -1,4 +1,4 @@
-"""Endpoints: what is read of a request, what it may be, and what becomes of it where its client leaves."""
+"""Endpoints: which requests are read, which are refused, and what a disconnect cancels."""
 
 import asyncio
 import gzip
@@ -94,7 +94,7 @@ def test_other_types_are_415_before_anything_is_parsed(
 
 
 def test_a_compressed_body_is_read_as_it_comes(app: ASGIApp) -> None:
-    content = gzip.compress(b'{"inputs":"' + b"a" * 10_000_000 + b'"}')  # nothing inflates it
+    content = gzip.compress(b'{"inputs":"' + b"a" * 10_000_000 + b'"}')  # the body is not inflated
     reply = request(app, "POST", "/embed", content, JSON | {"content-encoding": "gzip"})
     assert reply.status == 400
     assert reply.text.startswith("Failed to parse the request body as JSON: ")
@@ -198,7 +198,7 @@ def test_a_client_that_goes_away_during_its_body_gets_nothing(app: ASGIApp) -> N
     assert asyncio.run(scenario()) == 0
 
 
-def test_a_fault_of_ours_is_500_and_tells_nothing(
+def test_an_internal_error_is_500_without_details(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     service, app = make_service()

@@ -1,4 +1,4 @@
-"""/info: what a model is, and what it gives."""
+"""/info: the model and its outputs."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a scrape shows of the process, the model and the bounds on requests."""
+"""Metrics of the process, the model and the limits on requests."""
 
 import os
 import re
@@ -61,7 +61,7 @@ def test_permits_and_bytes_are_shown_while_they_are_held(make_service: MakeServi
     assert series(app, "te_permits_taken") == series(app, "te_body_bytes_held") == 0
 
 
-def test_what_may_fail_begins_at_zero(app: ASGIApp) -> None:
+def test_counters_of_failures_begin_at_zero(app: ASGIApp) -> None:
     text = request(app, "GET", "/metrics").text
     found = re.findall(r'^te_request_failure\{err="(\w+)"\} 0$', text, re.MULTILINE)
     assert found == [
@@ -72,7 +72,7 @@ def test_what_may_fail_begins_at_zero(app: ASGIApp) -> None:
     assert series(app, "te_log_lines_dropped_total") == 0
 
 
-def test_where_any_shape_may_run_none_is_to_be_learned(app: ASGIApp) -> None:
+def test_without_fixed_shapes_there_is_no_warm_up_to_count(app: ASGIApp) -> None:
     assert series(app, "te_shapes_learned") == series(app, "te_shapes_wanted") == 0
 
 

@@ -1,4 +1,4 @@
-"""The middleware against what Hypercorn 0.18 leaves to the application."""
+"""The middleware, which covers what Hypercorn 0.18 leaves to the application."""
 
 import asyncio
 from collections.abc import Callable

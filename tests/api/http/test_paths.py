@@ -1,4 +1,4 @@
-"""Which path the target of a request names."""
+"""Paths: which one a request's target names."""
 
 import pytest
 

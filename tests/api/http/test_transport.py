@@ -1,4 +1,4 @@
-"""A large answer leaves in parts, the same bytes as in one, and others have their turns."""
+"""A large answer is sent in parts, with the same bytes as in one, while other tasks run."""
 
 import asyncio
 import json
@@ -31,7 +31,7 @@ PART = b"x" * (WHOLE_BYTES // 2)
 
 
 async def sent_for(parts: Iterator[bytes], leaves_after: int | None = None) -> list[Message]:
-    """What is sent to a client, which may leave when it has so many messages."""
+    """Return what is sent to a client, which may leave after a number of messages."""
     sent: list[Message] = []
     gone = asyncio.Event()
 
@@ -163,7 +163,7 @@ def test_they_come_back_in_openais_dialect_too(make_kind: MakeKind) -> None:
         (b'{"inputs":[' + b'"a",' * 50_000 + b"]}", 400),
     ],
 )
-def test_what_is_wrong_with_a_large_body_is_said_as_of_a_small_one(
+def test_a_large_body_has_the_errors_of_a_small_one(
     make_kind: MakeKind, content: bytes, status: int
 ) -> None:
     app = make_kind("embedding")
@@ -183,7 +183,7 @@ def test_what_is_wrong_with_a_large_body_is_said_as_of_a_small_one(
         ("/vertex", b'{"instances":[{"inputs":"%b"}]}'),
     ],
 )
-def test_others_have_their_turns_while_a_large_body_is_read(
+def test_other_tasks_run_while_a_large_body_is_read(
     make_kind: MakeKind, monkeypatch: pytest.MonkeyPatch, path: str, content: bytes
 ) -> None:
     app = make_kind("embedding")
@@ -192,7 +192,7 @@ def test_others_have_their_turns_while_a_large_body_is_read(
 
     def loads(content: bytes) -> Any:
         begun.set()
-        assert go_on.wait(10), "nobody else had a turn"
+        assert go_on.wait(10), "no other task had a turn"
         return real_loads(content)
 
     monkeypatch.setattr(orjson, "loads", loads)
@@ -262,7 +262,7 @@ def test_a_large_body_whose_client_has_gone_is_not_read(
                 send_request(app, make_scope("POST", "/embed", JSON), [large], gone)
             )
 
-        busy = [ask(), ask()]  # as many as are read at a time
+        busy = [ask(), ask()]  # the limit on bodies read at a time
         for _ in busy:
             await asyncio.to_thread(begun.acquire)
         gone = asyncio.Event()

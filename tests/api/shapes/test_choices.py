@@ -1,4 +1,4 @@
-"""Several of a few words, as an array."""
+"""Several words out of a few, as an array."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ def test_words_come_once_and_in_the_order_of_their_declaration(
         ([["red"]], "invalid type: sequence, expected one of `red`, `green`"),
     ],
 )
-def test_what_it_is_not_is_said_with_what_is_allowed(given: Any, message: str) -> None:
+def test_invalid_choices_list_the_valid_ones(given: Any, message: str) -> None:
     with pytest.raises(Misfit) as caught:
         read(given)
     assert caught.value.message == message

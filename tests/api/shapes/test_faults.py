@@ -1,4 +1,4 @@
-"""What a client is told of a fault: the path to it, its words and its place."""
+"""Faults as a client sees them: path, words and place."""
 
 import pytest
 

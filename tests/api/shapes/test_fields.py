@@ -1,4 +1,4 @@
-"""Fields: which values each kind takes, and serde's words for the others."""
+"""Fields: the values that each kind takes, and serde's errors for others."""
 
 from typing import Any
 
@@ -82,7 +82,7 @@ def test_a_shape_knows_every_name_in_it() -> None:
     assert OUTER.quoted_names == {"flag": b'"flag"', "inner": b'"inner"', "name": b'"name"'}
 
 
-def test_the_fields_of_an_object_and_of_those_in_it_are_told_by_name() -> None:
+def test_names_of_fields_include_nested_ones() -> None:
     several = Shape("Several", Field("all", ArrayOf(Struct(OUTER))), Field("name", string))
     inner = {"name": "a", "other": {"name": "b"}}
     found = {"all": [{"inner": inner}, {"inner": 1, "flag": True}, "name"], "name": "c", "flag": 1}

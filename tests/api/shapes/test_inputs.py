@@ -1,4 +1,4 @@
-"""The forms in which a body holds inputs, and what matches none of them."""
+"""The forms of inputs in a body, and the error for any other."""
 
 from collections.abc import Callable
 from typing import Any
@@ -47,9 +47,7 @@ def test_each_form_is_known(read: Callable[[Any], Any], value: Any, found: Any) 
         (decode_ids, ["a"], "data did not match any variant of untagged enum InputIds"),
     ],
 )
-def test_what_matches_no_form_is_refused(
-    read: Callable[[Any], Any], value: Any, message: str
-) -> None:
+def test_other_forms_are_refused(read: Callable[[Any], Any], value: Any, message: str) -> None:
     with pytest.raises(Misfit) as caught:
         read(value)
     assert caught.value.message == message

@@ -30,7 +30,7 @@ def test_spans_are_pairs_of_places() -> None:
         ),
     ],
 )
-def test_others_are_told_where_they_are(value: Any, path: str, message: str) -> None:
+def test_invalid_spans_are_refused_with_their_place(value: Any, path: str, message: str) -> None:
     with pytest.raises(Misfit) as caught:
         spans(value)
     assert (caught.value.path, caught.value.message) == (path, message)

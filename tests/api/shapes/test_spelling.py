@@ -13,11 +13,11 @@ from app.api.shapes import spelling
         ("\0\t\n\r", r'"\0\t\n\r"'),
         ("é 你", '"é 你"'),
         ("\x1b", r'"\u{1b}"'),
-        ("a\u0301", r'"a\u{301}"'),  # a mark that would join the letter before it
+        ("a\u0301", r'"a\u{301}"'),  # a combining mark
         ("\u200c", r'"\u{200c}"'),
     ],
 )
-def test_what_cannot_be_seen_is_escaped(text: str, written: str) -> None:
+def test_invisible_characters_are_escaped(text: str, written: str) -> None:
     assert spelling.quoted(text) == written
 
 

@@ -1,4 +1,4 @@
-"""Fixtures: applications over a model whose ranges are known, and over one without."""
+"""Fixtures: applications over a model with known ranges, and over one without."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,7 +19,7 @@ MakeRanged = Callable[[Ranges | None], ASGIApp]
 
 @pytest.fixture
 def make_ranged(make_service: MakeService, tmp_path: Path) -> MakeRanged:
-    """Builds an application over the tiny model with other ranges, or none."""
+    """A factory of applications over the tiny model with other ranges, or none."""
 
     def make(ranges: Ranges | None) -> ASGIApp:
         folder = tmp_path / "model"

@@ -41,7 +41,7 @@ OURS = (
 
 
 def metrics(app: ASGIApp) -> dict[str, float]:
-    """The value of every series of TEI that is no bucket; of failures, those that happened."""
+    """Return the value of every series of TEI but buckets, and of failures that happened."""
     lines = request(app, "GET", "/metrics").text.splitlines()
     plain = [line for line in lines if line and not line.startswith("#") and "_bucket" not in line]
     plain = [line for line in plain if not line.startswith(OURS)]
@@ -138,12 +138,12 @@ def failure(label: str) -> str:
 @pytest.mark.parametrize(
     ("kind", "path", "body", "counted"),
     [
-        # What is no request to the model at all.
+        # Not a request to the model.
         ("embedding", "/rerank", RANK, {failure("model_type"): 1}),
         ("reranker", "/rerank", {"query": "a", "texts": []}, {failure("validation"): 1}),
         ("reranker", "/v1/rerank", {"query": "a", "documents": []}, {failure("validation"): 1}),
         ("embedding", "/similarity", {"inputs": {**SIMILAR["inputs"], "sentences": []}}, {failure("validation"): 1}),
-        # What is one, and has no inputs that it could compute.
+        # A request to the model, without inputs that it could compute.
         ("embedding", "/embed", {"inputs": TOO_MANY}, {BATCH: 1, failure("batch_size"): 1}),
         ("reranker", "/rerank", {"query": "a", "texts": TOO_MANY}, {BATCH: 1, failure("batch_size"): 1}),
         ("embedding", "/embed", {"inputs": ["a", "b"], "dimensions": 0}, {BATCH: 1, failure("validation"): 2}),
@@ -155,7 +155,7 @@ def failure(label: str) -> str:
         ("reranker", "/similarity", SIMILAR, {BATCH: 1, failure("model_type"): 3}),
         ("embedding", "/predict", {"inputs": [["a"], ["b"]]}, {BATCH: 1, failure("model_type"): 2}),
         ("embedding", "/vertex", {"instances": [RANK]}, {failure("model_type"): 1}),
-        # What has inputs, of which these are at fault.
+        # With inputs, these of them invalid.
         ("embedding", "/embed", {"inputs": ["a", "", ""]}, {BATCH: 1, "te_embed_count": 3, failure("tokenization"): 2}),
         ("embedding", "/embed", {"inputs": ["a " * 20, "a", ""], "truncate": False}, {BATCH: 1, "te_embed_count": 3, failure("tokenization"): 2}),
         ("embedding", "/embed", {"inputs": ["a", ""], "prompt_name": "nope"}, {BATCH: 1, "te_embed_count": 2, failure("tokenization"): 2}),
@@ -211,7 +211,7 @@ def test_overload_and_a_failing_run_are_counted(
         ("OPTIONS", "/embed", b""),
     ],
 )
-def test_what_is_no_request_to_the_model_counts_nowhere(
+def test_other_requests_are_counted_nowhere(
     make_kind: MakeKind, method: str, path: str, content: bytes
 ) -> None:
     app = make_kind("embedding")

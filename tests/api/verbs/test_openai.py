@@ -66,7 +66,7 @@ def test_a_name_may_end_in_the_side_of_the_texts(
     assert vector(app, None) == expected("a ")
     assert [one.message for one in caplog.records if one.levelname == "WARNING"] == []
     assert vector(app, "any-query") == expected("query: ")
-    # What a field of its own says goes before it, unless it says nothing.
+    # A field that names the side goes before it, unless it is empty.
     assert vector(app, "any-query", prompt_name="document") == expected("cat: ")
     assert vector(app, "any-query", input_type="document") == expected("cat: ")
     assert vector(app, "any-query", input_type="unknown") == expected("query: ")

@@ -1,4 +1,4 @@
-"""Vectors as JSON: every number is the float32 that the model gave, in whatever form it is sent."""
+"""Vectors as JSON: every number is the model's float32, in whatever form it is sent."""
 
 import asyncio
 import json
@@ -25,7 +25,7 @@ from app.telemetry.metrics import Metrics
 from tools.asgi import post
 
 TIMINGS = Timings(0.0, 0.0, 0.0)
-GROUP = 8  # numbers that are written together: of few rows, or of less than one
+GROUP = 8  # numbers per group: a few rows, or less than one
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -59,7 +59,7 @@ def vectors(draw: st.DrawFn) -> NDArray[np.float32]:
 
 
 def asked(verb: Any, **more: Any) -> Any:
-    """A request of a verb, with more fields than it must have."""
+    """Return a request of a verb with additional fields."""
     defaults = {name: field.default for name, field in verb.shape.fields.items()}
     return verb.build(defaults | more)
 

@@ -1,4 +1,4 @@
-"""Spans: what is logged and traced of a request that was computed, answered or refused."""
+"""Spans: log lines and traces of computed, answered and refused requests."""
 
 import logging
 from typing import Any
@@ -14,7 +14,7 @@ PARENT = TraceParent("0" * 31 + "1", "0" * 15 + "2")
 
 
 class Tracer:
-    """Keeps what it is given."""
+    """A tracer that keeps its spans."""
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
@@ -23,7 +23,7 @@ class Tracer:
         self.spans.append(span)
 
     def close(self) -> None:
-        """There is nothing to send."""
+        """Do nothing: there is nothing to send."""
 
 
 def scope(parent: TraceParent | None = None) -> dict[str, Any]:

@@ -200,7 +200,7 @@ def test_the_order_of_checks(make_service: MakeService) -> None:
         assert post(app, "/embed", too_many).json["error"].startswith("batch size 6")
         assert post(app, "/embed", no_permits).json["error"] == "Model is overloaded"
     assert "positive" in post(app, "/embed", no_dimensions).json["error"]
-    for inputs in (["", "a"], ["a", ""]):  # of which TEI names the first one's dimensions
+    for inputs in (["", "a"], ["a", ""]):  # TEI names the dimensions of the first one
         reply = post(app, "/embed", {"inputs": inputs, "dimensions": 99})
         assert (reply.status, reply.json["error_type"]) == (400, "Empty")
 

@@ -96,7 +96,7 @@ def test_texts_are_returned_on_request_and_scores_raw(make_kind: MakeKind) -> No
         assert one["score"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_of_equal_scores_the_higher_index_comes_first(make_kind: MakeKind) -> None:
+def test_equal_scores_rank_the_higher_index_first(make_kind: MakeKind) -> None:
     body = {"query": "dog", "texts": ["a", "b", "a"]}
     order = [one["index"] for one in post(make_kind("reranker"), "/rerank", body).json]
     assert order.index(2) == order.index(0) - 1

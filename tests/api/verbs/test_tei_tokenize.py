@@ -89,6 +89,6 @@ def test_other_shapes_match_no_variant(
 
 
 def test_a_text_of_many_tokens_is_tokenized_in_linear_time(make_kind: MakeKind) -> None:
-    """As many as the limit on characters lets through, for every input of a batch."""
+    """Each input has the largest number of characters allowed."""
     reply = post(make_kind("embedding"), "/tokenize", {"inputs": ["a " * 1500] * 32})
     assert [len(tokens) for tokens in reply.json] == [1502] * 32

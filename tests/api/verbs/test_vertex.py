@@ -1,4 +1,4 @@
-"""Vertex AI's way to ask for anything."""
+"""Vertex AI's envelope for any request."""
 
 import json
 from collections.abc import Callable

@@ -27,7 +27,7 @@ def test_lines_of_a_plain_file(tmp_path: Path, newline: bytes, end: bytes) -> No
 def test_lines_of_compressed_files(tmp_path: Path) -> None:
     content = b"\n".join(LINES)
     (tmp_path / "a.jsonl.gz").write_bytes(gzip.compress(content))
-    # As `cat a.gz b.gz` joins them.
+    # As from `cat a.gz b.gz`.
     (tmp_path / "b.jsonl.gz").write_bytes(gzip.compress(content[:9]) + gzip.compress(content[9:]))
     with pa.CompressedOutputStream(str(tmp_path / "c.jsonl.zst"), "zstd") as stream:
         stream.write(content)

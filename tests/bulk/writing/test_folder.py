@@ -1,4 +1,4 @@
-"""The folder of a job: whose it is, and how far the job has come."""
+"""The folder of a job: which job owns it, and how far that job has come."""
 
 import json
 from pathlib import Path
@@ -38,9 +38,7 @@ def test_a_new_job_begins_with_the_first_row(tmp_path: Path) -> None:
 
 def test_a_resumed_job_goes_on_after_its_last_part(tmp_path: Path) -> None:
     with claimed(tmp_path):
-        folder = opened(
-            tmp_path, JOB, resume=True
-        )  # nothing is there to go on with, and that is fine
+        folder = opened(tmp_path, JOB, resume=True)  # an empty folder is fine to resume
         complete(folder, 0, 0, 10)
         complete(folder, 1, 10, 5)
     with claimed(tmp_path):
@@ -49,12 +47,12 @@ def test_a_resumed_job_goes_on_after_its_last_part(tmp_path: Path) -> None:
     assert folder.next_row == 15
 
 
-def test_what_a_killed_job_left_is_removed(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_job_are_removed(tmp_path: Path) -> None:
     with claimed(tmp_path):
         folder = opened(tmp_path, JOB, resume=False)
         complete(folder, 0, 0, 10)
         folder.unfinished(1, ".npy").write_bytes(b"half")
-        folder.unfinished(2, ".npy").write_bytes(b"vectors")  # in its place, and not yet declared
+        folder.unfinished(2, ".npy").write_bytes(b"vectors")  # final name, but not recorded yet
         folder.place(2, ".npy")
         folder.reject(2, b"{}\n")
     with claimed(tmp_path):

@@ -1,4 +1,4 @@
-"""Causal rerankers: what sentence-transformers scores a pair by, exported, proved and served."""
+"""Causal rerankers: exported, proved, served, and equal to sentence-transformers' scores."""
 
 import json
 import shutil
@@ -41,7 +41,7 @@ TEXTS = [
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Its prompt stands in its model card alone; 512 tokens, most of which that takes."""
+    """A reranker with its prompt in its model card only; that takes most of 512 tokens."""
     folder = write(tmp_path_factory.mktemp("published") / "Qwen3-Reranker-0.6B", 512)
     path = folder / "tokenizer_config.json"
     write_json(path, json.loads(path.read_text()) | {"chat_template": OF_ANOTHER_CHAT})
@@ -49,7 +49,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ask(port: int, path: str, body: Any) -> Any:
-    """The answer of a server, or the status and the message of its refusal."""
+    """Return a server's answer, or the status and the message of its refusal."""
     reply = client.post(port, path, body)
     return reply.json if reply.status == 200 else (reply.status, reply.json["error"])
 
@@ -61,7 +61,7 @@ def logits(model: CrossEncoder, texts: list[str]) -> NDArray[np.float32]:
 
 
 def check_served(folder: Path, model: CrossEncoder) -> None:
-    """Scores equal the library's, alone and beside others, and so do those of texts cut."""
+    """Check scores against the library's: alone, beside others, and of truncated texts."""
     manifest = Manifest.read(folder)
     expected = logits(model, TEXTS)
     flags = ("--model-id", str(folder), "--dtype", "float32", "--provider", "cpu")
@@ -90,7 +90,7 @@ def check_served(folder: Path, model: CrossEncoder) -> None:
 
 
 def scorer(published: Path) -> CrossEncoder:
-    """sentence-transformers' own, with the remedy that it names for a template without roles."""
+    """sentence-transformers' own scorer, with its remedy for a template without roles."""
     found = read.read(published).causal
     assert found is not None
     template = {"chat_template": found.template}
@@ -107,7 +107,7 @@ def test_qwen3_reranker_is_asked_as_its_card_has_it(published: Path) -> None:
     assert chat.pair_text is not None
     ending = "<|im_end|>\n<|im_start|>assistant\n<think>\n\n</think>\n\n"
     assert list(chat.pair_text.ending) == tokens(ending)["input_ids"]
-    # The card's code puts its parts together as tokens.
+    # The card's code joins its parts as tokens.
     assert chat.pair_text.text("Why?", "So.") == (
         "<|im_start|>system\nJudge whether the Document meets the requirements based on the Query "
         'and the Instruct provided. Note that the answer can only be "yes" or "no".<|im_end|>\n'
@@ -127,7 +127,7 @@ def test_qwen3_reranker_as_published(published: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_what_sentence_transformers_saves(saved: Path, tmp_path: Path) -> None:
+def test_a_model_saved_by_sentence_transformers(saved: Path, tmp_path: Path) -> None:
     folder = pipeline.export(Request(str(saved), models_dir=tmp_path))
     manifest = Manifest.read(folder)
     assert (manifest.max_input_length, manifest.padding.side) == (LENGTH, "right")
@@ -181,7 +181,7 @@ def test_a_reranker_whose_score_is_not_known_is_refused_by_name(
         read.read(folder)
 
 
-def test_a_decoder_whose_card_says_that_it_embeds_is_none(own: Path, tmp_path: Path) -> None:
+def test_a_decoder_whose_card_says_that_it_embeds_is_no_reranker(own: Path, tmp_path: Path) -> None:
     folder = shutil.copytree(own, tmp_path / "a-reranker-once")
     (folder / "README.md").write_text("---\npipeline_tag: feature-extraction\n---\n")
     assert read.read(folder, "last_token").task == "embedding"

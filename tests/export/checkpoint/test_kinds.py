@@ -35,7 +35,7 @@ Load = Callable[[Path, str], Callable[..., NDArray[np.float32]]]
 
 @pytest.fixture(scope="module")
 def load() -> Load:
-    """Loads transformers' own model as a function from texts to logits."""
+    """Load transformers' own model as a function from texts to logits."""
     import transformers
 
     library: Any = transformers
@@ -56,7 +56,7 @@ def load() -> Load:
 
 
 def ask(folder: Path, path: str, body: Any) -> Any:
-    """What an exported folder answers when it is served."""
+    """Return an exported folder's answer when it is served."""
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
     service = build(settings, folder)
     reply = post(create_app(service, settings), path, body)
@@ -76,7 +76,7 @@ def test_a_masked_language_model_must_be_told_how_to_pool(tmp_path: Path) -> Non
 
 @pytest.fixture(params=["checkpoint", "onnx"])
 def export(request: pytest.FixtureRequest) -> Callable[..., Path]:
-    """Exports a checkpoint from its weights, or from the ONNX graph that lies beside them."""
+    """Export a checkpoint from its weights, or from the ONNX graph beside them."""
 
     def from_graph(checkpoint: Path, task: Task, pooling: Any = None) -> Path:
         convert.convert(checkpoint, checkpoint / "onnx", task)
@@ -111,7 +111,7 @@ def test_a_classifier(tmp_path: Path, load: Load, export: Export) -> None:
 
 @pytest.mark.parametrize("kind", ["safetensors", "pickle"])
 @pytest.mark.parametrize(("rows", "task"), [(1, "reranker"), (3, "classifier")])
-def test_the_weights_count_labels_that_nothing_names(
+def test_unnamed_labels_are_counted_by_the_weights(
     tmp_path: Path, kind: str, rows: int, task: Task
 ) -> None:
     folder = unnamed(write_headed(tmp_path / "c", "BertForSequenceClassification", num_labels=rows))
@@ -130,7 +130,7 @@ def test_a_cross_encoder_without_labels_scores_as_the_library_does(tmp_path: Pat
     manifest = Manifest.read(exported)
     assert (manifest.task, manifest.labels) == ("reranker", ("LABEL_0",))
     assert manifest.certificates[0].reference == "sentence-transformers"
-    with pytest.raises(RuntimeError, match="size mismatch"):  # it counts on two
+    with pytest.raises(RuntimeError, match="size mismatch"):  # the library relies on two
         CrossEncoder(str(folder), device="cpu", local_files_only=True)
     library = CrossEncoder(str(folder), num_labels=1, device="cpu", local_files_only=True)
     query, texts = PAIRS[0][0], [text for _, text in PAIRS]
@@ -141,7 +141,7 @@ def test_a_cross_encoder_without_labels_scores_as_the_library_does(tmp_path: Pat
 
 
 def unnamed(folder: Path) -> Path:
-    """The checkpoint without the names of its labels, as older ones are."""
+    """The checkpoint without the names of its labels, as older ones have it."""
     config = json.loads((folder / "config.json").read_text())
     kept = {key: value for key, value in config.items() if key not in {"id2label", "label2id"}}
     write_json(folder / "config.json", kept)
@@ -238,7 +238,7 @@ def test_the_problem_says_what_makes_scores_of_logits(
     write: Write, labels: int, problem: str | None, expected: str
 ) -> None:
     names = {str(place): f"label {place}" for place in range(labels)}
-    # `function_to_apply` is what transformers' pipeline never comes to.
+    # transformers' pipeline never reads `function_to_apply`.
     config = {"id2label": names, "problem_type": problem, "function_to_apply": "tanh"}
     assert read.read(write(CLASSIFIER | config)).activation == expected
 

@@ -1,4 +1,4 @@
-"""Limits: how long an input may be, by what a config.json and a tokenizer say."""
+"""Limits: the longest input by a config.json and a tokenizer."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a model card says that a checkpoint does."""
+"""The task of a checkpoint by its model card."""
 
 from pathlib import Path
 
@@ -17,15 +17,15 @@ from export.checkpoint import model_card
         ("", None),
     ],
 )
-def test_a_card_says_it_at_its_beginning(tmp_path: Path, text: str, tag: str | None) -> None:
+def test_a_card_names_the_task_in_its_head(tmp_path: Path, text: str, tag: str | None) -> None:
     (tmp_path / "README.md").write_text(text)
     assert model_card.pipeline_tag(tmp_path) == tag
 
 
-def test_without_a_card_nobody_says_it(tmp_path: Path) -> None:
+def test_without_a_card_there_is_no_task(tmp_path: Path) -> None:
     assert model_card.pipeline_tag(tmp_path) is None
 
 
-def test_a_card_that_is_no_text_says_nothing(tmp_path: Path) -> None:
+def test_an_unreadable_card_names_no_task(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_bytes(b"\xff\xfe---\n")
     assert model_card.pipeline_tag(tmp_path) is None

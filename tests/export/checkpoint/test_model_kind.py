@@ -1,4 +1,4 @@
-"""Model kind: what the files of a checkpoint make of it."""
+"""Model kind: derived from the files of a checkpoint."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from tests.support.tiny_checkpoints import write_json
 def find(
     folder: Path, model_id: str = "", choice: PoolingChoice | None = None, **config: object
 ) -> model_kind.ModelKind:
-    """The kind of a checkpoint without `modules.json`."""
+    """Return the kind of a checkpoint without `modules.json`."""
     write_json(folder / "config.json", config)
     read = Document.read(folder / "config.json")
     return model_kind.find(folder, read, sentence_modules.read(folder), choice, model_id)

@@ -1,4 +1,4 @@
-"""Outputs: what stands behind an encoder, and how many values that has."""
+"""Outputs: what stands behind an encoder, and the width of its result."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Which pooling a model gets, and who says so: what was asked for, the files, or its authors."""
+"""The pooling of a model and its source: the option, the files, or its authors."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ TOLD = replace(SILENT, poolings=("mean",), pooling_file="1_Pooling/config.json")
         (None, SILENT, "Xenova/bge-m3", Decision("cls", "published with BAAI/bge-m3")),
     ],
 )
-def test_what_was_asked_for_goes_before_the_files_and_those_before_the_authors(
+def test_options_precede_files_and_files_precede_authors(
     tmp_path: Path,
     choice: PoolingChoice | None,
     modules: SentenceModules,
@@ -35,7 +35,7 @@ def test_what_was_asked_for_goes_before_the_files_and_those_before_the_authors(
 @pytest.mark.parametrize(
     ("architecture", "splade"), [("BertModel", False), ("BertForMaskedLM", True)]
 )
-def test_where_nobody_says_it_the_choices_are_named(
+def test_without_any_source_the_choices_are_named(
     tmp_path: Path, architecture: str, splade: bool
 ) -> None:
     found = decide(None, SILENT, "org/unknown", architecture, tmp_path)

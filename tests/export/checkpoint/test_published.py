@@ -22,7 +22,7 @@ from tests.support.configs import Write
         ("BAAI/bge-m3", "cls", "BAAI/bge-m3"),
     ],
 )
-def test_what_is_published_under_a_well_known_name_decides(
+def test_the_publication_under_a_well_known_name_decides(
     write: Write, model_id: str, pooling: str, original: str
 ) -> None:
     found = read.read(write(pooling={}), None, model_id)
@@ -45,7 +45,7 @@ def test_a_published_splade_model_is_one(write: Write) -> None:
     assert read.read(folder, None, "Qdrant/Splade_PP_en_v1").task == "splade"
 
 
-def test_what_the_files_or_the_user_say_goes_before_what_is_published(write: Write) -> None:
+def test_files_and_options_precede_publications(write: Write) -> None:
     found = read.read(write(), None, "BAAI/bge-m3")
     assert (found.pooling, found.pooling_source) == ("mean", "1_Pooling/config.json")
     found = read.read(write(), "last_token", "BAAI/bge-m3")

@@ -1,4 +1,4 @@
-"""Checkpoint: what is read from the files of a Hugging Face folder, and what is refused."""
+"""Checkpoint: the facts read from the files of a Hugging Face folder, and refusals."""
 
 import json
 import re
@@ -113,7 +113,7 @@ CARD = "---\nlanguage: en\npipeline_tag: {}\n---\n# A model\npipeline_tag: nothi
         ({}, CARD.format('"text-ranking"'), "calls it a model for text-ranking"),
     ],
 )
-def test_what_is_no_embedding_model_is_neither_offered_a_pooling_nor_given_one(
+def test_other_models_are_neither_offered_a_pooling_nor_given_one(
     write: Write, config: dict[str, Any], card: str, message: str, pooling: Any
 ) -> None:
     folder = write(config, pooling={})

@@ -1,4 +1,4 @@
-"""Routers: which modules a text takes, read as sentence-transformers' own Router resolves it."""
+"""Routers: the modules that a text takes, resolved as by sentence-transformers' Router."""
 
 import json
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ def write(
     kind: str = "Router",
     behind: tuple[str, ...] = (),
 ) -> Path:
-    """A router whose routes are modules of these classes; its weights are not there."""
+    """Write a router whose routes are modules of these classes, without their weights."""
     modules = [{"type": ST + kind, "path": ""}]
     modules += [{"type": ST + one, "path": f"1_{one}"} for one in behind]
     (folder / "modules.json").write_text(json.dumps(modules))
@@ -154,7 +154,7 @@ def test_other_checkpoints_have_no_router(tmp_path: Path, modules: Any) -> None:
         ({"route_by": "length"}, "parameter route_by is not supported"),
     ],
 )
-def test_what_cannot_be_understood_of_a_router_is_refused(
+def test_invalid_routers_are_refused(
     tmp_path: Path, parameters: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(ExportError, match=message):
@@ -196,7 +196,7 @@ def test_a_route_is_unfolded_to_a_checkpoint_of_its_own(tmp_path: Path) -> None:
 
 
 def static(folder: Path, kind: str, **files: Any) -> Path:
-    """The folder of a static route with these JSON files in it."""
+    """Return the folder of a static route with these JSON files in it."""
     place = folder / f"0_{kind}"
     place.mkdir()
     for name, content in {"tokenizer": {}, **files}.items():

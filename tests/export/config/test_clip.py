@@ -1,4 +1,4 @@
-"""CLIP: its texts' side is exported, and equal to what the library makes of the same texts."""
+"""CLIP: its text encoder is exported, and equals the library's."""
 
 import json
 import shutil
@@ -28,9 +28,9 @@ START, END = "<|startoftext|>", "<|endoftext|>"
 
 
 def write(folder: Path, eos: int | None = None) -> Path:
-    """CLIP of two layers, 24 positions, 20 values a vector, without a tokenizer.json as OpenAI's.
+    """Write CLIP of two layers, 24 positions and 20 dimensions, without tokenizer.json, as OpenAI's.
 
-    Those were saved with 2 as `eos`, which is not the id of their end token.
+    Those have 2 as `eos`, which is not the id of their end token.
     """
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     pieces = [*letters, *(f"{letter}</w>" for letter in letters), "th", "the</w>", START, END]

@@ -99,7 +99,7 @@ def export(folder: Path, **options: Any) -> Path:
 
 
 def embeddings(folder: Path, text: str, prefix: str | None = None) -> torch.Tensor:
-    """The encoder's token embeddings; a prefix becomes the second token, as PyLate does it."""
+    """The encoder's token embeddings; a prefix becomes the second token, as in PyLate."""
     tokenizer = library.AutoTokenizer.from_pretrained(folder)
     model = library.AutoModel.from_pretrained(folder).eval()
     length = 24 - (prefix is not None)
@@ -230,7 +230,7 @@ def of_stanford(folder: Path) -> None:
         (lambda _: None, {"pooling": "mean"}, "--pooling mean is not possible"),
     ],
 )
-def test_what_cannot_be_honoured_is_refused(
+def test_unsupported_settings_are_refused(
     colbert: Path, change: Any, options: Any, message: str
 ) -> None:
     change(colbert)

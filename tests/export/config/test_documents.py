@@ -1,4 +1,4 @@
-"""Documents: whatever a file of a checkpoint holds, it is read or refused in one line."""
+"""Documents: any file of a checkpoint is read, or refused in one line."""
 
 import os
 from pathlib import Path
@@ -25,7 +25,7 @@ def test_an_absent_file_reads_as_an_empty_one(tmp_path: Path) -> None:
         (b"1" * 10_000, "cannot be read: "),
     ],
 )
-def test_what_is_no_description_is_refused(tmp_path: Path, content: bytes, fault: str) -> None:
+def test_invalid_documents_are_refused(tmp_path: Path, content: bytes, fault: str) -> None:
     path = tmp_path / "config.json"
     path.write_bytes(content)
     with pytest.raises(ExportError) as caught:

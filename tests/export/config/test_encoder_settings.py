@@ -1,4 +1,4 @@
-"""What sentence_bert_config.json may say: honoured, without effect, or refused by its name."""
+"""sentence_bert_config.json: keys that are honoured, have no effect, or are refused by name."""
 
 import json
 from pathlib import Path
@@ -59,7 +59,7 @@ def test_older_names_of_the_file_are_read(tmp_path: Path, family: str) -> None:
         {"processing_kwargs": {"text": {"padding": "max_length", "truncation": True}}},
     ],
 )
-def test_what_changes_no_answer_is_passed_over(tmp_path: Path, content: dict[str, Any]) -> None:
+def test_keys_without_effect_are_ignored(tmp_path: Path, content: dict[str, Any]) -> None:
     found = encoder_settings.read(write(tmp_path, **content))
     assert found == encoder_settings.EncoderSettings(None, lower_case=False)
 
@@ -78,7 +78,7 @@ def test_what_changes_no_answer_is_passed_over(tmp_path: Path, content: dict[str
         ({"processing_kwargs": {"text": {"max_length": "8"}}}, "max_length: '8'"),
     ],
 )
-def test_what_would_make_another_model_is_refused_by_name(
+def test_keys_that_change_the_model_are_refused_by_name(
     tmp_path: Path, content: dict[str, Any], named: str
 ) -> None:
     with pytest.raises(ExportError) as caught:

@@ -28,7 +28,7 @@ def test_a_layer_needs_its_tensors(layer: Layer, shapes: dict[str, tuple[int | N
     assert layer.shapes == shapes
 
 
-def test_what_makes_a_layer_another_function_is_among_its_facts() -> None:
+def test_facts_of_a_layer_define_its_function() -> None:
     assert Dense(PLACE, 8, 4).facts == ["Dense", "Tanh"]
     assert Dense(PLACE, 8, 4, activation="GELU", residual=True).facts == [
         "Dense",

@@ -1,4 +1,4 @@
-"""What sentence-transformers' LogitScore may say."""
+"""The configuration of sentence-transformers' LogitScore."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What Model2Vec's files say of a model, and which folders are in its layout."""
+"""Model2Vec's configuration of a model, and which folders are in its layout."""
 
 import json
 from pathlib import Path
@@ -27,13 +27,13 @@ def test_each_of_three_files_is_needed(tmp_path: Path, file: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff" * 9, (9).to_bytes(8, "little") + b"[1, 2, 3]"])
-def test_a_file_that_holds_no_tensors_is_none_of_it(tmp_path: Path, content: bytes) -> None:
+def test_a_file_without_tensors_is_not_its_layout(tmp_path: Path, content: bytes) -> None:
     folder = write(tmp_path / "plain", "plain")
     (folder / "model.safetensors").write_bytes(content)
     assert not is_there(folder)
 
 
-def test_sentence_transformers_own_layout_is_another(tmp_path: Path) -> None:
+def test_sentence_transformers_layout_is_not_its_layout(tmp_path: Path) -> None:
     folder = write(tmp_path / "plain", "plain")
     save_file({"embedding.weight": np.zeros((2, 2), np.float32)}, folder / "model.safetensors")
     assert not is_there(folder)

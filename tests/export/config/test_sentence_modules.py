@@ -22,7 +22,7 @@ from tests.support.modules import NEW, OLD, put, write
         ({"pooling_mode": "cls"}, ["cls"]),
         ({"pooling_mode": ["weightedmean", "max"]}, ["weightedmean", "max"]),
         ({"pooling_mode": "lasttoken"}, ["last_token"]),
-        # As in sentence-transformers, which takes the mean where nothing is chosen.
+        # As in sentence-transformers, which takes the mean by default.
         ({"pooling_mode_mean_tokens": False}, ["mean"]),
     ],
 )
@@ -41,7 +41,7 @@ def test_other_poolings_are_refused_by_name(tmp_path: Path) -> None:
     ("kind", "message"),
     [
         (
-            "custom_st.Transformer",  # jina-embeddings-v3 as first published
+            "custom_st.Transformer",  # jina-embeddings-v3 in its first version
             "module custom_st.Transformer is code of the repository: export "
             "jinaai/jina-embeddings-v3-hf, the same weights for transformers, by make "
             "setup-transformers5 and --adapter retrieval_query (or another of its adapters)",

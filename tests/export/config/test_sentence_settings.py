@@ -1,4 +1,4 @@
-"""What config_sentence_transformers.json says of a whole model."""
+"""The settings of a whole model in config_sentence_transformers.json."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_a_checkpoint_without_the_file_has_no_prompts_and_is_compared_by_cosines
     assert (found.truncate_dim, found.prefixes, found.document_length) == (None, {}, None)
 
 
-def test_what_is_said_is_read(tmp_path: Path) -> None:
+def test_settings_are_read(tmp_path: Path) -> None:
     write(
         tmp_path,
         prompts={"query": "q: ", "passage": None},
@@ -50,8 +50,6 @@ def test_what_is_said_is_read(tmp_path: Path) -> None:
         ({"similarity_fn_name": "taxicab"}, "similarity_fn_name: 'taxicab' is not supported"),
     ],
 )
-def test_what_cannot_be_understood_is_named(
-    tmp_path: Path, content: dict[str, Any], message: str
-) -> None:
+def test_invalid_settings_are_named(tmp_path: Path, content: dict[str, Any], message: str) -> None:
     with pytest.raises(ExportError, match=message):
         sentence_settings.read(write(tmp_path, **content))

@@ -1,4 +1,4 @@
-"""SPLADE models of every kind, exported, served, and equal to what SparseEncoder says of them."""
+"""SPLADE models of every kind: exported, served, and equal to SparseEncoder."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ NORMALIZE = {
 
 
 def write(folder: Path, pooling: dict[str, Any], *, normalize: bool) -> Path:
-    """A tiny SPLADE model that pools in this way."""
+    """Write a tiny SPLADE model with this pooling."""
     [model] = [one for one in TINY_MODELS if one.name == "bert-splade"]
     checkpoints.write(model, folder)
     write_json(folder / "1_SpladePooling/config.json", pooling)
@@ -43,7 +43,7 @@ def write(folder: Path, pooling: dict[str, Any], *, normalize: bool) -> Path:
 
 
 def library_s(folder: Path) -> NDArray[np.float32]:
-    """The vectors of the texts by the library that users call."""
+    """Return the texts' vectors by the library's public calls."""
     from sentence_transformers import SparseEncoder
 
     encoder = SparseEncoder(str(folder), device="cpu", local_files_only=True)
@@ -52,7 +52,7 @@ def library_s(folder: Path) -> NDArray[np.float32]:
 
 
 def served(folder: Path, width: int) -> NDArray[np.float32]:
-    """The vectors that `/embed_sparse` answers for the texts."""
+    """Return the texts' vectors by `/embed_sparse`."""
     settings = Settings(model_id=str(folder), provider="cpu", dtype="float32")
     service = build(settings, folder)
     reply = post(create_app(service, settings), "/embed_sparse", {"inputs": TEXTS})
@@ -141,7 +141,7 @@ def test_another_splade_pooling_is_refused(
         ({"pooling_strategy": None, "activation_function": None}, Splade("max", "relu")),
         ({"pooling_strategy": "sum"}, Splade("sum", "relu")),
         ({"activation_function": "log1p_relu"}, Splade("max", "log1p_relu")),
-        # What only bounds memory, and what the logits say by themselves.
+        # Options that only bound memory, or repeat what the logits imply.
         ({"chunk_size": 8, "embedding_dimension": 7}, Splade("max", "relu")),
         ({"word_embedding_dimension": 7}, Splade("max", "relu")),
     ],

@@ -1,4 +1,4 @@
-"""Token heads: the two layers of BGE-M3, found, read safely, grafted, and part of the fingerprint."""
+"""Token heads: the two layers of BGE-M3 are found, read safely, grafted, and fingerprinted."""
 
 import json
 from pathlib import Path
@@ -74,7 +74,7 @@ TestedOtherwise = {
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_the_graph_says_of_each_token_what_torch_says(tmp_path: Path, side: str) -> None:
+def test_the_graph_gives_each_token_what_torch_gives(tmp_path: Path, side: str) -> None:
     save(tmp_path / SPARSE, 1, inputs=8)
     save(tmp_path / COLBERT, 5, inputs=8)
     tokens = TokenHeads(

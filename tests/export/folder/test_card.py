@@ -1,4 +1,4 @@
-"""The README of an exported folder says what its manifest says."""
+"""The README of an exported folder repeats its manifest."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -71,7 +71,7 @@ def test_a_reranker_is_described_by_its_errors(tmp_path: Path) -> None:
     assert not any("pooling" in line for line in lines)
 
 
-def test_what_is_said_of_tokens_has_its_own_figures(tmp_path: Path) -> None:
+def test_outputs_for_tokens_have_figures_of_their_own(tmp_path: Path) -> None:
     manifest = tiny.build(tmp_path, whole=True)
     one = replace(MEASURED, token_cosine=0.9999996, lexical_cosine=0.9999998, lexical_error=2e-6)
     lines = read(tmp_path, replace(manifest, certificates=(one, MEASURED)))

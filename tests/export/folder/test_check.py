@@ -1,4 +1,4 @@
-"""`--check`: a folder is proved again from nothing but what it holds."""
+"""`--check`: a folder is proved again from its own content alone."""
 
 import re
 import subprocess
@@ -27,14 +27,14 @@ Start = Callable[..., subprocess.Popen[str]]
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """The folder of a model by the name that it would be exported under."""
+    """The folder of a model under the name that an export gives it."""
     place = tmp_path / "org--name"
     tiny.build(place)
     return place
 
 
 def verdicts(lines: list[str]) -> list[str]:
-    """The lines that say what came out, without those that say what is being done."""
+    """Return the lines with results, without those of progress."""
     return [line for line in lines if line.split()[0] in {"proved", "MISSED", "unused"}]
 
 
@@ -48,13 +48,13 @@ def test_an_unchanged_folder_is_proved_line_by_line(start_export: Start, folder:
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     status, lines, errors = check(start_export, folder)
     assert (status, errors) == (0, "")
-    [line] = verdicts(lines)  # its manifest names no other provider that is here
+    [line] = verdicts(lines)  # its manifest names no other provider of this machine
     assert line.startswith("proved   cpu in float32: worst cosine 1.0000000, overlap of nearest")
     assert line.endswith(f"over {len(tiny.PROBE_TEXTS)} texts (needed: at least 0.99999)")
     assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
-def test_what_is_going_on_is_told_before_it_is_done(start_export: Start, folder: Path) -> None:
+def test_each_step_is_announced(start_export: Start, folder: Path) -> None:
     _, lines, _ = check(start_export, folder)
     assert lines[0] == f"checking the files of {folder}, and how its probes are tokenized"
     probes = len(tiny.PROBE_TEXTS)
@@ -62,7 +62,7 @@ def test_what_is_going_on_is_told_before_it_is_done(start_export: Start, folder:
 
 
 def measured(dtype: Dtype, **figures: float) -> Certificate:
-    """What a processor might show that has this precision."""
+    """A processor's possible result in this precision."""
     good = certificate(
         provider="openvino",
         compute_dtype=dtype,
@@ -159,7 +159,7 @@ def test_a_changed_byte_is_named(start_export: Start, folder: Path) -> None:
     assert errors.count("\n") == 1
 
 
-def test_what_is_not_exported_is_said(start_export: Start, tmp_path: Path) -> None:
+def test_a_model_that_is_not_exported_is_named(start_export: Start, tmp_path: Path) -> None:
     status, _, errors = check(start_export, "org/name", "--models-dir", tmp_path)
     assert status == 1
     assert errors.startswith("error: org/name is not exported: neither it nor its place in ")
@@ -172,7 +172,7 @@ def test_nothing_of_the_export_is_needed(folder: Path) -> None:
         "from export.__main__ import main; "
         f"sys.exit(main(['--check', {str(folder)!r}]))"
     )
-    child = subprocess.run(  # our own module
+    child = subprocess.run(  # a module of ours
         [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=False
     )
     assert (child.returncode, child.stderr) == (0, "")

@@ -1,4 +1,4 @@
-"""Describe: a manifest says what was made, and of which files."""
+"""Describe: a manifest tells what was made, and from which files."""
 
 from dataclasses import replace
 from importlib.metadata import version
@@ -28,9 +28,7 @@ def made(bert: Path) -> Made:
     )
 
 
-def test_a_manifest_says_where_a_model_is_from_and_what_lies_there(
-    made: Made, tmp_path: Path
-) -> None:
+def test_a_manifest_names_the_source_and_the_files(made: Made, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"graph")
     found = describe(tmp_path, replace(made, left_out=("sparse",)))
     assert found.source == Source("org/tiny", "abc", "BertModel", "bert")

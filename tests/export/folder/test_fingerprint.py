@@ -1,4 +1,4 @@
-"""Fingerprint: the same for the same vector space, another one for anything that changes it."""
+"""Fingerprint: equal for one vector space, and changed by anything that changes it."""
 
 import json
 from dataclasses import replace
@@ -79,7 +79,7 @@ def test_each_part_of_the_vector_space_counts(tmp_path: Path, change: dict[str, 
 def test_an_activation_counts_where_it_is_not_the_usual_one(tmp_path: Path) -> None:
     folder = write(tmp_path / "a")
     labelled = replace(CHECKPOINT, head=None, task="classifier", labels=("a", "b"))
-    usual = of(folder, labelled)  # of a folder from before it was recorded, too
+    usual = of(folder, labelled)  # also of a folder from before it was recorded
     assert of(folder, replace(labelled, activation="softmax")) == usual
     others = {of(folder, replace(labelled, activation=one)) for one in ("sigmoid", "none")}
     assert len(others | {usual}) == 3

@@ -1,4 +1,4 @@
-"""`--list`: a line for each exported model, and one on stderr for what cannot be read."""
+"""`--list`: a line for each exported model, and one on stderr for each unreadable folder."""
 
 import subprocess
 from collections.abc import Callable

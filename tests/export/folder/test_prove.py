@@ -1,4 +1,4 @@
-"""What a proof measured, as the person reads it who exports."""
+"""The measurements of a proof, as shown to the person who exports."""
 
 from dataclasses import replace
 

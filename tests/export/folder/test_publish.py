@@ -1,4 +1,4 @@
-"""Publish: whole or not at all, beside other exports and after killed ones."""
+"""Publish: atomically, beside other exports and after killed ones."""
 
 import ctypes
 import errno

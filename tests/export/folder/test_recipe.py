@@ -1,4 +1,4 @@
-"""The recipe: which folders an earlier version of the export has made."""
+"""The recipe: detecting folders made by an earlier version of the export."""
 
 import pytest
 
@@ -8,7 +8,7 @@ from export.folder import recipe
 @pytest.mark.parametrize(
     ("tools", "behind"),
     [
-        ({"onnx": "1.23.2"}, True),  # as before there was a number
+        ({"onnx": "1.23.2"}, True),  # from before there was a number
         ({"export": str(recipe.RECIPE - 1)}, True),
         ({"export": "new"}, True),
         ({"export": str(recipe.RECIPE)}, False),

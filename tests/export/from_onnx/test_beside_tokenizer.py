@@ -1,4 +1,4 @@
-"""Settings beside tokenizer.json, applied without transformers: the tokens are transformers' own."""
+"""Settings beside tokenizer.json, applied without transformers, with equal tokens."""
 
 import json
 from pathlib import Path
@@ -40,7 +40,7 @@ def served(folder: Path) -> Tokenizer:
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_what_changes_nothing_leaves_the_file_as_it_is(tmp_path: Path, family: str) -> None:
+def test_settings_without_effect_leave_the_file_unchanged(tmp_path: Path, family: str) -> None:
     beside_tokenizer.settle(checkpoint(tmp_path, family, "bert"), tmp_path / "made.json")
     assert not (tmp_path / "made.json").exists()
 
@@ -85,7 +85,7 @@ def test_the_tokens_are_transformers(
     assert [found.encode(*pair).ids for pair in pairs] == expected
 
 
-def test_what_no_file_holds_is_refused_by_its_key(tmp_path: Path) -> None:
+def test_settings_that_no_file_holds_are_refused_by_key(tmp_path: Path) -> None:
     folder = checkpoint(tmp_path, "bert", "bert", split_special_tokens=True)
     with pytest.raises(ExportError, match="split_special_tokens is not supported"):
         beside_tokenizer.settle(folder, tmp_path / "made.json")

@@ -1,4 +1,4 @@
-"""Graphs that were optimized, narrowed or quantized before they came here, served by name."""
+"""Graphs that were optimized, narrowed or quantized elsewhere, served by name."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +29,7 @@ TEXTS = ["the cat sat on the mat", "a"]
 
 
 def multiplying() -> onnx.ModelProto:
-    """The tiny encoder, whose tokens are multiplied by weights at last."""
+    """The tiny encoder, whose last step multiplies tokens by weights."""
     model = encoder()
     model.graph.node[-1].output[0] = "inner"
     last = helper.make_node("MatMul", ["inner", "weights"], ["last_hidden_state"], name="last")
@@ -44,7 +44,7 @@ def expected(text: str) -> Any:
 
 
 def snapshot(folder: Path, name: str, model: onnx.ModelProto | None = None) -> Path:
-    """A folder whose only graph, if it is given, goes by that name."""
+    """A folder whose only graph, if any, has this name."""
     write_folder(folder)
     (folder / "onnx/model.onnx").unlink()
     if model is not None:
@@ -67,7 +67,7 @@ def prepare(folder: Path, name: str | None, dtypes: tuple[Dtype, ...] = ()) -> P
 
 
 def optimized() -> onnx.ModelProto:
-    """What ONNX Runtime's optimizer leaves: its own operators, one by a name of the standard's."""
+    """The output of ONNX Runtime's optimizer: its own operators, one under a standard name."""
     ones, zeros = np.ones(16, np.float32), np.zeros(16, np.float32)
     model = encoder()
     graph = model.graph
@@ -121,11 +121,11 @@ def test_a_quantized_graph_is_served_as_what_it_is(
     assert {one.compute_dtype for one in manifest.certificates} == {"int8"}
     assert min(one.worst_cosine for one in manifest.certificates) >= 0.99999
     assert "the quantized ONNX graph as it was found" in (place / "README.md").read_text()
-    app = make_service(model_id=str(place))[1]  # of --dtype auto
+    app = make_service(model_id=str(place))[1]  # with --dtype auto
     found = post(app, "/embed", {"inputs": TEXTS}).json
     for text, vector in zip(TEXTS, found, strict=True):
         assert np.dot(vector, expected(text)) > 0.98
-    for text, vector in zip(TEXTS, found, strict=True):  # no text's answer depends on another
+    for text, vector in zip(TEXTS, found, strict=True):  # answers do not depend on other texts
         assert post(app, "/embed", {"inputs": text}).json == [vector]
     assert request(app, "GET", "/info").json["model_dtype"] == "int8"
 

@@ -1,4 +1,4 @@
-"""A graph that yields the vector of a text by itself: what is served must equal it."""
+"""Graphs that yield a text's vector themselves: what is served must equal it."""
 
 import json
 import shutil
@@ -23,7 +23,7 @@ from tests.support.snapshot import encoder, write_folder
 from tools import tiny
 from tools.asgi import post, request
 
-WIDE = 20  # of what a Dense layer in a graph gives
+WIDE = 20  # of the result of a Dense layer in a graph
 DENSE = np.random.default_rng(5).normal(size=(tiny.DIMENSIONS, WIDE)).astype(np.float32)
 BEHIND = ("MatMul",)
 
@@ -31,7 +31,7 @@ BEHIND = ("MatMul",)
 def answering(
     operators: tuple[str, ...] = (), name: str = "sentence_embedding", *, masked: bool = True
 ) -> onnx.ModelProto:
-    """The tiny encoder, whose graph also takes a mean and goes on from it."""
+    """The tiny encoder, whose graph also takes a mean and continues from it."""
     model = encoder()
     graph = model.graph
     [tokens] = [item.name for item in graph.output]
@@ -60,7 +60,7 @@ def answering(
 
 
 def alone(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph, which keeps what it has of tokens to itself."""
+    """The same graph without its outputs for tokens."""
     del model.graph.output[0]
     return model
 
@@ -84,7 +84,7 @@ def prepare(folder: Path, pooling: Any = None) -> Manifest:
 
 
 def vectors(place: Path) -> Any:
-    """The answers that the served graph has been proved to give."""
+    """Return the served graph's answers, which its proof checked."""
     return Probes.read(place / PROBES_FILE).vectors
 
 
@@ -106,7 +106,7 @@ def test_vectors_at_length_1_stay_so(tmp_path: Path, stated: dict[str, Any] | No
 @pytest.mark.slow
 @pytest.mark.parametrize("operators", [BEHIND, ("Erf",), (*BEHIND, "LpNormalization")])
 @pytest.mark.parametrize("only", [False, True], ids=["tokens too", "alone"])
-def test_what_more_is_done_in_the_graph_is_served(
+def test_further_layers_in_the_graph_are_served(
     tmp_path: Path, operators: tuple[str, ...], *, only: bool
 ) -> None:
     model = answering(operators)
@@ -209,7 +209,7 @@ def test_no_prompt_is_left_out_of_what_the_graph_pools(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["sentence_embedding", "last_hidden_state"])
-def test_what_is_not_float32_is_named(tmp_path: Path, name: str) -> None:
+def test_an_output_that_is_not_float32_is_named(tmp_path: Path, name: str) -> None:
     model = answering(BEHIND)
     [output] = [item for item in model.graph.output if item.name == name]
     output.type.tensor_type.elem_type = TensorProto.DOUBLE
@@ -217,7 +217,7 @@ def test_what_is_not_float32_is_named(tmp_path: Path, name: str) -> None:
         prepare(snapshot(tmp_path / "m", model))
 
 
-def test_what_bert_was_pretrained_by_is_no_answer(tmp_path: Path) -> None:
+def test_pooler_output_is_no_answer(tmp_path: Path) -> None:
     folder = snapshot(tmp_path / "m", answering((), "pooler_output"))
     with pytest.raises(ExportError, match="to say how to pool"):
         prepare(folder)

@@ -1,4 +1,4 @@
-"""Layers behind an ONNX graph, as LaBSE has: their weights are read and grafted without torch."""
+"""Layers behind an ONNX graph, as in LaBSE: weights are read and grafted without torch."""
 
 import json
 from collections.abc import Callable
@@ -53,7 +53,7 @@ def test_several_poolings_and_truncate_dim_are_served(tmp_path: Path) -> None:
     assert (manifest.pooling, manifest.dimensions) == ("mean+max", 20)
 
 
-def test_other_weights_are_another_vector_space_and_prepared_anew(tmp_path: Path) -> None:
+def test_other_weights_are_another_vector_space_and_prepared_again(tmp_path: Path) -> None:
     folder = with_dense(tmp_path / "m")
     first = Manifest.read(prepare(folder)).fingerprint
     graph = folder / "onnx/model.onnx"

@@ -1,4 +1,4 @@
-"""Adapter: what is served with a LoRA adapter is what the model says with it at its side."""
+"""Adapter: a merged LoRA adapter equals the model with the adapter beside it."""
 
 import shutil
 from collections.abc import Callable
@@ -122,7 +122,7 @@ def test_two_adapters_are_two_vector_spaces(folder: Path, tmp_path: Path) -> Non
         ("query", {"bias": "all"}, r"bias: only none is supported"),
     ],
 )
-def test_what_cannot_be_merged_is_refused(
+def test_unsupported_adapters_are_refused(
     folder: Path, tmp_path: Path, adapter: str, config: dict[str, Any], message: str
 ) -> None:
     write_adapter(folder, "query", 1, **config)

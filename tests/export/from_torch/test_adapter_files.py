@@ -1,4 +1,4 @@
-"""Which LoRA adapters lie in a checkpoint, and where their weights are."""
+"""The LoRA adapters of a checkpoint, and the files of their weights."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Originals: models that optimum does not convert, and whose code or environment it is."""
+"""Originals: models that optimum cannot convert, by their own code or environment."""
 
 import json
 import shutil
@@ -24,7 +24,7 @@ from tests.support.tiny_checkpoints import write_json
 from tools.models import checkpoints
 from tools.models.tiny_models import TINY_MODELS
 
-# The exporter uses what torch means to replace.
+# The exporter uses functions that torch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 CONFIGURATION = """
@@ -93,7 +93,7 @@ def with_code(bert: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """No second environment, whatever this machine has."""
+    """Hide the second environment of this machine."""
     monkeypatch.setattr(other_environment, "PYTHON", tmp_path / "nothing")
 
 
@@ -194,7 +194,7 @@ def test_a_decoder_classifies_by_its_last_token_that_is_no_padding(
     tmp_path: Path, side: str
 ) -> None:
     [model] = [one for one in TINY_MODELS if one.name == "qwen2-classifier"]
-    ends_in_padding = replace(model, tokenizer="qwen")  # whose end of a text is its padding, too
+    ends_in_padding = replace(model, tokenizer="qwen")  # whose end token is also its padding
     folder = checkpoints.write(ends_in_padding, tmp_path / "decoder", side)
     exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
     manifest = Manifest.read(exported)
@@ -203,7 +203,7 @@ def test_a_decoder_classifies_by_its_last_token_that_is_no_padding(
 
 
 @pytest.mark.slow
-def test_what_is_not_implemented_here_is_handed_to_the_other_environment(
+def test_models_not_implemented_here_go_to_the_other_environment(
     bert: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -212,7 +212,7 @@ def test_what_is_not_implemented_here_is_handed_to_the_other_environment(
 ) -> None:
     caplog.set_level("INFO", "export")
     monkeypatch.setattr(other_environment, "PYTHON", Path(sys.executable))
-    monkeypatch.setattr(original, "is_native", lambda _: False)  # not in the child
+    monkeypatch.setattr(original, "is_native", lambda _: False)  # in this process, not in the child
     exported = pipeline.export(
         Request(str(bert), models_dir=tmp_path / "models", pooling="last_token")
     )
@@ -229,7 +229,7 @@ def test_what_is_not_implemented_here_is_handed_to_the_other_environment(
 
 
 @pytest.mark.slow
-def test_what_the_other_environment_refuses_is_told_in_its_words(
+def test_a_refusal_of_the_other_environment_is_repeated(
     bert: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(other_environment, "PYTHON", Path(sys.executable))

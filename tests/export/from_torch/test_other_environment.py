@@ -1,4 +1,4 @@
-"""Other environment: when it is asked to do a step of an export, and what it is told."""
+"""Other environment: which steps of an export it does, and what it is told."""
 
 import sys
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_where_it_is_not_there_the_command_that_makes_it_is_named(
 
 
 @pytest.mark.usefixtures("there")
-def test_it_is_told_how_to_pool_and_its_lines_are_ours(
+def test_it_gets_the_pooling_and_its_lines_are_repeated(
     bert: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     other_environment.run(["--step"], checkpoints.read(bert))

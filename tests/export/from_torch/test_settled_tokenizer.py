@@ -1,4 +1,4 @@
-"""Settled tokenizer: what is served is what transformers makes of files and settings."""
+"""Settled tokenizer: equal to what transformers makes of files and settings."""
 
 import json
 import shutil
@@ -39,7 +39,7 @@ def configure(folder: Path, **settings: Any) -> None:
 
 
 def without_file(folder: Path) -> Path:
-    """The checkpoint with its words as a plain list, as BERT was first published."""
+    """The checkpoint with a plain vocabulary file, as BERT was first published."""
     vocabulary = Tokenizer.from_file(str(folder / "tokenizer.json")).get_vocab()
     words = sorted(vocabulary, key=lambda word: vocabulary[word])
     (folder / "vocab.txt").write_text("".join(f"{word}\n" for word in words))
@@ -48,7 +48,7 @@ def without_file(folder: Path) -> Path:
 
 
 def as_llama(folder: Path, **settings: Any) -> Path:
-    """The checkpoint with byte pairs, whose file puts a token before a text and none behind it."""
+    """The checkpoint with byte pairs, whose file puts a token before a text and none after it."""
     tokenizer = build(FAMILIES["llama"])
     template = processors.TemplateProcessing(
         single="<s> $A", pair="<s> $A <s> $B", special_tokens=[("<s>", 1)]
@@ -63,7 +63,7 @@ def as_llama(folder: Path, **settings: Any) -> Path:
 
 
 def settled(folder: Path) -> Tokenizer | None:
-    """What is made of a checkpoint's tokenizer; None where its file is served as it is."""
+    """Return what is made of a checkpoint's tokenizer; None where its file is served as it is."""
     made = folder.parent / "made.json"
     settled_tokenizer.settle(checkpoints.read(folder), made)
     return Tokenizer.from_file(str(made)) if made.is_file() else None
@@ -88,7 +88,7 @@ def test_settings_of_bert_are_served(
     configure(folder, **settings)
     made = settled(folder)
     assert made is not None
-    if text is None:  # a model that is told of no types takes both texts of a pair for one
+    if text is None:  # without token types a pair is one text to the model
         assert set(plain.encode("a", "b").type_ids) == {0, 1}
         assert set(made.encode("a", "b").type_ids) == {0}
         return
@@ -116,7 +116,7 @@ def test_tokens_that_settings_put_around_a_text_are_served(
 
 @pytest.mark.slow
 def test_a_tokenizer_is_made_where_there_is_no_file(folder: Path, tmp_path: Path) -> None:
-    # The class has a mask token, which so small a model lacks.
+    # The class has a mask token, which this small model lacks.
     configure(folder, mask_token="[UNK]", do_lower_case=False)  # noqa: S106  # no password
     exported = pipeline.export(Request(str(without_file(folder)), models_dir=tmp_path / "models"))
     manifest = Manifest.read(exported)
@@ -127,7 +127,7 @@ def test_a_tokenizer_is_made_where_there_is_no_file(folder: Path, tmp_path: Path
     assert [served.encode(one).ids for one in TEXTS] == expected(list(TEXTS))["input_ids"]
 
 
-def test_what_a_tokenizer_is_made_of_is_in_the_fingerprint(folder: Path) -> None:
+def test_the_sources_of_a_tokenizer_are_in_the_fingerprint(folder: Path) -> None:
     def found() -> str:
         made = folder.parent / "made.json"
         checkpoint = checkpoints.read(folder, tokenizer=made)
@@ -170,7 +170,7 @@ def test_onnx_alone_makes_no_tokenizer(folder: Path, tmp_path: Path) -> None:
 
 
 def with_pieces(folder: Path) -> Path:
-    """A checkpoint whose tokenizer is a sentencepiece model, and nothing else."""
+    """A checkpoint with a sentencepiece model as its only tokenizer."""
     import sentencepiece
 
     folder.mkdir()
@@ -187,7 +187,7 @@ def with_pieces(folder: Path) -> Path:
     (folder / "sentencepiece.bpe.vocab").unlink()
     write_json(folder / "tokenizer_config.json", {"tokenizer_class": "XLMRobertaTokenizer"})
     config = library.XLMRobertaConfig(
-        vocab_size=432,  # the pieces, a token for padding and one for masks
+        vocab_size=432,  # the pieces, a padding token and a mask token
         hidden_size=32,
         num_hidden_layers=1,
         num_attention_heads=4,

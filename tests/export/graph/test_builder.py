@@ -1,4 +1,4 @@
-"""Nodes and constants that are added to a graph, under names that clash with none of its own."""
+"""Nodes and constants that are added to a graph under names of their own."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Heads: what a model makes of its token embeddings, or leaves as it is."""
+"""Heads: what a model makes of its token embeddings, if anything."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def test_other_poolings_are_concatenated_in_order(
     heads.graft(encoder(tmp_path), tmp_path, Head(tuple(OTHERS)))
     ids, mask = pad(lengths, side)
     outputs = run(tmp_path, ids, mask)
-    assert list(outputs) == [TOKEN_EMBEDDINGS, SENTENCE_EMBEDDING]  # nothing to override it by
+    assert list(outputs) == [TOKEN_EMBEDDINGS, SENTENCE_EMBEDDING]  # no pooling to override
     rows = [TABLE[ids[i][mask[i] == 1]] for i in range(len(lengths))]
     expected = [np.concatenate([pool(row) for pool in OTHERS.values()]) for row in rows]
     np.testing.assert_allclose(outputs[SENTENCE_EMBEDDING], expected, rtol=0, atol=1e-6)

@@ -1,4 +1,4 @@
-"""Poolings: every one against NumPy, and what of a text none of them sees."""
+"""Poolings: each against NumPy, and the tokens that none of them pools."""
 
 from pathlib import Path
 from typing import get_args
@@ -53,7 +53,9 @@ def test_pooled_output_equals_numpy(
 
 @pytest.mark.parametrize("side", ["left", "right"])
 @pytest.mark.parametrize("mode", get_args(PoolingMode))
-def test_what_is_not_pooled_does_not_count(tmp_path: Path, mode: PoolingMode, side: str) -> None:
+def test_tokens_that_are_not_pooled_do_not_count(
+    tmp_path: Path, mode: PoolingMode, side: str
+) -> None:
     names = heads.graft(encoder(tmp_path), tmp_path, Head((mode,), include_prompt=False))
     assert names[0] == ("input_ids", "attention_mask", "pooling_mask")
     ids, mask = pad([5, 3, 2], side)

@@ -1,4 +1,4 @@
-"""Graphs that hold branches, read and changed: what a branch mentions counts as well."""
+"""Graphs with branches, read and changed: references inside branches count as well."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def tensor(
 
 
 def branching(inner: str, output: str) -> onnx.GraphProto:
-    """(B, S) ids to (B, S, 1) floats: half of each, behind a condition that always holds.
+    """(B, S) ids to (B, S, 1) floats: half of each, behind a condition that is always true.
 
     Both branches read `inner`, a tensor from outside of them, and one of them a constant.
     """
@@ -64,7 +64,7 @@ def test_a_tensor_is_renamed_in_branches_too() -> None:
     assert then.output[0].name == "less"
 
 
-def test_what_a_branch_declares_itself_keeps_its_name() -> None:
+def test_names_declared_in_a_branch_are_kept() -> None:
     graph = branching("inner", "outer")
     [branch] = [one.g for one in graph.node[-1].attribute if one.name == "then_branch"]
     branch.initializer.append(numpy_helper.from_array(np.array(2, np.float32), "inner"))
@@ -72,7 +72,7 @@ def test_what_a_branch_declares_itself_keeps_its_name() -> None:
     assert [*branch.node[0].input] == ["inner", "third"]
 
 
-def test_what_a_branch_needs_is_kept() -> None:
+def test_nodes_that_a_branch_needs_are_kept() -> None:
     graph = branching("inner", "outer")
     unused, added = (numpy_helper.from_array(np.zeros(1, np.float32), one) for one in "ab")
     graph.initializer.append(unused)

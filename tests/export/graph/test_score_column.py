@@ -1,4 +1,4 @@
-"""What makes a score of a vector, on its way to another process."""
+"""The column of a score, on its way to another process."""
 
 from pathlib import Path
 

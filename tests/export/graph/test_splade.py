@@ -40,7 +40,7 @@ def test_sparse_is_what_splade_pooling_makes_of_the_real_tokens(
 
 
 def library_s(head: Splade, logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """What sentence-transformers makes of the logits of one text, two tokens at a time."""
+    """sentence-transformers' pooling of the logits of one text, two tokens at a time."""
     library: Any = sparse_modules
     pooling = library.SpladePooling(head.strategy, head.activation, chunk_size=2).eval()
     features = {

@@ -1,4 +1,4 @@
-"""How large the tensors of a graph become over the probes."""
+"""Calibration: the largest values of a graph's tensors over the probes."""
 
 from pathlib import Path
 

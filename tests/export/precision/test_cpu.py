@@ -50,7 +50,7 @@ def test_it_is_published_with_the_exact_one_and_served_on_the_cpu(exported: Path
     assert model.session.graph == fused
 
 
-# What was resident at most once a text of so many tokens has been computed.
+# Peak resident memory once a text of this many tokens has been computed.
 _PROGRAM = """
 import sys
 from pathlib import Path
@@ -78,7 +78,7 @@ def peak(graph: Path, tokens: int) -> float:
 
 @pytest.mark.slow
 def test_a_long_text_alone_takes_no_memory_for_its_scores(tmp_path: Path) -> None:
-    """All scores of 4 heads are 268 MB; as converted they are held twice."""
+    """All scores of 4 heads take 268 MB; the converted graph holds them twice."""
     folder = write_bert(tmp_path / "bert", positions=4096)
     write_json(folder / "sentence_bert_config.json", {"max_seq_length": 4096})
     exported = pipeline.export(Request(str(folder), models_dir=tmp_path / "models"))
@@ -100,7 +100,7 @@ def test_padding_on_the_left_is_kept(
 def test_a_graph_that_would_answer_otherwise_is_not_kept(
     exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its probes are another model's, as they would be where fusing lost a part of the mask."""
+    """Its probes are another model's, as if fusing had lost a part of the mask."""
     caplog.set_level(logging.INFO)
     folder = copied(exported, tmp_path)
     honest = source(folder)

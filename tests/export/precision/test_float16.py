@@ -1,4 +1,4 @@
-"""float16: what is exported for GPUs, what of it is shown without one, and how it is served."""
+"""float16: the graphs for GPUs, what can be shown without one, and serving."""
 
 import shutil
 from dataclasses import replace
@@ -92,7 +92,7 @@ def test_float16_that_costs_much_is_not_taken_unasked(
 
 
 @pytest.mark.slow
-def test_without_a_graph_nobody_asked_for_nothing_is_said(
+def test_without_a_graph_nothing_is_said_by_default(
     exported: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     unasked = replace(FUSED, must_qualify=True)

@@ -1,4 +1,4 @@
-"""What float16 cannot hold stays in float32."""
+"""Values that float16 cannot hold stay in float32."""
 
 import logging
 from pathlib import Path
@@ -36,7 +36,7 @@ def test_weights_are_halved_and_norms_and_heads_are_not(halved: Path) -> None:
     assert (halved / f"{float16.FILE}.data").stat().st_size < 0.6 * exact
 
 
-def test_what_float16_cannot_hold_stays_in_float32(
+def test_values_that_float16_cannot_hold_stay_in_float32(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)

@@ -1,4 +1,4 @@
-"""The int16 graph: what it computes instead, how close that is, and when there is none."""
+"""The int16 graph: what it computes, how close it comes, and when there is none."""
 
 import logging
 from collections import Counter
@@ -95,7 +95,7 @@ def folder(exported: Path, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def compiled(runner: Operators, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The operators that this process compiled, if the working tree has none that are up to date."""
+    """The operators that this process compiled, where the working tree has no current ones."""
     monkeypatch.setattr(library, "LIBRARY", runner.path)
     if (found := library.fault()) is not None:
         pytest.skip(found)
@@ -119,7 +119,7 @@ def test_the_graph_shares_the_weights_and_comes_close(folder: Path, fused: bool)
     assert agreement.largest_error > 0  # it does round
 
 
-def test_without_the_operators_there_is_none_and_the_remedy_is_logged(
+def test_without_the_operators_there_is_no_graph_and_the_remedy_is_logged(
     folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(library, "LIBRARY", folder / "operators.so")
@@ -175,7 +175,7 @@ def test_layers_with_a_gate_are_whole(
 
 
 def plant_outliers(folder: Path, times: float) -> None:
-    """Make channels between two products larger, and what reads them smaller: the same function."""
+    """Enlarge channels between two products, and shrink their readers: the same function."""
     path, channels = folder / "model.onnx", [3, 20]
     planted = onnx.load(path)
     constants = {item.name: item for item in planted.graph.initializer}

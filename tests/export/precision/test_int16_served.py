@@ -1,4 +1,4 @@
-"""int16 as it is served: taken by itself where it is proved close, and float32 in every other case."""
+"""int16 as it is served: by default where it is proved close, and float32 otherwise."""
 
 import asyncio
 import logging
@@ -50,7 +50,7 @@ def embed(service: Service, texts: list[str]) -> NDArray[np.float32]:
 
 
 def recertify(folder: Path, **changes: Any) -> None:
-    """Let the folder's certificate of int16 say something else."""
+    """Change the folder's certificate of int16."""
     manifest = Manifest.read(folder)
     certificates = tuple(
         replace(one, **changes) if one.compute_dtype == "int16" else one
@@ -102,7 +102,7 @@ def test_threads_and_padding_do_not_change_what_a_text_is(
     two, _ = make_service(model_id=str(exported), dtype="int16", threads=2)
     alone = np.concatenate([embed(one, [text]) for text in TEXTS])
     np.testing.assert_array_equal(alone, np.concatenate([embed(two, [text]) for text in TEXTS]))
-    # Padding moves a last digit of attention, which rounding may make a whole step.
+    # Padding changes a last digit of attention, which rounding may turn into a whole step.
     together = embed(two, TEXTS)
     assert np.einsum("nd,nd->n", alone, together).min() > 0.99999
     np.testing.assert_allclose(alone, together, atol=2e-3)
@@ -136,7 +136,7 @@ def test_another_machine_s_certificate_is_not_trusted(folder: Path) -> None:
 
 
 def without_graph(folder: Path) -> None:
-    """Make it a folder as earlier versions exported it."""
+    """Turn it into a folder of an earlier version's export."""
     manifest = Manifest.read(folder)
     (folder / int16.FILE).unlink()
     replace(
@@ -186,7 +186,7 @@ def test_operators_that_cannot_be_registered_are_passed_over(
     assert f"cpu in int16 is not used: {model.reason}" in caplog.messages
     with pytest.raises(StartupError, match="cannot be loaded: Failed to load library"):
         load_folder(exported, BY_NAME)
-    # The proof of an export leaves it out, and goes on.
+    # The proof of an export skips it.
     assert {one.compute_dtype for one in prove.prove_every(exported)} >= {"float32"}
 
 
@@ -206,7 +206,7 @@ def test_a_graph_that_was_changed_is_refused_as_every_file_is(folder: Path) -> N
         load_folder(folder, ON_CPU)
 
 
-def test_what_it_packed_does_not_stay_in_memory_as_float32(folder: Path) -> None:
+def test_packed_weights_do_not_stay_in_memory_as_float32(folder: Path) -> None:
     """Rows of embeddings are read again; weights of products are not."""
     loaded = load_folder(folder, BY_NAME)
     [data] = folder.glob("*.data")

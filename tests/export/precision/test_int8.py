@@ -1,4 +1,4 @@
-"""int8: what is exported, what it costs, and what serving makes of it."""
+"""int8: the exported graph, its cost, and its serving."""
 
 import asyncio
 import logging
@@ -127,7 +127,7 @@ def test_a_folder_without_the_graph_names_the_remedy(exported: Path) -> None:
 
 
 def recertify(both: Path, folder: Path, **changes: object) -> Path:
-    """A copy of the folder whose int8 certificate says something else."""
+    """A copy of the folder with a changed int8 certificate."""
     shutil.copytree(both, folder)
     manifest = Manifest.read(folder)
     exact, second = manifest.certificates[:2]
@@ -215,7 +215,7 @@ def write_product(folder: Path, weights: NDArray[np.float32]) -> Graph:
 
 
 def served(folder: Path, graph: Graph, inputs: list[TokenizedInput]) -> NDArray[np.float32]:
-    """What serving gets of the first output of a graph, which stands alone in a folder."""
+    """Return the first output of a graph that is served alone from a folder."""
     manifest = replace(tiny.build(folder / "manifest"), graphs=(replace(graph, dtype="int8"),))
     plan = Plan("cpu", "asked for", compute_dtype="int8")
     output = graph.outputs[0]
@@ -254,7 +254,7 @@ def test_layers_behind_the_encoder_stay_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("columns", [1, 16, 300])
 def test_products_of_the_largest_bytes_are_exact(tmp_path: Path, columns: int) -> None:
-    """Processors without VNNI add two products up in 16 bits, unless they are told not to."""
+    """Processors without VNNI add two products up in 16 bits, unless configured otherwise."""
     weights = np.full((64, columns), 127, np.int8)
     nodes = [
         helper.make_node("Cast", ["input_ids"], ["bytes"], to=TensorProto.UINT8),

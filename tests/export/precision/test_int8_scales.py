@@ -1,4 +1,4 @@
-"""int8 scales: how closely integers hold what they stand for."""
+"""int8 scales: how closely integers represent values."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""OpenVINO's graph: published beside the exact one, whose weights it shares, if it is proved."""
+"""OpenVINO's graph: published if proved, beside the exact one, whose weights it shares."""
 
 import logging
 from dataclasses import replace
@@ -64,7 +64,7 @@ def test_earlier_servers_take_the_exact_graph(exported: Path) -> None:
 def test_a_graph_that_would_answer_otherwise_is_not_kept(
     exported: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its probes are another model's, as they would be where rewriting lost a part of the mask."""
+    """Its probes are another model's, as if rewriting had lost a part of the mask."""
     caplog.set_level(logging.INFO)
     folder = copied(exported, tmp_path)
     honest = source(folder)

@@ -1,4 +1,4 @@
-"""Whether another graph still is the model, over its probes."""
+"""Trials: whether another graph is still the model, over its probes."""
 
 import shutil
 from pathlib import Path
@@ -40,7 +40,7 @@ def test_the_same_graph_is_the_same_model_and_lies_there_as_the_trial(
     assert caplog.messages == [running]
 
 
-def test_a_graph_of_other_weights_is_told_by_how_far_it_is_off(source: trial.Model) -> None:
+def test_a_graph_of_other_weights_fails_with_its_figure(source: trial.Model) -> None:
     model = onnx.load(source.folder / source.exact.file)
     [table] = [one for one in model.graph.initializer if one.name == "table"]
     values = numpy_helper.to_array(table)

@@ -1,4 +1,4 @@
-"""What an original says of single texts becomes the probes that are stored."""
+"""Answers of an original to single texts become the stored probes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from tests.support.configs import Write
 
 @pytest.fixture
 def checkpoint(write: Write) -> Checkpoint:
-    """Of vectors of 32 values."""
+    """A checkpoint with vectors of 32 values."""
     return read.read(write())
 
 
@@ -29,7 +29,7 @@ def answer(text: str, prompt: str, width: int = 32) -> Answer:
     return Answer(tokens, np.full(width, len(said), np.float32), {LEXICAL_WEIGHTS: weights})
 
 
-def test_answers_come_in_the_order_of_their_texts_whoever_gave_them(checkpoint: Checkpoint) -> None:
+def test_answers_come_in_the_order_of_their_texts(checkpoint: Checkpoint) -> None:
     asked: list[tuple[tuple[str, ...], str]] = []
 
     def ask(texts: Sequence[Any], prompt: str) -> list[Answer]:

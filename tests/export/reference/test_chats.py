@@ -1,4 +1,4 @@
-"""Chats: how a template puts a pair, and which templates cannot be described."""
+"""Chats: the template of a pair, and templates that cannot be described."""
 
 import json
 import shutil

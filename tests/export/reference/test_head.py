@@ -31,7 +31,7 @@ WIDTH = 6
 random = np.random.default_rng(3)
 TOKENS = random.normal(size=(5, WIDTH)).astype(np.float32)
 FEW = np.array([[1.0, -2.0], [3.0, 4.0], [5.0, 0.0]], np.float32)
-LIBRARY_S = {"last_token": "lasttoken"}  # its name of a mode where that is another
+LIBRARY_S = {"last_token": "lasttoken"}  # the mode's name there, where it differs
 
 
 def weighted(*layers: Layer) -> Weights:
@@ -50,7 +50,7 @@ def activation(name: Activation) -> nn.Module:
 
 
 class Residual(nn.Module):
-    """PyLate's Dense, of which the library itself has no residual: what went in is added."""
+    """PyLate's Dense with a residual, which the library lacks: its input is added."""
 
     def __init__(self, layer: Dense) -> None:
         super().__init__()
@@ -86,7 +86,7 @@ def module(layer: Layer, tensors: Any) -> Any:
 
 
 def library_s(head: Head, weights: Weights, before: int) -> NDArray[np.float32]:
-    """What sentence-transformers makes of TOKENS, of which `before` are a prompt's."""
+    """sentence-transformers' result for TOKENS, of which the first `before` are a prompt's."""
     pooling: Any = models.Pooling(
         WIDTH,
         pooling_mode=tuple(LIBRARY_S.get(mode, mode) for mode in head.poolings),
@@ -140,7 +140,7 @@ def test_heads_of_tokens_are_layers_over_each_of_them(name: Activation) -> None:
     np.testing.assert_allclose(found[MULTI_VECTOR_EMBEDDING], some, atol=2e-6)
 
 
-# By numbers that can be checked by hand.
+# With numbers that can be checked by hand.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The reference of a proof: whatever is read wrongly out of a checkpoint, the proof refuses."""
+"""The reference of a proof: the proof refuses whatever was read wrongly from a checkpoint."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ from tests.support.tiny_checkpoints import write_headed, write_json
 from tools.asgi import post
 
 TEXTS = ("rain", "music in the old city of paris " * 4, "a python song", " water at sea ")
-# transformers' class for BERT would add a token for masks to the tiny vocabulary.
+# transformers' class for BERT would add a mask token to the tiny vocabulary.
 PLAIN = {"tokenizer_class": "PreTrainedTokenizerFast"}
 PROMPTS = {"query": "find music about: ", "document": ""}
 
@@ -47,7 +47,7 @@ def checkpoint(bert: Path, tmp_path: Path) -> Path:
 
 
 def embed(folder: Path, body: dict[str, Any], **settings: Any) -> NDArray[np.float32]:
-    """What the served folder answers."""
+    """Return the served folder's answer."""
     options = Settings(model_id=str(folder), provider="cpu", dtype="float32", **settings)
     service = build(options, folder)
     app = create_app(service, options)
@@ -91,7 +91,7 @@ LIES: dict[str, tuple[Callable[[Checkpoint], Checkpoint], str]] = {
 
 @pytest.fixture(scope="module")
 def rich(bert: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A checkpoint that says as much as it can about its texts."""
+    """A checkpoint with as many settings about its texts as possible."""
     folder = shutil.copytree(bert, tmp_path_factory.mktemp("rich") / "tiny-rich")
     edit(
         folder / "config_sentence_transformers.json",
@@ -114,7 +114,7 @@ QUICK = {"pooling", "no default prompt", "the side that is cut"}
 @pytest.mark.parametrize(
     "lie", [pytest.param(one, marks=[] if one in QUICK else pytest.mark.slow) for one in LIES]
 )
-def test_what_is_read_wrongly_is_refused(
+def test_wrong_readings_are_refused(
     rich: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lie: str
 ) -> None:
     wrong, message = LIES[lie]
@@ -126,7 +126,7 @@ def test_what_is_read_wrongly_is_refused(
 
 
 @pytest.mark.slow
-def test_the_default_prompt_is_told(served: Path) -> None:
+def test_the_default_prompt_is_reported(served: Path) -> None:
     card = (served / "README.md").read_text()
     assert "| before each text, unless a prompt is named | `find music about: ` |" in card
     assert "| proved against | sentence-transformers, loading the checkpoint |" in card
@@ -205,10 +205,10 @@ def test_scores_that_the_pipeline_makes_otherwise_are_refused(
 
 
 @pytest.mark.slow
-def test_what_the_library_cannot_load_is_compared_with_our_own_reading(
+def test_models_that_the_library_cannot_load_are_compared_with_our_own_reading(
     checkpoint: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Early files of a Pooling did not say how wide it is."""
+    """Early configurations of a Pooling do not state its width."""
     write_json(checkpoint / "1_Pooling/config.json", {"pooling_mode_mean_tokens": True})
     with caplog.at_level("INFO", "export"):
         folder = export(checkpoint, tmp_path / "models")

@@ -1,4 +1,4 @@
-"""Whole exports against the real SentenceTransformer: what it says of a model is what is served."""
+"""Whole exports against the real SentenceTransformer: served vectors equal its own."""
 
 import shutil
 from collections.abc import Callable
@@ -63,7 +63,7 @@ def many_layers(folder: Path) -> None:
 
 
 def cased(folder: Path) -> None:
-    """A tokenizer that keeps case, which the model does not want."""
+    """A tokenizer that keeps case, though the model is lower-case."""
     tokenizer = make_tokenizer(("[PAD]", "[CLS]", "[SEP]", "[UNK]"), "[CLS]", "[SEP]")
     tokenizer.normalizer = None
     tokenizer.save(str(folder / TOKENIZER_FILE))
@@ -76,7 +76,7 @@ def cased(folder: Path) -> None:
 
 
 def encoder_in_a_folder(folder: Path) -> None:
-    """As early versions of sentence-transformers saved it."""
+    """The layout of early versions of sentence-transformers."""
     place = folder / "0_Transformer"
     place.mkdir()
     for path in [one for one in folder.iterdir() if one.is_file()]:
@@ -121,7 +121,7 @@ PROMPTS = {"query": "find texts about: ", "passage": "", "title": "a title: "}
 
 @pytest.fixture(scope="module")
 def left_padded(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A decoder, whose positions are right on whichever side it is padded."""
+    """A decoder, whose positions are right whichever side is padded."""
     [model] = [one for one in TINY_MODELS if one.name == "qwen3-lasttoken"]
     return checkpoints.write(model, tmp_path_factory.mktemp("decoder") / "tiny-qwen", "left")
 
@@ -131,7 +131,7 @@ def left_padded(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_prompt_that_is_not_pooled_is_attended_to(
     bert: Path, left_padded: Path, tmp_path: Path, side: str
 ) -> None:
-    """Every pooling at once, each judged by itself."""
+    """All poolings at once, each judged by itself."""
     folder = shutil.copytree(bert if side == "right" else left_padded, tmp_path / "checkpoint")
     modes = [one.replace("last_token", "lasttoken") for one in get_args(PoolingMode)]
     config = {"word_embedding_dimension": 32, "pooling_mode": modes, "include_prompt": False}

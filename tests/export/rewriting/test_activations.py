@@ -1,4 +1,4 @@
-"""Activations are known by what they compute, however they are spelt."""
+"""Activations are recognized by what they compute, in every spelling."""
 
 from collections.abc import Sequence
 

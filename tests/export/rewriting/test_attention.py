@@ -1,4 +1,4 @@
-"""The CPU provider's own graph: the same answers, without the scores of a long text in memory."""
+"""The CPU provider's own graph: equal answers, without a long text's scores in memory."""
 
 from pathlib import Path
 

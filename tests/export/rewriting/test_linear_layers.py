@@ -1,4 +1,4 @@
-"""Linear layers: which nodes are one, and which only look so."""
+"""Linear layers: which nodes form one, and which only look like one."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -34,7 +34,7 @@ def test_a_product_is_found_with_what_is_made_of_it_and_goes_without() -> None:
     assert (plain.activation, plain.output, len(plain.nodes)) == (None, "h", 2)
 
 
-def test_what_is_read_elsewhere_stays_an_output() -> None:
+def test_a_tensor_that_is_read_elsewhere_stays_an_output() -> None:
     nodes: list[Node] = [*linear("x", "w0", "b0", "h"), ("Add", "x h", "y"), ("Relu", "h", "z")]
     [one] = layers(nodes, ("y", "z")).linears.values()
     assert one.output == "h"
@@ -125,7 +125,7 @@ def test_feed_forward_layers_are_found_whole(form: str) -> None:
         ),
     ],
 )
-def test_what_is_read_between_or_fits_no_form_is_no_layer(
+def test_other_forms_are_no_feed_forward_layers(
     nodes: Sequence[Node], outputs: Sequence[str]
 ) -> None:
     assert not layers(nodes, outputs, HALVES).feed_forwards()

@@ -1,4 +1,4 @@
-"""Masks: which keys a token sees by them, and that one of our own shows the same."""
+"""Masks: which keys a token sees, and that a mask of our own shows the same."""
 
 from collections.abc import Callable
 from functools import partial
@@ -92,7 +92,7 @@ def test_one_of_our_own_shows_the_same(
         np.testing.assert_array_equal(
             np.broadcast_to(values[output][:, 0] == 0, shown.shape), shown
         )
-        # What a token of padding sees, nobody reads.
+        # The result of padding tokens is never read.
         np.testing.assert_array_equal(
             np.broadcast_to(values["m"][:, 0] == 0, shown.shape)[real == 1], shown[real == 1]
         )
@@ -111,7 +111,7 @@ def test_masks_that_show_the_same_become_one() -> None:
 @pytest.mark.parametrize(
     "nodes",
     [
-        # by blocks of tokens, which is no distance
+        # by blocks of tokens, which is not a distance
         """
         blocks = Div(keys, block)
         of_query = Unsqueeze(blocks, second)
@@ -124,10 +124,10 @@ def test_masks_that_show_the_same_become_one() -> None:
         "m = Cast<to=1>(real)",  # multiplied, not added
         "m = Unsqueeze(padding, minus)",
         "m = Cast<to=7>(padding)",
-        # wider than what is computed: not told from a mask of everything
+        # wider than what is computed: looks like a mask of everything
         "close = LessOrEqual(away, endless) both = And(close, real) m = Where(both, nothing, least)",
     ],
     ids=["blocks", "little", "inputs", "factor", "axes", "integers", "endless"],
 )
-def test_what_is_no_such_mask_is_left_alone(tmp_path: Path, nodes: str) -> None:
+def test_other_masks_are_left_alone(tmp_path: Path, nodes: str) -> None:
     assert not masks.find(made(nodes), ["m"], partial(trial.outputs, tmp_path))

@@ -151,7 +151,7 @@ def test_a_mask_that_hides_more_than_padding_is_kept(
 
 
 def look_back_only(graph: onnx.GraphProto) -> None:
-    """Let each token see those before it only: the mask is what a causal model adds."""
+    """Let each token see only those before it, by the mask of a causal model."""
     [mask] = {
         node.input[1]
         for node in graph.node
@@ -182,7 +182,7 @@ def look_back_only(graph: onnx.GraphProto) -> None:
 
 
 def on_cpu(halved: Path, folder: Path) -> Path:
-    """A copy whose packed graph the CPU provider may run, which has no kernels for it."""
+    """A copy whose packed graph the CPU provider may run, although it has no kernels for it."""
     shutil.copytree(halved, folder)
     manifest = Manifest.read(folder)
     exact, _, _, fused, packed, *_ = manifest.graphs
@@ -191,7 +191,7 @@ def on_cpu(halved: Path, folder: Path) -> Path:
     return folder
 
 
-def test_where_padding_cannot_be_left_out_it_stays_and_the_reason_is_told(
+def test_padding_that_must_stay_is_kept_and_explained(
     halved: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     try_plans(monkeypatch, PACKED, FUSED)

@@ -1,4 +1,4 @@
-"""A graph of the vector alone: which models have one, and that it gives the same answers."""
+"""A graph of the vector alone: which models have one, and that its answers are equal."""
 
 import math
 from collections.abc import Sequence
@@ -25,17 +25,17 @@ from export.weights import tensors
 from tools.models import checkpoints as tiny_checkpoints
 from tools.models.tiny_models import TINY_MODELS
 
-# The exporters use what torch means to replace.
+# The exporters use functions that torch has deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 
 LENGTHS = ([5], [1], [32], [7, 7], [32, 32, 32], [3, 9, 1, 32], [1, 1, 2], [48, 40])
 RIGHT: Sequence[Side] = ("right",)
 BOTH: Sequence[Side] = ("right", "left")
 MASKS = ("input_ids", "attention_mask")
-FEW = pytest.mark.slow  # the quick ones show each kind of attention and of embeddings
+FEW = pytest.mark.slow  # the fast ones cover each kind of attention and of embeddings
 REWRITTEN = (
     ("bert-mean-without-prompt", (*MASKS, "pooling_mask"), RIGHT),
-    ("mpnet-mean", MASKS, RIGHT),  # a bias of positions
+    ("mpnet-mean", MASKS, RIGHT),  # position bias
     ("xlm-roberta-cls", MASKS, RIGHT),  # positions counted by ids
     ("modernbert-cls", MASKS, RIGHT),  # rotary positions, a window of 16 tokens
     ("mistral-lasttoken", MASKS, BOTH),  # causal, a window of 24, heads that share keys
@@ -91,7 +91,7 @@ def test_answers_are_those_of_the_whole_graph(
 
 
 def test_a_graph_of_another_kind_is_left_as_it_is(tmp_path: Path) -> None:
-    """DeBERTa's scores are a sum of three products, which a mask replaces where it hides."""
+    """DeBERTa's scores are a sum of three products, replaced by the mask where it hides."""
     model = onnx.load(finished("deberta-v2-mean", tmp_path), load_external_data=False)
     run = partial(trial.outputs, tmp_path)
     assert plain.rewrite(model, run) == "its attention is of another kind"
@@ -115,7 +115,7 @@ def test_a_layer_behind_the_pooling_is_left_where_tokens_keep_it_exact(
 
 @pytest.mark.slow
 def test_layers_that_see_the_same_share_one_mask(tmp_path: Path) -> None:
-    """Of the four layers of this model the first and the last see all, the others 8 tokens away."""
+    """The first and the last layer of this model see all tokens, the two others 8 tokens away."""
     model = onnx.load(finished("modernbert-cls", tmp_path), load_external_data=False)
     whole = operators(model)
     plain.rewrite(model, partial(trial.outputs, tmp_path))

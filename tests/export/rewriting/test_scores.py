@@ -1,4 +1,4 @@
-"""Scores: what a softmax is of, whatever stands where the converter put it."""
+"""Scores: the input of a softmax, wherever the converter put its factors and terms."""
 
 import onnx
 import pytest

@@ -1,4 +1,4 @@
-"""What is computed of shapes alone: what of it becomes constant, and what stays."""
+"""Values computed from shapes alone: which become constant, and which stay."""
 
 from collections import Counter
 from functools import partial
@@ -35,7 +35,7 @@ settled (int64[b, s] input_ids, int64[b, s] attention_mask) => (y)
 
 
 def settled(nodes: str, folder: Path) -> onnx.ModelProto:
-    """The graph of the nodes after settling; its answers are the same."""
+    """Return the graph of the nodes after settling; its answers are unchanged."""
     source = onnx.parser.parse_model(GRAPH.format(nodes=nodes))
     found = onnx.ModelProto()
     found.CopyFrom(source)
@@ -55,7 +55,7 @@ def inputs(model: onnx.ModelProto) -> list[str]:
 
 
 def given(model: onnx.ModelProto, operator: str) -> list[int] | None:
-    """The constant shape that the one node of this kind is given."""
+    """Return the constant shape that the one node of this kind is given."""
     [node] = [node for node in model.graph.node if node.op_type == operator]
     value = Reader(model.graph).small(node.input[1])
     return None if value is None else value.tolist()
@@ -108,7 +108,7 @@ def test_rows_that_are_added_are_left_to_be_computed(tmp_path: Path) -> None:
         "half_of_all = Slice(x, first, length, second) same = Expand(half_of_all, shape)",
     ],
 )
-def test_what_hands_on_all_of_it_is_left_out(tmp_path: Path, nodes: str) -> None:
+def test_nodes_that_pass_everything_on_are_removed(tmp_path: Path, nodes: str) -> None:
     found = settled(f"{nodes} y = Mul(same, half)", tmp_path)
     assert [node.op_type for node in found.graph.node] == ["Cast", "Unsqueeze", "Mul", "Mul"]
 
@@ -140,8 +140,8 @@ def test_the_tokens_of_a_row_are_counted_once(tmp_path: Path) -> None:
     assert [node.op_type for node in found.graph.node].count("Shape") == 1
 
 
-def test_what_a_value_reaches_is_not_constant(tmp_path: Path) -> None:
-    """Though ids and masks are the same in the batches that are run."""
+def test_tensors_that_depend_on_values_are_not_constant(tmp_path: Path) -> None:
+    """Even though ids and masks are the same in the batches that are run."""
     nodes = "most = ReduceMax<keepdims=0>(ids) y = Add(x, most)"
     found = settled(nodes, tmp_path)
     assert "ReduceMax" in [node.op_type for node in found.graph.node]

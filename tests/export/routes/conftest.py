@@ -1,4 +1,4 @@
-"""Models with routes, made and exported once for all that ask them."""
+"""Models with routes, made and exported once for all tests."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +12,7 @@ from tools.models.tiny_routers import ROUTERS
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
-    """Makes and exports a tiny model: its checkpoint and its folder, each once."""
+    """A factory of tiny models: a checkpoint and an export of each, made once."""
     root = tmp_path_factory.mktemp("routed")
     made: dict[str, tuple[Path, Path]] = {}
 

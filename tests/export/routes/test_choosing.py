@@ -1,4 +1,4 @@
-"""Models of which every request has to choose a side, on each route that can."""
+"""Models without a default route: every request has to choose one."""
 
 import shutil
 from dataclasses import replace
@@ -13,7 +13,7 @@ from tools.tiny import seal
 
 
 def without_default(folder: Path, copy: Path) -> Path:
-    """A copy of a model, of which every request has to choose a route."""
+    """A copy of a model without its default route."""
     shutil.copytree(folder, copy)
     seal(copy, replace(Manifest.read(copy), default_route=None))
     probes = Probes.read(copy / PROBES_FILE)

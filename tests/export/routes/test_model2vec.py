@@ -1,4 +1,4 @@
-"""Models in Model2Vec's own layout, beside the vectors that the library itself gave."""
+"""Models in Model2Vec's own layout, compared with the library's own vectors."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def test_the_average_is_the_library_s(tmp_path: Path, name: str) -> None:
     probes = model2vec.compute(model, TEXTS)
     assert probes.texts == tuple(TEXTS)
     found = unit(probes.vectors) if model.checkpoint.normalize else probes.vectors
-    # The library answers in the type of its vectors: of float16 with three digits.
+    # The library answers in the type of its vectors: float16 has three digits.
     atol = {"halves": 1e-3, "quantized": 1e-4}.get(name, 1e-6)
     np.testing.assert_allclose(found, vectors(name), rtol=0, atol=atol)
 
@@ -57,7 +57,7 @@ def test_a_model_is_proved_and_answers_as_the_library_does(tmp_path: Path, name:
     with served(folder) as ask:
         raw = ask("/embed", inputs=TEXTS, normalize=False).json
         plain = ask("/embed", inputs=TEXTS).json
-        # Nothing but the unknown token, of models that have one.
+        # Nothing but the unknown token, for models that have one.
         unknown = ask("/embed", inputs="xylophone" if name != "halves" else "")
         each = ask("/embed_all", inputs="the cat")
     expected = vectors(name)
@@ -78,7 +78,7 @@ def test_a_text_of_unknown_words_alone_has_no_vector(tmp_path: Path) -> None:
 
 
 def changed(folder: Path, **arrays: Any) -> Path:
-    """A model whose tensors of these names are others, or missing."""
+    """A model in which tensors of these names are changed or missing."""
     found = load_file(folder / "model.safetensors") | arrays
     save_file(
         {name: one for name, one in found.items() if one is not None}, folder / "model.safetensors"

@@ -1,4 +1,4 @@
-"""Sides: what each route's files say, and routes that do not belong into one model."""
+"""Sides: the files of each route, and routes that do not fit into one model."""
 
 import json
 import shutil

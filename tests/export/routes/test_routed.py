@@ -1,6 +1,6 @@
 """Models that embed queries and documents in different ways, and static ones, against the library.
 
-What is served has to be what sentence-transformers' own calls give: `encode_query`,
+Served vectors must equal those of sentence-transformers' own calls: `encode_query`,
 `encode_document` and `encode`.
 """
 
@@ -38,7 +38,7 @@ from tools.tiny import seal
 
 
 def dense(entries: Any, width: int) -> NDArray[np.float32]:
-    """What `/embed_sparse` answers as (N, V)."""
+    """Return the answer of `/embed_sparse` as (N, V)."""
     vectors = np.zeros((len(entries), width), np.float32)
     for vector, row in zip(vectors, entries, strict=True):
         for entry in row:
@@ -251,7 +251,7 @@ def test_the_proof_fails_where_serving_takes_another_way(
 
 @pytest.mark.slow
 def test_an_encoder_may_lie_in_the_folder_of_the_whole(models: Models, tmp_path: Path) -> None:
-    """As OpenSearch's do, whose documents' encoder is a model for other libraries as well."""
+    """As in OpenSearch's models, whose document encoder is also a model for other libraries."""
     source, folder = models("sparse-static")
     checkpoint = shutil.copytree(source, tmp_path / "rooted")
     encoder = checkpoint / "document_0_MLMTransformer"

@@ -1,4 +1,4 @@
-"""Routes that do not make one model, and what is said of them."""
+"""Routes that do not make one model, and the message for each."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The default model, as a package that is never imported."""
+"""The default model, in a package that is never imported."""
 
 import sys
 from pathlib import Path

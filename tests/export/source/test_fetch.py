@@ -20,7 +20,7 @@ def test_a_revision_and_another_graph_may_be_named() -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--fetch", "org/name"], ["--fe", "a", "--cache", "b"]])
-def test_what_is_missing_is_a_usage_error(
+def test_missing_arguments_are_usage_errors(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as caught:

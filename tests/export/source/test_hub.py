@@ -1,4 +1,4 @@
-"""Hub: models fetched from a server that speaks its protocol, and every way it can say no."""
+"""Hub: models fetched from a server that speaks its protocol, and its refusals."""
 
 import subprocess
 from collections.abc import Callable, Iterator
@@ -31,7 +31,7 @@ def test_model_of_the_hub_is_exported_with_its_commit(
     source = Manifest.read(tmp_path / "models/org--tiny-bert").source
     assert (source.id, source.revision) == ("org/tiny-bert", COMMIT)
 
-    # What is in the cache now is enough for an export that may not use the network.
+    # The cache now has enough for an export that may not use the network.
     child = start_export("org/tiny-bert", "--revision", "main", *models, HF_HOME=online["HF_HOME"])
     output, errors = child.communicate(timeout=300)
     assert child.returncode == 0, output + errors

@@ -1,4 +1,4 @@
-"""Source: a folder, a Hub cache folder, the installed default model, else the Hub."""
+"""Source: a folder, a Hub cache folder, the installed default model, or else the Hub."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""How many labels the weights of a classifier have."""
+"""The number of labels in the weights of a classifier."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_a_row_of_the_last_layer_is_a_label(
     assert label_rows.count(tmp_path) == count
 
 
-def test_without_weights_nobody_knows(tmp_path: Path) -> None:
+def test_without_weights_the_number_is_unknown(tmp_path: Path) -> None:
     assert label_rows.count(tmp_path) is None
 
 

@@ -1,4 +1,4 @@
-"""Files of safetensors, read by NumPy: as torch has them, or refused by name."""
+"""Files of safetensors, read by NumPy: equal to torch's tensors, or refused by name."""
 
 import json
 from pathlib import Path

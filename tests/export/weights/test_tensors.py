@@ -14,7 +14,7 @@ from tests.support.token_heads import COLBERT, SPARSE, export
 
 
 class Bomb:
-    """Unpickled in the usual way, it makes a folder."""
+    """An object that makes a folder when it is unpickled in the usual way."""
 
     def __init__(self, place: Path) -> None:
         self.place = place
@@ -55,7 +55,7 @@ def other_width(path: Path) -> None:
 
 
 def inflated(path: Path) -> None:
-    """A few bytes that claim to be 32 values a billion times over."""
+    """A few bytes that claim to be 32 values repeated a billion times."""
     huge = torch.zeros(1).expand(10**9, 32)
     torch.save({"weight": huge, "bias": torch.zeros(1).expand(10**9)}, path)
 

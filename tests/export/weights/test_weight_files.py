@@ -1,4 +1,4 @@
-"""Which files of a checkpoint hold its weights."""
+"""The files that hold a checkpoint's weights."""
 
 import json
 from pathlib import Path

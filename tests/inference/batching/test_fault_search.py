@@ -1,4 +1,4 @@
-"""Fault search: how a failed batch is taken apart, until each input at fault is alone."""
+"""Fault search: a failed batch is halved until each faulty input is alone."""
 
 import asyncio
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
 
 
 class Batch:
-    """A batch of jobs of one input each, and what becomes of them."""
+    """A batch of jobs with one input each, and their outcomes."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, size: int, limit: int = 99) -> None:
         self.loop = loop
@@ -45,7 +45,7 @@ class Batch:
         return lambda error: self.errors.__setitem__(number, error)
 
     def heard(self) -> dict[int, ServiceError | None]:
-        """The answers of jobs, once the loop has delivered them."""
+        """Return the answers of jobs once the loop has delivered them."""
         self.loop.run_until_complete(asyncio.sleep(0))
         return self.errors
 

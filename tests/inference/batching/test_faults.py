@@ -1,4 +1,4 @@
-"""Sessions that raise, hang, answer nonsense or kill their thread: nobody waits for ever."""
+"""Sessions that raise, hang, return nonsense or kill their thread: every caller gets an answer."""
 
 import asyncio
 import threading
@@ -40,7 +40,7 @@ def test_only_the_input_at_fault_fails(
                 outcome.wait()
         else:
             assert outcome.wait() == [i]
-    assert len(faulty.runs) <= 1 + 2 * 4  # two for each halving of ten
+    assert len(faulty.runs) <= 1 + 2 * 4  # two for each halving of ten inputs
     assert submit(worker, loop, (3, 7)).wait() == [7]
     assert worker.healthy
 
@@ -48,7 +48,7 @@ def test_only_the_input_at_fault_fails(
 @settings(max_examples=50, deadline=None)
 @given(st.lists(st.sampled_from([1, 2, 3, RAISES]), min_size=1, max_size=40))
 @example([RAISES] * 20 + [1] + [RAISES] * 19)
-def test_any_number_of_inputs_at_fault_harms_nobody_else(firsts: list[int]) -> None:
+def test_any_number_of_faulty_inputs_harms_no_other(firsts: list[int]) -> None:
     session = FaultySession()
     with loop_in_thread() as loop:
         worker, outcomes = together(session, loop, firsts)
@@ -96,7 +96,7 @@ def test_a_malformed_input_is_only_its_own_fault(
 ) -> None:
     worker = BatchWorker([faulty], PADDING, BatchLimits(1000), Metrics(), RunOptions())
     broken, bystander = submit(worker, loop, (3, 1)), submit(worker, loop, (3, 2))
-    broken.job.inputs = [TokenizedInput(np.zeros((3, 2), np.int64))]  # no row of a batch
+    broken.job.inputs = [TokenizedInput(np.zeros((3, 2), np.int64))]  # not a row of a batch
     worker.start()
     with pytest.raises(BackendFailed, match="ValueError"):
         broken.wait()
@@ -185,7 +185,7 @@ def test_a_lost_device_ends_the_worker_at_once(
     )
 
 
-def test_a_fault_of_the_worker_itself_leaves_nobody_waiting(bench: Bench) -> None:
+def test_a_fault_of_the_worker_itself_answers_every_caller(bench: Bench) -> None:
     running = bench.submit((3, 1))
     bench.session.next_batch()
     broken, bystander = bench.submit((3, 2)), bench.submit((3, 3))

@@ -1,4 +1,4 @@
-"""Outputs that the serving graph lacks come from a second session, opened when first asked for."""
+"""Outputs that the serving graph lacks come from a second session, opened on first use."""
 
 import asyncio
 import logging
@@ -43,7 +43,7 @@ def test_vectors_come_from_the_graph_that_yields_nothing_else(
     assert OPENED not in caplog.messages
 
 
-def test_the_first_request_for_vectors_of_tokens_opens_the_other_one_for_all(
+def test_the_first_request_for_token_vectors_opens_the_second_session(
     make_service: MakeService, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -57,7 +57,7 @@ def test_the_first_request_for_vectors_of_tokens_opens_the_other_one_for_all(
     assert request(app, "GET", "/info").json["graph"] == vector_graphs.FILE
     assert caplog.messages.count(OPENED) == 1
     proofs = [line for line in caplog.messages if line.startswith("Proved on cpu in float32")]
-    assert len(proofs) == 2  # what answers has been proved, also the second session
+    assert len(proofs) == 2  # both sessions have been proved
 
 
 def test_requests_of_both_kinds_share_batches_and_one_opening(
@@ -91,10 +91,10 @@ def test_another_pooling_is_served_by_the_graph_that_has_it(
     np.testing.assert_allclose(found, tiny.token_vectors(tiny.ids_of("the cat"))[0], atol=1e-6)
     assert post(app, "/embed_all", {"inputs": "the cat"}).status == 200
     assert request(app, "GET", "/info").json["graph"] == "model.onnx"
-    assert OPENED not in caplog.messages  # there is one session, and it has all
+    assert OPENED not in caplog.messages  # the only session has all outputs
 
 
-def test_a_session_that_does_not_open_fails_what_needs_it_and_nothing_else(
+def test_a_session_that_does_not_open_fails_only_requests_that_need_it(
     make_service: MakeService, folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -112,13 +112,13 @@ def test_a_session_that_does_not_open_fails_what_needs_it_and_nothing_else(
             == post(app, "/embed", {"inputs": "the cat"}).status
             == 200
         )
-    assert caplog.messages.count(OPENED) == 1  # who asks again does not wait again
+    assert caplog.messages.count(OPENED) == 1  # a second request does not wait again
 
 
 def test_a_session_that_answers_otherwise_is_not_taken(
     make_service: MakeService, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a graph yields for all its outputs is as close as what is proved of one of them."""
+    """A graph that yields all outputs is as close as the proof of one of them shows."""
     real = Session.run
 
     def spoilt(self: Session, batch: object, outputs: object) -> object:

@@ -27,7 +27,7 @@ def test_requests_of_one_turn_share_a_batch(make_service: MakeService) -> None:
     assert f"te_batch_next_size_sum {len(TEXTS)}" in lines
 
 
-def test_each_is_told_when_the_worker_has_ended(make_service: MakeService) -> None:
+def test_every_request_is_failed_when_the_worker_has_ended(make_service: MakeService) -> None:
     service, _ = make_service()
     service.model.worker.close()
     errors = asyncio.run(embedded(service))

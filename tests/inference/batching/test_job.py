@@ -1,4 +1,4 @@
-"""Jobs: how their outcomes get back to the event loops that wait for them."""
+"""Jobs: delivery of outcomes to the event loops that wait for them."""
 
 import asyncio
 import logging
@@ -42,7 +42,7 @@ def test_a_closed_loop_costs_its_answers_and_a_warning(caplog: pytest.LogCapture
     loop = asyncio.new_event_loop()
     loop.close()
     with caplog.at_level(logging.WARNING):
-        deliver([(job(loop, lambda _: pytest.fail("nobody is there")), None)])
+        deliver([(job(loop, lambda _: pytest.fail("the loop is closed")), None)])
     assert [one.getMessage() for one in caplog.records] == [
         "1 answers could not be delivered: their event loop is closed"
     ]

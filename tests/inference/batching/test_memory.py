@@ -57,7 +57,7 @@ def test_one_input_that_does_not_fit_fails_alone(loop: asyncio.AbstractEventLoop
             outcome.wait()
     assert lucky.wait() == [4]
     worker.close()
-    assert "te_batch_max_tokens" not in metrics.render()  # a single input says nothing of batches
+    assert "te_batch_max_tokens" not in metrics.render()  # one input tells nothing of batches
 
 
 def test_memory_that_is_always_lacking_does_not_keep_the_worker_busy(

@@ -1,4 +1,4 @@
-"""Jobs that are not answered yet: which of their rows are wanted, and what ends them."""
+"""Pending jobs: which of their rows are still needed, and what ends them."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ ERROR = BackendFailed("Backend error: no")
 
 
 class Loop:
-    """An event loop of one job: what it hears, in order."""
+    """An event loop of one job, which records its outcomes in order."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -108,11 +108,11 @@ def test_a_failure_answers_its_jobs_once_and_frees_their_waiting_rows(
     pending.fail([(job, 0), (job, 1)], ERROR)
     assert loop.outcomes() == [ERROR]
     assert len(pending.waiting) == 0
-    pending.store(finished(run_of(job, 0), [[1.0]]))  # it was being computed
+    pending.store(finished(run_of(job, 0), [[1.0]]))  # already being computed
     assert loop.outcomes() == [ERROR]
 
 
-def test_rows_that_nobody_waits_for_are_dropped_and_counted(
+def test_abandoned_rows_are_dropped_and_counted(
     loop: Loop, pending: Pending, metrics: Metrics
 ) -> None:
     gone, here = loop.job((1, 2)), loop.job((3,))
@@ -127,9 +127,7 @@ def test_rows_that_nobody_waits_for_are_dropped_and_counted(
     ]
 
 
-def test_the_end_answers_those_who_are_left_and_those_who_came_too_late(
-    loop: Loop, pending: Pending
-) -> None:
+def test_the_end_answers_pending_and_late_jobs(loop: Loop, pending: Pending) -> None:
     pending.add(loop.job((1,)))
     pending.end([loop.job((2,))], ERROR)
     assert loop.outcomes() == [ERROR, ERROR]

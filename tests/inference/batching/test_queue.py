@@ -1,4 +1,4 @@
-"""Whatever arrives, leaves or waits: no row is lost or taken twice, and none waits for ever."""
+"""Arrivals, departures and waiting: no row is lost, taken twice or starved."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -23,14 +23,14 @@ LIMITS = [
 
 
 class Take(NamedTuple):
-    """A batch is taken, by these rules."""
+    """Take a batch by these rules."""
 
     longest: int | None
     single_input: bool
 
 
 ANY = Take(None, single_input=False)
-# Lengths of the inputs of a job that arrives, a batch, or the number of a job whose client leaves.
+# Lengths of an arriving job's inputs, a batch, or the number of a job whose client leaves.
 EVENTS = st.lists(
     st.lists(st.integers(1, 80), min_size=1, max_size=6)
     | st.just(ANY)
@@ -47,24 +47,24 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     made.close()
 
 
-def nobody(error: ServiceError | None) -> None:
-    """Whom the outcome of these jobs is told."""
+def ignore(error: ServiceError | None) -> None:
+    """Ignore the outcome of a job."""
 
 
 class Queue:
-    """Rows that wait, and what is known of them from outside."""
+    """Rows that wait, with a model of what must become of them."""
 
     def __init__(self, limits: BatchLimits, loop: asyncio.AbstractEventLoop) -> None:
         self.waiting = Waiting(limits)
         self.limits = limits
-        self.left: dict[Job, set[int]] = {}  # rows of each job that are still to be taken
-        self.patience: dict[Job, int] = {}  # in how many batches each must be served
+        self.left: dict[Job, set[int]] = {}  # rows of each job that are not taken yet
+        self.patience: dict[Job, int] = {}  # by how many batches each must be served
         self._loop = loop
         self._arrivals = 0
 
     def add(self, lengths: Sequence[int]) -> None:
         inputs = [TokenizedInput(np.zeros(length, np.int64)) for length in lengths]
-        job = Job(inputs, ("out",), self._loop, nobody)
+        job = Job(inputs, ("out",), self._loop, ignore)
         job.arrival = self._arrivals
         self._arrivals += 1
         self.waiting.add(job)
@@ -94,20 +94,20 @@ class Queue:
         assert self.limits.rows(len(rows)) == len(rows)
         padding = len(lengths) * self.limits.padded(max(lengths)) - sum(lengths)
         alone = max(self.limits.padded(length) - length for length in lengths)
-        assert RUN_COST + padding <= (RUN_COST + alone) * len(lengths)  # not worse than by itself
+        assert RUN_COST + padding <= (RUN_COST + alone) * len(lengths)  # no worse than apart
         assert max(lengths) <= (longest or max(lengths))
         assert not single_input or all(len(job.inputs) == 1 for job, _ in rows)
-        for job in self.left:  # of batches that not everyone may be in, none is promised
+        for job in self.left:  # batches that exclude some jobs promise nothing
             self.patience[job] -= (longest, single_input) == (None, False)
         for job, place in rows:
-            self.left[job].remove(place)  # KeyError where it was taken before, or should not be
+            self.left[job].remove(place)  # KeyError if it was taken before, or should not be
         for job in {job for job, _ in rows}:
             self._be_patient(job)
         self.left = {job: places for job, places in self.left.items() if places}
         assert all(self.patience[job] > 0 for job in self.left)
 
     def _be_patient(self, job: Job) -> None:
-        # Each of those that wait now may be the oldest before this one is.
+        # Each job that waits now may be the oldest before this one is.
         self.patience[job] = OLDEST_EVERY * (len(self.left) + 1)
 
 
@@ -147,7 +147,7 @@ def test_rows_of_different_routes_are_never_in_one_batch(
     waiting = Waiting(BatchLimits(max_tokens=512))
     for arrival, (route, lengths) in enumerate(jobs):
         inputs = [TokenizedInput(np.zeros(length, np.int64)) for length in lengths]
-        waiting.add(Job(inputs, ("out",), loop, nobody, arrival=arrival, route=route))
+        waiting.add(Job(inputs, ("out",), loop, ignore, arrival=arrival, route=route))
     taken = 0
     while rows := waiting.take():
         assert len({job.route for job, _ in rows}) == 1
@@ -170,7 +170,7 @@ def test_queries_that_never_end_do_not_starve_a_bulk_request(
         if first not in queue.left:
             break
         queue.add([length])
-        queue.take()  # which fails where the bulk request waits for longer than it may
+        queue.take()  # fails if the bulk request waits for too long
 
 
 @settings(max_examples=100)
@@ -182,14 +182,14 @@ def test_queries_that_never_end_do_not_starve_a_bulk_request(
     ),
     single_input=st.booleans(),
 )
-def test_what_gives_way_goes_when_nothing_else_may_and_alone(
+def test_low_priority_rows_run_alone_and_when_nothing_else_may(
     loop: asyncio.AbstractEventLoop, jobs: list[tuple[bool, list[int]]], single_input: bool
 ) -> None:
     waiting = Waiting(BatchLimits(max_tokens=512))
     left = {}
     for arrival, (gives_way, lengths) in enumerate(jobs):
         inputs = [TokenizedInput(np.zeros(length, np.int64)) for length in lengths]
-        job = Job(inputs, ("out",), loop, nobody, arrival=arrival, gives_way=gives_way)
+        job = Job(inputs, ("out",), loop, ignore, arrival=arrival, gives_way=gives_way)
         waiting.add(job)
         left[job] = len(lengths)
     tokens = sum(sum(lengths) for gives_way, lengths in jobs if not gives_way)
@@ -197,7 +197,7 @@ def test_what_gives_way_goes_when_nothing_else_may_and_alone(
     while rows := waiting.take(single_input=single_input):
         [gives_way] = {job.gives_way for job, _ in rows}
         assert not gives_way or all(job.gives_way for job, count in left.items() if count)
-        assert not (gives_way and single_input)  # not on what is kept for queries
+        assert not (gives_way and single_input)  # not on the runner kept for queries
         for job, place in rows:
             left[job] -= 1
             tokens -= 0 if gives_way else len(job.inputs[place])

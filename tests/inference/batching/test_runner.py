@@ -1,4 +1,4 @@
-"""A runner computes what it is handed, and reports whatever becomes of it."""
+"""Runners: a run is computed, and its outcome reported, whatever it is."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ OUTPUTS = [SENTENCE_EMBEDDING]
 
 @pytest.fixture
 def compute(faulty: FaultySession) -> Iterator[Callable[[Run], Finished]]:
-    """Hands a runner one run, and waits for what it reports."""
+    """Hand a runner one run, and wait for its report."""
     reports: SimpleQueue[Finished] = SimpleQueue()
     runner = Runner(faulty, PADDING, reports.put)
     runner.start("runner")
@@ -52,7 +52,7 @@ def test_rows_are_collated_and_their_results_reported(compute: Callable[[Run], F
 
 
 @pytest.mark.parametrize("fault", [RAISES, EXITS, MISSHAPEN, NOTHING])
-def test_whatever_fails_is_reported_and_the_next_run_is_computed(
+def test_a_failure_is_reported_and_the_next_run_is_computed(
     compute: Callable[[Run], Finished], fault: int
 ) -> None:
     assert compute(Run(rows(fault), OUTPUTS, FailureCount(1))).error is not None

@@ -1,4 +1,4 @@
-"""Runners that do not come back: replaced once, and then the end."""
+"""Runners that hang: the first is replaced, the second ends the worker."""
 
 import asyncio
 import threading
@@ -15,11 +15,11 @@ IMPATIENT = RunOptions(timeout_seconds=0.05, grace_seconds=0.05)
 
 
 def be_patient(worker: BatchWorker) -> None:
-    """Let the runs that follow take the time that a busy machine needs."""
+    """Allow later runs the time that a busy machine needs."""
     worker.options = RunOptions()
 
 
-def test_a_run_that_ends_when_it_is_told_to_costs_its_jobs_only(
+def test_a_run_that_ends_on_request_costs_only_its_jobs(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     bench = make_bench(loop, options=RunOptions(timeout_seconds=0.05, grace_seconds=30))
@@ -50,7 +50,7 @@ def test_a_runner_that_does_not_come_back_is_replaced(
     waiting = submit(worker, loop, (3, 2))
     assert waiting.wait() == [2]
     assert worker.healthy
-    faulty.release.set()  # what comes back late finds its place taken
+    faulty.release.set()  # a late result finds its runner replaced
     assert submit(worker, loop, (3, 4)).wait() == [4]
     assert worker.failure is None
 

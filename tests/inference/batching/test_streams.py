@@ -1,4 +1,4 @@
-"""Run threads beside each other: who shares a run, and who has one of its own."""
+"""Concurrent run threads: which jobs share a run, and which have one of their own."""
 
 import asyncio
 from collections.abc import Sequence
@@ -49,9 +49,9 @@ def test_a_query_is_computed_beside_a_bulk_request(loop: asyncio.AbstractEventLo
     bench = make_bench(loop, options=RunOptions(threads=1, single_input_threads=1))
     bulk = bench.submit(*[(50, 1)] * 5)
     assert bench.session.next_batch() == [1, 1]
-    pair = bench.submit((40, 5), (40, 6))  # not alone: it waits for a run, as bulk does
+    pair = bench.submit((40, 5), (40, 6))  # not alone: it waits for a run, like bulk
     query = bench.submit((50, 2))
-    assert bench.session.next_batch() == [2]  # by itself, though rows of its length wait
+    assert bench.session.next_batch() == [2]  # by itself, though rows of like length wait
     assert bench.session.started.empty()
     bench.session.finish()
     bench.session.finish()
@@ -69,7 +69,7 @@ def test_queries_leave_a_bulk_request_its_run(loop: asyncio.AbstractEventLoop) -
     queries = [bench.submit((3, 1))]
     assert bench.session.next_batch() == [1]
     bulk = bench.submit(*[(50, 2)] * 2)
-    assert bench.session.next_batch() == [2, 2]  # whichever runner the query has
+    assert bench.session.next_batch() == [2, 2]  # whichever runner the query uses
     bench.session.finish()
     bench.session.finish()
     assert [one.wait() for one in (*queries, bulk)] == [[1], [2, 2]]
@@ -99,7 +99,7 @@ def test_one_input_longer_than_a_batch_runs_at_a_time(loop: asyncio.AbstractEven
     assert sorted(short) == [[3, 4], [5]]
     for _ in range(3):
         bench.session.finish()
-    assert bench.session.next_batch() == [2]  # once the first is over
+    assert bench.session.next_batch() == [2]  # after the first has ended
     bench.session.finish()
     assert [one.wait() for one in (*long, query, bulk)] == [[1], [2], [5], [3, 4]]
 
@@ -116,7 +116,7 @@ def test_long_inputs_may_run_side_by_side_where_their_memory_does_not_matter(
 
 
 class EchoSession:
-    """Answers at once: for each row its first id, or the negative of it."""
+    """A session that answers at once: each row's first id, or its negative."""
 
     def __init__(self) -> None:
         self.shapes: list[tuple[int, int]] = []
@@ -128,7 +128,7 @@ class EchoSession:
         return {name: firsts * (1 if name == "out" else -1) for name in outputs}
 
     def terminate(self, thread: int) -> None:
-        """A run is over before anybody could ask."""
+        """Do nothing: a run ends before it could be told to."""
 
 
 @settings(max_examples=50)

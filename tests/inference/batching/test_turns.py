@@ -1,4 +1,4 @@
-"""Turns of several models: alone by a clock that the test moves, then with workers of each."""
+"""Turns of several models: first by a clock that the test moves, then with real workers."""
 
 import asyncio
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ QUANTUM, PATIENCE = 1.0, 5.0
 
 @dataclass
 class Table:
-    """Models that take turns, at the time that the test sets."""
+    """Models that take turns, by a clock that the test sets."""
 
     now: float = 100.0
     woken: list[str] = field(default_factory=list)
@@ -64,7 +64,7 @@ def test_a_second_model_runs_when_the_first_has_nothing_running(table: Table) ->
 
 
 def test_a_newcomer_is_next_after_the_runs_in_progress(table: Table) -> None:
-    """However long the other has had the turn, and however many rows it has left."""
+    """However long the other has had the turn, and however many rows it still has."""
     flooded, lone = table.join("flooded"), table.join("lone")
     assert flooded.may_run()
     table.now += 1000
@@ -79,8 +79,8 @@ def test_a_newcomer_is_next_after_the_runs_in_progress(table: Table) -> None:
     assert table.woken == ["lone", "flooded"]
 
 
-def test_two_that_are_flooded_have_equal_times(table: Table) -> None:
-    """One's runs take ten times as long as the other's."""
+def test_two_flooded_models_have_equal_times(table: Table) -> None:
+    """The runs of one take ten times as long as those of the other."""
     models = {"large": table.join("large"), "small": table.join("small")}
     seconds = {"large": 0.5, "small": 0.05}
     had = dict.fromkeys(models, 0.0)
@@ -99,7 +99,7 @@ def test_two_that_are_flooded_have_equal_times(table: Table) -> None:
     assert had["small"] > 1000
 
 
-def test_a_pause_saves_up_no_more_than_a_little(table: Table) -> None:
+def test_an_idle_model_saves_up_little_time(table: Table) -> None:
     one, two = table.join("one"), table.join("two")
     assert one.may_run()
     table.now += 1000
@@ -109,22 +109,22 @@ def test_a_pause_saves_up_no_more_than_a_little(table: Table) -> None:
     table.now += 2 * QUANTUM - 0.01
     assert two.may_run()
     table.now += 0.02
-    assert not two.may_run()  # and not after a thousand seconds
+    assert not two.may_run()  # a thousand idle seconds saved up no more
     two.settle(runs=0, wants=True)
     assert one.may_run()
 
 
-def test_of_several_that_wait_the_one_that_had_least_is_next(table: Table) -> None:
+def test_the_waiting_model_with_least_time_is_next(table: Table) -> None:
     one, two, three = table.join("one"), table.join("two"), table.join("three")
     assert one.may_run()
     assert not two.may_run()
     table.now += 2
-    assert not three.may_run()  # it has had almost as much as the one that holds the turn
+    assert not three.may_run()  # it has had nearly as much time as the holder of the turn
     one.settle(runs=0, wants=False)
     assert table.woken == ["two"]
 
 
-def test_a_run_that_does_not_end_is_waited_for_in_vain_no_longer_than_that(table: Table) -> None:
+def test_a_hung_run_is_waited_for_only_a_limited_time(table: Table) -> None:
     hung, waiting = table.join("hung"), table.join("waiting")
     assert hung.may_run()
     hung.settle(runs=1, wants=True)
@@ -135,15 +135,15 @@ def test_a_run_that_does_not_end_is_waited_for_in_vain_no_longer_than_that(table
     assert waiting.seconds_left() == 1
     table.now += 1
     assert waiting.seconds_left() == 0
-    assert waiting.may_run()  # beside it
+    assert waiting.may_run()  # beside the hung run
     assert not hung.may_run()
     hung.settle(runs=1, wants=True)
     waiting.settle(runs=0, wants=False)
     assert table.woken == ["hung"]  # for its other rows
 
 
-def test_patience_is_for_those_that_are_due(table: Table) -> None:
-    """One whose runs are long does not go before its share because of that."""
+def test_waiting_is_only_for_a_model_whose_turn_is_due(table: Table) -> None:
+    """A model with long runs does not go before its share because of them."""
     one, two = table.join("one"), table.join("two")
     assert one.may_run()
     assert not two.may_run()
@@ -157,11 +157,11 @@ def test_patience_is_for_those_that_are_due(table: Table) -> None:
     assert not two.may_run()
 
 
-def test_one_that_wants_no_more_is_passed_over(table: Table) -> None:
+def test_a_model_without_work_is_skipped(table: Table) -> None:
     one, two = table.join("one"), table.join("two")
     assert one.may_run()
     assert not two.may_run()
-    two.settle(runs=0, wants=False)  # its client has left
+    two.settle(runs=0, wants=False)  # its client has disconnected
     assert two.seconds_left() is None
     one.settle(runs=0, wants=False)
     assert table.woken == []
@@ -169,7 +169,7 @@ def test_one_that_wants_no_more_is_passed_over(table: Table) -> None:
 
 
 @pytest.mark.parametrize("wants", [True, False])
-def test_one_that_leaves_holds_up_nobody(table: Table, *, wants: bool) -> None:
+def test_a_model_that_leaves_holds_up_no_other(table: Table, *, wants: bool) -> None:
     one, two = table.join("one"), table.join("two")
     assert one.may_run()
     assert not two.may_run()
@@ -189,7 +189,7 @@ def test_the_only_model_always_has_the_turn() -> None:
 
 
 class Bench:
-    """Two models with a worker and a steered session each."""
+    """Two models, each with a worker and a steered session."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop, turns: Turns, options: RunOptions) -> None:
         self.loop = loop
@@ -228,7 +228,7 @@ def test_a_query_waits_for_one_run_of_a_flooded_model(loop: asyncio.AbstractEven
 
 
 def test_two_floods_take_turns_to_their_ends(loop: asyncio.AbstractEventLoop) -> None:
-    """Never do both compute at a time, and none is left waiting."""
+    """The two never compute at once, and no request is left waiting."""
     bench = Bench(loop, Turns(quantum_seconds=0.0), RunOptions())
     floods = [[submit(one, loop, (10, i)) for i in range(20)] for one in bench.workers]
     order: list[int] = []

@@ -1,4 +1,4 @@
-"""Which shapes are learned when, that no job waits for one, and that none harms anybody."""
+"""Warm-up: which shapes are learned when, without delaying jobs, and failures that harm none."""
 
 import asyncio
 import logging
@@ -33,13 +33,13 @@ def next_shape(bench: Bench) -> tuple[int, ...]:
 
 
 def await_progress(bench: Bench, learned: int, wanted: int) -> None:
-    """Wait for the worker to have counted so many shapes: it does so once a run has ended."""
+    """Wait until the worker has counted these shapes, which it does after each run."""
     warm = bench.worker.warm_up
     eventually(lambda: (warm.learned, warm.wanted) == (learned, wanted))
 
 
 def close(bench: Bench, runs: int = 0) -> None:
-    """Close the worker while so many runs are under way; nothing starts any more."""
+    """Close the worker while `runs` runs are in flight; no run starts any more."""
     closing = threading.Thread(target=bench.worker.close)
     closing.start()
     for _ in range(runs):
@@ -59,7 +59,7 @@ def test_each_shape_is_learned_by_each_stream_one_run_at_a_time(
         assert bench.session.started.empty()
         bench.session.finish()
     assert seen == [shape for shape in LONE_FIRST for _ in range(2)]
-    answers = [bench.submit((60, 7)), bench.submit((90, 8))]  # both runners are free again
+    answers = [bench.submit((60, 7)), bench.submit((90, 8))]  # both runners are idle again
     assert sorted(bench.session.next_batch() + bench.session.next_batch()) == [7, 8]
     await_progress(bench, 4, 4)
     close(bench, runs=2)
@@ -91,11 +91,11 @@ def test_jobs_that_wait_go_before_any_further_shape(loop: asyncio.AbstractEventL
     bench.session.finish()
     bench.session.finish()
     assert [one.wait() for one in (first, *others)] == [[7], [8], [9]]
-    assert next_shape(bench) == (1, 4)  # on with the second stream
+    assert next_shape(bench) == (1, 4)  # the second stream continues
     close(bench, runs=1)
 
 
-def test_no_shape_is_learned_until_nobody_has_asked_for_a_while(
+def test_no_shape_is_learned_until_requests_have_paused(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     bench = make_bench(loop, options=NEVER_QUIET, **SHAPES)
@@ -113,7 +113,7 @@ def test_no_shape_is_learned_until_nobody_has_asked_for_a_while(
     close(bench, runs=1)
 
 
-def test_what_requests_have_run_is_not_learned_again(loop: asyncio.AbstractEventLoop) -> None:
+def test_shapes_that_requests_ran_are_not_learned_again(loop: asyncio.AbstractEventLoop) -> None:
     bench = make_bench(loop, options=NEVER_QUIET, **SHAPES)
     for rows in [[(3, 7)]] * 2 + [[(8, 7), (7, 7)]] * 2 + [[(8, 7)]]:
         answer = bench.submit(*rows)
@@ -129,7 +129,7 @@ def test_what_requests_have_run_is_not_learned_again(loop: asyncio.AbstractEvent
     for _ in range(3):
         seen.append(next_shape(bench))
         bench.session.finish()
-    assert seen == [(1, 8), (2, 4), (2, 4)]  # one stream may not have had the first of them yet
+    assert seen == [(1, 8), (2, 4), (2, 4)]  # one stream may still lack the first of them
     bench.submit((50, 7))
     assert bench.session.next_batch() == [7]
     await_progress(bench, 4, 4)
@@ -137,7 +137,7 @@ def test_what_requests_have_run_is_not_learned_again(loop: asyncio.AbstractEvent
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no"), OutOfMemory("Backend error: no memory")])
-def test_a_shape_that_fails_harms_nobody(
+def test_a_shape_that_fails_harms_no_request(
     loop: asyncio.AbstractEventLoop, error: Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = make_bench(loop, options=AT_ONCE, **SHAPES)
@@ -150,7 +150,7 @@ def test_a_shape_that_fails_harms_nobody(
     bench.session.finish(error)
     bench.session.finish()
     assert beside.wait() == [7]
-    await_progress(bench, 1, 1)  # requests learn the rest
+    await_progress(bench, 1, 1)  # the rest is left to requests
     assert bench.worker.healthy
     assert f"3 shapes are left to requests: {error!r}" in caplog.text
     assert "te_out_of_memory" not in bench.metrics.render()
@@ -161,7 +161,9 @@ def test_a_shape_that_fails_harms_nobody(
     close(bench)
 
 
-def test_a_device_that_is_lost_meanwhile_ends_the_worker(loop: asyncio.AbstractEventLoop) -> None:
+def test_a_device_that_is_lost_during_warm_up_ends_the_worker(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
     bench = make_bench(loop, options=AT_ONCE, **SHAPES)
     next_shape(bench)
     answer = bench.submit((3, 7))
@@ -207,7 +209,7 @@ def test_closing_waits_for_a_shape_that_runs_and_learns_no_more(
 
 
 class Recorder:
-    """Answers with nothing of interest, and remembers the shapes; may fail at one of them."""
+    """A session that records shapes, answers anything, and may fail at one of them."""
 
     def __init__(self, fails_at: tuple[int, int] | None = None) -> None:
         self.fails_at = fails_at
@@ -220,11 +222,11 @@ class Recorder:
         return {name: np.zeros((len(batch.input_ids), 1), np.float32) for name in outputs}
 
     def terminate(self, thread: int) -> None:
-        """Nothing runs for long."""
+        """Do nothing: no run takes long."""
 
 
 def ticking(seconds: float) -> Iterator[float]:
-    """The time by a clock of which every look takes so long."""
+    """Return a clock that moves on by this much each time it is read."""
     now = 0.0
     while True:
         yield now

@@ -1,4 +1,4 @@
-"""Which rows share a run, in which order, and how their answers come back."""
+"""Batches of the worker: which rows share a run, in which order, and the way back of answers."""
 
 import asyncio
 import threading
@@ -12,7 +12,7 @@ from app.inference.batching.runner_pool import RunOptions
 from tests.support.steering import Bench, Outcome, make_bench
 
 
-def test_what_arrives_during_a_run_shares_the_next_one(bench: Bench) -> None:
+def test_requests_that_arrive_during_a_run_share_the_next_one(bench: Bench) -> None:
     first = bench.submit((3, 1))
     assert bench.session.next_batch() == [1]
     others = [bench.submit((3, 2)), bench.submit((4, 3), (5, 4))]
@@ -69,7 +69,7 @@ def test_a_query_passes_a_bulk_request(bench: Bench) -> None:
 
 
 def test_a_bulk_request_is_served_between_queries(bench: Bench) -> None:
-    """Queries keep coming, one for each run; the bulk of another length still gets its turn."""
+    """Queries keep coming, one for each run; bulk of another length still gets its turn."""
     bench.submit((1, 1))
     bench.session.next_batch()
     bulk = bench.submit((90, 7), (91, 7))

@@ -1,4 +1,4 @@
-"""From rows to vectors: large requests in turns, and what dimensions may be."""
+"""From rows to vectors: large requests yield to other tasks, and the limits of dimensions."""
 
 import asyncio
 
@@ -55,7 +55,7 @@ def test_a_first_token_without_a_vector_is_left_out() -> None:
         assert [len(one) for one in token_vectors(INPUTS, rows, made)] == lengths
 
 
-def test_what_is_not_finite_is_refused() -> None:
+def test_non_finite_values_are_refused() -> None:
     bad = [np.array([1, np.nan, 1], np.float32)]
     with pytest.raises(NotFinite, match="input 0"):
         sparse_vectors(INPUTS[:1], bad, None)

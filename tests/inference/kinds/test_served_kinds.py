@@ -1,4 +1,4 @@
-"""Kinds of vectors: which a model has, and that all of them are of one pass."""
+"""Kinds of vectors: which ones a model has, and that one pass computes all of them."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ MakeService = Callable[..., tuple[Service, ASGIApp]]
 
 @pytest.fixture
 def runs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, Sequence[str]]]:
-    """How many rows each run had, and which outputs it was for."""
+    """Record how many rows each run has, and for which outputs."""
     found: list[tuple[int, Sequence[str]]] = []
     run = Session.run
 

@@ -1,4 +1,4 @@
-"""Lane: rows wait for requests, but not for ever, and every job is answered once."""
+"""Lane: rows give way to requests without starving, and every job is answered once."""
 
 import asyncio
 from collections.abc import Callable, Iterator
@@ -26,7 +26,7 @@ class Live:
 
 
 class Bench:
-    """A lane, what it has handed over, and the time, which passes when told."""
+    """A lane, the rows that it handed over, and a clock that the test moves."""
 
     def __init__(self) -> None:
         self.live = Live()
@@ -39,7 +39,7 @@ class Bench:
         self.lane = Lane(self, self.live, AHEAD, lambda: self.now, self._later)
 
     def submit(self, job: Job) -> None:
-        """Stand for the worker."""
+        """Take the place of the worker."""
         if self.refuses is not None:
             raise self.refuses
         self.out.append(job)
@@ -65,7 +65,7 @@ class Bench:
         self.now = end
 
     def compute(self, count: int = 1, seconds: float = 0.0) -> None:
-        """Answer what has been handed over for longest."""
+        """Answer the oldest rows that were handed over."""
         self.now += seconds
         for _ in range(count):
             job = self.out.pop(0)
@@ -89,7 +89,7 @@ def bench() -> Iterator[Bench]:
 
 def test_in_quiet_times_rows_keep_the_runners_busy(bench: Bench) -> None:
     job = bench.ask(*[30] * 10)
-    assert bench.lengths == [30] * 4  # the first that make up AHEAD
+    assert bench.lengths == [30] * 4  # the first ones, which fill AHEAD
     bench.compute(2)
     assert bench.lengths == [30] * 4
     while bench.out:
@@ -117,17 +117,17 @@ def test_nothing_goes_beside_a_request(bench: Bench) -> None:
 
 
 def test_after_a_request_a_portion_goes_at_a_time(bench: Bench) -> None:
-    bench.live.entered_by_all = 1  # it came and went between two looks
+    bench.live.entered_by_all = 1  # it came and went between two looks at the load
     bench.ask(*[PORTION_TOKENS // 2] * 6, 3 * PORTION_TOKENS)
     assert len(bench.out) == 2
     bench.compute(2, seconds=0.1)
-    assert bench.out == []  # pays for what it took
+    assert bench.out == []  # pays off the time that it took
     bench.passes(0.09)
     assert bench.out == []
     bench.passes(0.02)
     assert len(bench.out) == 2
     bench.passes(QUIET_SECONDS)
-    assert len(bench.out) == 4  # as many as AHEAD has room for
+    assert len(bench.out) == 4  # AHEAD has no room for more
 
 
 def test_a_portion_goes_now_and_then_whatever_the_requests(bench: Bench) -> None:
@@ -148,7 +148,7 @@ def test_the_first_error_answers_a_job(bench: Bench) -> None:
     bench.out.pop(0).done(error)
     bench.out.pop(0).done(error)
     assert bench.answers == [error]
-    assert bench.out == []  # nothing more of it is computed
+    assert bench.out == []  # nothing else of it is computed
     bench.ask(5)
     bench.compute()
     assert bench.answers == [error, None]
@@ -160,7 +160,7 @@ def test_a_worker_that_has_ended_answers_a_job(bench: Bench) -> None:
     assert bench.answers == [bench.refuses]
 
 
-def test_a_job_that_nobody_waits_for_is_dropped(bench: Bench) -> None:
+def test_an_abandoned_job_is_dropped(bench: Bench) -> None:
     job = bench.ask(60, 60, 60, 60)
     job.abandoned = True
     bench.compute(2)

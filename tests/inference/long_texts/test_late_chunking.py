@@ -1,4 +1,4 @@
-"""Which models divide a text into chunks."""
+"""Late chunking: which models support it."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +23,7 @@ def refusal(
 
 
 def without(manifest: Manifest, output: str) -> Manifest:
-    """The same model whose graphs lack an output."""
+    """The same model without an output in its graphs."""
     left = [[one for one in graph.outputs if one != output] for graph in manifest.graphs]
     graphs = zip(manifest.graphs, left, strict=True)
     return replace(
@@ -31,7 +31,7 @@ def without(manifest: Manifest, output: str) -> Manifest:
     )
 
 
-def test_a_model_that_takes_the_mean_does(manifest: Manifest) -> None:
+def test_a_model_with_mean_pooling_supports_it(manifest: Manifest) -> None:
     found = LateChunking.of(manifest, SENTENCE_EMBEDDING, embed_all=True)
     assert (found.refusal, found.dimensions) == (None, manifest.dimensions)
     as_mean = replace(manifest, pooling="cls")
@@ -45,7 +45,7 @@ def test_others_say_what_they_lack(manifest: Manifest) -> None:
     assert refusal(replace(manifest, pooling="graph")) == f"{pooled} graph"
     assert refusal(manifest, POOLED_OUTPUTS["last_token"]) == f"{pooled} last_token"
     more = "the model's vectors are more than the mean of its tokens"
-    assert refusal(without(manifest, POOLED_OUTPUTS["mean"])) == more  # as behind Dense layers
+    assert refusal(without(manifest, POOLED_OUTPUTS["mean"])) == more  # as with Dense layers
     assert refusal(without(manifest, TOKEN_EMBEDDINGS)) == more
     assert refusal(manifest, embed_all=False) == (
         "it needs a vector for each token, and the service was started with --embed-all false"

@@ -1,4 +1,4 @@
-"""What long texts may hold: permits, bytes and the worker; and what of them is never computed."""
+"""Resources of long texts: permits, bytes and the worker; and work that is never done."""
 
 import asyncio
 from collections.abc import Callable, Coroutine
@@ -41,7 +41,7 @@ BOTH = pytest.mark.parametrize("ask", [mean, chunks])
 
 @BOTH
 @pytest.mark.parametrize("permits", [1, 2, 3, 7])
-def test_windows_are_computed_as_many_at_a_time_as_there_are_permits(
+def test_permits_bound_the_windows_computed_at_a_time(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch, ask: Ask, permits: int
 ) -> None:
     enough = asyncio.run(ask(make_service()[0].model.engine))
@@ -94,7 +94,7 @@ def test_more_inputs_than_windows_keep_their_permits(
 
 
 @BOTH
-def test_of_a_client_that_goes_away_no_later_window_is_computed(
+def test_no_later_window_is_computed_for_a_client_that_has_gone(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch, ask: Ask
 ) -> None:
     engine = make_service(max_concurrent_requests=4, threads=1)[0].model.engine
@@ -124,7 +124,7 @@ def test_token_vectors_are_in_memory_for_a_few_windows_at_a_time(
     found = asyncio.run(chunks(engine.telling(Progress(measured=measured.append))))
     np.testing.assert_allclose(found, whole, atol=1e-6)
     assert max(held.sizes) <= 3
-    tokens = (97 + 95) * 8  # ids, and the places of those of the text
+    tokens = (97 + 95) * 8  # ids, and the places of the text's tokens
     assert measured == [tokens + 3 * WINDOW_BYTES + 2 * tiny.DIMENSIONS * long_texts.SUM_BYTES]
 
 
@@ -154,7 +154,7 @@ def test_a_long_chunk_is_added_in_pieces(
 
 
 def test_a_chunk_is_the_mean_of_its_tokens(make_service: MakeService) -> None:
-    """A token of the tiny model looks at nothing but itself, so windows change nothing."""
+    """Tokens of the tiny model attend to nothing else, so windows change nothing."""
     found = asyncio.run(chunks(make_service()[0].model.engine))
     parts = [TEXT[start:stop].strip() for start, stop in SPANS.tolist()]
     expected = [

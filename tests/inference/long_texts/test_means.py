@@ -1,4 +1,4 @@
-"""Means of windows and of spans, against what NumPy says of each by itself."""
+"""Means of windows and of spans, against NumPy."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""Spans of characters, and the tokens that they hold."""
+"""Spans of characters, and their tokens."""
 
 from typing import Any
 
@@ -60,7 +60,7 @@ def test_a_span_without_a_token_is_refused(field: str, message: str) -> None:
         ([(0, 2**64 - 1)], f"`spans[0]` is [0, {2**64 - 1}]: `inputs` has 8 characters"),
     ],
 )
-def test_a_span_lies_in_the_text(spans: list[tuple[int, int]], message: str) -> None:
+def test_a_span_must_lie_in_the_text(spans: list[tuple[int, int]], message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         require_spans(made(*spans), 8)
     assert str(caught.value) == f"Input validation error: {message}"

@@ -40,7 +40,7 @@ def test_windows_change_places_in_the_middle_of_what_both_hold(
 
 
 def margin(token: int, window: Window, tokens: int) -> int:
-    """How far a token is from the nearest end of a window that is no end of the text."""
+    """Return a token's distance to the nearest end of its window that is not an end of the text."""
     left = token - window.start if window.start else tokens
     right = window.stop - 1 - token if window.stop < tokens else tokens
     return min(left, right)
@@ -53,7 +53,7 @@ def test_every_token_is_used_once_from_where_it_has_most_context(tokens: int, ro
     assert (found[0].first, found[-1].end) == (0, tokens)
     assert {window.stop - window.start for window in found} == {min(tokens, room)}
     overlap = min(room // OVERLAP_SHARE, MOST_OVERLAP)
-    places = range(0, tokens, max(1, tokens // 50))  # some of them
+    places = range(0, tokens, max(1, tokens // 50))  # a sample of them
     for token in places:
         [used] = [window for window in found if window.first <= token < window.end]
         assert used.start <= token < used.stop

@@ -1,4 +1,4 @@
-"""The OpenVINO plug-in on the machine at hand; its tests say why they are skipped elsewhere."""
+"""The OpenVINO plug-in on this machine; its tests say why they are skipped elsewhere."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from tools.openvino import plugin
 
 @pytest.fixture(scope="session")
 def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """What to add to a process's environment so that it has OpenVINO's CPU device."""
+    """The environment variables that give a process OpenVINO's CPU device."""
     try:
         return plugin.environment(tmp_path_factory.mktemp("plugin"))
     except plugin.Unavailable as reason:

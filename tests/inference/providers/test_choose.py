@@ -88,7 +88,7 @@ HALVES = ["cuda float16, without padding", "cuda float16"]
         (TENSORRT, "tensorrt", "float16", "embedding", ["tensorrt float16"]),
     ],
 )
-def test_what_is_tried_in_which_order(
+def test_the_order_of_plans(
     here: Machine, provider: ProviderChoice, dtype: DtypeChoice, task: Task, tried: list[str]
 ) -> None:
     plans = candidates(ProviderRequest(provider, dtype), here, task)
@@ -138,7 +138,7 @@ def test_what_is_tried_in_which_order(
         (GPU_IMAGE, "auto", "float16", "--dtype float16: there is no NVIDIA driver here: pass"),
     ],
 )
-def test_what_cannot_be_had_says_why_and_what_to_do(
+def test_unavailable_providers_are_refused_with_reason_and_remedy(
     here: Machine, provider: ProviderChoice, dtype: DtypeChoice, message: str
 ) -> None:
     with pytest.raises(StartupError) as caught:

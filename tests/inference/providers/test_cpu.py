@@ -1,4 +1,4 @@
-"""What is planned for the processor."""
+"""Plans for the processor."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -62,5 +62,5 @@ def test_onnx_runtime_is_told_to_compute_in_bfloat16(tmp_path: Path, place: int)
 def _has(session: onnxruntime.InferenceSession, entry: str) -> bool:
     try:
         return bool(session.get_session_options().get_session_config_entry(entry) == "1")
-    except RuntimeError:  # there is no such entry
+    except RuntimeError:  # no such configuration entry
         return False

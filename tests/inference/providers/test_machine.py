@@ -66,13 +66,13 @@ def test_affinity_bounds_the_cores(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert machine.usable_cores(tmp_path) == 1
 
 
-def test_a_machine_is_told_by_what_changes_its_arithmetic(tmp_path: Path) -> None:
+def test_a_machine_is_identified_by_what_changes_its_arithmetic(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text("model name\t: Fast CPU\nflags\t\t: fpu avx2 avx512f amx_bf16 sse\n")
     assert machine.describe(cpuinfo).endswith(" Fast CPU amx_bf16 avx512f avx2")
 
 
-def test_a_processor_of_arm_is_told_by_its_numbers(tmp_path: Path) -> None:
+def test_an_arm_processor_is_identified_by_its_numbers(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     core = "Features\t: fp asimd bf16 sve\nCPU implementer\t: 0x41\nCPU part\t: 0xd40\n"
     cpuinfo.write_text(f"processor\t: 0\n{core}\nprocessor\t: 1\n{core}")
@@ -90,7 +90,7 @@ def test_a_processor_of_arm_is_told_by_its_numbers(tmp_path: Path) -> None:
         ("fp asimd sve i8mm bf16", True),
     ],
 )
-def test_what_computes_in_bfloat16(tmp_path: Path, flags: str, computes: bool) -> None:
+def test_processors_that_compute_in_bfloat16(tmp_path: Path, flags: str, computes: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
     assert machine.computes_bfloat16(cpuinfo) is computes
@@ -100,7 +100,7 @@ def test_what_computes_in_bfloat16(tmp_path: Path, flags: str, computes: bool) -
 @pytest.mark.parametrize(
     ("flags", "multiplies"), [("avx512f avx512_bf16", False), ("amx_tile amx_bf16", True)]
 )
-def test_what_multiplies_tiles(tmp_path: Path, flags: str, multiplies: bool) -> None:
+def test_processors_that_multiply_tiles(tmp_path: Path, flags: str, multiplies: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
     assert machine.multiplies_tiles(cpuinfo) is multiplies
@@ -115,7 +115,7 @@ def test_what_multiplies_tiles(tmp_path: Path, flags: str, multiplies: bool) -> 
         ("avx2 avx_vnni", True),
     ],
 )
-def test_what_sums_bytes_exactly(tmp_path: Path, flags: str, exactly: bool) -> None:
+def test_processors_that_sum_bytes_exactly(tmp_path: Path, flags: str, exactly: bool) -> None:
     cpuinfo = tmp_path / "cpuinfo"
     cpuinfo.write_text(f"model name\t: CPU\nflags\t\t: {flags}\n")
     assert machine.sums_bytes_exactly(cpuinfo) is exactly

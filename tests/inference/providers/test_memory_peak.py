@@ -1,4 +1,4 @@
-"""What takes most memory is run at start, where it can still be refused."""
+"""The runs that need most memory happen at start, where they can still be refused."""
 
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ def test_a_batch_that_does_not_fit_into_memory_names_its_option(
         load_folder(tiny_model)
 
 
-def test_the_largest_batches_are_run_before_anyone_asks(
+def test_the_largest_batches_are_run_before_the_first_request(
     tiny_model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     masks: list[Any] = []
@@ -34,7 +34,7 @@ def test_the_largest_batches_are_run_before_anyone_asks(
 
     monkeypatch.setattr(Session, "run", recorded)
     load_folder(tiny_model, max_batch_tokens=20)
-    beside = [9, 10]  # a run of inputs that came alone
+    beside = [9, 10]  # a run of single inputs
     assert masks[0] == [1]
     assert sorted(masks[1:3]) == [beside, [12]]
     assert masks[3:5] == [[9, 10], beside]

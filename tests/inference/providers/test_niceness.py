@@ -1,4 +1,4 @@
-"""Threads that compute come after those that answer."""
+"""Niceness: threads that compute give way to those that answer."""
 
 import asyncio
 import os
@@ -22,7 +22,7 @@ def niceness_of(thread: int) -> int:
 
 
 def lowered(nice: int) -> int:
-    """What it becomes, by as much as there is room for: a check may be nice itself."""
+    """Return the niceness after lowering the priority; the tests may run niced themselves."""
     return min(19, nice + niceness.NICENESS)
 
 
@@ -30,7 +30,7 @@ def threads() -> set[int]:
     return {int(entry.name) for entry in Path("/proc/self/task").iterdir()}
 
 
-def test_a_sessions_threads_give_way_and_whoever_loads_it_does_not(tiny_model: Path) -> None:
+def test_a_sessions_threads_give_way_and_the_loading_thread_does_not(tiny_model: Path) -> None:
     mine, before = niceness_of(threading.get_native_id()), threads()
     session = Session.load(tiny_model, Manifest.read(tiny_model), Plan("cpu", "asked", threads=4))
     made = threads() - before

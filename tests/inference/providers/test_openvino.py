@@ -1,4 +1,4 @@
-"""OpenVINO for real: what it computes, in which precision, and what the service says of it."""
+"""OpenVINO for real: its answers, its precision, and the service's report of both."""
 
 import json
 import subprocess
@@ -27,7 +27,7 @@ TEXTS = [*passages(24, longest_words=150), "ok", "Où est la bibliothèque ?", "
 
 
 def prove(folder: Path, environment: dict[str, str], *flags: str) -> list[dict[str, Any]]:
-    """The certificates that `python -m app.prove` prints."""
+    """Return the certificates that `python -m app.prove` prints."""
     printed = subprocess.run(
         [sys.executable, "-m", "app.prove", str(folder), *flags],
         cwd=ROOT,
@@ -124,7 +124,7 @@ def test_bfloat16_is_taken_by_itself_where_it_is_proved_close(bfloat16: dict[str
         expected, found = embed(exact, TEXTS), embed(lower, TEXTS)
         alone = np.concatenate([embed(lower, [text]) for text in TEXTS])
     cosines = np.einsum("nd,nd->n", expected, found)
-    assert 0.9995 <= cosines.min() < 0.999999  # close, and visibly another precision
+    assert 0.9995 <= cosines.min() < 0.999999  # close, yet visibly another precision
     assert np.einsum("nd,nd->n", found, alone).min() >= 0.9999
 
 
@@ -173,7 +173,7 @@ def test_a_model_that_bfloat16_harms_is_served_in_float32(
 
 
 @pytest.mark.parametrize("pooling", [(), ("--pooling", "cls")])
-def test_its_own_graph_yields_vectors_and_the_other_one_what_few_ask_for(
+def test_its_own_graph_yields_vectors_and_the_other_one_rare_outputs(
     environment: dict[str, str], tmp_path: Path, pooling: tuple[str, ...]
 ) -> None:
     vector_graphs.build(tmp_path, "openvino")
@@ -204,8 +204,8 @@ sys.exit(prove.main([*sys.argv[2:], "--provider", "openvino", "--dtype", "bfloat
     ("longest", "name", "settings"),
     [
         (512, "SNIPPETS_MODE", ["SNIPPETS_MODE=DISABLE"]),
-        (513, "SNIPPETS_MODE", []),  # where scores would take too much memory
-        (512, "NO_SUCH_PROPERTY", []),  # as in a version of the plug-in that has it no more
+        (513, "SNIPPETS_MODE", []),  # scores would take too much memory
+        (512, "NO_SUCH_PROPERTY", []),  # a version of the plug-in that dropped it
     ],
 )
 def test_attention_is_computed_apart_for_short_texts_if_the_plug_in_knows_how(

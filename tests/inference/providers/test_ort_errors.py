@@ -1,4 +1,4 @@
-"""What ONNX Runtime says of a failed run: texts seen in its issues, and one that it says here."""
+"""ONNX Runtime's errors of failed runs: texts from its issues, and one raised here."""
 
 import subprocess
 import sys
@@ -47,14 +47,14 @@ def test_the_kind_of_a_failure_is_read_from_its_text(text: str, kind: type[Backe
     assert str(failure).startswith("Backend error: ")
 
 
-def test_a_lost_device_is_told_in_a_few_words() -> None:
+def test_a_lost_device_is_reported_briefly() -> None:
     text = f"{NODE}MatMul node.\n{CUDA % (700, 'an illegal memory access was encountered')}"
     assert str(backend_failure(RuntimeError(text))) == (
         "Backend error: CUDA failure 700: an illegal memory access was encountered ; GPU=0"
     )
 
 
-# Little memory is left to the process; a batch needs more, one input does not.
+# The process has little memory left; a batch needs more, one input does not.
 _PROGRAM = """
 import resource, sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What comes out of ONNX Runtime is compared with what was planned."""
+"""ONNX Runtime's sessions are compared with their plan."""
 
 from pathlib import Path
 
@@ -34,7 +34,7 @@ from tools import tiny
         ("openvino", [(CPU, "Shape")], f"Shape were placed on {CPU}"),
     ],
 )
-def test_what_takes_time_has_to_be_where_it_was_planned(
+def test_costly_nodes_must_run_on_the_planned_provider(
     provider: Provider, placed: list[tuple[str, str]], fault: str | None
 ) -> None:
     assert placement_fault(PROVIDERS[provider], placed) == fault

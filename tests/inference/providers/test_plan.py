@@ -1,4 +1,4 @@
-"""Plans: what follows from them, and what is said where one does not work."""
+"""Plans: their consequences, and the message where one does not work."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from app.model.manifest import Manifest
 from tests.support.machines import FAST, GPU
 
 
-def test_only_a_precision_that_nobody_asked_for_must_qualify() -> None:
+def test_only_a_precision_chosen_by_default_must_qualify() -> None:
     plans = candidates(ProviderRequest("openvino"), FAST, "embedding")
     assert [plan.must_qualify for plan in plans] == [True, False]
     plans = candidates(ProviderRequest("cuda"), GPU, "embedding")

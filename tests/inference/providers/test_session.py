@@ -75,7 +75,7 @@ def test_threads_may_share_a_session(session: Session, manifest: Manifest) -> No
         np.testing.assert_array_equal(vectors, together[place])
 
 
-def test_only_the_run_that_is_told_to_ends(session: Session, manifest: Manifest) -> None:
+def test_only_the_terminated_run_ends(session: Session, manifest: Manifest) -> None:
     inputs = [TokenizedInput(tiny.ids_of("the cat"))] * 2000
     batch = collate(inputs, manifest.padding)
     failure, over = threading.Event(), threading.Event()

@@ -1,4 +1,4 @@
-"""Rows that somebody computes: who may wait for them, and what becomes of those who do."""
+"""Rows in flight: which requests may wait for them, and what becomes of those that do."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ def test_a_request_waits_for_no_more_rows_than_it_would_compute() -> None:
     assert flights.of([A, C, D]) == {C: bulk}
 
 
-def test_what_has_ended_is_in_no_flight() -> None:
+def test_ended_rows_are_no_longer_in_flight() -> None:
     flights = InFlight()
     first, second = flights.start([A, B]), flights.start([B])
     flights.end(first, {})
@@ -33,7 +33,7 @@ def test_what_has_ended_is_in_no_flight() -> None:
     assert flights.of([A, B]) == {}
 
 
-def test_everyone_who_waits_is_told_and_who_leaves_holds_up_nobody() -> None:
+def test_all_waiting_requests_are_answered_and_one_that_leaves_delays_no_other() -> None:
     async def scenario() -> None:
         flights = InFlight()
         flight = flights.start([A, B])
@@ -45,6 +45,6 @@ def test_everyone_who_waits_is_told_and_who_leaves_holds_up_nobody() -> None:
         assert await found is ROW
         assert await missing is None
         assert gone.cancelled()
-        assert await flight.row(A) is ROW  # also later
+        assert await flight.row(A) is ROW  # also for later ones
 
     asyncio.run(scenario())

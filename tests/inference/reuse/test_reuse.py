@@ -1,4 +1,4 @@
-"""Who computes what: each row once, for everyone, and nobody waits in vain."""
+"""Reuse: each row is computed once for all requests, and every waiting request is answered."""
 
 import asyncio
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ from app.telemetry.metrics import Metrics
 
 @dataclass
 class Model:
-    """Computes a row of its number of the run and the id, when it is let."""
+    """A model whose rows hold the run's number and the id, once they are released."""
 
-    runs: list[list[int]] = field(default_factory=list)  # the ids of each
+    runs: list[list[int]] = field(default_factory=list)  # ids of each run
     gates: list["asyncio.Future[None]"] = field(default_factory=list)
     waits: bool = False
-    bad: int | None = None  # its row is not finite
+    bad: int | None = None  # the id whose row is not finite
 
     async def compute(self, inputs: Sequence[TokenizedInput]) -> Outcome:
         ids = [int(one.input_ids[0]) for one in inputs]
@@ -78,7 +78,7 @@ async def turns() -> None:
 
 
 async def asking(bench: Bench) -> "asyncio.Task[Outcome]":
-    """Ask for a row, which is being computed from then on."""
+    """Ask for a row, which is in flight from then on."""
     bench.model.waits = True
     asked = asyncio.create_task(bench.ask(1))
     await turns()
@@ -127,7 +127,7 @@ def test_requests_at_a_time_share_a_row_and_hold_permits_for_their_own(bench: Be
 
 
 @pytest.mark.parametrize("limit", [0, 1_000_000])
-def test_a_row_is_there_for_who_comes_to_it_after_its_own(limit: int) -> None:
+def test_a_row_is_kept_for_a_request_that_reaches_it_later(limit: int) -> None:
     bench = make_bench(limit)
 
     async def scenario() -> None:
@@ -160,7 +160,7 @@ def test_a_query_does_not_wait_for_a_bulk_request(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("failure", [None, BackendFailed("Backend error: no")])
-def test_who_waits_for_one_that_leaves_or_fails_computes_for_itself(
+def test_a_request_whose_source_leaves_or_fails_computes_for_itself(
     bench: Bench, failure: BackendFailed | None
 ) -> None:
     async def scenario() -> None:
@@ -174,7 +174,7 @@ def test_who_waits_for_one_that_leaves_or_fails_computes_for_itself(
             bench.model.gates[0].set_exception(failure)
         await turns()
         assert bench.model.runs == [[1], [1], [1]]
-        assert bench.permits.free == 98  # as many as are computed
+        assert bench.permits.free == 98  # only those that are computed
         later = asyncio.create_task(bench.ask(1))
         await turns()
         assert len(bench.model.runs) == 3
@@ -189,7 +189,7 @@ def test_who_waits_for_one_that_leaves_or_fails_computes_for_itself(
     assert bench.permits.free == 100
 
 
-def test_who_fails_after_waiting_has_an_error_of_its_own(bench: Bench) -> None:
+def test_a_request_that_fails_after_waiting_has_its_own_error(bench: Bench) -> None:
     async def scenario() -> None:
         first, second = await asking(bench), await asking(bench)
         errors = [BackendFailed(f"Backend error: {place}") for place in range(2)]
@@ -205,7 +205,7 @@ def test_who_fails_after_waiting_has_an_error_of_its_own(bench: Bench) -> None:
     assert bench.permits.free == 100
 
 
-def test_who_leaves_while_waiting_changes_nothing(bench: Bench) -> None:
+def test_a_request_that_leaves_while_waiting_changes_nothing(bench: Bench) -> None:
     async def scenario() -> None:
         first, second = await asking(bench), await asking(bench)
         second.cancel()
@@ -257,7 +257,7 @@ def test_without_a_store_only_what_is_computed_at_a_time_is_shared() -> None:
     assert [bench.counted(name) for name in names] == [1, 0, 0, 0]
 
 
-def test_what_no_longer_fits_is_computed_again() -> None:
+def test_evicted_rows_are_computed_again() -> None:
     bench = make_bench(4_000)
 
     async def scenario() -> None:
@@ -273,7 +273,7 @@ def test_what_no_longer_fits_is_computed_again() -> None:
     assert bench.counted("te_cache_rows") > 0
 
 
-def test_others_have_turns_while_many_rows_are_looked_for_and_kept(
+def test_other_tasks_run_while_many_rows_are_looked_up_and_stored(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "AT_ONCE", 2)

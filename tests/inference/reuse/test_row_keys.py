@@ -1,4 +1,4 @@
-"""Keys of rows: equal for what gives equal rows, and for nothing else."""
+"""Row keys: equal for inputs with equal rows, and for nothing else."""
 
 import numpy as np
 from hypothesis import given
@@ -34,7 +34,7 @@ def test_a_key_is_of_the_ids_their_types_the_prompt_the_output_and_the_route() -
     assert KEYS.key(tokens([1, 2, 3]), "out", "") == every[0]
 
 
-def test_nobody_else_makes_the_same_key() -> None:
+def test_another_instance_makes_other_keys() -> None:
     assert RowKeys().key(tokens([1]), "out", "") != KEYS.key(tokens([1]), "out", "")
 
 

@@ -1,4 +1,4 @@
-"""The store of rows: what is kept comes back as it was, and never takes more than its bytes."""
+"""The row store: rows come back unchanged, and never take more than the limit of bytes."""
 
 import random
 from hashlib import blake2b
@@ -66,7 +66,7 @@ def test_a_row_that_is_larger_than_all_of_it_is_not_kept() -> None:
     assert (store.rows, store.evictions) == (1, 2)
 
 
-def test_what_is_asked_for_again_outlives_what_is_not() -> None:
+def test_reused_rows_outlive_others() -> None:
     store = RowStore(4 * PAGE_BYTES)
     often = range(page_rows() // 4)
     for number in often:

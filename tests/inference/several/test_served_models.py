@@ -1,4 +1,4 @@
-"""Several models in one process: opened together or not at all, with one set of bounds."""
+"""Several models in one process: opened together or not at all, within one set of limits."""
 
 import asyncio
 import logging
@@ -32,7 +32,7 @@ def folders(tiny_model: Path, tmp_path: Path) -> list[Path]:
 
 @pytest.fixture
 def open_both(folders: list[Path]) -> Iterator[Open]:
-    """Opens an embedder and a reranker."""
+    """A function that opens an embedder and a reranker."""
     opened: list[ServedModels] = []
 
     def open_them(names: tuple[str, str] = ("vectors", "scores"), **options: Any) -> ServedModels:
@@ -126,7 +126,7 @@ class Lines(logging.Handler):
 def test_lines_name_the_model_of_which_they_are(
     open_both: Open, caplog: pytest.LogCaptureFixture, formatter: logging.Formatter
 ) -> None:
-    """Those of its start, and of its worker's thread; not those of the service."""
+    """Lines of a model's start and of its worker's thread, but not those of the service."""
     caplog.set_level("INFO")
     log = Lines(formatter)
     logging.getLogger("app").addHandler(log)

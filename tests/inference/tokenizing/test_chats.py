@@ -1,4 +1,4 @@
-"""Pairs that a chat template puts: one text, whose words count, and whose ending stays."""
+"""Pairs by a chat template: one text whose words count as tokens, and whose ending is kept."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ def ids(found: Tokenization, item: EncodingInput, **options: object) -> list[int
 
 @pytest.fixture
 def chatting(tiny_model: Path) -> Tokenization:
-    """Of a reranker that reads a pair as one text, and ends one that is cut in two tokens."""
+    """The tokenization of a reranker that reads a pair as one text, with a two-token ending."""
     ending = tuple(tiny.ids_of("e d").tolist()[1:-1])
     pair_text = PairText("the ", " sat ", " e d", ending=ending)
     manifest = replace(Manifest.read(tiny_model), pair_text=pair_text)

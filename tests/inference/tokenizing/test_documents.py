@@ -1,4 +1,4 @@
-"""Texts of any length as tokens, apart from what stands around them."""
+"""Texts of any length as tokens, without what stands around them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_places_are_those_of_last_characters(tokenization: Tokenization) -> None
 
 
 def test_a_space_kept_with_its_word_is_the_text_s() -> None:
-    """As in byte-level BPE: of `q: the cat` the prompt's are `q` and `:`."""
+    """As in byte-level BPE: the prompt's tokens of `q: the cat` are `q` and `:`."""
     vocabulary = {"[CLS]": 0, "q": 1, ":": 2, "Ġthe": 3, "Ġcat": 4, "Ġ": 5}
     made = Tokenizer(models.WordLevel(vocabulary, "[CLS]"))
     made.pre_tokenizer = pre_tokenizers.Sequence(

@@ -1,4 +1,4 @@
-"""How large inputs are, which are none, and what truncation keeps of a text."""
+"""Sizes of inputs, invalid inputs, and what truncation keeps of a text."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Encodings of a batch: in the order of its texts, and which of them were cut."""
+"""Encodings of a batch: in the order of its texts, with those that were truncated."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def tokenizers(tiny_model: Path) -> TokenizerSet:
 
 
 @pytest.mark.parametrize("side", ["left", "right"])
-def test_what_is_longer_is_cut(tokenizers: TokenizerSet, side: Side) -> None:
+def test_longer_texts_are_truncated(tokenizers: TokenizerSet, side: Side) -> None:
     texts = [
         Text("a", True),
         Text(" ".join(["a"] * 11), True),
@@ -39,7 +39,7 @@ def test_what_is_longer_is_cut(tokenizers: TokenizerSet, side: Side) -> None:
     assert [one.is_cut for one in found] == expected
 
 
-def test_what_is_not_to_be_truncated_is_whole(tokenizers: TokenizerSet) -> None:
+def test_texts_without_truncation_are_whole(tokenizers: TokenizerSet) -> None:
     texts = [Text(MANY, True), Text((MANY, MANY), True)]
     found = encode(tokenizers, texts, EncodeOptions(truncate=False), LENGTH)
     assert [(len(one.encoding), one.is_cut) for one in found] == [(752, False), (1503, False)]

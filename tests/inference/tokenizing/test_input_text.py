@@ -1,4 +1,4 @@
-"""Input text: what the tokenizer is given for each kind of input, and what is refused before."""
+"""Input text: what the tokenizer gets for each kind of input, and refusals before that."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ MOST = 2 * CHARACTERS_PER_TOKEN
 
 
 def spelt(ids: Sequence[int], skip_special_tokens: bool) -> str:
-    """Ids as letters, the special one as a bar."""
+    """Return ids as letters, with the special one as a bar."""
     return "".join(chr(one) for one in ids if one or not skip_special_tokens).replace("\0", "|")
 
 
@@ -61,7 +61,7 @@ def test_it_is_a_text_with_its_prompt_and_never_too_long(
         ),
     ],
 )
-def test_what_no_model_takes_is_refused(
+def test_invalid_inputs_are_refused(
     item: EncodingInput, options: EncodeOptions, error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

@@ -1,4 +1,4 @@
-"""Of many inputs the first at fault is named, whatever stage finds it."""
+"""Of many inputs the first invalid one is named, whatever stage finds it."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ def test_the_first_fault_wins_whatever_stage_finds_it(tokenization: Tokenization
         tokenization.encode_now(["a", "", LONG], options)
 
 
-def test_of_many_inputs_the_first_at_fault_is_named(tokenization: Tokenization) -> None:
+def test_the_first_invalid_one_of_many_inputs_is_named(tokenization: Tokenization) -> None:
     inputs = ["a"] * (ENCODED_AT_ONCE + 1) + ["a " * 30, ""]
 
     async def encode() -> None:

@@ -1,4 +1,4 @@
-"""Pairs of texts are cut as the library cuts them, and nothing is kept of what is cut off."""
+"""Pairs of texts are truncated as by the library, and the cut part takes no memory."""
 
 import os
 from collections.abc import Callable
@@ -28,7 +28,7 @@ MOST_BYTES = 400_000_000
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def make(request: pytest.FixtureRequest) -> Callable[[], Tokenizer]:
-    """Makes a tokenizer of a family."""
+    """A factory of tokenizers of a family."""
     content = build(FAMILIES[request.param]).to_str()
     return lambda: Tokenizer.from_str(content)
 
@@ -71,7 +71,7 @@ def test_the_longest_is_cut_first(
 
 
 def test_two_long_texts_take_as_much_memory_as_they_are_long() -> None:
-    """Thirty thousand letters each, with 256 tokens, were two gigabytes."""
+    """Pairs of thirty thousand letters each, cut to 256 tokens, once took two gigabytes."""
     whole = build(next(iter(FAMILIES.values())))
     forget_most_resident(os.getpid())
     before = most_resident(os.getpid())

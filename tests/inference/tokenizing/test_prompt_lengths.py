@@ -1,4 +1,4 @@
-"""Prompts stand before inputs of every form, and may be left out of the pooling."""
+"""Prompts go before inputs of every form, and may be left out of the pooling."""
 
 import shutil
 from dataclasses import replace
@@ -25,7 +25,7 @@ def ids(found: Tokenization, item: EncodingInput, **options: object) -> list[int
 
 @pytest.fixture
 def leaving_out(tiny_model: Path) -> Tokenization:
-    """Of a model that does not pool the tokens of prompts."""
+    """The tokenization of a model that does not pool the tokens of prompts."""
     return leaving_out_of(tiny_model)
 
 

@@ -1,4 +1,4 @@
-"""SliceScheduler: who is next, that nobody waits for ever, and what becomes of those who have gone."""
+"""SliceScheduler: which slice is next, that none starves, and slices of clients that have gone."""
 
 import asyncio
 import threading
@@ -18,7 +18,7 @@ MakeTurns = Callable[[int], SliceScheduler]
 
 @pytest.fixture
 def make_turns() -> Iterator[MakeTurns]:
-    """Makes threads for slices of any size, so many of them, and the one for small ones."""
+    """A factory of threads: a number for slices of any size, and one for small slices."""
     made: list[SliceScheduler] = []
 
     def make(threads: int) -> SliceScheduler:
@@ -31,7 +31,7 @@ def make_turns() -> Iterator[MakeTurns]:
 
 
 class Gate:
-    """A call that takes until the test lets it go."""
+    """A call that blocks until the test opens it."""
 
     def __init__(self) -> None:
         self.begun, self.open = threading.Event(), threading.Event()
@@ -44,7 +44,7 @@ class Gate:
 async def begun(
     turns: SliceScheduler, *, is_small: bool = True
 ) -> tuple[Gate, "asyncio.Task[None]"]:
-    """A slice that holds its thread, which has begun it."""
+    """Block a thread with a slice; return when it has begun."""
     gate = Gate()
     task = asyncio.create_task(turns.run(gate, left=1, is_small=is_small))
     await asyncio.to_thread(gate.begun.wait, 60)
@@ -52,7 +52,7 @@ async def begun(
 
 
 async def in_line(*coroutines: Coroutine[Any, Any, Any]) -> "list[asyncio.Task[Any]]":
-    """Slices that wait, in this order."""
+    """Queue slices in this order."""
     tasks = []
     for coroutine in coroutines:
         tasks.append(asyncio.create_task(coroutine))
@@ -61,7 +61,7 @@ async def in_line(*coroutines: Coroutine[Any, Any, Any]) -> "list[asyncio.Task[A
 
 
 def order(turns: SliceScheduler, lefts: list[int]) -> list[int]:
-    """By what they still need: in which order slices are done that wait behind another."""
+    """Return the order in which waiting slices run, by the tokens that they still need."""
     done: list[int] = []
 
     async def scenario() -> None:
@@ -84,7 +84,7 @@ def test_the_request_that_needs_least_is_next(make_turns: MakeTurns) -> None:
     assert order(make_turns(0), [300, 100, 200]) == [100, 200, 300]
 
 
-def test_of_equals_the_first_is_next(make_turns: MakeTurns) -> None:
+def test_the_first_of_equal_slices_is_next(make_turns: MakeTurns) -> None:
     turns, done = make_turns(0), list[int]()
 
     async def scenario() -> None:
@@ -100,13 +100,13 @@ def test_of_equals_the_first_is_next(make_turns: MakeTurns) -> None:
 
 def test_each_fourth_turn_is_the_one_that_waits_longest(make_turns: MakeTurns) -> None:
     lefts = [900, *range(1, 9), 800]
-    # The gate had the first turn; the fourth, the eighth and so on are the oldest's.
+    # The gate had the first turn; every fourth turn is the oldest slice's.
     assert order(make_turns(0), lefts) == [1, 2, 900, 3, 4, 5, 6, 7, 8, 800]
 
 
 @given(st.lists(st.integers(1, 50), min_size=1, max_size=30))
-def test_nobody_waits_for_more_than_four_times_those_who_wait(lefts: list[int]) -> None:
-    """However many come later: here as many short ones as turns are given."""
+def test_no_slice_waits_for_more_than_four_times_the_queue(lefts: list[int]) -> None:
+    """However many come later: here as many short ones as there are turns."""
     turns = SliceScheduler(0, "turn")
     turn_of: dict[int, int] = {}
 
@@ -156,7 +156,7 @@ def test_a_small_slice_does_not_wait_for_a_large_one(make_turns: MakeTurns) -> N
 
 
 def test_a_large_slice_has_its_turn_whatever_small_ones_come(make_turns: MakeTurns) -> None:
-    """The fourth of those that its own thread does: the other's turns are no turns for it."""
+    """Every fourth turn of its own thread; the other thread's turns do not count."""
     done: list[tuple[str, str]] = []
 
     def note(kind: str) -> None:
@@ -164,8 +164,8 @@ def test_a_large_slice_has_its_turn_whatever_small_ones_come(make_turns: MakeTur
 
     async def scenario() -> None:
         turns = make_turns(1)
-        first, large = await begun(turns, is_small=False)  # so the one for any size is busy,
-        second, small = await begun(turns)  # and this is the other one's
+        first, large = await begun(turns, is_small=False)  # the thread for any size is busy,
+        second, small = await begun(turns)  # and so is the one for small slices
         calls = [partial(note, "large"), *[partial(note, "small")] * 100]
         tasks = await in_line(
             *(
@@ -203,7 +203,7 @@ def test_a_slice_whose_caller_has_gone_is_dropped(make_turns: MakeTurns) -> None
 
 
 @pytest.mark.parametrize("error", [ValueError("no"), SystemExit(1)])
-def test_what_a_slice_raises_is_its_caller_s_and_the_thread_goes_on(
+def test_an_error_of_a_slice_reaches_its_caller_and_the_thread_goes_on(
     make_turns: MakeTurns, error: BaseException
 ) -> None:
     def fail() -> None:
@@ -219,7 +219,7 @@ def test_what_a_slice_raises_is_its_caller_s_and_the_thread_goes_on(
     assert asyncio.run(scenario()) == "on"
 
 
-def test_a_slice_that_takes_long_can_be_told(make_turns: MakeTurns) -> None:
+def test_a_stuck_slice_is_detected(make_turns: MakeTurns) -> None:
     async def scenario() -> tuple[bool, float]:
         turns = make_turns(0)
         gate, task = await begun(turns)
@@ -233,7 +233,7 @@ def test_a_slice_that_takes_long_can_be_told(make_turns: MakeTurns) -> None:
     assert afterwards == 0.0
 
 
-def test_who_waits_at_the_end_is_told(make_turns: MakeTurns) -> None:
+def test_slices_that_wait_at_the_end_are_failed(make_turns: MakeTurns) -> None:
     async def scenario() -> None:
         turns = make_turns(0)
         gate, task = await begun(turns)
@@ -262,5 +262,5 @@ def test_who_waits_at_the_end_is_told(make_turns: MakeTurns) -> None:
     ],
 )
 def test_slices(sizes: list[int], slices: list[tuple[int, int]]) -> None:
-    """Ten together at most, and three of them."""
+    """Slices have a total of ten at most, and three items at most."""
     assert list(sliced(sizes, 10, 3)) == slices

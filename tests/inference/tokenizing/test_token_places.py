@@ -1,4 +1,4 @@
-"""Where tokens stand in the bytes of a text."""
+"""Places of tokens in the bytes of a text."""
 
 from hypothesis import given
 from hypothesis import strategies as st

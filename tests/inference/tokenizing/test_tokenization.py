@@ -34,7 +34,7 @@ def test_a_text_gets_its_special_tokens_and_no_padding(tokenization: Tokenizatio
     assert ids(tokenization, "the cat") == tiny.ids_of("the cat").tolist()
 
 
-def test_what_the_file_says_of_truncation_and_padding_does_not_count(
+def test_truncation_and_padding_of_the_file_are_ignored(
     tokenization: Tokenization,
 ) -> None:
     assert len(ids(tokenization, "a b c d e")) == 7  # the file truncates at 5 and pads to 32
@@ -80,10 +80,10 @@ def test_ids_go_through_text_and_bring_their_own_special_tokens(
     assert ids(tokenization, plain[1:-1]) == list(plain[1:-1])
 
 
-def test_what_ids_decode_to_is_cut_as_a_text_is(
+def test_decoded_ids_are_truncated_as_a_text_is(
     tokenization: Tokenization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A list that is no longer than a text may be is nine times as long as one."""
+    """Ids up to the limit of a text decode to nine times its length."""
     given: list[int] = []
     encode = encodings.encode_batch
 
@@ -98,7 +98,7 @@ def test_what_ids_decode_to_is_cut_as_a_text_is(
 
 
 def test_two_long_texts_take_no_more_memory_than_one(tokenization: Tokenization) -> None:
-    """Each part of one with each part of the other were 62,500 inputs of a model's length."""
+    """Each part of one with each part of the other once made 62,500 inputs of full length."""
     letters = "a " * 750, "b " * 750
     forget_most_resident(os.getpid())
     before = most_resident(os.getpid())
@@ -162,7 +162,7 @@ def test_odd_text_gets_tokens(tokenization: Tokenization, text: str) -> None:
 
 
 def test_the_pool_keeps_requests_apart(tokenization: Tokenization) -> None:
-    """Truncation is state inside `tokenizers`: one request's must not reach another."""
+    """Truncation is state inside `tokenizers`: one request's must not affect another."""
 
     def encode(place: int) -> int:
         direction = "left" if place % 2 else "right"
@@ -205,7 +205,7 @@ DIRECTIONS = st.sampled_from(["left", "right"])
 
 
 def whole(text: str | tuple[str, str]) -> list[int]:
-    """Every id of a text, however long it is."""
+    """Return every id of a text, however long it is."""
     found = tiny.encoded(*((text,) if isinstance(text, str) else text))
     return [int(one) for one in found.input_ids]
 
@@ -235,7 +235,7 @@ def test_a_pair_is_cut_to_what_the_model_takes(
     assert found.input_ids[0] == CLS
     assert found.input_ids[-1] == SEP
     types = [0] * len(found) if found.token_type_ids is None else found.token_type_ids.tolist()
-    assert types == sorted(types)  # the left text before the right one
+    assert types == sorted(types)  # the left text first
 
 
 @given(st.lists(TEXTS | st.tuples(TEXTS, TEXTS), min_size=1, max_size=8), DIRECTIONS)
@@ -265,7 +265,7 @@ def test_any_ids_are_encoded_or_refused(
     try:
         [found] = tokenization.encode_now([item], EncodeOptions(prompt, truncate, direction))
     except ServiceError as refusal:
-        str(refusal).encode()  # as the answer is
+        str(refusal).encode()  # as an answer is encoded
     else:
         assert 1 <= len(found) <= tiny.MAX_LENGTH
         assert found.input_ids.max() < len(tiny.WORDS)

@@ -1,4 +1,4 @@
-"""Tokenizer set: each way of truncating, and what a file that is none says."""
+"""Tokenizer set: each way of truncating, and invalid files."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_file_that_is_no_tokenizer_is_named(tmp_path: Path) -> None:
 
 def test_a_panic_of_the_library_is_an_error_of_ours() -> None:
     class Panic(BaseException):
-        """As Rust's, which is no Exception."""
+        """A panic like Rust's, which is no Exception."""
 
     def panics() -> None:
         raise Panic("at the disco")

@@ -1,4 +1,4 @@
-"""The Hub's cache: where it is, and which of its snapshots serve."""
+"""The Hub's cache: where it is, and which of its snapshots can be served."""
 
 import shutil
 from pathlib import Path
@@ -64,7 +64,7 @@ def test_the_usual_cache_is_the_one_of_huggingface_hub(
     ("config", "whole"),
     [
         ('{"architectures": ["BertModel"]}', False),
-        ('{"architectures": ["BertForSequenceClassification"]}', True),  # a head of its own
+        ('{"architectures": ["BertForSequenceClassification"]}', True),  # with a head of its own
         ('{"architectures": 5}', False),
         ("{", False),
     ],
@@ -73,7 +73,7 @@ def test_a_cached_model_is_whole_when_its_pooling_is_known(
     folder: Path, tmp_path: Path, config: str, whole: bool
 ) -> None:
     (folder / "modules.json").unlink()
-    assert is_whole(folder)  # a folder of the user's own is what it is
+    assert is_whole(folder)  # a user's own folder is always whole
     (folder / "config.json").write_text(config)
     snapshot = write_cache(tmp_path / "data", folder)
     assert is_whole(snapshot) == whole

@@ -1,4 +1,4 @@
-"""What people write for a model, and which one is meant."""
+"""Model names as people write them, and the model that is meant."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ MINILM = "sentence-transformers/all-MiniLM-L6-v2"
 
 @pytest.fixture
 def places(tmp_path: Path) -> Places:
-    """Nothing was exported, and two caches are there, one of them with models."""
+    """A user's folders: nothing exported, and two caches, one of them with models."""
     for name in ("models--Org--cached", "models--one--twice", "models--two--twice"):
         (tmp_path / "cache" / name / "snapshots").mkdir(parents=True)
     return Places(tmp_path / "models", (tmp_path / "none", tmp_path / "cache"))
@@ -31,7 +31,11 @@ def export(places: Places, folder: str) -> None:
         ("all-MiniLM-L6-v2", MINILM, None),
         ("ALL-minilm-l6-v2", MINILM, None),
         ("bge-m3", "BAAI/bge-m3", None),
-        ("bert-base-uncased", "bert-base-uncased", None),  # which the Hub has under no organization
+        (
+            "bert-base-uncased",
+            "bert-base-uncased",
+            None,
+        ),  # on the Hub without an organization
         ("all-minilm:latest", MINILM, None),
         ("nomic-embed-text:latest", "nomic-ai/nomic-embed-text-v1.5", None),
         ("org/name:latest", "org/name", None),
@@ -51,7 +55,7 @@ def export(places: Places, folder: str) -> None:
         ("https://huggingface.co/gpt2/tree/main", "gpt2", "main"),
     ],
 )
-def test_what_is_understood(places: Places, text: str, model: str, revision: str | None) -> None:
+def test_understood_names(places: Places, text: str, model: str, revision: str | None) -> None:
     assert understand(text, None, places) == Meant(model, revision)
 
 
@@ -71,7 +75,7 @@ def test_what_is_understood(places: Places, text: str, model: str, revision: str
         ("x" * 5000, "File name too long"),
     ],
 )
-def test_what_is_answered_with_what_to_write(places: Places, text: str, fault: str) -> None:
+def test_refused_names_get_a_hint(places: Places, text: str, fault: str) -> None:
     with pytest.raises(UnknownName) as caught:
         understand(text, None, places)
     assert fault in str(caught.value)
@@ -112,7 +116,7 @@ def test_an_address_and_a_revision_must_agree(places: Places) -> None:
         understand(page, "v2", places)
 
 
-def test_what_is_here_goes_before_what_is_published(places: Places) -> None:
+def test_local_models_precede_published_ones(places: Places) -> None:
     export(places, "mine--bge-m3")
     assert understand("bge-m3", None, places) == Meant("mine/bge-m3", None)
     export(places, "bge-m3")  # from a folder of that name

@@ -1,4 +1,4 @@
-"""Names of several models: how they are paired with ids, and which model each means."""
+"""Names of several models: their pairing with ids, and the model that each name means."""
 
 from dataclasses import dataclass
 
@@ -19,7 +19,7 @@ def test_ids_are_paired_with_names_in_their_order() -> None:
     assert paired(["a"], []) == [("a", None)]
     assert paired(["a", "b"], []) == [("a", None), ("b", None)]
     assert paired(["a", "b"], ["x", "y"]) == [("a", "x"), ("b", "y")]
-    assert paired(["a"], [""]) == [("a", "")]  # counts as unset, as it always did
+    assert paired(["a"], [""]) == [("a", "")]  # counts as unset, as before
 
 
 @pytest.mark.parametrize(
@@ -33,13 +33,13 @@ def test_ids_are_paired_with_names_in_their_order() -> None:
         (["a", "b"], ["x", "x"], "--served-model-name (SERVED_MODEL_NAME): x is given twice"),
     ],
 )
-def test_what_names_no_models_is_refused(ids: list[str], names: list[str], fault: str) -> None:
+def test_invalid_names_are_refused(ids: list[str], names: list[str], fault: str) -> None:
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # its words are compared
         paired(ids, names)
     assert fault in str(caught.value)
 
 
-def test_the_first_name_that_comes_twice() -> None:
+def test_the_first_duplicate_name_is_found() -> None:
     assert first_twice(["a", "b"]) is None
     assert first_twice(["a", "b", "c", "b", "a"]) == "b"
 
@@ -51,12 +51,12 @@ def test_every_name_means_one_model() -> None:
         Model("org/one", ("models/three",)),
     ]
     assert by_name(models) == {
-        "first": 0,  # its own name goes before another's other one
+        "first": 0,  # its own name goes before another model's alias
         "second": 1,
         "org/one": 2,
         "org/two": 1,
         "models/three": 2,
-    }  # and `shared` means none
+    }  # and `shared` is ambiguous
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""A pooling as people write it."""
+"""Spellings of a pooling."""
 
 import pytest
 
@@ -10,7 +10,7 @@ def test_a_pooling_is_meant_however_it_is_spelt(text: str) -> None:
     assert spellings.pooling(text) == "last_token"
 
 
-def test_what_is_no_pooling_is_told_what_it_may_be() -> None:
+def test_an_invalid_pooling_lists_the_valid_ones() -> None:
     with pytest.raises(ValueError, match=r"must be one of cls, mean.*last-token"):
         spellings.pooling("average")
 

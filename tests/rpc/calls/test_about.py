@@ -1,4 +1,4 @@
-"""About: the model as gRPC's `Info` tells of it."""
+"""About: the model by gRPC's `Info`."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def test_the_kind_of_model_is_named(play: Play, kind: str, model_type: int) -> N
     assert play(lambda client: client.ask("Info"), kind).model_type == model_type
 
 
-def test_what_http_says_of_the_model_is_said(play: Play) -> None:
+def test_the_facts_of_http_info_are_given(play: Play) -> None:
     answer = play(lambda client: client.ask("Info"), dtype="float32", max_batch_requests=7)
     told = {field.name: value for field, value in answer.ListFields()}
     assert told.pop("model_id").endswith("/embedding")

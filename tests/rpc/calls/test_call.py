@@ -1,4 +1,4 @@
-"""A call: what it costs, and the headers of HTTP as its metadata."""
+"""A call: its cost, and the headers of HTTP as its metadata."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""Memory: what a message comes to is never more than was expected of it."""
+"""Memory: a message never takes more than was estimated for it."""
 
 from collections.abc import Callable
 from pathlib import Path

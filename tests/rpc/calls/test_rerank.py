@@ -23,7 +23,7 @@ QUERY, TEXTS = "the cat", ["a dog", "hello world", "the cat", "the the the"]
 
 
 def counted(service: Service) -> set[str]:
-    """How many requests there were, and failed."""
+    """Return how many requests there were, and how many failed."""
     lines = service.metrics.render().splitlines()
     wanted = ("te_request_count", "te_request_failure")
     return {line for line in lines if line.startswith(wanted)}
@@ -45,7 +45,7 @@ def test_the_ranks_are_those_of_http(
     options = {"raw_scores": raw, "return_text": texts}
 
     async def scenario(client: Client) -> list[Any]:
-        # Of the options the first message's count.
+        # The first message's options count.
         rest = [{"query": QUERY, "text": text, "raw_scores": not raw} for text in TEXTS[1:]]
         stream: list[dict[str, Any]] = [{"query": QUERY, "text": TEXTS[0]} | options, *rest]
         return [
@@ -102,7 +102,7 @@ NOTHING = ("INVALID_ARGUMENT", "`texts` cannot be empty")
     ("kind", "fields", "status"),
     [
         ("reranker", {}, NOTHING),
-        ("embedding", {}, NOTHING),  # noticed before the kind of model
+        ("embedding", {}, NOTHING),  # found before the kind of model
         ("embedding", {"texts": ["a"]}, ("FAILED_PRECONDITION", "model is not a classifier model")),
         ("classifier", {"texts": ["a"]}, ("FAILED_PRECONDITION", "model is not a re-ranker model")),
         ("reranker", {"texts": ["a"] * 33}, ("INVALID_ARGUMENT", "batch size 33 > maximum allowed batch size 32; --max-client-batch-size raises it")),
@@ -112,7 +112,7 @@ NOTHING = ("INVALID_ARGUMENT", "`texts` cannot be empty")
 def test_a_fault_has_its_message(
     play: Play, kind: str, fields: dict[str, Any], status: tuple[str, str] | None
 ) -> None:
-    if status is None:  # a pair of which one text is empty is none that is empty
+    if status is None:  # a pair with one empty text is not an empty pair
         assert len(play(lambda client: client.ask("Rerank", query="q", **fields), kind).ranks) == 2
     else:
         assert play(lambda client: client.refused("Rerank", query="q", **fields), kind) == status
@@ -125,7 +125,7 @@ def test_texts_that_are_refused_are_not_even_paired(
     monkeypatch: pytest.MonkeyPatch,
     kind: str,
 ) -> None:
-    """Which of a million takes the event loop a second."""
+    """A million pairs would block the event loop for a second."""
 
     def paired(*_: object) -> None:
         raise AssertionError
@@ -175,9 +175,9 @@ def test_texts_wait_for_permits_also_more_of_them_than_there_are(play: Play) -> 
     assert sorted(one.index for one in streamed.ranks) == list(range(200))
 
 
-def test_what_a_stream_holds_leaves_a_quarter_to_others(play: Play) -> None:
+def test_a_stream_leaves_a_quarter_to_others(play: Play) -> None:
     async def scenario(client: Client) -> tuple[str, str]:
-        messages = [{"query": QUERY, "text": "a"} for _ in range(25)]  # of 712 bytes each
+        messages = [{"query": QUERY, "text": "a"} for _ in range(25)]  # 712 bytes each
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await client.collected("RerankStream", messages)
         return fault(caught.value)
@@ -187,7 +187,7 @@ def test_what_a_stream_holds_leaves_a_quarter_to_others(play: Play) -> None:
 
 
 def test_a_stream_that_goes_silent_ends(play: Play) -> None:
-    """It holds the texts that it has, and so what others could."""
+    """It holds its texts, and so the bytes that others could use."""
 
     async def scenario(client: Client) -> tuple[str, str]:
         call = client.call("RerankStream")()

@@ -90,7 +90,7 @@ def test_a_failure_is_counted_and_nothing_else(make_service: MakeService) -> Non
 def test_ids_that_find_no_room_are_not_even_read(
     make_service: MakeService, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each takes ten times as many bytes as in its message, and more in the answer."""
+    """Each takes ten times its bytes in the message, and more in the answer."""
 
     def read(*_: object, **__: object) -> None:
         raise AssertionError

@@ -1,4 +1,4 @@
-"""The bare session: what it is fed, and what is told of it."""
+"""The bare session: its batches, and its figures."""
 
 import pytest
 

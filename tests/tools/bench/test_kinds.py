@@ -1,4 +1,4 @@
-"""The precisions that the bench serves: what the machine and the folders offer."""
+"""The precisions that the bench serves, by the machine and the folders."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ from tools.bench.kinds import kinds, offers
 
 
 def with_int8(folder: Path) -> Path:
-    """A folder that says that it has an int8 graph too."""
+    """Make a folder claim to have an int8 graph too."""
     manifest = tiny.build(folder)
     [graph] = manifest.graphs
     also = replace(graph, dtype="int8", providers=("cpu",))

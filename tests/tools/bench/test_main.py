@@ -1,4 +1,4 @@
-"""`make bench`: why it does not begin."""
+"""`make bench`: the reasons why it does not begin."""
 
 import sys
 from pathlib import Path
@@ -12,7 +12,7 @@ from tools.process import Server, free_port
 
 
 def fault(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is printed in place of a report."""
+    """Return what is printed instead of a report."""
     assert main(arguments) == 1
     return capsys.readouterr().err
 

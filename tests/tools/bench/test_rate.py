@@ -1,4 +1,4 @@
-"""The bench's rates, and what several of them are together."""
+"""The bench's rates, and the rate of several parts together."""
 
 from tools.bench.rate import Rate, together
 

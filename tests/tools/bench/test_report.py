@@ -1,4 +1,4 @@
-"""The bench's report: its picture, and where both are put."""
+"""The bench's report and picture, and where both are written."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ SUBJECTS = [
 ]
 
 
-def test_what_stood_between_the_markers_gives_way(tmp_path: Path) -> None:
+def test_text_between_the_markers_is_replaced(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
     page.write_text(f"before\n\n{BEGIN}\nold\n{END}\n\nafter\n")
     insert(page, ["new", "lines"])

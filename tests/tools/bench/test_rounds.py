@@ -1,4 +1,4 @@
-"""The bench's rounds: who is measured when, and what counts."""
+"""The bench's rounds: the order of subjects, and which rounds count."""
 
 from collections.abc import Callable
 
@@ -8,7 +8,7 @@ from tools.bench.subject import LOADS, LONG, MANY, Subject, over
 
 
 def subject(name: str, loads: tuple[str, ...], calls: list[tuple[str, str]]) -> Subject:
-    """One that notes when it is measured."""
+    """Return a subject that records when it is measured."""
 
     def measuring(load: str) -> Callable[[], Rate]:
         def measure() -> Rate:
@@ -44,7 +44,7 @@ def test_the_first_round_counts_for_nothing() -> None:
     assert one.rate(over(8)) is None
 
 
-def test_what_takes_long_is_measured_in_every_second_round() -> None:
+def test_slow_loads_are_measured_in_every_second_round() -> None:
     calls: list[tuple[str, str]] = []
     one = subject("one", MANY, calls)
     for _ in rounds([one], 4):

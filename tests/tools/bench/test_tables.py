@@ -1,4 +1,4 @@
-"""The bench's tables: what stands in which cell, and what is left out."""
+"""The bench's tables: the content of cells, and omitted columns."""
 
 import pytest
 
@@ -24,7 +24,7 @@ CLOSE = Agreement(0.99995, 0.99999, 1e-3, 1.0, neighbour_overlap=0.9875)
 
 
 def subject(name: str, rates: dict[str, Rate], **facts: object) -> Subject:
-    """One that was measured once."""
+    """Return a subject that was measured once."""
     parts = {load: [rate] for load, rate in rates.items()}
     return Subject(name, {}, parts=parts, **facts)  # type: ignore[arg-type]
 
@@ -57,11 +57,11 @@ LIMITS = {"cpu int8": BARE}
 
 
 def cells(line: str) -> list[str]:
-    """The cells of a row."""
+    """Return the cells of a row."""
     return [cell.strip() for cell in line.strip("|").split("|")]
 
 
-def test_a_table_leaves_out_what_nobody_has() -> None:
+def test_a_table_leaves_out_empty_columns() -> None:
     assert list(tables.table(["a", "b", "c"], [["1", "", "3"], ["4", "", ""]])) == [
         "| a | c |",
         "|---|---|",
@@ -81,7 +81,7 @@ def test_servers_stand_with_quality_beside_speed() -> None:
     ]
 
 
-def test_what_is_no_server_stands_by_itself() -> None:
+def test_models_without_a_server_have_their_own_table() -> None:
     head, _, row = tables.models([OURS, BARE, PEER])
     assert cells(head) == ["without a server", ONE_CORE, ONE_CALLER, QUERIES, PASSAGES]
     assert cells(row) == [
@@ -111,13 +111,13 @@ def test_a_shape_has_its_usual_time_and_that_of_its_first_run() -> None:
     assert cells(row) == ["cpu int8", *["2.1 (10.0)"] * 5]
 
 
-def test_what_is_around_the_model_is_told_by_the_request() -> None:
+def test_the_cost_around_the_model_is_shown_per_request() -> None:
     line = tables.around(subject(AROUND, {AROUND: Rate(2000, 2, 1.0)}))
     assert line.startswith("Around the model: 500 µs of CPU a request")
     assert line.endswith("(1,000 requests a second).")
 
 
-def test_ours_are_so_many_times_as_fast() -> None:
+def test_our_speed_is_a_multiple_of_each_peer_s() -> None:
     seen = subject("seen", {BULK: Rate(8, 1, 1)}, serves=True)
     head, _, *rows = tables.times([OURS], [PEER, seen, subject("unseen", {})])
     assert cells(head)[1:] == [over(32), BULK]
@@ -134,6 +134,6 @@ def test_a_speed_is_of_wall_and_behind_it_of_cpu_time(rate: Rate | None, told: s
     assert tables.speed(rate) == told
 
 
-def test_what_was_not_computed_is_counted_over_all_servers() -> None:
+def test_reused_rows_are_counted_over_all_servers() -> None:
     known = [subject(name, {}, reused=lambda: 600) for name in ("one", "two")]
     assert tables.reused([*known, subject("three", {})]).endswith("an equal one: 1,200.")

@@ -1,4 +1,4 @@
-"""Genes make bodies within the limit, valid where nothing is wrong with them, and the same ones again."""
+"""Genes: bodies within the limit, valid unless a fault is asked for, and reproducible."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def test_any_genes_make_a_body_within_the_limit(shape: Shape) -> None:
         genes = changed(drawn(random), random)
         made, content = body(genes, Dialect(shape), MOST)
         assert len(content) <= MOST
-        assert body(made, Dialect(shape), MOST) == (made, content)  # again, as what was made
+        assert body(made, Dialect(shape), MOST) == (made, content)  # the same body again
     assert drawn(Random(2)) == drawn(Random(2))
 
 
@@ -45,7 +45,7 @@ def test_any_genes_make_a_body_within_the_limit(shape: Shape) -> None:
         (PREDICT, Genes(form="pairs")), (RERANK, TEXTS), (DOCUMENTS, TEXTS), (COHERE, TEXTS), (DECODE, OF_IDS),
     ],
 )  # fmt: skip
-def test_what_is_right_is_read_with_every_option(shape: Shape, genes: Genes) -> None:
+def test_valid_bodies_are_read_with_every_option(shape: Shape, genes: Genes) -> None:
     for options in range(20):
         content = _content(replace(genes, options=options), Dialect(shape))
         assert reading.read(content, shape).keys() == shape.fields.keys()
@@ -66,7 +66,7 @@ def test_sizes_are_those_of_the_inputs() -> None:
     assert json.loads(_content(OF_IDS, Dialect(DECODE))) == {"ids": [[1] * 5] * 3}
 
 
-def test_instances_hold_so_many_inputs_each() -> None:
+def test_instances_hold_a_number_of_inputs_each() -> None:
     genes = Genes(kind="q", count=5, size=1, group=2)
     found = json.loads(_content(genes, Dialect(VERTEX, EMBED)))
     assert [one["inputs"] for one in found["instances"]] == [["q", "q"], ["q", "q"], ["q"]]
@@ -87,7 +87,7 @@ def test_ids_are_numbers(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(set(STUFFINGS) - {"too deep arrays"}))
-def test_what_is_stuffed_is_json_of_its_size(name: str) -> None:
+def test_stuffing_is_json_of_its_size(name: str) -> None:
     genes = Genes(count=1, size=1, stuffing=name, stuffed=2_000)
     content = _content(genes, Dialect(EMBED))
     assert json.loads(content)["inputs"] == ["q"]
@@ -99,7 +99,7 @@ def test_every_fault_but_none_changes_the_body() -> None:
     assert len(contents) == len(set(FAULTS))
 
 
-def test_what_grows_is_larger_in_what_it_has() -> None:
+def test_grown_genes_are_larger_in_every_size() -> None:
     assert grown(Genes(size=10, count=2), 4) == Genes(size=40, count=2)
     assert grown(Genes(size=1, count=40, stuffed=5), 4) == Genes(size=1, count=160, stuffed=20)
 

@@ -1,4 +1,4 @@
-"""Every path that takes a body has its price, and the meter reads what a server pays."""
+"""Every path that takes a body has its price, and the meter reads a server's cost."""
 
 import json
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ def test_every_route_has_a_row_or_is_another_name_of_one(endpoints: dict[str, An
         assert endpoints[alias].form.choose(b"{}") is endpoints[path].form.choose(b"{}")
 
 
-def test_what_a_route_takes_is_its_own_shape(endpoints: dict[str, Any]) -> None:
+def test_bodies_of_a_route_have_its_own_shape(endpoints: dict[str, Any]) -> None:
     assert {path: dialect(path, endpoints).shape for path in SHAPES} == SHAPES
     assert dialect("/v1/embeddings", endpoints).shape.name == "OpenAICompatRequest"
     instance = dialect("/vertex", endpoints).instance

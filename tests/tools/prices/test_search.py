@@ -1,4 +1,4 @@
-"""The search finds what was planted, keeps the dearest of each price, and repeats itself."""
+"""The search finds a planted optimum, keeps the best of each price, and is reproducible."""
 
 from random import Random
 
@@ -7,7 +7,7 @@ from tools.prices.search import KEPT, Prices, Search, Species
 
 
 def planted(genes: Genes) -> tuple[Genes, Prices]:
-    """Emoji are dear, more so in words of many, and behind escapes."""
+    """Price emoji higher, the more so in long words and when escaped."""
     cost = 1.0 + (genes.kind == "emoji") * (1 + min(genes.word, 500) + 500 * genes.escaped)
     return genes, {"cpu": cost, "answer": genes.count}
 
@@ -26,7 +26,7 @@ def test_it_climbs_to_what_was_planted() -> None:
         assert best.word >= 500
 
 
-def test_it_keeps_the_dearest_by_each_price() -> None:
+def test_it_keeps_the_most_expensive_by_each_price() -> None:
     search = searched(0, 300)
     counts = [one.count for one in search.best("answer")]
     assert len(counts) == KEPT
@@ -39,7 +39,7 @@ def test_the_seed_fixes_what_is_tried() -> None:
     assert searched(5, 200).kept != searched(6, 200).kept
 
 
-def test_what_it_begins_with_is_never_lost() -> None:
+def test_the_starting_points_are_never_lost() -> None:
     search = Search(Species(drawn, changed, planted), Random(0))
     known = Genes(kind="emoji", word=500, escaped=True, count=32)
     left = iter(range(100))

@@ -1,4 +1,4 @@
-"""Where a body ends, however it comes in pieces, and what is no body."""
+"""The end of a body, in pieces of any size, and invalid bodies."""
 
 import pytest
 
@@ -53,7 +53,7 @@ def test_chunks_end_at_the_same_byte_wherever_they_are_cut(
         (b"3\r\nabc\r\n0\r\n" + b"A: b\r\n" * (MAX_BETWEEN // 3), 400),
     ],
 )
-def test_what_is_no_chunk_breaks_the_body(wire: bytes, status: int, pieces: int) -> None:
+def test_an_invalid_chunk_breaks_the_body(wire: bytes, status: int, pieces: int) -> None:
     body = Chunked()
     parts = [wire[start : start + pieces] for start in range(0, len(wire), pieces)]
     with pytest.raises(Broken) as broken:

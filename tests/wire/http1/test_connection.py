@@ -1,4 +1,4 @@
-"""HTTP/1.x as TEI's clients meet it: words, kept connections, and heads that decide alone."""
+"""HTTP/1.x as TEI's clients use it: reason phrases, kept connections, and refused heads."""
 
 import asyncio
 import re
@@ -24,7 +24,7 @@ BODY = b'{"inputs":"a"}'
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Whatever it is sent, it logs no error of its own."""
+    """A server that must log no error, whatever it receives."""
     log = tmp_path_factory.mktemp("http1") / "log"
     flags = ("--provider", "cpu", "--dtype", "float32", "--log-level", "warn,app.api.spans=off")
     with Server("--model-id", str(tiny_model), *flags, log=log) as running:
@@ -36,7 +36,7 @@ def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 def answers(server: Server, *parts: bytes) -> bytes:
-    """All that comes back until the server ends the connection; each part awaits an answer."""
+    """Send parts, each after the answer to the one before; return all that comes until the end."""
     found = b""
     with server.connect() as connection:
         for part in parts[:-1]:
@@ -49,7 +49,7 @@ def answers(server: Server, *parts: bytes) -> bytes:
 
 
 def lines(content: bytes) -> list[bytes]:
-    """The status lines of some answers."""
+    """Return the status lines of answers."""
     return re.findall(rb"HTTP/1\.[01] [^\r\n]*", content)
 
 
@@ -74,7 +74,7 @@ def lines(content: bytes) -> list[bytes]:
         (b"GET /livez HTTP/1.1\r\n", b"HTTP/1.1 400 Bad Request"),
     ],
 )  # fmt: skip
-def test_a_status_comes_with_its_words(server: Server, request_: bytes, line: bytes) -> None:
+def test_a_status_has_its_reason_phrase(server: Server, request_: bytes, line: bytes) -> None:
     content = request_ + b"Connection: close\r\n\r\n"
     if b"Content-Length: 14" in request_:
         content += BODY
@@ -97,11 +97,11 @@ FRAMED = [
 
 @pytest.mark.parametrize(("head", "status"), UNREAD)
 @pytest.mark.parametrize("framed", FRAMED, ids=["length", "chunked", "60 kB"])
-def test_a_small_body_that_nobody_reads_costs_no_connection(
+def test_a_small_unread_body_costs_no_connection(
     server: Server, head: bytes, status: bytes, framed: bytes
 ) -> None:
     for parts in (
-        (head + framed + LAST,),  # at once
+        (head + framed + LAST,),  # in one piece
         (head + framed, LAST),
         (head + framed[: framed.index(b"\r\n\r\n") + 4], framed.partition(b"\r\n\r\n")[2] + LAST),
     ):
@@ -112,7 +112,7 @@ def test_a_small_body_that_nobody_reads_costs_no_connection(
 @pytest.mark.parametrize(
     "framed", [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\nf4240\r\n"]
 )
-def test_a_larger_body_that_nobody_reads_ends_the_connection(server: Server, framed: bytes) -> None:
+def test_a_larger_unread_body_ends_the_connection(server: Server, framed: bytes) -> None:
     found = answers(server, UNREAD[0][0] + framed + b"x" * 1_000_000 + b"\r\n0\r\n\r\n" + LAST)
     assert [line[9:12] for line in lines(found)] == [b"415"]
 
@@ -156,13 +156,13 @@ def test_a_broken_chunk_is_answered_in_words(server: Server, chunks: bytes) -> N
         (b"PUT /embed HTTP/1.1\r\n" + JSON + b"Transfer-Encoding: chunked\r\n", b"405"),
     ],
 )
-def test_a_head_that_decides_needs_no_100(server: Server, head: bytes, status: bytes) -> None:
+def test_a_refused_head_gets_no_100(server: Server, head: bytes, status: bytes) -> None:
     found = answers(server, head + b"Expect: 100-continue\r\n\r\n")
     assert [line[9:12] for line in lines(found)] == [status]
     assert b"connection: close\r\n" in found
 
 
-def test_100_is_said_once_and_not_to_who_sends_already(server: Server) -> None:
+def test_100_is_sent_once_and_not_to_a_client_that_already_sends(server: Server) -> None:
     head = b"POST /embed HTTP/1.1\r\n" + JSON + b"Content-Length: 14\r\nExpect: 100-continue\r\n"
     close = b"Connection: close\r\n\r\n"
     found = answers(server, head + close, BODY)
@@ -215,7 +215,7 @@ def test_options_tells_the_methods_of_a_path(server: Server, path: str, allow: s
 
 
 def test_tls_carries_both_protocols(tmp_path: Path) -> None:
-    """There is no option for it; the seam is Hypercorn's configuration."""
+    """No option enables it; the test configures Hypercorn directly."""
     certificate = Path(__file__).with_name("localhost.pem")
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -254,7 +254,7 @@ def test_tls_carries_both_protocols(tmp_path: Path) -> None:
 
 
 async def over_tls(path: Path, certificate: Path, protocol: str) -> bytes:
-    """The body of an answer to `/`, over the protocol that is chosen by ALPN."""
+    """Return the body of an answer to `/`, over the protocol that ALPN selects."""
     context = ssl.create_default_context(cafile=certificate)
     context.set_alpn_protocols([protocol])
     reader, writer = await asyncio.open_unix_connection(

@@ -1,4 +1,4 @@
-"""Exchanges over real sockets: what HTTP/1.x lets a client do, and what is refused."""
+"""Exchanges over real sockets: what HTTP/1.x allows a client, and what is refused."""
 
 import socket
 import time
@@ -12,7 +12,7 @@ from tools.process import Server, eventually
 
 
 def read_answer(connection: socket.socket) -> bytes:
-    """One answer with a content-length; the connection stays open."""
+    """Read one answer with a content-length; the connection stays open."""
     content = b""
     while b"\r\n\r\n" not in content:
         content += connection.recv(65536)
@@ -83,7 +83,7 @@ def test_a_refused_request_leaves_its_connection_open(tiny_model: Path) -> None:
 )
 def test_an_upgrade_is_not_taken(server: Server, offer: bytes) -> None:
     with server.connect() as connection:
-        for _ in range(2):  # the connection stays what it was
+        for _ in range(2):  # the protocol stays the same
             connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n" + offer + b"\r\n")
             answer = read_answer(connection)
             assert answer.startswith(b"HTTP/1.1 200")
@@ -125,14 +125,14 @@ def test_answers_carry_the_date_of_their_second_and_no_server(server: Server) ->
     "request_line",
     [b"NONSENSE\r\n\r\n", b"GET /health HTTP/1.1\r\n\r\n"],
 )
-def test_what_is_no_http_is_400_and_closed(server: Server, request_line: bytes) -> None:
+def test_invalid_http_is_400_and_closed(server: Server, request_line: bytes) -> None:
     with server.connect() as connection:
         connection.sendall(request_line)
         assert read_all(connection).startswith(b"HTTP/1.1 400")
 
 
 def test_a_large_upload_that_is_refused_leaves_nothing_behind(server: Server) -> None:
-    """Hypercorn keeps such a connection, two tasks and a full buffer, unless the rest is read."""
+    """Hypercorn would keep the connection, two tasks and a full buffer, unless the rest is read."""
     descriptors = Path(f"/proc/{server.process.pid}/fd")
     before = len(list(descriptors.iterdir()))
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""Heads of requests: what they say of the body and the connection, and which are refused."""
+"""Heads of requests: body and connection as they declare them, and refused heads."""
 
 import pytest
 
@@ -40,7 +40,7 @@ def test_a_body_has_a_length_or_comes_in_chunks(lines: list[bytes], length: int 
         (b"1.0", [b"Connection: Keep-Alive"], True),
     ],
 )
-def test_who_may_ask_again(version: bytes, lines: list[bytes], keeps: bool) -> None:
+def test_which_heads_keep_the_connection(version: bytes, lines: list[bytes], keeps: bool) -> None:
     found = heads.read(head(b"Host: x", *lines, first=b"GET / HTTP/" + version))
     assert found.keeps == keeps
 
@@ -54,7 +54,7 @@ def test_only_http_1_1_waits_for_100(version: bytes, expects: bool) -> None:
 @pytest.mark.parametrize(
     ("content", "status"),
     [
-        (head(), 400),  # no Host
+        (head(), 400),  # without Host
         (head(b"Host: x", b"Host: x"), 400),
         (head(b"Host: x", first=b"GET /"), 400),
         (head(b"Host: x", first=b"GET / HTTP/2.0"), 400),

@@ -1,4 +1,4 @@
-"""What a client has sent: heads are found however they come in pieces, and are bounded."""
+"""The inbox: heads are found in pieces of any size, and are bounded."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Line: when a connection reads, when it rings, and when its place is free."""
+"""Line: when a connection reads, when its timer fires, and when its place is free."""
 
 import asyncio
 
@@ -43,13 +43,13 @@ class Silent(asyncio.Transport):
 
 
 @pytest.mark.parametrize(("unsent", "answer"), [(0, b""), (1, b"HTTP/1.1 429")])
-def test_a_connection_that_ends_gives_its_place_once_all_is_sent(
+def test_a_connection_that_ends_frees_its_place_once_all_is_sent(
     unsent: int, answer: bytes
 ) -> None:
-    """It closes a turn later: one that comes meanwhile must not be refused."""
+    """It closes a turn later; a connection that arrives before that must not be refused."""
 
     async def app(_: Scope, __: Receive, ___: Send) -> None:
-        """Nothing is asked."""
+        """Do nothing."""
 
     async def play() -> bytes:
         config = ServerConfig()
@@ -75,13 +75,13 @@ def test_reading_is_paused_once_and_resumed_once() -> None:
             line.pause(is_paused)
             seen.append(transport.reads)
         transport.close()
-        line.pause(True)  # of what is closing nothing is asked any more
+        line.pause(True)  # nothing is asked of a closing transport
         return [*seen, transport.reads]
 
     assert asyncio.run(play()) == [False, False, True, True, True]
 
 
-def test_a_client_that_says_nothing_is_told_of_by_a_ring() -> None:
+def test_a_silent_client_fires_the_timer() -> None:
     async def play() -> bool:
         rung = asyncio.Event()
         line = Line(Silent(), ServerConfig(), rung.set)

@@ -1,4 +1,4 @@
-"""Messages that end where two parsers may disagree: one answer, and the end of the connection."""
+"""Request smuggling: a message with an ambiguous end gets one answer, and the connection ends."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +12,7 @@ from tools.process import Server
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path) -> Iterator[Server]:
-    """At its end it has answered no request that was hidden in another."""
+    """A server that must have answered no hidden request when it ends."""
     with Server("--model-id", str(tiny_model)) as running:
         running.wait_ready()
         yield running
@@ -25,14 +25,14 @@ def metrics(server: Server) -> bytes:
 
 
 @pytest.mark.parametrize(("message", "status"), REFUSED.values(), ids=REFUSED)
-def test_what_may_end_elsewhere_is_refused_with_all_behind_it(
+def test_ambiguous_messages_are_refused_with_all_that_follows(
     server: Server, message: bytes, status: int
 ) -> None:
     assert statuses(server.port, message + LAST) == [status]
 
 
 @pytest.mark.parametrize("message", READ.values(), ids=READ)
-def test_what_can_be_read_in_one_way_is_one_request(server: Server, message: bytes) -> None:
+def test_unambiguous_messages_are_one_request(server: Server, message: bytes) -> None:
     assert statuses(server.port, message + LAST) == [200, 200]
 
 

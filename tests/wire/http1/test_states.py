@@ -1,4 +1,4 @@
-"""The table of a connection's states, and connections that go through it."""
+"""The state table of a connection, and connections that go through it."""
 
 import asyncio
 import contextlib
@@ -50,13 +50,13 @@ def test_a_request_begins_only_where_one_is_waited_for() -> None:
         assert {state for state, row in TABLE.items() if event in row} == WAITING
 
 
-def test_what_cannot_happen_is_a_fault() -> None:
+def test_impossible_events_are_faults() -> None:
     with pytest.raises(ValueError, match="KEPT cannot happen to a connection in IDLE"):
         after(State.IDLE, Event.KEPT)
 
 
 class Seen(Http1):
-    """A connection whose states are noted."""
+    """A connection whose states are recorded."""
 
     def __setattr__(self, name: str, value: Any) -> None:
         seen = self.__dict__.setdefault("states", [])
@@ -67,7 +67,7 @@ class Seen(Http1):
 
 
 class Scenario:
-    """A connection with its client, and an application that answers when it is told."""
+    """A connection with its client, and an application that answers when it is told to."""
 
     def __init__(self, patience: float) -> None:
         config = ServerConfig()
@@ -160,7 +160,7 @@ class Scenario:
     [
         (["eof"], "IDLE CLOSED"),
         (["vanish"], "IDLE CLOSED"),
-        (["ended"], "IDLE CLOSED"),  # nothing came for too long
+        (["ended"], "IDLE CLOSED"),  # a timeout without any byte
         (["end"], "IDLE CLOSED"),
         (["crowd"], "IDLE CLOSED"),
         ([GET[:9], "headed", "eof"], "IDLE HEAD CLOSED"),
@@ -194,7 +194,7 @@ class Scenario:
         ([EARLY, "answered", "eof"], "IDLE BODY REST CLOSED"),
         ([EARLY, "answered", "vanish"], "IDLE BODY REST CLOSED"),
         ([EARLY, "answered", "crowd", "eof"], "IDLE BODY REST LINGER CLOSED"),
-        ([EARLY, "answered"], "IDLE BODY REST LINGER CLOSED"),  # the rest does not come
+        ([EARLY, "answered"], "IDLE BODY REST LINGER CLOSED"),  # the rest does not arrive
         ([EARLY.replace(b"Content-Length: 4", b"Transfer-Encoding: chunked"), "answered",
           b"zz\r\n", "ended", "eof"], "IDLE BODY REST LINGER CLOSED"),
         ([LARGE, "answered", "eof"], "IDLE BODY LINGER CLOSED"),

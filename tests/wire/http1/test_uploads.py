@@ -1,4 +1,4 @@
-"""Bodies over real sockets: too slow, too large, for ever, and answers before their end."""
+"""Bodies over real sockets: too slow, too large, endless, and answered before their end."""
 
 import socket
 
@@ -7,7 +7,7 @@ import pytest
 from tests.support.connections import HEAD, LARGE, START, read_all, send_and_read
 
 
-def send_for_ever(connection: socket.socket) -> None:
+def send_endlessly(connection: socket.socket) -> None:
     while True:
         connection.sendall(b"x" * 65536)
 
@@ -49,12 +49,12 @@ CLOSE = HEAD + b"Connection: close\r\n"
 
 
 def in_chunks(size: int, body: bytes) -> bytes:
-    """A body in chunks of so many bytes."""
+    """Return a body in chunks of a given size."""
     parts = [body[start : start + size] for start in range(0, len(body), size)]
     return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
 
 
-def test_slashes_too_many_of_a_base_url_come_through(start: START) -> None:
+def test_extra_slashes_of_a_base_url_are_accepted(start: START) -> None:
     server = start()
     for target in (b"//v1/embeddings", b"/v1//embeddings/", b"http://a//v1/embeddings/"):
         head = CLOSE.replace(b"/embed", target) + b"Content-Length: 13\r\n\r\n"
@@ -96,10 +96,10 @@ def test_without_the_key_the_body_is_not_waited_for(start: START) -> None:
     assert b"connection: close" in answer
 
 
-def test_a_client_that_sends_on_for_ever_is_cut_off(start: START) -> None:
+def test_a_client_that_never_stops_sending_is_cut_off(start: START) -> None:
     server = start("--client-timeout-seconds", "0.3")
     with server.connect() as connection:
         connection.sendall(HEAD + b"Content-Length: 100000000000000\r\n\r\n")
         assert read_all(connection).startswith(b"HTTP/1.1 413")
         with pytest.raises(ConnectionError):
-            send_for_ever(connection)
+            send_endlessly(connection)

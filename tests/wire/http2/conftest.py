@@ -1,4 +1,4 @@
-"""Servers that speak HTTP/2 and must log no error of their own."""
+"""Fixtures: servers that speak HTTP/2 and must log no error."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,12 +11,12 @@ from tools.process import Server
 
 @pytest.fixture(scope="module")
 def server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Whatever it is sent, it logs no error of its own."""
+    """A server that must log no error, whatever it receives."""
     yield from serving(tiny_model, tmp_path_factory.mktemp("http2") / "log")
 
 
 @pytest.fixture(scope="module")
 def hasty_server(tiny_model: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The same, but soon out of patience, for the tests that wait until it is."""
+    """The same with short timeouts, for the tests that wait for them."""
     log = tmp_path_factory.mktemp("hasty") / "log"
     yield from serving(tiny_model, log, "--client-timeout-seconds", "0.5")

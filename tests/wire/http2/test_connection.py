@@ -1,4 +1,4 @@
-"""Requests that share a connection: each has its own answer, and who takes nothing leaves nothing."""
+"""Requests that share a connection: each has its answer, and a stalled client leaves nothing."""
 
 import json
 import signal
@@ -17,7 +17,7 @@ from tools.process import Server, eventually
 
 @pytest.fixture
 def own_server(tiny_model: Path) -> Iterator[Server]:
-    """A server that the test ends; what it may wait for, it waits for too long."""
+    """A server that the test ends, with timeouts that are too long to matter."""
     with Server("--model-id", str(tiny_model), "--shutdown-seconds", "300") as running:
         running.wait_ready()
         yield running
@@ -63,7 +63,7 @@ def test_a_client_that_takes_nothing_and_goes_leaves_nothing_behind(
         eventually(lambda: held(server) == NOTHING)
 
 
-def test_what_follows_an_early_answer_harms_no_other_request(server: Server) -> None:
+def test_data_after_an_early_answer_harms_no_other_request(server: Server) -> None:
     with Client(server) as client:
         waiting = client.open()
         refused = client.open(content_type=b"text/plain")
@@ -87,6 +87,6 @@ def test_at_the_end_what_has_begun_is_answered_and_the_rest_refused(own_server: 
         client.end(begun, json.dumps({"inputs": "cat"}).encode())
         assert client.answer(begun)[0] == 200
         assert client.goodbye() == ErrorCodes.NO_ERROR
-        output = own_server.output()  # though the client stays
+        output = own_server.output()  # although the client stays
     assert own_server.process.returncode == 0
     assert "Traceback" not in output

@@ -1,4 +1,4 @@
-"""HTTP/2 over real sockets: what it gives, and what a client cannot do with it."""
+"""HTTP/2 over real sockets: what it offers, and what it denies to clients."""
 
 import json
 from pathlib import Path
@@ -33,7 +33,7 @@ def test_a_head_that_makes_no_sense_costs_one_request(
         assert client.answer(waiting)[0] == 200
 
 
-def test_a_client_that_takes_back_what_it_asks_for_has_to_go(server: Server) -> None:
+def test_a_client_that_keeps_resetting_streams_is_disconnected(server: Server) -> None:
     with Client(server) as client:
         for _ in range(RESETS + 1):
             client.protocol.reset_stream(client.open())
@@ -47,7 +47,7 @@ WINDOW_UPDATE, UNKNOWN = b"\0\0\4\x08\0\0\0\0\0\0\0\0\1", b"\0\0\0\x2a\0\0\0\0\0
 
 
 @pytest.mark.parametrize("frame", [SETTINGS, PING, WINDOW_UPDATE, UNKNOWN])
-def test_a_client_that_sends_frames_that_ask_for_nothing_has_to_go(
+def test_a_client_that_floods_with_empty_frames_is_disconnected(
     server: Server, frame: bytes
 ) -> None:
     with Client(server) as client:
@@ -59,8 +59,8 @@ def test_a_client_that_sends_frames_that_ask_for_nothing_has_to_go(
 
 
 @pytest.mark.slow
-def test_who_takes_large_answers_may_open_the_window_often(server: Server) -> None:
-    """Each of these answers has more than forty kilobytes, which earn it as many frames."""
+def test_a_client_with_large_answers_may_update_the_window_often(server: Server) -> None:
+    """Each of these answers has more than forty kilobytes, which allow it as many frames."""
     body = json.dumps({"inputs": ["the cat sat on the mat"] * 32}).encode()
     frames = 0
     with Client(server) as client:

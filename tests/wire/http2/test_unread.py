@@ -1,4 +1,4 @@
-"""An application that answers without reading, over what Hypercorn 0.18 gives it."""
+"""An application that answers without reading the body, on top of Hypercorn 0.18."""
 
 import asyncio
 
@@ -35,7 +35,7 @@ def test_an_early_answer_over_http2_reads_the_rest() -> None:
         scope = {**make_scope("POST", "/embed", headers), "http_version": "2"}
         await app(scope, queue.get, send)
         async with asyncio.timeout(5):
-            await upload()  # blocks for ever when nobody reads
+            await upload()  # blocks if the body is not read
         await asyncio.sleep(0)
         others = asyncio.all_tasks() - {asyncio.current_task()}
         for _ in range(10):

@@ -1,4 +1,4 @@
-"""The loads of each sort of subject, over texts that it is asked once."""
+"""The loads of each kind of subject, over texts that are asked only once."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -38,16 +38,16 @@ from tools.bench.subject import (
 )
 
 Loads = dict[str, Callable[[], Rate]]
-PACED_SECONDS, BESIDE_SECONDS = 5, 5  # of a round; a percentile needs many queries
-# Texts a second to reckon with at least: a machine that was busy a minute ago may be idle now.
+PACED_SECONDS, BESIDE_SECONDS = 5, 5  # per round; a percentile needs many queries
+# The lowest rates to expect: a machine that was busy a minute ago may be idle now.
 _QUERIES_A_SECOND, _PASSAGES_A_SECOND = 2500, 125
-_TIMES = 3  # as fast as that, or as ever before, it may be until texts run out
-_TRIES, _MOST_TEXTS = 3, 100_000  # of one measurement
-_BULK_TEXTS = 128  # of a round
+_TIMES = 3  # texts for this multiple of the highest rate expected
+_TRIES, _MOST_TEXTS = 3, 100_000  # per measurement
+_BULK_TEXTS = 128  # per round
 
 
 class Supply:
-    """A subject's own texts, the same as those of all others, and how fast it takes them."""
+    """The texts of one subject, equal to those of all others, and its highest rates so far."""
 
     def __init__(self, suits: Callable[[str], bool]) -> None:
         self.queries = Fresh(QUERY_WORDS, seed=1)
@@ -57,18 +57,18 @@ class Supply:
     def spend(
         self, what: str, texts: Fresh, seconds: float, measure: Callable[[Sequence[str]], Rate]
     ) -> Rate:
-        """Measure with more texts than can be asked in that time; what was asked is spent.
+        """Measure with more texts than the time allows, and use up those that were asked.
 
-        Where there were too few, as for a model without layers, it is measured again with more.
+        If texts run out, as for a model without layers, measure again with more.
 
-        Raises: RuntimeError where there were too few each time.
+        Raises: RuntimeError where they run out each time.
         """
         least = _QUERIES_A_SECOND if texts is self.queries else _PASSAGES_A_SECOND
         for _ in range(_TRIES):
             a_second = max(least, self._fastest.get(what, 0))
             ahead = texts.ahead(min(_MOST_TEXTS, 256 + int(_TIMES * seconds * a_second)))
             rate = measure(ahead)
-            spent = rate.texts + CHUNK  # some were under way, or asked before earlier ones
+            spent = rate.texts + CHUNK  # some were in flight, or asked out of order
             texts.take(min(spent, len(ahead)))
             self._fastest[what] = max(rate.wall, self._fastest.get(what, 0))
             if spent <= len(ahead):
@@ -79,7 +79,7 @@ class Supply:
 def of_server(
     server: Running, supply: Supply, seconds: float, dialect: Dialect = OURS, *, quick: bool = False
 ) -> Loads:
-    """What every server is put under."""
+    """Return the loads of every server."""
 
     def queries(connections: int) -> Rate:
         return supply.spend(
@@ -100,7 +100,7 @@ def of_server(
 
 
 def of_ours(server: Running, supply: Supply) -> Loads:
-    """What only our servers are put under besides."""
+    """Return the further loads of our servers."""
 
     def beside() -> Rate:
         texts = supply.queries.take(BESIDE_SECONDS * QUERIES_A_SECOND)
@@ -114,7 +114,7 @@ def of_ours(server: Running, supply: Supply) -> Loads:
 
 
 def of_bare(bare: Bare, one_core: Bare, supply: Supply, seconds: float) -> Loads:
-    """What the bare session is put under; `one_core` is the same on one."""
+    """Return the loads of the bare session; `one_core` is the same session on one core."""
 
     def lone(what: str, session: Bare, callers: int) -> Rate:
         return supply.spend(
@@ -137,7 +137,7 @@ def of_bare(bare: Bare, one_core: Bare, supply: Supply, seconds: float) -> Loads
 
 
 def of_child(child: Child, one_core: Child | None, supply: Supply, seconds: float) -> Loads:
-    """What a library is put under; `one_core` is the same on one."""
+    """Return the loads of a library; `one_core` is the same library on one core."""
 
     def lone(what: str, library: Child) -> Rate:
         return supply.spend(
@@ -159,7 +159,7 @@ def of_child(child: Child, one_core: Child | None, supply: Supply, seconds: floa
 def vectors_of(
     server: Running, dialect: Dialect = OURS
 ) -> Callable[[Sequence[str]], NDArray[np.float32]]:
-    """What asks a server for vectors, (N, D), in one request."""
+    """Return a function that asks a server for vectors, (N, D), in one request."""
 
     def ask(texts: Sequence[str]) -> NDArray[np.float32]:
         found: Any = json.loads(post(server, {dialect.field: list(texts)}, dialect.path))
@@ -173,6 +173,6 @@ def vectors_of(
 
 
 def _bulk(server: Running, supply: Supply, rows: int, connections: int, dialect: Dialect) -> Rate:
-    """As many texts as keep all connections busy."""
+    """Return enough texts to keep all connections busy."""
     texts = supply.bulk.take(max(_BULK_TEXTS, rows * connections))
     return all_of(server, texts, rows, connections, dialect)

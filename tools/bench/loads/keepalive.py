@@ -1,4 +1,4 @@
-"""A client on one kept connection, and what many of them make of a server where `wrk` is not there."""
+"""A client with a kept connection, and a load from many of them where `wrk` is missing."""
 
 import http.client
 import statistics
@@ -9,11 +9,11 @@ from contextlib import closing
 from urllib.parse import urlsplit
 
 JSON = {"content-type": "application/json"}
-SECONDS = 600  # of an answer, at most
+SECONDS = 600  # timeout of an answer
 
 
 class Connection:
-    """A connection that asks again and again."""
+    """A kept connection."""
 
     def __init__(self, url: str) -> None:
         place = urlsplit(url)
@@ -22,7 +22,7 @@ class Connection:
         )
 
     def post(self, path: str, body: bytes) -> bytes:
-        """The content of an answer.
+        """Return the content of an answer.
 
         Raises: RuntimeError for any but 200.
         """
@@ -41,8 +41,8 @@ class Connection:
 def load(
     url: str, path: str, bodies: Sequence[bytes], connections: int, seconds: float
 ) -> tuple[int, float, float]:
-    """Answers, the seconds they took, and their median, over so many connections at once."""
-    waiting = iter(bodies)  # of a list, which threads may share
+    """Load a server over several connections; return answers, their seconds, and the median."""
+    waiting = iter(bodies)  # threads may share a list's iterator
 
     def work(_: int) -> list[float]:
         found = []

@@ -1,4 +1,4 @@
-"""Queries that come at their own pace, as a client sees them: latency counts from when one was due."""
+"""Queries at a fixed pace, as a client sees them: latency counts from when a query was due."""
 
 import threading
 import time
@@ -20,13 +20,13 @@ from tools.bench.loads.keepalive import Connection
 from tools.bench.loads.texts import Fresh
 from tools.bench.rate import Rate
 
-PACE = 0.05  # seconds from one query to the next, of one client
+PACE = 0.05  # seconds between two queries of one client
 QUERIES_A_SECOND = 10  # while bulk requests run
-_AHEAD = 2048  # passages made before they are asked, so that making them takes no time meanwhile
+_AHEAD = 2048  # passages made in advance, so that making them takes no time from the measurement
 
 
 def paced(server: Running, texts: Sequence[str], dialect: Dialect = OURS) -> Rate:
-    """One query every 50 ms from one client on one connection, until all texts are answered."""
+    """Send a query every 50 ms on one connection, until all texts are answered."""
     latencies = []
     with closing(Connection(server.url)) as connection:
         started, cpu_before = time.perf_counter(), cpu_used(server)
@@ -41,7 +41,7 @@ def paced(server: Running, texts: Sequence[str], dialect: Dialect = OURS) -> Rat
 
 
 def beside_bulk(server: Running, texts: Sequence[str], bulk: Fresh) -> Rate:
-    """Ten queries a second, each on a connection of its own, while bulk requests run."""
+    """Send ten queries a second, each on its own connection, while bulk requests run."""
     over = threading.Event()
     bulk.ahead(_AHEAD)
 

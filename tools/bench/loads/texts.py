@@ -1,4 +1,4 @@
-"""The bench's texts: each is asked once, so that nothing measured can come out of a cache."""
+"""The bench's texts: each is asked once, so that no figure comes out of a cache."""
 
 import random
 from collections import deque
@@ -9,21 +9,21 @@ from threading import Lock
 from tools.texts import words
 
 QUERY_WORDS, PASSAGE_WORDS = (3, 25), (60, 120)
-CHUNK = 64  # passages of which batches of like length are made
-_GOLDEN = 0.618034  # multiples of it, without their integers, lie evenly wherever one stops
-_TRIES = 20  # before a text is made a word longer
+CHUNK = 64  # passages from which batches of like length are made
+_GOLDEN = 0.618034  # the fractional parts of its multiples are spread evenly, wherever one stops
+_TRIES = 20  # attempts before a text is made a word longer
 
 
 class Fresh:
-    """Passages of so many words, none of which is handed out twice; the same for the same seed.
+    """Passages of a range of lengths, none handed out twice, and equal for equal seeds.
 
-    Their lengths lie evenly in any stretch of them. May be asked from several threads.
+    Their lengths are spread evenly in any stretch of them. Threads may share it.
     """
 
     def __init__(
         self, lengths: tuple[int, int], seed: int, suits: Callable[[str], bool] | None = None
     ) -> None:
-        """`lengths` are the fewest and the most words; texts that do not suit are passed over."""
+        """`lengths` are the fewest and the most words; texts that do not suit are skipped."""
         self._fewest, self._most = lengths
         self._suits = suits
         self._words = words()
@@ -33,14 +33,14 @@ class Fresh:
         self._lock = Lock()
 
     def ahead(self, count: int) -> list[str]:
-        """The next ones, which stay the next until they are taken."""
+        """Return the next texts without taking them."""
         with self._lock:
             while len(self._ahead) < count:
                 self._ahead.append(self._make())
             return list(islice(self._ahead, count))
 
     def take(self, count: int) -> list[str]:
-        """The next ones, never to be handed out again."""
+        """Take the next texts, which are never handed out again."""
         found = self.ahead(count)
         with self._lock:
             for _ in found:
@@ -61,9 +61,9 @@ class Fresh:
 
 
 def in_words(texts: Sequence[str], vocabulary: Sequence[str]) -> list[str]:
-    """As many texts of as many words each, all of this vocabulary, and none twice in a stretch.
+    """Return texts of the same lengths in words of a vocabulary, no two alike in a stretch.
 
-    A model of few words reads most texts alike, and what is alike at a time is computed once.
+    A model with few words reads most texts alike, and equal texts in flight are computed once.
     """
     base = len(vocabulary)
     return [

@@ -1,4 +1,4 @@
-"""What a library that is measured in a process of its own answers: vectors, and how fast it is.
+"""The protocol of a library that is measured in a process of its own: vectors and rates.
 
 It reads a line of JSON from stdin for each answer, `{"vectors": [text, …]}` or
 `{"texts": [text, …], "rows": N, "seconds": S}`, and prints a line: the vectors, or how many texts
@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 
 class Encoder(Protocol):
-    """What embeds texts as sentence-transformers does."""
+    """An encoder with the interface of sentence-transformers."""
 
     def encode(self, texts: list[str], *, batch_size: int, show_progress_bar: bool) -> Any: ...
 
@@ -24,9 +24,9 @@ class Encoder(Protocol):
 def rate(
     model: Encoder, texts: Sequence[str], rows: int, seconds: float
 ) -> tuple[int, float, float, float]:
-    """Texts, the seconds of wall and of CPU time they took, so many at a call, and its median.
+    """Encode texts in calls of a given size; return texts, wall and CPU time, and the median call.
 
-    It begins anew with the texts where there are not enough of them.
+    It starts over when it runs out of texts.
     """
     place, taken, count = 0, [], 0
     started, cpu_started = time.perf_counter(), time.process_time()
@@ -41,9 +41,9 @@ def rate(
 
 
 def answer(load: Callable[[Path], Encoder]) -> None:
-    """Answer stdin's lines about the model in the folder that the first argument names."""
+    """Answer the lines of stdin with the model in the folder of the first argument."""
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
-    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print what is no answer
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # libraries print lines of their own
     model = load(Path(sys.argv[1]))
     for line in sys.stdin:
         asked = json.loads(line)

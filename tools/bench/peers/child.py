@@ -1,4 +1,4 @@
-"""A peer that is a process without a port: it reads texts and prints vectors, or how fast it was."""
+"""A peer without a port: a process that reads texts and prints vectors, or its rate."""
 
 import json
 import subprocess
@@ -28,11 +28,11 @@ class Child:
         )  # fmt: skip
 
     def vectors(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """One vector for each text, (N, D)."""
+        """Return one vector for each text, (N, D)."""
         return np.array(self._ask(vectors=list(texts)), np.float32)
 
     def rate(self, texts: Sequence[str], rows: int, seconds: float) -> Rate:
-        """How fast it is with so many texts at a call."""
+        """Return its rate with this many texts per call."""
         return Rate(*self._ask(texts=list(texts), rows=rows, seconds=seconds))
 
     def _ask(self, **asked: Any) -> Any:
@@ -46,7 +46,7 @@ class Child:
 
 @contextmanager
 def child(module: str, folder: Path, *arguments: str) -> Iterator[Child]:
-    """A running one, ended with the block."""
+    """Start a child, which ends with the block."""
     found = Child(module, folder, *arguments)
     try:
         yield found

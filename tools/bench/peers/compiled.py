@@ -1,7 +1,7 @@
 """`python -m tools.bench.peers.compiled FOLDER DTYPE THREADS`: the model compiled by torch.
 
 The yardstick of the model: `torch.compile` with frozen weights, in float32 or under autocast to
-bfloat16, by so many threads, without a server. It answers as `answering` says.
+bfloat16, on THREADS threads, without a server. It answers as `answering` says.
 """
 
 import sys
@@ -16,7 +16,7 @@ from sentence_transformers import SentenceTransformer
 from tools.bench.peers.answering import answer
 from tools.texts import passages
 
-_LEARNED = ((1, 60), (16, 4))  # rows of a call, and how many calls, before it answers
+_LEARNED = ((1, 60), (16, 4))  # warm-up: rows of a call, and number of calls
 
 
 class Compiled:
@@ -39,7 +39,7 @@ class Compiled:
     def encode(
         self, texts: list[str], *, batch_size: int, show_progress_bar: bool
     ) -> NDArray[np.float32]:
-        """Vectors of length 1, (N, D), computed so many at a time."""
+        """Return vectors of length 1, (N, D), computed in batches."""
         del show_progress_bar
         parts = [
             self._embed(texts[place : place + batch_size])
@@ -56,7 +56,7 @@ class Compiled:
 
 
 def main() -> None:
-    """Answer what stdin asks."""
+    """Answer the lines of stdin."""
     _, _, dtype, threads = sys.argv
     torch.set_num_threads(int(threads))
     answer(lambda folder: Compiled(folder, dtype))

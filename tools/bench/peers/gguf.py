@@ -57,7 +57,7 @@ def write(checkpoint: Path, place: Path, weights: Weights) -> None:
     for name, values in tensors.items():
         kind = _kind(name, values, weights)
         blob = _padded(_encoded(values, kind))
-        dimensions = values.shape[::-1]  # the one that varies fastest comes first
+        dimensions = values.shape[::-1]  # the axis that varies fastest comes first
         shape = struct.pack(f"<I{len(dimensions)}Q", len(dimensions), *dimensions)
         infos += _text(name) + shape + struct.pack("<IQ", _TENSOR_TYPES[kind], offset)
         blobs.append(blob)
@@ -96,14 +96,14 @@ def _model(config: Mapping[str, Any], checkpoint: Path) -> dict[str, Any]:
 
 
 def _vocabulary(tokenizer: Mapping[str, Any]) -> dict[str, Any]:
-    """The tokens, a word's first one marked in place of all others, as llama.cpp has them."""
+    """Return the tokens as llama.cpp has them: marked where a word begins, not where it goes on."""
     ids: Mapping[str, int] = tokenizer["model"]["vocab"]
     special = {one["content"] for one in tokenizer.get("added_tokens", []) if one["special"]}
     tokens = sorted(ids, key=ids.__getitem__)
     named = {
         "unknown": tokenizer["model"]["unk_token"],
         "cls": "[CLS]",
-        "seperator": "[SEP]",  # as it is spelt there
+        "seperator": "[SEP]",  # misspelt in llama.cpp
         "padding": "[PAD]",
         "mask": "[MASK]",
     }
@@ -131,7 +131,7 @@ def _piece(token: str, is_special: bool) -> str:
 def _tensors(
     stored: Mapping[str, NDArray[np.float32]],
 ) -> Iterator[tuple[str, NDArray[np.float32]]]:
-    """Each weight that makes an embedding, by llama.cpp's name."""
+    """Yield each weight that an embedding needs, by llama.cpp's name."""
     for name, values in stored.items():
         part, _, kind = name.removeprefix("bert.").rpartition(".")
         if part in _OF_MODEL:
@@ -142,7 +142,7 @@ def _tensors(
 
 
 def _kind(name: str, values: NDArray[np.float32], weights: Weights) -> str:
-    """How a weight is stored: as asked for, where it is a matrix whose rows are whole blocks."""
+    """Return how a weight is stored: as asked for, if it is a matrix with rows of whole blocks."""
     if values.ndim == 1 or name in _ALWAYS_FLOAT32:
         return "F32"
     return "F16" if values.shape[-1] % BLOCK else weights
@@ -164,7 +164,7 @@ def _text(text: str) -> bytes:
 
 
 def _value(value: bool | int | float | str | Sequence[str] | Sequence[int]) -> bytes:
-    """A fact with its type before it."""
+    """Return a value of the metadata, after its type."""
     match value:
         case bool():
             return struct.pack("<I?", 7, value)

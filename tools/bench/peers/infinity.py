@@ -58,7 +58,7 @@ class Infinity:
 
 @contextmanager
 def infinity(python: Path, checkpoint: Path) -> Iterator[Infinity]:
-    """A running one, ended with the block."""
+    """Start infinity, which ends with the block."""
     with tempfile.TemporaryDirectory() as scratch:
         server = Infinity(python.absolute(), checkpoint.absolute(), scratch)
         try:
@@ -69,7 +69,7 @@ def infinity(python: Path, checkpoint: Path) -> Iterator[Infinity]:
 
 
 def missing(python: Path) -> str | None:
-    """Why that Python cannot run infinity; None where it can."""
+    """Return the reason why that Python cannot run infinity, or None."""
     try:
         version(python)
     except (OSError, subprocess.CalledProcessError):
@@ -78,7 +78,7 @@ def missing(python: Path) -> str | None:
 
 
 def version(python: Path) -> str:
-    """Which infinity that Python's environment has."""
+    """Return the version of infinity in that Python's environment."""
     program = "from importlib.metadata import version; print(version('infinity_emb'))"
     return subprocess.run(
         [python, "-c", program], capture_output=True, text=True, check=True

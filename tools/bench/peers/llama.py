@@ -15,7 +15,7 @@ from tools.bench.peers import gguf
 from tools.process import end, eventually, free_port, start
 
 START_SECONDS = 120
-SLOTS, TOKENS = 4, 512  # texts at a time, and the longest of them; as many again wait for a turn
+SLOTS, TOKENS = 4, 512  # texts at a time, and tokens of the longest; as many texts wait
 
 
 class Llama:
@@ -50,7 +50,7 @@ class Llama:
 
 @contextmanager
 def llama(program: Path, checkpoint: Path, weights: gguf.Weights) -> Iterator[Llama]:
-    """A running one, ended with the block."""
+    """Start llama-server, which ends with the block."""
     with tempfile.TemporaryDirectory() as scratch:
         model = Path(scratch) / f"model.{weights}.gguf"
         gguf.write(checkpoint, model, weights)
@@ -63,7 +63,7 @@ def llama(program: Path, checkpoint: Path, weights: gguf.Weights) -> Iterator[Ll
 
 
 def missing(program: Path) -> str | None:
-    """Why that is no llama-server; None where it is one."""
+    """Return the reason why that program is no llama-server, or None."""
     try:
         version(program)
     except (OSError, subprocess.CalledProcessError):
@@ -72,7 +72,7 @@ def missing(program: Path) -> str | None:
 
 
 def version(program: Path) -> str:
-    """What the program says that it is."""
+    """Return the version that the program prints."""
     told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"version: (\S+)", told.stdout + told.stderr)
     return found[1] if found else "of no known version"

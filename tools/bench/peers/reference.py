@@ -1,4 +1,4 @@
-"""`python -m tools.bench.peers.reference FOLDER`: sentence-transformers, which others come close to."""
+"""`python -m tools.bench.peers.reference FOLDER`: sentence-transformers, the reference."""
 
 from sentence_transformers import SentenceTransformer
 

@@ -7,8 +7,8 @@ from urllib.error import URLError
 from app.proof.bounds import WORST_COSINE, Agreement
 from tools.bench.load import get
 
-NAME = "TEI"  # with which its row begins
-# What TEI computes in comes as close as this, float16 and bfloat16 included.
+NAME = "TEI"  # first word of its row
+# TEI's vectors come this close in every precision, float16 and bfloat16 included.
 LEAST_COSINE = WORST_COSINE["float16"]
 
 
@@ -21,9 +21,9 @@ class Tei:
         self.url = url.rstrip("/")
 
     def info(self) -> Mapping[str, Any]:
-        """What it says of itself.
+        """Return its own description.
 
-        Raises: ValueError where nothing there says so.
+        Raises: ValueError where no TEI answers.
         """
         try:
             return get(self, "/info")
@@ -32,7 +32,7 @@ class Tei:
 
 
 def other_model(info: Mapping[str, Any], model_id: str) -> str | None:
-    """Why a TEI is not of that model; None where it is. Of a path its last part counts."""
+    """Return why a TEI is not of that model, or None. Of a path only the last part counts."""
     theirs = str(info.get("model_id", ""))
     if theirs.rstrip("/").rpartition("/")[2].lower() == model_id.rpartition("/")[2].lower():
         return None
@@ -40,7 +40,7 @@ def other_model(info: Mapping[str, Any], model_id: str) -> str | None:
 
 
 def other_vectors(agreement: Agreement) -> str | None:
-    """Why a TEI's vectors are not the model's; None where they are."""
+    """Return why a TEI's vectors are not the model's, or None."""
     if agreement.worst_cosine >= LEAST_COSINE:
         return None
     return (
@@ -50,5 +50,5 @@ def other_vectors(agreement: Agreement) -> str | None:
 
 
 def name(info: Mapping[str, Any]) -> str:
-    """What its row is called."""
+    """The name of its row."""
     return f"{NAME} {info.get('version', '')}, {info.get('model_dtype', '')}"

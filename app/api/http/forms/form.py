@@ -24,7 +24,7 @@ class Posted(NamedTuple):
 
 
 class Form(Protocol):
-    """What a path's requests and answers are on the wire."""
+    """The wire format of a path's requests and answers."""
 
     async def read(self, bodies: Bodies, scope: Scope, receive: Receive, share: Share) -> bytes:
         """Read the whole body of a request; raises UnreadableRequest, Overloaded, ClientGone."""

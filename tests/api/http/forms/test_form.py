@@ -1,4 +1,4 @@
-"""Forms: what a path's bodies hold, and what is answered to one that cannot be read."""
+"""Forms: the formats of a path's bodies, and the answer to one that cannot be read."""
 
 import asyncio
 from typing import Any
@@ -24,7 +24,7 @@ def test_a_body_of_json_is_for_the_verb_that_is_chosen_for_it() -> None:
 
 
 @pytest.mark.parametrize("declared", [{}, {"content-type": "application/octet-stream"}])
-def test_json_is_to_be_declared(declared: dict[str, str]) -> None:
+def test_json_must_be_declared(declared: dict[str, str]) -> None:
     bodies = Bodies(BodyLimits.of(Settings(model_id="any")))
 
     async def receive() -> Any:
@@ -40,7 +40,7 @@ def test_json_is_to_be_declared(declared: dict[str, str]) -> None:
         asyncio.run(read(declared))
 
 
-def test_what_cannot_be_read_is_answered_in_tei_s_words() -> None:
+def test_unreadable_bodies_get_tei_s_text() -> None:
     content, media_type = as_text(PayloadTooLarge())
     assert content.startswith(b"Failed to buffer the request body: length limit exceeded")
     assert media_type == b"text/plain; charset=utf-8"

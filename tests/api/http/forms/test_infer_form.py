@@ -1,4 +1,4 @@
-"""Requests of the Open Inference Protocol: their two parts, their model, and what they are not."""
+"""Requests of the Open Inference Protocol: their two parts, their model, and their faults."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def served(make_service: MakeService) -> tuple[Service, ASGIApp]:
 
 
 def scope_of(name: str, **headers: str) -> Any:
-    """A request for the model that is written so in its path."""
+    """Return a request whose path names the model in this way."""
     made = make_scope("POST", f"/v2/models/{name}/infer", headers)
     return {**made, "path_params": {"name": name}}
 

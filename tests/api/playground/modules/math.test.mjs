@@ -34,7 +34,7 @@ test("sparse vectors compare as their dense forms do", () => {
   const rows = [[0, 2, 0, 0, 1], [1, 1, 0, 0, 0], [0, 0, 0, 3, 0]];
   const sparse = new Sparse(rows.map(entries));
   const dense = new Dense(rows);
-  assert.equal(sparse.width, 4); // the third column is nobody's
+  assert.equal(sparse.width, 4); // no row has an entry in the third column
   const query = [0, 1, 7, 0, 1]; // has the column that no text has
   const [a, b] = [[sparse, entries(query)], [dense, query]].map(([of, row]) => similarities(of, of.prepare(row)));
   a.forEach((value, place) => close(value, b[place]));

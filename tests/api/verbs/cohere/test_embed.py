@@ -34,7 +34,7 @@ def floats(app: ASGIApp, **body: Any) -> list[list[float]]:
 
 
 def fault(app: ASGIApp, **body: Any) -> tuple[int, str]:
-    """The status and the reason of a request that is refused in Cohere's words."""
+    """Return the status and the reason of a request that Cohere's dialect refuses."""
     reply = post(app, "/v2/embed", body)
     assert list(reply.json) == ["message"]
     return reply.status, reply.json["message"]
@@ -185,7 +185,7 @@ def test_as_many_texts_as_cohere_takes(make_service: MakeService) -> None:
         ),
     ],
 )
-def test_what_cannot_be_taken_is_refused_by_name(
+def test_invalid_values_are_refused_by_name(
     ranged: ASGIApp, body: dict[str, Any], status: int, message: str
 ) -> None:
     assert fault(ranged, **body) == (status, f"Input validation error: {message}")
@@ -229,7 +229,7 @@ def test_a_field_of_a_block_that_stands_twice_is_refused(ranged: ASGIApp) -> Non
     assert "inputs[0].content[0]: duplicate field `text`" in reply.text
 
 
-def test_types_that_need_ranges_say_so_where_there_are_none(make_ranged: MakeRanged) -> None:
+def test_types_that_need_ranges_are_refused_without_them(make_ranged: MakeRanged) -> None:
     app = make_ranged(None)
     status, message = fault(app, texts=["a"], embedding_types=["float", "int8"])
     assert (status, "export it again" in message) == (424, True)
@@ -239,7 +239,7 @@ def test_types_that_need_ranges_say_so_where_there_are_none(make_ranged: MakeRan
     ]
 
 
-def test_a_model_of_another_kind_is_none_for_embeddings(make_kind: MakeKind) -> None:
+def test_models_of_other_kinds_are_refused(make_kind: MakeKind) -> None:
     for kind in ("classifier", "reranker", "multi_vector"):
         status, message = fault(make_kind(kind), texts=["a"])
         assert (status, "not an embedding model" in message) == (424, True)

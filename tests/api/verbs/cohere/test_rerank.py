@@ -1,4 +1,4 @@
-"""Cohere's and Jina's way to ask for a ranking."""
+"""Rankings in the dialect of Cohere and Jina."""
 
 import numpy as np
 import pytest

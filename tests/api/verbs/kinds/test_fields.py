@@ -1,4 +1,4 @@
-"""`output_types`: what it takes and refuses, on both routes."""
+"""`output_types`: valid and invalid values, on both routes."""
 
 import json
 

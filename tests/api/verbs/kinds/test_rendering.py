@@ -1,4 +1,4 @@
-"""Several kinds of vectors in one answer: what each is, and the answer in parts."""
+"""Several kinds of vectors in one answer, also in parts."""
 
 import base64
 import json
@@ -29,7 +29,7 @@ def test_every_kind_is_what_its_own_route_answers(make_kind: MakeKind) -> None:
     assert [list(one) for one in found] == [ALL] * 3
     for kind, vectors in alone.items():
         assert [one[kind] for one in found] == vectors
-    assert found[2]["sparse"] == []  # it has no word that the model knows
+    assert found[2]["sparse"] == []  # without a word of the vocabulary
 
 
 @pytest.mark.parametrize("kinds", [["sparse"], ["dense"], ["multi_vector", "dense"]])

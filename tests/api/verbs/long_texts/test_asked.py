@@ -1,4 +1,4 @@
-"""What requests may ask of long texts, through HTTP; the vectors are in tests/export/test_long_texts.py."""
+"""Options for long texts over HTTP; their vectors are tested in tests/export/test_long_texts.py."""
 
 import base64
 from typing import Any
@@ -47,7 +47,9 @@ def test_overflow_says_what_becomes_of_what_is_too_long(
     "more", [{}, {"prompt_name": "query"}, {"dimensions": 3}, {"normalize": False}]
 )
 @pytest.mark.parametrize("item", ["the cat", "", " ", [2, 4, 5, 3], [4, 5], "a b c d e a b c d e"])
-def test_what_fits_is_answered_as_ever(app: ASGIApp, item: Any, more: dict[str, Any]) -> None:
+def test_inputs_that_fit_are_answered_as_usual(
+    app: ASGIApp, item: Any, more: dict[str, Any]
+) -> None:
     if more and item == "a b c d e a b c d e" and "prompt_name" in more:
         item = "a b c d e a b"
     body = {"inputs": [item], **more}
@@ -121,7 +123,7 @@ def test_an_instance_may_ask_for_chunks(app: ASGIApp) -> None:
          "`input[1]`: it holds no token; one counts where its last character stands"),
     ],
 )  # fmt: skip
-def test_what_makes_no_sense_is_refused(
+def test_invalid_options_are_refused(
     app: ASGIApp, path: str, body: dict[str, Any], message: str
 ) -> None:
     assert refused(post(app, path, body), message)

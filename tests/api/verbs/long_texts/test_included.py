@@ -1,4 +1,4 @@
-"""What entries of `/v1/embeddings` say of their inputs, where they are asked to."""
+"""Optional facts about inputs in the entries of `/v1/embeddings`."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What was cut is said: by headers on every route, by a counter, and by entries that ask for it."""
+"""Truncation is reported: by headers on every route, by a counter, and by entries on request."""
 
 import re
 from typing import Any
@@ -18,7 +18,7 @@ HEADERS = ("x-truncated-inputs", "x-truncated-indexes")
 
 
 def told(reply: Any) -> tuple[str | None, str | None]:
-    """What the headers say of inputs that were cut: how many, and which."""
+    """Return what the headers say of truncated inputs: how many, and which."""
     assert reply.status == 200, reply.text
     count, indexes = (reply.headers.get(name) for name in HEADERS)
     return count, indexes
@@ -50,7 +50,7 @@ def test_headers_name_the_inputs_that_were_cut(
     assert metric(app, "te_truncated_inputs") == 2
 
 
-def test_of_a_similarity_the_first_is_the_sentence_that_is_compared(app: ASGIApp) -> None:
+def test_the_first_input_of_a_similarity_is_the_source_sentence(app: ASGIApp) -> None:
     body = {"inputs": {"source_sentence": LONG, "sentences": [FITS, LONG]}}
     assert told(post(app, "/similarity", body)) == ("2", "0,2")
 
@@ -94,7 +94,7 @@ def test_a_prompt_takes_room(app: ASGIApp) -> None:
 
 
 def test_two_long_texts_of_a_pair_are_one_input(make_kind: MakeKind) -> None:
-    letters = "a " * 750, "b " * 750  # so many that they are encoded apart
+    letters = "a " * 750, "b " * 750  # long enough to be encoded apart
     assert told(post(make_kind("classifier"), "/predict", {"inputs": [["a"], letters]})) == (
         "1",
         "1",

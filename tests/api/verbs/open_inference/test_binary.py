@@ -1,4 +1,4 @@
-"""Binary tensors: what is read is what was written, and whatever lies is refused in one line."""
+"""Binary tensors: they survive a round trip, and malformed ones are refused in one line."""
 
 from collections.abc import Sequence
 
@@ -95,14 +95,14 @@ def test_a_header_says_how_long_the_json_is(
         (b"9" * 100_000, "is no number of bytes"),
     ],
 )
-def test_a_header_that_lies_is_refused(declared: bytes, message: str) -> None:
+def test_a_wrong_length_in_the_header_is_refused(declared: bytes, message: str) -> None:
     with pytest.raises(MalformedTensor) as refused:
         split(b"{}ab", declared)
     assert f"the header `inference-header-content-length` {message}" in str(refused.value)
 
 
 @given(st.binary(max_size=50), st.lists(st.integers(0, 30), max_size=5))
-def test_what_inputs_take_is_all_there_is_or_refused(data: bytes, sizes: Sequence[int]) -> None:
+def test_sizes_of_inputs_must_cover_all_data(data: bytes, sizes: Sequence[int]) -> None:
     binary = Binary(memoryview(data))
     taken = b""
     try:
@@ -115,7 +115,7 @@ def test_what_inputs_take_is_all_there_is_or_refused(data: bytes, sizes: Sequenc
         assert taken == data
 
 
-def test_what_is_missing_and_what_is_too_much_is_told() -> None:
+def test_missing_and_excess_data_are_reported() -> None:
     binary = Binary(memoryview(b"abc"))
     assert bytes(binary.take(1, "query")) == b"a"
     with pytest.raises(MalformedTensor, match="`text`: `binary_data_size` is 3, and 2 bytes are"):

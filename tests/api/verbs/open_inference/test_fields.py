@@ -1,4 +1,4 @@
-"""Fields of an inference request: what is read, and the words for what is not."""
+"""Fields of an inference request: valid values, and the errors for others."""
 
 from typing import Any
 
@@ -36,7 +36,7 @@ BODY = (
 def test_names_that_stand_in_several_objects_are_read_at_once(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """`name` and `parameters` are fields of several objects: no reason to read more exactly."""
+    """`name` and `parameters` are fields of several objects: no need for the exact reading."""
     monkeypatch.setattr(streaming, "read", lambda *_: pytest.fail("it was read slowly"))
     found = reader.read(BODY, INFER)
     assert found["id"] == "7"
@@ -68,7 +68,7 @@ def test_names_that_stand_in_several_objects_are_read_at_once(
         (b'"parameters":{"b', b'"data":[3],"parameters":{"b', "inputs[0].data: expected an array"),
     ],
 )
-def test_a_fault_is_told_with_its_path(old: bytes, new: bytes, message: str) -> None:
+def test_a_fault_is_reported_with_its_path(old: bytes, new: bytes, message: str) -> None:
     assert BODY.count(old) >= 1
     with pytest.raises(MistypedBody) as refused:
         reader.read(BODY.replace(old, new, 1), INFER)

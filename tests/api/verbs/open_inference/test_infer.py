@@ -1,4 +1,4 @@
-"""Inference: the numbers that the other routes give, bit for bit, in JSON and in binary."""
+"""Inference: the numbers of the other routes, bit for bit, in JSON and in binary."""
 
 from typing import Any
 
@@ -129,7 +129,7 @@ def test_parameters_of_others_change_nothing(app: ASGIApp) -> None:
     assert infer(app, parameters=of_triton)[1].tobytes() == infer(app)[1].tobytes()
 
 
-def test_what_was_cut_is_told_and_what_may_not_be_is_refused(app: ASGIApp) -> None:
+def test_truncation_is_reported_and_refused_where_not_allowed(app: ASGIApp) -> None:
     long = tensor("text", ["a", "a b c d e " * 4])
     assert post(app, PATH, {"inputs": [long]}).headers["x-truncated-indexes"] == "1"
     reply = post(app, PATH, {"inputs": [long], "parameters": {"truncate": False}})

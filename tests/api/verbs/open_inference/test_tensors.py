@@ -1,4 +1,4 @@
-"""Tensors of a request: what does not fit the model is refused by name, in one line."""
+"""Tensors of a request: those that do not fit the model are refused by name, in one line."""
 
 from typing import Any
 
@@ -99,7 +99,7 @@ BAD_DATA: list[tuple[Any, bytes, str]] = [
 
 
 @pytest.mark.parametrize(("one", "data", "message"), BAD_DATA)
-def test_binary_data_that_lies_is_refused(
+def test_wrong_sizes_of_binary_data_are_refused(
     app: ASGIApp, one: Any, data: bytes, message: str
 ) -> None:
     reply = post_binary(app, PATH, {"inputs": [one]}, data)
@@ -118,7 +118,7 @@ def test_more_texts_than_a_request_may_have_are_not_read(make_service: MakeServi
 
 
 @pytest.mark.parametrize("value", ["-1", "99999999999", "1e3", "9" * 400])
-def test_a_header_that_lies_is_refused(app: ASGIApp, value: str) -> None:
+def test_a_wrong_length_in_the_header_is_refused(app: ASGIApp, value: str) -> None:
     headers = {**JSON, "inference-header-content-length": value}
     reply = request(app, "POST", PATH, b"{}", headers)
     assert reply.status == 400

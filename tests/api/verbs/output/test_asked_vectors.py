@@ -1,4 +1,4 @@
-"""What one request asks for at once: kinds of vectors, their type, and chunks."""
+"""Combined options of one request: kinds of vectors, their type, and chunks."""
 
 import base64
 from typing import Any

@@ -35,12 +35,12 @@ HELD = {
 
 
 def floats(app: ASGIApp, **options: Any) -> NDArray[np.float32]:
-    """The vectors of TEXTS that the service computes, as it prints them."""
+    """Return the service's vectors of TEXTS as it prints them."""
     return np.array(post(app, "/embed", {"inputs": TEXTS, **options}).json, np.float32)
 
 
 def embedded(app: ASGIApp, path: str, **options: Any) -> Any:
-    """The vectors of TEXTS as JSON, from either route."""
+    """Return the vectors of TEXTS as JSON, from either route."""
     if path == "/embed":
         return post(app, path, {"inputs": TEXTS, **options}).json
     answer = post(app, path, {"input": TEXTS, **options}).json
@@ -143,7 +143,7 @@ def test_a_model_without_ranges_has_every_type_that_needs_none(
         assert f"`{dtype}`" in reply.json["error"]
 
 
-def test_values_beyond_float16_are_refused_by_their_input(make_service: MakeService) -> None:
+def test_values_beyond_float16_are_refused_naming_the_input(make_service: MakeService) -> None:
     service, _ = make_service()
     vectors = np.ones((5_000, tiny.DIMENSIONS), np.float32)
     vectors[3_001, 2] = 70_000  # not in the first group

@@ -13,7 +13,7 @@ def test_every_float16_is_written_as_numpy_writes_it() -> None:
     assert half_decimals(FINITE).tolist() == [float(str(value)) for value in FINITE]
 
 
-def test_what_is_written_gives_each_float16_back_also_by_way_of_float32() -> None:
+def test_decimals_give_each_float16_back_also_through_float32() -> None:
     written = orjson.dumps(half_decimals(FINITE), option=orjson.OPT_SERIALIZE_NUMPY)
     read = np.array(orjson.loads(written))
     np.testing.assert_array_equal(read.astype(np.float16).view(np.uint16), FINITE.view(np.uint16))

@@ -66,7 +66,7 @@ def test_the_other_headers_are_those_of_json(ranged: ASGIApp) -> None:
 @pytest.mark.parametrize(
     "accept", ["*/*", "application/json", f"{OCTETS};q=0.5, application/json", "application/*", ""]
 )
-def test_whoever_accepts_anything_else_gets_json(ranged: ASGIApp, accept: str) -> None:
+def test_other_accept_headers_get_json(ranged: ASGIApp, accept: str) -> None:
     plain = post(ranged, "/embed", {"inputs": TEXTS})
     reply = accepting(ranged, accept, {"inputs": TEXTS})
     assert (reply.headers["content-type"], reply.content) == ("application/json", plain.content)

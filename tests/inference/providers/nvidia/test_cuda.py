@@ -1,4 +1,4 @@
-"""What is planned for NVIDIA's GPUs."""
+"""Plans for NVIDIA's GPUs."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What an operator reads where CUDA cannot be used; a small library stands for the driver."""
+"""Messages for an operator where CUDA cannot be used; a small library stands in for the driver."""
 
 import os
 import shutil
@@ -19,12 +19,12 @@ PRESENT = ("libc.so.6",)
 
 
 def ask(folder: Path, devices: tuple[int, ...] = (0,), libraries: tuple[str, ...] = PRESENT) -> str:
-    """The fault, as found by a process that looks for libraries in the folder first."""
+    """Return the fault that a process finds when it looks for libraries in the folder first."""
     return told(folder, _ASK.format(libraries, devices))
 
 
 def told(folder: Path, program: str) -> str:
-    """What a program prints that looks for libraries and packages in the folder first."""
+    """Return a program's output when it looks for libraries and packages in the folder first."""
     return subprocess.run(
         [sys.executable, "-c", program],
         cwd=ROOT,
@@ -57,14 +57,14 @@ def compile_driver(folder: Path, *, status: int = 0, version: int = 13000, count
         ({"count": 1}, "--device-id 1: the driver shows 1 devices, counted from 0"),
     ],
 )
-def test_what_the_driver_says_becomes_a_remedy(
+def test_errors_of_the_driver_become_remedies(
     tmp_path: Path, answers: dict[str, int], fault: str
 ) -> None:
     compile_driver(tmp_path, **answers)
     assert ask(tmp_path, (0, 1)).startswith(fault)
 
 
-def test_a_file_that_is_no_driver_is_none(tmp_path: Path) -> None:
+def test_an_invalid_driver_counts_as_none(tmp_path: Path) -> None:
     (tmp_path / "libcuda.so.1").write_bytes(b"")
     assert ask(tmp_path).startswith("there is no NVIDIA driver here (")
 
@@ -74,7 +74,7 @@ def test_a_device_and_every_library_are_enough(tmp_path: Path) -> None:
     assert ask(tmp_path, (1, 0)) == ""
 
 
-def test_check_and_bench_fail_where_there_is_none() -> None:
+def test_check_and_bench_fail_without_a_gpu() -> None:
     if device.fault() is None:
         pytest.skip("there is a GPU here")
     programs = {

@@ -1,4 +1,4 @@
-"""TensorRT's engines as far as they go without a GPU: shapes, options, and how they are kept."""
+"""TensorRT's engines as far as they go without a GPU: shapes, options, and their cache."""
 
 import logging
 import signal
@@ -81,7 +81,7 @@ def test_an_engine_is_named_for_all_that_it_is_made_of() -> None:
     assert len(others - {name}) == 3
 
 
-# Where engines are kept.
+# The cache of engines.
 
 
 def build(folder: Path | None, content: bytes = b"engine") -> None:
@@ -100,7 +100,7 @@ def test_an_engine_is_built_once(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / SHELF).iterdir()) == ["name", "sm89.timing"]
 
 
-def test_what_was_timed_for_one_engine_serves_the_next(tmp_path: Path) -> None:
+def test_the_timing_cache_of_one_engine_serves_the_next(tmp_path: Path) -> None:
     with engine.engine_folder(tmp_path, PLATFORM, "one") as folder:
         build(folder, b"first")
     with engine.engine_folder(tmp_path, PLATFORM, "two") as folder:
@@ -158,7 +158,7 @@ def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
         pass
 
 
-# A build that takes its time.
+# A slow build.
 
 
 def test_the_log_tells_of_a_build_that_goes_on(

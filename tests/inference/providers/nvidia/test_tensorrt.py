@@ -1,6 +1,6 @@
 """A start with TensorRT as far as it goes without a GPU.
 
-What builds an engine here is a session on the CPU that claims to be TensorRT's.
+A session on the CPU that claims to be TensorRT's stands in for the builder of engines.
 """
 
 import json
@@ -34,7 +34,7 @@ def plan(**wanted: Any) -> Plan:
 
 
 class Claimed(onnxruntime.InferenceSession):  # type: ignore[misc]
-    """A session on the CPU in the place of TensorRT's; it leaves an engine where it is told to."""
+    """A session on the CPU that stands in for TensorRT's; it leaves an engine where it is told to."""
 
     given: dict[str, str]
     elsewhere: bool = False  # whether ONNX Runtime moved it to CUDA

@@ -1,4 +1,4 @@
-"""A server that answers everything alike, and keeps what it was asked."""
+"""A server that gives every request the same answer, and records the texts."""
 
 import json
 import threading
@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Recorder:
-    """Where it listens, and the texts that it was asked, in order."""
+    """Its port, and the texts that it received, in order."""
 
     process = None
 
@@ -44,7 +44,7 @@ class Recorder:
 
 @contextmanager
 def recording(status: int = 200) -> Iterator[Recorder]:
-    """A running one, ended with the block."""
+    """Run a recorder during the block."""
     recorder = Recorder(status)
     thread = threading.Thread(target=recorder.server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()

@@ -1,4 +1,4 @@
-"""The bench's loads: what a server is asked, and that it is asked nothing twice."""
+"""The bench's loads: the requests of each, and that no text is asked twice."""
 
 from collections.abc import Sequence
 from itertools import count
@@ -25,12 +25,12 @@ def test_no_text_is_asked_twice_under_all_loads() -> None:
         rates = [each() for each in (loads[over(1)], loads[over(32)], loads[BULK], ours[MANY[0]])]
         again = loads[over(1)]()
     assert len(set(server.texts)) == len(server.texts)
-    # What `wrk` had under way at the end is asked, and counts for nothing.
+    # Requests of `wrk` in flight at the end are asked, but not counted.
     assert len(server.texts) >= sum(rate.texts for rate in rates) + again.texts > 0
-    assert all(rate.cpu is None for rate in rates)  # it runs in no process of its own
+    assert all(rate.cpu is None for rate in rates)  # it does not run in a process of its own
 
 
-def test_what_is_asked_in_bulk_is_asked_to_its_end() -> None:
+def test_bulk_loads_run_to_their_end() -> None:
     with recording() as server:
         rate = of_server(server, supply(), 1.0)[BULK]()
     assert rate.texts == len(server.texts) == 128
@@ -43,7 +43,7 @@ def test_a_quick_bench_has_fewer_loads() -> None:
         assert set(of_ours(server, supply())) == {*MANY, BESIDE_BULK}
 
 
-def test_what_was_spent_does_not_come_again_and_the_rest_does() -> None:
+def test_used_texts_do_not_come_again_and_the_rest_does() -> None:
     seen: list[str] = []
 
     def measure(texts: Sequence[str]) -> Rate:
@@ -56,7 +56,7 @@ def test_what_was_spent_does_not_come_again_and_the_rest_does() -> None:
     assert len(set(seen)) == 200
 
 
-def test_where_texts_run_out_it_is_measured_again_with_more() -> None:
+def test_a_load_that_runs_out_of_texts_is_measured_again_with_more() -> None:
     texts, seen = supply(), list[int]()
 
     def measure(given: Sequence[str]) -> Rate:
@@ -82,7 +82,7 @@ def test_queries_at_a_pace_are_asked_in_order_on_one_connection() -> None:
     assert server.texts == texts
     assert len(server.connections) == 1
     assert (rate.texts, len(rate.latencies), rate.cpu) == (3, 3, None)
-    assert rate.wall_seconds >= 0.1  # the third was due then
+    assert rate.wall_seconds >= 0.1  # when the third was due
 
 
 def test_vectors_come_in_the_order_of_the_texts() -> None:

@@ -1,4 +1,4 @@
-"""The bench's own client: connections are kept, and a refusal is no figure."""
+"""The bench's own client: it keeps connections, and a refusal is an error."""
 
 from contextlib import closing
 
@@ -19,7 +19,7 @@ def test_each_connection_is_kept_and_the_load_ends_with_its_texts() -> None:
     assert 0 < median <= wall
 
 
-def test_a_refusal_is_told() -> None:
+def test_a_refusal_is_an_error() -> None:
     with (
         recording(status=429) as server,
         closing(Connection(server.url)) as connection,

@@ -1,4 +1,4 @@
-"""The bench's texts: how long they are, and that none comes twice."""
+"""The bench's texts: their lengths, and that none repeats."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from tools.bench.loads.texts import QUERY_WORDS, Fresh, by_length, in_words
 
 
 def sizes(texts: list[str]) -> list[int]:
-    """How many words each has."""
+    """Return the number of words of each text."""
     return [len(text.split(" ")) for text in texts]
 
 
@@ -16,14 +16,14 @@ def test_no_text_is_handed_out_twice() -> None:
     assert len(set(found)) == len(found) == 3000
 
 
-def test_texts_are_made_longer_where_there_are_no_more_so_short() -> None:
+def test_texts_get_longer_when_short_ones_run_out() -> None:
     fresh = Fresh((1, 1), seed=1)
     found = fresh.take(20_000)
     assert len(set(found)) == len(found)
     assert max(sizes(found)) > 1
 
 
-def test_what_is_ahead_is_what_is_taken_next() -> None:
+def test_texts_ahead_are_taken_next() -> None:
     fresh = Fresh(QUERY_WORDS, seed=1)
     ahead = fresh.ahead(5)
     assert fresh.take(2) == ahead[:2]
@@ -36,7 +36,7 @@ def test_the_same_seed_gives_the_same_texts() -> None:
 
 
 @pytest.mark.parametrize("skipped", [0, 1, 7])
-def test_lengths_lie_evenly_in_any_stretch(skipped: int) -> None:
+def test_lengths_are_spread_evenly_in_any_stretch(skipped: int) -> None:
     fresh = Fresh((3, 25), seed=1)
     fresh.take(skipped)
     found = sizes(fresh.take(230))
@@ -44,7 +44,7 @@ def test_lengths_lie_evenly_in_any_stretch(skipped: int) -> None:
     assert 13.5 < sum(found) / len(found) < 14.5
 
 
-def test_texts_that_do_not_suit_are_passed_over() -> None:
+def test_unsuitable_texts_are_skipped() -> None:
     found = Fresh((5, 20), seed=1, suits=lambda text: "the" in text).take(100)
     assert all("the" in text for text in found)
 

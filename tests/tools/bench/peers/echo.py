@@ -7,7 +7,7 @@ from tools.bench.peers.answering import answer
 
 
 class Echo:
-    """What embeds as a library does, and prints while it does."""
+    """An encoder with a library's interface, which prints while it encodes."""
 
     def encode(
         self, texts: list[str], *, batch_size: int, show_progress_bar: bool

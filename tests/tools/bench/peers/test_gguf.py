@@ -21,7 +21,7 @@ WEIGHTS = {
         np.float32
     ),
     "encoder.layer.3.output.dense.bias": RANDOM.normal(size=HIDDEN).astype(np.float32),
-    "pooler.dense.bias": np.zeros(HIDDEN, np.float32),  # makes no embedding
+    "pooler.dense.bias": np.zeros(HIDDEN, np.float32),  # not used by an embedding
 }
 CONFIG = {
     "model_type": "bert", "max_position_embeddings": 8, "hidden_size": HIDDEN,
@@ -47,7 +47,7 @@ def checkpoint(folder: Path, **changes: Any) -> Path:
 
 
 class Read:
-    """What a GGUF file says."""
+    """The content of a GGUF file."""
 
     def __init__(self, content: bytes) -> None:
         self.content, self.place = content, 0
@@ -85,7 +85,7 @@ class Read:
 
 
 def read(folder: Path, weights: gguf.Weights) -> Read:
-    """What is written of the checkpoint."""
+    """Write a checkpoint, and read the result."""
     place = folder / "model.gguf"
     gguf.write(checkpoint(folder), place, weights)
     return Read(place.read_bytes())

@@ -1,4 +1,4 @@
-"""The bench's peer: what is said where it is not there, or does not start."""
+"""The bench's peer infinity: messages where it is missing or does not start."""
 
 import sys
 from pathlib import Path

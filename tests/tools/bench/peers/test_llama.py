@@ -1,4 +1,4 @@
-"""llama.cpp as a peer of the bench: what is said where it is not there."""
+"""llama.cpp as a peer of the bench: messages where it is missing."""
 
 import sys
 from pathlib import Path
@@ -9,12 +9,12 @@ from tools.bench.peers.llama import missing, version
 
 
 @pytest.mark.parametrize("program", [Path("/bin/false"), Path("no/such/program")])
-def test_what_is_no_llama_server_is_named_with_the_remedy(program: Path) -> None:
+def test_a_missing_llama_server_is_named_with_the_remedy(program: Path) -> None:
     fault = missing(program)
     assert fault == f"{program} is no llama-server: docs/performance.md says how to build one"
 
 
-def test_a_program_that_says_its_version_is_believed(tmp_path: Path) -> None:
+def test_a_program_with_a_version_is_accepted(tmp_path: Path) -> None:
     program = tmp_path / "llama-server"
     program.write_text("#!/bin/sh\necho 'version: 7123 (0c1e570)' >&2\n")
     program.chmod(0o755)

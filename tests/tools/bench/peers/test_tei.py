@@ -1,4 +1,4 @@
-"""A TEI beside ours: which one is taken, and what is refused."""
+"""A TEI as a peer: which one is accepted, and which is refused."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tools.process import Server, free_port
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def test_it_says_of_itself_what_its_row_is_called(tmp_path: Path) -> None:
+def test_its_own_description_names_its_row(tmp_path: Path) -> None:
     tiny.build(tmp_path)
     with Server("--model-id", str(tmp_path), "--dtype", "float32") as server:
         server.wait_ready()
