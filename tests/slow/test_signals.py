@@ -17,7 +17,7 @@ from tools.process import Server, eventually, free_port, launch
 
 pytestmark = pytest.mark.slow
 
-ROUNDS = 60
+ROUNDS = 30
 CLIENTS = 6
 BODY = json.dumps({"inputs": ["the cat sat on the mat", "dog"]})
 
