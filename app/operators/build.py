@@ -20,7 +20,7 @@ from app.operators.library import FOLDER, LIBRARY, digest_file
 # which nothing reads, loops over roundings and comparisons become vectors.
 FLAGS = (
     "-std=gnu11", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fno-trapping-math",
-    "-fvisibility=hidden", "-fPIC", "-Wall", "-Wextra", "-Wno-unused-parameter",
+    "-fvisibility=hidden", "-fPIC", "-pthread", "-Wall", "-Wextra", "-Wno-unused-parameter",
 )  # fmt: skip
 # The kernels: how many lanes of 32 bits a vector has, how many rows of sums the registers hold, and
 # for which instructions the operator is compiled.
@@ -29,6 +29,7 @@ KERNELS: Mapping[str, tuple[int, int, Sequence[str]]] = {
     "avx2": (8, 6, ("-mavx2", "-mfma")),
     "avx_vnni": (8, 6, ("-mavx2", "-mfma", "-mavxvnni")),
     "avx512_vnni": (16, 12, ("-mfma", "-mavx512bw", "-mavx512vl", "-mavx512vnni")),
+    "amx_int8": (16, 16, ("-mfma", "-mavx512bw", "-mavx512vl", "-mamx-tile", "-mamx-int8")),
 }
 
 

@@ -1,6 +1,7 @@
 """Library: the compiled operators, whether they can be used here, and how a session gets them."""
 
 import ctypes
+import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,8 +14,10 @@ FOLDER = Path(__file__).resolve().parent
 LIBRARY = FOLDER / "operators.so"
 DOMAIN = "app.operators"  # of the operators, in a graph
 
+TILES = "amx_int8"  # the kernel that multiplies tiles of bytes
 # The kernels by their speed, with what a processor needs for them; all give the same answers.
 KERNELS: Mapping[str, frozenset[str]] = {
+    TILES: frozenset({"fma", "avx512bw", "avx512vl", "amx_tile", "amx_int8"}),
     "avx512_vnni": frozenset({"fma", "avx512bw", "avx512vl", "avx512_vnni"}),
     "avx_vnni": frozenset({"fma", "avx2", "avx_vnni"}),
     "avx2": frozenset({"fma", "avx2"}),
@@ -22,6 +25,8 @@ KERNELS: Mapping[str, frozenset[str]] = {
 PLAIN = "plain"  # in C alone, slower than float32: what tests compare the others with
 
 _CPUINFO = Path("/proc/cpuinfo")
+# arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA): Documentation/arch/x86/xstate.rst of Linux.
+_ARCH_PRCTL, _ASK_FOR_STATE, _TILE_DATA = 158, 0x1023, 18
 
 
 def best(cpuinfo: Path = _CPUINFO) -> str | None:
@@ -31,7 +36,15 @@ def best(cpuinfo: Path = _CPUINFO) -> str | None:
     except OSError:
         return None
     flags = next((line.split() for line in lines if line.startswith("flags")), [])
-    return next((name for name, needed in KERNELS.items() if needed <= {*flags}), None)
+    able = (name for name, needed in KERNELS.items() if needed <= {*flags})
+    return next((name for name in able if name != TILES or may_use_tiles()), None)
+
+
+@functools.cache
+def may_use_tiles() -> bool:
+    """Ask Linux for the tiles of AMX, which are a process's own only once it has asked."""
+    refused: int = ctypes.CDLL(None).syscall(_ARCH_PRCTL, _ASK_FOR_STATE, _TILE_DATA)
+    return not refused
 
 
 def digest_file(library: Path) -> Path:
@@ -69,6 +82,8 @@ def register(
 
     Raises: an error of ONNX Runtime's if there is a `fault`.
     """
+    if kernel == TILES:
+        may_use_tiles()
     operators, chosen = _chosen(library or LIBRARY)
     chosen.value = ctypes.addressof(_kernel(operators, kernel))
     options.register_custom_ops_library(str(library or LIBRARY))

@@ -5,17 +5,13 @@
 //
 // Attributes besides: `activation`, a number of kernel.h; and `halves`, 1 if W1 is the left half of
 // the given matrix, and W2 its right half, likewise b.
+#include <pthread.h>
 #include <stdlib.h>
 
 #include "kernel.h"
 #include "ort_api.h"
 
-enum {
-    MOST_RANK = 8,
-    MOST_MATRICES = 3,
-    GROUP = 96, // rows computed at a time: their data stays in a second-level cache of 512 kB
-    SHARE = 24, // rows of a group, for which reading weights again from that cache costs little
-};
+enum { MOST_RANK = 8, MOST_MATRICES = 3 };
 
 // The matrices of a node: first those that make a feed-forward layer's middle, then its outputs.
 typedef struct {
@@ -47,6 +43,54 @@ static OrtStatus *read_tensor(const OrtValue *value, Tensor *out)
     return status ? status : api->GetTensorMutableData((OrtValue *)value, (void **)&out->values);
 }
 
+// A cache line before packed weights, scales and biases, which all sessions of a model share.
+typedef struct Packed {
+    struct Packed *next;
+    long users, bytes;
+} Packed;
+
+static Packed *every;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; // of them
+
+static void use(Packed *packed, Matrix *matrix)
+{
+    matrix->weights = (int16_t *)((char *)packed + CACHE_LINE);
+    matrix->scales = (float *)(matrix->weights + matrix->panels * matrix->blocks * matrix->size);
+    matrix->bias = matrix->scales + matrix->panels * matrix->blocks * COLUMNS;
+}
+
+// Have a matrix use equal weights that are there already, in place of its own.
+static void share(Matrix *matrix)
+{
+    Packed *own = (Packed *)((char *)matrix->weights - CACHE_LINE), *one;
+    pthread_mutex_lock(&lock);
+    for (one = every; one; one = one->next)
+        if (one->bytes == own->bytes && !memcmp(one + 1, own + 1, own->bytes - sizeof *own))
+            break;
+    if (one)
+        free(own);
+    else {
+        own->next = every;
+        every = one = own;
+    }
+    one->users++;
+    use(one, matrix);
+    pthread_mutex_unlock(&lock);
+}
+
+static void release(Matrix *matrix)
+{
+    Packed *packed = (Packed *)((char *)matrix->weights - CACHE_LINE), **link = &every;
+    pthread_mutex_lock(&lock);
+    if (!--packed->users) {
+        while (*link != packed)
+            link = &(*link)->next;
+        *link = packed->next;
+        free(packed);
+    }
+    pthread_mutex_unlock(&lock);
+}
+
 // Pack weights that lie in rows `stride` apart into a matrix whose depth and width are set. Each
 // column of a block gets the largest factor with which no sum can leave 32 bits, whatever a row
 // holds: LIMIT · Σ|weight| < 2^31, where rounding adds at most 1/2 to each weight.
@@ -55,14 +99,15 @@ static OrtStatus *pack(Matrix *matrix, const float *weights, const float *bias, 
     const long panels = matrix->panels = ceil_div(matrix->width, COLUMNS);
     const long blocks = matrix->blocks = ceil_div(matrix->depth, MOST_DEPTH);
     const long block = matrix->block = ceil_div(ceil_div(matrix->depth, blocks), 32) * 32;
-    const long weights_size = panels * blocks * block * COLUMNS * (long)sizeof(int16_t);
-    const long size = weights_size + panels * (blocks + 1) * COLUMNS * (long)sizeof(float);
-    matrix->weights = aligned_alloc(CACHE_LINE, ceil_div(size, CACHE_LINE) * CACHE_LINE);
-    if (!matrix->weights)
+    const long panel = matrix->size = ceil_div(block, STEP) * STEP * COLUMNS;
+    const long columns = panels * COLUMNS * (long)sizeof(float);
+    const long bytes = CACHE_LINE + panels * blocks * panel * 2 + (blocks + 1) * columns;
+    Packed *packed = aligned_alloc(CACHE_LINE, ceil_div(bytes, CACHE_LINE) * CACHE_LINE);
+    if (!packed)
         return api->CreateStatus(ORT_FAIL, "out of memory");
-    memset(matrix->weights, 0, size);
-    matrix->scales = (float *)((char *)matrix->weights + weights_size);
-    matrix->bias = matrix->scales + panels * blocks * COLUMNS;
+    memset(packed, 0, bytes);
+    packed->bytes = bytes;
+    use(packed, matrix);
     memcpy(matrix->bias, bias, matrix->width * sizeof(float));
     for (long n = 0; n < matrix->width; n++)
         for (long j = 0; j < blocks; j++) {
@@ -73,15 +118,19 @@ static OrtStatus *pack(Matrix *matrix, const float *weights, const float *bias, 
                 sum += fabs((double)column[k * stride]);
                 largest = fmax(largest, fabs((double)column[k * stride]));
             }
-            if (!isfinite(sum))
+            if (!isfinite(sum)) {
+                free(packed);
+                matrix->weights = NULL;
                 return invalid("a weight is not a finite number");
+            }
             const double most = (double)INT32_MAX / LIMIT - (double)depth;
             const double factor = sum > 1e-30 ? fmin(most / sum, INT16_MAX / largest) : 1;
-            int16_t *out = matrix->weights + at * block + n % COLUMNS * 2;
+            int16_t *out = matrix->weights + at / COLUMNS * panel;
             for (long k = 0; k < depth; k++)
-                out[k / 2 * 2 * COLUMNS + k % 2] = (int16_t)lrint(column[k * stride] * factor);
+                put_weight(out, panel, k, n % COLUMNS, (int16_t)lrint(column[k * stride] * factor));
             matrix->scales[at + n % COLUMNS] = (float)(1 / factor);
         }
+    share(matrix);
     return NULL;
 }
 
@@ -145,7 +194,8 @@ static void destroy(void *kernel)
 {
     Layer *layer = kernel;
     for (int i = 0; i < MOST_MATRICES; i++)
-        free(layer->matrices[i].weights);
+        if (layer->matrices[i].weights)
+            release(&layer->matrices[i]);
     free(layer);
 }
 
@@ -171,6 +221,12 @@ typedef struct {
     float *outputs[MOST_MATRICES]; // of each matrix that makes one
 } Group;
 
+// Where part `i` of equal parts of rows starts: rows that lie together are in one.
+static long start_of(long rows, long i, long parts)
+{
+    return min(rows, ceil_div(rows * i / parts, TILE) * TILE);
+}
+
 // Compute a block of a feed-forward layer's wide middle, for a share of the rows. The middle is
 // float32 only here, in the cache.
 static void compute_middle(void *argument, size_t task)
@@ -179,20 +235,19 @@ static void compute_middle(void *argument, size_t task)
     const Layer *layer = group->layer;
     const Matrix *down = &layer->matrices[layer->middles];
     const long j = (long)task / group->shares, share = (long)task % group->shares;
-    const long rows = group->input.rows, from = rows * share / group->shares;
-    const long depth = depth_of(down, j), count = rows * (share + 1) / group->shares - from;
-    const Rounded input = {
-        count, group->input.values + from * MOST_DEPTH, group->input.scales + from};
+    const long rows = group->input.rows, from = start_of(rows, share, group->shares);
+    const long depth = depth_of(down, j), count = start_of(rows, share + 1, group->shares) - from;
+    const Rounded input = {count, row_of(&group->input, 0, from), group->input.scales + from};
     float middle[MOST_MATRICES - 1][GROUP][MOST_DEPTH];
     for (int i = 0; i < layer->middles; i++)
         for (long c = 0; c < depth; c += COLUMNS)
             multiply(&layer->matrices[i], (j * down->block + c) / COLUMNS, &input,
                 middle[i][0] + c, MOST_DEPTH);
-    for (long r = 0, at = j * rows + from; r < count; r++, at++) {
+    for (long r = 0; r < count; r++) {
         const float *gate = layer->middles > 1 ? middle[1][r] : NULL;
         activate(middle[0][r], gate, depth, layer->activation);
-        group->middle.scales[at] = quantize(
-            middle[0][r], depth, group->middle.values + at * MOST_DEPTH);
+        group->middle.scales[j * rows + from + r] = quantize(
+            middle[0][r], depth, row_of(&group->middle, j, from + r));
     }
 }
 
@@ -238,21 +293,24 @@ static OrtStatus *compute(void *kernel, OrtKernelContext *context)
         TRY(api->GetTensorMutableData(output, (void **)&group.outputs[i]));
     }
     const long groups = ceil_div(rows, GROUP), most = GROUP * (first->blocks + down->blocks);
-    int16_t *values = malloc(most * (MOST_DEPTH * sizeof *values + sizeof(float)));
+    const long bytes = most * (MOST_DEPTH * (long)sizeof(int16_t) + (long)sizeof(float));
+    int16_t *values = aligned_alloc(CACHE_LINE, ceil_div(bytes, CACHE_LINE) * CACHE_LINE);
     if (!values)
         return api->CreateStatus(ORT_FAIL, "out of memory");
     float *scales = (float *)(values + most * MOST_DEPTH);
     OrtStatus *status = NULL;
     for (long g = 0; g < groups && !status; g++) {
-        group.start = rows * g / groups;
-        const long count = rows * (g + 1) / groups - group.start, all = count * first->blocks;
-        for (long at = 0; at < all; at++) {
-            const long j = at / count, row = group.start + at % count;
-            scales[at] = quantize(input.values + row * first->depth + j * first->block,
-                depth_of(first, j), values + at * MOST_DEPTH);
-        }
+        group.start = start_of(rows, g, groups);
+        const long count = start_of(rows, g + 1, groups) - group.start;
         group.input = (Rounded){count, values, scales};
-        group.middle = (Rounded){count, values + all * MOST_DEPTH, scales + all};
+        for (long j = 0; j < first->blocks; j++)
+            for (long r = 0; r < count; r++) {
+                const float *row = input.values + (group.start + r) * first->depth;
+                scales[j * count + r] = quantize(
+                    row + j * first->block, depth_of(first, j), row_of(&group.input, j, r));
+            }
+        group.middle = (Rounded){
+            count, row_of(&group.input, first->blocks, 0), scales + first->blocks * count};
         // Narrow layers have too few blocks for many threads; in wide ones shares are in pieces.
         group.shares = first->blocks == 1 ? ceil_div(count, SHARE) : 1;
         if (layer->middles)

@@ -47,7 +47,7 @@ def test_an_error_of_the_compiler_is_an_error(runner: Operators, tmp_path: Path)
 def test_the_sources_are_short() -> None:
     sources = [path.read_text("utf-8") for path in library.FOLDER.glob("*.[ch]")]
     lines = [line for source in sources for line in source.splitlines()]
-    assert len(lines) <= 600
+    assert len(lines) <= 800
     assert max(map(len, lines)) <= 100
 
 
@@ -87,7 +87,7 @@ def test_the_loops_over_products_keep_their_sums_in_registers(runner: Operators)
 
 @pytest.mark.parametrize(
     ("function", "instruction"),
-    [("compute_middle", "vdivps"), ("compute_middle", "vfmadd.*ps"), ("compute", "vfmadd.*ps")],
+    [("compute_middle", "vdivps"), ("compute_middle", "vfmadd.*ps"), ("quantize", "vfmadd.*ps")],
 )
 def test_rows_are_rounded_and_activated_as_vectors(
     runner: Operators, function: str, instruction: str
@@ -98,8 +98,9 @@ def test_rows_are_rounded_and_activated_as_vectors(
         for name, code in disassembled(runner.path).items()
         if name.startswith(f"{function}@")
     ]
-    assert len(codes) == 4
-    assert sum(re.search(f"{instruction}.*%[yz]mm", code) is not None for code in codes) == 3
+    assert len(codes) == len(build.KERNELS)
+    vectors = [code for code in codes if re.search(f"{instruction}.*%[yz]mm", code)]
+    assert len(vectors) == len(codes) - 1
 
 
 Code = dict[str, list[tuple[int, str]]]

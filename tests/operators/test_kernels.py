@@ -9,7 +9,7 @@ import pytest
 from tests.support.operators import PLAIN, Floats, Operators, digest, kernels
 
 THREADS = (1, 2, 5)
-ROWS = (1, 2, 5, 6, 7, 12, 13, 25, 97)
+ROWS = (1, 2, 5, 6, 7, 12, 13, 16, 25, 97, 150)
 # Depth and width: below, at and above what a block, a panel and a pair hold.
 SHAPES = ((1, 1), (2, 16), (30, 7), (33, 33), (384, 32), (385, 17), (800, 48))
 FAST = [name for name in kernels() if name != PLAIN]

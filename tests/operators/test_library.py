@@ -41,6 +41,22 @@ def test_the_fastest_kernel_of_a_processor_is_taken(
     assert library.best(cpuinfo) == kernel
 
 
+@pytest.mark.parametrize(("granted", "kernel"), [(True, "amx_int8"), (False, "avx512_vnni")])
+def test_tiles_are_used_where_linux_grants_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, granted: bool, kernel: str
+) -> None:
+    monkeypatch.setattr(library, "may_use_tiles", lambda: granted)
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text("flags\t: fma avx512bw avx512vl avx512_vnni amx_tile amx_int8 amx_bf16\n")
+    assert library.best(cpuinfo) == kernel
+
+
+def test_no_tiles_are_granted_by_a_processor_that_has_none() -> None:
+    if "amx_tile" not in Path("/proc/cpuinfo").read_text():
+        assert not library.may_use_tiles()
+    assert library.best() != library.TILES or library.may_use_tiles()
+
+
 def test_for_an_unknown_processor_there_is_no_kernel(tmp_path: Path) -> None:
     assert library.best(tmp_path / "cpuinfo") is None
 

@@ -53,3 +53,24 @@ def test_a_weight_that_is_found_wrong_last_gives_the_others_back(runner: Operato
     weights[-1, -1] = np.nan
     model = graph(interleaved([weights]))
     assert growth(runner, model, fails="not a finite number") < MOST
+
+
+def test_sessions_of_one_model_share_its_weights(runner: Operators) -> None:
+    model, model_bytes = graph(interleaved([np.ones((SIDE, SIDE), np.float32)])), 4 * SIDE * SIDE
+    sessions = [runner.session(model)]
+    before = resident()
+    sessions += [runner.session(model) for _ in range(SESSIONS)]
+    graphs = SESSIONS * model_bytes  # which ONNX Runtime keeps
+    assert resident() - before < graphs + MOST
+    x = np.ones((3, SIDE), np.float32)
+    answers = {one.run(None, {"x": x})[0].tobytes() for one in sessions}
+    sessions = sessions[1:2]  # the first one may go
+    assert answers == {sessions[0].run(None, {"x": x})[0].tobytes()}
+
+
+def test_weights_that_differ_in_a_bias_are_not_shared(runner: Operators) -> None:
+    weights, x = np.ones((8, 8), np.float32), np.zeros((1, 8), np.float32)
+    biases = [np.full(8, value, np.float32) for value in (1, 2, 1)]
+    sessions = [runner.session(graph([weights, bias])) for bias in biases]
+    found = [one.run(None, {"x": x})[0][0, 0] for one in sessions]
+    assert found == [1, 2, 1]

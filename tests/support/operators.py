@@ -31,7 +31,8 @@ def kernels() -> list[str]:
     if obstacle() is not None:
         return []
     here = machine.describe(CPUINFO).split()
-    return [PLAIN, *(name for name in library.KERNELS if name in here)]
+    able = (name for name in library.KERNELS if name in here)
+    return [PLAIN, *(one for one in able if one != library.TILES or library.may_use_tiles())]
 
 
 def not_shown() -> list[str]:

@@ -104,6 +104,8 @@ def _find_other_operators(library: Any, name: str) -> None:
         library.LIBRARY = library.FOLDER / "none.so"
     elif name in KERNELS:
         library.best = lambda: KERNELS[name]
+    else:
+        library.KERNELS = {k: v for k, v in library.KERNELS.items() if k != library.TILES}
 
 
 def _round_where_nothing_computes_in_bfloat16(session: Any) -> None:
