@@ -18,6 +18,7 @@ OLD_ARM = replace(ARM, bfloat16=False)  # a processor without bfloat16
 BLOCKED = Machine(frozenset({CPU}), 2, bfloat16=True, found=NO_PLUGIN)
 OPERATORS = replace(PLAIN, found={"openvino": Found("no plug-in")})
 EVERYTHING = Machine(frozenset({CPU}), 2, bfloat16=True)
+TILES = replace(EVERYTHING, found={"cpu": Found(int16_by_tiles=True)})
 GPU = Machine(frozenset({CPU, CUDA}), 2, bfloat16=False, found=NO_PLUGIN)
 GPU_IMAGE = replace(GPU, found=NO_PLUGIN | NO_DRIVER)
 TENSORRT = replace(GPU, ort_names=frozenset({CPU, CUDA, PROVIDERS["tensorrt"].ort_name}))

@@ -41,7 +41,9 @@ class Cpu:
         """Look for the operators of int16 if that may be chosen."""
         del ort_names, bfloat16
         asked = wanted.provider in {"auto", self.name} and wanted.dtype in {"auto", "int16"}
-        return Found(no_int16=library.fault()) if asked else None
+        if not asked:
+            return None
+        return Found(no_int16=library.fault(), int16_by_tiles=library.best() == library.TILES)
 
     def require(self, here: Machine) -> None:
         """Return: the provider is always available."""
@@ -81,13 +83,14 @@ class Cpu:
 
     def _plan(self, dtype: Dtype, reason: str, wanted: ProviderRequest, here: Machine) -> Plan:
         threads = wanted.threads or here.cores
+        runs = threads if dtype == "int16" else threads // 2
         return Plan(
             self.name,
             reason,
             dtype,
             lowers=dtype == "bfloat16",
             threads=threads,
-            run_threads=max(1, min(threads // 2, MOST_RUNS)),
+            run_threads=max(1, min(runs, MOST_RUNS)),
             single_input_threads=1,
             one_long=True,
             run_tokens=RUN_TOKENS,
@@ -99,7 +102,14 @@ class Cpu:
     ) -> Opened:
         """Open a session on the processor."""
         del manifest, graph, limits
-        return Opened(ort_session.create(path, plan, plan.ort_options, ort_name=ORT_NAME))
+        session = ort_session.create(path, plan, plan.ort_options, ort_name=ORT_NAME)
+        if plan.compute_dtype != "int16" or plan.threads == 1:
+            return Opened(session)
+        fewer = replace(plan, threads=plan.threads // plan.run_threads)
+        return Opened(
+            session,
+            beside_others=ort_session.create(path, fewer, plan.ort_options, ort_name=ORT_NAME),
+        )
 
 
 def _why_not_bfloat16(wanted: ProviderRequest, here: Machine, task: Task) -> str | None:

@@ -34,6 +34,8 @@ class Opened:
     session: onnxruntime.InferenceSession
     holds: Callable[[tuple[int, ...]], bool] | None = None  # whether it can run a shape; None: all
     settings: tuple[str, ...] = ()  # that the provider need not know but took: NAME=VALUE
+    # For runs beside others, on fewer threads: each thread more makes a run cost more.
+    beside_others: onnxruntime.InferenceSession | None = None
 
 
 class ExecutionProvider(Protocol):

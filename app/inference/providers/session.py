@@ -41,6 +41,7 @@ class Session:
         `beside` are sessions of further graphs, by the one output that each computes.
         """
         self._session = opened.session
+        self._beside_others = opened.beside_others or opened.session
         self._holds = opened.holds
         self._inputs = frozenset(graph.inputs)
         self._beside = beside
@@ -121,9 +122,10 @@ class Session:
             shape = " × ".join(map(str, batch.input_ids.shape))
             raise BackendFailed(f"Backend error: the engine was not built for {shape} tokens")
         feed = batch.feed(self._inputs, self.graph.integers)
+        session = self._beside_others if self._in_flight else self._session
         options = self._in_flight[get_ident()] = onnxruntime.RunOptions()
         try:
-            results = self._session.run(list(outputs), feed, options)
+            results = session.run(list(outputs), feed, options)
         except Exception as error:  # onnxruntime's errors share no narrower base
             raise backend_failure(error) from error
         finally:

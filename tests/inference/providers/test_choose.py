@@ -19,6 +19,7 @@ from tests.support.machines import (
     PLAIN,
     PLUGIN,
     TENSORRT,
+    TILES,
 )
 
 HALVES = ["cuda float16, without padding", "cuda float16"]
@@ -54,6 +55,16 @@ HALVES = ["cuda float16, without padding", "cuda float16"]
             "auto",
             "embedding",
             ["openvino bfloat16", "cpu int16", "cpu float32"],
+        ),
+        (TILES, "auto", "auto", "embedding", ["cpu int16", "openvino bfloat16", "cpu float32"]),
+        (TILES, "auto", "auto", "reranker", ["cpu float32"]),
+        (TILES, "auto", "bfloat16", "embedding", ["openvino bfloat16"]),
+        (
+            replace(TILES, ort_names=GPU.ort_names),
+            "auto",
+            "auto",
+            "embedding",
+            [*HALVES, "cuda float32", "cpu int16", "openvino bfloat16", "cpu float32"],
         ),
         (EVERYTHING, "auto", "bfloat16", "embedding", ["openvino bfloat16"]),
         (EVERYTHING, "openvino", "auto", "embedding", ["openvino bfloat16", "openvino float32"]),

@@ -22,7 +22,7 @@ def test_threads_are_the_cores_unless_they_are_named() -> None:
 
 def test_int16_is_planned_as_float32_is_and_has_to_qualify_unless_it_is_named() -> None:
     taken, exact = candidates(ProviderRequest(threads=3), OPERATORS, "embedding")
-    rounded = replace(exact, compute_dtype="int16", run_cost=8)
+    rounded = replace(exact, compute_dtype="int16", run_cost=8, run_threads=3)
     assert taken == replace(rounded, must_qualify=True, reason=taken.reason)
     assert taken.reason == "the processor multiplies in it, and it costs this model little"
     [asked] = candidates(ProviderRequest(dtype="int16", threads=3), OPERATORS, "embedding")
@@ -36,6 +36,24 @@ def test_the_cpu_provider_computes_some_runs_side_by_side(cores: int, runs: int)
     [plan] = candidates(ProviderRequest("cpu"), replace(PLAIN, cores=cores), "embedding")
     assert (plan.threads, plan.run_threads, plan.single_input_threads) == (cores, runs, 1)
     assert plan.one_long
+
+
+@pytest.mark.parametrize(
+    ("cores", "runs", "threads"), [(1, 1, None), (2, 2, 1), (8, 8, 1), (20, 8, 2), (64, 8, 8)]
+)
+def test_int16_has_fewer_threads_for_runs_beside_others(
+    tmp_path: Path, cores: int, runs: int, threads: int | None
+) -> None:
+    plan = candidates(ProviderRequest("cpu", "int16"), replace(OPERATORS, cores=cores), "reranker")
+    assert plan[0].run_threads == runs
+    manifest = tiny.build(tmp_path)
+    opened = PROVIDERS["cpu"].open(
+        tmp_path / manifest.graphs[0].file, plan[0], manifest, manifest.graphs[0], None
+    )
+    assert opened.session.get_session_options().intra_op_num_threads == cores
+    beside = opened.beside_others
+    found = None if beside is None else beside.get_session_options().intra_op_num_threads
+    assert found == threads
 
 
 def test_bfloat16_is_planned_as_float32_is_and_has_to_qualify_unless_it_is_named() -> None:

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 from app.errors import BackendFailed, StartupError
 from app.inference.providers.plan import Plan
+from app.inference.providers.provider import Opened
 from app.inference.providers.session import Session
 from app.model.batch import TokenizedInput, collate
 from app.model.manifest import Manifest
@@ -112,6 +114,50 @@ def test_only_the_terminated_run_ends(session: Session, manifest: Manifest) -> N
         for thread in threads:
             thread.join()
     assert not disturbed
+
+
+def test_a_run_beside_another_takes_the_session_with_fewer_threads(manifest: Manifest) -> None:
+    graph = manifest.graphs[0]
+    session = Session(Opened(multiplying(1), beside_others=multiplying(2)), CPU, graph)
+    batch = collate([TokenizedInput(np.full(1_000_000, 3))], manifest.padding)
+
+    def run() -> float:
+        return float(session.run(batch, ["sentence_embedding"])["sentence_embedding"][0, 0])
+
+    assert {run() for _ in range(20)} == {3}
+    over = threading.Event()
+
+    def others() -> None:
+        while not over.is_set():
+            run()
+
+    thread = threading.Thread(target=others)
+    thread.start()
+    try:
+        eventually(lambda: run() == 6, 60, pause=0.0)
+    finally:
+        over.set()
+        thread.join()
+    assert {run() for _ in range(20)} == {3}
+
+
+def multiplying(factor: int) -> onnxruntime.InferenceSession:
+    """A session that gives the ids of a batch, multiplied."""
+    inputs = [
+        helper.make_tensor_value_info(name, TensorProto.INT64, ["B", "S"])
+        for name in ("input_ids", "attention_mask", "token_type_ids")
+    ]
+    outputs = [helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["B", "S"])]
+    nodes = [
+        helper.make_node("Cast", ["input_ids"], ["ids"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["ids", "factor"], ["sentence_embedding"]),
+    ]
+    constants = [numpy_helper.from_array(np.array(factor, np.float32), "factor")]
+    graph = helper.make_graph(nodes, "multiplying", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    return onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
 
 
 def test_a_file_that_is_no_graph_is_named(tmp_path: Path) -> None:
