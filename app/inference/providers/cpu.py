@@ -105,7 +105,8 @@ class Cpu:
         session = ort_session.create(path, plan, plan.ort_options, ort_name=ORT_NAME)
         if plan.compute_dtype != "int16" or plan.threads == 1:
             return Opened(session)
-        fewer = replace(plan, threads=plan.threads // plan.run_threads)
+        # Runs share what there is beside the thread of each.
+        fewer = replace(plan, threads=plan.threads - plan.run_threads + 1)
         return Opened(
             session,
             beside_others=ort_session.create(path, fewer, plan.ort_options, ort_name=ORT_NAME),

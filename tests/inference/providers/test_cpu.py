@@ -39,7 +39,7 @@ def test_the_cpu_provider_computes_some_runs_side_by_side(cores: int, runs: int)
 
 
 @pytest.mark.parametrize(
-    ("cores", "runs", "threads"), [(1, 1, None), (2, 2, 1), (8, 8, 1), (20, 8, 2), (64, 8, 8)]
+    ("cores", "runs", "threads"), [(1, 1, None), (2, 2, 1), (8, 8, 1), (20, 8, 13), (64, 8, 57)]
 )
 def test_int16_has_fewer_threads_for_runs_beside_others(
     tmp_path: Path, cores: int, runs: int, threads: int | None
