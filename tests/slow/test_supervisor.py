@@ -149,7 +149,7 @@ def test_a_killed_service_comes_back_and_nothing_piles_up(tmp_path: Path) -> Non
     model = write_folder(tmp_path / "small")  # prepared in a temporary folder at each start
     dice = random.Random(5)
     answers: Counter[str] = Counter()
-    arguments = ("app", "--model-id", str(model), "--log-level", "warn")
+    arguments = ("app", "--model-id", str(model), "--dtype", "float32", "--log-level", "warn")
     with supervised(tmp_path, *arguments) as supervisor:
         supervisor.await_port()
         with load(supervisor.port, answers):
