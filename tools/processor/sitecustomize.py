@@ -25,8 +25,12 @@ FLAGS: Mapping[str, str] = {
     "bf16": "avx2 avx512f avx512_vnni avx512_bf16 amx_bf16 amx_int8",
 }
 WITHOUT_OPENVINO = ("plain", "avx2")
-# The kernel of the operators that such a processor has, if any.
-KERNELS: Mapping[str, str] = {"avx2": "avx2"}
+# The kernel of the operators that such a processor has in place of a faster one.
+KERNELS: Mapping[str, Mapping[str, str]] = {
+    "avx2": dict.fromkeys(("amx_int8", "avx512_vnni", "avx_vnni"), "avx2"),
+    "vnni": {"amx_int8": "avx512_vnni"},
+    "bf16": {"amx_int8": "avx512_vnni"},
+}
 MANTISSA = 5
 NO_DEVICE = (
     "the OpenVINO plug-in offers no CPU device here; up to version 1.8 it takes Intel's "
@@ -99,13 +103,17 @@ def _find_another(openvino: Any, name: str) -> None:
 
 
 def _find_other_operators(library: Any, name: str) -> None:
-    """Find no operators with plain, and take the kernel that such a processor would."""
+    """Find no operators with plain, else the kernel of such a processor, unless a file is named."""
     if name == "plain":
         library.LIBRARY = library.FOLDER / "none.so"
-    elif name in KERNELS:
-        library.best = lambda: KERNELS[name]
-    else:
-        library.KERNELS = {k: v for k, v in library.KERNELS.items() if k != library.TILES}
+        return
+    best, own = library.best, library._CPUINFO
+
+    def best_of_another(cpuinfo: Path = own) -> Any:
+        found = best(cpuinfo)
+        return KERNELS[name].get(found, found) if cpuinfo is own else found
+
+    library.best = best_of_another
 
 
 def _round_where_nothing_computes_in_bfloat16(session: Any) -> None:
