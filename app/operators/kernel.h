@@ -36,8 +36,8 @@ typedef struct {
     float *bias; // (panels, COLUMNS)
 } Matrix;
 
-// Rows as integers. They lie MOST_DEPTH apart: a stride that the compiler knows leaves one address
-// for all rows of a tile, and so enough registers.
+// Rows as integers. For vectors they lie MOST_DEPTH apart: a stride that the compiler knows leaves
+// one address for all rows of a tile, and so enough registers.
 typedef struct {
     long rows;
     int16_t *values; // (blocks, rows, MOST_DEPTH), where row_of and put_row have them
@@ -66,7 +66,7 @@ typedef union { float value; uint32_t bits; } Float;
 // leaves that in the lowest bits.
 static const float ROUNDING = 12582912;
 
-// Round a row, with a zero behind if its length is odd, and return the scale that turns it back:
+// Round a row, with zeros behind up to a whole step, and return the scale that turns it back:
 // NaN if a value is not finite.
 static __attribute__((noinline)) float quantize(
     const float *restrict row, long count, int16_t *restrict out)

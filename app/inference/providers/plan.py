@@ -45,7 +45,7 @@ class Found:
     device: str = "the processor"  # the device that would compute
     bfloat16: bool = True  # whether the device computes in it, given that the processor does
     no_int16: str | None = None  # why the provider does not compute in it, if another would
-    int16_by_tiles: bool = False  # whether it does so by AMX, as fast as others in bfloat16
+    int16_by_tiles: bool = False  # whether it does so by AMX, and comes before bfloat16
 
 
 @dataclass(frozen=True, slots=True)
